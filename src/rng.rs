@@ -1,0 +1,111 @@
+//! Philox4x32-10: counter-based random numbers (Salmon, Moraes, Dror, Shaw, SC 2011).
+//!
+//! Every draw is a pure function of (seed, stream, step, element): resuming needs no generator
+//! state, results do not depend on the number of threads, and the GPU (`shaders/random.wgsl`)
+//! computes the same integers. Element `e` of a draw is lane `e % 4` of block `e / 4`; the counter
+//! is `[block, block >> 32, step, stream]`, the key is the seed's low and high word.
+
+const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// Which draw of a step this is; two draws of one step must not share a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The run's seed.
+    pub seed: u64,
+    /// What the numbers are for; see the constants of [`stream`].
+    pub stream: u32,
+    /// The training step, or whatever counts the draws of this stream.
+    pub step: u32,
+}
+
+/// The streams in use. A model that draws several times a step adds small numbers to its base.
+pub mod stream {
+    /// Binarization of grey levels, one step an epoch.
+    pub const BINARIZE: u32 = 0x100;
+    /// Latent noise during training.
+    pub const LATENT: u32 = 0x200;
+    /// Latent noise during evaluation.
+    pub const EVALUATE: u32 = 0x300;
+    /// Samples for pictures.
+    pub const SAMPLE: u32 = 0x400;
+    /// Momenta and acceptance of Hamiltonian Monte Carlo.
+    pub const HMC: u32 = 0x500;
+    /// Tests and benchmarks.
+    pub const TEST: u32 = 0x600;
+}
+
+/// One block of four 32-bit words.
+#[inline(always)]
+pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let p0 = u64::from(MULTIPLIER[0]) * u64::from(counter[0]);
+        let p1 = u64::from(MULTIPLIER[1]) * u64::from(counter[2]);
+        counter = [
+            (p1 >> 32) as u32 ^ counter[1] ^ key[0],
+            p1 as u32,
+            (p0 >> 32) as u32 ^ counter[3] ^ key[1],
+            p0 as u32,
+        ];
+        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+    }
+    counter
+}
+
+impl Key {
+    /// The key for draws of `stream` at `step` under `seed`.
+    pub fn new(seed: u64, stream: u32, step: u32) -> Key {
+        Key { seed, stream, step }
+    }
+
+    /// Block number `block` of this draw.
+    #[inline(always)]
+    pub fn block(self, block: u64) -> [u32; 4] {
+        let counter = [block as u32, (block >> 32) as u32, self.step, self.stream];
+        philox(counter, [self.seed as u32, (self.seed >> 32) as u32])
+    }
+
+    /// Word number `element` of this draw.
+    pub fn word(self, element: u64) -> u32 {
+        self.block(element / 4)[(element % 4) as usize]
+    }
+
+    /// Uniform number `element` of this draw, in [0, 1), a multiple of 2^-24.
+    pub fn uniform(self, element: u64) -> f32 {
+        uniform(self.word(element))
+    }
+}
+
+/// The upper 24 bits as a number in [0, 1).
+#[inline(always)]
+pub fn uniform(word: u32) -> f32 {
+    (word >> 8) as f32 * (1.0 / 16_777_216.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Known answers of the authors' reference implementation (Random123, kat_vectors).
+    #[test]
+    fn philox_known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn uniform_stays_below_one() {
+        assert_eq!(uniform(0), 0.0);
+        assert!(uniform(u32::MAX) < 1.0);
+    }
+}
