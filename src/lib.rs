@@ -1,11 +1,20 @@
 //! pixelloom: Auto-Encoding Variational Bayes, DRAW and Pixel Recurrent Neural Networks on an
 //! autodiff engine written from scratch, with WGSL compute shaders and CPU SIMD kernels.
 
+pub mod autograd;
 pub mod cpu;
 pub mod data;
+pub mod device;
 pub mod error;
-#[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod kernel;
+pub mod nn;
+pub mod ops;
 pub mod rng;
+pub mod tensor;
 
+pub use autograd::{Tape, Var};
+pub use device::Device;
 pub use error::{Error, Result};
+pub use nn::Param;
+pub use tensor::Tensor;

@@ -1,1 +1,17 @@
-//! CPU kernels: slices in, slices out.
+//! CPU kernels: slices in, slices out, one stem a file, as in `shaders/` and `ops/`.
+
+pub mod binary;
+pub mod categorical;
+pub mod gemm;
+pub mod layout;
+pub mod likelihood;
+pub mod matmul;
+pub mod math;
+pub mod optimizer;
+pub mod pool;
+pub mod random;
+pub mod reduce;
+pub mod simd;
+pub mod unary;
+
+pub use pool::{Cpu, CpuBuffer, PoolStats};

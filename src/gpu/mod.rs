@@ -1,1 +1,5 @@
 //! The wgpu back end.
+
+mod program;
+
+pub use program::{Dispatch, Program};

@@ -1,0 +1,84 @@
+//! Gradient check: the tape's gradients against central differences of the function itself.
+//!
+//! With the seeds dy, L(x) = sum <f(x), dy> in f64 on the host. The derivative of L along a direction
+//! u is compared with <dL/dx, u>. The five-point formula
+//! (8 (L(x+h) - L(x-h)) - (L(x+2h) - L(x-2h))) / 12 h has error O(h^4), so h can be large enough that
+//! rounding in f32 does not matter. Small inputs are checked element by element, large ones along
+//! random directions.
+
+use crate::device::Device;
+use crate::error::Result;
+use crate::ops::case::{Case, Input};
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+use crate::{Tape, Var};
+
+const STEP: f32 = 1.0 / 64.0;
+const ELEMENTWISE_UP_TO: usize = 40;
+const DIRECTIONS: usize = 12;
+
+/// The largest relative error over all inputs of a case; an error of 1e-3 or less is a pass.
+pub fn gradient_error(case: &Case, device: &Device) -> Result<f64> {
+    let tensors = case.tensors(device);
+    let tape = Tape::new();
+    let x = case.vars(&tape, &tensors);
+    let y = (case.call)(&x);
+    let seeds = case.seeds(&y);
+    let pairs: Vec<(&Var, Tensor)> = y.iter().zip(seeds.iter().cloned()).collect();
+    let gradients = tape.backward(&pairs);
+    let host_seeds: Vec<Vec<f32>> = seeds.iter().map(Tensor::to_vec).collect::<Result<_>>()?;
+
+    let loss = |number: usize, values: &[f32]| -> Result<f64> {
+        let mut moved = tensors.clone();
+        moved[number] = Tensor::new(device, values, tensors[number].shape());
+        let tape = Tape::inference();
+        let mut total = 0.0;
+        for (y, dy) in (case.call)(&case.vars(&tape, &moved)).iter().zip(&host_seeds) {
+            let y = y.value().to_vec()?;
+            total += y.iter().zip(dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum::<f64>();
+        }
+        Ok(total)
+    };
+
+    let mut worst = 0.0_f64;
+    for (number, input) in case.inputs.iter().enumerate().filter(|(_, x)| x.differentiable) {
+        let x0 = input.values(number);
+        let analytic = match gradients.of(&x[number]) {
+            Some(g) => g.to_vec()?,
+            None => vec![0.0; x0.len()],
+        };
+        let mut pairs = Vec::new();
+        for u in directions(input) {
+            let at = |h: f32| {
+                let moved: Vec<f32> = x0.iter().zip(&u).map(|(x, u)| x + h * u).collect();
+                loss(number, &moved)
+            };
+            let near = at(STEP)? - at(-STEP)?;
+            let far = at(2.0 * STEP)? - at(-2.0 * STEP)?;
+            let numeric = (8.0 * near - far) / (12.0 * f64::from(STEP));
+            let dot: f64 = analytic.iter().zip(&u).map(|(&g, &u)| f64::from(g) * f64::from(u)).sum();
+            pairs.push((dot, numeric));
+        }
+        let scale = pairs.iter().fold(1e-2_f64, |m, (_, numeric)| m.max(numeric.abs()));
+        for (dot, numeric) in pairs {
+            let error = (dot - numeric).abs() / scale;
+            worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+        }
+    }
+    Ok(worst)
+}
+
+/// Unit vectors for a small input, else random signs with a few elements each, scaled to length 1.
+fn directions(input: &Input) -> Vec<Vec<f32>> {
+    let n: usize = input.shape.iter().product();
+    if n <= ELEMENTWISE_UP_TO {
+        return (0..n).map(|i| (0..n).map(|j| f32::from(u8::from(i == j))).collect()).collect();
+    }
+    (0..DIRECTIONS)
+        .map(|d| {
+            let key = Key::new(11, stream::TEST, d as u32);
+            let norm = (n as f32).sqrt().recip();
+            (0..n as u64).map(|i| if key.word(i) & 1 == 0 { norm } else { -norm }).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,226 @@
+//! The tape: an indexed list of nodes, one tape a step.
+//!
+//! Every differentiable value has a slot. A node names the slots of its parents and the range of
+//! slots that it fills; nodes stand in the order in which they were made, so the backward pass is
+//! one loop over the list in reverse. Nodes are taken by value: what they saved is freed on the way.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::{Param, accumulate};
+use crate::device::Device;
+use crate::tensor::Tensor;
+
+/// The gradient rule of one operation.
+pub trait Backward {
+    /// The operation's name, for messages.
+    fn name(&self) -> &'static str;
+
+    /// Gradients with respect to the parents, from the gradients `dy` of the outputs (zeros where
+    /// none arrived). Only those with `need` are asked for; the others may be `None`.
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>>;
+}
+
+struct Node {
+    rule: Box<dyn Backward>,
+    parents: Vec<Option<usize>>,
+    first: usize,
+    outputs: usize,
+}
+
+#[derive(Default)]
+struct State {
+    nodes: Vec<Node>,
+    shapes: Vec<Vec<usize>>,
+    params: HashMap<u64, usize>,
+}
+
+/// Records operations for one backward pass.
+pub struct Tape {
+    recording: bool,
+    state: RefCell<State>,
+}
+
+/// A value on a tape. Without a slot it is a constant and records nothing, so sampling and
+/// evaluation are the same code as training.
+#[derive(Clone)]
+pub struct Var<'t> {
+    tape: &'t Tape,
+    slot: Option<usize>,
+    value: Tensor,
+}
+
+/// What a backward pass leaves: gradients by variable and by parameter.
+pub struct Gradients {
+    slots: Vec<Option<Tensor>>,
+    params: HashMap<u64, usize>,
+}
+
+impl Tape {
+    /// A tape that records.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Tape {
+        Tape { recording: true, state: RefCell::default() }
+    }
+
+    /// A tape on which parameters are constants: nothing is recorded.
+    pub fn inference() -> Tape {
+        Tape { recording: false, state: RefCell::default() }
+    }
+
+    /// A value without gradient.
+    pub fn constant(&self, value: Tensor) -> Var<'_> {
+        Var { tape: self, slot: None, value }
+    }
+
+    /// An input with a gradient (a constant on an inference tape).
+    pub fn leaf(&self, value: Tensor) -> Var<'_> {
+        let slot = self.recording.then(|| self.state.borrow_mut().slot(value.shape()));
+        Var { tape: self, slot, value }
+    }
+
+    /// A parameter; the same slot whenever it is asked for on this tape, so shared weights add up.
+    pub fn param(&self, param: &Param) -> Var<'_> {
+        let value = param.value();
+        let slot = self.recording.then(|| {
+            let state = &mut *self.state.borrow_mut();
+            let known = state.params.get(&param.id()).copied();
+            known.unwrap_or_else(|| {
+                let slot = state.slot(value.shape());
+                state.params.insert(param.id(), slot);
+                slot
+            })
+        });
+        Var { tape: self, slot, value }
+    }
+
+    /// Puts the outputs of an operation on the tape. Constants if no parent has a slot.
+    pub fn record<'t, const N: usize>(
+        &'t self,
+        parents: &[&Var<'t>],
+        outputs: [Tensor; N],
+        rule: impl FnOnce() -> Box<dyn Backward>,
+    ) -> [Var<'t>; N] {
+        if parents.iter().all(|p| p.slot.is_none()) {
+            return outputs.map(|value| Var { tape: self, slot: None, value });
+        }
+        let state = &mut *self.state.borrow_mut();
+        let first = state.shapes.len();
+        state.nodes.push(Node {
+            rule: rule(),
+            parents: parents.iter().map(|p| p.slot).collect(),
+            first,
+            outputs: N,
+        });
+        outputs.map(|value| Var { tape: self, slot: Some(state.slot(value.shape())), value })
+    }
+
+    /// Number of nodes recorded so far.
+    pub fn nodes(&self) -> usize {
+        self.state.borrow().nodes.len()
+    }
+
+    /// Gradients of sum over `seeds` of <output, dy>. Takes the nodes off the tape.
+    #[track_caller]
+    pub fn backward(&self, seeds: &[(&Var, Tensor)]) -> Gradients {
+        let state = std::mem::take(&mut *self.state.borrow_mut());
+        let mut slots: Vec<Option<Tensor>> = vec![None; state.shapes.len()];
+        let mut leaf = vec![true; slots.len()];
+        for node in &state.nodes {
+            leaf[node.first..node.first + node.outputs].fill(false);
+        }
+        for (var, dy) in seeds {
+            assert_eq!(var.shape(), dy.shape(), "backward: value and seed differ in shape");
+            let slot = var.slot.expect("backward: the value is a constant");
+            add(&mut slots[slot], dy.clone());
+        }
+        for node in state.nodes.into_iter().rev() {
+            let range = node.first..node.first + node.outputs;
+            let Some(device) = slots[range.clone()].iter().flatten().map(|t| t.device().clone()).next()
+            else {
+                continue;
+            };
+            let dy: Vec<Tensor> = range
+                .map(|s| slots[s].take().unwrap_or_else(|| Tensor::zeros(&device, &state.shapes[s])))
+                .collect();
+            let need: Vec<bool> = node.parents.iter().map(Option::is_some).collect();
+            let name = node.rule.name();
+            let gradients = node.rule.backward(&dy, &need);
+            assert_eq!(gradients.len(), node.parents.len(), "{name}: wrong number of gradients");
+            for (gradient, parent) in gradients.into_iter().zip(&node.parents) {
+                let Some(slot) = *parent else { continue };
+                let gradient = gradient.unwrap_or_else(|| panic!("{name}: a needed gradient is missing"));
+                assert_eq!(gradient.shape(), state.shapes[slot], "{name}: gradient of another shape");
+                add(&mut slots[slot], gradient);
+            }
+        }
+        // Only leaves are asked for afterwards.
+        for (slot, leaf) in slots.iter_mut().zip(leaf) {
+            if !leaf {
+                *slot = None;
+            }
+        }
+        Gradients { slots, params: state.params }
+    }
+
+    /// Gradients of one number.
+    #[track_caller]
+    pub fn backward_from(&self, loss: &Var) -> Gradients {
+        let one = Tensor::full(loss.value.device(), 1.0, loss.shape());
+        assert_eq!(one.len(), 1, "backward_from: the loss is not one number but {:?}", loss.shape());
+        self.backward(&[(loss, one)])
+    }
+}
+
+impl State {
+    fn slot(&mut self, shape: &[usize]) -> usize {
+        self.shapes.push(shape.to_vec());
+        self.shapes.len() - 1
+    }
+}
+
+fn add(slot: &mut Option<Tensor>, gradient: Tensor) {
+    *slot = Some(match slot.take() {
+        None => gradient,
+        Some(sum) => accumulate::sum(&sum, &gradient),
+    });
+}
+
+impl<'t> Var<'t> {
+    /// The value.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The tape it stands on.
+    pub fn tape(&self) -> &'t Tape {
+        self.tape
+    }
+
+    /// Lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        self.value.shape()
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        self.value.device()
+    }
+
+    /// The same value as a constant: no gradient flows through.
+    pub fn detach(&self) -> Var<'t> {
+        Var { tape: self.tape, slot: None, value: self.value.clone() }
+    }
+}
+
+impl Gradients {
+    /// Gradient with respect to a leaf; `None` if nothing reached it.
+    pub fn of(&self, var: &Var) -> Option<&Tensor> {
+        self.slots[var.slot?].as_ref()
+    }
+
+    /// Gradient with respect to a parameter; `None` if the loss does not depend on it.
+    pub fn param(&self, param: &Param) -> Option<&Tensor> {
+        self.slots[*self.params.get(&param.id())?].as_ref()
+    }
+}

@@ -1,0 +1,35 @@
+//! Batched matrix product with fused bias and activation. Shader: `shaders/matmul.wgsl`.
+//!
+//! C\[b\] \[m, n\] = act(A\[b\] \[m, k\] B\[b\] \[k, n\] + bias \[n\]); a transposed operand is a pair of strides.
+
+use rayon::prelude::*;
+
+use super::gemm::{Gemm, Mat, gemm};
+use crate::ops::matmul::Params;
+
+/// C = act(A B + bias).
+pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c]: [&mut [f32]; 1]) {
+    let (m, n, k) = (p.m as usize, p.n as usize, p.k as usize);
+    let mat = |data, [row_stride, col_stride]: [u32; 2]| Mat {
+        data,
+        row_stride: row_stride as usize,
+        col_stride: col_stride as usize,
+    };
+    let one = |batch: usize, c: &mut [f32]| {
+        let product = Gemm {
+            m,
+            n,
+            k,
+            a: mat(&a[batch * p.batch_a as usize..], p.stride_a),
+            b: mat(&b[batch * p.batch_b as usize..], p.stride_b),
+            bias: (p.has_bias != 0).then_some(bias),
+            activation: p.activation(),
+            accumulate: false,
+        };
+        gemm(&product, c, n);
+    };
+    match p.batch {
+        1 => one(0, c),
+        _ => c.par_chunks_mut((m * n).max(1)).enumerate().for_each(|(batch, c)| one(batch, c)),
+    }
+}

@@ -1,0 +1,164 @@
+//! Where tensors live and kernels run. This is the one file that asks which device it is.
+
+use crate::cpu::{Cpu, CpuBuffer};
+use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::gpu::{Dispatch, Gpu, GpuBuffer, Program};
+
+/// The CPU or a GPU adapter. Clones are handles of the same device.
+#[derive(Clone)]
+pub enum Device {
+    /// The processor; kernels run in the current rayon pool.
+    Cpu(Cpu),
+    /// A wgpu adapter.
+    #[cfg(feature = "gpu")]
+    Gpu(Gpu),
+}
+
+/// Memory of a device, `len` floats; it returns to the device's pool when dropped.
+pub enum Buffer {
+    /// Host memory.
+    Cpu(CpuBuffer),
+    /// A storage buffer.
+    #[cfg(feature = "gpu")]
+    Gpu(GpuBuffer),
+}
+
+/// A kernel with its parameters, ready to run on either kind of device.
+pub trait Launch {
+    /// Runs on host slices.
+    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
+    /// The shader.
+    #[cfg(feature = "gpu")]
+    fn program(&self) -> &'static Program;
+    /// Hands the dispatches, in order, to `record`.
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch]));
+}
+
+const MIXED: &str = "tensors of different kinds of device in one operation; move them to one device first";
+
+impl Device {
+    /// The CPU with a pool of its own.
+    pub fn cpu() -> Device {
+        Device::Cpu(Cpu::new())
+    }
+
+    /// "cpu", or the adapter's name and back end.
+    pub fn name(&self) -> String {
+        match self {
+            Device::Cpu(_) => "cpu".into(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => {
+                let s = gpu.summary();
+                format!("gpu:{} ({}, {})", s.index, s.name, s.backend)
+            }
+        }
+    }
+
+    /// Bytes in use by live tensors.
+    pub fn live_bytes(&self) -> usize {
+        match self {
+            Device::Cpu(cpu) => cpu.stats().live_bytes,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.stats().live_bytes as usize,
+        }
+    }
+
+    /// Waits until everything launched so far is done, and returns the first fault since the last call.
+    pub fn synchronize(&self) -> Result<()> {
+        match self {
+            Device::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.wait(),
+        }
+    }
+
+    /// Hands recorded work to the device without waiting for it.
+    pub fn flush(&self) -> Result<()> {
+        match self {
+            Device::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.flush(),
+        }
+    }
+
+    pub(crate) fn alloc(&self, len: usize) -> Buffer {
+        match self {
+            Device::Cpu(cpu) => Buffer::Cpu(cpu.alloc(len)),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Buffer::Gpu(gpu.alloc(len)),
+        }
+    }
+
+    pub(crate) fn upload(&self, data: &[f32]) -> Buffer {
+        match self {
+            Device::Cpu(cpu) => {
+                let mut buffer = cpu.alloc(data.len());
+                buffer.as_mut_slice().copy_from_slice(data);
+                Buffer::Cpu(buffer)
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Buffer::Gpu(gpu.upload(data)),
+        }
+    }
+
+    pub(crate) fn download(&self, buffer: &Buffer) -> Result<Vec<f32>> {
+        match (self, buffer) {
+            (Device::Cpu(_), Buffer::Cpu(b)) => Ok(b.as_slice().to_vec()),
+            #[cfg(feature = "gpu")]
+            (Device::Gpu(gpu), Buffer::Gpu(b)) => gpu.download(b),
+            #[cfg(feature = "gpu")]
+            _ => panic!("{MIXED}"),
+        }
+    }
+
+    /// Runs a kernel. Inputs and outputs are different buffers.
+    #[track_caller]
+    pub(crate) fn run(&self, launch: &dyn Launch, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
+        match self {
+            Device::Cpu(_) => {
+                let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
+                let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(|b| b.host_mut()).collect();
+                launch.on_cpu(&inputs, &mut outputs);
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => {
+                let inputs: Vec<&GpuBuffer> = inputs.iter().map(|b| b.gpu()).collect();
+                let outputs: Vec<&GpuBuffer> = outputs.iter().map(|b| b.gpu()).collect();
+                launch.on_gpu(&mut |dispatches| {
+                    gpu.record(launch.program(), dispatches, &inputs, &outputs);
+                });
+            }
+        }
+    }
+}
+
+impl Buffer {
+    #[track_caller]
+    fn host(&self) -> &[f32] {
+        match self {
+            Buffer::Cpu(b) => b.as_slice(),
+            #[cfg(feature = "gpu")]
+            Buffer::Gpu(_) => panic!("{MIXED}"),
+        }
+    }
+
+    #[track_caller]
+    fn host_mut(&mut self) -> &mut [f32] {
+        match self {
+            Buffer::Cpu(b) => b.as_mut_slice(),
+            #[cfg(feature = "gpu")]
+            Buffer::Gpu(_) => panic!("{MIXED}"),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    #[track_caller]
+    fn gpu(&self) -> &GpuBuffer {
+        match self {
+            Buffer::Gpu(b) => b,
+            Buffer::Cpu(_) => panic!("{MIXED}"),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What a kernel is: a static that names its CPU function, its shader, how the shader is laid out
+//! over workgroups, and what it costs.
+//!
+//! Statics instead of a trait per back end: the compiler checks how many tensors go in and out, and
+//! tests and benchmarks walk the list of all of them ([`crate::ops::kernels`]).
+
+use bytemuck::Pod;
+
+use crate::device::{Buffer, Launch};
+#[cfg(feature = "gpu")]
+use crate::gpu::Dispatch;
+use crate::gpu::Program;
+use crate::tensor::Tensor;
+
+/// One dispatch of a kernel's shader.
+pub struct Stage<P> {
+    /// Entry point of the module.
+    pub entry: &'static str,
+    /// Workgroups in x, y, z.
+    pub groups: [u32; 3],
+    /// Parameters of this dispatch (usually the launch's own).
+    pub params: P,
+}
+
+/// Arithmetic and traffic of one launch, for rooflines and flush limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Floating-point operations, a fused multiply-add counted as two.
+    pub flops: u64,
+    /// Bytes read and written at least once.
+    pub bytes: u64,
+    /// Iterations of all loops of one GPU invocation.
+    pub loop_iterations: u64,
+}
+
+/// The CPU side of a kernel: parameters, inputs, outputs.
+pub type CpuFn<P, const I: usize, const O: usize> = fn(&P, [&[f32]; I], [&mut [f32]; O]);
+
+/// A kernel with parameters `P` (`#[repr(C)]`, at most 256 bytes, as the shader's uniform struct),
+/// `I` inputs and `O` outputs. It writes every output element and reads none of them before, except
+/// where it is launched by [`Kernel::update`].
+pub struct Kernel<P: Pod, const I: usize, const O: usize> {
+    /// The WGSL module; its name is the kernel's.
+    pub program: Program,
+    /// The CPU function.
+    pub cpu: CpuFn<P, I, O>,
+    /// Dispatches of one launch; none where there is nothing to do.
+    pub stages: fn(&P) -> Vec<Stage<P>>,
+    /// What a launch costs.
+    pub cost: fn(&P) -> Cost,
+    /// The entry points that `stages` may name.
+    pub entries: &'static [&'static str],
+}
+
+/// A kernel without its types, for lists.
+pub trait AnyKernel: Sync {
+    /// The shader.
+    fn program(&self) -> &'static Program;
+    /// The shader's entry points.
+    fn entries(&self) -> &'static [&'static str];
+    /// Size of the parameters in bytes.
+    fn params_size(&self) -> usize;
+}
+
+impl<P: Pod, const I: usize, const O: usize> AnyKernel for &'static Kernel<P, I, O> {
+    fn program(&self) -> &'static Program {
+        &self.program
+    }
+
+    fn entries(&self) -> &'static [&'static str] {
+        self.entries
+    }
+
+    fn params_size(&self) -> usize {
+        size_of::<P>()
+    }
+}
+
+struct Call<P: Pod, const I: usize, const O: usize> {
+    kernel: &'static Kernel<P, I, O>,
+    params: P,
+}
+
+impl<P: Pod, const I: usize, const O: usize> Launch for Call<P, I, O> {
+    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        let mut outputs = outputs.iter_mut();
+        let outputs = std::array::from_fn(|_| std::mem::take(outputs.next().expect("arity")));
+        (self.kernel.cpu)(&self.params, std::array::from_fn(|i| inputs[i]), outputs);
+    }
+
+    #[cfg(feature = "gpu")]
+    fn program(&self) -> &'static Program {
+        &self.kernel.program
+    }
+
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch])) {
+        let stages = (self.kernel.stages)(&self.params);
+        let loop_iterations = (self.kernel.cost)(&self.params).loop_iterations;
+        let dispatches: Vec<Dispatch> = stages
+            .iter()
+            .map(|s| Dispatch {
+                entry: s.entry,
+                groups: s.groups,
+                params: bytemuck::bytes_of(&s.params),
+                loop_iterations,
+            })
+            .collect();
+        record(&dispatches);
+    }
+}
+
+impl<P: Pod, const I: usize, const O: usize> Kernel<P, I, O> {
+    /// Runs the kernel into new tensors of the given shapes, on the device of the first input.
+    #[track_caller]
+    pub fn launch(&'static self, params: P, inputs: [&Tensor; I], shapes: [&[usize]; O]) -> [Tensor; O] {
+        const { assert!(I > 0, "a kernel without inputs is launched by `launch_on`") };
+        self.launch_on(&inputs[0].device().clone(), params, inputs, shapes)
+    }
+
+    /// As [`Kernel::launch`], on a named device, for kernels without inputs.
+    #[track_caller]
+    pub fn launch_on(
+        &'static self,
+        device: &crate::Device,
+        params: P,
+        inputs: [&Tensor; I],
+        shapes: [&[usize]; O],
+    ) -> [Tensor; O] {
+        let mut buffers = shapes.map(|s| device.alloc(s.iter().product()));
+        let mut outputs: Vec<&mut Buffer> = buffers.iter_mut().collect();
+        device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
+        let mut shapes = shapes.iter();
+        buffers.map(|b| Tensor::from_buffer(device, b, shapes.next().expect("arity")))
+    }
+
+    /// Runs the kernel in place: `states` are read and written. Each must be the only handle of its
+    /// memory (see [`crate::ops::layout::unshare`]).
+    #[track_caller]
+    pub fn update(&'static self, params: P, inputs: [&Tensor; I], states: [&mut Tensor; O]) {
+        let device = states[0].device().clone();
+        let name = self.program.name;
+        let mut outputs: Vec<&mut Buffer> = states
+            .into_iter()
+            .map(|t| t.buffer_mut().unwrap_or_else(|| panic!("{name}: a state's memory is shared")))
+            .collect();
+        device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
+    }
+}
+
+/// Invocations of a one-dimensional workgroup in all shaders here.
+pub const WORKGROUP: u32 = 256;
+
+/// A grid of at least `groups` workgroups in two dimensions, as one dimension holds 65,535 only; the
+/// shader finds its number as `id.x + id.y * num_workgroups.x` and returns when it is out of range.
+pub fn grid(groups: usize) -> [u32; 3] {
+    let x = groups.min(65_535);
+    let y = groups.div_ceil(x.max(1));
+    // Spread evenly, so that at most one row's worth of groups has nothing to do.
+    [groups.div_ceil(y.max(1)) as u32, y as u32, 1]
+}
+
+/// The stages of a kernel with one entry point and one invocation an element.
+pub fn elementwise<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
+    if n == 0 {
+        return Vec::new();
+    }
+    vec![Stage { entry, groups: grid(n.div_ceil(WORKGROUP as usize)), params: *params }]
+}

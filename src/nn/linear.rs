@@ -1,0 +1,45 @@
+//! A fully connected layer: y = act(x W^T + b). x \[rows, in\], W \[out, in\], b \[out\], y \[rows, out\].
+
+use rand::Rng;
+use rand_distr::{Distribution, Normal};
+
+use super::{Module, join};
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::ops::matmul::Activation;
+use crate::tensor::Tensor;
+
+/// A fully connected layer.
+pub struct Linear {
+    /// \[out, in\].
+    pub weight: Param,
+    /// \[out\].
+    pub bias: Param,
+}
+
+impl Linear {
+    /// Weights and biases from N(0, deviation^2).
+    pub fn new(device: &Device, inputs: usize, outputs: usize, deviation: f32, rng: &mut impl Rng) -> Linear {
+        let normal = Normal::new(0.0, deviation).expect("a deviation of at least 0");
+        let mut draw = |shape: &[usize]| {
+            let n = shape.iter().product();
+            let values: Vec<f32> = (0..n).map(|_| normal.sample(rng)).collect();
+            Param::new(Tensor::new(device, &values, shape))
+        };
+        Linear { weight: draw(&[outputs, inputs]), bias: draw(&[outputs]) }
+    }
+
+    /// act(x W^T + b).
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t>, activation: Activation) -> Var<'t> {
+        let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
+        x.linear(&w, Some(&b), activation)
+    }
+}
+
+impl Module for Linear {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        f(&join(path, "weight"), &self.weight);
+        f(&join(path, "bias"), &self.bias);
+    }
+}

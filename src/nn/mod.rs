@@ -1,0 +1,32 @@
+//! Building blocks of models: layers, parameters by name, optimisers.
+
+mod linear;
+mod optimizer;
+
+pub use crate::autograd::Param;
+pub use linear::Linear;
+pub use optimizer::{Decay, Optimizer, OptimizerConfig, Schedule};
+
+/// Something with parameters. Names are paths (`encoder.hidden.weight`), and the checkpoint's names.
+pub trait Module {
+    /// Calls `f` with the name and the parameter, for each, always in the same order. `path` is put
+    /// in front of the names.
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param));
+
+    /// Names and parameters.
+    fn parameters(&self) -> Vec<(String, &Param)> {
+        let mut all = Vec::new();
+        self.visit("", &mut |name, p| all.push((name.to_string(), p)));
+        all
+    }
+
+    /// Number of trainable numbers.
+    fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|(_, p)| p.value().len()).sum()
+    }
+}
+
+/// `path.name`, or `name` at the root.
+pub fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}

@@ -1,0 +1,210 @@
+//! Sum, difference, product and quotient of two tensors, elementwise, with broadcasting as in NumPy:
+//! axes are matched from the last; an axis of length 1 or a missing one is repeated.
+//!
+//! The gradient of a repeated operand is summed over the axes along which it was repeated.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::case::{Case, Input};
+use super::reduce::sum_to;
+use super::unary;
+use crate::autograd::{Backward, Var};
+use crate::cpu;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, elementwise};
+use crate::tensor::Tensor;
+
+/// The operations; the numbers are the shader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Operation {
+    /// a + b.
+    Add = 0,
+    /// a - b.
+    Sub = 1,
+    /// a b.
+    Mul = 2,
+    /// a / b.
+    Div = 3,
+}
+
+/// Result shape and strides, padded with axes of length 1 to four.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) shape: [u32; 4],
+    pub(crate) stride_a: [u32; 4],
+    pub(crate) stride_b: [u32; 4],
+    n: u32,
+    operation: u32,
+    pad: [u32; 2],
+}
+
+impl Params {
+    pub(crate) fn operation(&self) -> Operation {
+        [Operation::Add, Operation::Sub, Operation::Mul, Operation::Div][self.operation as usize]
+    }
+}
+
+/// y = a op b.
+pub static BINARY: Kernel<Params, 2, 1> = Kernel {
+    program: Program {
+        name: "binary",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/binary.wgsl")
+        ),
+        inputs: 2,
+        outputs: 1,
+    },
+    cpu: cpu::binary::forward,
+    stages: |p| elementwise("binary", p.n as usize, p),
+    cost: |p| Cost { flops: u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["binary"],
+};
+
+/// The shape of a op b; `None` if they do not fit.
+pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let axis = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
+    (0..rank)
+        .map(|i| match (axis(a, i), axis(b, i)) {
+            (x, y) if x == y || y == 1 => Some(x),
+            (1, y) => Some(y),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Strides of `from` read as `to` (0 where repeated), both padded to four axes.
+pub(crate) fn broadcast_strides(from: &[usize], to: &[usize]) -> [u32; 4] {
+    let mut strides = [0; 4];
+    let mut step = 1;
+    for back in 1..=from.len() {
+        let length = from[from.len() - back];
+        strides[4 - back] = if length == 1 && to[to.len() - back] != 1 { 0 } else { step as u32 };
+        step *= length;
+    }
+    strides
+}
+
+/// `shape` with leading axes of length 1 up to four.
+#[track_caller]
+pub(crate) fn four(shape: &[usize]) -> [u32; 4] {
+    assert!(shape.len() <= 4, "at most four axes, not {shape:?}");
+    let mut out = [1; 4];
+    for (o, &s) in out[4 - shape.len()..].iter_mut().zip(shape) {
+        *o = s as u32;
+    }
+    out
+}
+
+/// y = a op b on tensors.
+#[track_caller]
+pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
+    let shape = broadcast_shape(a.shape(), b.shape()).unwrap_or_else(|| {
+        panic!("{operation:?}: shapes {:?} and {:?} do not broadcast", a.shape(), b.shape())
+    });
+    let params = Params {
+        shape: four(&shape),
+        stride_a: broadcast_strides(a.shape(), &shape),
+        stride_b: broadcast_strides(b.shape(), &shape),
+        n: shape.iter().product::<usize>() as u32,
+        operation: operation as u32,
+        pad: [0; 2],
+    };
+    let [y] = BINARY.launch(params, [a, b], [&shape]);
+    y
+}
+
+struct Rule {
+    operation: Operation,
+    a: Tensor,
+    b: Tensor,
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "binary"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let (dy, a, b) = (&dy[0], &self.a, &self.b);
+        let da = || match self.operation {
+            Operation::Add | Operation::Sub => dy.clone(),
+            Operation::Mul => apply(Operation::Mul, dy, b),
+            Operation::Div => apply(Operation::Div, dy, b),
+        };
+        let db = || match self.operation {
+            Operation::Add => dy.clone(),
+            Operation::Sub => unary::apply(unary::Function::Affine, dy, -1.0, 0.0),
+            Operation::Mul => apply(Operation::Mul, dy, a),
+            Operation::Div => {
+                // d(a/b)/db = -a / b^2
+                let q = apply(Operation::Div, &apply(Operation::Mul, dy, a), b);
+                unary::apply(unary::Function::Affine, &apply(Operation::Div, &q, b), -1.0, 0.0)
+            }
+        };
+        vec![need[0].then(|| sum_to(&da(), a.shape())), need[1].then(|| sum_to(&db(), b.shape()))]
+    }
+}
+
+impl<'t> Var<'t> {
+    #[track_caller]
+    fn binary(&self, operation: Operation, other: &Var<'t>) -> Var<'t> {
+        let y = apply(operation, self.value(), other.value());
+        let (a, b) = (self.value().clone(), other.value().clone());
+        let [y] = self.tape().record(&[self, other], [y], || Box::new(Rule { operation, a, b }));
+        y
+    }
+
+    /// a + b.
+    #[track_caller]
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(&self, other: &Var<'t>) -> Var<'t> {
+        self.binary(Operation::Add, other)
+    }
+
+    /// a - b.
+    #[track_caller]
+    #[allow(clippy::should_implement_trait)]
+    pub fn sub(&self, other: &Var<'t>) -> Var<'t> {
+        self.binary(Operation::Sub, other)
+    }
+
+    /// a b, elementwise.
+    #[track_caller]
+    #[allow(clippy::should_implement_trait)]
+    pub fn mul(&self, other: &Var<'t>) -> Var<'t> {
+        self.binary(Operation::Mul, other)
+    }
+
+    /// a / b.
+    #[track_caller]
+    #[allow(clippy::should_implement_trait)]
+    pub fn div(&self, other: &Var<'t>) -> Var<'t> {
+        self.binary(Operation::Div, other)
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |label: &str, a: &[usize], b: &[usize], f: for<'t> fn(&[Var<'t>]) -> Var<'t>| {
+        let inputs = vec![Input::normal("a", a), Input::uniform("b", b, 0.5, 2.0)];
+        Case::new("binary", label, inputs, move |x| vec![f(x)])
+    };
+    vec![
+        case("add 65", &[65], &[65], |x| x[0].add(&x[1])),
+        case("sub 17x3", &[17, 3], &[17, 3], |x| x[0].sub(&x[1])),
+        case("mul 129", &[129], &[129], |x| x[0].mul(&x[1])),
+        case("div 65", &[65], &[65], |x| x[0].div(&x[1])),
+        case("add row 17x65 + 65", &[17, 65], &[65], |x| x[0].add(&x[1])),
+        case("mul column 17x65 * 17x1", &[17, 65], &[17, 1], |x| x[0].mul(&x[1])),
+        case("sub scalar 3x17 - []", &[3, 17], &[], |x| x[0].sub(&x[1])),
+        case("div outer 3x1 / 1x17", &[3, 1], &[1, 17], |x| x[0].div(&x[1])),
+        case("mul middle 3x17x5 * 3x1x5", &[3, 17, 5], &[3, 1, 5], |x| x[0].mul(&x[1])),
+        case("add four axes", &[2, 3, 1, 5], &[3, 7, 1], |x| x[0].add(&x[1])),
+        case("div 1 / 1", &[1], &[1], |x| x[0].div(&x[1])),
+        case("mul by itself 65", &[65], &[65], |x| x[0].mul(&x[0]).mul(&x[1])),
+    ]
+}

@@ -1,0 +1,157 @@
+//! A case: one call of an op with its inputs. It drives the gradient check, the comparison of CPU
+//! and GPU, and the benchmarks, so a new op is covered by listing its cases.
+
+use crate::autograd::{Tape, Var};
+use crate::device::Device;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// How an input is filled.
+#[derive(Clone, Copy, Debug)]
+enum Fill {
+    Normal,
+    Uniform(f32, f32),
+    OffZero,
+    Binary,
+    Index(usize),
+}
+
+/// An input of a case.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Name for messages.
+    pub name: &'static str,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Whether a gradient with respect to it is checked.
+    pub differentiable: bool,
+    fill: Fill,
+}
+
+impl Input {
+    fn new(name: &'static str, shape: &[usize], fill: Fill, differentiable: bool) -> Input {
+        Input { name, shape: shape.to_vec(), differentiable, fill }
+    }
+
+    /// Standard normal.
+    pub fn normal(name: &'static str, shape: &[usize]) -> Input {
+        Input::new(name, shape, Fill::Normal, true)
+    }
+
+    /// Uniform in \[low, high).
+    pub fn uniform(name: &'static str, shape: &[usize], low: f32, high: f32) -> Input {
+        Input::new(name, shape, Fill::Uniform(low, high), true)
+    }
+
+    /// Uniform in \[-1.5, -0.5) and \[0.5, 1.5): away from a kink at 0.
+    pub fn off_zero(name: &'static str, shape: &[usize]) -> Input {
+        Input::new(name, shape, Fill::OffZero, true)
+    }
+
+    /// 0 or 1, without gradient.
+    pub fn binary(name: &'static str, shape: &[usize]) -> Input {
+        Input::new(name, shape, Fill::Binary, false)
+    }
+
+    /// Whole numbers in 0..n, without gradient.
+    pub fn index(name: &'static str, shape: &[usize], n: usize) -> Input {
+        Input::new(name, shape, Fill::Index(n), false)
+    }
+
+    /// The same input without gradient.
+    pub fn constant(self) -> Input {
+        Input { differentiable: false, ..self }
+    }
+
+    /// The values, in row-major order; `number` tells the inputs of a case apart.
+    pub fn values(&self, number: usize) -> Vec<f32> {
+        let key = Key::new(7, stream::TEST + number as u32, 0);
+        let n = self.shape.iter().product::<usize>() as u64;
+        let signed = |u: f32| if u < 0.5 { -1.5 + 2.0 * u } else { -0.5 + 2.0 * u };
+        (0..n)
+            .map(|i| match self.fill {
+                Fill::Normal => crate::cpu::random::normal(key, i),
+                Fill::Uniform(low, high) => low + (high - low) * key.uniform(i),
+                Fill::OffZero => signed(key.uniform(i)),
+                Fill::Binary => f32::from(key.uniform(i) < 0.5),
+                Fill::Index(count) => (key.word(i) as usize % count) as f32,
+            })
+            .collect()
+    }
+}
+
+type Function = Box<dyn for<'t> Fn(&[Var<'t>]) -> Vec<Var<'t>> + Send + Sync>;
+
+/// One call of an op.
+pub struct Case {
+    /// The op's stem.
+    pub op: &'static str,
+    /// What is special about the call, sizes included.
+    pub label: String,
+    /// Its inputs.
+    pub inputs: Vec<Input>,
+    /// The call.
+    pub call: Function,
+    /// Largest accepted max|a - b| / (1e-6 + max|b|) between two devices.
+    pub tolerance: f32,
+}
+
+impl Case {
+    /// A case with the usual tolerance, 1e-5.
+    pub fn new(
+        op: &'static str,
+        label: &str,
+        inputs: Vec<Input>,
+        call: impl for<'t> Fn(&[Var<'t>]) -> Vec<Var<'t>> + Send + Sync + 'static,
+    ) -> Case {
+        Case { op, label: label.into(), inputs, call: Box::new(call), tolerance: 1e-5 }
+    }
+
+    /// The same case under another label.
+    pub fn label(self, label: String) -> Case {
+        Case { label, ..self }
+    }
+
+    /// The inputs as tensors on `device`.
+    pub fn tensors(&self, device: &Device) -> Vec<Tensor> {
+        let make = |(i, x): (usize, &Input)| Tensor::new(device, &x.values(i), &x.shape);
+        self.inputs.iter().enumerate().map(make).collect()
+    }
+
+    /// The inputs on a tape: leaves where they have a gradient, else constants.
+    pub fn vars<'t>(&self, tape: &'t Tape, tensors: &[Tensor]) -> Vec<Var<'t>> {
+        let put = |(x, t): (&Input, &Tensor)| {
+            if x.differentiable { tape.leaf(t.clone()) } else { tape.constant(t.clone()) }
+        };
+        self.inputs.iter().zip(tensors).map(put).collect()
+    }
+
+    /// Fixed pseudo-random gradients for the outputs.
+    pub fn seeds(&self, outputs: &[Var]) -> Vec<Tensor> {
+        let seed = |(i, y): (usize, &Var)| {
+            let values = Input::normal("dy", y.shape()).values(100 + i);
+            Tensor::new(y.device(), &values, y.shape())
+        };
+        outputs.iter().enumerate().map(seed).collect()
+    }
+}
+
+/// max|a - b| / (1e-6 + max|b|): the distance that all comparisons with references use. Infinite
+/// where a number is not finite and the other differs, so that a NaN never passes.
+pub fn distance(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() != b.len() {
+        return f32::INFINITY;
+    }
+    let mut worst = 0.0_f64;
+    let mut scale = 0.0_f64;
+    for (&a, &b) in a.iter().zip(b) {
+        if a.to_bits() != b.to_bits() {
+            let d = (f64::from(a) - f64::from(b)).abs();
+            worst = if d.is_nan() { f64::INFINITY } else { worst.max(d) };
+        }
+        if b.is_finite() {
+            scale = scale.max(f64::from(b).abs());
+        }
+    }
+    (worst / (1e-6 + scale)) as f32
+}

@@ -1,0 +1,240 @@
+//! Moving data: permute, slice, pad, repeat (one kernel, a strided window) and concatenate.
+//!
+//! A window reads y\[i\] = x\[start + i\] along permuted axes, 0 outside x. So a slice has start > 0, a
+//! pad has start < 0, and each is the other's gradient; a permutation's gradient is the inverse one;
+//! what was repeated is summed. Reshape moves nothing.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::binary::{broadcast_strides, four};
+use super::case::{Case, Input};
+use super::reduce::sum_to;
+use crate::autograd::{Backward, Var};
+use crate::cpu;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, elementwise};
+use crate::tensor::Tensor;
+
+/// y `shape`; along each axis x is read from `start`, has `limit` elements and steps by `stride`.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct WindowParams {
+    pub(crate) shape: [u32; 4],
+    pub(crate) stride: [u32; 4],
+    pub(crate) limit: [u32; 4],
+    pub(crate) start: [i32; 4],
+    n: u32,
+    pad: [u32; 3],
+}
+
+/// a \[outer, a\], b \[outer, b\].
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ConcatParams {
+    n: u32,
+    pub(crate) a: u32,
+    pub(crate) b: u32,
+    pad: u32,
+}
+
+/// The strided window.
+pub static WINDOW: Kernel<WindowParams, 1, 1> = Kernel {
+    program: Program {
+        name: "window",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/window.wgsl")
+        ),
+        inputs: 1,
+        outputs: 1,
+    },
+    cpu: cpu::layout::window,
+    stages: |p| elementwise("window", p.n as usize, p),
+    cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["window"],
+};
+
+/// Rows side by side.
+pub static CONCAT: Kernel<ConcatParams, 2, 1> = Kernel {
+    program: Program {
+        name: "concat",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/concat.wgsl")
+        ),
+        inputs: 2,
+        outputs: 1,
+    },
+    cpu: cpu::layout::concat,
+    stages: |p| elementwise("concat", p.n as usize, p),
+    cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["concat"],
+};
+
+fn window(x: &Tensor, shape: &[usize], stride: [u32; 4], limit: [u32; 4], start: [i32; 4]) -> Tensor {
+    let n = shape.iter().product::<usize>() as u32;
+    let params = WindowParams { shape: four(shape), stride, limit, start, n, pad: [0; 3] };
+    let [y] = WINDOW.launch(params, [x], [shape]);
+    y
+}
+
+/// Row-major strides, padded with axes of length 1 to four.
+fn strides(shape: &[usize]) -> [u32; 4] {
+    broadcast_strides(shape, shape)
+}
+
+/// `x` repeated along axes of length 1 (and missing leading axes) to `shape`.
+pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
+    if x.shape() == shape {
+        return x.clone();
+    }
+    window(x, shape, broadcast_strides(x.shape(), shape), four(shape), [0; 4])
+}
+
+/// Axis i of the result is axis `axes[i]` of x.
+#[track_caller]
+pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
+    let mut sorted = axes.to_vec();
+    sorted.sort_unstable();
+    assert!(sorted.iter().copied().eq(0..x.shape().len()), "permute: axes {axes:?} of {:?}", x.shape());
+    let shape: Vec<usize> = axes.iter().map(|&a| x.shape()[a]).collect();
+    let (from, lead) = (strides(x.shape()), 4 - axes.len());
+    let mut stride = [1; 4];
+    for (i, &a) in axes.iter().enumerate() {
+        stride[lead + i] = from[lead + a];
+    }
+    window(x, &shape, stride, four(&shape), [0; 4])
+}
+
+/// Elements `start..start + len` along `axis`; zeros where that leaves x (start may be negative).
+#[track_caller]
+pub fn slice(x: &Tensor, axis: usize, start: i64, len: usize) -> Tensor {
+    let mut shape = x.shape().to_vec();
+    assert!(axis < shape.len(), "slice: axis {axis} of {shape:?}");
+    shape[axis] = len;
+    let mut starts = [0; 4];
+    starts[4 - shape.len() + axis] = start as i32;
+    window(x, &shape, strides(x.shape()), four(x.shape()), starts)
+}
+
+/// `a` and `b` one behind the other along `axis`.
+#[track_caller]
+pub fn concat(a: &Tensor, b: &Tensor, axis: usize) -> Tensor {
+    let mut shape = a.shape().to_vec();
+    let fits = a.shape().len() == b.shape().len()
+        && (0..shape.len()).all(|i| i == axis || a.shape()[i] == b.shape()[i]);
+    assert!(axis < shape.len() && fits, "concat on axis {axis}: {:?} and {:?}", a.shape(), b.shape());
+    shape[axis] += b.shape()[axis];
+    let width = |t: &Tensor| t.shape()[axis..].iter().product::<usize>() as u32;
+    let n = (a.len() + b.len()) as u32;
+    let [y] = CONCAT.launch(ConcatParams { n, a: width(a), b: width(b), pad: 0 }, [a, b], [&shape]);
+    y
+}
+
+/// Gives `t` memory of its own if other tensors share it, so that it can be updated in place.
+pub fn unshare(t: &mut Tensor) {
+    if t.buffer_mut().is_none() {
+        let flat = t.reshape(&[t.len()]);
+        *t = slice(&flat, 0, 0, t.len()).reshape(t.shape());
+    }
+}
+
+enum Rule {
+    Reshape(Vec<usize>),
+    Expand(Vec<usize>),
+    Permute(Vec<usize>),
+    Slice { axis: usize, start: i64, len: usize },
+    Concat { axis: usize, a: usize, b: usize },
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "layout"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let dy = &dy[0];
+        match *self {
+            Rule::Reshape(shape) => vec![Some(dy.reshape(&shape))],
+            Rule::Expand(shape) => vec![Some(sum_to(dy, &shape))],
+            Rule::Permute(axes) => {
+                let mut inverse = vec![0; axes.len()];
+                axes.iter().enumerate().for_each(|(i, &a)| inverse[a] = i);
+                vec![Some(permute(dy, &inverse))]
+            }
+            Rule::Slice { axis, start, len } => vec![Some(slice(dy, axis, -start, len))],
+            Rule::Concat { axis, a, b } => vec![
+                need[0].then(|| slice(dy, axis, 0, a)),
+                need[1].then(|| slice(dy, axis, a as i64, b)),
+            ],
+        }
+    }
+}
+
+impl<'t> Var<'t> {
+    fn moved(&self, y: Tensor, rule: Rule) -> Var<'t> {
+        let [y] = self.tape().record(&[self], [y], || Box::new(rule));
+        y
+    }
+
+    /// The same data under another shape of the same length; moves nothing.
+    #[track_caller]
+    pub fn reshape(&self, shape: &[usize]) -> Var<'t> {
+        self.moved(self.value().reshape(shape), Rule::Reshape(self.shape().to_vec()))
+    }
+
+    /// Repeated along axes of length 1, and along missing leading axes, to `shape`.
+    pub fn expand(&self, shape: &[usize]) -> Var<'t> {
+        self.moved(expand(self.value(), shape), Rule::Expand(self.shape().to_vec()))
+    }
+
+    /// Axis i of the result is axis `axes[i]`.
+    #[track_caller]
+    pub fn permute(&self, axes: &[usize]) -> Var<'t> {
+        self.moved(permute(self.value(), axes), Rule::Permute(axes.to_vec()))
+    }
+
+    /// Elements `start..start + len` along `axis`; zeros where that leaves the tensor.
+    #[track_caller]
+    pub fn slice(&self, axis: usize, start: i64, len: usize) -> Var<'t> {
+        let rule = Rule::Slice { axis, start, len: self.shape()[axis] };
+        self.moved(slice(self.value(), axis, start, len), rule)
+    }
+
+    /// This and `other` one behind the other along `axis`.
+    #[track_caller]
+    pub fn concat(&self, other: &Var<'t>, axis: usize) -> Var<'t> {
+        let y = concat(self.value(), other.value(), axis);
+        let rule = Rule::Concat { axis, a: self.shape()[axis], b: other.shape()[axis] };
+        let [y] = self.tape().record(&[self, other], [y], || Box::new(rule));
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let one = |label: &str, shape: &[usize], f: for<'t> fn(&Var<'t>) -> Var<'t>| {
+        Case::new("layout", label, vec![Input::normal("x", shape)], move |x| vec![f(&x[0])])
+    };
+    let two = |label: &str, a: &[usize], b: &[usize], axis: usize| {
+        let inputs = vec![Input::normal("a", a), Input::normal("b", b)];
+        Case::new("layout", label, inputs, move |x| vec![x[0].concat(&x[1], axis)])
+    };
+    vec![
+        one("reshape 3x5", &[3, 5], |x| x.reshape(&[5, 3])),
+        one("transpose 17x65", &[17, 65], |x| x.permute(&[1, 0])),
+        one("NCHW to NHWC 2x3x5x7", &[2, 3, 5, 7], |x| x.permute(&[0, 2, 3, 1])),
+        one("rotate 3x5x2", &[3, 5, 2], |x| x.permute(&[2, 0, 1])),
+        one("expand row 65 to 3x65", &[65], |x| x.expand(&[3, 65])),
+        one("expand column 3x1 to 3x17", &[3, 1], |x| x.expand(&[3, 17])),
+        one("expand [] to 2x3x4", &[], |x| x.expand(&[2, 3, 4])),
+        one("slice columns 3x17", &[3, 17], |x| x.slice(1, 4, 9)),
+        one("slice rows 17x3", &[17, 3], |x| x.slice(0, 16, 1)),
+        one("pad rows 3x5 by 2 and 1", &[3, 5], |x| x.slice(0, -2, 6)),
+        one("shift down 1x4x3x2", &[1, 4, 3, 2], |x| x.slice(1, -1, 4)),
+        one("slice beyond both ends 7", &[7], |x| x.slice(0, -3, 13)),
+        two("concat columns 17x3 and 17x65", &[17, 3], &[17, 65], 1),
+        two("concat rows 3x5 and 1x5", &[3, 5], &[1, 5], 0),
+        two("concat middle 2x3x5 and 2x1x5", &[2, 3, 5], &[2, 1, 5], 1),
+    ]
+}

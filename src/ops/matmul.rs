@@ -1,0 +1,247 @@
+//! Matrix products: y = act(x w^T + b) (a linear layer in one kernel) and batched products.
+//!
+//! Gradients of y = f(x w^T + b): d = f'(y) dy, dx = d w, dw = d^T x, db = sum over rows of d. All are
+//! the same kernel with other strides (NN, NT, TN). Weights are (out, in), as in checkpoints.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::case::{Case, Input};
+use super::reduce::sum_to;
+use super::unary::{self, Function};
+use crate::autograd::{Backward, Var};
+use crate::cpu;
+pub use crate::cpu::gemm::Activation;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, Stage};
+use crate::tensor::Tensor;
+
+/// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) m: u32,
+    pub(crate) n: u32,
+    pub(crate) k: u32,
+    pub(crate) batch: u32,
+    pub(crate) stride_a: [u32; 2],
+    pub(crate) stride_b: [u32; 2],
+    pub(crate) batch_a: u32,
+    pub(crate) batch_b: u32,
+    pub(crate) has_bias: u32,
+    activation: u32,
+}
+
+impl Params {
+    pub(crate) fn activation(&self) -> Activation {
+        use Activation::*;
+        [None, Tanh, Sigmoid, Relu][self.activation as usize]
+    }
+}
+
+/// Large products take 64 x 64 tiles (4 x 4 an invocation), small ones 16 x 16.
+fn stages(p: &Params) -> Vec<Stage<Params>> {
+    if p.m == 0 || p.n == 0 || p.batch == 0 {
+        return Vec::new();
+    }
+    let (entry, tile) = if p.m >= 64 && p.n >= 64 { ("matmul_64", 64) } else { ("matmul_16", 16) };
+    vec![Stage { entry, groups: [p.n.div_ceil(tile), p.m.div_ceil(tile), p.batch], params: *p }]
+}
+
+/// The matrix product. Inputs: a, b, bias (any tensor where `has_bias` is 0).
+pub static MATMUL: Kernel<Params, 3, 1> = Kernel {
+    program: Program {
+        name: "matmul",
+        source: concat!(
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/matmul.wgsl")
+        ),
+        inputs: 3,
+        outputs: 1,
+    },
+    cpu: cpu::matmul::forward,
+    stages,
+    cost: |p| {
+        let [m, n, k, batch] = [p.m, p.n, p.k, p.batch].map(u64::from);
+        Cost {
+            flops: 2 * batch * m * n * k,
+            bytes: 4 * batch * (m * k + k * n + m * n),
+            // Tiles of 16 along k; the inner loop over a tile is unrolled by hand.
+            loop_iterations: 2 * k.div_ceil(16),
+        }
+    },
+    entries: &["matmul_64", "matmul_16"],
+};
+
+/// Whether an operand is used as it is stored or transposed (last two axes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// As stored.
+    N,
+    /// Transposed.
+    T,
+}
+
+/// act(op(a) op(b) + bias). a and b are matrices, or equally many of them (\[batch, rows, cols\]).
+#[track_caller]
+pub fn product(
+    (a, la): (&Tensor, Layout),
+    (b, lb): (&Tensor, Layout),
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> Tensor {
+    let split = |t: &Tensor, layout| -> ([usize; 3], [u32; 2]) {
+        let (batch, r, c) = match *t.shape() {
+            [r, c] => (1, r, c),
+            [batch, r, c] => (batch, r, c),
+            _ => panic!("matmul: a matrix or a batch of them is needed, not {:?}", t.shape()),
+        };
+        match layout {
+            Layout::N => ([batch, r, c], [c as u32, 1]),
+            Layout::T => ([batch, c, r], [1, c as u32]),
+        }
+    };
+    let (([batch, m, k], stride_a), ([batch_b, k_b, n], stride_b)) = (split(a, la), split(b, lb));
+    let fits = k == k_b && batch == batch_b && a.shape().len() == b.shape().len();
+    assert!(fits, "matmul: {:?} {la:?} and {:?} {lb:?} do not fit", a.shape(), b.shape());
+    if let Some(bias) = bias {
+        assert_eq!(bias.shape(), [n], "matmul: bias of another length");
+    }
+    let params = Params {
+        m: m as u32,
+        n: n as u32,
+        k: k as u32,
+        batch: batch as u32,
+        stride_a,
+        stride_b,
+        batch_a: (m * k) as u32,
+        batch_b: (k * n) as u32,
+        has_bias: u32::from(bias.is_some()),
+        activation: activation as u32,
+    };
+    let shape: &[usize] = if a.shape().len() == 2 { &[m, n] } else { &[batch, m, n] };
+    let [c] = MATMUL.launch(params, [a, b, bias.unwrap_or(a)], [shape]);
+    c
+}
+
+struct LinearRule {
+    x: Tensor,
+    w: Tensor,
+    y: Tensor,
+    activation: Activation,
+}
+
+impl Backward for LinearRule {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let d = match self.activation {
+            Activation::None => dy[0].clone(),
+            Activation::Tanh => unary::gradient(Function::Tanh, &self.y, &dy[0], 0.0, 0.0),
+            Activation::Sigmoid => unary::gradient(Function::Sigmoid, &self.y, &dy[0], 0.0, 0.0),
+            Activation::Relu => unary::gradient(Function::Relu, &self.y, &dy[0], 0.0, 0.0),
+        };
+        let plain = |a, b| product(a, b, None, Activation::None);
+        let mut gradients = vec![
+            need[0].then(|| plain((&d, Layout::N), (&self.w, Layout::N))),
+            need[1].then(|| plain((&d, Layout::T), (&self.x, Layout::N))),
+        ];
+        if let Some(&need) = need.get(2) {
+            gradients.push(need.then(|| sum_to(&d, &[d.shape()[1]])));
+        }
+        gradients
+    }
+}
+
+struct MatmulRule {
+    a: Tensor,
+    b: Tensor,
+}
+
+impl Backward for MatmulRule {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let plain = |a, b| product(a, b, None, Activation::None);
+        vec![
+            need[0].then(|| plain((&dy[0], Layout::N), (&self.b, Layout::T))),
+            need[1].then(|| plain((&self.a, Layout::T), (&dy[0], Layout::N))),
+        ]
+    }
+}
+
+impl<'t> Var<'t> {
+    /// a b for matrices \[m, k\] \[k, n\] or batches \[batch, m, k\] \[batch, k, n\].
+    #[track_caller]
+    pub fn matmul(&self, b: &Var<'t>) -> Var<'t> {
+        let (a, b_) = (self.value().clone(), b.value().clone());
+        let y = product((&a, Layout::N), (&b_, Layout::N), None, Activation::None);
+        let rule = || Box::new(MatmulRule { a, b: b_ }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&[self, b], [y], rule);
+        y
+    }
+
+    /// act(x w^T + b): x \[rows, in\], w \[out, in\], b \[out\], result \[rows, out\].
+    #[track_caller]
+    pub fn linear(&self, w: &Var<'t>, b: Option<&Var<'t>>, activation: Activation) -> Var<'t> {
+        let (x, weights) = (self.value().clone(), w.value().clone());
+        let y = product((&x, Layout::N), (&weights, Layout::T), b.map(Var::value), activation);
+        let mut parents = vec![self, w];
+        parents.extend(b);
+        let rule = || {
+            Box::new(LinearRule { x, w: weights, y: y.clone(), activation }) as Box<dyn Backward>
+        };
+        let [y] = self.tape().record(&parents, [y.clone()], rule);
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let linear = |rows: usize, i: usize, o: usize, activation: Activation| {
+        // Weights shrink with the fan-in, so that activations stay off saturation.
+        let r = 1.0 / (i as f32).sqrt();
+        let x = Input::normal("x", &[rows, i]);
+        let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
+        let label = format!("linear {rows}x{i} to {o} {activation:?}");
+        Case::new("matmul", &label, inputs, move |x| vec![x[0].linear(&x[1], Some(&x[2]), activation)])
+    };
+    let matmul = |a: &[usize], b: &[usize]| {
+        let inputs = vec![Input::normal("a", a), Input::normal("b", b)];
+        Case::new("matmul", &format!("{a:?} {b:?}"), inputs, |x| vec![x[0].matmul(&x[1])])
+    };
+    vec![
+        linear(1, 1, 1, Activation::None),
+        linear(3, 17, 5, Activation::Tanh),
+        linear(65, 129, 63, Activation::Sigmoid),
+        linear(100, 64, 257, Activation::None),
+        // One row and one weight: the pre-activation stays off the kink of relu.
+        Case::new(
+            "matmul",
+            "linear 17x1 to 1 Relu",
+            vec![
+                Input::off_zero("x", &[17, 1]),
+                Input::uniform("w", &[1, 1], 0.5, 1.0),
+                Input::uniform("b", &[1], -0.1, 0.1),
+            ],
+            |x| vec![x[0].linear(&x[1], Some(&x[2]), Activation::Relu)],
+        ),
+        Case::new(
+            "matmul",
+            "linear without bias 5x7 to 3",
+            vec![Input::normal("x", &[5, 7]), Input::normal("w", &[3, 7])],
+            |x| vec![x[0].linear(&x[1], None, Activation::None)],
+        ),
+        matmul(&[1, 1], &[1, 1]),
+        matmul(&[3, 17], &[17, 5]),
+        matmul(&[64, 64], &[64, 64]),
+        matmul(&[65, 257], &[257, 65]),
+        matmul(&[130, 33], &[33, 70]),
+        matmul(&[3, 5, 7], &[3, 7, 2]),
+        matmul(&[2, 65, 17], &[2, 17, 66]),
+        matmul(&[1, 300], &[300, 1]),
+    ]
+}

@@ -1,0 +1,147 @@
+//! Optimiser steps on tensors, in place. g is the gradient times the clipping factor.
+//!
+//! - SGD with momentum: s = mu s + g; w -= lr s.
+//! - Adagrad (Duchi, Hazan, Singer 2011): s += g^2; w -= lr g / (sqrt s + eps).
+//! - RMSProp (Tieleman & Hinton 2012): s = rho s + (1 - rho) g^2; w -= lr g / (sqrt s + eps).
+//! - Adam (Kingma & Ba 2015): m, v moving averages of g, g^2; w -= lr (m / c1) / (sqrt(v / c2) + eps),
+//!   c1 = 1 - beta1^t, c2 = 1 - beta2^t.
+//!
+//! Weight decay is either coupled (g += d w: the gradient of a normal prior) or decoupled
+//! (w -= lr d w; Loshchilov & Hutter 2019). Clipping by the global norm happens on the device:
+//! nothing is read back.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::binary::{self, Operation};
+use super::layout::unshare;
+use super::reduce::sum_squares;
+use crate::cpu;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, elementwise};
+use crate::tensor::Tensor;
+
+/// The update rule; the numbers are the shader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u32)]
+pub enum Rule {
+    /// Stochastic gradient descent with momentum `beta1`.
+    Sgd = 0,
+    /// Adagrad.
+    Adagrad = 1,
+    /// RMSProp with decay `beta1`.
+    RmsProp = 2,
+    /// Adam with `beta1` and `beta2`.
+    Adam = 3,
+}
+
+impl Rule {
+    /// Number of state tensors beside the weights.
+    pub fn states(self) -> usize {
+        if self == Rule::Adam { 2 } else { 1 }
+    }
+}
+
+/// One step's numbers.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) n: u32,
+    pub(crate) rule: u32,
+    pub(crate) rate: f32,
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) decay: f32,
+    pub(crate) decoupled: u32,
+    pub(crate) correction1: f32,
+    pub(crate) correction2: f32,
+}
+
+impl Params {
+    pub(crate) fn rule(&self) -> Rule {
+        [Rule::Sgd, Rule::Adagrad, Rule::RmsProp, Rule::Adam][self.rule as usize]
+    }
+
+    /// (what is added to the gradient per weight, what the weight is multiplied by).
+    pub(crate) fn decay_terms(&self) -> (f32, f32) {
+        if self.decoupled != 0 { (0.0, 1.0 - self.rate * self.decay) } else { (self.decay, 1.0) }
+    }
+}
+
+/// Largest norm that is let through.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ClipParams {
+    pub(crate) limit: f32,
+}
+
+/// SGD, Adagrad, RMSProp. Inputs: gradient, scale \[1\]; states: w, s.
+pub static ONE_STATE: Kernel<Params, 2, 2> = Kernel {
+    program: Program {
+        name: "optimizer",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/optimizer.wgsl")
+        ),
+        inputs: 2,
+        outputs: 2,
+    },
+    cpu: cpu::optimizer::one_state,
+    stages: |p| elementwise("update", p.n as usize, p),
+    cost: |p| Cost { flops: 8 * u64::from(p.n), bytes: 20 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["update"],
+};
+
+/// Adam. Inputs: gradient, scale \[1\]; states: w, m, v.
+pub static ADAM: Kernel<Params, 2, 3> = Kernel {
+    program: Program {
+        name: "adam",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/adam.wgsl")
+        ),
+        inputs: 2,
+        outputs: 3,
+    },
+    cpu: cpu::optimizer::adam,
+    stages: |p| elementwise("update", p.n as usize, p),
+    cost: |p| Cost { flops: 12 * u64::from(p.n), bytes: 28 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["update"],
+};
+
+/// Clipping factor min(1, limit / sqrt(squares)) of one number.
+pub static CLIP: Kernel<ClipParams, 1, 1> = Kernel {
+    program: Program {
+        name: "clip",
+        source: include_str!("../../shaders/clip.wgsl"),
+        inputs: 1,
+        outputs: 1,
+    },
+    cpu: cpu::optimizer::clip,
+    stages: |p| elementwise("clip", 1, p),
+    cost: |_| Cost { flops: 2, bytes: 8, loop_iterations: 0 },
+    entries: &["clip"],
+};
+
+/// Updates `w` and its `states` in place from `gradient` times `scale` \[1\].
+pub fn update(mut p: Params, gradient: &Tensor, scale: &Tensor, w: &mut Tensor, states: &mut [Tensor]) {
+    p.n = w.len() as u32;
+    assert_eq!(gradient.shape(), w.shape(), "optimizer: gradient of another shape");
+    unshare(w);
+    states.iter_mut().for_each(unshare);
+    match states {
+        [s] => ONE_STATE.update(p, [gradient, scale], [w, s]),
+        [m, v] => ADAM.update(p, [gradient, scale], [w, m, v]),
+        _ => panic!("optimizer: {} states", states.len()),
+    }
+}
+
+/// min(1, limit / norm) where norm is that of all gradients together; shape \[1\], on their device.
+pub fn clip_factor(gradients: &[&Tensor], limit: f32) -> Tensor {
+    let squares = gradients.iter().map(|g| sum_squares(g));
+    let total = squares.reduce(|a, b| binary::apply(Operation::Add, &a, &b));
+    let total = total.expect("clip_factor: no gradients");
+    let [scale] = CLIP.launch(ClipParams { limit }, [&total], [&[1]]);
+    scale
+}

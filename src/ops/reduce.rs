@@ -1,0 +1,254 @@
+//! Sums, means and logsumexp over axes.
+//!
+//! y = sum_i x_i: dx_i = dy. y = ln sum_i e^(x_i): dx_i = e^(x_i - y) dy. The kernel reduces the middle
+//! of \[outer, n, inner\]; a long sum with few results goes in two stages, the same on every device.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::binary::{self, Operation};
+use super::case::{Case, Input};
+use super::layout::expand;
+use super::unary;
+use crate::autograd::{Backward, Var};
+use crate::cpu;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, Stage, grid};
+use crate::tensor::Tensor;
+
+/// What is done over the axis; the numbers are the shader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Reduction {
+    /// scale times the sum.
+    Sum = 0,
+    /// scale times the sum of squares.
+    SumSquares = 1,
+    /// ln sum e^x.
+    LogSumExp = 2,
+}
+
+/// x \[outer, n, inner\] to y \[outer, ceil(n / chunk), inner\].
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) outer: u32,
+    pub(crate) n: u32,
+    pub(crate) inner: u32,
+    pub(crate) chunk: u32,
+    reduction: u32,
+    pub(crate) scale: f32,
+    pad: [u32; 2],
+}
+
+impl Params {
+    pub(crate) fn reduction(&self) -> Reduction {
+        [Reduction::Sum, Reduction::SumSquares, Reduction::LogSumExp][self.reduction as usize]
+    }
+
+    fn outputs(&self) -> usize {
+        self.outer as usize * (self.n as usize).div_ceil(self.chunk as usize).max(1) * self.inner as usize
+    }
+}
+
+/// Rows of neighbours (`inner` = 1) take a workgroup each, columns an invocation each.
+fn stages(p: &Params) -> Vec<Stage<Params>> {
+    match (p.outputs(), p.inner) {
+        (0, _) => Vec::new(),
+        (n, 1) => vec![Stage { entry: "reduce_rows", groups: grid(n), params: *p }],
+        (n, _) => vec![Stage { entry: "reduce_columns", groups: grid(n.div_ceil(256)), params: *p }],
+    }
+}
+
+/// The reduction kernel.
+pub static REDUCE: Kernel<Params, 1, 1> = Kernel {
+    program: Program {
+        name: "reduce",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/reduce.wgsl")
+        ),
+        inputs: 1,
+        outputs: 1,
+    },
+    cpu: cpu::reduce::forward,
+    stages,
+    cost: |p| {
+        let n = u64::from(p.outer) * u64::from(p.n) * u64::from(p.inner);
+        // Rows: 256 invocations share a chunk; two passes for logsumexp.
+        let share = if p.inner == 1 { p.chunk.div_ceil(256) + 8 } else { p.chunk };
+        Cost { flops: n, bytes: 4 * n, loop_iterations: 2 * u64::from(share) }
+    },
+    entries: &["reduce_rows", "reduce_columns"],
+};
+
+/// Sums longer than this with few results are cut into pieces of this length first.
+const PIECE: usize = 4096;
+
+/// Reduces axes `first..last` of `x` (they disappear from the shape).
+fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f32) -> Tensor {
+    let shape = x.shape();
+    let outer: usize = shape[..first].iter().product();
+    let n: usize = shape[first..last].iter().product();
+    let inner: usize = shape[last..].iter().product();
+    let result: Vec<usize> = shape[..first].iter().chain(&shape[last..]).copied().collect();
+    let launch = |x: &Tensor, reduction, n: usize, chunk: usize, scale, shape: &[usize]| {
+        let params = Params {
+            outer: outer as u32,
+            n: n as u32,
+            inner: inner as u32,
+            chunk: chunk as u32,
+            reduction: reduction as u32,
+            scale,
+            pad: [0; 2],
+        };
+        let [y] = REDUCE.launch(params, [x], [shape]);
+        y
+    };
+    let additive = reduction != Reduction::LogSumExp;
+    if additive && n >= 2 * PIECE && outer * inner < 1024 {
+        let pieces = n.div_ceil(PIECE);
+        let partial = launch(x, reduction, n, PIECE, 1.0, &[outer, pieces, inner]);
+        return launch(&partial, Reduction::Sum, pieces, pieces, scale, &result);
+    }
+    launch(x, reduction, n, n.max(1), scale, &result)
+}
+
+/// Sum of all elements, shape \[\].
+pub fn sum_all(x: &Tensor) -> Tensor {
+    reduce(Reduction::Sum, x, 0, x.shape().len(), 1.0)
+}
+
+/// Sum of the squares of all elements, shape \[\].
+pub fn sum_squares(x: &Tensor) -> Tensor {
+    reduce(Reduction::SumSquares, x, 0, x.shape().len(), 1.0)
+}
+
+/// Sums `x` over the axes along which `shape` was repeated to give `x`'s shape.
+pub(crate) fn sum_to(x: &Tensor, shape: &[usize]) -> Tensor {
+    if x.shape() == shape {
+        return x.clone();
+    }
+    let lead = x.shape().len() - shape.len();
+    let mut padded = vec![1; lead];
+    padded.extend(shape);
+    let mut sum = x.clone();
+    // From the last axis, runs of repeated axes at a time.
+    let repeated = |axis: usize| padded[axis] == 1 && x.shape()[axis] != 1;
+    let mut last = padded.len();
+    while last > 0 {
+        if !repeated(last - 1) {
+            last -= 1;
+            continue;
+        }
+        let mut first = last - 1;
+        while first > 0 && repeated(first - 1) {
+            first -= 1;
+        }
+        let mut kept = sum.shape().to_vec();
+        kept[first..last].fill(1);
+        sum = reduce(Reduction::Sum, &sum, first, last, 1.0).reshape(&kept);
+        last = first;
+    }
+    sum.reshape(shape)
+}
+
+struct SumRule {
+    shape: Vec<usize>,
+    kept: Vec<usize>,
+    scale: f32,
+}
+
+impl Backward for SumRule {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {
+        let mut dy = dy[0].reshape(&self.kept);
+        if self.scale != 1.0 {
+            dy = unary::apply(unary::Function::Affine, &dy, self.scale, 0.0);
+        }
+        vec![Some(expand(&dy, &self.shape))]
+    }
+}
+
+struct LogSumExpRule {
+    x: Tensor,
+    y: Tensor,
+}
+
+impl Backward for LogSumExpRule {
+    fn name(&self) -> &'static str {
+        "logsumexp"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {
+        let mut kept = self.y.shape().to_vec();
+        kept.push(1);
+        let d = binary::apply(Operation::Sub, &self.x, &self.y.reshape(&kept));
+        let p = unary::apply(unary::Function::Exp, &d, 0.0, 0.0);
+        vec![Some(binary::apply(Operation::Mul, &p, &dy[0].reshape(&kept)))]
+    }
+}
+
+impl<'t> Var<'t> {
+    fn sum_scaled(&self, first: usize, last: usize, scale: f32) -> Var<'t> {
+        let shape = self.shape().to_vec();
+        assert!(first <= last && last <= shape.len(), "sum: axes {first}..{last} of {shape:?}");
+        let y = reduce(Reduction::Sum, self.value(), first, last, scale);
+        let mut kept = shape.clone();
+        kept[first..last].fill(1);
+        let rule = || Box::new(SumRule { shape, kept, scale }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&[self], [y], rule);
+        y
+    }
+
+    /// Sum of all elements, shape \[\].
+    pub fn sum(&self) -> Var<'t> {
+        self.sum_scaled(0, self.shape().len(), 1.0)
+    }
+
+    /// Sum over axes `first..last`, which disappear.
+    #[track_caller]
+    pub fn sum_axes(&self, first: usize, last: usize) -> Var<'t> {
+        self.sum_scaled(first, last, 1.0)
+    }
+
+    /// Mean of all elements, shape \[\].
+    pub fn mean(&self) -> Var<'t> {
+        self.sum_scaled(0, self.shape().len(), 1.0 / self.value().len() as f32)
+    }
+
+    /// ln sum e^x over the last axis, which disappears.
+    #[track_caller]
+    pub fn logsumexp(&self) -> Var<'t> {
+        let rank = self.shape().len();
+        assert!(rank > 0, "logsumexp: a scalar has no axis");
+        let x = self.value().clone();
+        let y = reduce(Reduction::LogSumExp, &x, rank - 1, rank, 1.0);
+        let rule = || Box::new(LogSumExpRule { x, y: y.clone() }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&[self], [y.clone()], rule);
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |label: &str, shape: &[usize], f: for<'t> fn(&Var<'t>) -> Var<'t>| {
+        Case::new("reduce", label, vec![Input::normal("x", shape)], move |x| vec![f(&x[0])])
+    };
+    vec![
+        case("sum 1", &[1], |x| x.sum()),
+        case("sum 17x65", &[17, 65], |x| x.sum()),
+        case("sum in two stages 20001", &[20_001], |x| x.sum()),
+        case("mean 3x129", &[3, 129], |x| x.mean()),
+        case("rows 65x17", &[65, 17], |x| x.sum_axes(1, 2)),
+        case("rows 3x1000", &[3, 1000], |x| x.sum_axes(1, 2)),
+        case("columns 17x65", &[17, 65], |x| x.sum_axes(0, 1)),
+        case("columns in two stages 9000x3", &[9000, 3], |x| x.sum_axes(0, 1)),
+        case("middle 3x17x5", &[3, 17, 5], |x| x.sum_axes(1, 2)),
+        case("logsumexp 3x65", &[3, 65], |x| x.logsumexp()),
+        case("logsumexp 17x300", &[17, 300], |x| x.logsumexp()),
+        case("logsumexp 5x1", &[5, 1], |x| x.logsumexp()),
+    ]
+}

@@ -1,0 +1,101 @@
+//! `Tensor`: f32, contiguous, immutable, cheap to clone, on one device. Row-major, last axis fastest.
+//!
+//! Reshape is free; everything else that moves data is a kernel (`ops/layout.rs`).
+
+use std::sync::Arc;
+
+use crate::device::{Buffer, Device};
+use crate::error::Result;
+
+/// An array of f32 of any rank. Clones share the memory.
+#[derive(Clone)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    buffer: Arc<Buffer>,
+    device: Device,
+}
+
+impl Tensor {
+    /// A tensor of `shape` holding `data` in row-major order. Panics if the lengths differ.
+    #[track_caller]
+    pub fn new(device: &Device, data: &[f32], shape: &[usize]) -> Tensor {
+        let len: usize = shape.iter().product();
+        assert_eq!(data.len(), len, "Tensor::new: {} values for shape {shape:?}", data.len());
+        Tensor::from_buffer(device, device.upload(data), shape)
+    }
+
+    /// A tensor full of `value`.
+    pub fn full(device: &Device, value: f32, shape: &[usize]) -> Tensor {
+        Tensor::new(device, &vec![value; shape.iter().product()], shape)
+    }
+
+    /// A tensor full of zeros.
+    pub fn zeros(device: &Device, shape: &[usize]) -> Tensor {
+        Tensor::full(device, 0.0, shape)
+    }
+
+    /// A tensor of shape \[\] (one number).
+    pub fn scalar(device: &Device, value: f32) -> Tensor {
+        Tensor::new(device, &[value], &[])
+    }
+
+    pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
+        Tensor { shape: shape.to_vec(), buffer: Arc::new(buffer), device: device.clone() }
+    }
+
+    /// Lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The device that holds the data.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All elements in row-major order. On a GPU this waits for the work that makes them.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        self.device.download(&self.buffer)
+    }
+
+    /// The one element of a tensor of length 1.
+    #[track_caller]
+    pub fn item(&self) -> Result<f32> {
+        assert_eq!(self.len(), 1, "Tensor::item: shape {:?} has more than one element", self.shape);
+        Ok(self.to_vec()?[0])
+    }
+
+    /// The same data under another shape of the same length.
+    #[track_caller]
+    pub fn reshape(&self, shape: &[usize]) -> Tensor {
+        let len: usize = shape.iter().product();
+        assert_eq!(len, self.len(), "reshape: {:?} to {shape:?}", self.shape);
+        Tensor { shape: shape.to_vec(), ..self.clone() }
+    }
+
+    /// The same data on `device`.
+    pub fn to_device(&self, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::new(device, &self.to_vec()?, &self.shape))
+    }
+
+    pub(crate) fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// The buffer, to be written, when no other tensor shares it.
+    pub(crate) fn buffer_mut(&mut self) -> Option<&mut Buffer> {
+        Arc::get_mut(&mut self.buffer)
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Tensor{:?} on {}", self.shape, self.device.name())
+    }
+}
