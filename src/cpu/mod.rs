@@ -1,1 +1,4 @@
 //! CPU kernels: slices in, slices out.
+
+pub mod gemm;
+pub mod math;
