@@ -1,0 +1,208 @@
+//! The loops around the micro-kernel, for one thread.
+
+use super::Activation;
+use super::isa::Kernels;
+use super::kernel::Tile;
+use super::pack::Scratch;
+
+/// A k-block: one micro-panel of A, MR x KC, takes at most two thirds of a 32 KiB L1 cache.
+pub(super) const KC: usize = 384;
+/// Floats of a block of B, KC x NC: 512 KiB, half of a common L2 cache.
+const B_BLOCK: usize = 128 * 1024;
+
+/// A matrix by pointer: rows contiguous and `stride` apart, or columns if `columns`.
+#[derive(Clone, Copy)]
+pub(super) struct View {
+    pub data: *const f32,
+    pub stride: usize,
+    pub columns: bool,
+}
+
+impl View {
+    /// The part that starts at (i, j).
+    pub fn at(self, i: usize, j: usize) -> View {
+        let offset = if self.columns { j * self.stride + i } else { i * self.stride + j };
+        View { data: self.data.wrapping_add(offset), ..self }
+    }
+}
+
+/// A checked product by pointers; parts of it are products again.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: View,
+    pub b: View,
+    pub c: *mut f32,
+    pub c_stride: usize,
+    /// n floats or null.
+    pub bias: *const f32,
+    pub activation: Activation,
+    pub accumulate: bool,
+}
+
+// SAFETY: parts handed to different threads write disjoint parts of C and only read A, B and bias.
+unsafe impl Send for Product {}
+unsafe impl Sync for Product {}
+
+impl Product {
+    /// The part of C of `m` x `n` elements at (i, j).
+    pub fn part(self, i: usize, m: usize, j: usize, n: usize) -> Product {
+        Product {
+            m,
+            n,
+            a: self.a.at(i, 0),
+            b: self.b.at(0, j),
+            c: self.c.wrapping_add(i * self.c_stride + j),
+            bias: if self.bias.is_null() { self.bias } else { self.bias.wrapping_add(j) },
+            ..self
+        }
+    }
+
+    /// The sum over `k` terms from `from` on, into a C `offset` elements further.
+    pub fn terms(self, from: usize, k: usize, offset: usize) -> Product {
+        Product {
+            k,
+            a: self.a.at(0, from),
+            b: self.b.at(from, 0),
+            c: self.c.wrapping_add(offset),
+            ..self
+        }
+    }
+
+    /// C += or C = with bias and activation, for a sum of no terms or one that is already in C.
+    pub unsafe fn finish(&self, kernels: &Kernels, add: bool) {
+        for i in 0..self.m {
+            // SAFETY: row i of C.
+            let row =
+                unsafe { std::slice::from_raw_parts_mut(self.c.add(i * self.c_stride), self.n) };
+            if !add {
+                row.fill(0.0);
+            }
+            if !self.bias.is_null() {
+                // SAFETY: n floats of bias.
+                let bias = unsafe { std::slice::from_raw_parts(self.bias, self.n) };
+                for (x, b) in row.iter_mut().zip(bias) {
+                    *x += b;
+                }
+            }
+        }
+        // SAFETY: C is m x n.
+        unsafe { (kernels.activate)(self.c, self.c_stride, self.m, self.n, self.activation) }
+    }
+}
+
+thread_local! {
+    static PACKED: Scratch = const { Scratch::new() };
+}
+
+/// Lengths of the pieces when `total` is cut into the fewest pieces of at most `most`, as even as
+/// they can be.
+pub(super) fn even(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pieces = total.div_ceil(most);
+    (0..pieces).map(move |i| {
+        let (from, to) = (i * total / pieces, (i + 1) * total / pieces);
+        (from, to - from)
+    })
+}
+
+/// The whole product on this thread.
+///
+/// # Safety
+/// The pointers of `p` are valid for its shape, and the processor has the kernels' features.
+pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
+    if p.m == 0 || p.n == 0 {
+        return;
+    }
+    if p.k == 0 {
+        if !p.accumulate {
+            unsafe { p.finish(kernels, false) };
+        }
+        return;
+    }
+    let nr = 2 * kernels.lanes;
+    let k_blocks = p.k.div_ceil(KC);
+    let kc_most = p.k.div_ceil(k_blocks);
+    let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
+
+    // Packing B moves each of its elements once more and pays when many rows of C use it; rows
+    // that are contiguous, near each other and few stay in L1 as they are.
+    let b_in_l1 = p.k * p.n <= 4096 && p.b.stride <= 256;
+    let pack_b = p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1);
+    // A's micro-panel is used once for every NR columns. Copied, it is free of strides that map
+    // many lines onto few sets of the cache.
+    let aliased = p.a.stride.is_multiple_of(256);
+    let pack_a = p.n > if aliased { nr } else { 4 * nr };
+
+    let b_len = if pack_b { kc_most * nc_most.min(p.n.next_multiple_of(nr)) } else { 0 };
+    let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
+    let kc_wide = kc_most.next_multiple_of(kernels.lanes) + kernels.lanes;
+    let a_len = match (pack_a, p.a.columns) {
+        (false, _) => 0,
+        (true, true) => kc_most * mr_wide,
+        (true, false) => kernels.mr * kc_wide,
+    };
+    PACKED.with(|packed| {
+        packed.with(b_len.next_multiple_of(16) + a_len, |buffer| unsafe {
+            let (b_block, a_panel) = (buffer, buffer.add(b_len.next_multiple_of(16)));
+            // Loop 1, over n by NC: the columns of one block of B.
+            for jc in (0..p.n).step_by(nc_most) {
+                let nc = nc_most.min(p.n - jc);
+                // Loop 2, over k by KC: the block of B, KC x NC, lives in L2.
+                for (block, (pc, kc)) in even(p.k, KC).enumerate() {
+                    let (first, last) = (block == 0, block + 1 == k_blocks);
+                    let b = p.b.at(pc, jc);
+                    if pack_b {
+                        let pack =
+                            if b.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
+                        pack(b.data, b.stride, kc, nc, b_block);
+                    }
+                    // Loop 3, over m by MR: the micro-panel of A, MR x KC, lives in L1.
+                    for (ir, mr) in even(p.m, kernels.mr) {
+                        let mut a = p.a.at(ir, pc);
+                        if pack_a {
+                            let (runs, len, stride) =
+                                if a.columns { (kc, mr, mr_wide) } else { (mr, kc, kc_wide) };
+                            (kernels.pack_a_runs)(a.data, a.stride, runs, len, a_panel, stride);
+                            a = View { data: a_panel, stride, ..a };
+                        }
+                        let c = p.c.add(ir * p.c_stride + jc);
+                        // Loop 4, over NC by NR: panels of B stream from L2 past the panel of A.
+                        for jr in (0..nc).step_by(nr) {
+                            let cols = nr.min(nc - jr);
+                            let (panel, b_stride) = if pack_b {
+                                (b_block.cast_const().add(jr * kc), nr)
+                            } else {
+                                (b.data.add(jr), b.stride)
+                            };
+                            let vectors = cols.div_ceil(kernels.lanes);
+                            let part = cols % kernels.lanes != 0;
+                            let run = kernels.tiles[usize::from(a.columns)][usize::from(part)]
+                                [vectors - 1][mr - 1];
+                            let bias = !p.bias.is_null() && last;
+                            // Loop 5, over KC, is the micro-kernel: the tile of C, MR x NR, lives
+                            // in registers.
+                            run(&Tile {
+                                a: a.data,
+                                a_stride: a.stride,
+                                b: panel,
+                                b_stride,
+                                c: c.add(jr),
+                                c_stride: p.c_stride,
+                                k: kc,
+                                cols,
+                                add: p.accumulate || !first,
+                                bias: if bias { p.bias.add(jc + jr) } else { std::ptr::null() },
+                            });
+                        }
+                        if last && p.activation != Activation::None {
+                            // The rows were just written and are still in L1.
+                            (kernels.activate)(c, p.c_stride, mr, nc, p.activation);
+                        }
+                    }
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,149 @@
+//! Instruction sets: which the processor has, and the compiled kernels of each.
+
+use super::Activation;
+use super::kernel::{Kernel, Tile, kernel};
+use super::pack;
+use super::simd::{self, Simd};
+use std::sync::OnceLock;
+
+/// An instruction set that the product is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// x86-64 with 512-bit vectors.
+    Avx512,
+    /// x86-64 with 256-bit vectors and fused multiply-add.
+    Avx2,
+    /// AArch64 with 128-bit vectors.
+    Neon,
+    /// Whatever the target's baseline is.
+    Portable,
+}
+
+impl Isa {
+    /// Those that this processor runs, the fastest first.
+    pub fn available() -> &'static [Isa] {
+        static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
+        AVAILABLE.get_or_init(|| {
+            let mut isas = Vec::new();
+            #[cfg(target_arch = "x86_64")]
+            {
+                if is_x86_feature_detected!("avx512f") {
+                    isas.push(Isa::Avx512);
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    isas.push(Isa::Avx2);
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if std::arch::is_aarch64_feature_detected!("neon") {
+                isas.push(Isa::Neon);
+            }
+            isas.push(Isa::Portable);
+            isas
+        })
+    }
+
+    /// The compiled kernels.
+    #[track_caller]
+    pub(super) fn kernels(self) -> &'static Kernels {
+        let kernels = match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &NEON,
+            Isa::Portable => &PORTABLE,
+            #[allow(unreachable_patterns)]
+            other => panic!("gemm: {other:?} is of another architecture"),
+        };
+        assert!(Isa::available().contains(&self), "gemm: this processor lacks {self:?}");
+        kernels
+    }
+}
+
+/// What is compiled for one instruction set.
+pub(super) struct Kernels {
+    /// Floats in a vector; a full tile is two vectors wide.
+    pub lanes: usize,
+    /// Rows of the highest tile.
+    pub mr: usize,
+    /// `tiles[A as columns][last vector partial][vectors - 1][rows - 1]`.
+    pub tiles: [[[&'static [Kernel]; 2]; 2]; 2],
+    /// [`pack::b_rows`].
+    pub pack_b_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32),
+    /// [`pack::b_columns`].
+    pub pack_b_columns: unsafe fn(*const f32, usize, usize, usize, *mut f32),
+    /// [`pack::a_runs`].
+    pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
+    /// [`pack::activate`].
+    pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
+}
+
+/// The kernels of one instruction set: each generic function once more, inside a function that
+/// has the target features, where it is inlined and compiled for them. The numbers are the
+/// heights of tiles: as many as leave registers for the vectors of B and one broadcast.
+macro_rules! kernels {
+    ($module:ident, $name:ident, $simd:ty, [$($mr:literal)*] $(, $feature:literal)?) => {
+        mod $module {
+            use super::*;
+
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn tile<const MR: usize, const NV: usize, const COLUMNS: bool, const PART: bool>(
+                t: &Tile,
+            ) {
+                unsafe { kernel::<$simd, MR, NV, COLUMNS, PART>(t) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn b_rows(src: *const f32, stride: usize, k: usize, n: usize, dst: *mut f32) {
+                unsafe { pack::b_rows::<$simd>(src, stride, k, n, dst) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn b_columns(src: *const f32, stride: usize, k: usize, n: usize, dst: *mut f32) {
+                unsafe { pack::b_columns::<$simd>(src, stride, k, n, dst) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn a_runs(
+                src: *const f32,
+                stride: usize,
+                count: usize,
+                len: usize,
+                dst: *mut f32,
+                dst_stride: usize,
+            ) {
+                unsafe { pack::a_runs::<$simd>(src, stride, count, len, dst, dst_stride) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {
+                unsafe { pack::activate(c, stride, rows, cols, f) }
+            }
+        }
+
+        static $name: Kernels = Kernels {
+            lanes: <$simd as Simd>::LANES,
+            mr: [$($mr),*].len(),
+            tiles: [
+                [
+                    [&[$($module::tile::<$mr, 1, false, false>),*], &[$($module::tile::<$mr, 2, false, false>),*]],
+                    [&[$($module::tile::<$mr, 1, false, true>),*], &[$($module::tile::<$mr, 2, false, true>),*]],
+                ],
+                [
+                    [&[$($module::tile::<$mr, 1, true, false>),*], &[$($module::tile::<$mr, 2, true, false>),*]],
+                    [&[$($module::tile::<$mr, 1, true, true>),*], &[$($module::tile::<$mr, 2, true, true>),*]],
+                ],
+            ],
+            pack_b_rows: $module::b_rows,
+            pack_b_columns: $module::b_columns,
+            pack_a_runs: $module::a_runs,
+            activate: $module::activate,
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
+#[cfg(target_arch = "x86_64")]
+kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], "avx2,fma");
+#[cfg(target_arch = "aarch64")]
+kernels!(neon, NEON, simd::Neon, [1 2 3 4 5 6 7 8 9 10 11 12], "neon");
+kernels!(portable, PORTABLE, simd::Portable, [1 2 3 4 5 6]);

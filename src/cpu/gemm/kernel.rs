@@ -1,0 +1,119 @@
+//! The micro-kernel: one tile of C, MR rows by NV vectors, held in registers over a whole k-block.
+//!
+//! For every p it loads NV vectors of row p of B and one element of each row of column p of A,
+//! and adds their outer product to the tile: MR * NV multiply-adds for MR + NV loads, so the
+//! multiply-add units, not the load ports, set the pace. A is read element by element (a
+//! broadcast load costs no more than a load), so it needs no vector layout and can stay as it is:
+//! as rows (stride 1 along k) or as columns (stride 1 along m).
+
+use super::simd::Simd;
+
+/// Operands of one tile, C[mr, cols] (+)= A[mr, k] B[k, cols].
+pub(super) struct Tile {
+    /// A(0, 0).
+    pub a: *const f32,
+    /// From row to row for A as rows, from column to column for A as columns.
+    pub a_stride: usize,
+    /// B(0, 0); rows are contiguous.
+    pub b: *const f32,
+    /// From row to row of B.
+    pub b_stride: usize,
+    /// C(0, 0); rows are contiguous.
+    pub c: *mut f32,
+    /// From row to row of C.
+    pub c_stride: usize,
+    /// Length of the sum.
+    pub k: usize,
+    /// Width of the tile, for the kernels whose last vector is partial.
+    pub cols: usize,
+    /// Add to C; otherwise C is not read.
+    pub add: bool,
+    /// Bias of these columns, or null.
+    pub bias: *const f32,
+}
+
+/// A micro-kernel for one height, number of vectors, form of A, and kind of last vector.
+pub(super) type Kernel = unsafe fn(&Tile);
+
+/// See [`Tile`]. `COLUMNS`: A has stride 1 along m. `PART`: only `cols` columns exist, which end
+/// in the last vector.
+#[inline(always)]
+pub(super) unsafe fn kernel<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const COLUMNS: bool,
+    const PART: bool,
+>(
+    t: &Tile,
+) {
+    unsafe {
+        let last = t.cols.wrapping_sub((NV - 1) * S::LANES);
+        let load = |p: *const f32, v: usize| {
+            let p = p.add(v * S::LANES);
+            if PART && v == NV - 1 { S::load_part(p, last) } else { S::load(p) }
+        };
+        for i in 0..MR {
+            S::prefetch(t.c.add(i * t.c_stride));
+            S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
+        }
+        let mut acc = [[S::zero(); NV]; MR];
+        let mut b = t.b;
+        if COLUMNS {
+            let mut a = t.a;
+            for _ in 0..t.k {
+                let bv: [S::V; NV] = std::array::from_fn(|v| load(b, v));
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let av = S::splat(a.add(i));
+                    for v in 0..NV {
+                        acc[v] = S::fma(av, bv[v], acc[v]);
+                    }
+                }
+                a = a.wrapping_add(t.a_stride);
+                b = b.wrapping_add(t.b_stride);
+            }
+        } else {
+            // One pointer serves three rows (base, base + stride, base + 2 stride are addressing
+            // modes), so that the pointers of all rows fit the general registers.
+            let mut base: [*const f32; MR] =
+                std::array::from_fn(|g| t.a.wrapping_add(3 * g * t.a_stride));
+            for _ in 0..t.k {
+                let bv: [S::V; NV] = std::array::from_fn(|v| load(b, v));
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let av = S::splat(base[i / 3].add(i % 3 * t.a_stride));
+                    for v in 0..NV {
+                        acc[v] = S::fma(av, bv[v], acc[v]);
+                    }
+                }
+                for base in base.iter_mut().take(MR.div_ceil(3)) {
+                    *base = base.wrapping_add(1);
+                }
+                b = b.wrapping_add(t.b_stride);
+            }
+        }
+        let store = |p: *mut f32, v: usize, x: S::V| {
+            let p = p.add(v * S::LANES);
+            if PART && v == NV - 1 { S::store_part(p, x, last) } else { S::store(p, x) }
+        };
+        if t.add {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                for v in 0..NV {
+                    acc[v] = S::add(load(t.c.add(i * t.c_stride), v), acc[v]);
+                }
+            }
+        }
+        if !t.bias.is_null() {
+            for v in 0..NV {
+                let bias = load(t.bias, v);
+                for acc in acc.iter_mut() {
+                    acc[v] = S::add(acc[v], bias);
+                }
+            }
+        }
+        for (i, acc) in acc.into_iter().enumerate() {
+            for (v, x) in acc.into_iter().enumerate() {
+                store(t.c.add(i * t.c_stride), v, x);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Packing: operands are copied into the order in which the micro-kernel reads them, so that one
+//! block lies in few cache lines and pages whatever the strides of the matrix were.
+//!
+//! B becomes panels of NR columns, each `[k][NR]`, zeros beyond the last column. One micro-panel
+//! of A (at most MR rows) becomes `[row][k]` or `[k][row]`, the form it had: the micro-kernel reads
+//! both, so A is only ever copied, never transposed.
+
+use super::Activation;
+use super::simd::Simd;
+use crate::cpu::math;
+use std::cell::Cell;
+
+/// One cache line, for the alignment.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Storage of a thread that lives as long as the thread; grows to the largest request.
+pub(super) struct Scratch(Cell<Vec<Line>>);
+
+impl Scratch {
+    /// None yet.
+    pub const fn new() -> Scratch {
+        Scratch(Cell::new(Vec::new()))
+    }
+
+    /// Runs `f` with at least `len` floats, aligned to 64 bytes, of unspecified content. The
+    /// storage is taken out meanwhile: a nested call on the same thread gets one of its own.
+    pub fn with<R>(&self, len: usize, f: impl FnOnce(*mut f32) -> R) -> R {
+        let mut lines = self.0.take();
+        if lines.len() < len.div_ceil(16) {
+            lines.clear();
+            lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        }
+        let result = f(lines.as_mut_ptr().cast());
+        self.0.set(lines);
+        result
+    }
+}
+
+/// Packs B[k, n] with contiguous rows into panels of `2 * LANES` columns.
+#[inline(always)]
+pub(super) unsafe fn b_rows<S: Simd>(
+    src: *const f32,
+    stride: usize,
+    k: usize,
+    n: usize,
+    dst: *mut f32,
+) {
+    let nr = 2 * S::LANES;
+    unsafe {
+        for j in (0..n).step_by(nr) {
+            let cols = nr.min(n - j);
+            let (src, dst) = (src.add(j), dst.add(j * k));
+            if cols == nr {
+                for p in 0..k {
+                    let (src, dst) = (src.add(p * stride), dst.add(p * nr));
+                    let (x, y) = (S::load(src), S::load(src.add(S::LANES)));
+                    S::store(dst, x);
+                    S::store(dst.add(S::LANES), y);
+                }
+            } else {
+                let (first, second) = (cols.min(S::LANES), cols.saturating_sub(S::LANES));
+                for p in 0..k {
+                    let (src, dst) = (src.add(p * stride), dst.add(p * nr));
+                    S::store(dst, S::load_part(src, first));
+                    S::store(dst.add(S::LANES), S::load_part(src.wrapping_add(first), second));
+                }
+            }
+        }
+    }
+}
+
+/// Packs B[k, n] with contiguous columns (a transposed matrix) into panels of `2 * LANES` columns.
+#[inline(always)]
+pub(super) unsafe fn b_columns<S: Simd>(
+    src: *const f32,
+    stride: usize,
+    k: usize,
+    n: usize,
+    dst: *mut f32,
+) {
+    let nr = 2 * S::LANES;
+    unsafe {
+        for j in (0..n.next_multiple_of(nr)).step_by(S::LANES) {
+            let rows = S::LANES.min(n.saturating_sub(j));
+            let dst = dst.add(j / nr * nr * k + j % nr);
+            for p in (0..k).step_by(S::LANES) {
+                let count = S::LANES.min(k - p);
+                let src = src.wrapping_add(j * stride + p);
+                S::transpose(src, stride, rows, count, dst.add(p * nr), nr);
+            }
+        }
+    }
+}
+
+/// Copies `count` runs of `len` floats, `src_stride` apart, to runs `dst_stride` apart;
+/// `dst_stride >= len`, and what lies between the runs of `dst` may be overwritten with anything
+/// if `dst_stride` is a multiple of `LANES`.
+#[inline(always)]
+pub(super) unsafe fn a_runs<S: Simd>(
+    src: *const f32,
+    src_stride: usize,
+    count: usize,
+    len: usize,
+    dst: *mut f32,
+    dst_stride: usize,
+) {
+    unsafe {
+        for r in 0..count {
+            let (src, dst) = (src.add(r * src_stride), dst.add(r * dst_stride));
+            let mut i = 0;
+            while i + S::LANES <= len {
+                S::store(dst.add(i), S::load(src.add(i)));
+                i += S::LANES;
+            }
+            if i < len {
+                S::store(dst.add(i), S::load_part(src.add(i), len - i));
+            }
+        }
+    }
+}
+
+/// Applies the activation to a `rows` x `cols` part of C.
+#[inline(always)]
+pub(super) unsafe fn activate(
+    c: *mut f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+    activation: Activation,
+) {
+    match activation {
+        Activation::None => {}
+        Activation::Tanh => unsafe { map(c, stride, rows, cols, math::tanh) },
+        Activation::Sigmoid => unsafe { map(c, stride, rows, cols, math::sigmoid) },
+        Activation::Relu => unsafe {
+            map(c, stride, rows, cols, |x| if x < 0.0 { 0.0 } else { x })
+        },
+    }
+}
+
+/// `f` over a part of C, a vector's worth at a time; the last piece of a row goes through a padded
+/// copy, so that it is not left to a scalar loop.
+#[inline(always)]
+unsafe fn map(c: *mut f32, stride: usize, rows: usize, cols: usize, f: impl Fn(f32) -> f32 + Copy) {
+    for i in 0..rows {
+        let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), cols) };
+        let (whole, rest) = row.as_chunks_mut::<16>();
+        for piece in whole {
+            for x in piece {
+                *x = f(*x);
+            }
+        }
+        if !rest.is_empty() {
+            let mut piece = [0.0; 16];
+            piece[..rest.len()].copy_from_slice(rest);
+            for x in &mut piece {
+                *x = f(*x);
+            }
+            rest.copy_from_slice(&piece[..rest.len()]);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How a product is shared by threads. What is added to what depends on the shape alone.
+
+use super::Activation;
+use super::blocking::{Product, even, multiply};
+use super::isa::Kernels;
+use super::pack::Scratch;
+
+/// Floating point operations below which a task does not pay for its handing over.
+const TASK_FLOPS: usize = 2_000_000;
+/// Terms of the sum in one part, where the sum over k itself is split.
+const K_PART: usize = 1024;
+/// Elements of C up to which that is done: beyond, C has tiles enough to share.
+const K_SPLIT_C: usize = 64 * 1024;
+
+thread_local! {
+    static PARTIAL: Scratch = const { Scratch::new() };
+}
+
+/// The product on the threads of the current rayon pool.
+///
+/// # Safety
+/// As for [`multiply`].
+pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
+    let flops = 2 * p.m * p.n * p.k;
+    if p.k >= 2 * K_PART && p.m * p.n <= K_SPLIT_C && p.k >= 4 * p.m.max(p.n) {
+        return unsafe { split_k(kernels, p) };
+    }
+    let threads = if flops < 2 * TASK_FLOPS { 1 } else { rayon::current_num_threads() };
+    let tasks = (flops / TASK_FLOPS).min(if threads == 1 { 1 } else { 4 * threads });
+    if tasks <= 1 {
+        return unsafe { multiply(kernels, p) };
+    }
+    let (rows, cols) = grid(kernels, p, tasks);
+    let nr = 2 * kernels.lanes;
+    let (m_most, n_most) = (p.m.div_ceil(rows), p.n.div_ceil(nr).div_ceil(cols) * nr);
+    let row_tasks = p.m.div_ceil(m_most);
+    let col_tasks = p.n.div_ceil(n_most);
+    fork(0, row_tasks * col_tasks, &|task| {
+        let (i, m) = even(p.m, m_most).nth(task % row_tasks).unwrap_or_default();
+        let j = task / row_tasks * n_most;
+        // SAFETY: a part of C that no other task has.
+        unsafe { multiply(kernels, &p.part(i, m, j, n_most.min(p.n - j))) }
+    });
+}
+
+/// Cuts C into about `tasks` parts, rows x columns, so that the operands are read, and B packed,
+/// the fewest times over.
+fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
+    let row_most = p.m.div_ceil(kernels.mr);
+    let col_most = p.n.div_ceil(2 * kernels.lanes);
+    let mut best = (usize::MAX, (1, 1));
+    for cols in 1..=tasks.min(col_most) {
+        let rows = (tasks / cols).clamp(1, row_most);
+        // The largest part, in tiles, is what the others wait for.
+        let work = row_most.div_ceil(rows) * col_most.div_ceil(cols) * kernels.mr * p.k;
+        // Packing a transposed B costs about twice the copying of a straight one.
+        let moved =
+            (rows - 1) * p.n * p.k * if p.b.columns { 4 } else { 2 } + (cols - 1) * p.m * p.k;
+        let cost = work * tasks + moved;
+        if cost < best.0 {
+            best = (cost, (rows, cols));
+        }
+    }
+    best.1
+}
+
+/// Runs `task(i)` for i in from..to, halving the range.
+fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
+    if to - from == 1 {
+        return task(from);
+    }
+    let middle = from.midpoint(to);
+    rayon::join(|| fork(from, middle, task), || fork(middle, to, task));
+}
+
+/// A long sum for few elements (the gradient of a weight): parts of k that depend on the shape,
+/// each into an m x n of its own, added in order.
+unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
+    let parts = p.k.div_ceil(K_PART);
+    let size = p.m * p.n;
+    PARTIAL.with(|partial| {
+        partial.with(parts * size, |buffer| {
+            let whole = Product {
+                c: buffer,
+                c_stride: p.n,
+                bias: std::ptr::null(),
+                activation: Activation::None,
+                accumulate: false,
+                ..*p
+            };
+            let task = |part: usize| {
+                let (from, k) = even(whole.k, K_PART).nth(part).unwrap_or_default();
+                // SAFETY: each part has its own m x n of the buffer.
+                unsafe { multiply(kernels, &whole.terms(from, k, part * size)) }
+            };
+            if rayon::current_num_threads() == 1 || 2 * size * p.k < 2 * TASK_FLOPS {
+                (0..parts).for_each(task);
+            } else {
+                fork(0, parts, &task);
+            }
+            for i in 0..p.m {
+                // SAFETY: row i of C and of each part; C and the buffer do not overlap.
+                let row = unsafe { std::slice::from_raw_parts_mut(p.c.add(i * p.c_stride), p.n) };
+                for part in 0..parts {
+                    let from = buffer.wrapping_add(part * size + i * p.n);
+                    let from = unsafe { std::slice::from_raw_parts(from, p.n) };
+                    if part == 0 && !p.accumulate {
+                        row.copy_from_slice(from);
+                    } else {
+                        for (x, y) in row.iter_mut().zip(from) {
+                            *x += y;
+                        }
+                    }
+                }
+            }
+            if !p.accumulate {
+                // SAFETY: as promised by the caller.
+                unsafe { p.finish(kernels, true) };
+            }
+        });
+    });
+}

@@ -1,0 +1,397 @@
+//! The few vector operations that the micro-kernel and the packing need, once per instruction set.
+//!
+//! Everything is `#[inline(always)]` and becomes machine code only inside a function that carries
+//! the target features (`isa.rs`), so the same source of the micro-kernel serves every set.
+
+/// A vector of `LANES` floats and its operations.
+///
+/// # Safety
+/// All functions need a processor with the instruction set; pointers must be valid for the lanes
+/// that are touched. Nothing is assumed about alignment.
+pub(super) trait Simd {
+    /// The register type.
+    type V: Copy;
+    /// Floats in a register.
+    const LANES: usize;
+    /// 0.0 in every lane.
+    unsafe fn zero() -> Self::V;
+    /// `*p` in every lane.
+    unsafe fn splat(p: *const f32) -> Self::V;
+    /// `LANES` floats from `p`.
+    unsafe fn load(p: *const f32) -> Self::V;
+    /// The first `count` floats from `p`, then zeros; nothing beyond is read.
+    unsafe fn load_part(p: *const f32, count: usize) -> Self::V;
+    /// `LANES` floats to `p`.
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// The first `count` lanes to `p`; nothing beyond is written.
+    unsafe fn store_part(p: *mut f32, v: Self::V, count: usize);
+    /// x + y.
+    unsafe fn add(x: Self::V, y: Self::V) -> Self::V;
+    /// x y + z, with one rounding where the set has it.
+    unsafe fn fma(x: Self::V, y: Self::V, z: Self::V) -> Self::V;
+    /// `dst[p * dst_stride + j] = src[j * src_stride + p]` for j < `LANES` and p < `count`; rows
+    /// j >= `rows` are zeros and not read. `rows`, `count` <= `LANES`.
+    unsafe fn transpose(
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        count: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    );
+    /// Asks for the cache line of `p`.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
+}
+
+/// Four lanes of plain Rust: what the compiler makes of them is up to the target's baseline.
+pub(super) struct Portable;
+
+impl Simd for Portable {
+    type V = [f32; 4];
+    const LANES: usize = 4;
+    #[inline(always)]
+    unsafe fn zero() -> [f32; 4] {
+        [0.0; 4]
+    }
+    #[inline(always)]
+    unsafe fn splat(p: *const f32) -> [f32; 4] {
+        [unsafe { *p }; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> [f32; 4] {
+        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_part(p: *const f32, count: usize) -> [f32; 4] {
+        std::array::from_fn(|i| if i < count { unsafe { *p.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: [f32; 4]) {
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_part(p: *mut f32, v: [f32; 4], count: usize) {
+        for (i, x) in v.into_iter().enumerate().take(count) {
+            unsafe { *p.add(i) = x };
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(x: [f32; 4], y: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| x[i] + y[i])
+    }
+    // Two roundings: a fused one would be a library call where the baseline lacks it.
+    #[inline(always)]
+    unsafe fn fma(x: [f32; 4], y: [f32; 4], z: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| x[i] * y[i] + z[i])
+    }
+    #[inline(always)]
+    unsafe fn transpose(
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        count: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
+        for p in 0..count {
+            for j in 0..4 {
+                let x = if j < rows { unsafe { *src.add(j * src_stride + p) } } else { 0.0 };
+                unsafe { *dst.add(p * dst_stride + j) = x };
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Simd;
+    use std::arch::x86_64::*;
+
+    /// 16 lanes, 32 registers, masks.
+    pub struct Avx512;
+
+    #[inline(always)]
+    fn mask(count: usize) -> __mmask16 {
+        ((1u32 << count) - 1) as __mmask16
+    }
+
+    impl Simd for Avx512 {
+        type V = __m512;
+        const LANES: usize = 16;
+        #[inline(always)]
+        unsafe fn zero() -> __m512 {
+            unsafe { _mm512_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn splat(p: *const f32) -> __m512 {
+            unsafe { _mm512_set1_ps(*p) }
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(p) }
+        }
+        #[inline(always)]
+        unsafe fn load_part(p: *const f32, count: usize) -> __m512 {
+            unsafe { _mm512_maskz_loadu_ps(mask(count), p) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: __m512) {
+            unsafe { _mm512_storeu_ps(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn store_part(p: *mut f32, v: __m512, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(p, mask(count), v) }
+        }
+        #[inline(always)]
+        unsafe fn add(x: __m512, y: __m512) -> __m512 {
+            unsafe { _mm512_add_ps(x, y) }
+        }
+        #[inline(always)]
+        unsafe fn fma(x: __m512, y: __m512, z: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(x, y, z) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(
+            src: *const f32,
+            src_stride: usize,
+            rows: usize,
+            count: usize,
+            dst: *mut f32,
+            dst_stride: usize,
+        ) {
+            unsafe {
+                let mut r = [_mm512_setzero_ps(); 16];
+                if rows == 16 && count == 16 {
+                    for (j, r) in r.iter_mut().enumerate() {
+                        *r = _mm512_loadu_ps(src.add(j * src_stride));
+                    }
+                } else {
+                    for (j, r) in r.iter_mut().enumerate() {
+                        let m = if j < rows { mask(count) } else { 0 };
+                        *r = _mm512_maskz_loadu_ps(m, src.wrapping_add(j * src_stride));
+                    }
+                }
+                // Pairs of rows, then quads: u[4 g + c] holds, in its 128-bit lane l, column
+                // 4 l + c of rows 4 g .. 4 g + 4.
+                let mut u = r;
+                for g in 0..4 {
+                    let q = 4 * g;
+                    let lo = _mm512_castps_pd(_mm512_unpacklo_ps(r[q], r[q + 1]));
+                    let hi = _mm512_castps_pd(_mm512_unpackhi_ps(r[q], r[q + 1]));
+                    let lo2 = _mm512_castps_pd(_mm512_unpacklo_ps(r[q + 2], r[q + 3]));
+                    let hi2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[q + 2], r[q + 3]));
+                    u[q] = _mm512_castpd_ps(_mm512_unpacklo_pd(lo, lo2));
+                    u[q + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(lo, lo2));
+                    u[q + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(hi, hi2));
+                    u[q + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(hi, hi2));
+                }
+                // Then whole 128-bit lanes.
+                for c in 0..4 {
+                    let even = _mm512_shuffle_f32x4::<0x88>(u[c], u[4 + c]);
+                    let odd = _mm512_shuffle_f32x4::<0xdd>(u[c], u[4 + c]);
+                    let even2 = _mm512_shuffle_f32x4::<0x88>(u[8 + c], u[12 + c]);
+                    let odd2 = _mm512_shuffle_f32x4::<0xdd>(u[8 + c], u[12 + c]);
+                    r[c] = _mm512_shuffle_f32x4::<0x88>(even, even2);
+                    r[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd, odd2);
+                    r[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even, even2);
+                    r[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd, odd2);
+                }
+                if count == 16 {
+                    for (p, &r) in r.iter().enumerate() {
+                        _mm512_storeu_ps(dst.add(p * dst_stride), r);
+                    }
+                } else {
+                    for (p, &r) in r.iter().enumerate() {
+                        if p < count {
+                            _mm512_storeu_ps(dst.add(p * dst_stride), r);
+                        }
+                    }
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+    }
+
+    /// 8 lanes, 16 registers.
+    pub struct Avx2;
+
+    /// All ones in the first `count` lanes.
+    #[inline(always)]
+    unsafe fn mask8(count: usize) -> __m256i {
+        const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - count).cast()) }
+    }
+
+    impl Simd for Avx2 {
+        type V = __m256;
+        const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn zero() -> __m256 {
+            unsafe { _mm256_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn splat(p: *const f32) -> __m256 {
+            unsafe { _mm256_set1_ps(*p) }
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> __m256 {
+            unsafe { _mm256_loadu_ps(p) }
+        }
+        #[inline(always)]
+        unsafe fn load_part(p: *const f32, count: usize) -> __m256 {
+            unsafe { _mm256_maskload_ps(p, mask8(count)) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: __m256) {
+            unsafe { _mm256_storeu_ps(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn store_part(p: *mut f32, v: __m256, count: usize) {
+            unsafe { _mm256_maskstore_ps(p, mask8(count), v) }
+        }
+        #[inline(always)]
+        unsafe fn add(x: __m256, y: __m256) -> __m256 {
+            unsafe { _mm256_add_ps(x, y) }
+        }
+        #[inline(always)]
+        unsafe fn fma(x: __m256, y: __m256, z: __m256) -> __m256 {
+            unsafe { _mm256_fmadd_ps(x, y, z) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(
+            src: *const f32,
+            src_stride: usize,
+            rows: usize,
+            count: usize,
+            dst: *mut f32,
+            dst_stride: usize,
+        ) {
+            unsafe {
+                let mut r = [_mm256_setzero_ps(); 8];
+                for (j, r) in r.iter_mut().enumerate() {
+                    if j < rows {
+                        let row = src.add(j * src_stride);
+                        *r = if count == 8 { Self::load(row) } else { Self::load_part(row, count) };
+                    }
+                }
+                let mut u = r;
+                for g in 0..2 {
+                    let q = 4 * g;
+                    let lo = _mm256_castps_pd(_mm256_unpacklo_ps(r[q], r[q + 1]));
+                    let hi = _mm256_castps_pd(_mm256_unpackhi_ps(r[q], r[q + 1]));
+                    let lo2 = _mm256_castps_pd(_mm256_unpacklo_ps(r[q + 2], r[q + 3]));
+                    let hi2 = _mm256_castps_pd(_mm256_unpackhi_ps(r[q + 2], r[q + 3]));
+                    u[q] = _mm256_castpd_ps(_mm256_unpacklo_pd(lo, lo2));
+                    u[q + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(lo, lo2));
+                    u[q + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(hi, hi2));
+                    u[q + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(hi, hi2));
+                }
+                for c in 0..4 {
+                    r[c] = _mm256_permute2f128_ps::<0x20>(u[c], u[4 + c]);
+                    r[4 + c] = _mm256_permute2f128_ps::<0x31>(u[c], u[4 + c]);
+                }
+                for (p, &r) in r.iter().enumerate() {
+                    if p < count {
+                        _mm256_storeu_ps(dst.add(p * dst_stride), r);
+                    }
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use arm::Neon;
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Portable, Simd};
+    use std::arch::aarch64::*;
+
+    /// 4 lanes, 32 registers.
+    pub struct Neon;
+
+    impl Simd for Neon {
+        type V = float32x4_t;
+        const LANES: usize = 4;
+        #[inline(always)]
+        unsafe fn zero() -> float32x4_t {
+            unsafe { vdupq_n_f32(0.0) }
+        }
+        #[inline(always)]
+        unsafe fn splat(p: *const f32) -> float32x4_t {
+            unsafe { vld1q_dup_f32(p) }
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> float32x4_t {
+            unsafe { vld1q_f32(p) }
+        }
+        #[inline(always)]
+        unsafe fn load_part(p: *const f32, count: usize) -> float32x4_t {
+            unsafe { vld1q_f32(Portable::load_part(p, count).as_ptr()) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: float32x4_t) {
+            unsafe { vst1q_f32(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn store_part(p: *mut f32, v: float32x4_t, count: usize) {
+            let mut lanes = [0.0; 4];
+            unsafe {
+                vst1q_f32(lanes.as_mut_ptr(), v);
+                Portable::store_part(p, lanes, count);
+            }
+        }
+        #[inline(always)]
+        unsafe fn add(x: float32x4_t, y: float32x4_t) -> float32x4_t {
+            unsafe { vaddq_f32(x, y) }
+        }
+        #[inline(always)]
+        unsafe fn fma(x: float32x4_t, y: float32x4_t, z: float32x4_t) -> float32x4_t {
+            unsafe { vfmaq_f32(z, x, y) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(
+            src: *const f32,
+            src_stride: usize,
+            rows: usize,
+            count: usize,
+            dst: *mut f32,
+            dst_stride: usize,
+        ) {
+            if rows < 4 || count < 4 {
+                return unsafe {
+                    Portable::transpose(src, src_stride, rows, count, dst, dst_stride)
+                };
+            }
+            unsafe {
+                let r: [float32x4_t; 4] =
+                    std::array::from_fn(|j| vld1q_f32(src.add(j * src_stride)));
+                let (lo, hi) = (vtrn1q_f32(r[0], r[1]), vtrn2q_f32(r[0], r[1]));
+                let (lo2, hi2) = (vtrn1q_f32(r[2], r[3]), vtrn2q_f32(r[2], r[3]));
+                let wide = |v| vreinterpretq_f64_f32(v);
+                let narrow = |v| vreinterpretq_f32_f64(v);
+                let columns = [
+                    narrow(vtrn1q_f64(wide(lo), wide(lo2))),
+                    narrow(vtrn1q_f64(wide(hi), wide(hi2))),
+                    narrow(vtrn2q_f64(wide(lo), wide(lo2))),
+                    narrow(vtrn2q_f64(wide(hi), wide(hi2))),
+                ];
+                for (p, v) in columns.into_iter().enumerate() {
+                    vst1q_f32(dst.add(p * dst_stride), v);
+                }
+            }
+        }
+    }
+}
