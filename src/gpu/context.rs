@@ -155,6 +155,13 @@ impl Gpu {
 }
 
 impl Shared {
+    /// Keeps a failure of this crate's own finding.
+    pub fn fail(&self, message: String) {
+        // A lost device is announced while waiting: the cause before its consequences.
+        self.wait_for(None);
+        self.failure.set(message);
+    }
+
     /// Waits until the device is done with a submission, or with all of them.
     pub fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) {
         let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };

@@ -21,7 +21,7 @@ impl Gpu {
         if !data.is_empty() {
             match buffer.buffer.get_mapped_range_mut(..) {
                 Ok(mut view) => view.copy_from_slice(bytemuck::cast_slice(data)),
-                Err(error) => self.0.failure.set(format!(
+                Err(error) => self.0.fail(format!(
                     "{} cannot take an upload: {error}; use --device cpu",
                     self.0.summary.name
                 )),
@@ -43,20 +43,18 @@ impl Gpu {
         }
         shared.failure.check()?;
         let size = buffer.binding_bytes();
-        let staging = shared
-            .guarded(|| {
-                shared.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("download"),
-                    size,
-                    usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-                    mapped_at_creation: false,
-                })
+        let staging = shared.guarded(|| {
+            shared.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("download"),
+                size,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
             })
-            .map_err(|error| self.unreadable(&error.to_string()))?;
+        });
+        let staging = staging.map_err(|error| self.unreadable(&error))?;
         let submission = shared.submit_with(|encoder| {
             encoder.copy_buffer_to_buffer(&buffer.buffer, 0, &staging, 0, size);
         });
-        shared.failure.check()?;
         let (sender, receiver) = mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |outcome| {
             // The receiver is gone only if waiting failed.
@@ -64,20 +62,19 @@ impl Gpu {
         });
         shared.wait_for(Some(submission));
         shared.failure.check()?;
-        match receiver.try_recv() {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => return Err(self.unreadable(&error.to_string())),
-            Err(error) => return Err(self.unreadable(&error.to_string())),
-        }
-        let view =
-            staging.get_mapped_range(..).map_err(|error| self.unreadable(&error.to_string()))?;
+        let mapped = receiver.try_recv().map_err(|error| self.unreadable(&error))?;
+        mapped.map_err(|error| self.unreadable(&error))?;
+        let view = staging.get_mapped_range(..).map_err(|error| self.unreadable(&error))?;
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
 
-    fn unreadable(&self, why: &str) -> Error {
+    /// Keeps that a read-back failed, unless there is an earlier failure, and returns the first.
+    fn unreadable(&self, why: &dyn std::fmt::Display) -> Error {
         let name = &self.0.summary.name;
-        Error::Device(format!(
+        let message = format!(
             "cannot read a result back from {name}: {why}; lower the batch size or use --device cpu"
-        ))
+        );
+        self.0.fail(message.clone());
+        self.0.failure.check().err().unwrap_or(Error::Device(message))
     }
 }
