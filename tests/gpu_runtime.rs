@@ -180,6 +180,52 @@ fn a_thousand_dependent_dispatches_run_in_order() {
 }
 
 #[test]
+fn costly_dispatches_are_submitted_early() {
+    let Some(gpu) = open() else { return };
+    let out = gpu.alloc(1);
+    let dispatch = |groups, loop_iterations| Dispatch {
+        entry: "mark",
+        groups,
+        params: &[0; 8],
+        loop_iterations,
+    };
+    gpu.record(&MARK, &[dispatch([20, 2, 1], 30_000)], &[], &[&out]);
+    assert_eq!(gpu.stats().submissions, 0);
+    gpu.record(&MARK, &[dispatch([20, 2, 1], 30_000)], &[], &[&out]);
+    assert_eq!(gpu.stats().submissions, 1);
+    gpu.wait().unwrap();
+    assert_eq!(gpu.stats().submissions, 1, "nothing was left to submit");
+}
+
+#[test]
+fn profiling_names_and_times_each_dispatch() {
+    let Some(gpu) = open() else { return };
+    if !gpu.summary().timestamp {
+        println!("skipped: {} has no timestamps", gpu.summary().name);
+        assert!(message(gpu.profile(true)).contains("timestamps"));
+        return;
+    }
+    let large = gpu.upload(&vec![1.0; 1 << 20]);
+    affine(&gpu, &large, 1.0, 0.0);
+    assert_eq!(gpu.profile(true).unwrap(), []);
+    let mut x = gpu.upload(&[1.0; 64]);
+    for _ in 0..100 {
+        x = affine(&gpu, &x, 1.0, 1.0);
+    }
+    let y = affine(&gpu, &large, 2.0, 0.0);
+    assert_eq!(gpu.download(&x).unwrap(), [101.0; 64]);
+    assert_eq!(gpu.download(&y).unwrap()[1000], 2.0);
+    let times = gpu.profile(false).unwrap();
+    assert_eq!(times.len(), 101);
+    assert!(times.iter().all(|t| (t.program, t.entry) == ("affine", "affine")));
+    let mut small: Vec<u64> = times[..100].iter().map(|t| t.ns).collect();
+    small.sort();
+    assert!(times[100].ns > 2 * small[50], "{} after {}", times[100].ns, small[50]);
+    affine(&gpu, &x, 1.0, 1.0);
+    assert_eq!(gpu.profile(false).unwrap(), []);
+}
+
+#[test]
 fn each_of_many_dispatches_reads_its_own_parameters() {
     let Some(gpu) = open() else { return };
     let out = gpu.alloc(300);

@@ -22,6 +22,7 @@ mod adapters;
 mod context;
 mod pipelines;
 mod pool;
+mod profile;
 mod recorder;
 mod transfer;
 
@@ -29,4 +30,5 @@ pub use adapters::{AdapterSummary, adapters};
 pub use context::{Gpu, GpuOptions, Stats};
 pub use pipelines::Program;
 pub use pool::GpuBuffer;
+pub use profile::KernelTime;
 pub use recorder::Dispatch;

@@ -8,12 +8,13 @@
 use super::context::{Gpu, Shared, lock};
 use super::pipelines::{PARAMS_BYTES, Prepared, Program};
 use super::pool::GpuBuffer;
+use super::profile::Profiler;
 use crate::Result;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Dispatches a submission.
-const SLOTS: usize = 64;
+pub(super) const SLOTS: usize = 64;
 /// Or this many workgroups times loop iterations, about 0.2 s on a slow GPU: drivers reset
 /// themselves after seconds.
 const COST: u64 = 1 << 21;
@@ -45,13 +46,14 @@ pub(super) struct Recorder {
     slots: Vec<u8>,
     cost: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
+    pub profiler: Option<Profiler>,
     pub dispatches: u64,
     pub submissions: u64,
 }
 
 /// The pass keeps its encoder locked, so it is declared, and dropped, first.
 struct Open {
-    pass: wgpu::ComputePass<'static>,
+    pass: Option<wgpu::ComputePass<'static>>,
     encoder: wgpu::CommandEncoder,
 }
 
@@ -68,6 +70,7 @@ impl Recorder {
             slots: Vec::with_capacity(SLOTS * PARAMS_BYTES as usize),
             cost: 0,
             in_flight: VecDeque::new(),
+            profiler: None,
             dispatches: 0,
             submissions: 0,
         }
@@ -76,22 +79,31 @@ impl Recorder {
     fn dispatch(
         &mut self,
         shared: &Shared,
+        program: &Program,
         prepared: &Prepared,
         bindings: &wgpu::BindGroup,
         dispatch: &Dispatch,
     ) {
-        let open = self.open.get_or_insert_with(|| {
-            let mut encoder = shared.device.create_command_encoder(&Default::default());
-            let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
-            Open { pass, encoder }
+        let Open { pass, encoder } = self.open.get_or_insert_with(|| Open {
+            pass: None,
+            encoder: shared.device.create_command_encoder(&Default::default()),
+        });
+        let open_pass = pass.get_or_insert_with(|| {
+            let timestamps = self.profiler.as_mut().map(|p| p.next(program.name, dispatch.entry));
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: None, timestamp_writes: timestamps };
+            encoder.begin_compute_pass(&descriptor).forget_lifetime()
         });
         let slot = self.slots.len();
         self.slots.extend_from_slice(dispatch.params);
         self.slots.resize(slot + PARAMS_BYTES as usize, 0);
         let [x, y, z] = dispatch.groups;
-        open.pass.set_pipeline(&prepared.pipeline);
-        open.pass.set_bind_group(0, bindings, &[slot as u32]);
-        open.pass.dispatch_workgroups(x, y, z);
+        open_pass.set_pipeline(&prepared.pipeline);
+        open_pass.set_bind_group(0, bindings, &[slot as u32]);
+        open_pass.dispatch_workgroups(x, y, z);
+        if self.profiler.is_some() {
+            *pass = None;
+        }
         self.dispatches += 1;
         let groups = u64::from(x) * u64::from(y) * u64::from(z);
         self.cost += groups.saturating_mul(dispatch.loop_iterations.max(1)).min(COST);
@@ -114,6 +126,9 @@ impl Recorder {
             None => shared.device.create_command_encoder(&Default::default()),
         };
         finish(&mut encoder);
+        if let Some(profiler) = &self.profiler {
+            profiler.resolve(&mut encoder);
+        }
         let commands = encoder.finish();
         if !self.slots.is_empty() {
             shared.queue.write_buffer(&self.params, 0, &self.slots);
@@ -122,6 +137,9 @@ impl Recorder {
             shared.wait_for(self.in_flight.pop_front());
         }
         let submission = shared.queue.submit([commands]);
+        if let Some(profiler) = &mut self.profiler {
+            profiler.collect(shared, &submission);
+        }
         self.in_flight.push_back(submission.clone());
         self.slots.clear();
         self.cost = 0;
@@ -168,7 +186,7 @@ impl Gpu {
             let bindings = bindings.get_or_insert_with(|| {
                 shared.bind(program, &prepared, &recorder.params, inputs, outputs)
             });
-            recorder.dispatch(shared, &prepared, bindings, dispatch);
+            recorder.dispatch(shared, program, &prepared, bindings, dispatch);
         }
     }
 

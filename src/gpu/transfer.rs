@@ -1,6 +1,6 @@
 //! Between the CPU and the GPU.
 
-use super::context::Gpu;
+use super::context::{Gpu, Shared};
 use super::pool::GpuBuffer;
 use crate::{Error, Result};
 use std::sync::atomic::Ordering;
@@ -51,30 +51,44 @@ impl Gpu {
                 mapped_at_creation: false,
             })
         });
-        let staging = staging.map_err(|error| self.unreadable(&error))?;
+        let staging = staging.map_err(|error| shared.unreadable(&error))?;
         let submission = shared.submit_with(|encoder| {
             encoder.copy_buffer_to_buffer(&buffer.buffer, 0, &staging, 0, size);
         });
+        shared.read(&staging, &submission)
+    }
+}
+
+impl Shared {
+    /// The contents of a buffer for read-back, after the submission that copies to it.
+    pub fn read<T: bytemuck::Pod>(
+        &self,
+        staging: &wgpu::Buffer,
+        submission: &wgpu::SubmissionIndex,
+    ) -> Result<Vec<T>> {
         let (sender, receiver) = mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |outcome| {
             // The receiver is gone only if waiting failed.
             let _ = sender.send(outcome);
         });
-        shared.wait_for(Some(submission));
-        shared.failure.check()?;
+        self.wait_for(Some(submission.clone()));
+        self.failure.check()?;
         let mapped = receiver.try_recv().map_err(|error| self.unreadable(&error))?;
         mapped.map_err(|error| self.unreadable(&error))?;
         let view = staging.get_mapped_range(..).map_err(|error| self.unreadable(&error))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        let contents = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        staging.unmap();
+        Ok(contents)
     }
 
     /// Keeps that a read-back failed, unless there is an earlier failure, and returns the first.
     fn unreadable(&self, why: &dyn std::fmt::Display) -> Error {
-        let name = &self.0.summary.name;
+        let name = &self.summary.name;
         let message = format!(
             "cannot read a result back from {name}: {why}; lower the batch size or use --device cpu"
         );
-        self.0.fail(message.clone());
-        self.0.failure.check().err().unwrap_or(Error::Device(message))
+        self.fail(message.clone());
+        self.failure.check().err().unwrap_or(Error::Device(message))
     }
 }
