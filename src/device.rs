@@ -36,7 +36,8 @@ pub trait Launch {
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch]));
 }
 
-const MIXED: &str = "tensors of different kinds of device in one operation; move them to one device first";
+const MIXED: &str =
+    "tensors of different kinds of device in one operation; move them to one device first";
 
 impl Device {
     /// The CPU with a pool of its own.
@@ -119,7 +120,8 @@ impl Device {
         match self {
             Device::Cpu(_) => {
                 let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
-                let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(|b| b.host_mut()).collect();
+                let mut outputs: Vec<&mut [f32]> =
+                    outputs.iter_mut().map(|b| b.host_mut()).collect();
                 launch.on_cpu(&inputs, &mut outputs);
             }
             #[cfg(feature = "gpu")]

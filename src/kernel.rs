@@ -113,7 +113,12 @@ impl<P: Pod, const I: usize, const O: usize> Launch for Call<P, I, O> {
 impl<P: Pod, const I: usize, const O: usize> Kernel<P, I, O> {
     /// Runs the kernel into new tensors of the given shapes, on the device of the first input.
     #[track_caller]
-    pub fn launch(&'static self, params: P, inputs: [&Tensor; I], shapes: [&[usize]; O]) -> [Tensor; O] {
+    pub fn launch(
+        &'static self,
+        params: P,
+        inputs: [&Tensor; I],
+        shapes: [&[usize]; O],
+    ) -> [Tensor; O] {
         const { assert!(I > 0, "a kernel without inputs is launched by `launch_on`") };
         self.launch_on(&inputs[0].device().clone(), params, inputs, shapes)
     }

@@ -56,7 +56,8 @@ pub fn gradient_error(case: &Case, device: &Device) -> Result<f64> {
             let near = at(STEP)? - at(-STEP)?;
             let far = at(2.0 * STEP)? - at(-2.0 * STEP)?;
             let numeric = (8.0 * near - far) / (12.0 * f64::from(STEP));
-            let dot: f64 = analytic.iter().zip(&u).map(|(&g, &u)| f64::from(g) * f64::from(u)).sum();
+            let dot: f64 =
+                analytic.iter().zip(&u).map(|(&g, &u)| f64::from(g) * f64::from(u)).sum();
             pairs.push((dot, numeric));
         }
         let scale = pairs.iter().fold(1e-2_f64, |m, (_, numeric)| m.max(numeric.abs()));

@@ -136,12 +136,15 @@ impl Tape {
         }
         for node in state.nodes.into_iter().rev() {
             let range = node.first..node.first + node.outputs;
-            let Some(device) = slots[range.clone()].iter().flatten().map(|t| t.device().clone()).next()
+            let Some(device) =
+                slots[range.clone()].iter().flatten().map(|t| t.device().clone()).next()
             else {
                 continue;
             };
             let dy: Vec<Tensor> = range
-                .map(|s| slots[s].take().unwrap_or_else(|| Tensor::zeros(&device, &state.shapes[s])))
+                .map(|s| {
+                    slots[s].take().unwrap_or_else(|| Tensor::zeros(&device, &state.shapes[s]))
+                })
                 .collect();
             let need: Vec<bool> = node.parents.iter().map(Option::is_some).collect();
             let name = node.rule.name();
@@ -149,8 +152,13 @@ impl Tape {
             assert_eq!(gradients.len(), node.parents.len(), "{name}: wrong number of gradients");
             for (gradient, parent) in gradients.into_iter().zip(&node.parents) {
                 let Some(slot) = *parent else { continue };
-                let gradient = gradient.unwrap_or_else(|| panic!("{name}: a needed gradient is missing"));
-                assert_eq!(gradient.shape(), state.shapes[slot], "{name}: gradient of another shape");
+                let gradient =
+                    gradient.unwrap_or_else(|| panic!("{name}: a needed gradient is missing"));
+                assert_eq!(
+                    gradient.shape(),
+                    state.shapes[slot],
+                    "{name}: gradient of another shape"
+                );
                 add(&mut slots[slot], gradient);
             }
         }
@@ -167,7 +175,12 @@ impl Tape {
     #[track_caller]
     pub fn backward_from(&self, loss: &Var) -> Gradients {
         let one = Tensor::full(loss.value.device(), 1.0, loss.shape());
-        assert_eq!(one.len(), 1, "backward_from: the loss is not one number but {:?}", loss.shape());
+        assert_eq!(
+            one.len(),
+            1,
+            "backward_from: the loss is not one number but {:?}",
+            loss.shape()
+        );
         self.backward(&[(loss, one)])
     }
 }

@@ -39,11 +39,7 @@ pub fn gaussian(p: &Params, [x, mu, lv]: [&[f32]; 3], [nll]: [&mut [f32]; 1]) {
 }
 
 /// dmu = (mu - x) e^-lv dy; dlv = (1 - (x - mu)^2 e^-lv) dy / 2.
-pub fn gaussian_gradient(
-    p: &Params,
-    [x, mu, lv, dy]: [&[f32]; 4],
-    [dmu, dlv]: [&mut [f32]; 2],
-) {
+pub fn gaussian_gradient(p: &Params, [x, mu, lv, dy]: [&[f32]; 4], [dmu, dlv]: [&mut [f32]; 2]) {
     let w = p.width as usize;
     rows(dmu, w, w, |r, dmu| {
         for i in 0..w {
@@ -73,5 +69,7 @@ pub fn gaussian_kl(p: &Params, [mu, lv]: [&[f32]; 2], [kl]: [&mut [f32]; 1]) {
 pub fn gaussian_kl_gradient(p: &Params, [mu, lv, dy]: [&[f32]; 3], [dmu, dlv]: [&mut [f32]; 2]) {
     let w = p.width as usize;
     rows(dmu, w, w, |r, dmu| (0..w).for_each(|i| dmu[i] = mu[r * w + i] * dy[r]));
-    rows(dlv, w, w, |r, dlv| (0..w).for_each(|i| dlv[i] = 0.5 * (exp(lv[r * w + i]) - 1.0) * dy[r]));
+    rows(dlv, w, w, |r, dlv| {
+        (0..w).for_each(|i| dlv[i] = 0.5 * (exp(lv[r * w + i]) - 1.0) * dy[r])
+    });
 }

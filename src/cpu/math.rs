@@ -139,7 +139,8 @@ mod tests {
         if got == nearest {
             return 0.0;
         }
-        let unit = f64::from(f32::from_bits(nearest.abs().to_bits() + 1)) - f64::from(nearest.abs());
+        let unit =
+            f64::from(f32::from_bits(nearest.abs().to_bits() + 1)) - f64::from(nearest.abs());
         (f64::from(got) - exact).abs() / unit.max(f64::from(f32::MIN_POSITIVE) * 1.2e-7)
     }
 
@@ -197,7 +198,10 @@ mod tests {
             assert!((sigmoid(x) - 1.0).abs() <= 4e-7 && sigmoid(-x) >= 0.0);
             assert!(softplus(-x) >= 0.0 && (softplus(x) - x).abs() <= 1e-6 || x.is_infinite());
         }
-        assert_eq!((tanh(0.0), sigmoid(0.0), exp(0.0), log(1.0), log1p(0.0)), (0.0, 0.5, 1.0, 0.0, 0.0));
+        assert_eq!(
+            (tanh(0.0), sigmoid(0.0), exp(0.0), log(1.0), log1p(0.0)),
+            (0.0, 0.5, 1.0, 0.0, 0.0)
+        );
         assert_eq!(softplus(f32::INFINITY), f32::INFINITY);
         assert_eq!((tanh(1e-8), tanh(-1e-8)), (1e-8, -1e-8));
         assert_eq!((log(0.0), log1p(-1.0)), (f32::NEG_INFINITY, f32::NEG_INFINITY));

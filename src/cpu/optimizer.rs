@@ -62,7 +62,9 @@ pub fn adam(p: &Params, [g, scale]: [&[f32]; 2], [w, m, v]: [&mut [f32]; 3]) {
         vectorize(
             #[inline(always)]
             || {
-                for (((&g, w), m), v) in g.iter().zip(w.iter_mut()).zip(m.iter_mut()).zip(v.iter_mut()) {
+                for (((&g, w), m), v) in
+                    g.iter().zip(w.iter_mut()).zip(m.iter_mut()).zip(v.iter_mut())
+                {
                     let g = coupled.mul_add(*w, g * scale);
                     *m = b1.mul_add(*m, (1.0 - b1) * g);
                     *v = b2.mul_add(*v, (1.0 - b2) * g * g);

@@ -1,5 +1,47 @@
-//! The wgpu back end.
+//! The wgpu back end: adapters, buffers, pipelines and the queue. `wgpu` is named only here.
+//!
+//! A kernel is an entry point of a [`Program`], a WGSL module with fixed bindings in group 0:
+//!
+//! ```wgsl
+//! struct Params { n: u32, scale: f32 }                          // at most 256 bytes
+//! @group(0) @binding(0) var<uniform> params: Params;
+//! @group(0) @binding(1) var<storage, read> x: array<f32>;       // the inputs, in order,
+//! @group(0) @binding(2) var<storage, read_write> y: array<f32>; // then the outputs
+//!
+//! @compute @workgroup_size(256)
+//! fn scale(@builtin(global_invocation_id) id: vec3<u32>) {
+//!     if (id.x < params.n) { y[id.x] = params.scale * x[id.x]; }
+//! }
+//! ```
+//!
+//! `Gpu::record` appends dispatches to an open compute pass and returns at once; nothing is
+//! waited for until `Gpu::download` or `Gpu::wait`. Whatever goes wrong on the way is kept and
+//! returned there, so that a training step has no error handling of its own.
 
+// The shaders' texts are known without wgpu too: the CPU-only build checks them as well.
 mod program;
-
 pub use program::{Dispatch, Program};
+
+#[cfg(feature = "gpu")]
+mod adapters;
+#[cfg(feature = "gpu")]
+mod context;
+#[cfg(feature = "gpu")]
+mod pipelines;
+#[cfg(feature = "gpu")]
+mod pool;
+#[cfg(feature = "gpu")]
+mod profile;
+#[cfg(feature = "gpu")]
+mod recorder;
+#[cfg(feature = "gpu")]
+mod transfer;
+
+#[cfg(feature = "gpu")]
+pub use adapters::{AdapterSummary, adapters};
+#[cfg(feature = "gpu")]
+pub use context::{Gpu, GpuOptions, Stats};
+#[cfg(feature = "gpu")]
+pub use pool::GpuBuffer;
+#[cfg(feature = "gpu")]
+pub use profile::KernelTime;

@@ -18,6 +18,7 @@ pub struct Program {
 }
 
 /// One dispatch of a program.
+#[derive(Debug, Clone, Copy)]
 pub struct Dispatch<'a> {
     /// Entry point.
     pub entry: &'static str,

@@ -19,7 +19,13 @@ pub struct Linear {
 
 impl Linear {
     /// Weights and biases from N(0, deviation^2).
-    pub fn new(device: &Device, inputs: usize, outputs: usize, deviation: f32, rng: &mut impl Rng) -> Linear {
+    pub fn new(
+        device: &Device,
+        inputs: usize,
+        outputs: usize,
+        deviation: f32,
+        rng: &mut impl Rng,
+    ) -> Linear {
         let normal = Normal::new(0.0, deviation).expect("a deviation of at least 0");
         let mut draw = |shape: &[usize]| {
             let n = shape.iter().product();

@@ -154,7 +154,8 @@ impl Optimizer {
             correction2: correction(config.beta2),
         };
         for (name, param, gradient) in reached {
-            let zeros = || vec![Tensor::zeros(gradient.device(), gradient.shape()); config.rule.states()];
+            let zeros =
+                || vec![Tensor::zeros(gradient.device(), gradient.shape()); config.rule.states()];
             let states = self.states.entry(name.clone()).or_insert_with(zeros);
             param.update(|w| update(params, gradient, &scale, w, states));
         }

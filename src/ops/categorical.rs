@@ -38,7 +38,11 @@ pub static CATEGORICAL: Kernel<Params, 2, 1> = Kernel {
     },
     cost: |p| {
         let n = u64::from(p.rows) * u64::from(p.classes);
-        Cost { flops: 12 * n, bytes: 4 * n, loop_iterations: 2 * u64::from(p.classes.div_ceil(256)) + 16 }
+        Cost {
+            flops: 12 * n,
+            bytes: 4 * n,
+            loop_iterations: 2 * u64::from(p.classes.div_ceil(256)) + 16,
+        }
     },
     entries: &["forward"],
 };
@@ -93,9 +97,8 @@ impl<'t> Var<'t> {
         let params = Params { rows: target.len() as u32, classes: *classes as u32 };
         let (logits, target) = (self.value().clone(), target.clone());
         let [nll] = CATEGORICAL.launch(params, [&logits, &target], [batch]);
-        let rule = || {
-            Box::new(Rule { params, logits, target, nll: nll.clone() }) as Box<dyn Backward>
-        };
+        let rule =
+            || Box::new(Rule { params, logits, target, nll: nll.clone() }) as Box<dyn Backward>;
         let [y] = self.tape().record(&[self], [nll.clone()], rule);
         y
     }

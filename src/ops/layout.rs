@@ -71,7 +71,13 @@ pub static CONCAT: Kernel<ConcatParams, 2, 1> = Kernel {
     entries: &["concat"],
 };
 
-fn window(x: &Tensor, shape: &[usize], stride: [u32; 4], limit: [u32; 4], start: [i32; 4]) -> Tensor {
+fn window(
+    x: &Tensor,
+    shape: &[usize],
+    stride: [u32; 4],
+    limit: [u32; 4],
+    start: [i32; 4],
+) -> Tensor {
     let n = shape.iter().product::<usize>() as u32;
     let params = WindowParams { shape: four(shape), stride, limit, start, n, pad: [0; 3] };
     let [y] = WINDOW.launch(params, [x], [shape]);
@@ -96,7 +102,11 @@ pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
 pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
     let mut sorted = axes.to_vec();
     sorted.sort_unstable();
-    assert!(sorted.iter().copied().eq(0..x.shape().len()), "permute: axes {axes:?} of {:?}", x.shape());
+    assert!(
+        sorted.iter().copied().eq(0..x.shape().len()),
+        "permute: axes {axes:?} of {:?}",
+        x.shape()
+    );
     let shape: Vec<usize> = axes.iter().map(|&a| x.shape()[a]).collect();
     let (from, lead) = (strides(x.shape()), 4 - axes.len());
     let mut stride = [1; 4];
@@ -123,7 +133,12 @@ pub fn concat(a: &Tensor, b: &Tensor, axis: usize) -> Tensor {
     let mut shape = a.shape().to_vec();
     let fits = a.shape().len() == b.shape().len()
         && (0..shape.len()).all(|i| i == axis || a.shape()[i] == b.shape()[i]);
-    assert!(axis < shape.len() && fits, "concat on axis {axis}: {:?} and {:?}", a.shape(), b.shape());
+    assert!(
+        axis < shape.len() && fits,
+        "concat on axis {axis}: {:?} and {:?}",
+        a.shape(),
+        b.shape()
+    );
     shape[axis] += b.shape()[axis];
     let width = |t: &Tensor| t.shape()[axis..].iter().product::<usize>() as u32;
     let n = (a.len() + b.len()) as u32;

@@ -80,11 +80,7 @@ const fn gradient<const I: usize, const O: usize>(
         program: Program { name, source, inputs: I, outputs: O },
         cpu,
         stages: |p| elementwise("gradient", p.n() as usize, p),
-        cost: |p| Cost {
-            flops: 20 * p.n(),
-            bytes: 4 * (I + O) as u64 * p.n(),
-            loop_iterations: 0,
-        },
+        cost: |p| Cost { flops: 20 * p.n(), bytes: 4 * (I + O) as u64 * p.n(), loop_iterations: 0 },
         entries: &["gradient"],
     }
 }
@@ -96,7 +92,8 @@ pub static BERNOULLI: Kernel<Params, 2, 1> =
 pub static BERNOULLI_GRADIENT: Kernel<Params, 3, 1> =
     gradient("bernoulli_gradient", source!("bernoulli_gradient"), host::bernoulli_gradient);
 /// -log p of a Gaussian row. Inputs: x, mu, lv.
-pub static GAUSSIAN: Kernel<Params, 3, 1> = row_sum("gaussian", source!("gaussian"), host::gaussian);
+pub static GAUSSIAN: Kernel<Params, 3, 1> =
+    row_sum("gaussian", source!("gaussian"), host::gaussian);
 /// Its gradient. Inputs: x, mu, lv, dy \[rows\]; outputs: dmu, dlv.
 pub static GAUSSIAN_GRADIENT: Kernel<Params, 4, 2> =
     gradient("gaussian_gradient", source!("gaussian_gradient"), host::gaussian_gradient);

@@ -207,7 +207,9 @@ pub fn cases() -> Vec<Case> {
         let x = Input::normal("x", &[rows, i]);
         let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
         let label = format!("linear {rows}x{i} to {o} {activation:?}");
-        Case::new("matmul", &label, inputs, move |x| vec![x[0].linear(&x[1], Some(&x[2]), activation)])
+        Case::new("matmul", &label, inputs, move |x| {
+            vec![x[0].linear(&x[1], Some(&x[2]), activation)]
+        })
     };
     let matmul = |a: &[usize], b: &[usize]| {
         let inputs = vec![Input::normal("a", a), Input::normal("b", b)];

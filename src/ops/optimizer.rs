@@ -125,7 +125,13 @@ pub static CLIP: Kernel<ClipParams, 1, 1> = Kernel {
 };
 
 /// Updates `w` and its `states` in place from `gradient` times `scale` \[1\].
-pub fn update(mut p: Params, gradient: &Tensor, scale: &Tensor, w: &mut Tensor, states: &mut [Tensor]) {
+pub fn update(
+    mut p: Params,
+    gradient: &Tensor,
+    scale: &Tensor,
+    w: &mut Tensor,
+    states: &mut [Tensor],
+) {
     p.n = w.len() as u32;
     assert_eq!(gradient.shape(), w.shape(), "optimizer: gradient of another shape");
     unshare(w);

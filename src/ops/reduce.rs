@@ -46,7 +46,9 @@ impl Params {
     }
 
     fn outputs(&self) -> usize {
-        self.outer as usize * (self.n as usize).div_ceil(self.chunk as usize).max(1) * self.inner as usize
+        self.outer as usize
+            * (self.n as usize).div_ceil(self.chunk as usize).max(1)
+            * self.inner as usize
     }
 }
 
@@ -55,7 +57,9 @@ fn stages(p: &Params) -> Vec<Stage<Params>> {
     match (p.outputs(), p.inner) {
         (0, _) => Vec::new(),
         (n, 1) => vec![Stage { entry: "reduce_rows", groups: grid(n), params: *p }],
-        (n, _) => vec![Stage { entry: "reduce_columns", groups: grid(n.div_ceil(256)), params: *p }],
+        (n, _) => {
+            vec![Stage { entry: "reduce_columns", groups: grid(n.div_ceil(256)), params: *p }]
+        }
     }
 }
 

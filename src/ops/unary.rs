@@ -221,8 +221,10 @@ pub fn cases() -> Vec<Case> {
         one("clamp outside 17", Input::uniform("x", &[17], 2.0, 3.0), |x| x.clamp(0.1, 1.3)),
         one("one tensor used twice 65", Input::normal("x", &[65]), |x| x.tanh().mul(x)),
     ];
-    cases.extend([1, 63, 64, 65, 257, 100_003].map(|n| {
-        one("tanh", Input::normal("x", &[n]), |x| x.tanh()).label(format!("tanh {n}"))
-    }));
+    cases.extend(
+        [1, 63, 64, 65, 257, 100_003].map(|n| {
+            one("tanh", Input::normal("x", &[n]), |x| x.tanh()).label(format!("tanh {n}"))
+        }),
+    );
     cases
 }

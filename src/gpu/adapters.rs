@@ -1,0 +1,112 @@
+//! The adapters (pairs of a GPU and a driver) that wgpu finds on this machine.
+
+use std::sync::OnceLock;
+
+/// The workgroup sizes and bindings that every kernel of this crate may count on.
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 << 10;
+const STORAGE_BUFFERS: u32 = 8;
+
+/// What a caller needs to know of an adapter in order to choose one.
+#[derive(Debug, Clone)]
+pub struct AdapterSummary {
+    /// Position in [`adapters`], and the number that [`Gpu::open`](super::Gpu::open) takes.
+    pub index: usize,
+    /// Name as the driver gives it.
+    pub name: String,
+    /// `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `other` or `cpu`.
+    pub device_type: &'static str,
+    /// Driver and its version.
+    pub driver: String,
+    /// Largest buffer, in bytes.
+    pub max_buffer_size: u64,
+    /// Largest part of a buffer that a kernel can see, in bytes: the limit of a tensor's size.
+    pub max_storage_buffer_binding_size: u64,
+    /// Largest workgroup, in invocations.
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Memory that the invocations of a workgroup share, in bytes.
+    pub max_compute_workgroup_storage_size: u32,
+    /// Storage buffers that a kernel can bind.
+    pub max_storage_buffers_per_shader_stage: u32,
+    /// Whether kernels can be timed on the device.
+    pub timestamp: bool,
+    /// Whether subgroup operations exist.
+    pub subgroups: bool,
+    /// A driver that computes on the CPU: right answers for tests, slower than the CPU back end.
+    pub software: bool,
+}
+
+impl AdapterSummary {
+    fn new(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
+        let info = adapter.get_info();
+        let limits = adapter.limits();
+        let features = adapter.features();
+        AdapterSummary {
+            index,
+            name: info.name,
+            backend: info.backend.to_string(),
+            device_type: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete",
+                wgpu::DeviceType::IntegratedGpu => "integrated",
+                wgpu::DeviceType::VirtualGpu => "virtual",
+                wgpu::DeviceType::Cpu => "cpu",
+                wgpu::DeviceType::Other => "other",
+            },
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+            max_buffer_size: limits.max_buffer_size,
+            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+            max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+            timestamp: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+        }
+    }
+
+    /// What this adapter lacks to run the crate's kernels, if anything.
+    pub(super) fn shortcoming(&self) -> Option<String> {
+        [
+            ("invocations a workgroup", self.max_compute_invocations_per_workgroup, INVOCATIONS),
+            ("bytes of workgroup memory", self.max_compute_workgroup_storage_size, WORKGROUP_BYTES),
+            (
+                "storage buffers a kernel",
+                self.max_storage_buffers_per_shader_stage,
+                STORAGE_BUFFERS,
+            ),
+        ]
+        .into_iter()
+        .find(|(_, has, needs)| has < needs)
+        .map(|(what, has, needs)| format!("it offers {has} {what}, the kernels need {needs}"))
+    }
+}
+
+/// All adapters, real GPUs before software drivers: discrete, integrated, virtual, other, cpu.
+/// `WGPU_BACKEND` (such as `vulkan` or `dx12`) narrows the list.
+pub fn adapters() -> Vec<AdapterSummary> {
+    enumerate().iter().map(|(_, summary)| summary.clone()).collect()
+}
+
+/// Once a process: loading the drivers takes long, and they don't like being unloaded.
+pub(super) fn enumerate() -> &'static [(wgpu::Adapter, AdapterSummary)] {
+    static FOUND: OnceLock<Vec<(wgpu::Adapter, AdapterSummary)>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        let instance = wgpu::Instance::new(descriptor);
+        let mut found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+        found.sort_by_key(|adapter| match adapter.get_info().device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        });
+        let summarize = |(index, adapter)| {
+            let summary = AdapterSummary::new(index, &adapter);
+            (adapter, summary)
+        };
+        found.into_iter().enumerate().map(summarize).collect()
+    })
+}

@@ -1,0 +1,252 @@
+//! An opened GPU: its device and queue, its first failure, its figures.
+
+use super::adapters::{self, AdapterSummary};
+use super::pipelines::Pipelines;
+use super::pool::Pool;
+use super::recorder::Recorder;
+use crate::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// How kernels are compiled and buffers handed out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Let the compiler guard every index, every loop and every integer division.
+    pub bounds_checks: bool,
+    /// Let workgroup memory start as zeros.
+    pub zero_workgroup_memory: bool,
+    /// Fill every buffer of [`Gpu::alloc`] with NaN, so that an element that no kernel writes shows.
+    pub poison: bool,
+}
+
+/// Figures since [`Gpu::open`], and of the moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Dispatches recorded.
+    pub dispatches: u64,
+    /// Command buffers submitted.
+    pub submissions: u64,
+    /// Calls of [`Gpu::download`].
+    pub readbacks: u64,
+    /// Calls of [`Gpu::upload`].
+    pub uploads: u64,
+    /// Bytes of the buffers in use, size classes included.
+    pub live_bytes: u64,
+    /// Bytes of the buffers that wait for reuse.
+    pub pooled_bytes: u64,
+    /// Buffers in use.
+    pub live_buffers: u64,
+}
+
+/// An opened GPU. A clone is another handle on the same one; any thread may use it.
+#[derive(Clone)]
+pub struct Gpu(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub summary: AdapterSummary,
+    pub options: GpuOptions,
+    pub failure: Arc<Failure>,
+    pub pool: Arc<Mutex<Pool>>,
+    pub pipelines: Pipelines,
+    pub recorder: Mutex<Recorder>,
+    pub readbacks: AtomicU64,
+    pub uploads: AtomicU64,
+}
+
+/// The first thing that went wrong; everything after it is a no-op.
+pub(super) struct Failure {
+    first: OnceLock<String>,
+}
+
+impl Failure {
+    pub fn set(&self, message: String) {
+        // Only the first counts: what follows are its consequences.
+        let _ = self.first.set(message);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.first.get().is_some()
+    }
+
+    pub fn check(&self) -> Result<()> {
+        match self.first.get() {
+            Some(message) => Err(Error::Device(message.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Locks, also after another thread panicked: the states here stay consistent.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens the adapter at this index of [`adapters`](super::adapters).
+    ///
+    /// Errors: [`Error::Device`] when there is no such adapter, it lacks what the kernels need, or
+    /// its driver refuses.
+    pub fn open(index: usize, options: GpuOptions) -> Result<Gpu> {
+        let found = adapters::enumerate();
+        let Some((adapter, summary)) = found.get(index) else {
+            let names: Vec<_> = found.iter().map(|(_, s)| s.name.as_str()).collect();
+            return Err(Error::Device(format!(
+                "no GPU number {index}: this machine has {} ({}); use one of these or --device cpu",
+                found.len(),
+                names.join(", ")
+            )));
+        };
+        let refuse = |why: String| {
+            let name = &summary.name;
+            Error::Device(format!(
+                "cannot use {name}: {why}; try another adapter, a newer driver or --device cpu"
+            ))
+        };
+        if let Some(why) = summary.shortcoming() {
+            return Err(refuse(why));
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("pixelloom"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: limits(&adapter.limits()),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|error| refuse(error.to_string()))?;
+
+        let failure = Arc::new(Failure { first: OnceLock::new() });
+        watch(&device, &failure, &summary.name);
+        Ok(Gpu(Arc::new(Shared {
+            pool: Arc::default(),
+            pipelines: Pipelines::default(),
+            recorder: Mutex::new(Recorder::new(&device)),
+            readbacks: AtomicU64::new(0),
+            uploads: AtomicU64::new(0),
+            device,
+            queue,
+            summary: summary.clone(),
+            options,
+            failure,
+        })))
+    }
+
+    /// The adapter that was opened.
+    pub fn summary(&self) -> &AdapterSummary {
+        &self.0.summary
+    }
+
+    /// Figures so far; see [`Stats`].
+    pub fn stats(&self) -> Stats {
+        let recorder = lock(&self.0.recorder);
+        let pool = lock(&self.0.pool);
+        Stats {
+            dispatches: recorder.dispatches,
+            submissions: recorder.submissions,
+            readbacks: self.0.readbacks.load(Ordering::Relaxed),
+            uploads: self.0.uploads.load(Ordering::Relaxed),
+            live_bytes: pool.live_bytes,
+            pooled_bytes: pool.pooled_bytes,
+            live_buffers: pool.live_buffers,
+        }
+    }
+}
+
+impl Shared {
+    /// Keeps a failure of this crate's own finding.
+    pub fn fail(&self, message: String) {
+        // A lost device is announced while waiting: the cause before its consequences.
+        self.wait_for(None);
+        self.failure.set(message);
+    }
+
+    /// Waits until the device is done with a submission, or with all of them.
+    pub fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) {
+        let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        // wgpu panics here when the device is lost in between.
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(wait))) {
+            Ok(Ok(_)) => (),
+            Ok(Err(error)) => self.failure.set(lost(&self.summary.name, &error.to_string())),
+            Err(_) => self.failure.set(lost(&self.summary.name, "waiting for it failed")),
+        }
+    }
+
+    /// Runs `body` and returns the error that wgpu raised in it on this thread, if any.
+    pub fn guarded<T>(&self, body: impl FnOnce() -> T) -> std::result::Result<T, wgpu::Error> {
+        let [outer, middle, inner] = [
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::Validation,
+        ]
+        .map(|filter| self.device.push_error_scope(filter));
+        let value = body();
+        let errors = [inner, middle, outer].map(|scope| pollster::block_on(scope.pop()));
+        match errors.into_iter().flatten().next() {
+            Some(error) => Err(error),
+            None => Ok(value),
+        }
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({})", self.0.summary.name)
+    }
+}
+
+/// wgpu's defaults, which any GPU meets, with the sizes of buffers and of workgroup memory raised
+/// to the adapter's, and limits of no interest (textures) lowered to it.
+fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
+    wgpu::Limits {
+        max_buffer_size: adapter.max_buffer_size,
+        max_storage_buffer_binding_size: adapter.max_storage_buffer_binding_size,
+        max_compute_workgroup_storage_size: adapter.max_compute_workgroup_storage_size,
+        ..wgpu::Limits::default().or_worse_values_from(adapter)
+    }
+}
+
+/// Without these two callbacks wgpu panics, or goes on silently.
+fn watch(device: &wgpu::Device, failure: &Arc<Failure>, name: &str) {
+    let (slot, adapter) = (failure.clone(), name.to_string());
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        slot.set(match error {
+            wgpu::Error::OutOfMemory { .. } => {
+                format!("{adapter} ran out of memory; lower the batch size or use --device cpu")
+            }
+            _ => format!("{adapter} refused a command: {error}"),
+        })
+    }));
+    let (slot, adapter) = (failure.clone(), name.to_string());
+    device.set_device_lost_callback(move |_, message| slot.set(lost(&adapter, &message)));
+}
+
+fn lost(adapter: &str, why: &str) -> String {
+    format!(
+        "{adapter} was lost ({why}): its driver was reset, perhaps because a kernel took too long; \
+         start again from the last checkpoint with a lower batch size or --device cpu"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_device_gives_errors_not_panics() {
+        let Ok(gpu) = Gpu::open(0, GpuOptions::default()) else {
+            println!("skipped: no adapter");
+            return;
+        };
+        let x = gpu.upload(&[1.0, 2.0]);
+        assert_eq!(gpu.download(&x).unwrap(), [1.0, 2.0]);
+        gpu.0.device.destroy();
+        let y = gpu.alloc(100);
+        gpu.upload(&[1.0]);
+        for outcome in [gpu.download(&x), gpu.download(&y), gpu.wait().map(|()| vec![])] {
+            let message = outcome.unwrap_err().to_string();
+            assert!(message.contains("was lost"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Buffers by size class, kept for reuse.
+//!
+//! A released buffer may be handed out again at once, even while the device still works with it:
+//! the queue runs commands in the order in which they were recorded, so whoever gets the buffer
+//! writes to it after all earlier readers.
+
+use super::context::{Gpu, Shared, lock};
+use super::program::{Dispatch, Program};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// The pool may always keep this much, and otherwise as much as was ever in use at once.
+const KEPT_BYTES: u64 = 256 << 20;
+
+/// A storage buffer of `len()` f32; it returns to its pool on drop.
+pub struct GpuBuffer {
+    pub(super) buffer: wgpu::Buffer,
+    /// Names the memory: equal for two handles only if one is the other's reuse.
+    pub(super) id: u64,
+    len: usize,
+    bytes: u64,
+    pooled: bool,
+    pool: Arc<Mutex<Pool>>,
+}
+
+impl GpuBuffer {
+    /// Number of f32.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that kernels see: its exact length, or one element if that is 0.
+    pub(super) fn binding_bytes(&self) -> u64 {
+        exact_bytes(self.len)
+    }
+}
+
+impl std::fmt::Debug for GpuBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GpuBuffer({} f32)", self.len)
+    }
+}
+
+impl Drop for GpuBuffer {
+    fn drop(&mut self) {
+        let mut pool = lock(&self.pool);
+        pool.live_bytes -= self.bytes;
+        pool.live_buffers -= 1;
+        if self.pooled {
+            pool.put(self.bytes, self.id, self.buffer.clone());
+        }
+    }
+}
+
+/// Free buffers, and the count of those in use.
+#[derive(Default)]
+pub(super) struct Pool {
+    free: BTreeMap<u64, VecDeque<Free>>,
+    pub live_bytes: u64,
+    pub live_buffers: u64,
+    pub pooled_bytes: u64,
+    peak_live_bytes: u64,
+    releases: u64,
+    buffers: u64,
+}
+
+struct Free {
+    buffer: wgpu::Buffer,
+    id: u64,
+    released: u64,
+}
+
+impl Pool {
+    /// The buffer of this class that was released last: the likeliest to be in a cache.
+    fn take(&mut self, bytes: u64) -> Option<(wgpu::Buffer, u64)> {
+        let free = self.free.get_mut(&bytes)?.pop_back()?;
+        self.pooled_bytes -= bytes;
+        Some((free.buffer, free.id))
+    }
+
+    fn put(&mut self, bytes: u64, id: u64, buffer: wgpu::Buffer) {
+        self.releases += 1;
+        let released = self.releases;
+        self.pooled_bytes += bytes;
+        self.free.entry(bytes).or_default().push_back(Free { buffer, id, released });
+        while self.pooled_bytes > self.peak_live_bytes.max(KEPT_BYTES) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self
+            .free
+            .iter_mut()
+            .filter(|(_, class)| !class.is_empty())
+            .min_by_key(|(_, class)| class[0].released);
+        if let Some((bytes, class)) = oldest {
+            class.pop_front();
+            self.pooled_bytes -= bytes;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.free.clear();
+        self.pooled_bytes = 0;
+    }
+}
+
+fn exact_bytes(len: usize) -> u64 {
+    len.max(1) as u64 * 4
+}
+
+/// The size class of so many bytes: four steps between powers of two, so at most a quarter more.
+fn class_bytes(bytes: u64) -> u64 {
+    let step = (bytes.next_power_of_two() / 8).max(256);
+    bytes.next_multiple_of(step)
+}
+
+/// Writes a quiet NaN everywhere.
+static POISON: Program = Program {
+    name: "poison",
+    source: "
+        struct Params { len: u32, row: u32 }
+        @group(0) @binding(0) var<uniform> params: Params;
+        @group(0) @binding(1) var<storage, read_write> out: array<u32>;
+        @compute @workgroup_size(256)
+        fn poison(@builtin(global_invocation_id) id: vec3<u32>) {
+            let i = id.y * params.row + id.x;
+            if (i < params.len) { out[i] = 0x7fc00000u; }
+        }",
+    inputs: 0,
+    outputs: 1,
+};
+
+impl Gpu {
+    /// A buffer of `len` f32 (0 is allowed) with unspecified contents, from the pool if it has one.
+    ///
+    /// When the device has no memory left, or `len` is beyond its limits, the next
+    /// [`download`](Gpu::download), [`flush`](Gpu::flush) or [`wait`](Gpu::wait) says so.
+    pub fn alloc(&self, len: usize) -> GpuBuffer {
+        let shared = &self.0;
+        let mut bytes = class_bytes(exact_bytes(len));
+        if bytes > shared.summary.max_buffer_size {
+            bytes = exact_bytes(len);
+        }
+        let reused = lock(&shared.pool).take(bytes);
+        let buffer = match reused {
+            Some((buffer, id)) => shared.handle(buffer, Some(id), len, bytes, true),
+            None => self.fresh(len, bytes, false),
+        };
+        if shared.options.poison {
+            self.poison(&buffer);
+        }
+        buffer
+    }
+
+    /// A new buffer: one for the pool, or one to be written by the CPU first.
+    pub(super) fn fresh(&self, len: usize, bytes: u64, mapped: bool) -> GpuBuffer {
+        let shared = &self.0;
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        let limit =
+            shared.summary.max_buffer_size.min(shared.summary.max_storage_buffer_binding_size);
+        if exact_bytes(len) > limit {
+            shared.failure.set(format!(
+                "a tensor of {} MiB is more than {} can bind ({} MiB); lower the batch size or \
+                 use --device cpu",
+                exact_bytes(len) >> 20,
+                shared.summary.name,
+                limit >> 20
+            ));
+        }
+        if shared.failure.is_set() {
+            return shared.placeholder(len);
+        }
+        let create = || {
+            shared.guarded(|| {
+                shared.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: None,
+                    size: bytes,
+                    usage,
+                    mapped_at_creation: mapped,
+                })
+            })
+        };
+        let created = create().or_else(|_| {
+            // What waits for reuse, and what the device still holds, may be enough.
+            lock(&shared.pool).clear();
+            shared.submit();
+            shared.wait_for(None);
+            create()
+        });
+        match created {
+            Ok(buffer) => shared.handle(buffer, None, len, bytes, !mapped),
+            Err(error) => {
+                shared.failure.set(format!(
+                    "{} has no memory for a buffer of {} MiB beside {} MiB in use ({error}); lower \
+                     the batch size or use --device cpu",
+                    shared.summary.name,
+                    bytes >> 20,
+                    lock(&shared.pool).live_bytes >> 20
+                ));
+                shared.placeholder(len)
+            }
+        }
+    }
+
+    fn poison(&self, buffer: &GpuBuffer) {
+        let groups = (buffer.len as u64).div_ceil(256);
+        let columns = groups.min(1 << 15);
+        let params = [buffer.len as u32, columns as u32 * 256];
+        self.record(
+            &POISON,
+            &[Dispatch {
+                entry: "poison",
+                groups: [columns as u32, groups.div_ceil(columns.max(1)) as u32, 1],
+                params: bytemuck::cast_slice(&params),
+                loop_iterations: 0,
+            }],
+            &[],
+            &[buffer],
+        );
+    }
+}
+
+impl Shared {
+    fn handle(
+        &self,
+        buffer: wgpu::Buffer,
+        id: Option<u64>,
+        len: usize,
+        bytes: u64,
+        pooled: bool,
+    ) -> GpuBuffer {
+        let mut pool = lock(&self.pool);
+        let id = id.unwrap_or_else(|| {
+            pool.buffers += 1;
+            pool.buffers
+        });
+        pool.live_buffers += 1;
+        pool.live_bytes += bytes;
+        pool.peak_live_bytes = pool.peak_live_bytes.max(pool.live_bytes);
+        GpuBuffer { buffer, id, len, bytes, pooled, pool: self.pool.clone() }
+    }
+
+    /// Stands for a buffer after a failure, when nothing is run any more.
+    fn placeholder(&self, len: usize) -> GpuBuffer {
+        let buffer = lock(&self.recorder).params.clone();
+        self.handle(buffer, None, len, 0, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::class_bytes;
+
+    #[test]
+    fn size_classes_are_monotone_and_waste_at_most_a_quarter() {
+        assert_eq!(class_bytes(4), 256);
+        assert_eq!(class_bytes(256), 256);
+        assert_eq!(class_bytes(1 << 20), 1 << 20);
+        assert_eq!(class_bytes((1 << 20) + 4), (1 << 20) + (1 << 18));
+        let mut last = 0;
+        for bytes in (4..300_000).step_by(4) {
+            let class = class_bytes(bytes);
+            assert!(class >= bytes && class >= last, "{bytes} -> {class}");
+            assert!(class - bytes < 256.max(bytes / 4 + 4), "{bytes} -> {class}");
+            assert_eq!(class_bytes(class), class);
+            last = class;
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Commands on their way to the queue: one encoder with one open compute pass, submitted when it
+//! holds enough.
+//!
+//! Opening a pass, and submitting one, costs as much as many small kernels do, so dispatches are
+//! collected. Their parameters lie in one uniform buffer, a slot a dispatch, which is written right
+//! before its encoder is submitted: the queue runs in order, so submissions before have read theirs.
+
+use super::context::{Gpu, Shared, lock};
+use super::pipelines::{PARAMS_BYTES, Prepared};
+use super::pool::GpuBuffer;
+use super::profile::Profiler;
+use super::program::{Dispatch, Program};
+use crate::Result;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Dispatches a submission.
+pub(super) const SLOTS: usize = 64;
+/// Or this many workgroups times loop iterations, about 0.2 s on a slow GPU: drivers reset
+/// themselves after seconds.
+const COST: u64 = 1 << 21;
+/// Submissions that may wait in the queue while the next one is recorded.
+const IN_FLIGHT: usize = 2;
+/// llvmpipe silently leaves all loops of an invocation after 65,535 iterations in total.
+const LLVMPIPE_ITERATIONS: u64 = 60_000;
+/// Most workgroups in one dimension, on any GPU.
+const GROUPS: u32 = 65_535;
+
+pub(super) struct Recorder {
+    open: Option<Open>,
+    /// The uniform buffer: `SLOTS` slots of `PARAMS_BYTES`.
+    pub params: wgpu::Buffer,
+    /// Bytes of the slots used by the open encoder.
+    slots: Vec<u8>,
+    cost: u64,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    pub profiler: Option<Profiler>,
+    pub dispatches: u64,
+    pub submissions: u64,
+}
+
+/// The pass keeps its encoder locked, so it is declared, and dropped, first.
+struct Open {
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: wgpu::CommandEncoder,
+}
+
+impl Recorder {
+    pub fn new(device: &wgpu::Device) -> Recorder {
+        Recorder {
+            open: None,
+            params: device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("params"),
+                size: SLOTS as u64 * PARAMS_BYTES,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            }),
+            slots: Vec::with_capacity(SLOTS * PARAMS_BYTES as usize),
+            cost: 0,
+            in_flight: VecDeque::new(),
+            profiler: None,
+            dispatches: 0,
+            submissions: 0,
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        shared: &Shared,
+        program: &Program,
+        prepared: &Prepared,
+        bindings: &wgpu::BindGroup,
+        dispatch: &Dispatch,
+    ) {
+        let Open { pass, encoder } = self.open.get_or_insert_with(|| Open {
+            pass: None,
+            encoder: shared.device.create_command_encoder(&Default::default()),
+        });
+        let open_pass = pass.get_or_insert_with(|| {
+            let timestamps = self.profiler.as_mut().map(|p| p.next(program.name, dispatch.entry));
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: None, timestamp_writes: timestamps };
+            encoder.begin_compute_pass(&descriptor).forget_lifetime()
+        });
+        let slot = self.slots.len();
+        self.slots.extend_from_slice(dispatch.params);
+        self.slots.resize(slot + PARAMS_BYTES as usize, 0);
+        let [x, y, z] = dispatch.groups;
+        open_pass.set_pipeline(&prepared.pipeline);
+        open_pass.set_bind_group(0, bindings, &[slot as u32]);
+        open_pass.dispatch_workgroups(x, y, z);
+        if self.profiler.is_some() {
+            *pass = None;
+        }
+        self.dispatches += 1;
+        let groups = u64::from(x) * u64::from(y) * u64::from(z);
+        self.cost += groups.saturating_mul(dispatch.loop_iterations.max(1)).min(COST);
+        if slot / PARAMS_BYTES as usize + 1 == SLOTS || self.cost >= COST {
+            self.submit(shared, |_| ());
+        }
+    }
+
+    /// Ends the open pass, lets `finish` add its commands, submits, and waits for older work.
+    fn submit(
+        &mut self,
+        shared: &Shared,
+        finish: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
+        let mut encoder = match self.open.take() {
+            Some(Open { pass, encoder }) => {
+                drop(pass);
+                encoder
+            }
+            None => shared.device.create_command_encoder(&Default::default()),
+        };
+        finish(&mut encoder);
+        if let Some(profiler) = &self.profiler {
+            profiler.resolve(&mut encoder);
+        }
+        let commands = encoder.finish();
+        if !self.slots.is_empty() {
+            shared.queue.write_buffer(&self.params, 0, &self.slots);
+        }
+        if self.in_flight.len() == IN_FLIGHT {
+            shared.wait_for(self.in_flight.pop_front());
+        }
+        let submission = shared.queue.submit([commands]);
+        if let Some(profiler) = &mut self.profiler {
+            profiler.collect(shared, &submission);
+        }
+        self.in_flight.push_back(submission.clone());
+        self.slots.clear();
+        self.cost = 0;
+        self.submissions += 1;
+        submission
+    }
+}
+
+impl Gpu {
+    /// Records dispatches of one program, in order, over the same buffers. It never fails itself:
+    /// the first error is kept, and returned by the next [`download`](Gpu::download),
+    /// [`flush`](Gpu::flush) or [`wait`](Gpu::wait).
+    ///
+    /// # Panics
+    ///
+    /// When the numbers of buffers don't match the program, a buffer is bound as an output and a
+    /// second time, the parameters are over 256 bytes, or a dimension is over 65,535 workgroups.
+    pub fn record(
+        &self,
+        program: &'static Program,
+        dispatches: &[Dispatch],
+        inputs: &[&GpuBuffer],
+        outputs: &[&GpuBuffer],
+    ) {
+        check(program, dispatches, inputs, outputs);
+        let shared = &self.0;
+        let mut bindings = None;
+        for dispatch in dispatches {
+            if dispatch.groups.contains(&0) || shared.failure.is_set() {
+                continue;
+            }
+            if let Err(why) = shared.check_loops(program, dispatch) {
+                shared.failure.set(why);
+                continue;
+            }
+            let prepared = match shared.prepare(program, dispatch.entry) {
+                Ok(prepared) => prepared,
+                Err(why) => {
+                    shared.failure.set(why);
+                    continue;
+                }
+            };
+            let mut recorder = lock(&shared.recorder);
+            let bindings = bindings.get_or_insert_with(|| {
+                shared.bind(program, &prepared, &recorder.params, inputs, outputs)
+            });
+            recorder.dispatch(shared, program, &prepared, bindings, dispatch);
+        }
+    }
+
+    /// Submits what is recorded, without waiting for it.
+    pub fn flush(&self) -> Result<()> {
+        self.0.submit();
+        self.0.failure.check()
+    }
+
+    /// Submits what is recorded and waits until the device is done.
+    pub fn wait(&self) -> Result<()> {
+        self.0.submit();
+        self.0.wait_for(None);
+        self.0.failure.check()
+    }
+}
+
+impl Shared {
+    /// Submits what is recorded, if anything is.
+    pub fn submit(&self) {
+        let mut recorder = lock(&self.recorder);
+        if recorder.open.is_some() {
+            recorder.submit(self, |_| ());
+        }
+    }
+
+    /// Submits what is recorded together with the commands that `finish` adds.
+    pub fn submit_with(
+        &self,
+        finish: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
+        lock(&self.recorder).submit(self, finish)
+    }
+
+    fn check_loops(
+        &self,
+        program: &Program,
+        dispatch: &Dispatch,
+    ) -> std::result::Result<(), String> {
+        let adapter = &self.summary.name;
+        if adapter.contains("llvmpipe") && dispatch.loop_iterations > LLVMPIPE_ITERATIONS {
+            return Err(format!(
+                "{adapter} cannot run {}/{}: {} loop iterations an invocation, and this driver \
+                 stops at {LLVMPIPE_ITERATIONS} with wrong results; use --device cpu or a GPU",
+                program.name, dispatch.entry, dispatch.loop_iterations
+            ));
+        }
+        Ok(())
+    }
+
+    fn bind(
+        &self,
+        program: &Program,
+        prepared: &Arc<Prepared>,
+        params: &wgpu::Buffer,
+        inputs: &[&GpuBuffer],
+        outputs: &[&GpuBuffer],
+    ) -> wgpu::BindGroup {
+        let storage =
+            inputs.iter().chain(outputs).map(|buffer| (&buffer.buffer, buffer.binding_bytes()));
+        let entries: Vec<_> = (0..)
+            .zip(std::iter::once((params, PARAMS_BYTES)).chain(storage))
+            .map(|(binding, (buffer, bytes))| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(bytes),
+                }),
+            })
+            .collect();
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(program.name),
+            layout: &prepared.layout,
+            entries: &entries,
+        })
+    }
+}
+
+/// What only a mistake in the caller's code can break.
+fn check(
+    program: &Program,
+    dispatches: &[Dispatch],
+    inputs: &[&GpuBuffer],
+    outputs: &[&GpuBuffer],
+) {
+    let name = program.name;
+    assert!(
+        inputs.len() == program.inputs && outputs.len() == program.outputs,
+        "GPU program {name} takes {} inputs and {} outputs, not {} and {}",
+        program.inputs,
+        program.outputs,
+        inputs.len(),
+        outputs.len()
+    );
+    for (i, output) in outputs.iter().enumerate() {
+        let others = inputs.iter().chain(&outputs[..i]);
+        assert!(
+            others.clone().all(|other| other.id != output.id),
+            "GPU program {name}: output {i} is also bound as an input or another output"
+        );
+    }
+    for dispatch in dispatches {
+        let entry = dispatch.entry;
+        assert!(
+            dispatch.params.len() as u64 <= PARAMS_BYTES,
+            "GPU kernel {name}/{entry}: {} bytes of parameters, at most {PARAMS_BYTES} fit",
+            dispatch.params.len()
+        );
+        assert!(
+            dispatch.groups.iter().all(|&n| n <= GROUPS),
+            "GPU kernel {name}/{entry}: workgroups {:?}, at most {GROUPS} a dimension; lay them \
+             out in two",
+            dispatch.groups
+        );
+    }
+}
