@@ -202,9 +202,9 @@ impl<'t> Var<'t> {
 /// Cases of this op.
 pub fn cases() -> Vec<Case> {
     let linear = |rows: usize, i: usize, o: usize, activation: Activation| {
-        // Weights shrink with the fan-in, so that activations stay off saturation.
+        // Small numbers, so that the finite differences stay where the activation is smooth.
         let r = 1.0 / (i as f32).sqrt();
-        let x = Input::normal("x", &[rows, i]);
+        let x = Input::uniform("x", &[rows, i], -0.3, 0.3);
         let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
         let label = format!("linear {rows}x{i} to {o} {activation:?}");
         Case::new("matmul", &label, inputs, move |x| {

@@ -1,0 +1,96 @@
+//! Every case of every operation against finite differences, on the CPU and, where there is one, a GPU.
+
+use pixelloom::autograd::gradcheck::gradient_error;
+use pixelloom::autograd::{Backward, Tape};
+use pixelloom::ops::case::{Case, Input};
+use pixelloom::{Device, Tensor, ops};
+
+const LIMIT: f64 = 1e-3;
+
+fn check_all(device: &Device) {
+    let mut failures = Vec::new();
+    for case in ops::cases() {
+        let error = gradient_error(&case, device).unwrap();
+        if !(error <= LIMIT) {
+            failures.push(format!("{} {}: {error:.1e}", case.op, case.label));
+        }
+    }
+    assert!(failures.is_empty(), "gradients are wrong:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn gradients_on_the_cpu() {
+    let cpu = pixelloom::cpu::Cpu::new();
+    cpu.poison(true);
+    check_all(&Device::Cpu(cpu));
+}
+
+/// A rule for x^2 whose factor is given: 2 is right.
+struct Planted {
+    x: Tensor,
+    factor: f32,
+}
+
+impl Backward for Planted {
+    fn name(&self) -> &'static str {
+        "planted"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {
+        let tape = Tape::inference();
+        let dx = tape.constant(self.x.clone()).mul(&tape.constant(dy[0].clone()));
+        vec![Some(dx.affine(self.factor, 0.0).value().clone())]
+    }
+}
+
+fn planted(factor: f32) -> f64 {
+    let case = Case::new("planted", "square", vec![Input::normal("x", &[17])], move |x| {
+        let y = x[0].square().value().clone();
+        let saved = x[0].value().clone();
+        let [y] = x[0].tape().record(&[&x[0]], [y], || Box::new(Planted { x: saved, factor }));
+        vec![y]
+    });
+    gradient_error(&case, &Device::cpu()).unwrap()
+}
+
+#[test]
+fn a_planted_wrong_gradient_fails() {
+    assert!(planted(2.0) <= LIMIT);
+    for wrong in [-2.0, 1.0, 2.02, 0.0, f32::NAN] {
+        let error = planted(wrong);
+        assert!(!(error <= LIMIT), "factor {wrong} passed with {error}");
+    }
+}
+
+#[test]
+fn a_value_used_by_two_ways_gets_both_gradients() {
+    let device = Device::cpu();
+    let tape = Tape::new();
+    let x = tape.leaf(Tensor::new(&device, &[3.0, -2.0], &[2]));
+    // x^2 + 5 x: 2 x + 5.
+    let y = x.mul(&x).add(&x.affine(5.0, 0.0)).sum();
+    let gradients = tape.backward_from(&y);
+    assert_eq!(gradients.of(&x).unwrap().to_vec().unwrap(), [11.0, 1.0]);
+}
+
+#[test]
+fn constants_record_nothing() {
+    let device = Device::cpu();
+    let tape = Tape::inference();
+    let x = tape.leaf(Tensor::zeros(&device, &[3]));
+    let _ = x.tanh().mul(&x).sum();
+    assert_eq!(tape.nodes(), 0);
+    let recording = Tape::new();
+    let _ = recording.constant(Tensor::zeros(&device, &[3])).tanh();
+    assert_eq!(recording.nodes(), 0);
+}
+
+#[test]
+#[should_panic(expected = "Mul: shapes [3] and [4] do not broadcast")]
+fn shape_mistakes_name_op_and_shapes() {
+    let device = Device::cpu();
+    let tape = Tape::new();
+    let a = tape.leaf(Tensor::zeros(&device, &[3]));
+    let b = tape.leaf(Tensor::zeros(&device, &[4]));
+    let _ = a.mul(&b);
+}
