@@ -8,6 +8,7 @@ pub mod device;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
+pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod rng;

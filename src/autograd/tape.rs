@@ -35,9 +35,17 @@ struct State {
     params: HashMap<u64, usize>,
 }
 
+/// What has a gradient on a tape.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Record {
+    All,
+    Leaves,
+    Nothing,
+}
+
 /// Records operations for one backward pass.
 pub struct Tape {
-    recording: bool,
+    record: Record,
     state: RefCell<State>,
 }
 
@@ -60,12 +68,18 @@ impl Tape {
     /// A tape that records.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Tape {
-        Tape { recording: true, state: RefCell::default() }
+        Tape { record: Record::All, state: RefCell::default() }
     }
 
-    /// A tape on which parameters are constants: nothing is recorded.
+    /// A tape on which parameters are constants and only leaves have gradients: the derivative of a
+    /// model with respect to its input or its latent variables.
+    pub fn for_leaves() -> Tape {
+        Tape { record: Record::Leaves, state: RefCell::default() }
+    }
+
+    /// A tape on which everything is constant: nothing is recorded.
     pub fn inference() -> Tape {
-        Tape { recording: false, state: RefCell::default() }
+        Tape { record: Record::Nothing, state: RefCell::default() }
     }
 
     /// A value without gradient.
@@ -75,14 +89,15 @@ impl Tape {
 
     /// An input with a gradient (a constant on an inference tape).
     pub fn leaf(&self, value: Tensor) -> Var<'_> {
-        let slot = self.recording.then(|| self.state.borrow_mut().slot(value.shape()));
+        let recorded = self.record != Record::Nothing;
+        let slot = recorded.then(|| self.state.borrow_mut().slot(value.shape()));
         Var { tape: self, slot, value }
     }
 
     /// A parameter; the same slot whenever it is asked for on this tape, so shared weights add up.
     pub fn param(&self, param: &Param) -> Var<'_> {
         let value = param.value();
-        let slot = self.recording.then(|| {
+        let slot = (self.record == Record::All).then(|| {
             let state = &mut *self.state.borrow_mut();
             let known = state.params.get(&param.id()).copied();
             known.unwrap_or_else(|| {

@@ -13,6 +13,7 @@ pub fn forward(p: &Params, [a, b]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
         Operation::Sub => run(p, a, b, y, |a, b| a - b),
         Operation::Mul => run(p, a, b, y, |a, b| a * b),
         Operation::Div => run(p, a, b, y, |a, b| a / b),
+        Operation::Less => run(p, a, b, y, |a, b| f32::from(u8::from(a < b))),
     }
 }
 

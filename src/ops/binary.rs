@@ -26,7 +26,12 @@ pub enum Operation {
     Mul = 2,
     /// a / b.
     Div = 3,
+    /// 1 where a < b, else 0; no gradient.
+    Less = 4,
 }
+
+use Operation::*;
+const ALL: [Operation; 5] = [Add, Sub, Mul, Div, Less];
 
 /// Result shape and strides, padded with axes of length 1 to four.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -42,7 +47,7 @@ pub struct Params {
 
 impl Params {
     pub(crate) fn operation(&self) -> Operation {
-        [Operation::Add, Operation::Sub, Operation::Mul, Operation::Div][self.operation as usize]
+        ALL[self.operation as usize]
     }
 }
 
@@ -131,19 +136,21 @@ impl Backward for Rule {
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
         let (dy, a, b) = (&dy[0], &self.a, &self.b);
         let da = || match self.operation {
-            Operation::Add | Operation::Sub => dy.clone(),
-            Operation::Mul => apply(Operation::Mul, dy, b),
-            Operation::Div => apply(Operation::Div, dy, b),
+            Add | Sub => dy.clone(),
+            Mul => apply(Mul, dy, b),
+            Div => apply(Div, dy, b),
+            Less => unreachable!("it is not on the tape"),
         };
         let db = || match self.operation {
-            Operation::Add => dy.clone(),
-            Operation::Sub => unary::apply(unary::Function::Affine, dy, -1.0, 0.0),
-            Operation::Mul => apply(Operation::Mul, dy, a),
-            Operation::Div => {
+            Add => dy.clone(),
+            Sub => unary::apply(unary::Function::Affine, dy, -1.0, 0.0),
+            Mul => apply(Mul, dy, a),
+            Div => {
                 // d(a/b)/db = -a / b^2
-                let q = apply(Operation::Div, &apply(Operation::Mul, dy, a), b);
-                unary::apply(unary::Function::Affine, &apply(Operation::Div, &q, b), -1.0, 0.0)
+                let q = apply(Div, &apply(Mul, dy, a), b);
+                unary::apply(unary::Function::Affine, &apply(Div, &q, b), -1.0, 0.0)
             }
+            Less => unreachable!("it is not on the tape"),
         };
         vec![need[0].then(|| sum_to(&da(), a.shape())), need[1].then(|| sum_to(&db(), b.shape()))]
     }
@@ -162,28 +169,28 @@ impl<'t> Var<'t> {
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn add(&self, other: &Var<'t>) -> Var<'t> {
-        self.binary(Operation::Add, other)
+        self.binary(Add, other)
     }
 
     /// a - b.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn sub(&self, other: &Var<'t>) -> Var<'t> {
-        self.binary(Operation::Sub, other)
+        self.binary(Sub, other)
     }
 
     /// a b, elementwise.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn mul(&self, other: &Var<'t>) -> Var<'t> {
-        self.binary(Operation::Mul, other)
+        self.binary(Mul, other)
     }
 
     /// a / b.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn div(&self, other: &Var<'t>) -> Var<'t> {
-        self.binary(Operation::Div, other)
+        self.binary(Div, other)
     }
 }
 

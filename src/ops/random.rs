@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::binary::{self, Operation};
 use crate::cpu;
 use crate::device::Device;
 use crate::gpu::Program;
@@ -80,4 +81,9 @@ pub fn uniform(device: &Device, key: Key, shape: &[usize]) -> Tensor {
 /// Standard normal numbers.
 pub fn normal(device: &Device, key: Key, shape: &[usize]) -> Tensor {
     draw(device, key, shape, Distribution::Normal)
+}
+
+/// 1 where u < p, else 0: Bernoulli draws from uniform numbers `u` and probabilities `p` of one shape.
+pub fn below(u: &Tensor, p: &Tensor) -> Tensor {
+    binary::apply(Operation::Less, u, p)
 }

@@ -1,0 +1,37 @@
+//! The model families, and what the trainer asks of a model.
+
+pub mod vae;
+
+use crate::autograd::Var;
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::Module;
+use crate::rng::Key;
+use crate::tensor::Tensor;
+
+/// A named quantity of each image of a batch, in nats.
+pub type PerImage = (&'static str, Vec<f32>);
+
+/// A generative model that the trainer can train. Images are rows of \[rows, height * width * channels\]
+/// with values in \[0, 1\].
+pub trait Model: Module {
+    /// What the trainer keeps for a batch while it makes [`Model::updates`] steps on it, such as
+    /// posterior samples.
+    fn prepare(&self, _x: &Tensor, _key: Key) -> Result<Vec<Tensor>> {
+        Ok(Vec::new())
+    }
+
+    /// Optimiser steps on each batch.
+    fn updates(&self) -> u64 {
+        1
+    }
+
+    /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
+    fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
+
+    /// For each row of x: first the (bound on the) negative log-likelihood, then its parts.
+    fn evaluate(&self, x: &Tensor, key: Key) -> Result<Vec<PerImage>>;
+
+    /// `count` images drawn from the model, as means in \[0, 1\]: \[count, height * width * channels\].
+    fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor>;
+}

@@ -1,0 +1,146 @@
+//! Sizes and training method of a variational auto-encoder, and the paper's settings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// p(x|z).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Likelihood {
+    /// For binary images.
+    Bernoulli,
+    /// For grey images: mean through a sigmoid, learned variance.
+    Gaussian,
+}
+
+/// The stochastic gradient variational Bayes estimators, section 2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Estimator {
+    /// log p(x, z) - log q(z|x), all by sampling (6).
+    A,
+    /// -KL(q || p) in closed form + log p(x|z) by sampling (7).
+    B,
+}
+
+/// How the networks are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name", deny_unknown_fields)]
+pub enum Method {
+    /// Auto-encoding variational Bayes with `samples` (L) samples an image.
+    Sgvb {
+        /// A or B.
+        estimator: Estimator,
+        /// L.
+        samples: usize,
+    },
+    /// Wake-sleep.
+    WakeSleep,
+    /// Monte Carlo EM: posterior samples by HMC, then `updates` steps of the decoder on them.
+    MonteCarloEm {
+        /// Leapfrog steps of a trajectory.
+        leapfrog: usize,
+        /// Weight updates for each set of samples.
+        updates: u64,
+    },
+}
+
+/// Configuration of a [`super::Vae`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaeConfig {
+    /// Image height.
+    pub height: usize,
+    /// Image width.
+    pub width: usize,
+    /// Hidden units of encoder and decoder.
+    pub hidden: usize,
+    /// Latent dimensions Z.
+    pub latent: usize,
+    /// p(x|z).
+    pub likelihood: Likelihood,
+    /// The log variance of a Gaussian decoder stays above this. -11.08 is the square of a grey level
+    /// of 1/255: densities finer than the data's resolution mean nothing.
+    pub log_variance_floor: f32,
+    /// Standard deviation of the initial weights.
+    pub init_deviation: f32,
+    /// How it is trained.
+    pub method: Method,
+}
+
+impl VaeConfig {
+    /// Numbers of an image.
+    pub fn dims(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Rejects sizes that make no model.
+    pub fn check(&self) -> Result<()> {
+        let positive = [
+            ("height", self.height),
+            ("width", self.width),
+            ("hidden", self.hidden),
+            ("latent", self.latent),
+        ];
+        for (name, value) in positive {
+            if value == 0 || value > 1 << 20 {
+                return Err(Error::Config(format!(
+                    "model.{name} = {value}: it must lie between 1 and {}",
+                    1 << 20
+                )));
+            }
+        }
+        let counts = match self.method {
+            Method::Sgvb { samples, .. } => vec![("samples", samples as u64)],
+            Method::WakeSleep => vec![],
+            Method::MonteCarloEm { leapfrog, updates } => {
+                vec![("leapfrog", leapfrog as u64), ("updates", updates)]
+            }
+        };
+        for (name, value) in counts {
+            if value == 0 || value > 10_000 {
+                return Err(Error::Config(format!(
+                    "model.method.{name} = {value}: it must lie between 1 and 10000"
+                )));
+            }
+        }
+        if !(self.init_deviation > 0.0 && self.init_deviation.is_finite()) {
+            return Err(Error::Config(format!(
+                "model.init_deviation = {}: it must be above 0",
+                self.init_deviation
+            )));
+        }
+        Ok(())
+    }
+
+    /// Section 5 on MNIST: 784-500-Z, Bernoulli decoder, estimator B with L = 1.
+    pub fn mnist(latent: usize) -> VaeConfig {
+        VaeConfig {
+            height: 28,
+            width: 28,
+            hidden: 500,
+            latent,
+            likelihood: Likelihood::Bernoulli,
+            log_variance_floor: -11.08,
+            init_deviation: 0.1,
+            method: Method::Sgvb { estimator: Estimator::B, samples: 1 },
+        }
+    }
+
+    /// Section 5 on Frey face: 560-200-Z, Gaussian decoder.
+    pub fn frey(latent: usize) -> VaeConfig {
+        VaeConfig {
+            height: 28,
+            width: 20,
+            hidden: 200,
+            likelihood: Likelihood::Gaussian,
+            ..VaeConfig::mnist(latent)
+        }
+    }
+
+    /// Section 5, marginal likelihood on MNIST (Figure 3): 100 hidden units, 3 latent dimensions.
+    pub fn marginal(method: Method) -> VaeConfig {
+        VaeConfig { hidden: 100, method, ..VaeConfig::mnist(3) }
+    }
+}

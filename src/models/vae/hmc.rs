@@ -1,0 +1,170 @@
+//! Hamiltonian Monte Carlo for p(z|x) (Duane and others 1987; Neal 2011), as the paper uses it for
+//! Monte Carlo EM and for the marginal likelihood of appendix D.
+//!
+//! One chain a row of x, all rows at once on the device; positions, momenta and step sizes are kept on
+//! the host. A trajectory from (z, p), p ~ N(0, I), of n leapfrog steps with U(z) = -log p(x, z):
+//! p -= e/2 U'(z);  n times {z += e p;  p -= e U'(z)}  (the last one half);  accepted with probability
+//! min(1, exp(H - H')), H = U + |p|^2 / 2. While tuning, each chain's step e grows after an acceptance
+//! and shrinks after a rejection so that about 90 % are accepted, as in the paper.
+
+use super::bound::LatentModel;
+use crate::Tape;
+use crate::cpu::random::normal;
+use crate::device::Device;
+use crate::error::Result;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// First step size of a chain.
+pub const FIRST_STEP: f32 = 0.05;
+/// Trajectories of an E-step of Monte Carlo EM.
+pub const E_STEPS: usize = 10;
+/// After an acceptance the step grows by this; nine of these undo one rejection.
+const GROW: f32 = 1.02;
+const SHRINK: f32 = 0.837; // 1.02^-9
+const STEP_RANGE: (f32, f32) = (1e-4, 2.0);
+
+/// Chains for the rows of one batch.
+pub struct Chain {
+    /// \[rows, latent\].
+    z: Vec<f32>,
+    energy: Vec<f32>,
+    gradient: Vec<f32>,
+    step: Vec<f32>,
+    latent: usize,
+    leapfrog: usize,
+    key: Key,
+    trajectories: u32,
+    /// Trajectories accepted since the start.
+    pub accepted: u64,
+}
+
+impl Chain {
+    /// Chains that begin at draws from the prior.
+    pub fn from_prior(
+        model: &(impl LatentModel + ?Sized),
+        x: &Tensor,
+        step: f32,
+        leapfrog: usize,
+        key: Key,
+    ) -> Result<Chain> {
+        let (rows, latent) = (x.shape()[0], model.latent());
+        let first = Key { stream: stream::HMC, ..key };
+        let z: Vec<f32> = (0..(rows * latent) as u64).map(|i| normal(first, i)).collect();
+        Chain::start(model, x, z, step, leapfrog, key)
+    }
+
+    /// Chains that begin at z \[rows, latent\].
+    pub fn start(
+        model: &(impl LatentModel + ?Sized),
+        x: &Tensor,
+        z: Vec<f32>,
+        step: f32,
+        leapfrog: usize,
+        key: Key,
+    ) -> Result<Chain> {
+        let (energy, gradient) = energy(model, x, &z)?;
+        let step = vec![step; energy.len()];
+        let latent = model.latent();
+        Ok(Chain { z, energy, gradient, step, latent, leapfrog, key, trajectories: 0, accepted: 0 })
+    }
+
+    /// Positions \[rows, latent\] on `device`.
+    pub fn position(&self, device: &Device) -> Tensor {
+        Tensor::new(device, &self.z, &[self.energy.len(), self.latent])
+    }
+
+    /// Positions \[rows, latent\].
+    pub fn z(&self) -> &[f32] {
+        &self.z
+    }
+
+    /// -log p(x, z) of each row.
+    pub fn energies(&self) -> &[f32] {
+        &self.energy
+    }
+
+    /// Trajectories run so far.
+    pub fn trajectories(&self) -> u32 {
+        self.trajectories
+    }
+
+    /// Runs `count` trajectories; with `tune` the step sizes move.
+    pub fn run(
+        &mut self,
+        model: &(impl LatentModel + ?Sized),
+        x: &Tensor,
+        count: usize,
+        tune: bool,
+    ) -> Result<()> {
+        (0..count).try_for_each(|_| self.trajectory(model, x, tune))
+    }
+
+    fn trajectory(
+        &mut self,
+        model: &(impl LatentModel + ?Sized),
+        x: &Tensor,
+        tune: bool,
+    ) -> Result<()> {
+        self.trajectories += 1;
+        // Steps of one run are told apart in the upper half of the stream number.
+        let stream_number = stream::HMC | self.trajectories << 12;
+        let momenta = Key { stream: stream_number + 1, ..self.key };
+        let uniforms = Key { stream: stream_number + 2, ..self.key };
+        let n = self.latent;
+        let mut p: Vec<f32> = (0..self.z.len() as u64).map(|i| normal(momenta, i)).collect();
+        let kinetic = |p: &[f32]| -> Vec<f32> {
+            p.chunks(n).map(|p| 0.5 * p.iter().map(|p| p * p).sum::<f32>()).collect()
+        };
+        let start: Vec<f32> = self.energy.iter().zip(kinetic(&p)).map(|(u, k)| u + k).collect();
+        let (mut z, mut gradient, mut potential) =
+            (self.z.clone(), self.gradient.clone(), Vec::new());
+        let kick = |p: &mut [f32], gradient: &[f32], step: &[f32], share: f32| {
+            for (i, (p, g)) in p.iter_mut().zip(gradient).enumerate() {
+                *p -= share * step[i / n] * g;
+            }
+        };
+        kick(&mut p, &gradient, &self.step, 0.5);
+        for i in 1..=self.leapfrog {
+            for (j, (z, p)) in z.iter_mut().zip(&p).enumerate() {
+                *z += self.step[j / n] * p;
+            }
+            (potential, gradient) = energy(model, x, &z)?;
+            kick(&mut p, &gradient, &self.step, if i == self.leapfrog { 0.5 } else { 1.0 });
+        }
+        let end = kinetic(&p);
+        for row in 0..self.energy.len() {
+            let difference = start[row] - (potential[row] + end[row]);
+            // A trajectory that left the range of numbers is rejected: the comparison fails on NaN.
+            let accept = uniforms.uniform(row as u64) < difference.exp();
+            if accept {
+                let at = row * n..(row + 1) * n;
+                self.z[at.clone()].copy_from_slice(&z[at.clone()]);
+                self.gradient[at.clone()].copy_from_slice(&gradient[at]);
+                self.energy[row] = potential[row];
+                self.accepted += 1;
+            }
+            if tune {
+                let factor = if accept { GROW } else { SHRINK };
+                self.step[row] = (self.step[row] * factor).clamp(STEP_RANGE.0, STEP_RANGE.1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// U(z) = -log p(x, z) \[rows\] and its gradient \[rows, latent\].
+fn energy(
+    model: &(impl LatentModel + ?Sized),
+    x: &Tensor,
+    z: &[f32],
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let tape = Tape::for_leaves();
+    let rows = x.shape()[0];
+    let z = tape.leaf(Tensor::new(x.device(), z, &[rows, model.latent()]));
+    let u = model.neg_log_joint(&tape.constant(x.clone()), &z);
+    let ones = Tensor::full(x.device(), 1.0, &[rows]);
+    let gradients = tape.backward(&[(&u, ones)]);
+    let gradient = gradients.of(&z).expect("the energy depends on z");
+    Ok((u.value().to_vec()?, gradient.to_vec()?))
+}

@@ -1,0 +1,113 @@
+//! The marginal likelihood estimator of appendix D, good below five latent dimensions.
+//!
+//! ```text
+//! 1 / p(x) = E_{p(z|x)} [q(z) / p(x, z)]   for any density q
+//! ```
+//! 1. Draw L values of z from the posterior by HMC. 2. Fit a density q to them (here a Gaussian with
+//! full covariance). 3. Draw L new values and average q(z) / p(x, z) over them.
+
+use super::bound::{LatentModel, log_sum_exp};
+use super::hmc::{Chain, FIRST_STEP};
+use crate::error::Result;
+use crate::rng::Key;
+use crate::tensor::Tensor;
+
+/// Settings of the estimator.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// L: posterior samples for the fit, and as many new ones for the average.
+    pub samples: usize,
+    /// Leapfrog steps of a trajectory.
+    pub leapfrog: usize,
+    /// Trajectories before the first sample, while step sizes are tuned.
+    pub burn_in: usize,
+    /// Trajectories between samples.
+    pub thin: usize,
+}
+
+impl Settings {
+    /// The paper's: 50 samples, 4 leapfrog steps.
+    pub fn paper() -> Settings {
+        Settings { samples: 50, leapfrog: 4, burn_in: 200, thin: 5 }
+    }
+}
+
+/// Estimates log p(x), nats, one number a row of x.
+pub fn log_marginal(
+    model: &(impl LatentModel + ?Sized),
+    x: &Tensor,
+    settings: Settings,
+    key: Key,
+) -> Result<Vec<f64>> {
+    let (rows, n) = (x.shape()[0], model.latent());
+    let mut chain = Chain::from_prior(model, x, FIRST_STEP, settings.leapfrog, key)?;
+    chain.run(model, x, settings.burn_in, true)?;
+    let mut fit: Vec<Vec<f32>> = vec![Vec::new(); rows];
+    for _ in 0..settings.samples {
+        chain.run(model, x, settings.thin, false)?;
+        fit.iter_mut().zip(chain.z().chunks(n)).for_each(|(f, z)| f.extend(z));
+    }
+    let densities: Vec<Gaussian> = fit.iter().map(|z| Gaussian::fit(z, n)).collect();
+    let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); rows];
+    for _ in 0..settings.samples {
+        chain.run(model, x, settings.thin, false)?;
+        for (row, z) in chain.z().chunks(n).enumerate() {
+            // log q(z) - log p(x, z)
+            ratios[row].push(densities[row].log_density(z) + f64::from(chain.energies()[row]));
+        }
+    }
+    let count = (settings.samples as f64).ln();
+    Ok(ratios.iter().map(|r| count - log_sum_exp(r)).collect())
+}
+
+/// A normal density with full covariance, by its Cholesky factor.
+struct Gaussian {
+    mean: Vec<f64>,
+    /// Lower triangle, row-major n x n.
+    cholesky: Vec<f64>,
+}
+
+impl Gaussian {
+    /// Mean and covariance of the samples in `z` \[samples, n\].
+    fn fit(z: &[f32], n: usize) -> Gaussian {
+        let count = (z.len() / n) as f64;
+        let rows = || z.chunks(n);
+        let mean: Vec<f64> =
+            (0..n).map(|i| rows().map(|z| f64::from(z[i])).sum::<f64>() / count).collect();
+        let mut c = vec![0.0; n * n];
+        for z in rows() {
+            for i in 0..n {
+                for j in 0..=i {
+                    c[i * n + j] +=
+                        (f64::from(z[i]) - mean[i]) * (f64::from(z[j]) - mean[j]) / count;
+                }
+            }
+        }
+        // In place: c = l l^T. A chain that never moved has no spread: the ridge keeps q a density.
+        for i in 0..n {
+            for j in 0..=i {
+                let dot: f64 = (0..j).map(|k| c[i * n + k] * c[j * n + k]).sum();
+                c[i * n + j] = if i == j {
+                    (c[i * n + i] - dot).max(1e-8).sqrt()
+                } else {
+                    (c[i * n + j] - dot) / c[j * n + j]
+                };
+            }
+        }
+        Gaussian { mean, cholesky: c }
+    }
+
+    fn log_density(&self, z: &[f32]) -> f64 {
+        let n = self.mean.len();
+        let half_log_two_pi = 0.5 * std::f64::consts::TAU.ln();
+        let mut white = vec![0.0; n];
+        let mut log_density = 0.0;
+        for i in 0..n {
+            let dot: f64 = (0..i).map(|k| self.cholesky[i * n + k] * white[k]).sum();
+            let diagonal = self.cholesky[i * n + i];
+            white[i] = (f64::from(z[i]) - self.mean[i] - dot) / diagonal;
+            log_density -= 0.5 * white[i] * white[i] + diagonal.ln() + half_log_two_pi;
+        }
+        log_density
+    }
+}

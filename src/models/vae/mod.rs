@@ -1,0 +1,224 @@
+//! Auto-Encoding Variational Bayes (Kingma & Welling, arXiv 1312.6114): the variational auto-encoder.
+//!
+//! ```text
+//! encoder q(z|x):  h = tanh(W3 x + b3),  mu = W4 h + b4,  log s^2 = W5 h + b5          (C.2)
+//! z = mu + s * eps,  eps ~ N(0, I)                                                     (10)
+//! decoder p(x|z):  h = tanh(W1 z + b1)
+//!   Bernoulli: logits = W2 h + b2                                                      (C.1)
+//!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6                    (C.2, section 5)
+//! ```
+//! Shapes: x \[B, D\], h \[B, H\], mu, log s^2, eps, z \[B, Z\].
+//!
+//! The same networks are trained by the paper's estimators A and B and by its two baselines,
+//! wake-sleep and Monte Carlo EM ([`Method`]). What needs only p(x, z) and q(z|x) works on any
+//! [`LatentModel`]: the bounds ([`bound`]), Hamiltonian Monte Carlo ([`hmc`]) and the marginal
+//! likelihood of appendix D ([`marginal`]).
+
+pub mod bound;
+mod config;
+pub mod hmc;
+pub mod marginal;
+
+pub use bound::LatentModel;
+pub use config::{Estimator, Likelihood, Method, VaeConfig};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Model, PerImage};
+use crate::Tape;
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::{Linear, Module, join};
+use crate::ops::matmul::Activation;
+use crate::ops::random;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// The variational auto-encoder.
+pub struct Vae {
+    /// Sizes and method.
+    pub config: VaeConfig,
+    encoder_hidden: Linear,
+    encoder_mean: Linear,
+    encoder_log_variance: Linear,
+    decoder_hidden: Linear,
+    decoder_mean: Linear,
+    decoder_log_variance: Option<Linear>,
+}
+
+/// p(x|z) as the decoder gives it.
+pub struct Decoded<'t> {
+    /// Logits (Bernoulli) or means (Gaussian) \[B, D\].
+    pub output: Var<'t>,
+    /// Log variance \[B, D\] (Gaussian).
+    pub log_variance: Option<Var<'t>>,
+}
+
+impl Vae {
+    /// A model with weights drawn by `seed`.
+    pub fn new(device: &Device, config: VaeConfig, seed: u64) -> Vae {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut layer = |i, o| Linear::new(device, i, o, config.init_deviation, &mut rng);
+        let (d, h, z) = (config.dims(), config.hidden, config.latent);
+        Vae {
+            encoder_hidden: layer(d, h),
+            encoder_mean: layer(h, z),
+            encoder_log_variance: layer(h, z),
+            decoder_hidden: layer(z, h),
+            decoder_mean: layer(h, d),
+            decoder_log_variance: (config.likelihood == Likelihood::Gaussian).then(|| layer(h, d)),
+            config,
+        }
+    }
+
+    /// p(x|z) for z \[B, Z\].
+    pub fn decode<'t>(&self, z: &Var<'t>) -> Decoded<'t> {
+        let h = self.decoder_hidden.forward(z, Activation::Tanh);
+        match &self.decoder_log_variance {
+            None => Decoded {
+                output: self.decoder_mean.forward(&h, Activation::None),
+                log_variance: None,
+            },
+            Some(layer) => {
+                // Smoothly held above the floor: lv = floor + softplus(raw - floor).
+                let floor = self.config.log_variance_floor;
+                let raw = layer.forward(&h, Activation::None);
+                Decoded {
+                    output: self.decoder_mean.forward(&h, Activation::Sigmoid),
+                    log_variance: Some(raw.affine(1.0, -floor).softplus().affine(1.0, floor)),
+                }
+            }
+        }
+    }
+
+    /// Means of p(x|z) in \[0, 1\] for z \[B, Z\].
+    pub fn decode_means(&self, z: &Tensor) -> Tensor {
+        let tape = Tape::inference();
+        let decoded = self.decode(&tape.constant(z.clone()));
+        match self.config.likelihood {
+            Likelihood::Bernoulli => decoded.output.sigmoid().value().clone(),
+            Likelihood::Gaussian => decoded.output.value().clone(),
+        }
+    }
+
+    /// Means of p(x|z) at the mean of q(z|x), for x \[B, D\].
+    pub fn reconstruct(&self, x: &Tensor) -> Tensor {
+        let tape = Tape::inference();
+        let (mu, _) = self.encode(&tape.constant(x.clone()));
+        self.decode_means(mu.value())
+    }
+
+    /// x drawn from p(x|z), as a constant.
+    fn draw_x<'t>(&self, z: &Var<'t>, key: Key) -> Var<'t> {
+        let means = self.decode_means(z.value());
+        let tape = z.tape();
+        match self.config.likelihood {
+            Likelihood::Bernoulli => {
+                let u = random::uniform(means.device(), key, means.shape());
+                tape.constant(random::below(&u, &means))
+            }
+            Likelihood::Gaussian => {
+                let lv = self.decode(z).log_variance.expect("a Gaussian decoder").detach();
+                let noise = tape.constant(random::normal(means.device(), key, means.shape()));
+                tape.constant(means).add(&lv.affine(0.5, 0.0).exp().mul(&noise)).detach()
+            }
+        }
+    }
+
+    /// Wake-sleep (Hinton, Dayan, Frey, Neal 1995). Wake: -log p(x, z) with z ~ q(z|x) held fixed moves
+    /// the decoder. Sleep: -log q(z|x) on dreams (z, x) ~ p moves the encoder.
+    fn wake_sleep_loss<'t>(&self, x: &Var<'t>, key: Key) -> Var<'t> {
+        let (mu, lv) = self.encode(x);
+        let z = bound::reparameterize(&mu.detach(), &lv.detach(), key).detach();
+        let wake = self.neg_log_joint(x, &z);
+        let shape = [x.shape()[0], self.config.latent];
+        let dream = Key { stream: key.stream + 1, ..key };
+        let z = x.tape().constant(random::normal(x.device(), dream, &shape));
+        let x = self.draw_x(&z, Key { stream: key.stream + 2, ..key });
+        let (mu, lv) = self.encode(&x);
+        wake.add(&z.gaussian_nll(&mu, &lv)).mean()
+    }
+}
+
+impl LatentModel for Vae {
+    fn latent(&self) -> usize {
+        self.config.latent
+    }
+
+    fn encode<'t>(&self, x: &Var<'t>) -> (Var<'t>, Var<'t>) {
+        let h = self.encoder_hidden.forward(x, Activation::Tanh);
+        let mu = self.encoder_mean.forward(&h, Activation::None);
+        (mu, self.encoder_log_variance.forward(&h, Activation::None))
+    }
+
+    fn neg_log_likelihood<'t>(&self, x: &Var<'t>, z: &Var<'t>) -> Var<'t> {
+        let decoded = self.decode(z);
+        match &decoded.log_variance {
+            None => decoded.output.bernoulli_nll(x),
+            Some(lv) => x.gaussian_nll(&decoded.output, lv),
+        }
+    }
+}
+
+impl Module for Vae {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        self.encoder_hidden.visit(&join(path, "encoder.hidden"), f);
+        self.encoder_mean.visit(&join(path, "encoder.mean"), f);
+        self.encoder_log_variance.visit(&join(path, "encoder.log_variance"), f);
+        self.decoder_hidden.visit(&join(path, "decoder.hidden"), f);
+        self.decoder_mean.visit(&join(path, "decoder.mean"), f);
+        if let Some(layer) = &self.decoder_log_variance {
+            layer.visit(&join(path, "decoder.log_variance"), f);
+        }
+    }
+}
+
+impl Model for Vae {
+    fn prepare(&self, x: &Tensor, key: Key) -> Result<Vec<Tensor>> {
+        match self.config.method {
+            Method::MonteCarloEm { leapfrog, .. } => {
+                // One trajectory chain from the prior; the paper's E-step takes ten HMC steps.
+                let mut chain = hmc::Chain::from_prior(self, x, hmc::FIRST_STEP, leapfrog, key)?;
+                chain.run(self, x, hmc::E_STEPS, true)?;
+                Ok(vec![chain.position(x.device())])
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn updates(&self) -> u64 {
+        match self.config.method {
+            Method::MonteCarloEm { updates, .. } => updates,
+            _ => 1,
+        }
+    }
+
+    fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t> {
+        match self.config.method {
+            Method::Sgvb { estimator, samples } => {
+                bound::negative_bound(self, x, estimator, samples, key).total.mean()
+            }
+            Method::WakeSleep => self.wake_sleep_loss(x, key),
+            Method::MonteCarloEm { .. } => {
+                self.neg_log_joint(x, &x.tape().constant(prepared[0].clone())).mean()
+            }
+        }
+    }
+
+    fn evaluate(&self, x: &Tensor, key: Key) -> Result<Vec<PerImage>> {
+        let tape = Tape::inference();
+        let b = bound::negative_bound(self, &tape.constant(x.clone()), Estimator::B, 1, key);
+        Ok(vec![
+            ("bound", b.total.value().to_vec()?),
+            ("reconstruction", b.reconstruction.value().to_vec()?),
+            ("kl", b.kl.value().to_vec()?),
+        ])
+    }
+
+    fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
+        let key = Key { stream: stream::SAMPLE, ..key };
+        Ok(self.decode_means(&random::normal(device, key, &[count, self.config.latent])))
+    }
+}
