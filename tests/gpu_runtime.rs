@@ -36,6 +36,7 @@ static MARK: Program = Program {
         @group(0) @binding(0) var<uniform> params: Params;
         @group(0) @binding(1) var<storage, read_write> out: array<f32>;
         @compute @workgroup_size(1) fn mark() { out[params.at] = params.value; }
+        @compute @workgroup_size(1) fn divide() { out[0] = f32(7u / params.at); }
         // A sum in workgroup memory that is not written before it is read.
         var<workgroup> fresh: array<f32, 64>;
         @compute @workgroup_size(64) fn sum(@builtin(local_invocation_index) i: u32) {
@@ -195,6 +196,8 @@ fn costly_dispatches_are_submitted_early() {
     assert_eq!(gpu.stats().submissions, 1);
     gpu.wait().unwrap();
     assert_eq!(gpu.stats().submissions, 1, "nothing was left to submit");
+    gpu.record(&MARK, &[dispatch([1, 1, 1], 1)], &[], &[&out]);
+    assert_eq!(gpu.stats().submissions, 1);
 }
 
 #[test]
@@ -263,6 +266,8 @@ fn the_pool_reuses_buffers() {
     assert!(pooled <= 3 * live, "{pooled}");
     assert_eq!(gpu.download(&state).unwrap(), vec![61.0; 5000]);
     drop(state);
+    // A fresh buffer would be zeros.
+    assert_eq!(gpu.download(&gpu.alloc(5000)).unwrap()[0], 61.0);
     assert_eq!((gpu.stats().live_bytes, gpu.stats().live_buffers), (0, 0));
 }
 
@@ -425,6 +430,18 @@ fn compile_errors_name_the_program_and_quote_the_compiler() {
     );
     let why = message(gpu.download(&y));
     assert!(why.contains("broken-toy") && why.contains("no_such_name"), "{why}");
+}
+
+#[test]
+fn checked_kernels_divide_by_zero_as_wgsl_says() {
+    let Some(gpu) = open_with(GpuOptions { bounds_checks: true, ..GpuOptions::default() }) else {
+        return;
+    };
+    let out = gpu.alloc(1);
+    let divide =
+        Dispatch { entry: "divide", groups: [1, 1, 1], params: &[0; 8], loop_iterations: 0 };
+    gpu.record(&MARK, &[divide], &[], &[&out]);
+    assert_eq!(gpu.download(&out).unwrap(), [7.0]);
 }
 
 /// The message of the panic in `body`, on a GPU where there is one.

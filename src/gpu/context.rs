@@ -85,7 +85,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gpu {
-    /// Opens the adapter at this index of [`adapters`](super::adapters).
+    /// Opens the adapter at this index of [`adapters`](super::adapters()).
     ///
     /// Errors: [`Error::Device`] when there is no such adapter, it lacks what the kernels need, or
     /// its driver refuses.
