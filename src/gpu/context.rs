@@ -85,7 +85,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gpu {
-    /// Opens the adapter at this index of [`adapters`](super::adapters).
+    /// Opens the adapter at this index of [`adapters`](super::adapters()).
     ///
     /// Errors: [`Error::Device`] when there is no such adapter, it lacks what the kernels need, or
     /// its driver refuses.
@@ -93,11 +93,13 @@ impl Gpu {
         let found = adapters::enumerate();
         let Some((adapter, summary)) = found.get(index) else {
             let names: Vec<_> = found.iter().map(|(_, s)| s.name.as_str()).collect();
-            return Err(Error::Device(format!(
-                "no GPU number {index}: this machine has {} ({}); use one of these or --device cpu",
-                found.len(),
-                names.join(", ")
-            )));
+            return Err(Error::Device(match names.is_empty() {
+                true => "no GPU with a usable driver was found; use --device cpu".to_string(),
+                false => format!(
+                    "no GPU number {index}, only these from 0 on: {}; use --device cpu without one",
+                    names.join(", ")
+                ),
+            }));
         };
         let refuse = |why: String| {
             let name = &summary.name;
@@ -224,8 +226,8 @@ fn watch(device: &wgpu::Device, failure: &Arc<Failure>, name: &str) {
 
 fn lost(adapter: &str, why: &str) -> String {
     format!(
-        "{adapter} was lost ({why}): its driver was reset, perhaps because a kernel took too long; \
-         start again from the last checkpoint with a lower batch size or --device cpu"
+        "{adapter} was lost ({why}): its memory ran out, or its driver was reset because a kernel \
+         took too long; start again from the last checkpoint with a lower batch size or --device cpu"
     )
 }
 
