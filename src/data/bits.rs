@@ -18,7 +18,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Images> {
         );
     }
     Ok(Images {
-        pixels: bytes.iter().flat_map(|&b| (0..8).map(move |i| (b >> (7 - i)) & 1)).collect(),
+        pixels: (0..8 * bytes.len()).map(|i| (bytes[i / 8] >> (7 - i % 8)) & 1).collect(),
         labels: None,
         count: bytes.len() / IMAGE_BYTES,
         height: 28,

@@ -4,6 +4,7 @@
 mod bad_files;
 mod batches;
 mod digits;
+mod memory;
 mod real;
 mod samples;
 mod script;
