@@ -23,6 +23,8 @@ pub struct Key {
 pub mod stream {
     /// Binarization of grey levels, one step an epoch.
     pub const BINARIZE: u32 = 0x100;
+    /// Which images make a split or a subset; always under a fixed seed.
+    pub const SPLIT: u32 = 0x180;
     /// Latent noise during training.
     pub const LATENT: u32 = 0x200;
     /// Latent noise during evaluation.

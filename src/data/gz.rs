@@ -1,0 +1,91 @@
+//! Bounded inflation of gzip (RFC 1952) and zlib (RFC 1950) data.
+//!
+//! The content begins with a header of known length that declares its whole size. That much is
+//! inflated and no more: a decompression bomb costs the memory its header admits to, and a header
+//! that admits to more than deflate could hold in so few bytes is refused before anything is
+//! allocated.
+
+use std::io::{ErrorKind, Read};
+
+use flate2::bufread::{GzDecoder, ZlibDecoder};
+
+use super::files::fault;
+use crate::error::{Error, Result};
+
+/// The most bytes deflate can make of one (zlib's documentation, "Maximum Compression Factor").
+const RATIO: usize = 1032;
+
+/// Whether `bytes` begin like gzip data.
+pub fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// The content of gzip data `bytes`, exactly as long as `declared` finds in its first `header`
+/// bytes. Fails on damaged, short, long or trailing data; `name` is for the message.
+pub fn gunzip(
+    bytes: &[u8],
+    name: &str,
+    header: usize,
+    declared: impl FnOnce(&[u8]) -> Result<usize>,
+) -> Result<Vec<u8>> {
+    if !is_gzip(bytes) {
+        return fault(name, "is not gzip data (it does not begin with 1f 8b)");
+    }
+    let mut decoder = GzDecoder::new(bytes);
+    let content = bounded(&mut decoder, bytes.len(), name, header, declared)?;
+    ended(decoder.into_inner(), name)?;
+    Ok(content)
+}
+
+/// The same for zlib data.
+pub fn unzlib(
+    bytes: &[u8],
+    name: &str,
+    header: usize,
+    declared: impl FnOnce(&[u8]) -> Result<usize>,
+) -> Result<Vec<u8>> {
+    let mut decoder = ZlibDecoder::new(bytes);
+    let content = bounded(&mut decoder, bytes.len(), name, header, declared)?;
+    ended(decoder.into_inner(), name)?;
+    Ok(content)
+}
+
+fn bounded(
+    decoder: &mut impl Read,
+    compressed: usize,
+    name: &str,
+    header: usize,
+    declared: impl FnOnce(&[u8]) -> Result<usize>,
+) -> Result<Vec<u8>> {
+    let damaged = |e: std::io::Error| match e.kind() {
+        ErrorKind::UnexpectedEof => Error::Data(format!("{name}: compressed data is cut short")),
+        _ => Error::Data(format!("{name}: compressed data is damaged: {e}")),
+    };
+    let mut content = vec![0; header];
+    decoder.read_exact(&mut content).map_err(damaged)?;
+    let total = declared(&content)?;
+    if total > compressed.saturating_mul(RATIO) {
+        return fault(
+            name,
+            format!("declares {total} bytes, more than {compressed} compressed bytes can hold"),
+        );
+    }
+    let body = total.saturating_sub(header);
+    content.reserve_exact(body);
+    decoder.take(body as u64).read_to_end(&mut content).map_err(damaged)?;
+    if content.len() < total {
+        return fault(name, format!("holds {} bytes but declares {total}", content.len()));
+    }
+    // Reading on at the end also checks the checksum.
+    if decoder.read(&mut [0]).map_err(damaged)? > 0 {
+        return fault(name, format!("inflates to more than the {total} bytes it declares"));
+    }
+    Ok(content)
+}
+
+fn ended(rest: &[u8], name: &str) -> Result<()> {
+    match rest.len() {
+        0 => Ok(()),
+        n => fault(name, format!("{n} bytes follow the end of the compressed data")),
+    }
+}

@@ -1,0 +1,61 @@
+//! Which images make a batch: a seeded shuffle of every epoch, cut into batches.
+//!
+//! The order of an epoch is a pure function of (seed, epoch), so a run resumes in the middle of an
+//! epoch from its step alone.
+
+use std::sync::{Arc, Mutex};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+/// Order of the images of a split during training.
+#[derive(Debug)]
+pub struct Loader {
+    count: usize,
+    batch: usize,
+    seed: u64,
+    /// The epoch asked for last and its order, so that a shuffle is paid once an epoch.
+    cached: Mutex<Option<(u32, Arc<[usize]>)>>,
+}
+
+impl Loader {
+    /// A loader of `count` images in batches of `batch`; the last batch of an epoch may be shorter.
+    ///
+    /// Panics if either is 0.
+    pub fn new(count: usize, batch: usize, seed: u64) -> Loader {
+        assert!(count > 0 && batch > 0, "a loader of {count} images in batches of {batch}");
+        Loader { count, batch, seed, cached: Mutex::new(None) }
+    }
+
+    /// Batches of an epoch, the short one included.
+    pub fn batches_per_epoch(&self) -> u64 {
+        self.count.div_ceil(self.batch) as u64
+    }
+
+    /// The epoch that step `step` (from 0) lies in, and the images of its batch.
+    pub fn batch(&self, step: u64) -> (u32, Vec<usize>) {
+        let epoch = (step / self.batches_per_epoch()) as u32;
+        let start = (step % self.batches_per_epoch()) as usize * self.batch;
+        let order = self.order(epoch);
+        (epoch, order[start..self.count.min(start + self.batch)].to_vec())
+    }
+
+    fn order(&self, epoch: u32) -> Arc<[usize]> {
+        let mut cached = self.cached.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*cached {
+            Some((of, order)) if *of == epoch => order.clone(),
+            _ => {
+                let mut seed = [0; 32];
+                seed[..8].copy_from_slice(&self.seed.to_le_bytes());
+                seed[8..12].copy_from_slice(&epoch.to_le_bytes());
+                let mut order: Arc<[usize]> = (0..self.count).collect();
+                if let Some(order) = Arc::get_mut(&mut order) {
+                    order.shuffle(&mut StdRng::from_seed(seed));
+                }
+                *cached = Some((epoch, order.clone()));
+                order
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The named data sets: their files, their splits, the binarizations that fit them.
+//!
+//! | name            | train  | valid  | test   | image   | files below the data folder            |
+//! | --------------- | ------ | ------ | ------ | ------- | -------------------------------------- |
+//! | digits          | 4,500  | 500    | 1,000  | 28 x 28 | none, inside the program               |
+//! | mnist           | 50,000 | 10,000 | 10,000 | 28 x 28 | mnist/{train,t10k}-*-ubyte[.gz]        |
+//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28 | binarized_mnist/{split}.bits or .amat  |
+//! | frey            | 1,565  | 200    | 200    | 28 x 20 | freyface/frey_rawface.mat              |
+//!
+//! The validation images of digits and mnist are the last of the training file. Frey face is a
+//! video whose neighbours are almost alike, so it is shuffled before it is cut, under a seed of its
+//! own: the splits are the same in every run.
+
+use std::path::Path;
+
+use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
+use super::{DataSet, Images, amat, bits, digits, files, idx, mat5, shuffled};
+use crate::error::{Error, Result};
+use crate::rng::{self, Key};
+
+/// Orders the Frey faces before they are split.
+const FREY_SEED: u64 = 0x6672_6579;
+
+/// Splits of a set: train, valid, test.
+type Splits = (Images, Images, Images);
+
+struct Set {
+    name: &'static str,
+    title: &'static str,
+    /// The binarizations that fit; the first is the default.
+    modes: &'static [Binarization],
+    read: fn(&Path) -> Result<Splits>,
+}
+
+const SETS: [Set; 4] = [
+    Set {
+        name: "digits",
+        title: "digits (embedded MNIST subset)",
+        modes: &[Dynamic, Grey, Threshold],
+        read: |_| held_out(digits::train()?, 500, digits::test()?),
+    },
+    Set { name: "mnist", title: "mnist", modes: &[Dynamic, Grey, Threshold], read: mnist },
+    Set {
+        name: "binarized-mnist",
+        title: "binarized-mnist (Larochelle & Murray)",
+        modes: &[Fixed],
+        read: binarized_mnist,
+    },
+    Set { name: "frey", title: "frey (Frey face)", modes: &[Grey], read: frey },
+];
+
+/// The names [`open`] knows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SETS.iter().map(|set| set.name)
+}
+
+/// How a set is called in a report.
+pub(super) fn title(name: &str) -> &str {
+    SETS.iter().find(|set| set.name == name).map_or(name, |set| set.title)
+}
+
+/// Opens the data set `name` with a binarization, or with the set's own for `None`.
+///
+/// `dir` is the folder that `datasets.sh` fills. No set of today is made up rather than read, so
+/// none depends on `seed`. Fails with [`Error::Config`] on an unknown name or a binarization that
+/// does not fit the set, with [`Error::Data`] on a missing or damaged file.
+pub fn open(
+    name: &str,
+    binarization: Option<Binarization>,
+    dir: &Path,
+    _seed: u64,
+) -> Result<DataSet> {
+    let Some(set) = SETS.iter().find(|set| set.name == name) else {
+        let known: Vec<&str> = names().collect();
+        return Err(Error::Config(format!(
+            "unknown data set \"{name}\"; there are {}",
+            known.join(", ")
+        )));
+    };
+    let binarization = binarization.unwrap_or(set.modes[0]);
+    if !set.modes.contains(&binarization) {
+        let modes: Vec<String> = set.modes.iter().map(ToString::to_string).collect();
+        return Err(Error::Config(format!(
+            "data set {name} takes no {binarization} binarization; it takes {}",
+            modes.join(", ")
+        )));
+    }
+    let (train, valid, test) = (set.read)(dir)?;
+    Ok(DataSet { name: name.to_string(), binarization, train, valid, test })
+}
+
+/// Cuts the last `valid` images off the training images.
+fn held_out(train: Images, valid: usize, test: Images) -> Result<Splits> {
+    let cut = train.count - valid;
+    Ok((train.slice(0..cut), train.slice(cut..train.count), test))
+}
+
+/// Finds, reads and parses one file of a set; an error about its content says how to replace it.
+fn load<T>(
+    dir: &Path,
+    folder: &str,
+    names: &[String],
+    set: &str,
+    limit: u64,
+    parse: impl FnOnce(&[u8], &str) -> Result<T>,
+) -> Result<T> {
+    let path = files::find(dir, folder, names, set)?;
+    let parsed =
+        files::read(&path, limit).and_then(|bytes| parse(&bytes, &path.display().to_string()));
+    parsed.map_err(|e| Error::Data(format!("{e}; remove it and run `{}`", files::get(dir, set))))
+}
+
+/// That a file holds as many images of a size as its set has.
+fn check(images: Images, name: &str, count: usize, height: usize, width: usize) -> Result<Images> {
+    let (n, h, w) = (images.count, images.height, images.width);
+    if (n, h, w) != (count, height, width) {
+        return files::fault(
+            name,
+            format!("holds {n} images of {h} x {w}, expected {count} of {height} x {width}"),
+        );
+    }
+    Ok(images)
+}
+
+fn mnist(dir: &Path) -> Result<Splits> {
+    let labelled = |stem: &str, count: usize| -> Result<Images> {
+        let names = |kind: &str| [format!("{stem}-{kind}.gz"), format!("{stem}-{kind}")];
+        let limit = 16 + 28 * 28 * count as u64;
+        let labels =
+            load(dir, "mnist", &names("labels-idx1-ubyte"), "mnist", limit, |bytes, name| {
+                let labels = idx::parse_labels(bytes, name)?;
+                if labels.len() != count {
+                    let found = labels.len();
+                    return files::fault(name, format!("holds {found} labels, expected {count}"));
+                }
+                match labels.iter().position(|&label| label > 9) {
+                    Some(i) => files::fault(name, format!("label {i} is {}, above 9", labels[i])),
+                    None => Ok(labels),
+                }
+            })?;
+        let mut images =
+            load(dir, "mnist", &names("images-idx3-ubyte"), "mnist", limit, |bytes, name| {
+                check(idx::parse_images(bytes, name)?, name, count, 28, 28)
+            })?;
+        images.labels = Some(labels);
+        Ok(images)
+    };
+    let test = labelled("t10k", 10_000)?;
+    held_out(labelled("train", 60_000)?, 10_000, test)
+}
+
+fn binarized_mnist(dir: &Path) -> Result<Splits> {
+    let split = |split: &str, count: usize| {
+        let names = [
+            format!("{split}.bits"),
+            format!("binarized_mnist_{split}.amat"),
+            format!("{split}.amat"),
+        ];
+        // Text: a digit and a separator a pixel, and a carriage return a line at most.
+        let limit = (2 * 28 * 28 + 1) * count as u64;
+        load(dir, "binarized_mnist", &names, "binarized-mnist", limit, |bytes, name| {
+            let images = if !name.ends_with(".bits") {
+                amat::parse(bytes, name)?
+            } else if bytes.len() == count * bits::IMAGE_BYTES {
+                bits::parse(bytes, name)?
+            } else {
+                let (n, expected) = (bytes.len(), count * bits::IMAGE_BYTES);
+                return files::fault(name, format!("has {n} bytes, expected {expected}"));
+            };
+            check(images, name, count, 28, 28)
+        })
+    };
+    Ok((split("train", 50_000)?, split("valid", 10_000)?, split("test", 10_000)?))
+}
+
+fn frey(dir: &Path) -> Result<Splits> {
+    let names = ["frey_rawface.mat".to_string()];
+    let images = load(dir, "freyface", &names, "frey", 1 << 22, |bytes, name| {
+        let array = mat5::parse(bytes, name, "ff")?;
+        if array.dims != [560, 1965] {
+            let dims = array.dims;
+            return files::fault(name, format!("array \"ff\" is {dims:?}, expected [560, 1965]"));
+        }
+        // Column by column: image after image, each row-major.
+        Ok(Images {
+            pixels: array.data.into(),
+            labels: None,
+            count: 1965,
+            height: 28,
+            width: 20,
+            channels: 1,
+            max: 255,
+        })
+    })?;
+    let order = shuffled(images.count, Key::new(FREY_SEED, rng::stream::SPLIT, 0));
+    let part = |range: std::ops::Range<usize>| images.select(&order[range]);
+    Ok((part(0..1565), part(1565..1765), part(1765..1965)))
+}

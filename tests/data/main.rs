@@ -1,0 +1,10 @@
+//! Data: readers on good and bad files, splits, binarization, the loader, the embedded digits, the
+//! real sets where they are at hand, and the download script.
+
+mod bad_files;
+mod batches;
+mod digits;
+mod memory;
+mod real;
+mod samples;
+mod script;

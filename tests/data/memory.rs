@@ -1,0 +1,92 @@
+//! What a file can make its reader allocate, counted by thread.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use pixelloom::data::{amat, bits, idx, mat5};
+
+use crate::samples::{self, Mat};
+
+const MIB: usize = 1 << 20;
+
+thread_local! {
+    static NOW: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+// SAFETY: passes everything on to the system's allocator. Moving a block counts it twice meanwhile.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        NOW.set(NOW.get().wrapping_add(layout.size()));
+        PEAK.set(PEAK.get().max(NOW.get()));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        NOW.set(NOW.get().wrapping_sub(layout.size()));
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// The most bytes this thread held at once during `work`, beyond what it held before.
+fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    NOW.set(0);
+    PEAK.set(0);
+    let result = work();
+    (PEAK.get(), result)
+}
+
+#[track_caller]
+fn within<T, E>(limit: usize, good: bool, work: impl FnOnce() -> Result<T, E>) {
+    let (peak, result) = peak(work);
+    assert_eq!(result.is_ok(), good);
+    assert!(peak <= limit, "{peak} bytes, expected at most {limit}");
+}
+
+#[test]
+fn counts() {
+    assert_eq!(peak(|| drop(vec![0u8; 5 * MIB])).0, 5 * MIB);
+}
+
+#[test]
+fn bombs_cost_what_they_declare() {
+    let mut content = samples::idx_images();
+    content.resize(64 * MIB, 0);
+    let bomb = samples::gz(&content);
+    within(MIB, false, || idx::parse_images(&bomb, "bomb"));
+
+    let little = Mat { big_endian: false };
+    let mut array = little.array(9, "ff", &[2, 3], &[1; 6]);
+    array.resize(64 * MIB, 0);
+    let bomb = little.file(&[little.compressed(&array)]);
+    within(MIB, false, || mat5::parse(&bomb, "bomb", "ff"));
+}
+
+#[test]
+fn absurd_sizes_cost_nothing() {
+    let declared = samples::idx(0x0803, &[300_000, 28, 28], &[0; 64]);
+    within(MIB, false, || idx::parse_images(&declared, "plain"));
+    let gz = samples::gz(&declared);
+    within(MIB, false, || idx::parse_images(&gz, "gz"));
+    let little = Mat { big_endian: false };
+    let mat = little.file(&[little.array(9, "ff", &[u32::MAX, 1], &[1; 6])]);
+    within(MIB, false, || mat5::parse(&mat, "mat", "ff"));
+}
+
+/// Pixels once; inflated content and, of text, the growing row of values beside them.
+#[test]
+fn good_files_cost_their_content() {
+    let content = samples::idx(0x0803, &[10_000, 28, 28], &vec![3; 7_840_000]);
+    within(content.len() + MIB, true, || idx::parse_images(&content, "plain"));
+    let gz = samples::gz(&content);
+    within(2 * content.len() + MIB, true, || idx::parse_images(&gz, "gz"));
+    let packed = vec![0x55; 98 * 1000];
+    within(8 * packed.len() + 1000, true, || bits::parse(&packed, "bits"));
+    let text = samples::amat(&vec![1; 784 * 1000]);
+    within(text.len() + 1000, true, || amat::parse(&text, "amat"));
+}
