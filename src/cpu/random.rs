@@ -37,7 +37,13 @@ pub fn fill(p: &Params, []: [&[f32]; 0], [y]: [&mut [f32]; 1]) {
     };
     let whole = y.len() / 4 * 4;
     let (body, tail) = y.split_at_mut(whole);
-    rows(body, 4, 40, |block, y| y.copy_from_slice(&make(block as u64)));
+    rows(
+        body,
+        4,
+        40,
+        #[inline(always)]
+        |block, y| y.copy_from_slice(&make(block as u64)),
+    );
     let count = tail.len();
     tail.copy_from_slice(&make(whole as u64 / 4)[..count]);
 }

@@ -13,31 +13,73 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let chunks = n.div_ceil(chunk.max(1)).max(1);
     let scale = p.scale;
     // One row of y is (outer, chunk), `inner` wide.
-    rows(y, inner, chunk * inner, |row, y| {
-        let (outer, first) = (row / chunks, (row % chunks) * chunk);
-        let count = chunk.min(n - first.min(n));
-        let x = &x[(outer * n + first) * inner..(outer * n + first + count) * inner];
-        match p.reduction() {
-            Reduction::Sum if inner == 1 => y[0] = scale * sum(count, |i| x[i]),
-            Reduction::SumSquares if inner == 1 => y[0] = scale * sum(count, |i| x[i] * x[i]),
-            Reduction::Sum => columns(x, y, inner, scale, |x| x),
-            Reduction::SumSquares => columns(x, y, inner, scale, |x| x * x),
-            Reduction::LogSumExp => {
-                for (j, y) in y.iter_mut().enumerate() {
-                    *y = logsumexp(count, |i| x[i * inner + j]);
+    rows(
+        y,
+        inner,
+        chunk * inner,
+        #[inline(always)]
+        |row, y| {
+            let (outer, first) = (row / chunks, (row % chunks) * chunk);
+            let count = chunk.min(n - first.min(n));
+            let x = &x[(outer * n + first) * inner..(outer * n + first + count) * inner];
+            match p.reduction() {
+                Reduction::Sum if inner == 1 => {
+                    y[0] = scale
+                        * sum(
+                            count,
+                            #[inline(always)]
+                            |i| x[i],
+                        )
+                }
+                Reduction::SumSquares if inner == 1 => {
+                    y[0] = scale
+                        * sum(
+                            count,
+                            #[inline(always)]
+                            |i| x[i] * x[i],
+                        )
+                }
+                Reduction::Sum => columns(
+                    x,
+                    y,
+                    inner,
+                    scale,
+                    #[inline(always)]
+                    |x| x,
+                ),
+                Reduction::SumSquares => columns(
+                    x,
+                    y,
+                    inner,
+                    scale,
+                    #[inline(always)]
+                    |x| x * x,
+                ),
+                Reduction::LogSumExp => {
+                    for (j, y) in y.iter_mut().enumerate() {
+                        *y = logsumexp(
+                            count,
+                            #[inline(always)]
+                            |i| x[i * inner + j],
+                        );
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 #[inline(always)]
 fn columns(x: &[f32], y: &mut [f32], inner: usize, scale: f32, f: impl Fn(f32) -> f32) {
     y.fill(0.0);
     for x in x.chunks_exact(inner) {
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y += f(x));
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y += f(x);
+        }
     }
-    y.iter_mut().for_each(|y| *y *= scale);
+    for y in y {
+        *y *= scale;
+    }
 }
 
 /// ln sum e^x with the largest x taken out first; -infinity for an empty or all -infinite row.
@@ -51,5 +93,10 @@ pub fn logsumexp(n: usize, x: impl Fn(usize) -> f32) -> f32 {
     if largest.is_infinite() || largest.is_nan() {
         return largest;
     }
-    largest + math::log(sum(n, |i| math::exp(x(i) - largest)))
+    largest
+        + math::log(sum(
+            n,
+            #[inline(always)]
+            |i| math::exp(x(i) - largest),
+        ))
 }

@@ -1,7 +1,9 @@
 //! One source for every instruction set: [`vectorize`] runs a loop compiled for the best one.
 //!
 //! The loop is a closure that the compiler inlines into a function with the wider instruction set
-//! switched on, and vectorizes there. Chunks are fixed by the length of the data alone, so results
+//! switched on, and vectorizes there. Loops are written with `for`, and closures that are handed
+//! on carry `#[inline(always)]`: a call that stays outside is compiled for the baseline, where a fused
+//! multiply-add is a library call. Chunks are fixed by the length of the data alone, so results
 //! have the same bits for any number of threads.
 
 use rayon::prelude::*;
@@ -45,7 +47,11 @@ pub fn map1(y: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32 + Sync) {
     let run = |y: &mut [f32], a: &[f32]| {
         vectorize(
             #[inline(always)]
-            || y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a)),
+            || {
+                for (y, &a) in y.iter_mut().zip(a) {
+                    *y = f(a);
+                }
+            },
         );
     };
     if y.len() <= CHUNK {
@@ -61,7 +67,11 @@ pub fn map2(y: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + S
     let run = |y: &mut [f32], a: &[f32], b: &[f32]| {
         vectorize(
             #[inline(always)]
-            || y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = f(a, b)),
+            || {
+                for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                    *y = f(a, b);
+                }
+            },
         );
     };
     if y.len() <= CHUNK {
@@ -85,7 +95,11 @@ pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f3
     let run = |first: usize, y: &mut [f32]| {
         vectorize(
             #[inline(always)]
-            || y.chunks_exact_mut(width).enumerate().for_each(|(i, row)| f(first + i, row)),
+            || {
+                for (i, row) in y.chunks_exact_mut(width).enumerate() {
+                    f(first + i, row);
+                }
+            },
         );
     };
     if y.len() <= rows_a_task * width {
