@@ -201,6 +201,7 @@ pub fn fill_batch(
     assert_eq!(out.len(), indices.len() * dims, "a batch of {} x {dims} values", indices.len());
     let max = f32::from(images.max);
     let key = Key::new(seed, rng::stream::BINARIZE, epoch);
+    let mut words = Vec::with_capacity(dims + 6);
     for (&i, row) in indices.iter().zip(out.chunks_exact_mut(dims)) {
         let levels = images.image(i).iter().map(|&v| f32::from(v) / max);
         match mode {
@@ -211,13 +212,13 @@ pub fn fill_batch(
                 row.iter_mut().zip(levels).for_each(|(x, level)| *x = f32::from(level > 0.5));
             }
             Binarization::Dynamic => {
-                let first = (i * dims) as u64;
-                let mut block = key.block(first / 4);
-                for ((element, x), level) in (first..).zip(row).zip(levels) {
-                    if element.is_multiple_of(4) {
-                        block = key.block(element / 4);
-                    }
-                    *x = f32::from(rng::uniform(block[(element % 4) as usize]) < level);
+                let first = i * dims;
+                words.clear();
+                for block in first / 4..(first + dims).div_ceil(4) {
+                    words.extend_from_slice(&key.block(block as u64));
+                }
+                for ((x, level), &word) in row.iter_mut().zip(levels).zip(&words[first % 4..]) {
+                    *x = f32::from(rng::uniform(word) < level);
                 }
             }
         }
