@@ -141,7 +141,7 @@ macro_rules! kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
+kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], "avx512f");
 #[cfg(target_arch = "x86_64")]
 kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], "avx2,fma");
 #[cfg(target_arch = "aarch64")]
