@@ -95,8 +95,8 @@ pub(super) unsafe fn kernel<
             let p = p.add(v * S::LANES);
             if PART && v == NV - 1 { S::store_part(p, x, last) } else { S::store(p, x) }
         };
-        let bias = (!t.bias.is_null())
-            .then(|| -> [S::V; NV] { std::array::from_fn(|v| load(t.bias, v)) });
+        let bias =
+            (!t.bias.is_null()).then(|| -> [S::V; NV] { std::array::from_fn(|v| load(t.bias, v)) });
         for (i, acc) in acc.into_iter().enumerate() {
             let c = t.c.add(i * t.c_stride);
             for (v, mut x) in acc.into_iter().enumerate() {

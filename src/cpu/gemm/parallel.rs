@@ -6,7 +6,7 @@ use super::isa::Kernels;
 use super::pack::Scratch;
 
 /// Floating point operations below which a task does not pay for its handing over.
-const TASK_FLOPS: usize = 2_000_000;
+const TASK_FLOPS: usize = 700_000;
 /// Terms of the sum in one part, where the sum over k itself is split.
 const K_PART: usize = 1024;
 /// Elements of C up to which that is done: beyond, C has tiles enough to share.
