@@ -128,7 +128,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
     // Packing B moves each of its elements once more and pays when many rows of C use it; rows
     // that are contiguous, near each other and few stay in L1 as they are.
-    let b_in_l1 = p.k * p.n <= 4096 && p.b.stride <= 256;
+    let b_in_l1 = p.k * p.n <= 8192 && p.b.stride <= 256;
     let pack_b = p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1);
     // A's micro-panel is used once for every NR columns. Copied, it is free of strides that map
     // many lines onto few sets of the cache.
@@ -176,9 +176,10 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                         // Loop 4, over NC by NR: panels of B stream from L2 past the panel of A.
                         let mut jr = 0;
                         while jr < nc {
-                            let vectors = match (nc - jr).div_ceil(kernels.lanes) {
-                                _ if wide && nc - jr >= wide_cols => kernels.wide_vectors,
-                                left => left.min(2),
+                            let vectors = if wide && nc - jr >= wide_cols {
+                                kernels.wide_vectors
+                            } else {
+                                (nc - jr).div_ceil(kernels.lanes).min(2)
                             };
                             let cols = (vectors * kernels.lanes).min(nc - jr);
                             let (panel, b_stride) = if pack_b {
@@ -189,7 +190,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                             let run = if vectors > 2 {
                                 kernels.wide[mr - 1]
                             } else {
-                                let part = cols % kernels.lanes != 0;
+                                let part = !cols.is_multiple_of(kernels.lanes);
                                 kernels.tiles[usize::from(a.columns)][usize::from(part)]
                                     [vectors - 1][mr - 1]
                             };
