@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::random::uniforms;
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
 
@@ -201,7 +202,6 @@ pub fn fill_batch(
     assert_eq!(out.len(), indices.len() * dims, "a batch of {} x {dims} values", indices.len());
     let max = f32::from(images.max);
     let key = Key::new(seed, rng::stream::BINARIZE, epoch);
-    let mut words = Vec::with_capacity(dims + 6);
     for (&i, row) in indices.iter().zip(out.chunks_exact_mut(dims)) {
         let levels = images.image(i).iter().map(|&v| f32::from(v) / max);
         match mode {
@@ -212,13 +212,9 @@ pub fn fill_batch(
                 row.iter_mut().zip(levels).for_each(|(x, level)| *x = f32::from(level > 0.5));
             }
             Binarization::Dynamic => {
-                let first = i * dims;
-                words.clear();
-                for block in first / 4..(first + dims).div_ceil(4) {
-                    words.extend_from_slice(&key.block(block as u64));
-                }
-                for ((x, level), &word) in row.iter_mut().zip(levels).zip(&words[first % 4..]) {
-                    *x = f32::from(rng::uniform(word) < level);
+                uniforms(key, (i * dims) as u64, row);
+                for (x, level) in row.iter_mut().zip(levels) {
+                    *x = f32::from(*x < level);
                 }
             }
         }

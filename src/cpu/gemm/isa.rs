@@ -70,6 +70,10 @@ pub(super) struct Kernels {
     pub mr: usize,
     /// `tiles[A as columns][last vector partial][vectors - 1][rows - 1]`.
     pub tiles: [[[&'static [Kernel]; 2]; 2]; 2],
+    /// `wide[rows - 1]`: tiles of `wide_vectors` whole vectors, A as rows.
+    pub wide: &'static [Kernel],
+    /// See `wide`.
+    pub wide_vectors: usize,
     /// [`pack::b_rows`].
     pub pack_b_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     /// [`pack::b_columns`].
@@ -82,9 +86,10 @@ pub(super) struct Kernels {
 
 /// The kernels of one instruction set: each generic function once more, inside a function that
 /// has the target features, where it is inlined and compiled for them. The numbers are the
-/// heights of tiles: as many as leave registers for the vectors of B and one broadcast.
+/// heights of tiles: as many as leave registers for the vectors of B and one broadcast; then those
+/// of wide tiles and their vectors.
 macro_rules! kernels {
-    ($module:ident, $name:ident, $simd:ty, [$($mr:literal)*] $(, $feature:literal)?) => {
+    ($module:ident, $name:ident, $simd:ty, [$($mr:literal)*], [$($wide:literal)*] x $vectors:literal $(, $feature:literal)?) => {
         mod $module {
             use super::*;
 
@@ -132,6 +137,8 @@ macro_rules! kernels {
                     [&[$($module::tile::<$mr, 1, true, true>),*], &[$($module::tile::<$mr, 2, true, true>),*]],
                 ],
             ],
+            wide: &[$($module::tile::<$wide, $vectors, false, false>),*],
+            wide_vectors: $vectors,
             pack_b_rows: $module::b_rows,
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
@@ -141,9 +148,9 @@ macro_rules! kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
+kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, "avx512f");
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], "avx2,fma");
+kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], [1 2] x 4, "avx2,fma");
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, NEON, simd::Neon, [1 2 3 4 5 6 7 8 9 10 11 12], "neon");
-kernels!(portable, PORTABLE, simd::Portable, [1 2 3 4 5 6]);
+kernels!(neon, NEON, simd::Neon, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, "neon");
+kernels!(portable, PORTABLE, simd::Portable, [1 2 3 4 5 6], [1 2] x 4);
