@@ -18,9 +18,9 @@ pub fn bernoulli(p: &Params, [l, x]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
         |r, y| {
             let (l, x) = (&l[r * w..][..w], &x[r * w..][..w]);
             y[0] = sum(
-                w,
+                [l, x],
                 #[inline(always)]
-                |i| softplus(l[i]) - x[i] * l[i],
+                |[l, x]| softplus(l) - x * l,
             );
         },
     );
@@ -54,11 +54,11 @@ pub fn gaussian(p: &Params, [x, mu, lv]: [&[f32]; 3], [nll]: [&mut [f32]; 1]) {
         |r, y| {
             let (x, mu, lv) = (&x[r * w..][..w], &mu[r * w..][..w], &lv[r * w..][..w]);
             y[0] = sum(
-                w,
+                [x, mu, lv],
                 #[inline(always)]
-                |i| {
-                    let d = x[i] - mu[i];
-                    HALF_LOG_TWO_PI + 0.5 * (lv[i] + d * d * exp(-lv[i]))
+                |[x, mu, lv]| {
+                    let d = x - mu;
+                    HALF_LOG_TWO_PI + 0.5 * (lv + d * d * exp(-lv))
                 },
             );
         },
@@ -68,15 +68,16 @@ pub fn gaussian(p: &Params, [x, mu, lv]: [&[f32]; 3], [nll]: [&mut [f32]; 1]) {
 /// dmu = (mu - x) e^-lv dy; dlv = (1 - (x - mu)^2 e^-lv) dy / 2.
 pub fn gaussian_gradient(p: &Params, [x, mu, lv, dy]: [&[f32]; 4], [dmu, dlv]: [&mut [f32]; 2]) {
     let w = p.width as usize;
+    let row = |r: usize| (&x[r * w..][..w], &mu[r * w..][..w], &lv[r * w..][..w], dy[r]);
     rows(
         dmu,
         w,
         w,
         #[inline(always)]
         |r, dmu| {
+            let (x, mu, lv, dy) = row(r);
             for i in 0..w {
-                let at = r * w + i;
-                dmu[i] = (mu[at] - x[at]) * exp(-lv[at]) * dy[r];
+                dmu[i] = (mu[i] - x[i]) * exp(-lv[i]) * dy;
             }
         },
     );
@@ -86,10 +87,10 @@ pub fn gaussian_gradient(p: &Params, [x, mu, lv, dy]: [&[f32]; 4], [dmu, dlv]: [
         w,
         #[inline(always)]
         |r, dlv| {
+            let (x, mu, lv, dy) = row(r);
             for i in 0..w {
-                let at = r * w + i;
-                let d = x[at] - mu[at];
-                dlv[i] = 0.5 * (1.0 - d * d * exp(-lv[at])) * dy[r];
+                let d = x[i] - mu[i];
+                dlv[i] = 0.5 * (1.0 - d * d * exp(-lv[i])) * dy;
             }
         },
     );
@@ -106,9 +107,9 @@ pub fn gaussian_kl(p: &Params, [mu, lv]: [&[f32]; 2], [kl]: [&mut [f32]; 1]) {
         |r, y| {
             let (mu, lv) = (&mu[r * w..][..w], &lv[r * w..][..w]);
             y[0] = sum(
-                w,
+                [mu, lv],
                 #[inline(always)]
-                |i| 0.5 * (mu[i] * mu[i] + exp(lv[i]) - lv[i] - 1.0),
+                |[mu, lv]| 0.5 * (mu * mu + exp(lv) - lv - 1.0),
             );
         },
     );

@@ -7,7 +7,7 @@ use super::math;
 use super::simd::{rows, sum};
 use crate::ops::reduce::{Params, Reduction};
 
-/// y = scale * sum, or scale * sum of squares, or logsumexp.
+/// y = scale * sum, or scale * sum of squares, or logsumexp (of rows: `inner` is 1).
 pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let (n, inner, chunk) = (p.n as usize, p.inner as usize, p.chunk as usize);
     let chunks = n.div_ceil(chunk.max(1)).max(1);
@@ -26,17 +26,17 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
                 Reduction::Sum if inner == 1 => {
                     y[0] = scale
                         * sum(
-                            count,
+                            [x],
                             #[inline(always)]
-                            |i| x[i],
+                            |[x]| x,
                         )
                 }
                 Reduction::SumSquares if inner == 1 => {
                     y[0] = scale
                         * sum(
-                            count,
+                            [x],
                             #[inline(always)]
-                            |i| x[i] * x[i],
+                            |[x]| x * x,
                         )
                 }
                 Reduction::Sum => columns(
@@ -55,15 +55,7 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
                     #[inline(always)]
                     |x| x * x,
                 ),
-                Reduction::LogSumExp => {
-                    for (j, y) in y.iter_mut().enumerate() {
-                        *y = logsumexp(
-                            count,
-                            #[inline(always)]
-                            |i| x[i * inner + j],
-                        );
-                    }
-                }
+                Reduction::LogSumExp => y[0] = logsumexp(x),
             }
         },
     );
@@ -84,19 +76,19 @@ fn columns(x: &[f32], y: &mut [f32], inner: usize, scale: f32, f: impl Fn(f32) -
 
 /// ln sum e^x with the largest x taken out first; -infinity for an empty or all -infinite row.
 #[inline(always)]
-pub fn logsumexp(n: usize, x: impl Fn(usize) -> f32) -> f32 {
+pub fn logsumexp(x: &[f32]) -> f32 {
     let mut largest = f32::NEG_INFINITY;
-    for i in 0..n {
-        let x = x(i);
-        largest = if x > largest || x.is_nan() { x } else { largest };
+    for &x in x {
+        largest = if x > largest { x } else { largest };
     }
-    if largest.is_infinite() || largest.is_nan() {
-        return largest;
+    if largest.is_infinite() {
+        return if x.iter().any(|x| x.is_nan()) { f32::NAN } else { largest };
     }
+    // A NaN comes through in the sum.
     largest
         + math::log(sum(
-            n,
+            [x],
             #[inline(always)]
-            |i| math::exp(x(i) - largest),
+            |[x]| math::exp(x - largest),
         ))
 }

@@ -110,22 +110,29 @@ pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f3
         .for_each(|(task, y)| run(task * rows_a_task, y));
 }
 
-/// Sum of f(i) over 0..n in sixteen interleaved lanes and a fixed tree: vector code, the same bits always.
+/// Sum of f(a\[i\], b\[i\], ...) in sixteen interleaved lanes and a fixed tree: vector code, and the
+/// same bits always.
 #[inline(always)]
-pub fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let whole = n - n % 16;
+pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
+    const LANES: usize = 16;
+    let n = inputs[0].len();
+    assert!(inputs.iter().all(|x| x.len() == n));
+    let mut lanes = [0.0_f32; LANES];
+    let whole = n - n % LANES;
     let mut i = 0;
     while i < whole {
-        for (lane, total) in lanes.iter_mut().enumerate() {
-            *total += f(i + lane);
+        // Blocks of known length: no check of an index inside the loop.
+        let blocks: [&[f32; LANES]; N] =
+            std::array::from_fn(|j| inputs[j][i..i + LANES].try_into().expect("sixteen"));
+        for lane in 0..LANES {
+            lanes[lane] += f(std::array::from_fn(|j| blocks[j][lane]));
         }
-        i += 16;
+        i += LANES;
     }
-    for (lane, total) in lanes.iter_mut().enumerate().take(n - whole) {
-        *total += f(whole + lane);
+    for lane in 0..n - whole {
+        lanes[lane] += f(std::array::from_fn(|j| inputs[j][whole + lane]));
     }
-    let mut width = 8;
+    let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
             lanes[lane] += lanes[lane + width];
