@@ -172,6 +172,10 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                             (kernels.pack_a_runs)(a.data, a.stride, runs, len, a_panel, stride);
                             a = View { data: a_panel, stride, ..a };
                         }
+                        if !a.columns && ir + 2 * mr <= p.m {
+                            let next = p.a.at(ir + mr, pc);
+                            (kernels.prefetch_runs)(next.data, next.stride, mr, kc);
+                        }
                         let c = p.c.add(ir * p.c_stride + jc);
                         // Loop 4, over NC by NR: panels of B stream from L2 past the panel of A.
                         let mut jr = 0;

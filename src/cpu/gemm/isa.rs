@@ -80,6 +80,8 @@ pub(super) struct Kernels {
     pub pack_b_columns: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     /// [`pack::a_runs`].
     pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
+    /// [`pack::prefetch_runs`].
+    pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
     /// [`pack::activate`].
     pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
 }
@@ -119,6 +121,10 @@ macro_rules! kernels {
                 unsafe { pack::a_runs::<$simd>(src, stride, count, len, dst, dst_stride) }
             }
             $(#[target_feature(enable = $feature)])?
+            pub unsafe fn prefetch_runs(src: *const f32, stride: usize, count: usize, len: usize) {
+                unsafe { pack::prefetch_runs::<$simd>(src, stride, count, len) }
+            }
+            $(#[target_feature(enable = $feature)])?
             pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {
                 unsafe { pack::activate(c, stride, rows, cols, f) }
             }
@@ -142,6 +148,7 @@ macro_rules! kernels {
             pack_b_rows: $module::b_rows,
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
+            prefetch_runs: $module::prefetch_runs,
             activate: $module::activate,
         };
     };

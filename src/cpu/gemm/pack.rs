@@ -120,6 +120,22 @@ pub(super) unsafe fn a_runs<S: Simd>(
     }
 }
 
+/// Asks for the first 64 floats of `count` runs: where they are short, the processor does not foresee
+/// that the next run follows.
+#[inline(always)]
+pub(super) unsafe fn prefetch_runs<S: Simd>(
+    src: *const f32,
+    stride: usize,
+    count: usize,
+    len: usize,
+) {
+    for r in 0..count {
+        for i in (0..len.min(64)).step_by(16) {
+            unsafe { S::prefetch(src.wrapping_add(r * stride + i)) };
+        }
+    }
+}
+
 /// Applies the activation to a `rows` x `cols` part of C.
 #[inline(always)]
 pub(super) unsafe fn activate(
