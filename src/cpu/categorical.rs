@@ -6,12 +6,17 @@ use super::reduce::logsumexp;
 use super::simd::rows;
 use crate::ops::categorical::Params;
 
+/// The class that a number names (its fraction is dropped), if it names one.
+fn class(t: f32, classes: usize) -> Option<usize> {
+    (t >= 0.0 && (t as usize) < classes).then_some(t as usize)
+}
+
 /// nll = logsumexp(l) - l\[t\]; NaN where t is no class.
 pub fn forward(p: &Params, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
     rows(nll, 1, k, |r, y| {
         let l = &l[r * k..][..k];
-        let target = l.get(t[r] as usize).copied().unwrap_or(f32::NAN);
+        let target = class(t[r], k).map_or(f32::NAN, |t| l[t]);
         y[0] = logsumexp(k, |i| l[i]) - target;
     });
 }
@@ -20,12 +25,10 @@ pub fn forward(p: &Params, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
 pub fn gradient(p: &Params, [l, t, nll, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
     rows(dl, k, k, |r, dl| {
-        let (l, t, dy) = (&l[r * k..][..k], t[r] as usize, dy[r]);
-        let target = l.get(t).copied().unwrap_or(f32::NAN);
-        let normalizer = nll[r] + target;
+        let (l, dy) = (&l[r * k..][..k], dy[r]);
+        let Some(t) = class(t[r], k) else { return dl.fill(f32::NAN) };
+        let normalizer = nll[r] + l[t];
         dl.iter_mut().zip(l).for_each(|(dl, &l)| *dl = exp(l - normalizer) * dy);
-        if let Some(at_target) = dl.get_mut(t) {
-            *at_target -= dy;
-        }
+        dl[t] -= dy;
     });
 }

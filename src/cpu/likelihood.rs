@@ -1,19 +1,22 @@
 //! Row sums of log-likelihood terms. Shaders: `shaders/bernoulli.wgsl`, `shaders/gaussian.wgsl`,
 //! `shaders/gaussian_kl.wgsl`. Inputs \[rows, width\], results \[rows\].
 
-use super::math::{exp, sigmoid, softplus};
+use super::math::{exp, log1p, sigmoid};
 use super::simd::{rows, sum};
 use crate::ops::likelihood::Params;
 
 const HALF_LOG_TWO_PI: f32 = 0.918_938_5;
 
-/// nll = sum softplus(l) - x l.
+/// nll = sum softplus(l) - x l, as max(l, 0) - x l + ln(1 + e^-|l|), where nothing large is lost.
 pub fn bernoulli(p: &Params, [l, x]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let w = p.width as usize;
     rows(nll, 1, w, |r, y| {
         let (l, x) = (&l[r * w..][..w], &x[r * w..][..w]);
         // Sixteen at a time, or the compiler keeps softplus scalar inside the sum.
-        y[0] = sum(w, |i| softplus(l[i]) - x[i] * l[i]);
+        y[0] = sum(w, |i| {
+            let positive = if l[i] < 0.0 { 0.0 } else { l[i] };
+            positive - x[i] * l[i] + log1p(exp(-l[i].abs()))
+        });
     });
 }
 
