@@ -6,6 +6,11 @@ use super::reduce::logsumexp;
 use super::simd::rows;
 use crate::ops::categorical::Params;
 
+/// The class that a number names (its fraction is dropped), if it names one.
+fn class(t: f32, classes: usize) -> Option<usize> {
+    (t >= 0.0 && (t as usize) < classes).then_some(t as usize)
+}
+
 /// nll = logsumexp(l) - l\[t\]; NaN where t is no class.
 pub fn forward(p: &Params, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
@@ -16,7 +21,7 @@ pub fn forward(p: &Params, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
         #[inline(always)]
         |r, y| {
             let l = &l[r * k..][..k];
-            let target = l.get(t[r] as usize).copied().unwrap_or(f32::NAN);
+            let target = class(t[r], k).map_or(f32::NAN, |t| l[t]);
             y[0] = logsumexp(l) - target;
         },
     );
@@ -31,15 +36,13 @@ pub fn gradient(p: &Params, [l, t, nll, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1])
         k,
         #[inline(always)]
         |r, dl| {
-            let (l, t, dy) = (&l[r * k..][..k], t[r] as usize, dy[r]);
-            let target = l.get(t).copied().unwrap_or(f32::NAN);
-            let normalizer = nll[r] + target;
+            let (l, dy) = (&l[r * k..][..k], dy[r]);
+            let Some(t) = class(t[r], k) else { return dl.fill(f32::NAN) };
+            let normalizer = nll[r] + l[t];
             for (dl, &l) in dl.iter_mut().zip(l) {
                 *dl = exp(l - normalizer) * dy;
             }
-            if let Some(at_target) = dl.get_mut(t) {
-                *at_target -= dy;
-            }
+            dl[t] -= dy;
         },
     );
 }

@@ -1,13 +1,13 @@
 //! Row sums of log-likelihood terms. Shaders: `shaders/bernoulli.wgsl`, `shaders/gaussian.wgsl`,
 //! `shaders/gaussian_kl.wgsl`. Inputs \[rows, width\], results \[rows\].
 
-use super::math::{exp, sigmoid, softplus};
+use super::math::{exp, log1p, sigmoid};
 use super::simd::{rows, sum};
 use crate::ops::likelihood::Params;
 
 const HALF_LOG_TWO_PI: f32 = 0.918_938_5;
 
-/// nll = sum softplus(l) - x l.
+/// nll = sum softplus(l) - x l, as max(l, 0) - x l + ln(1 + e^-|l|), where nothing large is lost.
 pub fn bernoulli(p: &Params, [l, x]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let w = p.width as usize;
     rows(
@@ -20,7 +20,10 @@ pub fn bernoulli(p: &Params, [l, x]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
             y[0] = sum(
                 [l, x],
                 #[inline(always)]
-                |[l, x]| softplus(l) - x * l,
+                |[l, x]| {
+                    let positive = if l < 0.0 { 0.0 } else { l };
+                    positive - x * l + log1p(exp(-l.abs()))
+                },
             );
         },
     );
