@@ -178,6 +178,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
 
     let font = ("sans-serif", 32).into_font().color(&INK);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&PAPER)?;
     let mut builder = ChartBuilder::on(&root);
     builder.margin(16).margin_right(48).x_label_area_size(90).y_label_area_size(140);
     if !plot.title.is_empty() {
@@ -302,20 +303,22 @@ impl Ranged for Axis {
     }
 
     /// Round numbers; on a logarithmic axis 1, 2 and 5 times the powers of ten, or the powers
-    /// alone where there are more than four.
+    /// alone where there are more than four, unless fewer than two of them are in sight.
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        if !self.log {
-            let step = self.step();
-            let (first, last) =
-                ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
-            return (first..=last).map(|i| i as f64 * step).collect();
+        if self.log {
+            let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
+            let steps: &[f64] = if last - first > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+            let points: Vec<f64> = (first..=last)
+                .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
+                .filter(|x| (self.low..=self.high).contains(x))
+                .collect();
+            if points.len() > 1 {
+                return points;
+            }
         }
-        let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
-        let steps: &[f64] = if last - first > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        (first..=last)
-            .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
-            .filter(|x| (self.low..=self.high).contains(x))
-            .collect()
+        let step = self.step();
+        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
+        (first..=last).map(|i| i as f64 * step).collect()
     }
 
     fn range(&self) -> Range<f64> {
