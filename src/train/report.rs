@@ -9,8 +9,6 @@ mod run;
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::pictures::write_whole;
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use crate::data::thousands;
@@ -251,16 +249,14 @@ fn figures(run: &Run) -> String {
         })
         .collect();
     for split in ["train", "valid", "test"] {
-        let Some(bound) = run.number(&format!("{split}_bound")) else { continue };
-        let same = |line: &&Value| {
-            line["split"] == split
-                && line["bound"].as_f64().is_some_and(|b| (b - bound).abs() < 5e-3)
-        };
-        if !evals.iter().any(same) {
-            let (step, images) = (run.last("step") as usize, run.last("images") as usize);
-            let what = format!("{split} bound of the summary: {}", run.summary_what(split));
-            let mut row =
-                vec![what, run.device(), thousands(step), thousands(images), cell(Some(bound))];
+        let Some((bound, what)) = run.last_bound(split) else { continue };
+        // The rest of the bounds are the summary's alone.
+        if !evals
+            .iter()
+            .any(|line| line["bound"].as_f64() == Some(bound) && run::what(line) == what)
+        {
+            let at = |key: &str| thousands(run.last(key) as usize);
+            let mut row = vec![what, run.device(), at("step"), at("images"), cell(Some(bound))];
             row.resize(keys.len() + 4, "–".into());
             rows.push(row);
         }

@@ -114,26 +114,26 @@ impl Run {
         last.into_values().collect()
     }
 
-    /// The last bound on a split and what it is on: from the summary, else from the metrics.
+    /// The last bound on a split and what it is on: the summary's, or else of the metrics.
     pub fn last_bound(&self, split: &str) -> Option<(f64, String)> {
-        if let Some(bound) = self.number(&format!("{split}_bound")) {
-            return Some((bound, self.summary_what(split)));
+        let mut evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
+        let line = evals.find(|line| line["split"] == split && line["bound"].is_number());
+        let measured = line.and_then(|line| Some((line["bound"].as_f64()?, what(line))));
+        match self.number(&format!("{split}_bound")) {
+            // The summary repeats an evaluation, which knows best what it was on.
+            Some(bound) if measured.as_ref().is_none_or(|m| !((m.0 - bound).abs() < 5e-3)) => {
+                Some((bound, self.summary_what(split)))
+            }
+            _ => measured,
         }
-        let evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
-        let line = evals.filter(|line| line["split"] == split).find(|l| l["bound"].is_number())?;
-        Some((line["bound"].as_f64()?, what(line)))
     }
 
-    /// What the summary's bound on `split` is on: as the evaluations of that split say, or else
-    /// as the summary does.
-    pub fn summary_what(&self, split: &str) -> String {
-        let evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
-        match evals.filter(|line| line["split"] == split).find_map(|line| line["what"].as_str()) {
-            Some(what) => what.into(),
-            None => match self.text("what") {
-                Some(what) => format!("{split} split; {what}"),
-                None => format!("{split} split of a data set not recorded"),
-            },
+    /// What a bound that only the summary has is on.
+    fn summary_what(&self, split: &str) -> String {
+        match self.text("what") {
+            Some(what) if what.contains(&format!("{split} split")) => what.into(),
+            Some(what) => format!("{split} split; {what}"),
+            None => format!("{split} split of a data set not recorded"),
         }
     }
 
@@ -234,7 +234,12 @@ fn read_lines(path: &Path) -> Result<Vec<Value>> {
             Ok(value) if value.is_object() => lines.push(value),
             _ if !line.ends_with(b"\n") => {}
             Ok(_) => return Err(damaged(path, format!("line {}: not an object", at + 1))),
-            Err(e) => return Err(damaged(path, format!("line {}: {e}", at + 1))),
+            Err(e) => {
+                // The parser saw this line alone and calls it line 1.
+                let text = e.to_string();
+                let cause = text.split(" at line ").next().unwrap_or_default();
+                return Err(damaged(path, format!("line {}: {cause}", at + 1)));
+            }
         }
     }
     Ok(lines)
