@@ -230,7 +230,7 @@ pub fn shuffled(count: usize, key: Key) -> Vec<usize> {
 }
 
 /// 1234567 as "1,234,567".
-fn thousands(n: usize) -> String {
+pub(crate) fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|g| str::from_utf8(g).unwrap_or("")).collect();
