@@ -53,9 +53,12 @@ pub(super) unsafe fn kernel<
             let p = p.add(v * S::LANES);
             if PART && v == NV - 1 { S::load_part(p, last) } else { S::load(p) }
         };
-        for i in 0..MR {
-            S::prefetch(t.c.add(i * t.c_stride));
-            S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
+        if t.add {
+            // The tile of C is read at the end; its lines arrive meanwhile.
+            for i in 0..MR {
+                S::prefetch(t.c.add(i * t.c_stride));
+                S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
+            }
         }
         let mut acc = [[S::zero(); NV]; MR];
         let mut b = t.b;
