@@ -53,6 +53,8 @@ pub(super) unsafe fn kernel<
             let p = p.add(v * S::LANES);
             if PART && v == NV - 1 { S::load_part(p, last) } else { S::load(p) }
         };
+        // Lines of C arrive while the sum runs; also where C is only written, as a partly written
+        // line is fetched first.
         for i in 0..MR {
             S::prefetch(t.c.add(i * t.c_stride));
             S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
