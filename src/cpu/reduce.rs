@@ -24,7 +24,8 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
             Reduction::SumSquares => columns(x, y, inner, scale, |x| x * x),
             Reduction::LogSumExp => {
                 for (j, y) in y.iter_mut().enumerate() {
-                    *y = logsumexp(count, |i| x[i * inner + j]);
+                    let (largest, log_sum) = logsumexp(count, |i| x[i * inner + j]);
+                    *y = largest + log_sum;
                 }
             }
         }
@@ -40,16 +41,16 @@ fn columns(x: &[f32], y: &mut [f32], inner: usize, scale: f32, f: impl Fn(f32) -
     y.iter_mut().for_each(|y| *y *= scale);
 }
 
-/// ln sum e^x with the largest x taken out first; -infinity for an empty or all -infinite row.
+/// ln sum e^x in two parts, the largest x (-infinity for an empty row) and ln sum e^(x - largest).
 #[inline(always)]
-pub fn logsumexp(n: usize, x: impl Fn(usize) -> f32) -> f32 {
+pub fn logsumexp(n: usize, x: impl Fn(usize) -> f32) -> (f32, f32) {
     let mut largest = f32::NEG_INFINITY;
     for i in 0..n {
         let x = x(i);
         largest = if x > largest || x.is_nan() { x } else { largest };
     }
     if largest.is_infinite() || largest.is_nan() {
-        return largest;
+        return (largest, 0.0);
     }
-    largest + math::log(sum(n, |i| math::exp(x(i) - largest)))
+    (largest, math::log(sum(n, |i| math::exp(x(i) - largest))))
 }
