@@ -19,7 +19,7 @@ fn forward(
     let first = row * p.classes;
     var largest = from_bits(INFINITY_BITS | 0x80000000u);
     for (var i = lane; i < p.classes; i += 256u) {
-        largest = max(largest, l[first + i]);
+        largest = larger(largest, l[first + i]);
     }
     largest = row_max(largest, lane);
     var sum = 0.0;

@@ -61,7 +61,7 @@ fn reduce_rows(
     if p.reduction == LOGSUMEXP {
         largest = from_bits(INFINITY_BITS | 0x80000000u);
         for (var at = lane; at < part.count; at += 256u) {
-            largest = max(largest, x[part.first + at]);
+            largest = larger(largest, x[part.first + at]);
         }
         largest = row_max(largest, lane);
     }
@@ -88,7 +88,7 @@ fn reduce_columns(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     if p.reduction == LOGSUMEXP {
         largest = from_bits(INFINITY_BITS | 0x80000000u);
         for (var k = 0u; k < part.count; k++) {
-            largest = max(largest, x[part.first + k * p.inner]);
+            largest = larger(largest, x[part.first + k * p.inner]);
         }
     }
     // Four sums, so that four loads are under way at a time.

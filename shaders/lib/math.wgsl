@@ -18,6 +18,11 @@ fn is_infinite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == INFINITY_BITS;
 }
 
+// The larger one, or NaN where one is NaN (max may return either).
+fn larger(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
 // WGSL has no constants that are not finite; a parameter is no constant.
 fn from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits);

@@ -11,7 +11,7 @@ fn add_half(lane: u32, width: u32) {
 
 fn max_half(lane: u32, width: u32) {
     if lane < width {
-        lanes[lane] = max(lanes[lane], lanes[lane + width]);
+        lanes[lane] = larger(lanes[lane], lanes[lane + width]);
     }
     workgroupBarrier();
 }

@@ -22,12 +22,14 @@ pub fn forward(p: &Params, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
         |r, y| {
             let l = &l[r * k..][..k];
             let target = class(t[r], k).map_or(f32::NAN, |t| l[t]);
-            y[0] = logsumexp(l) - target;
+            let (largest, log_sum) = logsumexp(l);
+            y[0] = (largest - target) + log_sum;
         },
     );
 }
 
-/// dl = (softmax(l) - onehot(t)) dy; the normalizer comes back from the loss: nll + l\[t\].
+/// dl = (softmax(l) - onehot(t)) dy; the normalizer comes back from the loss: nll + l\[t\]. What is
+/// large cancels first.
 pub fn gradient(p: &Params, [l, t, nll, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
     rows(
@@ -38,9 +40,9 @@ pub fn gradient(p: &Params, [l, t, nll, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1])
         |r, dl| {
             let (l, dy) = (&l[r * k..][..k], dy[r]);
             let Some(t) = class(t[r], k) else { return dl.fill(f32::NAN) };
-            let normalizer = nll[r] + l[t];
+            let (at_target, nll) = (l[t], nll[r]);
             for (dl, &l) in dl.iter_mut().zip(l) {
-                *dl = exp(l - normalizer) * dy;
+                *dl = exp((l - at_target) - nll) * dy;
             }
             dl[t] -= dy;
         },

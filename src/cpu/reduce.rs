@@ -55,7 +55,10 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
                     #[inline(always)]
                     |x| x * x,
                 ),
-                Reduction::LogSumExp => y[0] = logsumexp(x),
+                Reduction::LogSumExp => {
+                    let (largest, log_sum) = logsumexp(x);
+                    y[0] = largest + log_sum;
+                }
             }
         },
     );
@@ -74,21 +77,22 @@ fn columns(x: &[f32], y: &mut [f32], inner: usize, scale: f32, f: impl Fn(f32) -
     }
 }
 
-/// ln sum e^x with the largest x taken out first; -infinity for an empty or all -infinite row.
+/// ln sum e^x in two parts, the largest x (-infinity for an empty row) and ln sum e^(x - largest).
 #[inline(always)]
-pub fn logsumexp(x: &[f32]) -> f32 {
+pub fn logsumexp(x: &[f32]) -> (f32, f32) {
     let mut largest = f32::NEG_INFINITY;
     for &x in x {
         largest = if x > largest { x } else { largest };
     }
     if largest.is_infinite() {
-        return if x.iter().any(|x| x.is_nan()) { f32::NAN } else { largest };
+        let nan = x.iter().any(|x| x.is_nan());
+        return (if nan { f32::NAN } else { largest }, 0.0);
     }
     // A NaN comes through in the sum.
-    largest
-        + math::log(sum(
-            [x],
-            #[inline(always)]
-            |[x]| math::exp(x - largest),
-        ))
+    let total = sum(
+        [x],
+        #[inline(always)]
+        |[x]| math::exp(x - largest),
+    );
+    (largest, math::log(total))
 }

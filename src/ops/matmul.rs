@@ -284,5 +284,9 @@ pub fn cases() -> Vec<Case> {
         matmul(&[3, 5, 7], &[3, 7, 2]),
         matmul(&[2, 65, 17], &[2, 17, 66]),
         matmul(&[1, 300], &[300, 1]),
+        // k in pieces on a GPU.
+        linear(3, 1500, 5, Activation::Tanh),
+        matmul(&[2, 3, 1100], &[2, 1100, 2]),
+        matmul(&[65, 700], &[700, 66]),
     ]
 }

@@ -33,10 +33,18 @@ mod gpu {
         Some(gpu)
     }
 
-    /// The same as a device whose fresh buffers hold NaN.
+    /// An opened adapter as a device whose fresh buffers hold NaN.
     pub fn poisoned() -> Option<Device> {
         gpu(GpuOptions { poison: true, ..GpuOptions::default() }).map(Device::Gpu)
     }
+}
+
+/// The CPU and, where there is one, a GPU.
+pub fn devices() -> Vec<pixelloom::Device> {
+    let mut devices = vec![poisoned_cpu()];
+    #[cfg(feature = "gpu")]
+    devices.extend(poisoned());
+    devices
 }
 
 /// The CPU, its fresh buffers full of NaN.
