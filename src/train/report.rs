@@ -227,5 +227,5 @@ fn times(run: &Run) -> String {
     if rows.is_empty() {
         return "<p>No times were recorded.</p>\n".into();
     }
-    table("Times", &["what", "value", "device"], &rows)
+    table("The whole run, and the speed of its steps.", &["what", "value", "device"], &rows)
 }

@@ -24,7 +24,7 @@ main .curve{width:100%;min-width:34rem}
 pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem;line-height:1.4}
 .note{border-left:4px solid #d55e00;padding-left:.75rem}
 @media print{body{font-size:11pt}main,footer{max-width:none;padding:0}
-figure,tr{break-inside:avoid}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
+figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 ";
 
 /// Text made safe for HTML and XML, in content and in attributes.
