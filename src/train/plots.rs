@@ -7,15 +7,17 @@
 //! Text and axes take the colour of the text around the picture, so that one file serves light
 //! and dark pages; a file of its own follows the viewer's preference.
 
+mod axis;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
+
+use axis::{Axis, count};
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,7 +111,8 @@ pub fn curve(plot: &Plot) -> String {
 
 /// The plot in words: title, axes and where each line ends.
 fn describe(plot: &Plot) -> String {
-    let mut text = format!("{}: {} over {}.", plot.title, plot.y_label, plot.x_label);
+    let title = if plot.title.is_empty() { "Plot" } else { &plot.title };
+    let mut text = format!("{title}: {} over {}.", plot.y_label, plot.x_label);
     for Series { name, points, .. } in &plot.series {
         if let Some((x, y)) = points.last() {
             text += &format!(" {name}: {y:.2} at {}.", count(*x));
@@ -139,17 +142,18 @@ pub fn series_from_metrics(
     points.into_iter().map(|(images, value)| (images as f64, value)).collect()
 }
 
-/// The running mean of a series: exponential with the time constant of one fortieth of its
-/// points, corrected for its start.
+/// The running mean of a series over a twentieth of its points around each one. Towards the start
+/// fewer are taken, evenly on both sides, so that the mean does not lag behind a steep fall;
+/// towards the end only those before the point fill the window.
 pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 40.0).max(1.0);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let average = |&(x, y)| {
-        sum = keep * sum + y;
-        weight = keep * weight + 1.0;
-        (x, sum / weight)
+    let mut sums = vec![0.0];
+    points.iter().for_each(|p| sums.push(sums[sums.len() - 1] + p.1));
+    let mean = |i: usize| {
+        let reach = (points.len() / 40).min(i);
+        let (first, end) = (i - reach, (i + reach + 1).min(points.len()));
+        (points[i].0, (sums[end] - sums[first]) / (end - first) as f64)
     };
-    points.iter().map(average).collect()
+    (0..points.len()).map(mean).collect()
 }
 
 /// At most `most` points, evenly chosen, the last one among them.
@@ -172,9 +176,20 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     let lines_are_empty = lines.iter().all(Vec::is_empty);
     let reference = plot.reference.as_ref().filter(|(_, value)| value.is_finite());
     let all = || lines.iter().flatten();
-    let x = Axis::new(all().map(|p| p.0), plot.log_x);
-    let y = Axis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), false).widened(0.05);
-    let (left, right, low, high) = (x.low, x.high, y.low, y.high);
+    // A straight axis of counts starts at none.
+    let none = (!plot.log_x && !lines_are_empty).then_some(0.0);
+    let x = Axis::new(all().map(|p| p.0).chain(none), plot.log_x);
+    let y = Axis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), false).widened(0.07);
+    let (left, right) = (x.low, x.high);
+    // The legend goes to the corner at the right where fewer points are.
+    let middle = (x.middle(), y.middle());
+    let right_half = || all().filter(|p| p.0 >= middle.0);
+    let above = right_half().filter(|p| p.1 >= middle.1).count();
+    let corner = if 2 * above <= right_half().count() {
+        SeriesLabelPosition::UpperRight
+    } else {
+        SeriesLabelPosition::LowerRight
+    };
 
     let font = ("sans-serif", 32).into_font().color(&INK);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
@@ -197,11 +212,11 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
 
     for (series, points) in plot.series.iter().zip(lines) {
         let colour = COLOURS[series.colour % COLOURS.len()];
-        let dots = points.len() <= 40 && series.stroke != Stroke::Faint;
+        let dots = points.len() <= 25 && series.stroke != Stroke::Faint;
         let marks = if dots { points.clone() } else { Vec::new() };
         let style = match series.stroke {
             Stroke::Solid | Stroke::Dashed => colour.stroke_width(4),
-            Stroke::Faint => colour.mix(0.35).stroke_width(2),
+            Stroke::Faint => colour.mix(0.45).stroke_width(2),
         };
         let dashed = series.stroke == Stroke::Dashed;
         let drawn = if dashed {
@@ -227,12 +242,6 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
         chart.draw_series([EmptyElement::at((left, *value)) + text])?;
     }
     if !plot.series.is_empty() {
-        let falls = |s: &Series| s.points.last().map(|p| p.1) < s.points.first().map(|p| p.1);
-        let corner = if plot.series.iter().all(falls) {
-            SeriesLabelPosition::UpperRight
-        } else {
-            SeriesLabelPosition::LowerRight
-        };
         chart
             .configure_series_labels()
             .position(corner)
@@ -244,107 +253,9 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
             .draw()?;
     }
     if lines_are_empty {
-        let middle = (left + (right - left) / 2.0, low + (high - low) / 2.0);
         let style = font.pos(Pos::new(HPos::Center, VPos::Center));
         chart.draw_series([Text::new("no points yet", middle, style)])?;
     }
     root.present()?;
     Ok(())
-}
-
-/// An axis from `low` to `high`, straight or logarithmic.
-struct Axis {
-    low: f64,
-    high: f64,
-    log: bool,
-}
-
-impl Axis {
-    /// The axis that the values just fill; some interval if there are fewer than two.
-    fn new(values: impl Iterator<Item = f64>, log: bool) -> Axis {
-        let (low, high) =
-            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-        match (low, high) {
-            _ if low < high => Axis { low, high, log },
-            _ if low > high && log => Axis { low: 1.0, high: 10.0, log },
-            _ if low > high => Axis { low: 0.0, high: 1.0, log },
-            _ if log => Axis { low: low / 2.0, high: 2.0 * low, log },
-            _ => {
-                let margin = 0.5 * low.abs().max(1.0);
-                Axis { low: low - margin, high: low + margin, log }
-            }
-        }
-    }
-
-    /// A straight axis with a margin of a share of its length on both sides.
-    fn widened(self, share: f64) -> Axis {
-        let margin = share * (self.high - self.low);
-        Axis { low: self.low - margin, high: self.high + margin, ..self }
-    }
-
-    /// The distance of straight ticks: 1, 2 or 5 times a power of ten, five to ten on the axis.
-    fn step(&self) -> f64 {
-        let least = (self.high - self.low) / 10.0;
-        let power = 10_f64.powf(least.log10().floor());
-        let steps = [1.0, 2.0, 5.0].map(|m| m * power);
-        steps.into_iter().find(|step| *step >= least).unwrap_or(10.0 * power)
-    }
-}
-
-impl Ranged for Axis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
-        let position = |v: f64| if self.log { v.ln() } else { v };
-        let (low, high) = (position(self.low), position(self.high));
-        let share = (position(*value) - low) / (high - low);
-        from + (share * f64::from(to - from)).round() as i32
-    }
-
-    /// Round numbers; on a logarithmic axis 1, 2 and 5 times the powers of ten, or the powers
-    /// alone where there are more than four, unless fewer than two of them are in sight.
-    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        if self.log {
-            let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
-            let steps: &[f64] = if last - first > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-            let points: Vec<f64> = (first..=last)
-                .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
-                .filter(|x| (self.low..=self.high).contains(x))
-                .collect();
-            if points.len() > 1 {
-                return points;
-            }
-        }
-        let step = self.step();
-        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
-        (first..=last).map(|i| i as f64 * step).collect()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.low..self.high
-    }
-}
-
-impl ValueFormatter<f64> for Axis {
-    /// Large numbers as counts, others with as many decimals as the ticks need.
-    fn format_ext(&self, value: &f64) -> String {
-        if self.log || self.high >= 10_000.0 {
-            return count(*value);
-        }
-        let decimals = (-self.step().log10().floor()).max(0.0) as usize;
-        format!("{value:.decimals$}")
-    }
-}
-
-/// 2500000 as "2.5M", 20000 as "20k".
-fn count(x: f64) -> String {
-    let (scaled, unit) = match x.abs() {
-        a if a >= 999_500.0 => (x / 1e6, "M"),
-        a if a >= 999.5 => (x / 1e3, "k"),
-        _ => (x, ""),
-    };
-    // Three significant digits, and no zeros behind a point.
-    let text = format!("{:.*}", if scaled.abs() < 9.995 { 2 } else { 1 }, scaled);
-    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }

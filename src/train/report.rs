@@ -4,6 +4,7 @@
 //! and reads well in the dark, on paper and aloud. Every figure stands beside its data set, split,
 //! binarization and device, since figures under different ones cannot be compared.
 
+mod compare;
 mod html;
 mod run;
 
@@ -12,10 +13,11 @@ use std::path::Path;
 use super::pictures::write_whole;
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use crate::data::thousands;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use html::{duration, figure, page, section, table};
 use run::{Picture, Run};
 
+pub use compare::compare;
 pub(crate) use html::escape;
 pub use run::read_metrics;
 
@@ -33,8 +35,8 @@ const IMAGES: &str = "training images seen";
 /// Reads `config.toml`, `metrics.jsonl`, `timing.jsonl`, `summary.json` (all but the first may be
 /// missing, as while a run goes on), and the pictures `*.png` and `samples/*.png`.
 ///
-/// Fails with [`Error::Data`] naming file and line if one of them is damaged (a torn last line of
-/// a run that is writing, or was killed, is passed over), with [`Error::Disk`] if the page cannot
+/// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
+/// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
 /// be written.
 pub fn write(run_dir: &Path) -> Result<()> {
     let run = Run::read(run_dir)?;
@@ -69,100 +71,14 @@ pub fn write(run_dir: &Path) -> Result<()> {
     write_whole(&run_dir.join("report.html"), page(&title, &body).as_bytes())
 }
 
-/// Writes the page `out` that compares runs: a table, and their validation bounds in one plot
-/// (of a run without any, its training loss, dashed).
-///
-/// Fails as [`write`] does, and with [`Error::Config`] if there are no runs.
-pub fn compare(run_dirs: &[&Path], out: &Path) -> Result<()> {
-    if run_dirs.is_empty() {
-        return Err(Error::Config(
-            "nothing to compare: name at least one run directory, such as runs/NAME".into(),
-        ));
-    }
-    let runs = run_dirs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>>>()?;
-    let series = runs.iter().enumerate().map(|(colour, run)| {
-        let valid = series_from_metrics(&run.metrics, "eval", Some("valid"), "bound");
-        if valid.is_empty() {
-            let losses = series_from_metrics(&run.metrics, "train", None, "loss");
-            let name = format!("{}, training loss", run.name);
-            let points = thinned(&smoothed(&losses), MOST_POINTS);
-            return Series { name, points, stroke: Stroke::Dashed, colour };
-        }
-        let name = format!("{}, valid bound", run.name);
-        Series { name, points: valid, stroke: Stroke::Solid, colour }
-    });
-    let plot = plot("Runs compared", series.collect());
-
-    let number =
-        |run: &Run, key: &str| run.number(key).map_or("–".into(), |v| thousands(v as usize));
-    let rows: Vec<Vec<String>> = runs
-        .iter()
-        .map(|run| {
-            let bound = |split| {
-                let value = run.last_bound(split);
-                value.map_or("–".into(), |(bound, what)| format!("{bound:.2} ({what})"))
-            };
-            vec![
-                run.name.clone(),
-                run.text("preset").unwrap_or("–").into(),
-                number(run, "parameters"),
-                run.device(),
-                number(run, "seed"),
-                thousands(run.last("step") as usize),
-                thousands(run.last("images") as usize),
-                run.number("seconds").map_or("–".into(), duration),
-                bound("valid"),
-                bound("test"),
-            ]
-        })
-        .collect();
-    let head = [
-        "run",
-        "preset",
-        "parameters",
-        "device",
-        "seed",
-        "steps",
-        "images seen",
-        "time",
-        "valid bound",
-        "test bound",
-    ];
-    let title = "Runs compared";
-    let mut body = format!("<h1>{title}</h1>\n");
-    body += &format!("<p>Bounds are {NATS}, of the last evaluation of each run.</p>\n");
-    for split in ["valid", "test"] {
-        let mut whats: Vec<_> = runs.iter().filter_map(|r| Some(r.last_bound(split)?.1)).collect();
-        whats.sort();
-        whats.dedup();
-        if whats.len() > 1 {
-            body += &format!(
-                "<p class=\"note\">The {split} bounds are of different data and cannot be \
-                 compared: {}.</p>\n",
-                escape(&whats.join("; "))
-            );
-        }
-    }
-    body += &table("Runs", &head, &rows);
-    body += &figure(&curve(&plot), &format!("Bounds in {NATS}, over {IMAGES}."));
-    write_whole(out, page(title, &body).as_bytes())
-}
-
 /// A plot over images seen that leaves out what is higher than everything after the first
 /// twentieth: the fall of the first steps would flatten all the rest.
-fn plot(title: &str, series: Vec<Series>) -> Plot {
+fn plot(series: Vec<Series>) -> Plot {
     let all = || series.iter().flat_map(|s| &s.points);
     let end = all().map(|p| p.0).fold(0.0, f64::max);
     let late = all().filter(|p| p.0 >= end / 20.0).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
     let y_max = all().any(|p| p.1 > late).then_some(late);
-    Plot {
-        title: title.into(),
-        x_label: IMAGES.into(),
-        y_label: NATS.into(),
-        y_max,
-        series,
-        ..Plot::default()
-    }
+    Plot { x_label: IMAGES.into(), y_label: NATS.into(), y_max, series, ..Plot::default() }
 }
 
 fn training_plot(run: &Run) -> Plot {
@@ -183,7 +99,7 @@ fn training_plot(run: &Run) -> Plot {
             series.push(Series { name, points, stroke, colour: 3 - colour });
         }
     }
-    plot("", series)
+    plot(series)
 }
 
 /// The run in a few sentences.
@@ -209,17 +125,17 @@ fn paragraph(run: &Run) -> String {
     text += ".";
     for split in ["test", "valid"] {
         if let Some((bound, what)) = run.last_bound(split) {
-            text += &format!(" Last {split} bound: {bound:.2} {NATS} ({what}; {}).", run.device());
+            text += &format!(" Last {split} bound: {bound:.2} {NATS} ({what}).");
         }
     }
     let losses = smoothed(&series_from_metrics(&run.metrics, "train", None, "loss"));
     if let Some((_, loss)) = losses.last() {
         text += &format!(
-            " Last training loss, running mean: {loss:.2} {NATS} ({}; {}).",
-            run.training_what(),
-            run.device()
+            " Last training loss, running mean: {loss:.2} {NATS} ({}).",
+            run.training_what()
         );
     }
+    text += &format!(" All figures of this page are from {}.", run.device());
     if run.summary.is_null() {
         text += " The run is still going on, or was interrupted: it has no summary yet.";
     }
@@ -281,7 +197,7 @@ fn pictures(all: &[Picture]) -> String {
         let series: Vec<_> =
             all.iter().filter(|p| p.moment().is_some_and(|m| m.0 == kind)).collect();
         let chosen = series.len().min(MOST_PICTURES);
-        html += "<div class=\"row\">\n";
+        html += "<div class=\"row time\">\n";
         for i in 0..chosen {
             // Evenly spaced from the first to the last.
             html += &series[i * (series.len() - 1) / (chosen - 1).max(1)].figure();
@@ -311,5 +227,5 @@ fn times(run: &Run) -> String {
     if rows.is_empty() {
         return "<p>No times were recorded.</p>\n".into();
     }
-    table("Times", &["what", "value", "device"], &rows)
+    table("The whole run, and the speed of its steps.", &["what", "value", "device"], &rows)
 }

@@ -10,21 +10,21 @@ main,footer{max-width:62rem;margin:0 auto;padding:1rem 1.25rem}
 h1{font-size:1.7rem;line-height:1.25;margin:1rem 0 .5rem;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line);padding-bottom:.2rem}
 figure{margin:1rem 0}
-figcaption,caption,footer{color:var(--soft);font-size:.875rem}
+figcaption,footer{color:var(--soft);font-size:.875rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;padding-bottom:.4rem}
-th,td{padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
+th,td{padding:.3rem 1.2rem .3rem 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
 th{font-weight:600}
-th:first-child,td:first-child{text-align:left}
-.words th,.words td{text-align:left}
+.text{text-align:left}td:first-child{min-width:9rem}
 .row{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;align-items:flex-start}
 .row figure{margin:.5rem 0;max-width:100%}
-img{display:block;max-width:100%;height:auto;image-rendering:pixelated}
+img{display:block;max-width:100%;height:auto}
+.row.time figure{width:18.5rem}
+main .curve{width:100%;min-width:34rem}
 pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem;line-height:1.4}
 .note{border-left:4px solid #d55e00;padding-left:.75rem}
 @media print{body{font-size:11pt}main,footer{max-width:none;padding:0}
-figure,tr{break-inside:avoid}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
+figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 ";
 
 /// Text made safe for HTML and XML, in content and in attributes.
@@ -57,18 +57,31 @@ pub fn figure(element: &str, caption: &str) -> String {
     )
 }
 
-/// A table; all cells are text, the first of each row names it.
+/// A table under its caption; all of it is text. Columns in which every cell begins as
+/// a number, or is the dash for none, stand at the right, others at the left.
 pub fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {
-    let head: String =
-        head.iter().map(|name| format!("<th scope=\"col\">{}</th>", escape(name))).collect();
+    let starts_number =
+        |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || "-–".contains(c));
+    let class: Vec<&str> = (0..head.len())
+        .map(|column| {
+            let number = rows.iter().all(|row| starts_number(&row[column]));
+            if number { "" } else { " class=\"text\"" }
+        })
+        .collect();
+    let cells = head.iter().zip(&class);
+    let head: String = cells
+        .map(|(name, class)| format!("<th scope=\"col\"{class}>{}</th>", escape(name)))
+        .collect();
     let row = |cells: &Vec<String>| {
-        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let cells = cells.iter().zip(&class);
+        let cells: String =
+            cells.map(|(cell, class)| format!("<td{class}>{}</td>", escape(cell))).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let rows: String = rows.iter().map(row).collect();
     format!(
-        "<div class=\"scroll\">\n<table>\n<caption>{}</caption>\n<thead>\n<tr>{head}</tr>\n</thead>\n\
-         <tbody>\n{rows}</tbody>\n</table>\n</div>\n",
+        "<figure>\n<figcaption>{}</figcaption>\n<div class=\"scroll\">\n<table>\n\
+         <thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n</figure>\n",
         escape(caption)
     )
 }
