@@ -1,1 +1,28 @@
-fn main() {}
+//! The program `pixelloom`: parses the command line, runs the command, prints what went wrong.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pixelloom::Error;
+
+/// Exit code of a fault in the program itself.
+const INTERNAL: u8 = 1;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    // A panic has printed its message already.
+    match std::panic::catch_unwind(|| cli.run()) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if cli::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            cli::complain(&format!("error: {error:#}"));
+            match error.downcast_ref::<Error>() {
+                Some(error) => ExitCode::from(error.exit_code() as u8),
+                None => ExitCode::from(INTERNAL),
+            }
+        }
+        Err(_) => ExitCode::from(INTERNAL),
+    }
+}

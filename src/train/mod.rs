@@ -1,5 +1,26 @@
-//! Training: pictures, plots and the report of a run.
+//! Training: settings, run directories, checkpoints, the loop, evaluation, pictures and reports.
 
+pub mod checkpoint;
+pub mod config;
+pub mod evaluate;
+pub mod figures;
+pub mod metrics;
+pub mod model;
 pub mod pictures;
 pub mod plots;
+pub mod presets;
+mod progress;
 pub mod report;
+pub mod run_dir;
+pub mod settings;
+mod signals;
+mod tensors_file;
+pub mod trainer;
+
+pub use checkpoint::{Checkpoint, Position};
+pub use config::{Config, DataConfig};
+pub use evaluate::Scores;
+pub use model::{AnyModel, ModelConfig};
+pub use run_dir::RunDir;
+pub use settings::Settings;
+pub use trainer::{Job, Summary, train};

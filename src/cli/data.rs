@@ -1,0 +1,85 @@
+//! `pixelloom data`: which data sets there are, and what is in one.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use pixelloom::data::{self, Binarization, EVALUATION_SEED, Split, fill_batch};
+use pixelloom::train::pictures;
+
+use super::say;
+
+/// Images on a sheet, and in a row of it.
+const SHEET: (usize, usize) = (100, 10);
+
+/// List the data sets, or describe one
+#[derive(Args)]
+pub struct Data {
+    /// The data set to describe
+    name: Option<String>,
+    /// grey, fixed, dynamic or threshold [default: the set's own]
+    #[arg(long, value_name = "MODE")]
+    binarization: Option<String>,
+    /// Folder of the data sets
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Write the first 100 training images, as a model sees them, to this file
+    #[arg(long, value_name = "FILE.png", requires = "name")]
+    sheet: Option<PathBuf>,
+}
+
+impl Data {
+    pub fn run(&self) -> Result<()> {
+        match &self.name {
+            None => self.list(),
+            Some(name) => self.describe(name),
+        }
+    }
+
+    fn list(&self) -> Result<()> {
+        for name in data::names() {
+            match data::open(name, None, &self.data_dir, 0) {
+                Ok(set) => say(&format!(
+                    "{name:16} {} train, {} valid, {} test images of {} x {} x {}",
+                    set.train.count,
+                    set.valid.count,
+                    set.test.count,
+                    set.train.height,
+                    set.train.width,
+                    set.train.channels
+                ))?,
+                Err(why) => say(&format!("{name:16} not here: {why}"))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self, name: &str) -> Result<()> {
+        let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
+        let set = data::open(name, mode, &self.data_dir, 0)?;
+        for split in [Split::Train, Split::Valid, Split::Test] {
+            let images = set.split(split);
+            let sum: u64 = images.pixels.iter().map(|&p| u64::from(p)).sum();
+            let mean = sum as f64 / images.pixels.len() as f64 / f64::from(images.max);
+            say(&set.describe(split))?;
+            say(&format!(
+                "    {} x {} x {} (height, width, channels), mean intensity {mean:.4}, labels: {}",
+                images.height,
+                images.width,
+                images.channels,
+                if images.labels.is_some() { "yes" } else { "no" }
+            ))?;
+        }
+        if let Some(path) = &self.sheet {
+            let images = &set.train;
+            let count = SHEET.0.min(images.count);
+            let mut sheet = vec![0.0; count * images.dims()];
+            let indices: Vec<usize> = (0..count).collect();
+            fill_batch(images, set.binarization, EVALUATION_SEED, 0, &indices, &mut sheet);
+            let shape = (images.height, images.width, images.channels);
+            pictures::write_sheet(path, &sheet, count, shape, SHEET.1)?;
+            say(&path.display().to_string())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! `pixelloom eval`: the bound, the importance-weighted bound, the marginal likelihood of appendix D.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use pixelloom::data::{DataSet, Split};
+use pixelloom::models::vae::{bound, marginal};
+use pixelloom::train::{AnyModel, Scores, evaluate};
+use pixelloom::{Device, Error};
+
+use super::locate::{DataArgs, Source};
+use super::machine::Machine;
+use super::{complain, say};
+
+/// Images of the appendix's estimate.
+const MARGINAL_IMAGES: usize = 1000;
+/// Latent dimensions up to which the appendix calls its estimate good.
+const MARGINAL_LATENT: usize = 5;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SplitName {
+    Train,
+    Valid,
+    Test,
+}
+
+/// Score a split: means over its images, in nats
+#[derive(Args)]
+pub struct Eval {
+    #[command(flatten)]
+    source: Source,
+    /// The split to score
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitName,
+    /// Also the importance-weighted bound with K samples an image
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    iwae: Option<u32>,
+    /// Also log p(x) of the first 1000 images by the estimator of the AEVB paper's appendix D
+    #[arg(long)]
+    marginal: bool,
+    /// Write the figures of every image to this file
+    #[arg(long, value_name = "FILE.csv")]
+    per_image: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+impl Eval {
+    pub fn run(&self) -> Result<()> {
+        let located = self.source.open()?;
+        let data = self.data.open(&located)?;
+        self.machine.run(|device| {
+            let model = located.checkpoint.load(device)?;
+            let (checkpoint, dir) = (&located.checkpoint, located.checkpoint.dir.display());
+            complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
+            if let Some(note) = checkpoint.model.caveat(data.binarization) {
+                complain(&format!("note: {note}"));
+            }
+            self.score(&model, &data, device)
+        })
+    }
+
+    fn score(&self, model: &AnyModel, data: &DataSet, device: &Device) -> Result<()> {
+        let split = match self.split {
+            SplitName::Train => Split::Train,
+            SplitName::Valid => Split::Valid,
+            SplitName::Test => Split::Test,
+        };
+        let (images, mode) = (data.split(split), data.binarization);
+        let what = format!("({}, {})", data.describe(split), device.name());
+        let scores = evaluate::evaluate(model.model(), device, images, mode, &|| false)?;
+        let scores = scores.expect("nothing stops it");
+        for (name, mean) in scores.means() {
+            say(&format!("{split} {name}: {mean:.2} nats {what}"))?;
+        }
+        let AnyModel::Vae(vae) = model;
+        let mut iwae = None;
+        if let Some(k) = self.iwae {
+            let mut values = Vec::with_capacity(images.count);
+            evaluate::batches(device, images, mode, images.count, |number, x| {
+                // A batch draws under the steps from its number times k on.
+                let key = evaluate::key(number.wrapping_mul(k));
+                values.extend(bound::iwae(vae, x, k as usize, key)?);
+                Ok(true)
+            })?;
+            let mean = evaluate::mean(values.iter().copied());
+            say(&format!("{split} IWAE-{k} bound: {mean:.2} nats {what}"))?;
+            iwae = Some(values);
+        }
+        if self.marginal {
+            let latent = vae.config.latent;
+            if latent > MARGINAL_LATENT {
+                complain(&format!(
+                    "note: the estimator is good below {MARGINAL_LATENT} latent dimensions, this \
+                     model has {latent}"
+                ));
+            }
+            let mut values = Vec::new();
+            evaluate::batches(device, images, mode, MARGINAL_IMAGES, |number, x| {
+                let settings = marginal::Settings::paper();
+                values.extend(marginal::log_marginal(vae, x, settings, evaluate::key(number))?);
+                Ok(true)
+            })?;
+            let mean = evaluate::mean(values.iter().copied());
+            let count = values.len();
+            say(&format!("{split} log p(x), first {count} images: {mean:.2} nats {what}"))?;
+        }
+        match &self.per_image {
+            Some(path) => Ok(write_csv(path, &scores, iwae.as_deref())?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One row an image, in the order of the split.
+fn write_csv(path: &PathBuf, scores: &Scores, iwae: Option<&[f64]>) -> Result<(), Error> {
+    let mut text = String::from("image");
+    for (name, _) in &scores.0 {
+        text += &format!(",{name}");
+    }
+    text += if iwae.is_some() { ",iwae\n" } else { "\n" };
+    for image in 0..scores.0[0].1.len() {
+        text += &image.to_string();
+        for (_, values) in &scores.0 {
+            text += &format!(",{}", values[image]);
+        }
+        if let Some(values) = iwae {
+            text += &format!(",{}", values[image]);
+        }
+        text.push('\n');
+    }
+    std::fs::write(path, text).map_err(|e| Error::disk("write", path, e))
+}

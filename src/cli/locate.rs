@@ -1,0 +1,108 @@
+//! What a RUN or CHECKPOINT on the command line means.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pixelloom::Error;
+use pixelloom::data::{self, Binarization, DataSet};
+use pixelloom::train::{Checkpoint, RunDir, checkpoint};
+
+/// Folder of the runs.
+pub const RUNS: &str = "runs";
+
+#[derive(Args)]
+pub struct Source {
+    /// A run (its directory or its name below runs/) or a checkpoint directory
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    path: PathBuf,
+    /// Of a run, take the checkpoint with the best validation bound, not the newest
+    #[arg(long)]
+    best: bool,
+}
+
+/// Another data set than the model was trained on.
+#[derive(Args)]
+pub struct DataArgs {
+    /// Data set [default: the one it was trained on]
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    data: Option<String>,
+    /// grey, fixed, dynamic or threshold [default: as in training]
+    #[arg(long, value_name = "MODE", help_heading = "Data")]
+    binarization: Option<String>,
+    /// Folder of the data sets [default: the run's]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    data_dir: Option<PathBuf>,
+}
+
+/// A checkpoint and the run that it is of, where known.
+pub struct Located {
+    pub checkpoint: Checkpoint,
+    pub run: Option<PathBuf>,
+}
+
+/// The run at `path`, or of that name below `runs/`.
+pub fn run_path(path: &Path) -> PathBuf {
+    let named = Path::new(RUNS).join(path);
+    if !path.exists() && named.exists() { named } else { path.to_path_buf() }
+}
+
+impl Source {
+    /// Finds and reads the checkpoint.
+    pub fn open(&self) -> Result<Located, Error> {
+        let path = run_path(&self.path);
+        let (dir, run) = if path.join("model.safetensors").is_file() {
+            // RUN/checkpoints/step-NNNNNNNN
+            let run =
+                path.canonicalize().ok().and_then(|p| p.ancestors().nth(2).map(Path::to_owned));
+            (path, run.filter(|run| run.join("config.toml").is_file()))
+        } else if path.join("checkpoints").is_dir() {
+            let (run, _) = RunDir::open(&path)?;
+            let newest = run.newest()?;
+            let dir = match checkpoint::State::open(&newest)?.position.best {
+                Some((step, _)) if self.best => run.checkpoint(step),
+                None if self.best => {
+                    return Err(Error::Checkpoint(format!(
+                        "{} has not been evaluated yet; leave out --best",
+                        path.display()
+                    )));
+                }
+                _ => newest,
+            };
+            (dir, Some(path))
+        } else {
+            return Err(Error::Checkpoint(format!(
+                "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it); \
+                 train one with `pixelloom train vae`",
+                self.path.display()
+            )));
+        };
+        Ok(Located { checkpoint: Checkpoint::open(&dir)?, run })
+    }
+}
+
+impl DataArgs {
+    /// Opens the model's data set, or the one that was asked for.
+    pub fn open(&self, located: &Located) -> Result<DataSet, Error> {
+        let trained = &located.checkpoint.data;
+        let name = self.data.as_deref().unwrap_or(&trained.name);
+        let binarization = match &self.binarization {
+            Some(mode) => Some(mode.parse::<Binarization>()?),
+            None => (name == trained.name).then_some(trained.binarization),
+        };
+        let dir = match (&self.data_dir, &located.run) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(run)) => RunDir::open(run)?.1.data.dir,
+            (None, None) => PathBuf::from("data"),
+        };
+        let set = data::open(name, binarization, &dir, 0)?;
+        let shape = (set.test.height, set.test.width, set.test.channels);
+        if shape != located.checkpoint.model.shape() {
+            return Err(Error::Config(format!(
+                "images of {name} are {shape:?} (height, width, channels), the model's are {:?}; \
+                 choose other --data",
+                located.checkpoint.model.shape()
+            )));
+        }
+        Ok(set)
+    }
+}

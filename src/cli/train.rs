@@ -1,0 +1,180 @@
+//! `pixelloom train`: a preset, then a file, then flags; a run directory comes out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use pixelloom::Error;
+use pixelloom::train::{Config, Job, RunDir, Settings, Summary, settings, train};
+use toml::{Table, Value};
+
+use super::locate::RUNS;
+use super::machine::Machine;
+use super::{complain, say};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Variational auto-encoder (Auto-Encoding Variational Bayes)
+    Vae,
+}
+
+/// Train a model and leave a run directory: settings, metrics, checkpoints, samples, report
+#[derive(Args)]
+pub struct Train {
+    /// The model
+    #[arg(value_enum)]
+    model: Kind,
+
+    /// Named settings to begin with, see `pixelloom presets` [default: digits]
+    #[arg(long, value_name = "NAME", help_heading = "Settings", conflicts_with = "resume")]
+    preset: Option<String>,
+    /// A TOML file of settings, on top of the preset
+    #[arg(long, value_name = "FILE", help_heading = "Settings", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// Any setting, such as model.hidden=300 or model.method=wake-sleep; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
+    set: Vec<String>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    epochs: Option<i64>,
+    /// Images of a step
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    batch: Option<i64>,
+    /// Seed of weights, order, bits and noise
+    #[arg(long, value_name = "N", help_heading = "Settings",
+          value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
+    /// Learning rate
+    #[arg(long, value_name = "X", help_heading = "Settings")]
+    rate: Option<f64>,
+    /// sgd, adagrad, rmsprop or adam
+    #[arg(long, value_name = "RULE", help_heading = "Settings")]
+    optimizer: Option<String>,
+    /// Hidden units
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    hidden: Option<i64>,
+    /// Latent dimensions
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    latent: Option<i64>,
+    /// Data set, see `pixelloom data`
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    data: Option<String>,
+    /// grey, fixed, dynamic or threshold
+    #[arg(long, value_name = "MODE", help_heading = "Settings")]
+    binarization: Option<String>,
+    /// Folder of the data sets
+    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    data_dir: Option<String>,
+    /// Steps between lines of metrics
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    log_every: Option<i64>,
+    /// Epochs between evaluations, each with a checkpoint and samples
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    eval_every: Option<i64>,
+
+    /// Name of the run, below runs/ [default: the preset's]
+    #[arg(long, value_name = "NAME", help_heading = "Run directory")]
+    name: Option<String>,
+    /// Directory of the run, wherever
+    #[arg(long, value_name = "DIR", help_heading = "Run directory", conflicts_with = "name")]
+    out: Option<PathBuf>,
+    /// Replace a run that is there
+    #[arg(long, help_heading = "Run directory", conflicts_with = "resume")]
+    force: bool,
+    /// Go on from the newest checkpoint of the run, exactly as if it had not stopped
+    #[arg(long, help_heading = "Run directory")]
+    resume: bool,
+
+    #[command(flatten)]
+    machine: Machine,
+}
+
+impl Train {
+    pub fn run(&self) -> Result<()> {
+        let Kind::Vae = self.model;
+        let default = "digits";
+        if self.resume {
+            let name = self.preset.as_deref().unwrap_or(default);
+            let (run, saved) = RunDir::open(&self.directory(name))?;
+            let mut settings = Settings::new(&saved);
+            self.flags(&mut settings)?;
+            let data = settings.config()?.data.open(0)?;
+            let config = settings.fit(&data.train)?;
+            run.newest()?;
+            return self.machine.run(|device| {
+                let device = device.clone();
+                let job = Job { config, data, device, run, resume: true, command: command_line() };
+                self.outcome(train(job)?)
+            });
+        }
+        let file = self.config.as_deref();
+        let mut settings = Settings::layered(self.preset.as_deref(), file, default)?;
+        self.flags(&mut settings)?;
+        let asked = settings.config()?;
+        let data = asked.data.open(asked.seed)?;
+        let mut config: Config = settings.fit(&data.train)?;
+        config.data.binarization = Some(data.binarization);
+        let path = self.directory(&config.preset);
+        self.machine.run(|device| {
+            // What the model says about its sizes comes before a directory is made.
+            config.model.build(device, config.seed)?;
+            let run = RunDir::create(&path, &config, self.force)?;
+            let device = device.clone();
+            let job = Job { config, data, device, run, resume: false, command: command_line() };
+            self.outcome(train(job)?)
+        })
+    }
+
+    fn directory(&self, default: &str) -> PathBuf {
+        match (&self.out, &self.name) {
+            (Some(out), _) => out.clone(),
+            (None, Some(name)) => Path::new(RUNS).join(name),
+            (None, None) => Path::new(RUNS).join(default),
+        }
+    }
+
+    /// Puts the flags on top.
+    fn flags(&self, settings: &mut Settings) -> Result<(), Error> {
+        self.set.iter().try_for_each(|assignment| settings.set(assignment))?;
+        let integers = [
+            ("epochs", self.epochs),
+            ("batch", self.batch),
+            ("seed", self.seed),
+            ("log_every", self.log_every),
+            ("eval_every", self.eval_every),
+            ("model.hidden", self.hidden),
+            ("model.latent", self.latent),
+        ];
+        let strings = [
+            ("optimizer.rule", &self.optimizer),
+            ("data.name", &self.data),
+            ("data.binarization", &self.binarization),
+            ("data.dir", &self.data_dir),
+        ];
+        let mut layer = Table::new();
+        let mut put = |key, value: Option<Value>| {
+            if let Some(value) = value {
+                settings::insert(&mut layer, key, value);
+            }
+        };
+        integers.into_iter().for_each(|(key, value)| put(key, value.map(Value::Integer)));
+        strings.into_iter().for_each(|(key, value)| put(key, value.clone().map(Value::String)));
+        put("optimizer.rate", self.rate.map(Value::Float));
+        settings.overlay(layer)
+    }
+
+    fn outcome(&self, summary: Summary) -> Result<()> {
+        let Summary { what, device, .. } = &summary;
+        if let Some(note) = &summary.note {
+            complain(&format!("note: {note}"));
+        }
+        say(&format!("test bound: {:.2} nats ({what}, {device})", summary.test_bound))?;
+        Ok(())
+    }
+}
+
+fn command_line() -> String {
+    let arguments = std::env::args_os().skip(1);
+    let words = arguments.map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("pixelloom".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,264 @@
+//! Checkpoints: a directory `step-NNNNNNNN` with `model.safetensors` (weights by their `Module` names;
+//! texts `kind`, `config`, `data`, `step`) and `state.safetensors` (the optimiser's moments, the loss
+//! summed since the last line of metrics; texts `position`, `settings`).
+//!
+//! It is written under another name, each file and the directory synced, then renamed: what bears
+//! the name is complete.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::tensors_file::{Content, HostTensor};
+use super::{AnyModel, Config, ModelConfig};
+use crate::data::Binarization;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nn::{Module, Optimizer};
+use crate::tensor::Tensor;
+
+const MODEL: &str = "model.safetensors";
+const STATE: &str = "state.safetensors";
+const LOSS_SUM: &str = "loss_sum";
+/// Before the parameter's name in the state file; the number of the state tensor follows it.
+const MOMENTS: &str = "optimizer.";
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Batches done. Order, bits and noise of what follows are functions of it and of the seed.
+    pub step: u64,
+    /// Optimiser steps done.
+    pub optimizer_steps: u64,
+    /// Losses in the running sum.
+    pub summed: u64,
+    /// The step evaluated last.
+    pub evaluated: u64,
+    /// Step and validation bound of the best evaluation.
+    pub best: Option<(u64, f64)>,
+}
+
+/// The images a model was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// Name of the data set.
+    pub name: String,
+    /// How its pixels became numbers.
+    pub binarization: Binarization,
+}
+
+/// A checkpoint's weights and what they are, read and checked.
+pub struct Checkpoint {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The model.
+    pub model: ModelConfig,
+    /// The data it was trained on.
+    pub data: TrainedOn,
+    /// Batches it was trained for.
+    pub step: u64,
+    weights: Content,
+}
+
+/// What a resumed run goes on from.
+pub struct State {
+    /// How far it is.
+    pub position: Position,
+    /// Hash of the settings ([`Config::hash`]).
+    pub settings: String,
+    content: Content,
+    path: PathBuf,
+}
+
+/// Name of the checkpoint of a step.
+pub fn name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// The step of a checkpoint's name.
+pub fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix("step-").filter(|n| n.len() >= 8)?.parse().ok()
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Checkpoint(format!("no JSON text: {e}")))
+}
+
+fn host(tensor: &Tensor) -> Result<HostTensor> {
+    Ok(HostTensor { shape: tensor.shape().to_vec(), data: tensor.to_vec()? })
+}
+
+/// Writes a checkpoint below `parent` and returns its directory.
+///
+/// Fails with [`Error::NotFinite`], writing nothing, when a weight is not finite; with
+/// [`Error::Disk`] when writing fails.
+pub fn save(
+    parent: &Path,
+    config: &Config,
+    data: &TrainedOn,
+    model: &dyn Module,
+    optimizer: &Optimizer,
+    position: &Position,
+    loss_sum: &Tensor,
+) -> Result<PathBuf> {
+    let mut weights = Content::default();
+    for (name, param) in model.parameters() {
+        let tensor = host(&param.value())?;
+        if !tensor.data.iter().all(|w| w.is_finite()) {
+            return Err(Error::NotFinite(format!("a number of weight {name} is not finite")));
+        }
+        weights.tensors.insert(name, tensor);
+    }
+    weights.texts = [
+        ("kind", config.model.kind().to_string()),
+        ("config", json(&config.model)?),
+        ("data", json(data)?),
+        ("step", position.step.to_string()),
+    ]
+    .map(|(key, text)| (key.to_string(), text))
+    .into();
+    let mut state = Content::default();
+    for (name, moments) in &optimizer.states {
+        for (i, tensor) in moments.iter().enumerate() {
+            state.tensors.insert(format!("{MOMENTS}{name}.{i}"), host(tensor)?);
+        }
+    }
+    state.tensors.insert(LOSS_SUM.into(), host(loss_sum)?);
+    state.texts = [("position", json(position)?), ("settings", config.hash())]
+        .map(|(key, text)| (key.to_string(), text))
+        .into();
+
+    let target = parent.join(name(position.step));
+    let fail = |what: &'static str| {
+        let target = target.clone();
+        move |e: std::io::Error| Error::disk(what, &target, e)
+    };
+    let temporary = parent.join(format!(".writing-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&temporary);
+    fs::create_dir_all(&temporary).map_err(fail("write"))?;
+    weights.write(&temporary.join(MODEL))?;
+    state.write(&temporary.join(STATE))?;
+    sync(&temporary)?;
+    if target.exists() {
+        // The same step again, after an evaluation that was interrupted before.
+        fs::remove_dir_all(&target).map_err(fail("replace"))?;
+    }
+    fs::rename(&temporary, &target).map_err(fail("write"))?;
+    sync(parent)?;
+    Ok(target)
+}
+
+/// Waits until a directory's entries are on the disk.
+fn sync(dir: &Path) -> Result<()> {
+    if cfg!(unix) {
+        File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::disk("sync", dir, e))?;
+    }
+    Ok(())
+}
+
+impl Checkpoint {
+    /// Reads the weights in `dir`. Fails with [`Error::Checkpoint`].
+    pub fn open(dir: &Path) -> Result<Checkpoint> {
+        let path = dir.join(MODEL);
+        let weights = Content::read(&path)?;
+        let kind = weights.texts.get("kind").map_or("", String::as_str);
+        if kind != "vae" {
+            return Err(Error::Checkpoint(format!(
+                "{} holds a model of kind \"{kind}\"; this program knows vae",
+                path.display()
+            )));
+        }
+        Ok(Checkpoint {
+            dir: dir.to_path_buf(),
+            model: weights.json("config", &path)?,
+            data: weights.json("data", &path)?,
+            step: weights.json("step", &path)?,
+            weights,
+        })
+    }
+
+    /// The model with its weights.
+    pub fn load(&self, device: &Device) -> Result<AnyModel> {
+        let model = self.model.build(device, 0)?;
+        self.load_into(model.model())?;
+        Ok(model)
+    }
+
+    /// Puts the weights into `model`. Fails with [`Error::Checkpoint`] unless names and shapes agree.
+    pub fn load_into(&self, model: &dyn Module) -> Result<()> {
+        let fault = |what: String| {
+            Err(Error::Checkpoint(format!(
+                "{}: {what}; it belongs to another model",
+                self.dir.join(MODEL).display()
+            )))
+        };
+        let parameters = model.parameters();
+        if let Some(extra) =
+            self.weights.tensors.keys().find(|k| parameters.iter().all(|(name, _)| name != *k))
+        {
+            return fault(format!("tensor {extra} is unknown"));
+        }
+        for (name, param) in parameters {
+            let Some(tensor) = self.weights.tensors.get(&name) else {
+                return fault(format!("tensor {name} is missing"));
+            };
+            let value = param.value();
+            if tensor.shape != value.shape() {
+                let (found, expected) = (&tensor.shape, value.shape());
+                return fault(format!(
+                    "tensor {name} has shape {found:?}, the model needs {expected:?}"
+                ));
+            }
+            param.set(Tensor::new(value.device(), &tensor.data, &tensor.shape));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Reads what lies beside the weights in `dir`. Fails with [`Error::Checkpoint`].
+    pub fn open(dir: &Path) -> Result<State> {
+        let path = dir.join(STATE);
+        let content = Content::read(&path)?;
+        let position = content.json("position", &path)?;
+        let settings = content.texts.get("settings").cloned().unwrap_or_default();
+        Ok(State { position, settings, content, path })
+    }
+
+    /// Puts the moments into `optimizer` and returns the running sum of losses.
+    pub fn restore(
+        self,
+        model: &dyn Module,
+        optimizer: &mut Optimizer,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let fault = |what: String| {
+            Error::Checkpoint(format!("{}: {what}; it belongs to another run", self.path.display()))
+        };
+        let mut tensors = self.content.tensors;
+        let sum = tensors.remove(LOSS_SUM).filter(|sum| sum.data.len() == 1);
+        let sum = sum.ok_or_else(|| fault("the sum of losses is missing".into()))?;
+        for (name, param) in model.parameters() {
+            let mut moments = Vec::new();
+            while let Some(tensor) = tensors.remove(&format!("{MOMENTS}{name}.{}", moments.len())) {
+                if tensor.shape != param.value().shape() {
+                    return Err(fault(format!("the moments of {name} have another shape")));
+                }
+                moments.push(Tensor::new(device, &tensor.data, &tensor.shape));
+            }
+            if moments.is_empty() {
+                continue; // A parameter that no loss has reached yet.
+            }
+            if moments.len() != optimizer.config.rule.states() {
+                return Err(fault(format!("{name} has {} moments", moments.len())));
+            }
+            optimizer.states.insert(name, moments);
+        }
+        if let Some(extra) = tensors.keys().next() {
+            return Err(fault(format!("tensor {extra} is unknown")));
+        }
+        optimizer.steps = self.position.optimizer_steps;
+        Ok(Tensor::new(device, &sum.data, &[]))
+    }
+}

@@ -1,0 +1,152 @@
+//! The settings of a run, as `config.toml` holds them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ModelConfig;
+use crate::data::{self, Binarization, DataSet};
+use crate::error::{Error, Result};
+use crate::nn::{OptimizerConfig, Schedule};
+
+/// Everything that decides a run's numbers, and how often it is looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset that the settings began with.
+    pub preset: String,
+    /// Seed of weights, order, bits and noise.
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images of a step.
+    pub batch: usize,
+    /// Steps between lines of kind "train" in metrics.jsonl; the loss is fetched as often.
+    pub log_every: u64,
+    /// Epochs between evaluations on the validation split, each followed by a checkpoint.
+    pub eval_every: u64,
+    /// Steps between further checkpoints; 0 for none.
+    pub save_every: u64,
+    /// Checkpoints kept: the last ones, and beside them the best by validation bound.
+    pub keep: usize,
+    /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N, N training
+    /// images, since the loss is a mean over images and the prior counts once a data set.
+    pub weight_prior: bool,
+    /// The images.
+    pub data: DataConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// The optimiser. A cosine schedule with `total = 0` spans the run.
+    pub optimizer: OptimizerConfig,
+}
+
+/// Which images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A name that [`data::open`] knows.
+    pub name: String,
+    /// How pixels become numbers; the set's own way if absent.
+    pub binarization: Option<Binarization>,
+    /// Train on the first so many images only.
+    pub limit: Option<usize>,
+    /// The folder that `datasets.sh` fills.
+    pub dir: PathBuf,
+}
+
+impl DataConfig {
+    /// Reads the data set.
+    pub fn open(&self, seed: u64) -> Result<DataSet> {
+        let mut set = data::open(&self.name, self.binarization, &self.dir, seed)?;
+        if let Some(limit) = self.limit {
+            if limit == 0 || limit > set.train.count {
+                return Err(Error::Config(format!(
+                    "data.limit = {limit}: it must lie between 1 and the {} training images of {}",
+                    set.train.count, self.name
+                )));
+            }
+            set.train = set.train.slice(0..limit);
+        }
+        Ok(set)
+    }
+}
+
+impl Config {
+    /// Optimiser steps use these numbers: N of the weight prior and the schedule's length filled in.
+    pub fn optimizer(&self, images: usize, steps: u64) -> OptimizerConfig {
+        let mut optimizer = self.optimizer;
+        if self.weight_prior {
+            optimizer.decay = 1.0 / images as f32;
+        }
+        if let Schedule::Cosine { total, .. } = &mut optimizer.schedule
+            && *total == 0
+        {
+            *total = steps;
+        }
+        optimizer
+    }
+
+    /// Rejects settings that make no run.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, value: &dyn std::fmt::Display, rule: &str| {
+            Err(Error::Config(format!("{key} = {value}: it must {rule}")))
+        };
+        for (key, value) in [
+            ("epochs", self.epochs),
+            ("batch", self.batch as u64),
+            ("log_every", self.log_every),
+            ("eval_every", self.eval_every),
+            ("keep", self.keep as u64),
+        ] {
+            if value == 0 || value > 1_000_000_000 {
+                return bad(key, &value, "lie between 1 and 1000000000");
+            }
+        }
+        let o = &self.optimizer;
+        if !(o.rate > 0.0 && o.rate.is_finite()) {
+            return bad("optimizer.rate", &o.rate, "be above 0");
+        }
+        for (key, value) in [("optimizer.beta1", o.beta1), ("optimizer.beta2", o.beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return bad(key, &value, "lie in [0, 1)");
+            }
+        }
+        for (key, value) in [("optimizer.epsilon", o.epsilon), ("optimizer.decay", o.decay)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return bad(key, &value, "be at least 0");
+            }
+        }
+        if let Some(clip) = o.clip
+            && !(clip > 0.0 && clip.is_finite())
+        {
+            return bad("optimizer.clip", &clip, "be above 0");
+        }
+        if self.weight_prior && o.decay != 0.0 {
+            return bad("optimizer.decay", &o.decay, "be 0 when weight_prior is on");
+        }
+        Ok(())
+    }
+
+    /// The text of `config.toml`.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are TOML: numbers, strings, tables")
+    }
+
+    /// A hash of what a resumed run must share with the run it continues: all but the length (unless
+    /// the schedule depends on it), the data's folder and how many checkpoints are kept.
+    pub fn hash(&self) -> String {
+        let mut same = self.clone();
+        if !matches!(self.optimizer.schedule, Schedule::Cosine { total: 0, .. }) {
+            same.epochs = 0;
+        }
+        same.data.dir = PathBuf::new();
+        same.keep = 0;
+        hex(&Sha256::digest(same.to_toml()))
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

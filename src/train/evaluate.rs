@@ -1,0 +1,115 @@
+//! Evaluation: figures of every image of a split, in nats, and their means in f64.
+//!
+//! Bits are drawn under [`EVALUATION_SEED`] at epoch 0 and noise under the same seed with the batch's
+//! number, so a model has one figure, whatever the run's seed was.
+
+use rayon::prelude::*;
+
+use crate::data::{Binarization, EVALUATION_SEED, Images, fill_batch};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::Model;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// Images of an evaluation batch. The noise of an image depends on its place in its batch, so this is
+/// a constant and no setting.
+const BATCH: usize = 100;
+
+/// Figures by image, in the model's order; the first is the bound.
+pub struct Scores(pub Vec<(&'static str, Vec<f32>)>);
+
+impl Scores {
+    /// Names and means over the images.
+    pub fn means(&self) -> Vec<(&'static str, f64)> {
+        self.0
+            .iter()
+            .map(|(name, values)| (*name, mean(values.iter().map(|&v| v.into()))))
+            .collect()
+    }
+
+    /// The mean of the first figure, the bound.
+    pub fn bound(&self) -> f64 {
+        self.means()[0].1
+    }
+}
+
+/// The mean, NaN of nothing.
+pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
+/// As [`fill_batch`], image by image on all threads: an image's numbers don't depend on its batch.
+pub fn fill(
+    images: &Images,
+    mode: Binarization,
+    (seed, epoch): (u64, u32),
+    indices: &[usize],
+    out: &mut [f32],
+) {
+    out.par_chunks_mut(images.dims())
+        .zip(indices)
+        .for_each(|(row, &i)| fill_batch(images, mode, seed, epoch, &[i], row));
+}
+
+/// Hands the first `count` images to `f` in batches: the batch's number and x \[rows, D\]. Stops early
+/// when `f` returns false, and then returns false.
+pub fn batches(
+    device: &Device,
+    images: &Images,
+    mode: Binarization,
+    count: usize,
+    mut f: impl FnMut(u32, &Tensor) -> Result<bool>,
+) -> Result<bool> {
+    let all: Vec<usize> = (0..count.min(images.count)).collect();
+    let mut host = vec![0.0; BATCH * images.dims()];
+    for (number, indices) in all.chunks(BATCH).enumerate() {
+        let batch = &mut host[..indices.len() * images.dims()];
+        fill(images, mode, (EVALUATION_SEED, 0), indices, batch);
+        let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
+        if !f(number as u32, &x)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The noise of evaluation batch `number`.
+pub fn key(number: u32) -> Key {
+    Key::new(EVALUATION_SEED, stream::EVALUATE, number)
+}
+
+/// Scores all images of a split; `None` if `stop` said so on the way. Fails with
+/// [`Error::NotFinite`] if a figure is not finite.
+pub fn evaluate(
+    model: &dyn Model,
+    device: &Device,
+    images: &Images,
+    mode: Binarization,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Scores>> {
+    let mut parts: Vec<(&'static str, Vec<f32>)> = Vec::new();
+    let complete = batches(device, images, mode, images.count, |number, x| {
+        for (i, (name, values)) in model.evaluate(x, key(number))?.into_iter().enumerate() {
+            if parts.len() == i {
+                parts.push((name, Vec::with_capacity(images.count)));
+            }
+            parts[i].1.extend(values);
+        }
+        Ok(!stop())
+    })?;
+    if !complete {
+        return Ok(None);
+    }
+    for (name, values) in &parts {
+        if let Some(image) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite(format!(
+                "the {name} of image {image} is {}: the weights have run away; train again with a \
+                 lower --rate or with --set optimizer.clip=1",
+                values[image]
+            )));
+        }
+    }
+    Ok(Some(Scores(parts)))
+}

@@ -1,0 +1,130 @@
+//! The pictures of a model: samples from the prior, originals above their reconstructions, and the
+//! two-dimensional manifold of the AEVB paper's Figure 4.
+//!
+//! The manifold: decoder means over a grid of the unit square, taken through the inverse of the normal
+//! distribution function, so that the z of the grid's points are spread as the prior says.
+
+use std::path::Path;
+
+use super::evaluate;
+use super::{AnyModel, pictures};
+use crate::data::{Binarization, Images};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::Model;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// Height, width, channels.
+pub type Shape = (usize, usize, usize);
+
+/// Images drawn at once.
+const CHUNK: usize = 100;
+/// Points of a side of the manifold.
+const SIDE: usize = 20;
+/// Columns of a sheet.
+const COLUMNS: usize = 10;
+
+/// Writes `count` samples.
+pub fn samples(
+    path: &Path,
+    model: &dyn Model,
+    device: &Device,
+    shape: Shape,
+    count: usize,
+    seed: u64,
+) -> Result<()> {
+    let mut images = Vec::new();
+    for (chunk, start) in (0..count).step_by(CHUNK).enumerate() {
+        let key = Key::new(seed, stream::SAMPLE, chunk as u32);
+        images.extend(model.sample(device, CHUNK.min(count - start), key)?.to_vec()?);
+    }
+    pictures::write_sheet(path, &images, count, shape, COLUMNS.min(count))
+}
+
+/// Writes the first `count` images as the model sees them, in rows, each above its reconstructions.
+pub fn reconstructions(
+    path: &Path,
+    model: &AnyModel,
+    device: &Device,
+    images: &Images,
+    mode: Binarization,
+    count: usize,
+) -> Result<()> {
+    let AnyModel::Vae(vae) = model;
+    let columns = COLUMNS.min(count);
+    let blank = vec![0.0; images.dims()];
+    let mut tiles = Vec::new();
+    evaluate::batches(device, images, mode, count, |_, x| {
+        let (originals, means) = (x.to_vec()?, vae.reconstruct(x).to_vec()?);
+        let width = columns * images.dims();
+        for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {
+            for row in [originals, means] {
+                tiles.extend_from_slice(row);
+                // A short last row is filled up, so that its reconstructions stand below it.
+                (row.len()..width).step_by(images.dims()).for_each(|_| tiles.extend(&blank));
+            }
+        }
+        Ok(true)
+    })?;
+    let shape = (images.height, images.width, images.channels);
+    pictures::write_sheet(path, &tiles, tiles.len() / images.dims(), shape, columns)
+}
+
+/// Writes the manifold of a model with two latent dimensions: the first grows to the right, the second
+/// upwards. Fails with [`Error::Config`] on any other model.
+pub fn manifold(path: &Path, model: &AnyModel, device: &Device, shape: Shape) -> Result<()> {
+    let AnyModel::Vae(vae) = model;
+    if vae.config.latent != 2 {
+        return Err(Error::Config(format!(
+            "a manifold needs 2 latent dimensions, this model has {}; train one with --latent 2",
+            vae.config.latent
+        )));
+    }
+    let z = Tensor::new(device, &grid(SIDE), &[SIDE * SIDE, 2]);
+    let means = vae.decode_means(&z).to_vec()?;
+    pictures::write_sheet(path, &means, SIDE * SIDE, shape, SIDE)
+}
+
+/// Points of the grid, \[side * side, 2\], row by row from the top.
+fn grid(side: usize) -> Vec<f32> {
+    let at = |i: usize| normal_quantile((i as f64 + 0.5) / side as f64) as f32;
+    (0..side * side).flat_map(|i| [at(i % side), at(side - 1 - i / side)]).collect()
+}
+
+/// The x with P(N(0, 1) < x) = p, for p in (0, 1), by bisection.
+fn normal_quantile(p: f64) -> f64 {
+    let below = |x: f64| 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
+    let (mut low, mut high) = (-40.0, 40.0);
+    for _ in 0..64 {
+        let middle = 0.5 * (low + high);
+        if below(middle) < p { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_the_normal_distribution() {
+        // Abramowitz & Stegun, table 26.5.
+        let known = [(0.5, 0.0), (0.975, 1.959_963_985), (0.999, 3.090_232_306)];
+        for (p, x) in known {
+            assert!((normal_quantile(p) - x).abs() < 1e-8, "p = {p}");
+            assert!((normal_quantile(1.0 - p) + x).abs() < 1e-8, "p = {}", 1.0 - p);
+        }
+    }
+
+    #[test]
+    fn the_grid_runs_right_and_up() {
+        let z = grid(3);
+        let at =
+            |row: usize, column: usize| (z[2 * (3 * row + column)], z[2 * (3 * row + column) + 1]);
+        assert_eq!(at(1, 1).0.abs() + at(1, 1).1.abs(), at(1, 1).0.abs() * 2.0);
+        assert!(at(1, 1).0.abs() < 1e-6);
+        assert!(at(0, 2).0 > 0.9 && at(0, 2).1 > 0.9);
+        assert!(at(2, 0).0 < -0.9 && at(2, 0).1 < -0.9);
+    }
+}

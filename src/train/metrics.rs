@@ -1,0 +1,86 @@
+//! `metrics.jsonl`: one JSON object a line. Numbers that depend on the clock, `seconds` and
+//! `images_per_second`, come last in a line; the rest of a line is a function of the settings.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serializer;
+use serde_json::Value;
+
+use super::checkpoint::Position;
+use crate::error::{Error, Result};
+
+/// A file of metrics, open for appending.
+pub struct Metrics {
+    file: File,
+    path: PathBuf,
+}
+
+/// Keys and values in this order.
+struct Line<'a>(&'a [(&'a str, Value)]);
+
+impl serde::Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl Metrics {
+    /// Opens the file at `path`, made if it is not there.
+    pub fn open(path: &Path) -> Result<Metrics> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|e| Error::disk("open", path, e))?;
+        Ok(Metrics { file, path: path.to_path_buf() })
+    }
+
+    /// Appends one object.
+    pub fn line(&mut self, fields: &[(&str, Value)]) -> Result<()> {
+        let mut text = serde_json::to_string(&Line(fields)).expect("keys are strings");
+        text.push('\n');
+        self.file.write_all(text.as_bytes()).map_err(|e| Error::disk("write", &self.path, e))
+    }
+
+    /// Waits until the lines are on the disk.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| Error::disk("sync", &self.path, e))
+    }
+}
+
+/// Cuts off what was written after the checkpoint at `position`, which a resumed run writes anew.
+/// Returns the seconds that the kept lines account for.
+pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0.0),
+        Err(e) => return Err(Error::disk("read", path, e)),
+    };
+    let mut seconds = 0.0;
+    let mut kept = String::new();
+    // A last line without its end is what a killed process left.
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let Ok(value) = serde_json::from_str::<Value>(line) else { break };
+        let before = match value["step"].as_u64() {
+            Some(step) if step == position.step => match value["kind"].as_str() {
+                Some("eval") => value["split"] == "valid" && position.evaluated == step,
+                _ => true,
+            },
+            Some(step) => step < position.step && value["split"] != "test",
+            None => false,
+        };
+        if before {
+            kept.push_str(line);
+            seconds = value["seconds"].as_f64().unwrap_or(seconds);
+        }
+    }
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, kept)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|e| Error::disk("write", path, e))?;
+    Ok(seconds)
+}
+
+/// An f32 as the shortest decimal that gives it back.
+pub fn short(x: f32) -> Value {
+    x.to_string().parse::<f64>().map_or(Value::Null, Value::from)
+}

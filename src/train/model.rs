@@ -1,0 +1,93 @@
+//! The model families behind one name, for what is decided at run time: settings and checkpoints.
+//! The training loop itself sees only `dyn Model`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Binarization, Images};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::Model;
+use crate::models::vae::{Likelihood, Method, Vae, VaeConfig};
+
+/// Which model, and its sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ModelConfig {
+    /// Variational auto-encoder.
+    Vae(VaeConfig),
+}
+
+/// A model of some family.
+pub enum AnyModel {
+    /// Variational auto-encoder.
+    Vae(Vae),
+}
+
+impl ModelConfig {
+    /// The family's name, as on the command line.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ModelConfig::Vae(_) => "vae",
+        }
+    }
+
+    /// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes.
+    pub fn build(&self, device: &Device, seed: u64) -> Result<AnyModel> {
+        match self {
+            ModelConfig::Vae(config) => {
+                config.check()?;
+                Ok(AnyModel::Vae(Vae::new(device, *config, seed)))
+            }
+        }
+    }
+
+    /// Height, width, channels of the images it models.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        match self {
+            ModelConfig::Vae(config) => (config.height, config.width, 1),
+        }
+    }
+
+    /// Takes the image size from the data.
+    pub fn fit(&mut self, images: &Images) -> Result<()> {
+        match self {
+            ModelConfig::Vae(config) => {
+                if images.channels != 1 {
+                    return Err(Error::Config(format!(
+                        "the vae models images of 1 channel, these have {}; choose another data set",
+                        images.channels
+                    )));
+                }
+                (config.height, config.width) = (images.height, images.width);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a reader of the model's figures on such data must know.
+    pub fn caveat(&self, binarization: Binarization) -> Option<&'static str> {
+        let ModelConfig::Vae(config) = self;
+        let grey = binarization == Binarization::Grey;
+        match (config.likelihood, config.method) {
+            (_, Method::MonteCarloEm { .. }) => Some(
+                "Monte Carlo EM trains no encoder, so the bound is loose: see `eval --marginal`",
+            ),
+            (Likelihood::Bernoulli, _) if grey => Some(
+                "grey levels are taken as Bernoulli probabilities: the bound is no code length",
+            ),
+            (Likelihood::Gaussian, _) if !grey => {
+                Some("a Gaussian density of bits: its bound cannot be compared with probabilities")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl AnyModel {
+    /// The model as the trainer sees it.
+    pub fn model(&self) -> &dyn Model {
+        match self {
+            AnyModel::Vae(vae) => vae,
+        }
+    }
+}

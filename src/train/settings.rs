@@ -1,0 +1,252 @@
+//! Layers of settings: a preset, then a TOML file, then flags. Every key must be known.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Serialize;
+use toml::{Table, Value};
+
+use super::{Config, presets};
+use crate::data::Images;
+use crate::error::{Error, Result};
+use crate::nn::OptimizerConfig;
+use crate::ops::optimizer::Rule;
+
+/// Keys that may be absent, each with a value that shows its type.
+static OPTIONAL: [(&str, Value); 3] = [
+    ("data.binarization", Value::String(String::new())),
+    ("data.limit", Value::Integer(0)),
+    ("optimizer.clip", Value::Float(0.0)),
+];
+
+/// Settings under construction.
+pub struct Settings {
+    table: Table,
+    /// Keys that a file or a flag gave.
+    given: BTreeSet<String>,
+}
+
+/// `value` as a table, its numbers as they are written in TOML.
+fn table_of(value: &impl Serialize) -> Table {
+    let text = toml::to_string(value).expect("settings are TOML");
+    text.parse().expect("TOML that was just written")
+}
+
+impl Settings {
+    /// The settings of a run or a preset.
+    pub fn new(config: &Config) -> Settings {
+        Settings { table: table_of(config), given: BTreeSet::new() }
+    }
+
+    /// The preset `preset`, or the one that `file` names, or `default`; then the file.
+    pub fn layered(preset: Option<&str>, file: Option<&Path>, default: &str) -> Result<Settings> {
+        let mut layer = match file {
+            None => Table::new(),
+            Some(path) => {
+                let fault = |e: &dyn std::fmt::Display| {
+                    Error::Config(format!("settings file {}: {e}", path.display()))
+                };
+                let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
+                text.parse::<Table>().map_err(|e| fault(&e))?
+            }
+        };
+        let named = layer.remove("preset");
+        let name = match (preset, &named) {
+            (Some(name), _) => name,
+            (None, Some(Value::String(name))) => name,
+            (None, Some(other)) => {
+                return Err(Error::Config(format!("preset = {other}: a name is expected")));
+            }
+            (None, None) => default,
+        };
+        let mut settings = Settings::new(&presets::find(name)?.config());
+        settings.overlay(layer)?;
+        Ok(settings)
+    }
+
+    /// A layer on top. Fails with [`Error::Config`] on unknown keys and wrong types.
+    pub fn overlay(&mut self, layer: Table) -> Result<()> {
+        merge(&mut self.table, layer, "", &mut self.given)
+    }
+
+    /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let Some((key, text)) = assignment.split_once('=') else {
+            return Err(Error::Config(format!(
+                "--set {assignment}: key=value is expected, such as model.hidden=300"
+            )));
+        };
+        if key.trim() == "preset" {
+            return Err(Error::Config("--set preset=...: use --preset".into()));
+        }
+        let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+        self.put(key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into())))
+    }
+
+    /// One key with dots.
+    pub fn put(&mut self, key: &str, value: Value) -> Result<()> {
+        let mut layer = Table::new();
+        insert(&mut layer, key, value);
+        self.overlay(layer)
+    }
+
+    /// The settings, checked, with the image size that `images` has.
+    pub fn fit(self, images: &Images) -> Result<Config> {
+        let mut config = self.config()?;
+        let asked = config.model.shape();
+        config.model.fit(images)?;
+        let shape = config.model.shape();
+        let given = ["model.height", "model.width"].iter().any(|key| self.given.contains(*key));
+        if given && asked != shape {
+            return Err(Error::Config(format!(
+                "model.height and model.width are {} and {}, but the images of {} are {} x {}; \
+                 leave them out",
+                asked.0, asked.1, config.data.name, shape.0, shape.1
+            )));
+        }
+        Ok(config)
+    }
+
+    /// The settings as they are.
+    pub fn config(&self) -> Result<Config> {
+        let config: Config = self.table.clone().try_into().map_err(|e: toml::de::Error| {
+            Error::Config(format!("settings: {}", e.to_string().trim().replace('\n', " ")))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Puts `value` under a key with dots.
+pub fn insert(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+        }
+        Some((first, rest)) => {
+            let below = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(below) = below {
+                insert(below, rest, value);
+            }
+        }
+    }
+}
+
+fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String>) -> Result<()> {
+    prepare(base, &layer, path)?;
+    for (key, value) in layer {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let optional = OPTIONAL.iter().find(|(name, _)| *name == full).map(|(_, value)| value);
+        let Some(old) = base.get(&key).or(optional) else { return Err(unknown(&full)) };
+        let value = match (old, value) {
+            (Value::Table(old), value) => {
+                let mut below = old.clone();
+                let layer = match (value, choice(&full)) {
+                    (Value::Table(layer), _) => layer,
+                    // `model.method = "wake-sleep"` is short for `model.method.name = ...`.
+                    (Value::String(name), Some((tag, _))) => {
+                        Table::from_iter([(tag.to_string(), Value::String(name))])
+                    }
+                    (other, _) => return Err(mismatch(&full, &other, "a table")),
+                };
+                merge(&mut below, layer, &full, given)?;
+                Value::Table(below)
+            }
+            (Value::Float(_), Value::Integer(i)) => Value::Float(i as f64),
+            (old, value) if !old.same_type(&value) => {
+                return Err(mismatch(&full, &value, old.type_str()));
+            }
+            (_, value) => value,
+        };
+        given.insert(full);
+        base.insert(key, value);
+    }
+    Ok(())
+}
+
+/// What a layer's choices drag along: another variant brings its own keys, another data set its own
+/// binarization, another update rule its usual numbers.
+fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
+    if let Some((tag, variants)) = choice(path)
+        && let Some(name) = layer.get(tag)
+        && base.get(tag) != Some(name)
+    {
+        let names = || variants.iter().map(|v| v[tag].to_string()).collect::<Vec<_>>().join(", ");
+        let Some(variant) = variants.iter().find(|variant| variant.get(tag) == Some(name)) else {
+            return Err(Error::Config(format!("{path}.{tag} = {name}: there are {}", names())));
+        };
+        *base = variant.clone();
+    }
+    if path == "data" && layer.get("name").is_some_and(|name| base.get("name") != Some(name)) {
+        base.remove("binarization");
+        base.remove("limit");
+    }
+    if path == "optimizer"
+        && let Some(rule) = layer.get("rule").filter(|rule| base.get("rule") != Some(rule))
+        && let Ok(rule) = rule.clone().try_into::<Rule>()
+    {
+        let usual = table_of(&OptimizerConfig::new(rule, 0.0));
+        for key in ["beta1", "beta2", "epsilon"] {
+            base.insert(key.into(), usual[key].clone());
+        }
+    }
+    Ok(())
+}
+
+/// For a table that is one of several variants: the key that says which, and the variants.
+fn choice(path: &str) -> Option<(&'static str, Vec<Table>)> {
+    match path {
+        "model.method" => Some(("name", presets::METHODS.iter().map(table_of).collect())),
+        "optimizer.schedule" => Some(("kind", presets::SCHEDULES.iter().map(table_of).collect())),
+        _ => None,
+    }
+}
+
+fn mismatch(key: &str, value: &Value, expected: &str) -> Error {
+    let kind = match expected {
+        "integer" => "a whole number",
+        "float" => "a number",
+        "string" => "a name in quotes",
+        "boolean" => "true or false",
+        other => other,
+    };
+    Error::Config(format!("{key} = {value}: {kind} is expected"))
+}
+
+fn unknown(key: &str) -> Error {
+    let last = |k: &str| k.rsplit('.').next().map(str::to_string).unwrap_or_default();
+    let distance = |known: &String| {
+        strsim::damerau_levenshtein(key, known)
+            .min(strsim::damerau_levenshtein(&last(key), &last(known)))
+    };
+    let known = known_keys();
+    if known.contains(key) {
+        return Error::Config(format!(
+            "the setting \"{key}\" does not apply to the chosen variant"
+        ));
+    }
+    let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
+    Error::Config(format!("unknown setting \"{key}\"; the nearest known one is \"{nearest}\""))
+}
+
+/// Every key of every preset and variant.
+fn known_keys() -> BTreeSet<String> {
+    fn walk(table: &Table, path: &str, keys: &mut BTreeSet<String>) {
+        for (key, value) in table {
+            let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                Value::Table(below) => walk(below, &full, keys),
+                _ => {
+                    keys.insert(full);
+                }
+            }
+        }
+    }
+    let mut keys: BTreeSet<String> = OPTIONAL.iter().map(|(key, _)| key.to_string()).collect();
+    presets::PRESETS.iter().for_each(|p| walk(&table_of(&p.config()), "", &mut keys));
+    for path in ["model.method", "optimizer.schedule"] {
+        let (_, variants) = choice(path).expect("a path of variants");
+        variants.iter().for_each(|variant| walk(variant, path, &mut keys));
+    }
+    keys
+}

@@ -1,0 +1,148 @@
+//! A `.safetensors` file with a checksum: named f32 tensors and named texts.
+//!
+//! The format has no checksum of its own, so the text `sha256` holds one over everything else:
+//! the other texts and each tensor's name, shape and little-endian bytes, in order of name. Equal
+//! content gives equal bytes.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::config::hex;
+use crate::error::{Error, Result};
+
+/// Value of the text `format`.
+const FORMAT: &str = "pixelloom-1";
+
+/// A tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// Lengths of the axes.
+    pub shape: Vec<usize>,
+    /// Row-major, last axis fastest.
+    pub data: Vec<f32>,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    /// The format's metadata, without `format` and `sha256`.
+    pub texts: BTreeMap<String, String>,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, HostTensor>,
+}
+
+impl Content {
+    fn checksum(&self) -> String {
+        let mut sum = Sha256::new();
+        // Lengths go before variable parts, so that no two contents give the same bytes.
+        let mut part = |bytes: &[u8]| {
+            sum.update((bytes.len() as u64).to_le_bytes());
+            sum.update(bytes);
+        };
+        for (key, value) in &self.texts {
+            part(key.as_bytes());
+            part(value.as_bytes());
+        }
+        for (name, tensor) in &self.tensors {
+            part(name.as_bytes());
+            let shape: Vec<u8> =
+                tensor.shape.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
+            part(&shape);
+            part(&bytes_of(&tensor.data));
+        }
+        hex(&sum.finalize())
+    }
+
+    /// Writes the file and waits until it is on the disk. Fails with [`Error::Disk`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut texts: Map<String, Value> =
+            self.texts.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+        texts.insert("format".into(), json!(FORMAT));
+        texts.insert("sha256".into(), json!(self.checksum()));
+        let mut header = Map::from_iter([("__metadata__".to_string(), Value::Object(texts))]);
+        let mut offset = 0;
+        for (name, tensor) in &self.tensors {
+            let end = offset + 4 * tensor.data.len();
+            let entry =
+                json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end]});
+            header.insert(name.clone(), entry);
+            offset = end;
+        }
+        let mut text = Value::Object(header).to_string().into_bytes();
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(text);
+        for tensor in self.tensors.values() {
+            bytes.extend(bytes_of(&tensor.data));
+        }
+        File::create(path)
+            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+            .map_err(|e| Error::disk("write", path, e))
+    }
+
+    /// Reads and checks a file. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
+    pub fn read(path: &Path) -> Result<Content> {
+        let damaged = |what: &dyn std::fmt::Display| {
+            Error::Checkpoint(format!(
+                "{} is damaged: {what}; restore it from a copy, or remove its folder to go on from \
+                 the checkpoint before it",
+                path.display()
+            ))
+        };
+        let bytes = std::fs::read(path)
+            .map_err(|e| Error::Checkpoint(format!("{} cannot be read: {e}", path.display())))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
+        let mut texts: BTreeMap<String, String> =
+            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let format = texts.remove("format").unwrap_or_default();
+        if format != FORMAT {
+            return Err(Error::Checkpoint(format!(
+                "{} has format \"{format}\", this program reads \"{FORMAT}\"; it was written by \
+                 another program or version",
+                path.display()
+            )));
+        }
+        let expected = texts.remove("sha256").unwrap_or_default();
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.iter() {
+            if view.dtype() != Dtype::F32 {
+                return Err(damaged(&format!("tensor {name} is not of F32")));
+            }
+            let data = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
+            tensors.insert(name.to_string(), HostTensor { shape: view.shape().to_vec(), data });
+        }
+        let content = Content { texts, tensors };
+        if content.checksum() != expected {
+            return Err(damaged(&"its content does not have its checksum"));
+        }
+        Ok(content)
+    }
+
+    /// The text `key`, parsed from JSON.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, key: &str, path: &Path) -> Result<T> {
+        let text = self.texts.get(key).map_or("", String::as_str);
+        serde_json::from_str(text).map_err(|e| {
+            Error::Checkpoint(format!(
+                "{}: the metadata \"{key}\" is none of this program's: {e}; it was written by \
+                 another program or version",
+                path.display()
+            ))
+        })
+    }
+}
+
+fn bytes_of(data: &[f32]) -> Vec<u8> {
+    data.iter().flat_map(|x| x.to_le_bytes()).collect()
+}

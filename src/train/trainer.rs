@@ -1,0 +1,408 @@
+//! The training loop.
+//!
+//! Step s takes its images, their bits and its noise from (seed, s) alone, so a checkpoint holds
+//! weights, moments and a position, and what follows it is the same whether the process goes on or
+//! another one does. Nothing is read back from the device but the sum of losses, every
+//! `log_every` steps.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
+use super::evaluate::{self, Scores};
+use super::metrics::{self, Metrics, short};
+use super::progress::Progress;
+use super::signals::Signals;
+use super::{AnyModel, Config, RunDir, figures, report};
+use crate::Tape;
+use crate::data::{DataSet, Loader, Split};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nn::Optimizer;
+use crate::ops::binary::{self, Operation};
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// What to train, on what, where to.
+pub struct Job {
+    /// The settings.
+    pub config: Config,
+    /// The images.
+    pub data: DataSet,
+    /// Where the model lives.
+    pub device: Device,
+    /// The run's directory.
+    pub run: RunDir,
+    /// Goes on from the newest checkpoint.
+    pub resume: bool,
+    /// The command, for the record.
+    pub command: String,
+}
+
+/// What came of it, as `summary.json` holds it. Bounds are means over a split, in nats.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Model kind.
+    pub model: String,
+    /// Preset that the settings began with.
+    pub preset: String,
+    /// Trainable numbers.
+    pub parameters: usize,
+    /// Device that trained.
+    pub device: String,
+    /// Threads of the CPU.
+    pub threads: usize,
+    /// The run's seed.
+    pub seed: u64,
+    /// Batches.
+    pub steps: u64,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Wall time of all parts of the run.
+    pub seconds: f64,
+    /// Bound on the training images.
+    pub train_bound: f64,
+    /// Bound on the validation images.
+    pub valid_bound: f64,
+    /// Bound on the test images.
+    pub test_bound: f64,
+    /// Data set, split and binarization of the test bound.
+    pub what: String,
+    /// What a reader of the figures must know.
+    pub note: Option<String>,
+    /// Step of the best validation bound.
+    pub best_step: u64,
+    /// Best validation bound.
+    pub best_valid_bound: f64,
+    /// The command that trained.
+    pub command: String,
+}
+
+struct Trainer {
+    job: Job,
+    model: AnyModel,
+    optimizer: Optimizer,
+    loader: Loader,
+    /// Batches of the whole run.
+    total: u64,
+    position: Position,
+    /// Sum of the losses since the last line, on the device, \[\].
+    loss_sum: Tensor,
+    /// A batch on its way to the device.
+    host: Vec<f32>,
+    metrics: Metrics,
+    signals: Signals,
+    progress: Progress,
+    started: Instant,
+    /// Wall time before this process.
+    seconds_before: f64,
+    /// Time and images of training steps since the last line.
+    interval: (f64, u64),
+    last_saved: Option<PathBuf>,
+}
+
+/// Trains, or goes on training, until the last step; then scores the test split and writes the
+/// summary and the report. Fails with [`Error::Interrupted`] after a signal, the state saved.
+pub fn train(job: Job) -> Result<Summary> {
+    let mut trainer = Trainer::new(job)?;
+    let outcome = trainer.run().and_then(|()| trainer.finish());
+    trainer.progress.finish();
+    outcome
+}
+
+impl Trainer {
+    fn new(job: Job) -> Result<Trainer> {
+        let signals = Signals::catch()?;
+        let config = &job.config;
+        let images = &job.data.train;
+        let loader = Loader::new(images.count, config.batch, config.seed);
+        let total = config.epochs.saturating_mul(loader.batches_per_epoch());
+        if total > u64::from(u32::MAX) {
+            return Err(Error::Config(format!(
+                "{total} steps are more than the {} that noise is numbered for; fewer --epochs",
+                u32::MAX
+            )));
+        }
+        let model = config.model.build(&job.device, config.seed)?;
+        let updates = model.model().updates();
+        let mut optimizer = Optimizer::new(config.optimizer(images.count, total * updates));
+        let mut position = Position::default();
+        let mut loss_sum = Tensor::zeros(&job.device, &[]);
+        let (mut seconds_before, mut last_saved) = (0.0, None);
+        if job.resume {
+            let dir = job.run.newest()?;
+            let state = State::open(&dir)?;
+            if state.settings != config.hash() {
+                return Err(Error::Config(format!(
+                    "{} was trained under other settings; a resumed run may change only --epochs \
+                     (unless its schedule spans the run), --data-dir, --threads and --device",
+                    dir.display()
+                )));
+            }
+            position = state.position.clone();
+            Checkpoint::open(&dir)?.load_into(model.model())?;
+            loss_sum = state.restore(model.model(), &mut optimizer, &job.device)?;
+            seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
+            last_saved = Some(dir);
+        }
+        Ok(Trainer {
+            host: vec![0.0; config.batch.min(images.count) * images.dims()],
+            metrics: Metrics::open(&job.run.metrics())?,
+            progress: Progress::new(total, position.step),
+            started: Instant::now(),
+            interval: (0.0, 0),
+            model,
+            optimizer,
+            loader,
+            total,
+            position,
+            loss_sum,
+            signals,
+            seconds_before,
+            last_saved,
+            job,
+        })
+    }
+
+    fn run(&mut self) -> Result<()> {
+        if self.last_saved.is_none() {
+            self.save()?;
+        }
+        loop {
+            if self.evaluation_due() && self.evaluate()? {
+                self.save()?;
+            }
+            if let Some(signal) = self.signals.caught() {
+                return self.interrupt(signal);
+            }
+            if self.position.step >= self.total {
+                return Ok(());
+            }
+            self.step()?;
+            let step = self.position.step;
+            if step.is_multiple_of(self.job.config.log_every) || step == self.total {
+                self.log()?;
+            }
+            self.progress.step(step);
+            let save_every = self.job.config.save_every;
+            if save_every > 0 && step.is_multiple_of(save_every) && !self.evaluation_due() {
+                self.save()?;
+            }
+        }
+    }
+
+    /// One batch: uploaded once, then used for all of the model's updates.
+    fn step(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let (config, data, device) = (&self.job.config, &self.job.data, &self.job.device);
+        let step = self.position.step;
+        let (epoch, indices) = self.loader.batch(step);
+        let rows = indices.len();
+        let batch = &mut self.host[..rows * data.train.dims()];
+        evaluate::fill(&data.train, data.binarization, (config.seed, epoch), &indices, batch);
+        let x = Tensor::new(device, batch, &[rows, data.train.dims()]);
+        let model = self.model.model();
+        let key = Key::new(config.seed, stream::LATENT, step as u32);
+        let prepared = model.prepare(&x, key)?;
+        for _ in 0..model.updates() {
+            let tape = Tape::new();
+            let loss = model.loss(&tape.constant(x.clone()), &prepared, key);
+            let gradients = tape.backward_from(&loss);
+            self.loss_sum = binary::apply(Operation::Add, &self.loss_sum, loss.value());
+            self.optimizer.step(model, &gradients);
+            self.position.summed += 1;
+        }
+        device.flush()?;
+        self.position.step += 1;
+        self.position.optimizer_steps = self.optimizer.steps;
+        self.interval.0 += start.elapsed().as_secs_f64();
+        self.interval.1 += rows as u64;
+        Ok(())
+    }
+
+    /// Fetches the sum of losses and writes a line: their mean over the steps since the last one.
+    fn log(&mut self) -> Result<()> {
+        let waited = Instant::now();
+        let position = &mut self.position;
+        let loss = f64::from(self.loss_sum.item()?) / position.summed as f64;
+        self.interval.0 += waited.elapsed().as_secs_f64();
+        if !loss.is_finite() {
+            return Err(self.run_away(&format!("the loss is {loss}")));
+        }
+        self.loss_sum = Tensor::zeros(&self.job.device, &[]);
+        position.summed = 0;
+        let (step, schedule) = (position.step, self.optimizer.config.schedule);
+        let last = self.optimizer.steps.saturating_sub(1);
+        let rate = self.optimizer.config.rate * schedule.factor(last, self.optimizer.config.warmup);
+        let speed = self.interval.1 as f64 / self.interval.0.max(1e-9);
+        self.interval = (0.0, 0);
+        self.progress.figures(loss, speed);
+        self.metrics.line(&[
+            ("kind", json!("train")),
+            ("step", json!(step)),
+            ("epoch", json!(step.div_ceil(self.loader.batches_per_epoch()))),
+            ("images", json!(self.images(step))),
+            ("loss", json!(loss)),
+            ("rate", short(rate)),
+            ("seconds", json!(self.seconds())),
+            ("images_per_second", json!(speed.round())),
+        ])
+    }
+
+    fn evaluation_due(&self) -> bool {
+        let step = self.position.step;
+        let every = self.job.config.eval_every.saturating_mul(self.loader.batches_per_epoch());
+        let due = step == self.total || (step > 0 && step.is_multiple_of(every));
+        due && self.position.evaluated != step
+    }
+
+    /// Scores the validation split; false if a signal came before it was done.
+    fn evaluate(&mut self) -> Result<bool> {
+        let Some(scores) = self.score(Split::Valid)? else { return Ok(false) };
+        let (step, bound) = (self.position.step, scores.bound());
+        self.eval_line(Split::Valid, &scores)?;
+        self.position.evaluated = step;
+        if self.position.best.is_none_or(|(_, best)| bound < best) {
+            self.position.best = Some((step, bound));
+        }
+        self.progress.line(&format!(
+            "step {step}/{}  epoch {}  valid bound {bound:.2} nats",
+            self.total,
+            step.div_ceil(self.loader.batches_per_epoch())
+        ));
+        let path = self.job.run.samples().join(format!("step-{step:08}.png"));
+        let config = &self.job.config;
+        let (device, shape) = (&self.job.device, config.model.shape());
+        figures::samples(&path, self.model.model(), device, shape, 100, config.seed)?;
+        Ok(true)
+    }
+
+    fn score(&self, split: Split) -> Result<Option<Scores>> {
+        let (data, device) = (&self.job.data, &self.job.device);
+        let stop = || self.signals.caught().is_some();
+        let (model, images) = (self.model.model(), data.split(split));
+        let scores = evaluate::evaluate(model, device, images, data.binarization, &stop);
+        scores.map_err(|e| match e {
+            Error::NotFinite(what) => self.run_away(&what),
+            other => other,
+        })
+    }
+
+    fn eval_line(&mut self, split: Split, scores: &Scores) -> Result<()> {
+        let step = self.position.step;
+        let mut fields: Vec<(&str, Value)> = vec![
+            ("kind", json!("eval")),
+            ("split", json!(split.to_string())),
+            ("what", json!(self.job.data.describe(split))),
+            ("step", json!(step)),
+            ("images", json!(self.images(step))),
+        ];
+        fields.extend(scores.means().into_iter().map(|(name, mean)| (name, json!(mean))));
+        self.metrics.line(&fields)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.metrics.sync()?;
+        let (config, data) = (&self.job.config, &self.job.data);
+        let on = TrainedOn { name: data.name.clone(), binarization: data.binarization };
+        let saved = checkpoint::save(
+            &self.job.run.checkpoints(),
+            config,
+            &on,
+            self.model.model(),
+            &self.optimizer,
+            &self.position,
+            &self.loss_sum,
+        );
+        let saved = saved.map_err(|e| match e {
+            Error::NotFinite(what) => self.run_away(&what),
+            other => other,
+        })?;
+        self.last_saved = Some(saved);
+        self.job.run.prune(config.keep, self.position.best.map(|(step, _)| step))
+    }
+
+    fn interrupt(&mut self, signal: i32) -> Result<()> {
+        self.save()?;
+        self.progress
+            .line(&format!("step {} is saved; continue with --resume", self.position.step));
+        Err(Error::Interrupted(signal))
+    }
+
+    /// Scores all splits and writes the summary, the pictures and the report.
+    fn finish(&mut self) -> Result<Summary> {
+        let mut bounds = [0.0; 3];
+        for (bound, split) in bounds.iter_mut().zip([Split::Train, Split::Valid, Split::Test]) {
+            let Some(scores) = self.score(split)? else {
+                let signal = self.signals.caught().unwrap_or_default();
+                return Err(Error::Interrupted(signal));
+            };
+            if split == Split::Test {
+                self.eval_line(split, &scores)?;
+            }
+            *bound = scores.bound();
+        }
+        self.metrics.sync()?;
+        let Job { config, data, device, run, .. } = &self.job;
+        let (best_step, best_valid_bound) =
+            self.position.best.unwrap_or((self.position.step, bounds[1]));
+        let summary = Summary {
+            model: config.model.kind().into(),
+            preset: config.preset.clone(),
+            parameters: self.model.model().parameter_count(),
+            device: device.name(),
+            threads: rayon::current_num_threads(),
+            seed: config.seed,
+            steps: self.position.step,
+            epochs: config.epochs,
+            seconds: self.seconds(),
+            train_bound: bounds[0],
+            valid_bound: bounds[1],
+            test_bound: bounds[2],
+            what: data.describe(Split::Test),
+            note: config.model.caveat(data.binarization).map(str::to_string),
+            best_step,
+            best_valid_bound,
+            command: self.job.command.clone(),
+        };
+        let pictures = run.samples();
+        let path = pictures.join("reconstructions.png");
+        let mode = data.binarization;
+        figures::reconstructions(&path, &self.model, device, &data.test, mode, 50)?;
+        let AnyModel::Vae(vae) = &self.model;
+        if vae.config.latent == 2 {
+            let path = pictures.join("manifold.png");
+            figures::manifold(&path, &self.model, device, config.model.shape())?;
+        }
+        let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
+        run.write("summary.json", &(text + "\n"))?;
+        report::write(run.path())?;
+        Ok(summary)
+    }
+
+    /// The error for numbers that are not finite: where, and what to do.
+    fn run_away(&self, what: &str) -> Error {
+        let good = self.last_saved.as_ref().map_or("none".into(), |p| p.display().to_string());
+        Error::NotFinite(format!(
+            "{what} at step {} (it is fetched every {} steps); last good checkpoint: {good}; train \
+             again with a lower --rate, or with --set optimizer.clip=1",
+            self.position.step, self.job.config.log_every
+        ))
+    }
+
+    /// Training images seen after `step` batches.
+    fn images(&self, step: u64) -> u64 {
+        let (batch, count) = (self.job.config.batch as u64, self.job.data.train.count as u64);
+        let (epochs, rest) =
+            (step / self.loader.batches_per_epoch(), step % self.loader.batches_per_epoch());
+        epochs * count + rest * batch
+    }
+
+    fn seconds(&self) -> f64 {
+        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        (seconds * 1000.0).round() / 1000.0
+    }
+}
