@@ -136,9 +136,15 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     let pack_a = p.n > if aliased { nr } else { 4 * nr };
 
     // A few rows need width instead: independent sums to keep the multiply-add units busy, and long
-    // runs of B, which is read once.
-    let wide_cols = kernels.wide_vectors * kernels.lanes;
-    let wide = p.m <= kernels.wide.len() && !pack_b && !p.a.columns;
+    // runs of B, which is read once. So do short sums, where C is most of the traffic: long runs of C.
+    let direct = !p.a.columns && !pack_b;
+    let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
+        .into_iter()
+        .find(|(wide, fit)| {
+            *fit && direct && !wide.tiles.is_empty() && p.n >= wide.vectors * kernels.lanes
+        })
+        .map(|(wide, _)| wide);
+    let mr_most = wide.map_or(kernels.mr, |wide| wide.tiles.len());
 
     let b_len = if pack_b { kc_most * nc_most.min(p.n.next_multiple_of(nr)) } else { 0 };
     let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
@@ -164,7 +170,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                         pack(b.data, b.stride, kc, nc, b_block);
                     }
                     // Loop 3, over m by MR: the micro-panel of A, MR x KC, lives in L1.
-                    for (ir, mr) in even(p.m, kernels.mr) {
+                    for (ir, mr) in even(p.m, mr_most) {
                         let mut a = p.a.at(ir, pc);
                         if pack_a {
                             let (runs, len, stride) =
@@ -180,19 +186,19 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                         // Loop 4, over NC by NR: panels of B stream from L2 past the panel of A.
                         let mut jr = 0;
                         while jr < nc {
-                            let vectors = if wide && nc - jr >= wide_cols {
-                                kernels.wide_vectors
-                            } else {
-                                (nc - jr).div_ceil(kernels.lanes).min(2)
-                            };
+                            let wide = wide.filter(|w| nc - jr >= w.vectors * kernels.lanes);
+                            let vectors = wide.map_or_else(
+                                || (nc - jr).div_ceil(kernels.lanes).min(2),
+                                |wide| wide.vectors,
+                            );
                             let cols = (vectors * kernels.lanes).min(nc - jr);
                             let (panel, b_stride) = if pack_b {
                                 (b_block.cast_const().add(jr * kc), nr)
                             } else {
                                 (b.data.add(jr), b.stride)
                             };
-                            let run = if vectors > 2 {
-                                kernels.wide[mr - 1]
+                            let run = if let Some(wide) = wide {
+                                wide.tiles[mr - 1]
                             } else {
                                 let part = !cols.is_multiple_of(kernels.lanes);
                                 kernels.tiles[usize::from(a.columns)][usize::from(part)]

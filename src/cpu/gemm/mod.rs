@@ -39,6 +39,8 @@
 //!
 //! **Few rows** (m <= 3, one sample). There is no reuse of B, which is read once at the speed of
 //! the cache it comes from: wide, flat tiles read long runs of it and keep enough sums in flight.
+//! **Short sums** with a small B (k = 32) write nearly as much as they read: 6 x 64 tiles (AVX-512)
+//! write longer runs of C.
 //!
 //! **The same bits for any number of threads.** An element of C is one chain of multiply-adds per
 //! k-block, in order of k, whatever tile it falls in; blocks are added in order. Their borders depend
