@@ -17,6 +17,7 @@ const ENDS: [f32; 11] = [0.0, 1e-8, -1e-8, 15.0, -15.0, 88.0, -88.0, 89.0, -89.0
 /// The smallest normal number.
 const TINY: f64 = f32::MIN_POSITIVE as f64;
 
+type Exact = fn(f64) -> f64;
 type Function = for<'t> fn(&Var<'t>) -> Var<'t>;
 
 /// Every element within 2e-6 of its own size, or `absolute`; numbers below the normal range may be 0.
@@ -46,7 +47,7 @@ fn logsumexp(x: &[f64]) -> f64 {
 
 #[test]
 fn functions_at_their_ends() {
-    let functions: [(&str, Function, fn(f64) -> f64); 4] = [
+    let functions: [(&str, Function, Exact); 4] = [
         ("exp", |x| x.exp(), f64::exp),
         ("tanh", |x| x.tanh(), f64::tanh),
         ("sigmoid", |x| x.sigmoid(), |x| 1.0 / (1.0 + (-x).exp())),

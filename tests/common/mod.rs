@@ -41,10 +41,11 @@ mod gpu {
 
 /// The CPU and, where there is one, a GPU.
 pub fn devices() -> Vec<pixelloom::Device> {
-    let mut devices = vec![poisoned_cpu()];
     #[cfg(feature = "gpu")]
-    devices.extend(poisoned());
-    devices
+    let gpu = poisoned();
+    #[cfg(not(feature = "gpu"))]
+    let gpu = None;
+    [poisoned_cpu()].into_iter().chain(gpu).collect()
 }
 
 /// The CPU, its fresh buffers full of NaN.
