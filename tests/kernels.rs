@@ -5,10 +5,11 @@ mod common;
 
 use std::collections::BTreeSet;
 
+use common::Weights;
 use pixelloom::autograd::Tape;
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::gpu::GpuOptions;
-use pixelloom::nn::{Module, Optimizer, OptimizerConfig, Param};
+use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
 use pixelloom::ops::case::{Case, Input, distance};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::random;
@@ -136,14 +137,6 @@ fn a_tensor_over_128_mib() {
         return;
     }
     affine_of(n, &Device::Gpu(gpu));
-}
-
-struct Weights(Param);
-
-impl Module for Weights {
-    fn visit<'a>(&'a self, _path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
-        f("w", &self.0);
-    }
 }
 
 /// Every entry point of every kernel is run by the cases, or by the operations below that have no

@@ -1,14 +1,14 @@
-//! Numbers on every back end: functions at their ends, noise, optimiser steps, and the same bits for
-//! any number of threads. References are worked out here in f64.
+//! Numbers on every back end: functions at their ends, noise, optimiser steps.
+//! References are worked out here in f64.
 
 mod common;
 
-use common::{devices, poisoned_cpu};
+use common::{Weights, devices, poisoned_cpu};
 use pixelloom::autograd::Tape;
-use pixelloom::nn::{Decay, Module, Optimizer, OptimizerConfig, Param};
-use pixelloom::ops::case::{Case, Input, distance};
+use pixelloom::nn::{Decay, Optimizer, OptimizerConfig, Param};
+use pixelloom::ops::case::distance;
 use pixelloom::ops::optimizer::Rule;
-use pixelloom::ops::{self, random};
+use pixelloom::ops::random;
 use pixelloom::rng::Key;
 use pixelloom::{Device, Tensor, Var};
 
@@ -17,6 +17,7 @@ const ENDS: [f32; 11] = [0.0, 1e-8, -1e-8, 15.0, -15.0, 88.0, -88.0, 89.0, -89.0
 /// The smallest normal number.
 const TINY: f64 = f32::MIN_POSITIVE as f64;
 
+type Exact = fn(f64) -> f64;
 type Function = for<'t> fn(&Var<'t>) -> Var<'t>;
 
 /// Every element within 2e-6 of its own size, or `absolute`; numbers below the normal range may be 0.
@@ -46,13 +47,14 @@ fn logsumexp(x: &[f64]) -> f64 {
 
 #[test]
 fn functions_at_their_ends() {
-    let functions: [(&str, Function, fn(f64) -> f64); 4] = [
+    let functions: [(&str, Function, Exact); 4] = [
         ("exp", |x| x.exp(), f64::exp),
         ("tanh", |x| x.tanh(), f64::tanh),
         ("sigmoid", |x| x.sigmoid(), |x| 1.0 / (1.0 + (-x).exp())),
         ("softplus", |x| x.softplus(), softplus),
     ];
-    let positive = [1e-38, 1e-8, 0.1, 0.99999, 1.0, 1.00001, 15.0, 89.0, 1e4, 3e38];
+    // Drivers may take numbers below the normal range for 0.
+    let positive = [1.2e-38, 1e-8, 0.1, 0.99999, 1.0, 1.00001, 15.0, 89.0, 1e4, 3e38];
     let above_minus_one = [-0.99, -0.3, -0.28, -1e-8, 0.0, 1e-8, 1e-3, 0.4, 0.42, 15.0, 1e4, 3e38];
     let f64s = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
     for device in devices() {
@@ -181,14 +183,6 @@ fn noise_has_the_right_moments() {
     }
 }
 
-struct Weights(Param);
-
-impl Module for Weights {
-    fn visit<'a>(&'a self, _path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
-        f("w", &self.0);
-    }
-}
-
 const N: usize = 300;
 
 fn numbers(stream: u32, step: u32) -> Vec<f32> {
@@ -272,69 +266,4 @@ fn three_optimizer_steps_by_hand() {
         let d = distance(&three_steps(wrong, &poisoned_cpu()), &three_steps_by_hand(plain));
         assert!(d > 1e-4 || rule == Rule::Adagrad, "{rule:?}: {d}");
     }
-}
-
-/// Bits of all outputs and gradients.
-fn bits(case: &Case) -> Vec<Vec<u32>> {
-    let tape = Tape::new();
-    let x = case.vars(&tape, &case.tensors(&poisoned_cpu()));
-    let y = (case.call)(&x);
-    let seeds = case.seeds(&y);
-    let mut tensors: Vec<Tensor> = y.iter().map(|y| y.value().clone()).collect();
-    let gradients = tape.backward(&y.iter().zip(seeds).collect::<Vec<_>>());
-    tensors.extend(x.iter().filter_map(|x| gradients.of(x).cloned()));
-    let bits = |t: &Tensor| t.to_vec().unwrap().iter().map(|x| x.to_bits()).collect();
-    tensors.iter().map(bits).collect()
-}
-
-#[test]
-fn the_cpu_gives_the_same_bits_for_any_number_of_threads() {
-    let mut cases = ops::cases();
-    // Large enough to be shared out.
-    let input = |name, shape: &[usize]| Input::normal(name, shape);
-    cases.push(Case::new(
-        "matmul",
-        "linear 700x900 to 300",
-        vec![input("x", &[700, 900]), input("w", &[300, 900]), input("b", &[300])],
-        |x| vec![x[0].linear(&x[1], Some(&x[2]), ops::matmul::Activation::Tanh)],
-    ));
-    cases.push(Case::new(
-        "matmul",
-        "9 of 65x70x129",
-        vec![input("a", &[9, 65, 70]), input("b", &[9, 70, 129])],
-        |x| vec![x[0].matmul(&x[1])],
-    ));
-    cases.push(Case::new(
-        "likelihood",
-        "bernoulli 200x784",
-        vec![input("l", &[200, 784]), Input::uniform("x", &[200, 784], 0.0, 1.0)],
-        |x| vec![x[0].bernoulli_nll(&x[1])],
-    ));
-    cases.push(Case::new("reduce", "all of 70000x9", vec![input("x", &[70_000, 9])], |x| {
-        vec![x[0].sum(), x[0].sum_axes(0, 1), x[0].logsumexp()]
-    }));
-    let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-    let [one, two, four] = [1, 2, 4].map(pool);
-    for case in &cases {
-        let expected = one.install(|| bits(case));
-        for pool in [&two, &four] {
-            let same = pool.install(|| bits(case)) == expected;
-            let threads = pool.current_num_threads();
-            assert!(same, "{} {}: other bits with {threads} threads", case.op, case.label);
-        }
-    }
-    let steps = |pool: &rayon::ThreadPool| {
-        let draw = |t| random::normal(&Device::cpu(), Key::new(1, 2, t), &[100_000]);
-        pool.install(|| {
-            let model = Weights(Param::new(draw(0)));
-            let tape = Tape::new();
-            let y = tape.param(&model.0).mul(&tape.constant(draw(1))).sum();
-            let config =
-                OptimizerConfig { clip: Some(1.0), ..OptimizerConfig::new(Rule::Adam, 0.1) };
-            Optimizer::new(config).step(&model, &tape.backward_from(&y));
-            model.0.value().to_vec().unwrap()
-        })
-    };
-    let expected = steps(&one);
-    assert!(steps(&two) == expected && steps(&four) == expected, "the optimiser");
 }

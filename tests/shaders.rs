@@ -55,7 +55,7 @@ fn check(shader: &Shader) -> Result<(), String> {
     ensure(names == shader.entries, || format!("entry points {names:?}"))?;
     for number in 0..module.entry_points.len() {
         workgroup(&module, &info, number)?;
-        write_out(&module, &info, &names[number])?;
+        write_out(&module, &info, names[number])?;
     }
     Ok(())
 }

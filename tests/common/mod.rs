@@ -1,8 +1,10 @@
-//! What several tests share: opening a GPU.
+//! What several tests share: devices, and a model of one tensor.
 //!
 //! The adapter is the first one found, or the one whose name contains `PIXELLOOM_ADAPTER`. Without
 //! any, tests say that they skip, or fail if `PIXELLOOM_REQUIRE_GPU=1`.
 #![allow(dead_code)]
+
+use pixelloom::nn::{Module, Param};
 
 #[cfg(feature = "gpu")]
 pub use gpu::*;
@@ -41,10 +43,11 @@ mod gpu {
 
 /// The CPU and, where there is one, a GPU.
 pub fn devices() -> Vec<pixelloom::Device> {
-    let mut devices = vec![poisoned_cpu()];
     #[cfg(feature = "gpu")]
-    devices.extend(poisoned());
-    devices
+    let gpu = poisoned();
+    #[cfg(not(feature = "gpu"))]
+    let gpu = None;
+    [poisoned_cpu()].into_iter().chain(gpu).collect()
 }
 
 /// The CPU, its fresh buffers full of NaN.
@@ -52,4 +55,13 @@ pub fn poisoned_cpu() -> pixelloom::Device {
     let cpu = pixelloom::cpu::Cpu::new();
     cpu.poison(true);
     pixelloom::Device::Cpu(cpu)
+}
+
+/// A model of one tensor, "w".
+pub struct Weights(pub Param);
+
+impl Module for Weights {
+    fn visit<'a>(&'a self, _path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        f("w", &self.0);
+    }
 }
