@@ -1,7 +1,8 @@
 //! The CPU matrix product against a plain triple loop in f64, for every instruction set that the
 //! machine runs, every layout, and every way to end.
 
-use pixelloom::cpu::gemm::{Activation, Gemm, Isa, Mat, gemm, gemm_with};
+use pixelloom::cpu::Isa;
+use pixelloom::cpu::gemm::{Activation, Gemm, Mat, gemm, gemm_with};
 use pixelloom::rng::{Key, stream};
 
 /// Numbers in [-1, 1).

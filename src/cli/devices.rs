@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::cpu::gemm::Isa;
+use pixelloom::cpu::Isa;
 
 use super::say;
 

@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod categorical;
 pub mod gemm;
+mod isa;
 pub mod layout;
 pub mod likelihood;
 pub mod math;
@@ -14,4 +15,5 @@ pub mod reduce;
 pub mod simd;
 pub mod unary;
 
+pub use isa::Isa;
 pub use pool::{Cpu, CpuBuffer, PoolStats};

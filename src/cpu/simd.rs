@@ -8,6 +8,8 @@
 
 use rayon::prelude::*;
 
+use super::Isa;
+
 /// Runs `f`, compiled for AVX-512, for AVX2 with FMA, or for the target's baseline (NEON on Arm).
 #[inline(always)]
 pub fn vectorize<R>(f: impl FnOnce() -> R) -> R {
@@ -21,17 +23,12 @@ pub fn vectorize<R>(f: impl FnOnce() -> R) -> R {
         fn avx2<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw")
-        {
-            // SAFETY: the processor has these features, as was just asked.
-            return unsafe { avx512(f) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        match Isa::current() {
+            // SAFETY: `Isa` offers only what the processor has.
+            Isa::Avx512 => return unsafe { avx512(f) },
             // SAFETY: as above.
-            return unsafe { avx2(f) };
+            Isa::Avx2 => return unsafe { avx2(f) },
+            _ => {}
         }
     }
     f()

@@ -22,6 +22,13 @@ mod gpu {
         if let Some((_, gpu)) = open.iter().find(|(o, _)| *o == options) {
             return Some(gpu.clone());
         }
+        let gpu = open_with(options)?;
+        open.push((options, gpu.clone()));
+        Some(gpu)
+    }
+
+    /// The adapter opened with these options, anew: its figures and failures are the caller's own.
+    pub fn open_with(options: GpuOptions) -> Option<Gpu> {
         let wanted = std::env::var("PIXELLOOM_ADAPTER").unwrap_or_default();
         let Some(adapter) = adapters().into_iter().find(|a| a.name.contains(&wanted)) else {
             if std::env::var("PIXELLOOM_REQUIRE_GPU").is_ok_and(|v| v == "1") {
@@ -30,9 +37,7 @@ mod gpu {
             println!("skipped: no GPU adapter here");
             return None;
         };
-        let gpu = Gpu::open(adapter.index, options).unwrap();
-        open.push((options, gpu.clone()));
-        Some(gpu)
+        Some(Gpu::open(adapter.index, options).unwrap())
     }
 
     /// An opened adapter as a device whose fresh buffers hold NaN.

@@ -1,48 +1,12 @@
-//! Instruction sets: which the processor has, and the compiled kernels of each.
+//! The compiled kernels of each instruction set.
 
+use super::super::Isa;
 use super::Activation;
 use super::kernel::{Kernel, Tile, kernel};
 use super::pack;
 use super::simd::{self, Simd};
-use std::sync::OnceLock;
-
-/// An instruction set that the product is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
-    /// x86-64 with 512-bit vectors.
-    Avx512,
-    /// x86-64 with 256-bit vectors and fused multiply-add.
-    Avx2,
-    /// AArch64 with 128-bit vectors.
-    Neon,
-    /// Whatever the target's baseline is.
-    Portable,
-}
 
 impl Isa {
-    /// Those that this processor runs, the fastest first.
-    pub fn available() -> &'static [Isa] {
-        static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
-        AVAILABLE.get_or_init(|| {
-            let mut isas = Vec::new();
-            #[cfg(target_arch = "x86_64")]
-            {
-                if is_x86_feature_detected!("avx512f") {
-                    isas.push(Isa::Avx512);
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    isas.push(Isa::Avx2);
-                }
-            }
-            #[cfg(target_arch = "aarch64")]
-            if std::arch::is_aarch64_feature_detected!("neon") {
-                isas.push(Isa::Neon);
-            }
-            isas.push(Isa::Portable);
-            isas
-        })
-    }
-
     /// The compiled kernels.
     #[track_caller]
     pub(super) fn kernels(self) -> &'static Kernels {

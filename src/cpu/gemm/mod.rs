@@ -62,8 +62,8 @@ mod pack;
 mod parallel;
 mod simd;
 
+use super::Isa;
 use blocking::{Product, View};
-pub use isa::Isa;
 
 /// What is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub struct Gemm<'a> {
 /// If a slice is too short for its shape, or no stride of a matrix is 1.
 #[track_caller]
 pub fn gemm(g: &Gemm, c: &mut [f32], c_stride: usize) {
-    gemm_with(Isa::available()[0], g, c, c_stride);
+    gemm_with(Isa::current(), g, c, c_stride);
 }
 
 /// [`gemm`] with a given instruction set.

@@ -1,0 +1,64 @@
+//! Instruction sets: which the processor has, and which one the kernels use.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// An instruction set that the CPU kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// x86-64 with 512-bit vectors (F, VL, DQ, BW).
+    Avx512,
+    /// x86-64 with 256-bit vectors and fused multiply-add.
+    Avx2,
+    /// AArch64 with 128-bit vectors.
+    Neon,
+    /// Whatever the target's baseline is.
+    Portable,
+}
+
+/// Position in [`Isa::available`] of the one in use.
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+
+impl Isa {
+    /// Those that this processor runs, the fastest first.
+    pub fn available() -> &'static [Isa] {
+        static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
+        AVAILABLE.get_or_init(|| {
+            let mut isas = Vec::new();
+            #[cfg(target_arch = "x86_64")]
+            {
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+                {
+                    isas.push(Isa::Avx512);
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    isas.push(Isa::Avx2);
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if std::arch::is_aarch64_feature_detected!("neon") {
+                isas.push(Isa::Neon);
+            }
+            isas.push(Isa::Portable);
+            isas
+        })
+    }
+
+    /// The one that kernels use: the fastest, unless [`Isa::choose`] said otherwise.
+    #[inline]
+    pub fn current() -> Isa {
+        Isa::available()[CURRENT.load(Ordering::Relaxed)]
+    }
+
+    /// Makes all kernels of the process use this one from now on (tests, measurements). Results
+    /// differ between instruction sets by rounding. Panics if the processor lacks it.
+    #[track_caller]
+    pub fn choose(self) {
+        let position = Isa::available().iter().position(|&isa| isa == self);
+        let position = position.unwrap_or_else(|| panic!("this processor lacks {self:?}"));
+        CURRENT.store(position, Ordering::Relaxed);
+    }
+}
