@@ -105,8 +105,7 @@ pub fn evaluate(
     for (name, values) in &parts {
         if let Some(image) = values.iter().position(|v| !v.is_finite()) {
             return Err(Error::NotFinite(format!(
-                "the {name} of image {image} is {}: the weights have run away; train again with a \
-                 lower --rate or with --set optimizer.clip=1",
+                "the {name} of image {image} is {}: the weights have run away",
                 values[image]
             )));
         }

@@ -143,10 +143,19 @@ impl Trainer {
                 )));
             }
             position = state.position.clone();
+            if position.step > total {
+                return Err(Error::Config(format!(
+                    "{} is at step {} already, {} epochs have {total}; ask for more --epochs",
+                    dir.display(),
+                    position.step,
+                    config.epochs
+                )));
+            }
             Checkpoint::open(&dir)?.load_into(model.model())?;
             loss_sum = state.restore(model.model(), &mut optimizer, &job.device)?;
             seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
             last_saved = Some(dir);
+            job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
