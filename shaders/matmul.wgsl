@@ -1,0 +1,222 @@
+// C = act(A B + bias), batched. CPU: cpu/matmul.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
+// C [m, n]; any strides, so that a transposed operand is read where it lies.
+//
+// A workgroup makes a tile of C: tiles of A and B, 16 deep along k, lie in workgroup memory while the
+// next ones are on their way in registers. Where C has few tiles and k is long, k is cut into pieces
+// of `chunk`: each workgroup writes the sum over its piece to `partial` [batch, pieces, m, n], and
+// the second dispatch adds the pieces up, always in the same order.
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    batch: u32,
+    a_row: u32,
+    a_k: u32,
+    b_k: u32,
+    b_column: u32,
+    batch_a: u32,
+    batch_b: u32,
+    has_bias: u32,
+    activation: u32,
+    chunk: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<storage, read_write> partial: array<f32>;
+
+fn pieces() -> u32 {
+    return (p.k + p.chunk - 1u) / p.chunk;
+}
+
+// act(x + bias).
+fn finish(x: f32, column: u32) -> f32 {
+    var y = x;
+    if p.has_bias != 0u {
+        y += bias[column];
+    }
+    switch p.activation {
+        case 1u: { return tanh_of(y); }
+        case 2u: { return sigmoid(y); }
+        case 3u: { return select(0.0, y, y > 0.0 || is_nan(y)); }
+        default: { return y; }
+    }
+}
+
+// The part of the work that layer z of the grid does: k in first..last of one product of the batch.
+struct Slice { a: u32, b: u32, first: u32, last: u32 }
+
+fn slice_of(z: u32) -> Slice {
+    let product = z / max(pieces(), 1u);
+    let first = (z - product * max(pieces(), 1u)) * p.chunk;
+    return Slice(product * p.batch_a, product * p.batch_b, first, min(first + p.chunk, p.k));
+}
+
+// An element of A, 0 outside.
+fn a_at(s: Slice, row: u32, k: u32) -> f32 {
+    if row < p.m && k < s.last {
+        return a[s.a + row * p.a_row + k * p.a_k];
+    }
+    return 0.0;
+}
+
+// An element of B, 0 outside.
+fn b_at(s: Slice, k: u32, column: u32) -> f32 {
+    if k < s.last && column < p.n {
+        return b[s.b + k * p.b_k + column * p.b_column];
+    }
+    return 0.0;
+}
+
+fn store(z: u32, row: u32, column: u32, value: f32) {
+    if row >= p.m || column >= p.n {
+        return;
+    }
+    let at = (z * p.m + row) * p.n + column;
+    if pieces() > 1u {
+        partial[at] = value;
+    } else {
+        c[at] = finish(value, column);
+    }
+}
+
+// Large products: 64 x 64 tiles, an invocation makes 4 x 4. A tile holds, for each k, 16 vectors of
+// four neighbours along m or n; one more keeps invocations side by side off each other's banks.
+const PITCH: u32 = 17u;
+var<workgroup> a_tile: array<vec4<f32>, 272>;
+var<workgroup> b_tile: array<vec4<f32>, 272>;
+
+struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
+
+// Adds the outer product of four elements of a column of A and four of a row of B.
+fn add_product(sum: ptr<function, Block>, k: u32, row: u32, column: u32) {
+    let x = a_tile[k * PITCH + row];
+    let y = b_tile[k * PITCH + column];
+    (*sum).r0 = fma(vec4<f32>(x.x), y, (*sum).r0);
+    (*sum).r1 = fma(vec4<f32>(x.y), y, (*sum).r1);
+    (*sum).r2 = fma(vec4<f32>(x.z), y, (*sum).r2);
+    (*sum).r3 = fma(vec4<f32>(x.w), y, (*sum).r3);
+}
+
+fn four_of_a(s: Slice, row: u32, k: u32) -> vec4<f32> {
+    return vec4<f32>(a_at(s, row, k), a_at(s, row + 1u, k), a_at(s, row + 2u, k), a_at(s, row + 3u, k));
+}
+
+fn four_of_b(s: Slice, k: u32, column: u32) -> vec4<f32> {
+    return vec4<f32>(b_at(s, k, column), b_at(s, k, column + 1u), b_at(s, k, column + 2u), b_at(s, k, column + 3u));
+}
+
+fn store_four(z: u32, row: u32, column: u32, values: vec4<f32>) {
+    store(z, row, column, values.x);
+    store(z, row, column + 1u, values.y);
+    store(z, row, column + 2u, values.z);
+    store(z, row, column + 3u, values.w);
+}
+
+@compute @workgroup_size(256)
+fn matmul_64(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let slow = lane / 16u;
+    let fast = lane % 16u;
+    let s = slice_of(group.z);
+    // Invocations side by side load along k where that is how the operand lies in memory.
+    let a_k = select(slow, fast, p.a_k == 1u);
+    let a_four = select(fast, slow, p.a_k == 1u);
+    let b_k = select(slow, fast, p.b_k == 1u);
+    let b_four = select(fast, slow, p.b_k == 1u);
+    let row = group.y * 64u + 4u * a_four;
+    let column = group.x * 64u + 4u * b_four;
+
+    var sum = Block(vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0));
+    var next_a = four_of_a(s, row, s.first + a_k);
+    var next_b = four_of_b(s, s.first + b_k, column);
+    for (var k = s.first; k < s.last; k += 16u) {
+        a_tile[a_k * PITCH + a_four] = next_a;
+        b_tile[b_k * PITCH + b_four] = next_b;
+        workgroupBarrier();
+        next_a = four_of_a(s, row, k + 16u + a_k);
+        next_b = four_of_b(s, k + 16u + b_k, column);
+        add_product(&sum, 0u, slow, fast);
+        add_product(&sum, 1u, slow, fast);
+        add_product(&sum, 2u, slow, fast);
+        add_product(&sum, 3u, slow, fast);
+        add_product(&sum, 4u, slow, fast);
+        add_product(&sum, 5u, slow, fast);
+        add_product(&sum, 6u, slow, fast);
+        add_product(&sum, 7u, slow, fast);
+        add_product(&sum, 8u, slow, fast);
+        add_product(&sum, 9u, slow, fast);
+        add_product(&sum, 10u, slow, fast);
+        add_product(&sum, 11u, slow, fast);
+        add_product(&sum, 12u, slow, fast);
+        add_product(&sum, 13u, slow, fast);
+        add_product(&sum, 14u, slow, fast);
+        add_product(&sum, 15u, slow, fast);
+        workgroupBarrier();
+    }
+    let top = group.y * 64u + 4u * slow;
+    let left = group.x * 64u + 4u * fast;
+    store_four(group.z, top, left, sum.r0);
+    store_four(group.z, top + 1u, left, sum.r1);
+    store_four(group.z, top + 2u, left, sum.r2);
+    store_four(group.z, top + 3u, left, sum.r3);
+}
+
+// Small products: 16 x 16 tiles, an invocation makes one element.
+var<workgroup> a_small: array<f32, 272>;
+var<workgroup> b_small: array<f32, 272>;
+
+fn add_four(sum: f32, k: u32, row: u32, column: u32) -> f32 {
+    var total = fma(a_small[k * PITCH + row], b_small[k * PITCH + column], sum);
+    total = fma(a_small[(k + 1u) * PITCH + row], b_small[(k + 1u) * PITCH + column], total);
+    total = fma(a_small[(k + 2u) * PITCH + row], b_small[(k + 2u) * PITCH + column], total);
+    return fma(a_small[(k + 3u) * PITCH + row], b_small[(k + 3u) * PITCH + column], total);
+}
+
+@compute @workgroup_size(256)
+fn matmul_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let slow = lane / 16u;
+    let fast = lane % 16u;
+    let s = slice_of(group.z);
+    let a_k = select(slow, fast, p.a_k == 1u);
+    let a_row = select(fast, slow, p.a_k == 1u);
+    let b_k = select(slow, fast, p.b_k == 1u);
+    let b_column = select(fast, slow, p.b_k == 1u);
+    let row = group.y * 16u + a_row;
+    let column = group.x * 16u + b_column;
+
+    var sum = 0.0;
+    var next_a = a_at(s, row, s.first + a_k);
+    var next_b = b_at(s, s.first + b_k, column);
+    for (var k = s.first; k < s.last; k += 16u) {
+        a_small[a_k * PITCH + a_row] = next_a;
+        b_small[b_k * PITCH + b_column] = next_b;
+        workgroupBarrier();
+        next_a = a_at(s, row, k + 16u + a_k);
+        next_b = b_at(s, k + 16u + b_k, column);
+        sum = add_four(sum, 0u, slow, fast);
+        sum = add_four(sum, 4u, slow, fast);
+        sum = add_four(sum, 8u, slow, fast);
+        sum = add_four(sum, 12u, slow, fast);
+        workgroupBarrier();
+    }
+    store(group.z, group.y * 16u + slow, group.x * 16u + fast, sum);
+}
+
+// C from the pieces along k, an invocation an element.
+@compute @workgroup_size(256)
+fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(id, groups);
+    let size = p.m * p.n;
+    if i >= p.batch * size {
+        return;
+    }
+    let product = i / size;
+    let at = product * pieces() * size + (i - product * size);
+    var sum = 0.0;
+    for (var piece = 0u; piece < pieces(); piece++) {
+        sum += partial[at + piece * size];
+    }
+    c[i] = finish(sum, i % p.n);
+}

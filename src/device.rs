@@ -36,6 +36,7 @@ pub trait Launch {
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch]));
 }
 
+#[cfg(feature = "gpu")]
 const MIXED: &str =
     "tensors of different kinds of device in one operation; move them to one device first";
 

@@ -37,19 +37,31 @@ pub mod stream {
     pub const TEST: u32 = 0x600;
 }
 
+/// One of the ten rounds.
+#[inline(always)]
+pub(crate) fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let p0 = u64::from(MULTIPLIER[0]) * u64::from(counter[0]);
+    let p1 = u64::from(MULTIPLIER[1]) * u64::from(counter[2]);
+    [
+        (p1 >> 32) as u32 ^ counter[1] ^ key[0],
+        p1 as u32,
+        (p0 >> 32) as u32 ^ counter[3] ^ key[1],
+        p0 as u32,
+    ]
+}
+
+/// The key of the next round.
+#[inline(always)]
+pub(crate) fn next_key(key: [u32; 2]) -> [u32; 2] {
+    [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])]
+}
+
 /// One block of four 32-bit words.
 #[inline(always)]
 pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
-        let p0 = u64::from(MULTIPLIER[0]) * u64::from(counter[0]);
-        let p1 = u64::from(MULTIPLIER[1]) * u64::from(counter[2]);
-        counter = [
-            (p1 >> 32) as u32 ^ counter[1] ^ key[0],
-            p1 as u32,
-            (p0 >> 32) as u32 ^ counter[3] ^ key[1],
-            p0 as u32,
-        ];
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        counter = philox_round(counter, key);
+        key = next_key(key);
     }
     counter
 }

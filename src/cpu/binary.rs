@@ -9,11 +9,46 @@ use crate::ops::binary::{Operation, Params};
 /// y = a op b.
 pub fn forward(p: &Params, [a, b]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
     match p.operation() {
-        Operation::Add => run(p, a, b, y, |a, b| a + b),
-        Operation::Sub => run(p, a, b, y, |a, b| a - b),
-        Operation::Mul => run(p, a, b, y, |a, b| a * b),
-        Operation::Div => run(p, a, b, y, |a, b| a / b),
-        Operation::Less => run(p, a, b, y, |a, b| f32::from(u8::from(a < b))),
+        Operation::Add => run(
+            p,
+            a,
+            b,
+            y,
+            #[inline(always)]
+            |a, b| a + b,
+        ),
+        Operation::Sub => run(
+            p,
+            a,
+            b,
+            y,
+            #[inline(always)]
+            |a, b| a - b,
+        ),
+        Operation::Mul => run(
+            p,
+            a,
+            b,
+            y,
+            #[inline(always)]
+            |a, b| a * b,
+        ),
+        Operation::Div => run(
+            p,
+            a,
+            b,
+            y,
+            #[inline(always)]
+            |a, b| a / b,
+        ),
+        Operation::Less => run(
+            p,
+            a,
+            b,
+            y,
+            #[inline(always)]
+            |a, b| f32::from(u8::from(a < b)),
+        ),
     }
 }
 
@@ -24,31 +59,48 @@ fn run(p: &Params, a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> 
     }
     if b.len() == 1 && a.len() == y.len() {
         let b = b[0];
-        return map1(y, a, move |a| f(a, b));
+        return map1(
+            y,
+            a,
+            #[inline(always)]
+            move |a| f(a, b),
+        );
     }
     let width = p.shape[3] as usize;
-    rows(y, width, width, |row, y| {
-        let (mut rest, mut at_a, mut at_b) = (row, 0, 0);
-        for axis in (0..3).rev() {
-            let i = rest % p.shape[axis] as usize;
-            rest /= p.shape[axis] as usize;
-            at_a += i * p.stride_a[axis] as usize;
-            at_b += i * p.stride_b[axis] as usize;
-        }
-        match (p.stride_a[3], p.stride_b[3]) {
-            (1, 1) => {
-                let (a, b) = (&a[at_a..at_a + width], &b[at_b..at_b + width]);
-                y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = f(a, b));
+    rows(
+        y,
+        width,
+        width,
+        #[inline(always)]
+        |row, y| {
+            let (mut rest, mut at_a, mut at_b) = (row, 0, 0);
+            for axis in (0..3).rev() {
+                let i = rest % p.shape[axis] as usize;
+                rest /= p.shape[axis] as usize;
+                at_a += i * p.stride_a[axis] as usize;
+                at_b += i * p.stride_b[axis] as usize;
             }
-            (1, _) => {
-                let (a, b) = (&a[at_a..at_a + width], b[at_b]);
-                y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a, b));
+            match (p.stride_a[3], p.stride_b[3]) {
+                (1, 1) => {
+                    let (a, b) = (&a[at_a..at_a + width], &b[at_b..at_b + width]);
+                    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                        *y = f(a, b);
+                    }
+                }
+                (1, _) => {
+                    let (a, b) = (&a[at_a..at_a + width], b[at_b]);
+                    for (y, &a) in y.iter_mut().zip(a) {
+                        *y = f(a, b);
+                    }
+                }
+                (_, 1) => {
+                    let (a, b) = (a[at_a], &b[at_b..at_b + width]);
+                    for (y, &b) in y.iter_mut().zip(b) {
+                        *y = f(a, b);
+                    }
+                }
+                _ => y.fill(f(a[at_a], b[at_b])),
             }
-            (_, 1) => {
-                let (a, b) = (a[at_a], &b[at_b..at_b + width]);
-                y.iter_mut().zip(b).for_each(|(y, &b)| *y = f(a, b));
-            }
-            _ => y.fill(f(a[at_a], b[at_b])),
-        }
-    });
+        },
+    );
 }

@@ -6,26 +6,45 @@ use super::reduce::logsumexp;
 use super::simd::rows;
 use crate::ops::categorical::Params;
 
+/// The class that a number names (its fraction is dropped), if it names one.
+fn class(t: f32, classes: usize) -> Option<usize> {
+    (t >= 0.0 && (t as usize) < classes).then_some(t as usize)
+}
+
 /// nll = logsumexp(l) - l\[t\]; NaN where t is no class.
 pub fn forward(p: &Params, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
-    rows(nll, 1, k, |r, y| {
-        let l = &l[r * k..][..k];
-        let target = l.get(t[r] as usize).copied().unwrap_or(f32::NAN);
-        y[0] = logsumexp(k, |i| l[i]) - target;
-    });
+    rows(
+        nll,
+        1,
+        k,
+        #[inline(always)]
+        |r, y| {
+            let l = &l[r * k..][..k];
+            let target = class(t[r], k).map_or(f32::NAN, |t| l[t]);
+            let (largest, log_sum) = logsumexp(l);
+            y[0] = (largest - target) + log_sum;
+        },
+    );
 }
 
-/// dl = (softmax(l) - onehot(t)) dy; the normalizer comes back from the loss: nll + l\[t\].
+/// dl = (softmax(l) - onehot(t)) dy; the normalizer comes back from the loss: nll + l\[t\]. What is
+/// large cancels first.
 pub fn gradient(p: &Params, [l, t, nll, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
-    rows(dl, k, k, |r, dl| {
-        let (l, t, dy) = (&l[r * k..][..k], t[r] as usize, dy[r]);
-        let target = l.get(t).copied().unwrap_or(f32::NAN);
-        let normalizer = nll[r] + target;
-        dl.iter_mut().zip(l).for_each(|(dl, &l)| *dl = exp(l - normalizer) * dy);
-        if let Some(at_target) = dl.get_mut(t) {
-            *at_target -= dy;
-        }
-    });
+    rows(
+        dl,
+        k,
+        k,
+        #[inline(always)]
+        |r, dl| {
+            let (l, dy) = (&l[r * k..][..k], dy[r]);
+            let Some(t) = class(t[r], k) else { return dl.fill(f32::NAN) };
+            let (at_target, nll) = (l[t], nll[r]);
+            for (dl, &l) in dl.iter_mut().zip(l) {
+                *dl = exp((l - at_target) - nll) * dy;
+            }
+            dl[t] -= dy;
+        },
+    );
 }

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::gemm::{Gemm, Mat, gemm};
 use crate::ops::matmul::Params;
 
-/// C = act(A B + bias).
-pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c]: [&mut [f32]; 1]) {
+/// C = act(A B + bias). The second output is scratch of the GPU.
+pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
     let (m, n, k) = (p.m as usize, p.n as usize, p.k as usize);
     let mat = |data, [row_stride, col_stride]: [u32; 2]| Mat {
         data,

@@ -26,20 +26,38 @@ pub fn one_state(p: &Params, [g, scale]: [&[f32]; 2], [w, s]: [&mut [f32]; 2]) {
         }
         let gradient = |g: f32, w: f32| coupled.mul_add(w, g * scale);
         match p.rule() {
-            Rule::Sgd => each(g, w, s, |g, w, s| {
-                let s = a.mul_add(s, gradient(g, w));
-                (shrink * w - lr * s, s)
-            }),
-            Rule::Adagrad => each(g, w, s, |g, w, s| {
-                let g = gradient(g, w);
-                let s = g.mul_add(g, s);
-                (shrink * w - lr * g / (s.sqrt() + eps), s)
-            }),
-            Rule::RmsProp | Rule::Adam => each(g, w, s, |g, w, s| {
-                let g = gradient(g, w);
-                let s = a.mul_add(s, (1.0 - a) * g * g);
-                (shrink * w - lr * g / (s.sqrt() + eps), s)
-            }),
+            Rule::Sgd => each(
+                g,
+                w,
+                s,
+                #[inline(always)]
+                |g, w, s| {
+                    let s = a.mul_add(s, gradient(g, w));
+                    (shrink * w - lr * s, s)
+                },
+            ),
+            Rule::Adagrad => each(
+                g,
+                w,
+                s,
+                #[inline(always)]
+                |g, w, s| {
+                    let g = gradient(g, w);
+                    let s = g.mul_add(g, s);
+                    (shrink * w - lr * g / (s.sqrt() + eps), s)
+                },
+            ),
+            Rule::RmsProp | Rule::Adam => each(
+                g,
+                w,
+                s,
+                #[inline(always)]
+                |g, w, s| {
+                    let g = gradient(g, w);
+                    let s = a.mul_add(s, (1.0 - a) * g * g);
+                    (shrink * w - lr * g / (s.sqrt() + eps), s)
+                },
+            ),
         }
     };
     if w.len() <= CHUNK {

@@ -1,7 +1,9 @@
 //! One source for every instruction set: [`vectorize`] runs a loop compiled for the best one.
 //!
 //! The loop is a closure that the compiler inlines into a function with the wider instruction set
-//! switched on, and vectorizes there. Chunks are fixed by the length of the data alone, so results
+//! switched on, and vectorizes there. Loops are written with `for`, and closures that are handed
+//! on carry `#[inline(always)]`: a call that stays outside is compiled for the baseline, where a fused
+//! multiply-add is a library call. Chunks are fixed by the length of the data alone, so results
 //! have the same bits for any number of threads.
 
 use rayon::prelude::*;
@@ -45,7 +47,11 @@ pub fn map1(y: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32 + Sync) {
     let run = |y: &mut [f32], a: &[f32]| {
         vectorize(
             #[inline(always)]
-            || y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a)),
+            || {
+                for (y, &a) in y.iter_mut().zip(a) {
+                    *y = f(a);
+                }
+            },
         );
     };
     if y.len() <= CHUNK {
@@ -61,7 +67,11 @@ pub fn map2(y: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + S
     let run = |y: &mut [f32], a: &[f32], b: &[f32]| {
         vectorize(
             #[inline(always)]
-            || y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = f(a, b)),
+            || {
+                for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                    *y = f(a, b);
+                }
+            },
         );
     };
     if y.len() <= CHUNK {
@@ -85,7 +95,11 @@ pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f3
     let run = |first: usize, y: &mut [f32]| {
         vectorize(
             #[inline(always)]
-            || y.chunks_exact_mut(width).enumerate().for_each(|(i, row)| f(first + i, row)),
+            || {
+                for (i, row) in y.chunks_exact_mut(width).enumerate() {
+                    f(first + i, row);
+                }
+            },
         );
     };
     if y.len() <= rows_a_task * width {
@@ -96,22 +110,29 @@ pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f3
         .for_each(|(task, y)| run(task * rows_a_task, y));
 }
 
-/// Sum of f(i) over 0..n in sixteen interleaved lanes and a fixed tree: vector code, the same bits always.
+/// Sum of f(a\[i\], b\[i\], ...) in sixteen interleaved lanes and a fixed tree: vector code, and the
+/// same bits always.
 #[inline(always)]
-pub fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let whole = n - n % 16;
+pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
+    const LANES: usize = 16;
+    let n = inputs[0].len();
+    assert!(inputs.iter().all(|x| x.len() == n));
+    let mut lanes = [0.0_f32; LANES];
+    let whole = n - n % LANES;
     let mut i = 0;
     while i < whole {
-        for (lane, total) in lanes.iter_mut().enumerate() {
-            *total += f(i + lane);
+        // Blocks of known length: no check of an index inside the loop.
+        let blocks: [&[f32; LANES]; N] =
+            std::array::from_fn(|j| inputs[j][i..i + LANES].try_into().expect("sixteen"));
+        for lane in 0..LANES {
+            lanes[lane] += f(std::array::from_fn(|j| blocks[j][lane]));
         }
-        i += 16;
+        i += LANES;
     }
-    for (lane, total) in lanes.iter_mut().enumerate().take(n - whole) {
-        *total += f(whole + lane);
+    for lane in 0..n - whole {
+        lanes[lane] += f(std::array::from_fn(|j| inputs[j][whole + lane]));
     }
-    let mut width = 8;
+    let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
             lanes[lane] += lanes[lane + width];

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::random::uniforms;
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
 
@@ -211,13 +212,9 @@ pub fn fill_batch(
                 row.iter_mut().zip(levels).for_each(|(x, level)| *x = f32::from(level > 0.5));
             }
             Binarization::Dynamic => {
-                let first = (i * dims) as u64;
-                let mut block = key.block(first / 4);
-                for ((element, x), level) in (first..).zip(row).zip(levels) {
-                    if element.is_multiple_of(4) {
-                        block = key.block(element / 4);
-                    }
-                    *x = f32::from(rng::uniform(block[(element % 4) as usize]) < level);
+                uniforms(key, (i * dims) as u64, row);
+                for (x, level) in row.iter_mut().zip(levels) {
+                    *x = f32::from(*x < level);
                 }
             }
         }
@@ -233,7 +230,7 @@ pub fn shuffled(count: usize, key: Key) -> Vec<usize> {
 }
 
 /// 1234567 as "1,234,567".
-fn thousands(n: usize) -> String {
+pub(crate) fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|g| str::from_utf8(g).unwrap_or("")).collect();

@@ -4,7 +4,7 @@
 //! | --------------- | ------ | ------ | ------ | ------- | -------------------------------------- |
 //! | digits          | 4,500  | 500    | 1,000  | 28 x 28 | none, inside the program               |
 //! | mnist           | 50,000 | 10,000 | 10,000 | 28 x 28 | mnist/{train,t10k}-*-ubyte[.gz]        |
-//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28 | binarized_mnist/{split}.bits or .amat  |
+//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28 | binarized_mnist/*{split}.{amat,bits}   |
 //! | frey            | 1,565  | 200    | 200    | 28 x 20 | freyface/frey_rawface.mat              |
 //!
 //! The validation images of digits and mnist are the last of the training file. Frey face is a
@@ -151,11 +151,7 @@ fn mnist(dir: &Path) -> Result<Splits> {
 
 fn binarized_mnist(dir: &Path) -> Result<Splits> {
     let split = |split: &str, count: usize| {
-        let names = [
-            format!("{split}.bits"),
-            format!("binarized_mnist_{split}.amat"),
-            format!("{split}.amat"),
-        ];
+        let names = [format!("binarized_mnist_{split}.amat"), format!("{split}.bits")];
         // Text: a digit and a separator a pixel, and a carriage return a line at most.
         let limit = (2 * 28 * 28 + 1) * count as u64;
         load(dir, "binarized_mnist", &names, "binarized-mnist", limit, |bytes, name| {

@@ -59,6 +59,9 @@ impl Gpu {
     }
 }
 
+/// How long a finished submission's callback may take.
+const CALLBACK: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Shared {
     /// The contents of a buffer for read-back, after the submission that copies to it.
     pub fn read<T: bytemuck::Pod>(
@@ -73,7 +76,8 @@ impl Shared {
         });
         self.wait_for(Some(submission.clone()));
         self.failure.check()?;
-        let mapped = receiver.try_recv().map_err(|error| self.unreadable(&error))?;
+        // Another thread that waits may have taken the callback, and be about to call it.
+        let mapped = receiver.recv_timeout(CALLBACK).map_err(|error| self.unreadable(&error))?;
         mapped.map_err(|error| self.unreadable(&error))?;
         let view = staging.get_mapped_range(..).map_err(|error| self.unreadable(&error))?;
         let contents = bytemuck::pod_collect_to_vec(&view);

@@ -110,11 +110,17 @@ pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
     let shape = broadcast_shape(a.shape(), b.shape()).unwrap_or_else(|| {
         panic!("{operation:?}: shapes {:?} and {:?} do not broadcast", a.shape(), b.shape())
     });
+    let whole = [shape.iter().product::<usize>()];
+    // Equal shapes are one long axis: no index arithmetic.
+    let equal = a.shape() == b.shape();
+    let of = |t: &Tensor| {
+        if equal { [0, 0, 0, 1] } else { broadcast_strides(t.shape(), &shape) }
+    };
     let params = Params {
-        shape: four(&shape),
-        stride_a: broadcast_strides(a.shape(), &shape),
-        stride_b: broadcast_strides(b.shape(), &shape),
-        n: shape.iter().product::<usize>() as u32,
+        shape: four(if equal { &whole } else { &shape }),
+        stride_a: of(a),
+        stride_b: of(b),
+        n: whole[0] as u32,
         operation: operation as u32,
         pad: [0; 2],
     };

@@ -25,7 +25,9 @@ pub static CATEGORICAL: Kernel<Params, 2, 1> = Kernel {
     program: Program {
         name: "categorical",
         source: concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/row_sum.wgsl"),
+            include_str!("../../shaders/lib/class.wgsl"),
             include_str!("../../shaders/categorical.wgsl")
         ),
         inputs: 2,
@@ -41,7 +43,7 @@ pub static CATEGORICAL: Kernel<Params, 2, 1> = Kernel {
         Cost {
             flops: 12 * n,
             bytes: 4 * n,
-            loop_iterations: 2 * u64::from(p.classes.div_ceil(256)) + 16,
+            loop_iterations: 2 * u64::from(p.classes.div_ceil(256)),
         }
     },
     entries: &["forward"],
@@ -53,6 +55,8 @@ pub static CATEGORICAL_GRADIENT: Kernel<Params, 4, 1> = Kernel {
         name: "categorical_gradient",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/class.wgsl"),
             include_str!("../../shaders/categorical_gradient.wgsl")
         ),
         inputs: 4,

@@ -34,7 +34,6 @@ pub struct ConcatParams {
     n: u32,
     pub(crate) a: u32,
     pub(crate) b: u32,
-    pad: u32,
 }
 
 /// The strided window.
@@ -142,7 +141,7 @@ pub fn concat(a: &Tensor, b: &Tensor, axis: usize) -> Tensor {
     shape[axis] += b.shape()[axis];
     let width = |t: &Tensor| t.shape()[axis..].iter().product::<usize>() as u32;
     let n = (a.len() + b.len()) as u32;
-    let [y] = CONCAT.launch(ConcatParams { n, a: width(a), b: width(b), pad: 0 }, [a, b], [&shape]);
+    let [y] = CONCAT.launch(ConcatParams { n, a: width(a), b: width(b) }, [a, b], [&shape]);
     y
 }
 

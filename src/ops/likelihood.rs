@@ -33,11 +33,10 @@ impl Params {
 }
 
 macro_rules! source {
-    ($file:literal) => {
+    ($library:literal, $file:literal) => {
         concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/lib/math.wgsl"),
-            include_str!("../../shaders/lib/row_sum.wgsl"),
+            include_str!(concat!("../../shaders/lib/", $library, ".wgsl")),
             include_str!(concat!("../../shaders/", $file, ".wgsl"))
         )
     };
@@ -87,22 +86,28 @@ const fn gradient<const I: usize, const O: usize>(
 
 /// -log p of a Bernoulli row. Inputs: logits, x.
 pub static BERNOULLI: Kernel<Params, 2, 1> =
-    row_sum("bernoulli", source!("bernoulli"), host::bernoulli);
+    row_sum("bernoulli", source!("row_sum", "bernoulli"), host::bernoulli);
 /// Its gradient. Inputs: logits, x, dy \[rows\]; output: dlogits.
-pub static BERNOULLI_GRADIENT: Kernel<Params, 3, 1> =
-    gradient("bernoulli_gradient", source!("bernoulli_gradient"), host::bernoulli_gradient);
+pub static BERNOULLI_GRADIENT: Kernel<Params, 3, 1> = gradient(
+    "bernoulli_gradient",
+    source!("index", "bernoulli_gradient"),
+    host::bernoulli_gradient,
+);
 /// -log p of a Gaussian row. Inputs: x, mu, lv.
 pub static GAUSSIAN: Kernel<Params, 3, 1> =
-    row_sum("gaussian", source!("gaussian"), host::gaussian);
+    row_sum("gaussian", source!("row_sum", "gaussian"), host::gaussian);
 /// Its gradient. Inputs: x, mu, lv, dy \[rows\]; outputs: dmu, dlv.
 pub static GAUSSIAN_GRADIENT: Kernel<Params, 4, 2> =
-    gradient("gaussian_gradient", source!("gaussian_gradient"), host::gaussian_gradient);
+    gradient("gaussian_gradient", source!("index", "gaussian_gradient"), host::gaussian_gradient);
 /// KL of a row to the standard normal. Inputs: mu, lv.
 pub static GAUSSIAN_KL: Kernel<Params, 2, 1> =
-    row_sum("gaussian_kl", source!("gaussian_kl"), host::gaussian_kl);
+    row_sum("gaussian_kl", source!("row_sum", "gaussian_kl"), host::gaussian_kl);
 /// Its gradient. Inputs: mu, lv, dy \[rows\]; outputs: dmu, dlv.
-pub static GAUSSIAN_KL_GRADIENT: Kernel<Params, 3, 2> =
-    gradient("gaussian_kl_gradient", source!("gaussian_kl_gradient"), host::gaussian_kl_gradient);
+pub static GAUSSIAN_KL_GRADIENT: Kernel<Params, 3, 2> = gradient(
+    "gaussian_kl_gradient",
+    source!("index", "gaussian_kl_gradient"),
+    host::gaussian_kl_gradient,
+);
 
 /// Checks that all are matrices of one shape.
 #[track_caller]

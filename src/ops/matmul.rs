@@ -12,7 +12,7 @@ use crate::autograd::{Backward, Var};
 use crate::cpu;
 pub use crate::cpu::gemm::Activation;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage};
+use crate::kernel::{Cost, Kernel, Stage, elementwise};
 use crate::tensor::Tensor;
 
 /// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
@@ -29,34 +29,67 @@ pub struct Params {
     pub(crate) batch_b: u32,
     pub(crate) has_bias: u32,
     activation: u32,
+    /// Length of the pieces along k that the GPU sums apart; k where it doesn't.
+    chunk: u32,
 }
 
 impl Params {
+    fn pieces(&self) -> u32 {
+        self.k.div_ceil(self.chunk).max(1)
+    }
+
     pub(crate) fn activation(&self) -> Activation {
         use Activation::*;
         [None, Tanh, Sigmoid, Relu][self.activation as usize]
     }
 }
 
+/// Workgroups that keep a GPU busy.
+const BUSY: u32 = 256;
+/// Shortest piece along k that is worth a workgroup of its own, a multiple of the tiles' depth.
+const PIECE: u32 = 256;
+
 /// Large products take 64 x 64 tiles (4 x 4 an invocation), small ones 16 x 16.
-fn stages(p: &Params) -> Vec<Stage<Params>> {
-    if p.m == 0 || p.n == 0 || p.batch == 0 {
-        return Vec::new();
-    }
-    let (entry, tile) = if p.m >= 64 && p.n >= 64 { ("matmul_64", 64) } else { ("matmul_16", 16) };
-    vec![Stage { entry, groups: [p.n.div_ceil(tile), p.m.div_ceil(tile), p.batch], params: *p }]
+fn tile(m: u32, n: u32) -> (&'static str, u32) {
+    if m >= 64 && n >= 64 { ("matmul_64", 64) } else { ("matmul_16", 16) }
 }
 
-/// The matrix product. Inputs: a, b, bias (any tensor where `has_bias` is 0).
-pub static MATMUL: Kernel<Params, 3, 1> = Kernel {
+/// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy, as
+/// in weight gradients.
+fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
+    let (_, side) = tile(m, n);
+    let tiles = (m.div_ceil(side) * n.div_ceil(side) * batch).max(1);
+    let pieces = (BUSY / tiles).min(k / PIECE);
+    if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(16) }
+}
+
+fn stages(p: &Params) -> Vec<Stage<Params>> {
+    let n = p.batch as usize * p.m as usize * p.n as usize;
+    if n == 0 {
+        return Vec::new();
+    }
+    let (entry, side) = tile(p.m, p.n);
+    let pieces = p.pieces();
+    let groups = [p.n.div_ceil(side), p.m.div_ceil(side), p.batch * pieces];
+    let mut stages = vec![Stage { entry, groups, params: *p }];
+    if pieces > 1 {
+        stages.extend(elementwise("add_pieces", n, p));
+    }
+    stages
+}
+
+/// The matrix product. Inputs: a, b, bias (any tensor where `has_bias` is 0). Outputs: c, and the
+/// pieces along k of the GPU (\[batch, pieces, m, n\], empty if there is one), unused on the CPU.
+pub static MATMUL: Kernel<Params, 3, 2> = Kernel {
     program: Program {
         name: "matmul",
         source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/lib/math.wgsl"),
             include_str!("../../shaders/matmul.wgsl")
         ),
         inputs: 3,
-        outputs: 1,
+        outputs: 2,
     },
     cpu: cpu::matmul::forward,
     stages,
@@ -65,11 +98,11 @@ pub static MATMUL: Kernel<Params, 3, 1> = Kernel {
         Cost {
             flops: 2 * batch * m * n * k,
             bytes: 4 * batch * (m * k + k * n + m * n),
-            // Tiles of 16 along k; the inner loop over a tile is unrolled by hand.
-            loop_iterations: 2 * k.div_ceil(16),
+            // Tiles of 16 along k (the loop over a tile is unrolled), or the sum of the pieces.
+            loop_iterations: u64::from(p.chunk.div_ceil(16).max(p.pieces())),
         }
     },
-    entries: &["matmul_64", "matmul_16"],
+    entries: &["matmul_64", "matmul_16", "add_pieces"],
 };
 
 /// Whether an operand is used as it is stored or transposed (last two axes).
@@ -106,20 +139,26 @@ pub fn product(
     if let Some(bias) = bias {
         assert_eq!(bias.shape(), [n], "matmul: bias of another length");
     }
+    let [rows, columns, depth, count] = [m, n, k, batch].map(|x| x as u32);
     let params = Params {
-        m: m as u32,
-        n: n as u32,
-        k: k as u32,
-        batch: batch as u32,
+        m: rows,
+        n: columns,
+        k: depth,
+        batch: count,
         stride_a,
         stride_b,
         batch_a: (m * k) as u32,
         batch_b: (k * n) as u32,
         has_bias: u32::from(bias.is_some()),
         activation: activation as u32,
+        chunk: chunk(rows, columns, depth, count),
+    };
+    let pieces = match params.pieces() {
+        1 => 0,
+        pieces => pieces as usize * batch * m * n,
     };
     let shape: &[usize] = if a.shape().len() == 2 { &[m, n] } else { &[batch, m, n] };
-    let [c] = MATMUL.launch(params, [a, b, bias.unwrap_or(a)], [shape]);
+    let [c, _] = MATMUL.launch(params, [a, b, bias.unwrap_or(a)], [shape, &[pieces]]);
     c
 }
 
@@ -245,5 +284,9 @@ pub fn cases() -> Vec<Case> {
         matmul(&[3, 5, 7], &[3, 7, 2]),
         matmul(&[2, 65, 17], &[2, 17, 66]),
         matmul(&[1, 300], &[300, 1]),
+        // k in pieces on a GPU.
+        linear(3, 1500, 5, Activation::Tanh),
+        matmul(&[2, 3, 1100], &[2, 1100, 2]),
+        matmul(&[65, 700], &[700, 66]),
     ]
 }

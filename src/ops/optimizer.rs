@@ -17,7 +17,7 @@ use super::layout::unshare;
 use super::reduce::sum_squares;
 use crate::cpu;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, elementwise};
+use crate::kernel::{Cost, Kernel, Stage, elementwise};
 use crate::tensor::Tensor;
 
 /// The update rule; the numbers are the shader's.
@@ -82,6 +82,7 @@ pub static ONE_STATE: Kernel<Params, 2, 2> = Kernel {
         name: "optimizer",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/decay.wgsl"),
             include_str!("../../shaders/optimizer.wgsl")
         ),
         inputs: 2,
@@ -99,6 +100,7 @@ pub static ADAM: Kernel<Params, 2, 3> = Kernel {
         name: "adam",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/decay.wgsl"),
             include_str!("../../shaders/adam.wgsl")
         ),
         inputs: 2,
@@ -114,12 +116,15 @@ pub static ADAM: Kernel<Params, 2, 3> = Kernel {
 pub static CLIP: Kernel<ClipParams, 1, 1> = Kernel {
     program: Program {
         name: "clip",
-        source: include_str!("../../shaders/clip.wgsl"),
+        source: concat!(
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/clip.wgsl")
+        ),
         inputs: 1,
         outputs: 1,
     },
     cpu: cpu::optimizer::clip,
-    stages: |p| elementwise("clip", 1, p),
+    stages: |p| vec![Stage { entry: "clip", groups: [1; 3], params: *p }],
     cost: |_| Cost { flops: 2, bytes: 8, loop_iterations: 0 },
     entries: &["clip"],
 };

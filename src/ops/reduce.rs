@@ -37,7 +37,6 @@ pub struct Params {
     pub(crate) chunk: u32,
     reduction: u32,
     pub(crate) scale: f32,
-    pad: [u32; 2],
 }
 
 impl Params {
@@ -69,6 +68,8 @@ pub static REDUCE: Kernel<Params, 1, 1> = Kernel {
         name: "reduce",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/row_sum.wgsl"),
             include_str!("../../shaders/reduce.wgsl")
         ),
         inputs: 1,
@@ -78,15 +79,18 @@ pub static REDUCE: Kernel<Params, 1, 1> = Kernel {
     stages,
     cost: |p| {
         let n = u64::from(p.outer) * u64::from(p.n) * u64::from(p.inner);
-        // Rows: 256 invocations share a chunk; two passes for logsumexp.
-        let share = if p.inner == 1 { p.chunk.div_ceil(256) + 8 } else { p.chunk };
+        // Rows: 256 invocations share a chunk. Columns: four steps an iteration, and its rest. Twice,
+        // as logsumexp looks for the largest first.
+        let share = if p.inner == 1 { p.chunk.div_ceil(256) } else { p.chunk };
         Cost { flops: n, bytes: 4 * n, loop_iterations: 2 * u64::from(share) }
     },
     entries: &["reduce_rows", "reduce_columns"],
 };
 
-/// Sums longer than this with few results are cut into pieces of this length first.
-const PIECE: usize = 4096;
+/// Sums of at least two of these with few results are cut into pieces of this length first: rows,
+/// which a workgroup shares on a GPU, and columns, which one invocation adds up.
+const ROW_PIECE: usize = 4096;
+const COLUMN_PIECE: usize = 256;
 
 /// Reduces axes `first..last` of `x` (they disappear from the shape).
 fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f32) -> Tensor {
@@ -103,15 +107,15 @@ fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f3
             chunk: chunk as u32,
             reduction: reduction as u32,
             scale,
-            pad: [0; 2],
         };
         let [y] = REDUCE.launch(params, [x], [shape]);
         y
     };
     let additive = reduction != Reduction::LogSumExp;
-    if additive && n >= 2 * PIECE && outer * inner < 1024 {
-        let pieces = n.div_ceil(PIECE);
-        let partial = launch(x, reduction, n, PIECE, 1.0, &[outer, pieces, inner]);
+    let piece = if inner == 1 { ROW_PIECE } else { COLUMN_PIECE };
+    if additive && n >= 2 * piece && outer * inner < 4096 {
+        let pieces = n.div_ceil(piece);
+        let partial = launch(x, reduction, n, piece, 1.0, &[outer, pieces, inner]);
         return launch(&partial, Reduction::Sum, pieces, pieces, scale, &result);
     }
     launch(x, reduction, n, n.max(1), scale, &result)

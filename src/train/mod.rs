@@ -7,6 +7,7 @@ pub mod figures;
 pub mod metrics;
 pub mod model;
 pub mod pictures;
+pub mod plots;
 pub mod presets;
 mod progress;
 pub mod report;

@@ -1,12 +1,51 @@
-//! Sheets of images as PNG files.
+//! Pictures: sheets of images as PNG files, and the way between bytes and numbers in \[0, 1\].
+//!
+//! A byte v stands for v / 255 and a number x for the byte round(255 x): rounding brings all 256
+//! values back, where truncation would lose some.
+//!
+//! Legend: N images of H rows, W columns and C channels, [N, H, W, C], rows from the top, channel
+//! 1 grey or 3 red, green, blue. Tile (i, j) of a sheet of `columns` columns is image
+//! i * columns + j.
 
-use std::fs::File;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Writes `count` images ([count, H, W, C] in \[0, 1\]) side by side: tile i at row i / columns, column
-/// i % columns.
+/// Pixels between two tiles of a sheet.
+pub const SEPARATOR: usize = 2;
+
+/// The level of separators and unused tiles: told apart from both black and white.
+pub const BACKGROUND: u8 = 112;
+
+/// The numbers v / 255 of bytes v, same shape.
+pub fn pixels_from_bytes(bytes: &[u8]) -> Vec<f32> {
+    bytes.iter().map(|&v| f32::from(v) / 255.0).collect()
+}
+
+/// The bytes round(255 x) of numbers x, same shape; below 0 is 0, above 1 is 255.
+///
+/// Fails with [`Error::NotFinite`] at the first value that is infinite or not a number.
+pub fn bytes_from_unit(values: &[f32]) -> Result<Vec<u8>> {
+    if let Some(i) = values.iter().position(|x| !x.is_finite()) {
+        return Err(Error::NotFinite(format!("value {i} of a picture is {}", values[i])));
+    }
+    Ok(values.iter().map(|x| (255.0 * x).round() as u8).collect())
+}
+
+/// The whole factor by which images of H rows and W columns are enlarged on a sheet: 2 for
+/// 28 x 28, at most 4, 1 from 33 pixels on.
+pub fn scale(height: usize, width: usize) -> usize {
+    (64 / height.max(width)).clamp(1, 4)
+}
+
+/// Writes `count` images ([count, H, W, C], values in \[0, 1\], clamped) as one PNG sheet.
+///
+/// Every pixel becomes a square of [`scale`] pixels; tiles are [`SEPARATOR`] pixels apart; unused
+/// tiles of the last row have the colour [`BACKGROUND`]. The file appears whole or not at all.
+///
+/// Fails with [`Error::NotFinite`] naming image and pixel, with [`Error::Disk`] if the file cannot
+/// be written. Panics if the sizes do not fit, one of them is 0, or C is neither 1 nor 3.
 pub fn write_sheet(
     path: &Path,
     images: &[f32],
@@ -14,22 +53,68 @@ pub fn write_sheet(
     (height, width, channels): (usize, usize, usize),
     columns: usize,
 ) -> Result<()> {
+    let dims = height * width * channels;
+    assert!(count * columns * dims > 0, "a sheet of {count} images in {columns} columns");
+    assert_eq!(images.len(), count * dims, "{count} images of {height} x {width} x {channels}");
+    let color = match channels {
+        1 => png::ColorType::Grayscale,
+        3 => png::ColorType::Rgb,
+        _ => panic!("a picture of {channels} channels; there are grey (1) and RGB (3)"),
+    };
+    if let Some(at) = images.iter().position(|x| !x.is_finite()) {
+        let (image, pixel) = (at / dims, at % dims / channels);
+        return Err(Error::NotFinite(format!(
+            "cannot write {}: image {image} has the value {} at row {}, column {}, channel {}; \
+             the weights it comes from are probably damaged: lower the learning rate and go on \
+             from the last good checkpoint",
+            path.display(),
+            images[at],
+            pixel / width,
+            pixel % width,
+            at % channels
+        )));
+    }
+    let bytes = bytes_from_unit(images)?;
+
+    let factor = scale(height, width);
+    let (tile_height, tile_width) = (factor * height, factor * width);
     let rows = count.div_ceil(columns);
-    let line = columns * width * channels;
-    let mut pixels = vec![0u8; rows * height * line];
-    for (i, image) in images.chunks_exact(height * width * channels).take(count).enumerate() {
-        for (y, row) in image.chunks_exact(width * channels).enumerate() {
-            let start = (i / columns * height + y) * line + i % columns * width * channels;
-            for (to, from) in pixels[start..].iter_mut().zip(row) {
-                *to = (from * 255.0).round() as u8;
+    let sheet_height = rows * (tile_height + SEPARATOR) - SEPARATOR;
+    let sheet_width = columns * (tile_width + SEPARATOR) - SEPARATOR;
+    let mut sheet = vec![BACKGROUND; sheet_height * sheet_width * channels];
+    for (n, image) in bytes.chunks_exact(dims).enumerate() {
+        let top = (n / columns) * (tile_height + SEPARATOR);
+        let left = (n % columns) * (tile_width + SEPARATOR);
+        for y in 0..tile_height {
+            for x in 0..tile_width {
+                let from = (y / factor * width + x / factor) * channels;
+                let to = ((top + y) * sheet_width + left + x) * channels;
+                sheet[to..to + channels].copy_from_slice(&image[from..from + channels]);
             }
         }
     }
-    let file = File::create(path).map_err(|e| Error::disk("write", path, e))?;
-    let mut encoder = png::Encoder::new(file, (columns * width) as u32, (rows * height) as u32);
-    encoder.set_color(if channels == 3 { png::ColorType::Rgb } else { png::ColorType::Grayscale });
-    encoder
-        .write_header()
-        .and_then(|mut writer| writer.write_image_data(&pixels))
-        .map_err(|e| Error::disk("write", path, e))
+
+    let failed = |e: png::EncodingError| Error::disk("write the picture", path, e);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, sheet_width as u32, sheet_height as u32);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(&sheet).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    write_whole(path, &file)
+}
+
+/// Writes a file under a temporary name beside `path` and renames it, so that a reader, or a run
+/// that is killed, never meets half of it. Fails with [`Error::Disk`].
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary: PathBuf = path.with_file_name(name);
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|e| {
+        // The cause is what matters; whether the remains could be cleared away is not.
+        let _ = fs::remove_file(&temporary);
+        Error::disk("write", path, e)
+    })
 }

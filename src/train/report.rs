@@ -1,11 +1,231 @@
-//! The report of a run.
+//! Reports: one self-contained HTML page about a run, and one that compares several.
+//!
+//! A page holds its style, plots (SVG) and pictures (PNG in base64), loads nothing, runs no script,
+//! and reads well in the dark, on paper and aloud. Every figure stands beside its data set, split,
+//! binarization and device, since figures under different ones cannot be compared.
+
+mod compare;
+mod html;
+mod run;
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use super::pictures::write_whole;
+use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
+use crate::data::thousands;
+use crate::error::Result;
+use html::{duration, figure, page, section, table};
+use run::{Picture, Run};
 
-/// Writes `report.html` into the run's directory.
+pub use compare::compare;
+pub(crate) use html::escape;
+pub use run::read_metrics;
+
+/// Raw training losses that are drawn; more would be one grey band.
+const MOST_POINTS: usize = 1500;
+
+/// Pictures of one kind that show how they change over time.
+const MOST_PICTURES: usize = 6;
+
+const NATS: &str = "nats an image";
+const IMAGES: &str = "training images seen";
+
+/// Writes `report.html` and `curve.svg` into a run directory.
+///
+/// Reads `config.toml`, `metrics.jsonl`, `timing.jsonl`, `summary.json` (all but the first may be
+/// missing, as while a run goes on), and the pictures `*.png` and `samples/*.png`.
+///
+/// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
+/// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
+/// be written.
 pub fn write(run_dir: &Path) -> Result<()> {
-    let path = run_dir.join("report.html");
-    std::fs::write(&path, "<!doctype html>\n").map_err(|e| Error::disk("write", &path, e))
+    let run = Run::read(run_dir)?;
+    let plot = training_plot(&run);
+    let svg = curve(&plot);
+    write_whole(&run_dir.join("curve.svg"), svg.as_bytes())?;
+
+    let mut caption = format!(
+        "Training loss and bounds in {NATS}, over {IMAGES}. Training loss: {}. ",
+        run.training_what()
+    );
+    for what in run.evals().iter().filter_map(|line| line["what"].as_str()) {
+        caption += &format!("Bound: {what}. ");
+    }
+    caption += &format!("Device: {}.", run.device());
+    if let Some(most) = plot.y_max {
+        caption += &format!(" Values above {most:.1}, from the first steps, are left out.");
+    }
+    let title = match run.text("preset") {
+        Some(preset) if preset != run.name => format!("{}: {preset}", run.name),
+        _ => run.name.clone(),
+    };
+    let mut body = format!("<h1>{}</h1>\n<p>{}</p>\n", escape(&title), escape(&paragraph(&run)));
+    body += &figure(&svg, &caption);
+    body += &section("Figures", &figures(&run));
+    body += &section("Pictures", &pictures(&run.pictures));
+    body += &section("Time", &times(&run));
+    if let Some(command) = run.text("command") {
+        body += &section("Command", &format!("<pre><code>{}</code></pre>\n", escape(command)));
+    }
+    body += &section("Settings", &format!("<pre><code>{}</code></pre>\n", escape(&run.config)));
+    write_whole(&run_dir.join("report.html"), page(&title, &body).as_bytes())
+}
+
+/// A plot over images seen that leaves out what is higher than everything after the first
+/// twentieth: the fall of the first steps would flatten all the rest.
+fn plot(series: Vec<Series>) -> Plot {
+    let all = || series.iter().flat_map(|s| &s.points);
+    let end = all().map(|p| p.0).fold(0.0, f64::max);
+    let late = all().filter(|p| p.0 >= end / 20.0).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+    let y_max = all().any(|p| p.1 > late).then_some(late);
+    Plot { x_label: IMAGES.into(), y_label: NATS.into(), y_max, series, ..Plot::default() }
+}
+
+fn training_plot(run: &Run) -> Plot {
+    let losses = series_from_metrics(&run.metrics, "train", None, "loss");
+    let mean = thinned(&smoothed(&losses), MOST_POINTS);
+    let raw = thinned(&losses, MOST_POINTS);
+    let mut series = Vec::new();
+    if !losses.is_empty() {
+        let (stroke, colour) = (Stroke::Faint, 0);
+        series.push(Series { name: "training loss".into(), points: raw, stroke, colour });
+        let name = "training loss, running mean".into();
+        series.push(Series { name, points: mean, stroke: Stroke::Solid, colour });
+    }
+    for (colour, split) in ["train", "valid", "test"].into_iter().enumerate() {
+        let points = series_from_metrics(&run.metrics, "eval", Some(split), "bound");
+        if !points.is_empty() {
+            let (name, stroke) = (format!("{split} bound"), Stroke::Solid);
+            series.push(Series { name, points, stroke, colour: 3 - colour });
+        }
+    }
+    plot(series)
+}
+
+/// The run in a few sentences.
+fn paragraph(run: &Run) -> String {
+    let mut text = match (run.text("preset"), run.number("parameters")) {
+        (Some(preset), Some(n)) => format!("{preset}, {} parameters, ", thousands(n as usize)),
+        (Some(preset), None) => format!("{preset}, "),
+        (None, Some(n)) => format!("A model of {} parameters, ", thousands(n as usize)),
+        (None, None) => "A model ".into(),
+    };
+    text += &format!(
+        "trained for {} steps ({} images seen",
+        thousands(run.last("step") as usize),
+        thousands(run.last("images") as usize)
+    );
+    if let Some(epochs) = run.number("epochs") {
+        text += &format!(", {} epochs", (epochs * 100.0).round() / 100.0);
+    }
+    text += &format!(") on {}", run.device());
+    if let Some(seconds) = run.number("seconds") {
+        text += &format!(" in {}", duration(seconds));
+    }
+    text += ".";
+    for split in ["test", "valid"] {
+        if let Some((bound, what)) = run.last_bound(split) {
+            text += &format!(" Last {split} bound: {bound:.2} {NATS} ({what}).");
+        }
+    }
+    let losses = smoothed(&series_from_metrics(&run.metrics, "train", None, "loss"));
+    if let Some((_, loss)) = losses.last() {
+        text += &format!(
+            " Last training loss, running mean: {loss:.2} {NATS} ({}).",
+            run.training_what()
+        );
+    }
+    text += &format!(" All figures of this page are from {}.", run.device());
+    if run.summary.is_null() {
+        text += " The run is still going on, or was interrupted: it has no summary yet.";
+    }
+    text
+}
+
+/// The table of the last evaluation of each kind of data, and of the bounds of the summary.
+fn figures(run: &Run) -> String {
+    let evals = run.evals();
+    // Whatever else an evaluation measured stands behind the usual three.
+    let mut keys = vec!["bound", "reconstruction", "kl"];
+    let position = ["step", "images", "epoch", "seconds", "images_per_second"];
+    for (key, value) in evals.iter().filter_map(|line| line.as_object()).flatten() {
+        if value.is_number() && !position.contains(&key.as_str()) && !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    let cell = |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.2}"));
+    let mut rows: Vec<Vec<String>> = evals
+        .iter()
+        .map(|line| {
+            let count =
+                |key: &str| line[key].as_u64().map_or("–".into(), |n| thousands(n as usize));
+            let mut row = vec![run::what(line), run.device(), count("step"), count("images")];
+            row.extend(keys.iter().map(|key| cell(line[key].as_f64())));
+            row
+        })
+        .collect();
+    for split in ["train", "valid", "test"] {
+        let Some((bound, what)) = run.last_bound(split) else { continue };
+        // The rest of the bounds are the summary's alone.
+        if !evals
+            .iter()
+            .any(|line| line["bound"].as_f64() == Some(bound) && run::what(line) == what)
+        {
+            let at = |key: &str| thousands(run.last(key) as usize);
+            let mut row = vec![what, run.device(), at("step"), at("images"), cell(Some(bound))];
+            row.resize(keys.len() + 4, "–".into());
+            rows.push(row);
+        }
+    }
+    if rows.is_empty() {
+        return "<p>Nothing has been evaluated yet.</p>\n".into();
+    }
+    let mut head = vec!["data", "device", "step", "images seen"];
+    let names: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
+    head.extend(names.iter().map(String::as_str));
+    let caption =
+        "The last evaluation of each kind of data; bound, reconstruction and kl in nats an image.";
+    table(caption, &head, &rows)
+}
+
+/// Pictures over time, one row a kind, then the others.
+fn pictures(all: &[Picture]) -> String {
+    let mut html = String::new();
+    let mut kinds: Vec<&str> = all.iter().filter_map(|p| Some(p.moment()?.0)).collect();
+    kinds.dedup();
+    for kind in kinds {
+        let series: Vec<_> =
+            all.iter().filter(|p| p.moment().is_some_and(|m| m.0 == kind)).collect();
+        let chosen = series.len().min(MOST_PICTURES);
+        html += "<div class=\"row time\">\n";
+        for i in 0..chosen {
+            // Evenly spaced from the first to the last.
+            html += &series[i * (series.len() - 1) / (chosen - 1).max(1)].figure();
+        }
+        html += "</div>\n";
+    }
+    html += "<div class=\"row\">\n";
+    all.iter().filter(|p| p.moment().is_none()).for_each(|p| html += &p.figure());
+    html += "</div>\n";
+    if all.is_empty() { "<p>No pictures yet.</p>\n".into() } else { html }
+}
+
+fn times(run: &Run) -> String {
+    let device = run.device();
+    let mut rows = Vec::new();
+    let mut add = |what: &str, value: String| rows.push(vec![what.into(), value, device.clone()]);
+    if let Some(seconds) = run.number("seconds") {
+        add("whole run", duration(seconds));
+        if run.last("images") > 0.0 && seconds > 0.0 {
+            let rate = run.last("images") / seconds;
+            add("images a second, whole run with its evaluations", format!("{rate:.1}"));
+        }
+    }
+    if let Some(rate) = run.last_timing("images_per_second") {
+        add("images a second, last measured", format!("{rate:.1}"));
+    }
+    if rows.is_empty() {
+        return "<p>No times were recorded.</p>\n".into();
+    }
+    table("The whole run, and the speed of its steps.", &["what", "value", "device"], &rows)
 }

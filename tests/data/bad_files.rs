@@ -166,6 +166,9 @@ fn mat_absurd_sizes() {
     }
     let overflowing = LITTLE.array(9, "ff", &[u32::MAX; 3], &[1; 6]);
     says(ff(&LITTLE.file(&[overflowing])), "but holds 6 bytes");
+    // 2^64 values, which wraps to the none that are there.
+    let wrapping = LITTLE.array(9, "ff", &[1 << 31, 1 << 31, 4], &[]);
+    says(ff(&LITTLE.file(&[wrapping])), "but holds 0 bytes");
     let mut array = LITTLE.array(9, "ff", &[2, 3], &[1; 6]);
     array[4..8].copy_from_slice(&LITTLE.word(u32::MAX));
     says(ff(&LITTLE.file(std::slice::from_ref(&array))), "declares 4294967295 bytes");

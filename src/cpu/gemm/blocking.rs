@@ -5,8 +5,8 @@ use super::isa::Kernels;
 use super::kernel::Tile;
 use super::pack::Scratch;
 
-/// A k-block: one micro-panel of A, MR x KC, takes at most two thirds of a 32 KiB L1 cache.
-pub(super) const KC: usize = 384;
+/// A k-block: with it a micro-panel of A, MR x KC, is 12 KiB, and a panel of B, KC x NR, 32 KiB.
+pub(super) const KC: usize = 256;
 /// Floats of a block of B, KC x NC: 512 KiB, half of a common L2 cache.
 const B_BLOCK: usize = 128 * 1024;
 
@@ -128,12 +128,23 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
     // Packing B moves each of its elements once more and pays when many rows of C use it; rows
     // that are contiguous, near each other and few stay in L1 as they are.
-    let b_in_l1 = p.k * p.n <= 4096 && p.b.stride <= 256;
+    let b_in_l1 = p.k * p.n <= 8192 && p.b.stride <= 256;
     let pack_b = p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1);
     // A's micro-panel is used once for every NR columns. Copied, it is free of strides that map
     // many lines onto few sets of the cache.
     let aliased = p.a.stride.is_multiple_of(256);
     let pack_a = p.n > if aliased { nr } else { 4 * nr };
+
+    // A few rows need width instead: independent sums to keep the multiply-add units busy, and long
+    // runs of B, which is read once. So do short sums, where C is most of the traffic: long runs of C.
+    let direct = !p.a.columns && !pack_b;
+    let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
+        .into_iter()
+        .find(|(wide, fit)| {
+            *fit && direct && !wide.tiles.is_empty() && p.n >= wide.vectors * kernels.lanes
+        })
+        .map(|(wide, _)| wide);
+    let mr_most = wide.map_or(kernels.mr, |wide| wide.tiles.len());
 
     let b_len = if pack_b { kc_most * nc_most.min(p.n.next_multiple_of(nr)) } else { 0 };
     let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
@@ -159,7 +170,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                         pack(b.data, b.stride, kc, nc, b_block);
                     }
                     // Loop 3, over m by MR: the micro-panel of A, MR x KC, lives in L1.
-                    for (ir, mr) in even(p.m, kernels.mr) {
+                    for (ir, mr) in even(p.m, mr_most) {
                         let mut a = p.a.at(ir, pc);
                         if pack_a {
                             let (runs, len, stride) =
@@ -167,19 +178,32 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                             (kernels.pack_a_runs)(a.data, a.stride, runs, len, a_panel, stride);
                             a = View { data: a_panel, stride, ..a };
                         }
+                        if !a.columns && ir + 2 * mr <= p.m {
+                            let next = p.a.at(ir + mr, pc);
+                            (kernels.prefetch_runs)(next.data, next.stride, mr, kc);
+                        }
                         let c = p.c.add(ir * p.c_stride + jc);
                         // Loop 4, over NC by NR: panels of B stream from L2 past the panel of A.
-                        for jr in (0..nc).step_by(nr) {
-                            let cols = nr.min(nc - jr);
+                        let mut jr = 0;
+                        while jr < nc {
+                            let wide = wide.filter(|w| nc - jr >= w.vectors * kernels.lanes);
+                            let vectors = wide.map_or_else(
+                                || (nc - jr).div_ceil(kernels.lanes).min(2),
+                                |wide| wide.vectors,
+                            );
+                            let cols = (vectors * kernels.lanes).min(nc - jr);
                             let (panel, b_stride) = if pack_b {
                                 (b_block.cast_const().add(jr * kc), nr)
                             } else {
                                 (b.data.add(jr), b.stride)
                             };
-                            let vectors = cols.div_ceil(kernels.lanes);
-                            let part = cols % kernels.lanes != 0;
-                            let run = kernels.tiles[usize::from(a.columns)][usize::from(part)]
-                                [vectors - 1][mr - 1];
+                            let run = if let Some(wide) = wide {
+                                wide.tiles[mr - 1]
+                            } else {
+                                let part = !cols.is_multiple_of(kernels.lanes);
+                                kernels.tiles[usize::from(a.columns)][usize::from(part)]
+                                    [vectors - 1][mr - 1]
+                            };
                             let bias = !p.bias.is_null() && last;
                             // Loop 5, over KC, is the micro-kernel: the tile of C, MR x NR, lives
                             // in registers.
@@ -195,6 +219,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                                 add: p.accumulate || !first,
                                 bias: if bias { p.bias.add(jc + jr) } else { std::ptr::null() },
                             });
+                            jr += cols;
                         }
                         if last && p.activation != Activation::None {
                             // The rows were just written and are still in L1.

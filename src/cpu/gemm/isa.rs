@@ -62,6 +62,12 @@ impl Isa {
     }
 }
 
+/// `tiles[rows - 1]` is `vectors` wide.
+pub(super) struct Wide {
+    pub tiles: &'static [Kernel],
+    pub vectors: usize,
+}
+
 /// What is compiled for one instruction set.
 pub(super) struct Kernels {
     /// Floats in a vector; a full tile is two vectors wide.
@@ -70,21 +76,29 @@ pub(super) struct Kernels {
     pub mr: usize,
     /// `tiles[A as columns][last vector partial][vectors - 1][rows - 1]`.
     pub tiles: [[[&'static [Kernel]; 2]; 2]; 2],
+    /// Flatter tiles of whole vectors, A as rows: for a few rows.
+    pub few: Wide,
+    /// The same for short sums; empty where the registers do not suffice.
+    pub short: Wide,
     /// [`pack::b_rows`].
     pub pack_b_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     /// [`pack::b_columns`].
     pub pack_b_columns: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     /// [`pack::a_runs`].
     pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
+    /// [`pack::prefetch_runs`].
+    pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
     /// [`pack::activate`].
     pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
 }
 
 /// The kernels of one instruction set: each generic function once more, inside a function that
 /// has the target features, where it is inlined and compiled for them. The numbers are the
-/// heights of tiles: as many as leave registers for the vectors of B and one broadcast.
+/// heights of tiles: as many as leave registers for the vectors of B and one broadcast; then those
+/// of the two kinds of wide tiles and their vectors.
 macro_rules! kernels {
-    ($module:ident, $name:ident, $simd:ty, [$($mr:literal)*] $(, $feature:literal)?) => {
+    ($module:ident, $name:ident, $simd:ty, [$($mr:literal)*], [$($few:literal)*] x $few_vectors:literal,
+     [$($short:literal)*] x $short_vectors:literal $(, $feature:literal)?) => {
         mod $module {
             use super::*;
 
@@ -114,6 +128,10 @@ macro_rules! kernels {
                 unsafe { pack::a_runs::<$simd>(src, stride, count, len, dst, dst_stride) }
             }
             $(#[target_feature(enable = $feature)])?
+            pub unsafe fn prefetch_runs(src: *const f32, stride: usize, count: usize, len: usize) {
+                unsafe { pack::prefetch_runs::<$simd>(src, stride, count, len) }
+            }
+            $(#[target_feature(enable = $feature)])?
             pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {
                 unsafe { pack::activate(c, stride, rows, cols, f) }
             }
@@ -132,18 +150,27 @@ macro_rules! kernels {
                     [&[$($module::tile::<$mr, 1, true, true>),*], &[$($module::tile::<$mr, 2, true, true>),*]],
                 ],
             ],
+            few: Wide {
+                tiles: &[$($module::tile::<$few, $few_vectors, false, false>),*],
+                vectors: $few_vectors,
+            },
+            short: Wide {
+                tiles: &[$($module::tile::<$short, $short_vectors, false, false>),*],
+                vectors: $short_vectors,
+            },
             pack_b_rows: $module::b_rows,
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
+            prefetch_runs: $module::prefetch_runs,
             activate: $module::activate,
         };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
+kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4, "avx512f");
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], "avx2,fma");
+kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], [1 2] x 4, [] x 4, "avx2,fma");
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, NEON, simd::Neon, [1 2 3 4 5 6 7 8 9 10 11 12], "neon");
-kernels!(portable, PORTABLE, simd::Portable, [1 2 3 4 5 6]);
+kernels!(neon, NEON, simd::Neon, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4, "neon");
+kernels!(portable, PORTABLE, simd::Portable, [1 2 3 4 5 6], [1 2] x 4, [] x 4);

@@ -53,6 +53,8 @@ pub(super) unsafe fn kernel<
             let p = p.add(v * S::LANES);
             if PART && v == NV - 1 { S::load_part(p, last) } else { S::load(p) }
         };
+        // Lines of C arrive while the sum runs; also where C is only written, as a partly written
+        // line is fetched first.
         for i in 0..MR {
             S::prefetch(t.c.add(i * t.c_stride));
             S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
@@ -95,24 +97,18 @@ pub(super) unsafe fn kernel<
             let p = p.add(v * S::LANES);
             if PART && v == NV - 1 { S::store_part(p, x, last) } else { S::store(p, x) }
         };
-        if t.add {
-            for (i, acc) in acc.iter_mut().enumerate() {
-                for v in 0..NV {
-                    acc[v] = S::add(load(t.c.add(i * t.c_stride), v), acc[v]);
-                }
-            }
-        }
-        if !t.bias.is_null() {
-            for v in 0..NV {
-                let bias = load(t.bias, v);
-                for acc in acc.iter_mut() {
-                    acc[v] = S::add(acc[v], bias);
-                }
-            }
-        }
+        let bias =
+            (!t.bias.is_null()).then(|| -> [S::V; NV] { std::array::from_fn(|v| load(t.bias, v)) });
         for (i, acc) in acc.into_iter().enumerate() {
-            for (v, x) in acc.into_iter().enumerate() {
-                store(t.c.add(i * t.c_stride), v, x);
+            let c = t.c.add(i * t.c_stride);
+            for (v, mut x) in acc.into_iter().enumerate() {
+                if t.add {
+                    x = S::add(load(c, v), x);
+                }
+                if let Some(bias) = bias {
+                    x = S::add(x, bias[v]);
+                }
+                store(c, v, x);
             }
         }
     }

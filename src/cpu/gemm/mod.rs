@@ -1,4 +1,59 @@
 //! The matrix product C[m, n] = f(A[m, k] B[k, n] + bias[n]) on the CPU.
+//!
+//! # How a matrix product becomes fast
+//!
+//! A core can do one or two vector multiply-adds a cycle but fetch hardly more than two vectors a
+//! cycle from its L1 cache, far fewer from L2, and almost none from memory. A product does m n k
+//! multiply-adds on only m k + k n + m n numbers, so there is enough reuse; the whole art is to
+//! arrange it so that every number, once brought near, is used many times before it leaves. The
+//! same idea is applied at each level of the memory, from the inside out:
+//!
+//! 1. **Registers** (`kernel.rs`). A tile of C, MR x NR, stays in registers while the sum runs over
+//!    k. Step p loads NR numbers of row p of B as vectors, broadcasts MR numbers of column p of A,
+//!    and adds their outer product: MR NR multiply-adds for MR + NR numbers. The tile is as large as
+//!    the registers allow: 12 x 32 with AVX-512 (24 of 32 registers), 6 x 16 with AVX2 (12 of 16),
+//!    12 x 8 with NEON. Besides the reuse, so many independent sums cover the latency of the
+//!    multiply-add, which must wait about four cycles for its own result.
+//! 2. **L1**. The k-sum is cut into blocks of KC, so that one micro-panel of A, MR x KC, stays close
+//!    while the panels of B, KC x NR, pass by.
+//! 3. **L2**. A block of B, KC x NC, is used by all micro-panels of A, one after another.
+//! 4. **Threads** (`parallel.rs`). Each takes a rectangle of C and shares nothing that is written.
+//!
+//! That makes five loops, named in `blocking.rs`: n by NC, k by KC, m by MR, NC by NR, and KC.
+//!
+//! **Packing** (`pack.rs`). A block of B with rows far apart is spread over many pages and, where
+//! the distance is a multiple of a large power of two, over few sets of the cache. It is therefore
+//! copied once into exactly the order in which the micro-kernel reads it; a transposed B, whose
+//! columns are contiguous, is transposed on the way, in registers. A is read by broadcasts, which
+//! work on any layout, so it is copied (never transposed) only when many panels of B will use it.
+//! Copying costs a pass over the operand and pays when the copy is used often: with few rows, or a
+//! small B, the operands are read where they are. The models' products are often of that kind
+//! (28 x 64 x 32), and so small that packing would take a good part of the time.
+//!
+//! **The ending.** Bias is added while a tile leaves the registers after its last k-block; the
+//! activation runs over each group of MR rows right after, from L1. C is not read unless a sum is
+//! continued, so it may hold anything, NaN included.
+//!
+//! **Edges.** The rows are cut evenly into heights of at most MR, and there is a micro-kernel for
+//! every height, so no row is padded. The last columns use masked loads and stores.
+//!
+//! **Few rows** (m <= 3, one sample). There is no reuse of B, which is read once at the speed of
+//! the cache it comes from: wide, flat tiles read long runs of it and keep enough sums in flight.
+//! **Short sums** with a small B (k = 32) write nearly as much as they read: 6 x 64 tiles (AVX-512)
+//! write longer runs of C.
+//!
+//! **The same bits for any number of threads.** An element of C is one chain of multiply-adds per
+//! k-block, in order of k, whatever tile it falls in; blocks are added in order. Their borders depend
+//! on k alone, so it does not matter how threads cut C. A weight gradient (32 x 64 x 12544) has
+//! too small a C to cut: there k itself is cut, into a number of parts that depends on the shape,
+//! and the parts are added in order, also when one thread computes them all. Different
+//! instruction sets agree within rounding only: the portable one has no fused multiply-add.
+//!
+//! The layouts NN, NT and TN of linear layers and their gradients are pairs of strides ([`Mat`]).
+//!
+//! Further reading: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+//! ACM TOMS 34(3), 2008; Van Zee and van de Geijn, "BLIS", ACM TOMS 41(3), 2015. There the panel of
+//! B stays in L1 and A streams from L2; here the roles are exchanged, since A needs no packing.
 
 mod blocking;
 mod isa;

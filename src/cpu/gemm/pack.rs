@@ -49,22 +49,21 @@ pub(super) unsafe fn b_rows<S: Simd>(
 ) {
     let nr = 2 * S::LANES;
     unsafe {
-        for j in (0..n).step_by(nr) {
-            let cols = nr.min(n - j);
-            let (src, dst) = (src.add(j), dst.add(j * k));
-            if cols == nr {
-                for p in 0..k {
-                    let (src, dst) = (src.add(p * stride), dst.add(p * nr));
-                    let (x, y) = (S::load(src), S::load(src.add(S::LANES)));
+        // A few rows at a time: long enough runs in every panel, and rows are read in order.
+        for top in (0..k).step_by(8) {
+            let rows = top..k.min(top + 8);
+            for j in (0..n).step_by(nr) {
+                let cols = nr.min(n - j);
+                let (first, second) = (cols.min(S::LANES), cols.saturating_sub(S::LANES));
+                for p in rows.clone() {
+                    let (src, dst) = (src.add(p * stride + j), dst.add(j * k + p * nr));
+                    let (x, y) = if cols == nr {
+                        (S::load(src), S::load(src.add(S::LANES)))
+                    } else {
+                        (S::load_part(src, first), S::load_part(src.wrapping_add(first), second))
+                    };
                     S::store(dst, x);
                     S::store(dst.add(S::LANES), y);
-                }
-            } else {
-                let (first, second) = (cols.min(S::LANES), cols.saturating_sub(S::LANES));
-                for p in 0..k {
-                    let (src, dst) = (src.add(p * stride), dst.add(p * nr));
-                    S::store(dst, S::load_part(src, first));
-                    S::store(dst.add(S::LANES), S::load_part(src.wrapping_add(first), second));
                 }
             }
         }
@@ -117,6 +116,22 @@ pub(super) unsafe fn a_runs<S: Simd>(
             if i < len {
                 S::store(dst.add(i), S::load_part(src.add(i), len - i));
             }
+        }
+    }
+}
+
+/// Asks for the first 64 floats of `count` runs: where they are short, the processor does not foresee
+/// that the next run follows.
+#[inline(always)]
+pub(super) unsafe fn prefetch_runs<S: Simd>(
+    src: *const f32,
+    stride: usize,
+    count: usize,
+    len: usize,
+) {
+    for r in 0..count {
+        for i in (0..len.min(64)).step_by(16) {
+            unsafe { S::prefetch(src.wrapping_add(r * stride + i)) };
         }
     }
 }

@@ -5,8 +5,10 @@ use super::blocking::{Product, even, multiply};
 use super::isa::Kernels;
 use super::pack::Scratch;
 
-/// Floating point operations below which a task does not pay for its handing over.
-const TASK_FLOPS: usize = 2_000_000;
+/// Floating point operations below which a task does not pay for its handing over: about 7 us.
+const TASK_FLOPS: usize = 700_000;
+/// Those of a task where there are several a thread, so that an idle thread finds something to take.
+const SPARE_TASK_FLOPS: usize = 4_000_000;
 /// Terms of the sum in one part, where the sum over k itself is split.
 const K_PART: usize = 1024;
 /// Elements of C up to which that is done: beyond, C has tiles enough to share.
@@ -25,11 +27,14 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
     if p.k >= 2 * K_PART && p.m * p.n <= K_SPLIT_C && p.k >= 4 * p.m.max(p.n) {
         return unsafe { split_k(kernels, p) };
     }
-    let threads = if flops < 2 * TASK_FLOPS { 1 } else { rayon::current_num_threads() };
-    let tasks = (flops / TASK_FLOPS).min(if threads == 1 { 1 } else { 4 * threads });
-    if tasks <= 1 {
+    if flops < 2 * TASK_FLOPS {
         return unsafe { multiply(kernels, p) };
     }
+    let threads = rayon::current_num_threads();
+    if threads == 1 {
+        return unsafe { multiply(kernels, p) };
+    }
+    let tasks = (flops / SPARE_TASK_FLOPS).min(4 * threads).max(threads.min(flops / TASK_FLOPS));
     let (rows, cols) = grid(kernels, p, tasks);
     let nr = 2 * kernels.lanes;
     let (m_most, n_most) = (p.m.div_ceil(rows), p.n.div_ceil(nr).div_ceil(cols) * nr);
@@ -76,7 +81,9 @@ fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
 /// A long sum for few elements (the gradient of a weight): parts of k that depend on the shape,
 /// each into an m x n of its own, added in order.
 unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
-    let parts = p.k.div_ceil(K_PART);
+    // A multiple of four parts shares well among the usual numbers of threads.
+    let part_most = p.k.div_ceil(p.k.div_ceil(K_PART).next_multiple_of(4));
+    let parts = p.k.div_ceil(part_most);
     let size = p.m * p.n;
     PARTIAL.with(|partial| {
         partial.with(parts * size, |buffer| {
@@ -89,7 +96,7 @@ unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
                 ..*p
             };
             let task = |part: usize| {
-                let (from, k) = even(whole.k, K_PART).nth(part).unwrap_or_default();
+                let (from, k) = even(whole.k, part_most).nth(part).unwrap_or_default();
                 // SAFETY: each part has its own m x n of the buffer.
                 unsafe { multiply(kernels, &whole.terms(from, k, part * size)) }
             };

@@ -5,7 +5,9 @@
 //! the host. A trajectory from (z, p), p ~ N(0, I), of n leapfrog steps with U(z) = -log p(x, z):
 //! p -= e/2 U'(z);  n times {z += e p;  p -= e U'(z)}  (the last one half);  accepted with probability
 //! min(1, exp(H - H')), H = U + |p|^2 / 2. While tuning, each chain's step e grows after an acceptance
-//! and shrinks after a rejection so that about 90 % are accepted, as in the paper.
+//! and shrinks after a rejection so that about 90 % are accepted, as in the paper. Each trajectory's
+//! step is e times a uniform number between 0.7 and 1.3: a fixed length can come back to where it
+//! began, along a direction in which the posterior has just that period (Neal 2011, section 3.2).
 
 use super::bound::LatentModel;
 use crate::Tape;
@@ -111,6 +113,9 @@ impl Chain {
         let stream_number = stream::HMC | self.trajectories << 12;
         let momenta = Key { stream: stream_number + 1, ..self.key };
         let uniforms = Key { stream: stream_number + 2, ..self.key };
+        let jitter = Key { stream: stream_number + 3, ..self.key };
+        let step: Vec<f32> =
+            (0..).zip(&self.step).map(|(row, e)| e * (0.7 + 0.6 * jitter.uniform(row))).collect();
         let n = self.latent;
         let mut p: Vec<f32> = (0..self.z.len() as u64).map(|i| normal(momenta, i)).collect();
         let kinetic = |p: &[f32]| -> Vec<f32> {
@@ -124,13 +129,13 @@ impl Chain {
                 *p -= share * step[i / n] * g;
             }
         };
-        kick(&mut p, &gradient, &self.step, 0.5);
+        kick(&mut p, &gradient, &step, 0.5);
         for i in 1..=self.leapfrog {
             for (j, (z, p)) in z.iter_mut().zip(&p).enumerate() {
-                *z += self.step[j / n] * p;
+                *z += step[j / n] * p;
             }
             (potential, gradient) = energy(model, x, &z)?;
-            kick(&mut p, &gradient, &self.step, if i == self.leapfrog { 0.5 } else { 1.0 });
+            kick(&mut p, &gradient, &step, if i == self.leapfrog { 0.5 } else { 1.0 });
         }
         let end = kinetic(&p);
         for row in 0..self.energy.len() {

@@ -1,0 +1,325 @@
+//! Speed of the CPU kernels: the matrix product on the models' shapes, beside the crates `gemm`
+//! and `matrixmultiply`, and as a share of what the multiply-add units can do.
+//!
+//! `cargo bench --bench kernels` measures on one and on two threads, each in a process of its own,
+//! and prints a Markdown table; `-- NAME` keeps the shapes whose name contains NAME. Criterion
+//! picks the number of iterations; in every sample the three contenders take many short turns, so
+//! that whatever else the machine does meets them alike. It only ever adds time, so the table
+//! compares the turns that bound the fastest tenth.
+
+use criterion::Criterion;
+use pixelloom::cpu::gemm::{Activation, Gemm, Mat, gemm};
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Tells a measuring process its number of threads.
+const THREADS: &str = "PIXELLOOM_BENCH_THREADS";
+
+/// C[m, n] = A[m, k] B[k, n]; T: A is stored [k, m]; NT: B is stored [n, k].
+#[derive(Clone, Copy, PartialEq)]
+enum Layout {
+    NN,
+    NT,
+    TN,
+}
+use Layout::{NN, NT, TN};
+
+const SHAPES: &[(usize, usize, usize, Layout)] = &[
+    (100, 500, 784, NN),
+    (100, 784, 500, NN),
+    (784, 500, 100, TN),
+    (500, 784, 100, TN),
+    (100, 1024, 776, NN),
+    (776, 1024, 100, TN),
+    (12544, 64, 32, NN),
+    (12544, 32, 64, NN),
+    (32, 64, 12544, TN),
+    (448, 128, 64, NN),
+    (448, 64, 32, NN),
+    (28, 64, 32, NN),
+    (28, 128, 64, NN),
+    (16, 64, 64, NN),
+    (16384, 256, 128, NN),
+    (128, 256, 16384, TN),
+    (1024, 1024, 1024, NN),
+    (100, 500, 784, NT),
+    (100, 784, 500, NT),
+    (100, 20, 500, NT),
+    (100, 500, 20, NT),
+    (100, 500, 20, NN),
+    (100, 20, 500, NN),
+    (500, 20, 100, TN),
+    (16, 64, 64, NT),
+    (16, 500, 784, NT),
+    (1, 500, 784, NT),
+    (8, 1024, 256, NN),
+    (100, 256, 256, NT),
+    (1, 64, 32, NN),
+    (1, 1024, 1024, NN),
+];
+
+const CONTENDERS: usize = 3;
+
+/// Computes C.
+type Contender<'a> = dyn Fn(&mut [f32]) + 'a;
+
+/// GFLOP/s of pixelloom, gemm, matrixmultiply.
+type Row = [f64; CONTENDERS];
+
+fn name(&(m, n, k, layout): &(usize, usize, usize, Layout)) -> String {
+    let layout = match layout {
+        NN => "",
+        NT => " NT",
+        TN => " TN",
+    };
+    format!("{m}x{n}x{k}{layout}")
+}
+
+/// The time that a tenth of the turns stay below.
+fn fastest_tenth(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 10]
+}
+
+fn noise(len: usize) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+fn measure(
+    criterion: &mut Criterion,
+    threads: usize,
+    shape: &(usize, usize, usize, Layout),
+) -> Option<Row> {
+    let &(m, n, k, layout) = shape;
+    let (a, b) = (noise(m * k), noise(k * n));
+    let (ars, acs) = if layout == TN { (1, m) } else { (k, 1) };
+    let (brs, bcs) = if layout == NT { (1, k) } else { (n, 1) };
+    let ours = |c: &mut [f32]| {
+        let a = Mat { data: &a, row_stride: ars, col_stride: acs };
+        let b = Mat { data: &b, row_stride: brs, col_stride: bcs };
+        let activation = Activation::None;
+        gemm(&Gemm { m, n, k, a, b, bias: None, activation, accumulate: false }, c, n);
+    };
+    let parallelism =
+        if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
+    // SAFETY: the slices have these shapes.
+    let theirs = |c: &mut [f32]| unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.as_ptr(),
+            acs as isize,
+            ars as isize,
+            b.as_ptr(),
+            bcs as isize,
+            brs as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    };
+    // SAFETY: the slices have these shapes.
+    let others = |c: &mut [f32]| unsafe {
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            1.0,
+            a.as_ptr(),
+            ars as isize,
+            acs as isize,
+            b.as_ptr(),
+            brs as isize,
+            bcs as isize,
+            0.0,
+            c.as_mut_ptr(),
+            n as isize,
+            1,
+        );
+    };
+    let contenders: [&Contender; CONTENDERS] = [&ours, &theirs, &others];
+
+    let mut c = [vec![f32::NAN; m * n], vec![f32::NAN; m * n], vec![0.0; m * n]];
+    for (run, c) in contenders.iter().zip(&mut c) {
+        run(c);
+    }
+    let [ours, theirs, others] = &c;
+    for (i, x) in ours.iter().enumerate() {
+        for y in [theirs[i], others[i]] {
+            let difference = (x - y).abs();
+            assert!(difference <= 1e-5 * k as f32, "{}: results differ at {i}", name(shape));
+        }
+    }
+
+    let times = RefCell::new([const { Vec::new() }; CONTENDERS]);
+    criterion.bench_function(&format!("{} {threads}t", name(shape)), |bencher| {
+        bencher.iter_custom(|iters| {
+            let mut spent = Duration::ZERO;
+            let turns = iters.min(16);
+            let mut done = 0;
+            for turn in 1..=turns {
+                let reps = turn * iters / turns - done;
+                done += reps;
+                for (i, run) in contenders.iter().enumerate() {
+                    let start = Instant::now();
+                    for _ in 0..reps {
+                        run(black_box(&mut c[i]));
+                    }
+                    let elapsed = start.elapsed();
+                    times.borrow_mut()[i].push(elapsed.as_secs_f64() / reps as f64);
+                    if i == 0 {
+                        spent += elapsed;
+                    }
+                }
+            }
+            spent
+        });
+    });
+    let flops = 2.0 * m as f64 * n as f64 * k as f64;
+    let mut times = times.into_inner();
+    (!times[0].is_empty()).then(|| times.each_mut().map(|times| flops / fastest_tenth(times) / 1e9))
+}
+
+/// GFLOP/s of multiply-adds on registers alone, on every thread of the current pool.
+fn peak() -> f64 {
+    const REPS: usize = 1_000_000;
+    let once = || {
+        let start = Instant::now();
+        let flops: usize = rayon::broadcast(|_| multiply_adds(REPS)).into_iter().sum();
+        flops as f64 / start.elapsed().as_secs_f64() / 1e9
+    };
+    (0..5).map(|_| once()).fold(0.0, f64::max)
+}
+
+/// Does `reps` rounds of independent multiply-adds and tells how many operations they were.
+fn multiply_adds(reps: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: just detected.
+            return unsafe { multiply_adds_512(reps) };
+        }
+        if is_x86_feature_detected!("fma") {
+            // SAFETY: just detected.
+            return unsafe { multiply_adds_256(reps) };
+        }
+    }
+    let mut x = [[0.5f32; 4]; 12];
+    for _ in 0..reps {
+        for x in x.as_flattened_mut() {
+            *x = x.mul_add(0.5, 0.25);
+        }
+    }
+    black_box(x);
+    2 * 4 * 12 * reps
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn multiply_adds_512(reps: usize) -> usize {
+    use std::arch::x86_64::*;
+    let (half, quarter) = (black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(0.25)));
+    let mut x = [half; 24];
+    for _ in 0..reps {
+        for x in &mut x {
+            *x = _mm512_fmadd_ps(*x, half, quarter);
+        }
+    }
+    black_box(x);
+    2 * 16 * 24 * reps
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn multiply_adds_256(reps: usize) -> usize {
+    use std::arch::x86_64::*;
+    let (half, quarter) = (black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(0.25)));
+    let mut x = [half; 12];
+    for _ in 0..reps {
+        for x in &mut x {
+            *x = _mm256_fmadd_ps(*x, half, quarter);
+        }
+    }
+    black_box(x);
+    2 * 8 * 12 * reps
+}
+
+/// One process, one number of threads: rows to standard output for the parent.
+fn child(threads: usize) {
+    let mut criterion = Criterion::default()
+        .sample_size(15)
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(400))
+        .without_plots()
+        .configure_from_args();
+    // Of several, the fastest: the one that nothing disturbed.
+    let mut fastest = peak();
+    for (index, shape) in SHAPES.iter().enumerate() {
+        if let Some([x, y, z]) = measure(&mut criterion, threads, shape) {
+            println!("ROW\t{index}\t{x}\t{y}\t{z}");
+            fastest = fastest.max(peak());
+        }
+    }
+    println!("PEAK\t{fastest}");
+}
+
+/// Runs this program again as a measuring process.
+fn spawn(threads: usize) -> (f64, Vec<Option<Row>>) {
+    let output = Command::new(std::env::current_exe().expect("the path of this program"))
+        .args(std::env::args_os().skip(1))
+        .env(THREADS, threads.to_string())
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .env("MATMUL_NUM_THREADS", threads.to_string())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cannot start a measuring process");
+    assert!(output.status.success(), "measuring on {threads} threads failed");
+    let (mut peak, mut rows) = (f64::NAN, vec![None; SHAPES.len()]);
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let mut fields = line.split('\t');
+        let kind = fields.next();
+        let numbers: Vec<f64> = fields.filter_map(|x| x.parse().ok()).collect();
+        match (kind, &numbers[..]) {
+            (Some("PEAK"), &[x]) => peak = x,
+            (Some("ROW"), &[index, x, y, z]) => rows[index as usize] = Some([x, y, z]),
+            _ => {}
+        }
+    }
+    (peak, rows)
+}
+
+fn main() {
+    if let Some(threads) = std::env::var(THREADS).ok().and_then(|x| x.parse().ok()) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        return pool.expect("a thread pool").install(|| child(threads));
+    }
+    let (peak1, rows1) = spawn(1);
+    let (peak2, rows2) = spawn(2);
+    println!("\nMultiply-add peak: {peak1:.0} GFLOP/s on one thread, {peak2:.0} on two.\n");
+    println!(
+        "| m x n x k | pixelloom | gemm | matrixmultiply | ratio | of peak | \
+         2t pixelloom | gemm | matrixmultiply | ratio | of peak | 2t / 1t |"
+    );
+    println!("|{}", " --- |".repeat(12));
+    for ((shape, one), two) in SHAPES.iter().zip(rows1).zip(rows2) {
+        let (Some(one), Some(two)) = (one, two) else { continue };
+        let half = |[x, y, z]: Row, peak: f64| {
+            let (ratio, share) = (x / y.max(z), 100.0 * x / peak);
+            format!("{x:.0} | {y:.0} | {z:.0} | {ratio:.2} | {share:.0} %")
+        };
+        let gain = two[0] / one[0];
+        println!("| {} | {} | {} | {gain:.2} |", name(shape), half(one, peak1), half(two, peak2));
+    }
+}

@@ -1,0 +1,25 @@
+// What all optimisers begin with. Weight decay d is either coupled (g += d w, the gradient of a
+// normal prior) or decoupled (w -= rate d w). CPU: cpu/optimizer.rs.
+struct Params {
+    n: u32,
+    rule: u32,
+    rate: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    decay: f32,
+    decoupled: u32,
+    correction1: f32,
+    correction2: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+
+// The gradient with the clipping factor and coupled decay.
+fn full_gradient(g: f32, scale: f32, w: f32) -> f32 {
+    return fma(select(p.decay, 0.0, p.decoupled != 0u), w, g * scale);
+}
+
+// The weight after decoupled decay.
+fn decayed(w: f32) -> f32 {
+    return select(1.0, 1.0 - p.rate * p.decay, p.decoupled != 0u) * w;
+}

@@ -1,0 +1,113 @@
+//! Axes with round numbers, straight or logarithmic, that share one type.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+
+/// An axis from `low` to `high`, straight or logarithmic.
+pub struct Axis {
+    /// The least value on it.
+    pub low: f64,
+    /// The greatest value on it.
+    pub high: f64,
+    log: bool,
+}
+
+impl Axis {
+    /// The axis that the values just fill; some interval if there are fewer than two.
+    pub fn new(values: impl Iterator<Item = f64>, log: bool) -> Axis {
+        let (low, high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        match (low, high) {
+            _ if low < high => Axis { low, high, log },
+            _ if low > high && log => Axis { low: 1.0, high: 10.0, log },
+            _ if low > high => Axis { low: 0.0, high: 1.0, log },
+            _ if log => Axis { low: low / 2.0, high: 2.0 * low, log },
+            _ => {
+                let margin = 0.5 * low.abs().max(1.0);
+                Axis { low: low - margin, high: low + margin, log }
+            }
+        }
+    }
+
+    /// A straight axis with a margin of a share of its length on both sides.
+    pub fn widened(self, share: f64) -> Axis {
+        let margin = share * (self.high - self.low);
+        Axis { low: self.low - margin, high: self.high + margin, ..self }
+    }
+
+    /// The value in the middle of it.
+    pub fn middle(&self) -> f64 {
+        if self.log {
+            (self.low * self.high).sqrt()
+        } else {
+            self.low + (self.high - self.low) / 2.0
+        }
+    }
+
+    /// The distance of straight ticks: 1, 2 or 5 times a power of ten, five to ten on the axis.
+    fn step(&self) -> f64 {
+        let least = (self.high - self.low) / 10.0;
+        let power = 10_f64.powf(least.log10().floor());
+        let steps = [1.0, 2.0, 5.0].map(|m| m * power);
+        steps.into_iter().find(|step| *step >= least).unwrap_or(10.0 * power)
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
+        let position = |v: f64| if self.log { v.ln() } else { v };
+        let (low, high) = (position(self.low), position(self.high));
+        let share = (position(*value) - low) / (high - low);
+        from + (share * f64::from(to - from)).round() as i32
+    }
+
+    /// Round numbers; on a logarithmic axis 1, 2 and 5 times the powers of ten, or the powers
+    /// alone where there are more than four, unless fewer than two of them are in sight.
+    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
+        if self.log {
+            let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
+            let steps: &[f64] = if last - first > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+            let points: Vec<f64> = (first..=last)
+                .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
+                .filter(|x| (self.low..=self.high).contains(x))
+                .collect();
+            if points.len() > 1 {
+                return points;
+            }
+        }
+        let step = self.step();
+        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
+        (first..=last).map(|i| i as f64 * step).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    /// Large numbers as counts, others with as many decimals as the ticks need.
+    fn format_ext(&self, value: &f64) -> String {
+        if self.log || self.high >= 10_000.0 {
+            return count(*value);
+        }
+        let decimals = (-self.step().log10().floor()).max(0.0) as usize;
+        format!("{value:.decimals$}")
+    }
+}
+
+/// 2500000 as "2.5M", 20000 as "20k".
+pub fn count(x: f64) -> String {
+    let (scaled, unit) = match x.abs() {
+        a if a >= 999_500.0 => (x / 1e6, "M"),
+        a if a >= 999.5 => (x / 1e3, "k"),
+        _ => (x, ""),
+    };
+    // Three significant digits, and no zeros behind a point.
+    let text = format!("{:.*}", if scaled.abs() < 9.995 { 2 } else { 1 }, scaled);
+    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}

@@ -1,0 +1,262 @@
+//! What a run directory holds: `config.toml`, `metrics.jsonl`, `timing.jsonl`, `summary.json` and
+//! pictures.
+//!
+//! A line of metrics is one JSON object:
+//! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}` or
+//! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::html::{escape, figure};
+use crate::data::thousands;
+use crate::error::{Error, Result};
+
+/// A run directory in memory.
+pub struct Run {
+    /// The directory's name.
+    pub name: String,
+    /// Its settings, TOML.
+    pub config: String,
+    /// Lines of `metrics.jsonl`.
+    pub metrics: Vec<Value>,
+    /// Lines of `timing.jsonl`.
+    timing: Vec<Value>,
+    /// `summary.json`, null while there is none.
+    pub summary: Value,
+    /// Pictures by kind and moment.
+    pub pictures: Vec<Picture>,
+}
+
+/// A PNG file of a run.
+pub struct Picture {
+    /// Its path below the run directory, without `.png`.
+    name: String,
+    bytes: Vec<u8>,
+    width: u32,
+    height: u32,
+}
+
+impl Run {
+    /// Reads a run directory; what is missing beside `config.toml` is empty.
+    pub fn read(dir: &Path) -> Result<Run> {
+        let config = dir.join("config.toml");
+        let config = read(&config)?.ok_or_else(|| {
+            Error::Data(format!(
+                "{} is missing: {} is not a run directory; name one that training made, such as \
+                 runs/NAME",
+                config.display(),
+                dir.display()
+            ))
+        })?;
+        let summary = dir.join("summary.json");
+        let summary = match read(&summary)? {
+            None => Value::Null,
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| damaged(&summary, e))?,
+        };
+        // The name of "." or ".." is that of the directory it leads to.
+        let path = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+        Ok(Run {
+            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            config: String::from_utf8_lossy(&config).into_owned(),
+            metrics: read_metrics(&dir.join("metrics.jsonl"))?,
+            timing: read_lines(&dir.join("timing.jsonl"))?,
+            summary,
+            pictures: pictures(dir)?,
+        })
+    }
+
+    /// A number of the summary.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        self.summary[key].as_f64()
+    }
+
+    /// A text of the summary.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.summary[key].as_str()
+    }
+
+    /// Device and threads, or that nothing is known of them.
+    pub fn device(&self) -> String {
+        match (self.text("device"), self.number("threads")) {
+            (Some(device), Some(1.0)) => format!("{device}, 1 thread"),
+            (Some(device), Some(threads)) => format!("{device}, {threads} threads"),
+            (Some(device), None) => device.into(),
+            _ => "a device not recorded yet".into(),
+        }
+    }
+
+    /// The highest `step` or `images` of the metrics.
+    pub fn last(&self, key: &str) -> f64 {
+        self.metrics.iter().filter_map(|line| line[key].as_f64()).fold(0.0, f64::max)
+    }
+
+    /// The last value of `key` in the timings, or else in the metrics.
+    pub fn last_timing(&self, key: &str) -> Option<f64> {
+        let last = |lines: &[Value]| lines.iter().rev().find_map(|line| line[key].as_f64());
+        last(&self.timing).or_else(|| last(&self.metrics))
+    }
+
+    /// The last evaluation line of each kind of data: train, valid, test.
+    pub fn evals(&self) -> Vec<&Value> {
+        let order = |line: &Value| {
+            let splits = ["train", "valid", "test"];
+            splits.iter().position(|split| line["split"] == *split).unwrap_or(splits.len())
+        };
+        let evals = self.metrics.iter().filter(|line| line["kind"] == "eval");
+        let last: BTreeMap<_, _> = evals.map(|line| ((order(line), what(line)), line)).collect();
+        last.into_values().collect()
+    }
+
+    /// The last bound on a split and what it is on: the summary's, or else of the metrics.
+    pub fn last_bound(&self, split: &str) -> Option<(f64, String)> {
+        let mut evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
+        let line = evals.find(|line| line["split"] == split && line["bound"].is_number());
+        let measured = line.and_then(|line| Some((line["bound"].as_f64()?, what(line))));
+        match self.number(&format!("{split}_bound")) {
+            // The summary repeats an evaluation, which knows best what it was on.
+            Some(bound) if measured.as_ref().is_none_or(|m| !((m.0 - bound).abs() < 5e-3)) => {
+                Some((bound, self.summary_what(split)))
+            }
+            _ => measured,
+        }
+    }
+
+    /// What a bound that only the summary has is on.
+    fn summary_what(&self, split: &str) -> String {
+        match self.text("what") {
+            Some(what) if what.contains(&format!("{split} split")) => what.into(),
+            Some(what) => format!("{split} split; {what}"),
+            None => format!("{split} split of a data set not recorded"),
+        }
+    }
+
+    /// What the training loss is on: the data set and binarization that the evaluations name.
+    pub fn training_what(&self) -> String {
+        let lines = || self.metrics.iter().rev();
+        let own = lines().filter(|l| l["kind"] == "train").find_map(|l| l["what"].as_str());
+        let derived = lines().filter(|l| l["kind"] == "eval").find_map(|line| {
+            let (what, split) = (line["what"].as_str()?, line["split"].as_str()?);
+            let (set, _) = what.split_once(&format!(", {split} split"))?;
+            let (_, binarization) = what.rsplit_once(", ")?;
+            Some(format!("{set}, train split, minibatches, {binarization}"))
+        });
+        own.map(String::from)
+            .or(derived)
+            .or_else(|| Some(format!("{}, minibatches of the train split", self.text("what")?)))
+            .unwrap_or_else(|| "minibatches of a data set not recorded yet".into())
+    }
+}
+
+/// The data that an evaluation line is about.
+pub fn what(line: &Value) -> String {
+    let split = || line["split"].as_str().unwrap_or("unknown");
+    line["what"]
+        .as_str()
+        .map_or_else(|| format!("{} split of a data set not recorded", split()), String::from)
+}
+
+impl Picture {
+    /// For a picture such as `samples/step-00001000`, its kind `samples/step-` and moment 1000.
+    pub fn moment(&self) -> Option<(&str, u64)> {
+        let kind = self.name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let moment = self.name[kind.len()..].parse().ok()?;
+        self.name.starts_with("samples/").then_some((kind, moment))
+    }
+
+    /// A figure element with the picture in it.
+    pub fn figure(&self) -> String {
+        let (caption, alt) = match self.moment() {
+            Some((kind, moment)) if kind.ends_with("step-") => {
+                let text = format!("after step {}", thousands(moment as usize));
+                (text.clone(), format!("Sheet of images drawn from the model {text}"))
+            }
+            _ => (self.name.clone(), format!("Sheet of images: {}", self.name)),
+        };
+        let (width, height) = (self.width, self.height);
+        let image = format!(
+            "<img alt=\"{}\" width=\"{width}\" height=\"{height}\" \
+             src=\"data:image/png;base64,{}\">",
+            escape(&alt),
+            STANDARD.encode(&self.bytes)
+        );
+        figure(&image, &caption)
+    }
+}
+
+/// The pictures of a run: its own and those in `samples/`, by kind and moment.
+fn pictures(dir: &Path) -> Result<Vec<Picture>> {
+    let mut found = Vec::new();
+    for (folder, prefix) in [(dir.to_path_buf(), ""), (dir.join("samples"), "samples/")] {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        for path in paths.filter(|path| path.extension().is_some_and(|e| e == "png")) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            found.push(picture(&path, format!("{prefix}{stem}"))?);
+        }
+    }
+    found.sort_by(|a, b| (a.moment(), &a.name).cmp(&(b.moment(), &b.name)));
+    Ok(found)
+}
+
+fn picture(path: &PathBuf, name: String) -> Result<Picture> {
+    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
+    let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
+    let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
+    Ok(Picture { name, bytes, width, height })
+}
+
+/// The lines of a `metrics.jsonl`, none if there is no such file.
+///
+/// A last line that does not end and cannot be read was being written when the run was killed, or
+/// is being written now: it is left out. Any other line that is no JSON object with a `kind` is an
+/// [`Error::Data`] naming file and line.
+pub fn read_metrics(path: &Path) -> Result<Vec<Value>> {
+    let lines = read_lines(path)?;
+    if let Some(at) = lines.iter().position(|line| !line["kind"].is_string()) {
+        return Err(damaged(path, format!("line {}: has no \"kind\"", at + 1)));
+    }
+    Ok(lines)
+}
+
+/// The JSON objects of a file, one a line.
+fn read_lines(path: &Path) -> Result<Vec<Value>> {
+    let bytes = read(path)?.unwrap_or_default();
+    let mut lines = Vec::new();
+    for (at, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        match serde_json::from_slice::<Value>(line) {
+            Ok(value) if value.is_object() => lines.push(value),
+            _ if !line.ends_with(b"\n") => {}
+            Ok(_) => return Err(damaged(path, format!("line {}: not an object", at + 1))),
+            Err(e) => {
+                // The parser saw this line alone and calls it line 1.
+                let text = e.to_string();
+                let cause = text.split(" at line ").next().unwrap_or_default();
+                return Err(damaged(path, format!("line {}: {cause}", at + 1)));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The bytes of a file, `None` if there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(damaged(path, e)),
+    }
+}
+
+fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
+    Error::Data(format!(
+        "cannot read {}: {cause}; mend or remove it and write the report again",
+        path.display()
+    ))
+}

@@ -1,0 +1,67 @@
+//! What several tests share: devices, and a model of one tensor.
+//!
+//! The adapter is the first one found, or the one whose name contains `PIXELLOOM_ADAPTER`. Without
+//! any, tests say that they skip, or fail if `PIXELLOOM_REQUIRE_GPU=1`.
+#![allow(dead_code)]
+
+use pixelloom::nn::{Module, Param};
+
+#[cfg(feature = "gpu")]
+pub use gpu::*;
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use pixelloom::Device;
+    use pixelloom::gpu::{Gpu, GpuOptions, adapters};
+    use std::sync::{Mutex, PoisonError};
+
+    /// The adapter opened with these options; once a process and options, as opening takes long.
+    pub fn gpu(options: GpuOptions) -> Option<Gpu> {
+        static OPEN: Mutex<Vec<(GpuOptions, Gpu)>> = Mutex::new(Vec::new());
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, gpu)) = open.iter().find(|(o, _)| *o == options) {
+            return Some(gpu.clone());
+        }
+        let wanted = std::env::var("PIXELLOOM_ADAPTER").unwrap_or_default();
+        let Some(adapter) = adapters().into_iter().find(|a| a.name.contains(&wanted)) else {
+            if std::env::var("PIXELLOOM_REQUIRE_GPU").is_ok_and(|v| v == "1") {
+                panic!("PIXELLOOM_REQUIRE_GPU=1, and no adapter was found");
+            }
+            println!("skipped: no GPU adapter here");
+            return None;
+        };
+        let gpu = Gpu::open(adapter.index, options).unwrap();
+        open.push((options, gpu.clone()));
+        Some(gpu)
+    }
+
+    /// An opened adapter as a device whose fresh buffers hold NaN.
+    pub fn poisoned() -> Option<Device> {
+        gpu(GpuOptions { poison: true, ..GpuOptions::default() }).map(Device::Gpu)
+    }
+}
+
+/// The CPU and, where there is one, a GPU.
+pub fn devices() -> Vec<pixelloom::Device> {
+    #[cfg(feature = "gpu")]
+    let gpu = poisoned();
+    #[cfg(not(feature = "gpu"))]
+    let gpu = None;
+    [poisoned_cpu()].into_iter().chain(gpu).collect()
+}
+
+/// The CPU, its fresh buffers full of NaN.
+pub fn poisoned_cpu() -> pixelloom::Device {
+    let cpu = pixelloom::cpu::Cpu::new();
+    cpu.poison(true);
+    pixelloom::Device::Cpu(cpu)
+}
+
+/// A model of one tensor, "w".
+pub struct Weights(pub Param);
+
+impl Module for Weights {
+    fn visit<'a>(&'a self, _path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        f("w", &self.0);
+    }
+}

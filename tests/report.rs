@@ -1,0 +1,460 @@
+//! The report of a made-up run: all parts are there, text is made safe, nothing is loaded from
+//! elsewhere, elements close as they open, damaged files are named; and a browser shows it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use pixelloom::Error;
+use pixelloom::train::pictures::write_sheet;
+use pixelloom::train::plots::{
+    Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned,
+};
+use pixelloom::train::report::{compare, read_metrics, write};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const VALID: &str = "digits (embedded MNIST subset), valid split, 500 images, dynamic binarization";
+const TEST: &str = "digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization";
+
+/// A run of 200 steps of batches of 100 whose loss falls from 543 to about 110 nats.
+fn make_run(dir: &Path) {
+    fs::create_dir_all(dir.join("samples")).unwrap();
+    fs::write(dir.join("config.toml"), "preset = \"aevb <mnist> & \\\"more\\\"\"\nbatch = 100\n")
+        .unwrap();
+    let mut lines = String::new();
+    for step in 1..=200_u64 {
+        let loss =
+            110.0 + 433.0 * (-(step as f64) / 12.0).exp() + ((step * 7919) % 13) as f64 - 6.0;
+        let line = json!({"kind": "train", "step": step, "epoch": step / 40, "images": 100 * step,
+            "loss": loss, "rate": 0.02});
+        lines += &format!("{line}\n");
+        if step % 40 == 0 {
+            let bound = 112.0 + 4000.0 / step as f64;
+            let line = json!({"kind": "eval", "split": "valid", "what": VALID, "step": step,
+                "images": 100 * step, "bound": bound, "reconstruction": bound - 20.0, "kl": 20.0});
+            lines += &format!("{line}\n");
+        }
+    }
+    let line = json!({"kind": "eval", "split": "test", "what": TEST, "step": 200, "images": 20_000,
+        "bound": 131.25, "reconstruction": 110.0, "kl": 21.25});
+    lines += &format!("{line}\n");
+    fs::write(dir.join("metrics.jsonl"), lines).unwrap();
+    fs::write(dir.join("timing.jsonl"), "{\"step\":200,\"images_per_second\":1666.7}\n").unwrap();
+    let summary = json!({"preset": "aevb <mnist>", "parameters": 815_824, "device": "cpu (AVX-512)",
+        "threads": 2, "seed": 1, "steps": 200, "epochs": 5.0, "seconds": 187.0,
+        "valid_bound": 132.0, "test_bound": 131.25, "what": "digits (embedded MNIST subset), dynamic binarization",
+        "command": "pixelloom train --preset aevb-mnist --out \"runs/a <b> & c\""});
+    fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
+    for step in [1, 20, 40, 80, 120, 160, 180, 200] {
+        // Eight squares that grow with the steps.
+        let image = |n: usize| (0..784).map(move |p| f32::from(p / 28 < step * (n + 1) / 64));
+        let images: Vec<f32> = (0..8).flat_map(image).collect();
+        let path = dir.join(format!("samples/step-{step:08}.png"));
+        write_sheet(&path, &images, 8, (28, 28, 1), 4).unwrap();
+    }
+    write_sheet(&dir.join("manifold.png"), &[0.25; 784], 1, (28, 28, 1), 1).unwrap();
+    write_sheet(&dir.join("samples/reconstructions.png"), &[0.75; 784], 1, (28, 28, 1), 1).unwrap();
+}
+
+/// The report of the run that `change` makes of the made-up one.
+fn report_of(change: impl FnOnce(&Path)) -> String {
+    let home = TempDir::new().unwrap();
+    let dir = home.path().join("run <1> & \"two\"");
+    make_run(&dir);
+    change(&dir);
+    write(&dir).unwrap();
+    fs::read_to_string(dir.join("report.html")).unwrap()
+}
+
+/// Panics unless the page's elements close in the order they open, with quoted attributes and no
+/// stray `<` or `&`, and unless it loads nothing from elsewhere.
+fn assert_well_formed(page: &str) {
+    const VOID: [&str; 3] = ["meta", "img", "br"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap_or(page);
+    while let Some(at) = rest.find('<') {
+        assert_entities(&rest[..at]);
+        let end = at + rest[at..].find('>').expect("a tag that does not end");
+        let tag = &rest[at + 1..end];
+        rest = &rest[end + 1..];
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "closing </{name}>");
+            continue;
+        }
+        let name = tag.split([' ', '\n', '/']).next().unwrap();
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric()) && !name.is_empty(), "<{tag}>");
+        assert_ne!(name, "script");
+        assert_ne!(name, "link");
+        assert!(tag.matches('"').count().is_multiple_of(2), "<{tag}>");
+        assert_entities(tag);
+        for attribute in ["src", "href", "xlink:href", "srcset", "data", "action"] {
+            if let Some((_, value)) = tag.split_once(&format!(" {attribute}=\"")) {
+                assert!(value.starts_with("data:"), "<{}> is loaded", &tag[..60.min(tag.len())]);
+            }
+        }
+        if name == "img" || tag.contains("role=\"img\"") {
+            let text = tag.split_once("alt=\"").or(tag.split_once("aria-label=\"")).unwrap().1;
+            assert!(!text.starts_with('"'), "a picture without words");
+        }
+        if !tag.ends_with('/') && !VOID.contains(&name) {
+            open.push(name);
+        }
+    }
+    assert_eq!(open, [""; 0], "left open");
+    assert!(!page.contains("url(") && !page.contains("@import"), "a style that loads");
+}
+
+/// Panics at a `&` that begins no entity.
+fn assert_entities(text: &str) {
+    for (at, _) in text.match_indices('&') {
+        let name = text[at + 1..].split(';').next().unwrap();
+        assert!(["amp", "lt", "gt", "quot", "apos"].contains(&name), "&{name:.20}");
+    }
+}
+
+#[test]
+fn the_report_has_all_parts() {
+    let page = report_of(|_| {});
+    assert_well_formed(&page);
+    let parts = [
+        "<h1>run &lt;1&gt; &amp; &quot;two&quot;: aevb &lt;mnist&gt;</h1>",
+        "815,824 parameters",
+        "200 steps (20,000 images seen, 5 epochs) on cpu (AVX-512), 2 threads in 3 min 07 s",
+        "Last test bound: 131.25 nats an image (digits (embedded MNIST subset), test split, 1,000 \
+         images, dynamic binarization).",
+        "All figures of this page are from cpu (AVX-512), 2 threads.",
+        "digits (embedded MNIST subset), train split, minibatches, dynamic binarization",
+        "<td class=\"text\">digits (embedded MNIST subset), valid split, 500 images, dynamic binarization</td>\
+         <td class=\"text\">cpu (AVX-512), 2 threads</td><td>200</td><td>20,000</td><td>132.00</td>\
+         <td>112.00</td><td>20.00</td>",
+        "training loss, running mean</text>",
+        "valid bound",
+        "preset = &quot;aevb &lt;mnist&gt; &amp;",
+        "--out &quot;runs/a &lt;b&gt; &amp; c&quot;",
+        "<td>1666.7</td>",
+        "manifold",
+        "reconstructions",
+        concat!("Written by pixelloom ", env!("CARGO_PKG_VERSION")),
+    ];
+    for part in parts {
+        let squeezed: String = page.replace('\n', "");
+        assert!(squeezed.contains(part), "the report lacks {part:?}");
+    }
+    assert!(!page.contains("<mnist>") && !page.contains("<b>"));
+    // The summary's bounds are those of the evaluations: no rows of their own.
+    assert!(!page.contains("split; digits"));
+}
+
+#[test]
+fn pictures_over_time_are_the_first_some_and_the_last() {
+    let page = report_of(|_| {});
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("the report lacks {text:?}"));
+    assert!(at("<figcaption>after step 1</figcaption>") < at("<figcaption>after step 200<"));
+    assert_eq!(page.matches("<figcaption>after step").count(), 6);
+    assert_eq!(page.matches("<img ").count(), 6 + 2);
+    assert_eq!(page.matches("src=\"data:image/png;base64,iVBORw0KGgo").count(), 8);
+    assert!(page.contains("width=\"230\" height=\"114\""), "4 x 2 tiles of 56, 2 apart");
+}
+
+#[test]
+fn the_curve_is_a_file_of_its_own() {
+    let home = TempDir::new().unwrap();
+    make_run(home.path());
+    write(home.path()).unwrap();
+    let svg = fs::read_to_string(home.path().join("curve.svg")).unwrap();
+    assert_well_formed(&svg);
+    assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
+    for text in ["training images seen", "nats an image", "test bound"] {
+        assert!(svg.contains(text), "{text}");
+    }
+    let names = fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name());
+    assert!(names.into_iter().all(|n| !n.to_string_lossy().ends_with(".tmp")));
+}
+
+#[test]
+fn a_run_that_has_only_begun_has_a_report() {
+    let page = report_of(|dir| {
+        for name in ["metrics.jsonl", "timing.jsonl", "summary.json", "manifold.png"] {
+            fs::remove_file(dir.join(name)).unwrap();
+        }
+        fs::remove_dir_all(dir.join("samples")).unwrap();
+    });
+    assert_well_formed(&page);
+    for text in ["no summary yet", "no points yet", "No pictures yet", "not recorded yet"] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn a_bound_of_the_summary_alone_has_its_own_row() {
+    let page = report_of(|dir| {
+        let summary = json!({"train_bound": 101.5, "test_bound": 99.5, "what": "frey, grey"});
+        fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
+    });
+    assert!(page.contains("<td class=\"text\">train split; frey, grey</td>"));
+    assert!(page.contains("<td>101.50</td>") && page.contains("<td>99.50</td>"));
+    assert!(page.contains("Last test bound: 99.50 nats an image (test split; frey, grey)"));
+}
+
+/// Appends to the metrics of a made-up run and writes its report.
+fn with_appended(text: &str) -> pixelloom::Result<()> {
+    let home = TempDir::new().unwrap();
+    make_run(home.path());
+    let path = home.path().join("metrics.jsonl");
+    let metrics = fs::read_to_string(&path).unwrap();
+    fs::write(&path, metrics + text).unwrap();
+    write(home.path())
+}
+
+#[test]
+fn a_torn_last_line_is_passed_over() {
+    with_appended("{\"kind\":\"train\",\"step\":201,\"im").unwrap();
+    with_appended("{\"kind\":\"train\",\"st\u{fffd}").unwrap();
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("metrics.jsonl");
+    fs::write(&path, "{\"kind\":\"train\",\"step\":1}\n{\"kind\":\"train\",\"step\":2}").unwrap();
+    assert_eq!(read_metrics(&path).unwrap().len(), 2, "a whole line counts without its end");
+    fs::write(&path, "{\"kind\":\"train\",\"step\":1}\n{\"kind\":\"train\",\"ste").unwrap();
+    assert_eq!(read_metrics(&path).unwrap(), [json!({"kind": "train", "step": 1})]);
+}
+
+#[test]
+fn a_damaged_line_is_named() {
+    // The made-up metrics have 200 + 5 + 1 lines.
+    let bad = [
+        "{\"kind\":\"train\",\"ste\n{\"kind\":\"train\",\"step\":202}\n",
+        "{\"kind\":\"train\",\"ste\n",
+        "[1, 2]\n",
+        "{\"step\":1}\n",
+        "\n{\"kind\":\"train\"}\n",
+    ];
+    for text in bad {
+        let error = with_appended(text).unwrap_err();
+        assert!(matches!(error, Error::Data(_)), "{error:?}");
+        let shown = error.to_string();
+        assert!(shown.contains("metrics.jsonl: line 207: "), "{shown}");
+        assert_eq!(shown.matches("line ").count(), 1, "{shown}");
+    }
+}
+
+#[test]
+fn damaged_files_are_named() {
+    for (name, content) in
+        [("summary.json", "{"), ("manifold.png", "PNG?"), ("timing.jsonl", "?\n")]
+    {
+        let home = TempDir::new().unwrap();
+        make_run(home.path());
+        fs::write(home.path().join(name), content).unwrap();
+        let error = write(home.path()).unwrap_err();
+        assert!(matches!(error, Error::Data(_)), "{error:?}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    let empty = TempDir::new().unwrap();
+    let error = write(empty.path()).unwrap_err();
+    assert!(error.to_string().contains("not a run directory"), "{error}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_a_disk_error() {
+    let home = TempDir::new().unwrap();
+    make_run(home.path());
+    fs::create_dir(home.path().join("report.html")).unwrap();
+    assert!(matches!(write(home.path()).unwrap_err(), Error::Disk(_)));
+}
+
+#[test]
+fn runs_are_compared_and_different_data_is_pointed_out() {
+    let home = TempDir::new().unwrap();
+    let dirs = ["one", "two & three"].map(|name| home.path().join(name));
+    dirs.iter().for_each(|dir| make_run(dir));
+    let [one, two] = [dirs[0].as_path(), dirs[1].as_path()];
+    let out = home.path().join("compare.html");
+    compare(&[one, two], &out).unwrap();
+    let page = fs::read_to_string(&out).unwrap();
+    assert_well_formed(&page);
+    assert_eq!(page.matches("<td>815,824</td>").count(), 2);
+    for text in [
+        "one, valid bound",
+        "two &amp; three, valid bound",
+        "<td class=\"text\">two &amp; three</td>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(page.contains(&format!("<p>The test bounds are on {TEST}.</p>")));
+    assert_eq!(page.matches("<td>132.00</td><td>131.25</td>").count(), 2);
+    assert!(!page.contains("cannot be compared"));
+
+    // The second run is scored on another binarization, and has no validation bounds.
+    let metrics = fs::read_to_string(two.join("metrics.jsonl")).unwrap();
+    let metrics = metrics.replace("1,000 images, dynamic", "1,000 images, fixed");
+    let metrics = metrics.replace("\"split\":\"valid\"", "\"split\":\"other\"");
+    fs::write(two.join("metrics.jsonl"), metrics).unwrap();
+    compare(&[one, two], &out).unwrap();
+    let page = fs::read_to_string(&out).unwrap();
+    assert!(
+        page.contains("The test bounds are on different data and cannot be compared: one: digits")
+    );
+    assert!(page.contains("two &amp; three, training loss"));
+
+    assert!(matches!(compare(&[], &out).unwrap_err(), Error::Config(_)));
+    assert!(matches!(compare(&[home.path()], &out).unwrap_err(), Error::Data(_)));
+}
+
+#[test]
+fn series_of_metrics_are_sorted_and_repeated_steps_count_once() {
+    let line = |kind: &str, split: &str, images: u64, loss: Value| json!({"kind": kind, "split": split, "images": images, "loss": loss});
+    let metrics = [
+        line("train", "", 200, json!(2.0)),
+        line("train", "", 300, json!(3.0)),
+        line("eval", "valid", 300, json!(9.0)),
+        line("eval", "test", 300, json!(8.0)),
+        line("train", "", 100, json!(1.0)),
+        line("train", "", 200, json!(2.5)),
+        line("train", "", 400, Value::Null),
+    ];
+    let train = series_from_metrics(&metrics, "train", None, "loss");
+    assert_eq!(train, [(100.0, 1.0), (200.0, 2.5), (300.0, 3.0)]);
+    assert_eq!(series_from_metrics(&metrics, "eval", Some("test"), "loss"), [(300.0, 8.0)]);
+    assert_eq!(series_from_metrics(&metrics, "eval", Some("test"), "bound"), []);
+}
+
+#[test]
+fn the_running_mean_follows_and_thinning_keeps_the_end() {
+    let constant: Vec<(f64, f64)> = (0..400).map(|i| (f64::from(i), 7.0)).collect();
+    for (got, want) in smoothed(&constant).iter().zip(&constant) {
+        assert!((got.1 - want.1).abs() <= 1e-12 && got.0 == want.0, "{got:?}");
+    }
+    // Windows of 21 points: half of one is above a step at its middle, the first point stays.
+    let step: Vec<(f64, f64)> = (0..400).map(|i| (0.0, f64::from(u8::from(i >= 200)))).collect();
+    let mean: Vec<f64> = smoothed(&step).iter().map(|p| p.1).collect();
+    for (i, want) in [(189, 0.0), (190, 1.0 / 21.0), (200, 11.0 / 21.0), (209, 20.0 / 21.0)] {
+        assert!((mean[i] - want).abs() <= 1e-12, "{i}: {}", mean[i]);
+    }
+    let fall: Vec<(f64, f64)> = (0..400).map(|i| (0.0, f64::from(1000 - i))).collect();
+    let mean = smoothed(&fall);
+    assert!((mean[0].1 - 1000.0).abs() <= 1e-9 && (mean[5].1 - 995.0).abs() <= 1e-9, "no lag");
+    assert!((mean[399].1 - 606.0).abs() <= 1e-9, "the last eleven: {}", mean[399].1);
+    let few = [(1.0, 5.0), (2.0, 6.0)];
+    assert_eq!(smoothed(&few), few);
+    let thin = thinned(&constant, 100);
+    assert_eq!((thin.len(), thin[99].0), (100, 399.0));
+    assert_eq!(thinned(&few, 100), few);
+}
+
+/// The coordinates of each line of a plot of one series, and the whole SVG.
+fn drawn(plot: &Plot) -> (Vec<(f64, f64)>, String) {
+    let svg = curve(plot);
+    let line = svg.lines().find(|l| l.starts_with("<polyline") && l.contains("#0072B2")).unwrap();
+    let points = line.split_once("points=\"").unwrap().1.split('"').next().unwrap();
+    let pair = |p: &str| {
+        let (x, y) = p.split_once(',').unwrap();
+        (x.parse().unwrap(), y.parse().unwrap())
+    };
+    (points.split_whitespace().map(pair).collect(), svg)
+}
+
+#[test]
+fn equal_factors_are_equal_distances_on_a_logarithmic_axis() {
+    let points = vec![(0.0, 9.0), (1e4, 1.0), (1e5, 2.0), (1e6, f64::NAN), (1e7, 3.0), (1e6, 99.0)];
+    let series = vec![Series { name: "L".into(), points, ..Series::default() }];
+    let (log, svg) =
+        drawn(&Plot { log_x: true, y_max: Some(50.0), series: series.clone(), ..Plot::default() });
+    assert_eq!(log.len(), 3, "0, NaN and what is too high are left out");
+    let (first, second) = (log[1].0 - log[0].0, log[2].0 - log[1].0);
+    assert!((second - 2.0 * first).abs() <= 2.0, "{first} {second}");
+    assert!(log[0].1 > log[1].1 && log[1].1 > log[2].1, "up is more");
+    for tick in ["10k", "100k", "1M", "10M"] {
+        assert!(svg.contains(&format!("\n{tick}\n</text>")), "{tick}");
+    }
+    let (linear, _) = drawn(&Plot { series, ..Plot::default() });
+    let (first, second) = (linear[2].0 - linear[1].0, linear[3].0 - linear[1].0);
+    assert!((first / second - 9e4 / 9.99e6).abs() <= 1e-3, "{first} {second}");
+}
+
+/// A figure like the second of Auto-Encoding Variational Bayes.
+#[test]
+fn a_figure_of_several_series_has_legend_axes_and_reference() {
+    let series = |name: &str, stroke, colour| {
+        let points = (0..40).map(|i| 10_f64.powf(5.0 + f64::from(i) / 13.0));
+        let low = 160.0 - 10.0 * colour as f64;
+        let points = points.map(|x| (x, -low + 8.0 * (x / 1e5).ln())).collect();
+        Series { name: name.into(), points, stroke, colour }
+    };
+    let plot = Plot {
+        title: "MNIST, latent dimension 20 <L>".into(),
+        x_label: "training samples evaluated".into(),
+        y_label: "bound (nats an image)".into(),
+        log_x: true,
+        y_max: None,
+        series: vec![
+            series("AEVB (train)", Stroke::Dashed, 1),
+            series("AEVB (test)", Stroke::Solid, 1),
+            series("wake-sleep (train)", Stroke::Dashed, 0),
+            series("wake-sleep (test)", Stroke::Solid, 0),
+        ],
+        reference: Some(("another result".into(), -80.97)),
+    };
+    let svg = curve(&plot);
+    assert_well_formed(&svg);
+    let texts = [
+        "MNIST, latent dimension 20 &lt;L&gt;",
+        "training samples evaluated",
+        "bound (nats an image)",
+        "AEVB (train)",
+        "wake-sleep (test)",
+        "another result: -80.97",
+    ];
+    for text in texts {
+        assert!(svg.contains(&format!("\n{text}\n</text>")), "{text}");
+    }
+    assert!(svg.matches("#D55E00").count() > svg.matches("#0072B2").count() / 2);
+    for stand_in in ["#010203", "#030201"] {
+        assert!(!svg.contains(stand_in), "a colour that no page has");
+    }
+}
+
+#[test]
+fn plots_of_nothing_and_of_one_point_are_drawn() {
+    assert!(curve(&Plot::default()).contains("no points yet"));
+    for (x, y) in [(0.0, 0.0), (100.0, 543.427), (1e9, -1e9), (f64::NAN, f64::NAN)] {
+        for log_x in [false, true] {
+            let series = vec![Series { points: vec![(x, y)], ..Series::default() }];
+            assert_well_formed(&curve(&Plot { log_x, series, ..Plot::default() }));
+        }
+    }
+}
+
+#[test]
+fn a_browser_shows_the_report() {
+    let found = Command::new("chromium").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no chromium on PATH");
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    make_run(home.path());
+    write(home.path()).unwrap();
+    let address = format!("file://{}", home.path().join("report.html").display());
+    let shot = home.path().join("shot.png");
+    let browse = |option: &str| {
+        let output = Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=900,1400"])
+            .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
+            .args([option, &address])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let dom = browse("--dump-dom");
+    assert!(dom.contains("aevb &lt;mnist&gt; – pixelloom</title>"), "{dom:.2000}");
+    browse(&format!("--screenshot={}", shot.display()));
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(&shot).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    let pixels: Vec<&[u8]> = bytes.chunks_exact(info.color_type.samples()).collect();
+    let other = pixels.iter().filter(|pixel| **pixel != pixels[0]).count();
+    assert!(other > pixels.len() / 50, "{other} of {} pixels show something", pixels.len());
+}

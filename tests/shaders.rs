@@ -1,0 +1,241 @@
+//! Every shader compiles for every back end and keeps to the crate's conventions. Needs no GPU.
+//!
+//! naga parses, validates without optional capabilities, and writes SPIR-V, MSL and HLSL. It does not
+//! see barriers that only some invocations reach; `tint`, if it is installed, does.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+use pixelloom::ops;
+
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 << 10;
+const STORAGE_BUFFERS: usize = 8;
+
+/// What is known of a shader from its kernel.
+#[derive(Clone)]
+struct Shader {
+    source: String,
+    entries: Vec<&'static str>,
+    inputs: usize,
+    outputs: usize,
+    params_size: usize,
+}
+
+fn shaders() -> Vec<(&'static str, Shader)> {
+    let shader = |k: Box<dyn pixelloom::kernel::AnyKernel>| {
+        let program = k.program();
+        let shader = Shader {
+            source: program.source.into(),
+            entries: k.entries().to_vec(),
+            inputs: program.inputs,
+            outputs: program.outputs,
+            params_size: k.params_size(),
+        };
+        (program.name, shader)
+    };
+    ops::kernels().into_iter().map(shader).collect()
+}
+
+fn ensure(holds: bool, why: impl Fn() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+fn check(shader: &Shader) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(&shader.source)
+        .map_err(|e| e.emit_to_string(&shader.source))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(&shader.source))?;
+    bindings(shader, &module)?;
+    let names: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
+    ensure(names == shader.entries, || format!("entry points {names:?}"))?;
+    for number in 0..module.entry_points.len() {
+        workgroup(&module, &info, number)?;
+        write_out(&module, &info, names[number])?;
+    }
+    Ok(())
+}
+
+/// Group 0: uniform parameters at 0, inputs to be read, outputs to be read and written, all arrays
+/// of f32.
+fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
+    let (inputs, count) = (shader.inputs, shader.inputs + shader.outputs);
+    ensure(count <= STORAGE_BUFFERS, || format!("{count} storage buffers"))?;
+    let mut found = BTreeSet::new();
+    for (_, variable) in module.global_variables.iter() {
+        let name = variable.name.as_deref().unwrap_or("");
+        let Some(at) = variable.binding else {
+            ensure(variable.space == AddressSpace::WorkGroup, || format!("{name}: unbound"))?;
+            continue;
+        };
+        ensure(at.group == 0 && found.insert(at.binding), || format!("{name}: {at:?}"))?;
+        let number = at.binding as usize;
+        let (read, both) = (StorageAccess::LOAD, StorageAccess::LOAD | StorageAccess::STORE);
+        let expected = match number {
+            0 => AddressSpace::Uniform,
+            n if n <= inputs => AddressSpace::Storage { access: read },
+            _ => AddressSpace::Storage { access: both },
+        };
+        ensure(variable.space == expected, || format!("{name}: {:?}", variable.space))?;
+        let ty = &module.types[variable.ty].inner;
+        if number == 0 {
+            let size = ty.size(module.to_ctx()) as usize;
+            ensure(matches!(ty, TypeInner::Struct { .. }), || format!("{name} is no struct"))?;
+            ensure(size == shader.params_size, || {
+                format!("parameters of {size} bytes, on the host {}", shader.params_size)
+            })?;
+        } else {
+            let scalar = match ty {
+                TypeInner::Array { base, .. } => module.types[*base].inner.scalar(),
+                _ => None,
+            };
+            ensure(scalar == Some(naga::Scalar::F32), || format!("{name} is no array of f32"))?;
+        }
+    }
+    let all: BTreeSet<u32> = (0..=count as u32).collect();
+    ensure(found == all, || format!("bindings {found:?}, not {all:?}"))
+}
+
+/// Sizes that every GPU offers.
+fn workgroup(module: &Module, info: &ModuleInfo, number: usize) -> Result<(), String> {
+    let entry = &module.entry_points[number];
+    ensure(entry.stage == ShaderStage::Compute, || format!("{} computes nothing", entry.name))?;
+    let invocations: u32 = entry.workgroup_size.iter().product();
+    ensure(invocations <= INVOCATIONS, || format!("{}: {invocations} invocations", entry.name))?;
+    let used = info.get_entry_point(number);
+    let bytes: u32 = module
+        .global_variables
+        .iter()
+        .filter(|(handle, v)| v.space == AddressSpace::WorkGroup && !used[*handle].is_empty())
+        .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+        .sum();
+    ensure(bytes <= WORKGROUP_BYTES, || format!("{}: {bytes} bytes of tiles", entry.name))
+}
+
+/// SPIR-V for Vulkan, MSL for Metal, HLSL for DX12.
+fn write_out(module: &Module, info: &ModuleInfo, entry: &str) -> Result<(), String> {
+    let stage = ShaderStage::Compute;
+    let options = spv::PipelineOptions { shader_stage: stage, entry_point: entry.into() };
+    spv::write_vec(module, info, &spv::Options::default(), Some(&options))
+        .map_err(|e| format!("{entry} in SPIR-V: {e}"))?;
+    let options = msl::PipelineOptions {
+        entry_point: Some((stage, entry.into())),
+        ..msl::PipelineOptions::default()
+    };
+    msl::write_string(module, info, &msl::Options::default(), &options)
+        .map_err(|e| format!("{entry} in MSL: {e}"))?;
+    let options = hlsl::PipelineOptions { entry_point: Some((stage, entry.into())) };
+    hlsl::Writer::new(&mut String::new(), &hlsl::Options::default(), &options)
+        .write(module, info, None)
+        .map_err(|e| format!("{entry} in HLSL: {e}"))?;
+    Ok(())
+}
+
+/// What tint says, which knows where control flow is uniform.
+fn tint(source: &str) -> Result<(), String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shader.wgsl");
+    std::fs::write(&path, source).unwrap();
+    let output = Command::new("tint").args(["--format", "wgsl"]).arg(&path).output().unwrap();
+    ensure(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn has_tint() -> bool {
+    let found = Command::new("tint").arg("--help").output().is_ok();
+    if !found {
+        println!("tint is not installed: barriers in non-uniform control flow are not looked for");
+    }
+    found
+}
+
+#[test]
+fn every_shader_keeps_to_the_conventions() {
+    let failures: Vec<String> = shaders()
+        .iter()
+        .filter_map(|(name, s)| check(s).err().map(|why| format!("{name}: {why}")))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_shader_passes_tint() {
+    if !has_tint() {
+        return;
+    }
+    for (name, shader) in shaders() {
+        tint(&shader.source).unwrap_or_else(|why| panic!("{name}: {why}"));
+    }
+}
+
+const TOY: &str = "
+    struct Params { n: u32 }
+    @group(0) @binding(0) var<uniform> p: Params;
+    @group(0) @binding(1) var<storage, read> x: array<f32>;
+    @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+    var<workgroup> tile: array<f32, 256>;
+    @compute @workgroup_size(256) fn toy(@builtin(local_invocation_index) i: u32) {
+        tile[i] = x[i];
+        workgroupBarrier();
+        if i < p.n { y[i] = tile[255u - i]; }
+    }";
+
+fn toy(from: &str, to: &str) -> Shader {
+    assert!(TOY.contains(from));
+    let source = TOY.replace(from, to);
+    Shader { source, entries: vec!["toy"], inputs: 1, outputs: 1, params_size: 4 }
+}
+
+#[test]
+fn planted_faults_fail() {
+    check(&toy("", "")).unwrap();
+    for (from, to) in [
+        ("p.n", "p.m"),
+        ("x[i]", "i"),
+        ("n: u32", "n: u32, m: u32"),
+        ("n: u32", "n: f16"),
+        ("storage, read>", "storage, read_write>"),
+        ("@binding(1)", "@binding(3)"),
+        ("var<storage, read> x: array<f32>", "var<storage, read> x: array<i32>"),
+        ("workgroup_size(256)", "workgroup_size(512)"),
+        ("array<f32, 256>", "array<f32, 4097>"),
+        ("fn toy", "fn other"),
+        ("@group(0) @binding(2)", "@group(1) @binding(2)"),
+    ] {
+        assert!(check(&toy(from, to)).is_err(), "{to:?} for {from:?} passed");
+    }
+    assert!(check(&Shader { outputs: 2, ..toy("", "") }).is_err());
+    if has_tint() {
+        tint(TOY).unwrap();
+        let wrong = toy("workgroupBarrier();", "if x[i] > 0.0 { workgroupBarrier(); }");
+        assert!(tint(&wrong.source).is_err(), "tint lets a non-uniform barrier pass");
+    }
+}
+
+#[test]
+fn files_and_kernels_correspond() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files = |directory: &str| -> Vec<(String, String)> {
+        let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let wgsl = paths.filter(|p| p.extension().is_some_and(|e| e == "wgsl"));
+        let stem = |p: &std::path::Path| p.file_stem().unwrap().to_str().unwrap().to_string();
+        wgsl.map(|p| (stem(&p), std::fs::read_to_string(&p).unwrap())).collect()
+    };
+    let kernels = shaders();
+    let of_kernels: BTreeSet<&str> = kernels.iter().map(|(name, _)| *name).collect();
+    assert_eq!(of_kernels.len(), kernels.len(), "two kernels of one name");
+    let texts = files(root);
+    let of_files: BTreeSet<&str> = texts.iter().map(|(stem, _)| stem.as_str()).collect();
+    assert_eq!(of_files, of_kernels);
+    for (stem, text) in &texts {
+        let (_, shader) = kernels.iter().find(|(name, _)| name == stem).unwrap();
+        assert!(shader.source.ends_with(text), "kernel {stem} does not end with its file");
+    }
+    for (stem, text) in files(&format!("{root}/lib")) {
+        let users = kernels.iter().filter(|(_, s)| s.source.contains(&text)).count();
+        assert!(users > 0 && !text.is_empty(), "no kernel includes lib/{stem}.wgsl");
+    }
+}
