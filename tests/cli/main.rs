@@ -18,6 +18,7 @@ pub struct Place(TempDir);
 pub const TINY: &str = "train vae --device cpu --hidden 8 --latent 2 --batch 60 --epochs 3 --rate 0.01 \
                         --log-every 3 --eval-every 1 --set data.limit=200";
 
+#[allow(clippy::new_without_default)]
 impl Place {
     pub fn new() -> Place {
         Place(TempDir::new().expect("a temporary folder"))
