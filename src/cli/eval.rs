@@ -71,7 +71,13 @@ impl Eval {
         };
         let (images, mode) = (data.split(split), data.binarization);
         let what = format!("({}, {})", data.describe(split), device.name());
-        let scores = evaluate::evaluate(model.model(), device, images, mode, &|| false)?;
+        let scores = evaluate::evaluate(model.model(), device, images, mode, &|| false);
+        let scores = scores.map_err(|e| match e {
+            Error::NotFinite(what) => Error::NotFinite(format!(
+                "{what}; score an earlier checkpoint, or train again with a lower --rate"
+            )),
+            other => other,
+        })?;
         let scores = scores.expect("nothing stops it");
         for (name, mean) in scores.means() {
             say(&format!("{split} {name}: {mean:.2} nats {what}"))?;

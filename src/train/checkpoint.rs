@@ -262,3 +262,78 @@ impl State {
         Ok(Tensor::new(device, &sum.data, &[]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::vae::VaeConfig;
+
+    fn model(hidden: usize, likelihood: crate::models::vae::Likelihood) -> ModelConfig {
+        let config = VaeConfig { height: 3, width: 2, hidden, likelihood, ..VaeConfig::mnist(2) };
+        ModelConfig::Vae(config)
+    }
+
+    /// The weights of `model` in a file that says it is of `kind`.
+    fn write(dir: &Path, model: &ModelConfig, kind: &str) {
+        let built = model.build(&Device::cpu(), 1).unwrap();
+        let mut content = Content::default();
+        for (name, param) in built.model().parameters() {
+            content.tensors.insert(name, host(&param.value()).unwrap());
+        }
+        let data = TrainedOn { name: "digits".into(), binarization: Binarization::Dynamic };
+        content.texts = [
+            ("kind", kind.to_string()),
+            ("config", json(model).unwrap()),
+            ("data", json(&data).unwrap()),
+            ("step", "7".to_string()),
+        ]
+        .map(|(key, text)| (key.to_string(), text))
+        .into();
+        content.write(&dir.join(MODEL)).unwrap();
+    }
+
+    #[test]
+    fn only_the_same_model_takes_the_weights() {
+        use crate::models::vae::Likelihood::{Bernoulli, Gaussian};
+        let dir = tempfile::tempdir().unwrap();
+        let bernoulli = model(4, Bernoulli);
+        write(dir.path(), &bernoulli, "vae");
+        let checkpoint = Checkpoint::open(dir.path()).unwrap();
+        assert_eq!((checkpoint.step, &checkpoint.model), (7, &bernoulli));
+        let load = |config: &ModelConfig, seed| {
+            let built = config.build(&Device::cpu(), seed).unwrap();
+            checkpoint.load_into(built.model()).map(|()| built)
+        };
+        let values = |model: &AnyModel| -> Vec<Vec<f32>> {
+            model.model().parameters().iter().map(|(_, p)| p.value().to_vec().unwrap()).collect()
+        };
+        let same = load(&bernoulli, 2).unwrap();
+        assert_eq!(values(&same), values(&bernoulli.build(&Device::cpu(), 1).unwrap()));
+        for (other, part) in [(model(5, Bernoulli), "shape"), (model(4, Gaussian), "is missing")] {
+            let Err(Error::Checkpoint(message)) = load(&other, 1) else { panic!("{part}: taken") };
+            assert!(message.contains(part) && message.contains(MODEL), "{message}");
+        }
+        write(dir.path(), &model(4, Gaussian), "vae");
+        let more = Checkpoint::open(dir.path()).unwrap();
+        let built = bernoulli.build(&Device::cpu(), 1).unwrap();
+        let Err(Error::Checkpoint(message)) = more.load_into(built.model()) else { panic!() };
+        assert!(message.contains("decoder.log_variance.bias is unknown"), "{message}");
+    }
+
+    #[test]
+    fn another_kind_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &model(4, crate::models::vae::Likelihood::Bernoulli), "draw");
+        let Err(Error::Checkpoint(message)) = Checkpoint::open(dir.path()) else { panic!() };
+        assert!(message.contains("\"draw\""), "{message}");
+    }
+
+    #[test]
+    fn names_and_steps() {
+        assert_eq!(step_of(&name(42)), Some(42));
+        assert_eq!(step_of(&name(123_456_789)), Some(123_456_789));
+        for other in ["step-42", "step-0000004x", ".writing-1", "step-00000042.tmp"] {
+            assert_eq!(step_of(other), None, "{other}");
+        }
+    }
+}

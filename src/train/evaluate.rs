@@ -105,11 +105,68 @@ pub fn evaluate(
     for (name, values) in &parts {
         if let Some(image) = values.iter().position(|v| !v.is_finite()) {
             return Err(Error::NotFinite(format!(
-                "the {name} of image {image} is {}: the weights have run away; train again with a \
-                 lower --rate or with --set optimizer.clip=1",
+                "the {name} of image {image} is {}: the weights have run away",
                 values[image]
             )));
         }
     }
     Ok(Some(Scores(parts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autograd::{Param, Var};
+    use crate::models::PerImage;
+    use crate::nn::Module;
+
+    /// Scores an image with its first pixel.
+    struct FirstPixel;
+
+    impl Module for FirstPixel {
+        fn visit<'a>(&'a self, _: &str, _: &mut dyn FnMut(&str, &'a Param)) {}
+    }
+
+    impl Model for FirstPixel {
+        fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], _: Key) -> Var<'t> {
+            x.mean()
+        }
+
+        fn evaluate(&self, x: &Tensor, _: Key) -> Result<Vec<PerImage>> {
+            let width = x.shape()[1];
+            Ok(vec![("bound", x.to_vec()?.chunks(width).map(|row| row[0]).collect())])
+        }
+
+        fn sample(&self, device: &Device, count: usize, _: Key) -> Result<Tensor> {
+            Ok(Tensor::zeros(device, &[count, 1]))
+        }
+    }
+
+    fn images(count: usize) -> Images {
+        let pixels = (0..count * 2).map(|i| (i / 2) as u8).collect();
+        Images { pixels, labels: None, count, height: 1, width: 2, channels: 1, max: 255 }
+    }
+
+    #[test]
+    fn a_short_last_batch_counts_by_its_images() {
+        // 130 images: a batch of 100 and one of 30.
+        let images = images(130);
+        let score = |stop: &dyn Fn() -> bool| {
+            evaluate(&FirstPixel, &Device::cpu(), &images, Binarization::Grey, stop).unwrap()
+        };
+        let scores = score(&|| false).unwrap();
+        assert!((scores.bound() - 64.5 / 255.0).abs() < 1e-9, "{}", scores.bound());
+        assert_eq!(scores.0[0].1.len(), 130);
+        assert!(score(&|| true).is_none());
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_batch() {
+        let images = images(40);
+        let all: Vec<usize> = (0..40).collect();
+        let (mut a, mut b) = (vec![0.0; 80], vec![0.0; 80]);
+        fill(&images, Binarization::Dynamic, (3, 5), &all, &mut a);
+        fill_batch(&images, Binarization::Dynamic, 3, 5, &all, &mut b);
+        assert_eq!(a, b);
+    }
 }

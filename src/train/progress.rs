@@ -38,7 +38,7 @@ impl Progress {
             Some(bar) => bar.set_position(step),
             None if self.written.elapsed() >= PAUSE => {
                 self.written = Instant::now();
-                note(&format!("step {step}/{}  {}", self.total, self.message));
+                note(format!("step {step}/{}  {}", self.total, self.message).trim_end());
             }
             None => {}
         }

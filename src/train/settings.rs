@@ -137,7 +137,9 @@ fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String
     for (key, value) in layer {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let optional = OPTIONAL.iter().find(|(name, _)| *name == full).map(|(_, value)| value);
-        let Some(old) = base.get(&key).or(optional) else { return Err(unknown(&full)) };
+        let Some(old) = base.get(&key).or(optional) else {
+            return Err(unknown(&first_leaf(full, &value)));
+        };
         let value = match (old, value) {
             (Value::Table(old), value) => {
                 let mut below = old.clone();
@@ -213,18 +215,26 @@ fn mismatch(key: &str, value: &Value, expected: &str) -> Error {
     Error::Config(format!("{key} = {value}: {kind} is expected"))
 }
 
+/// The key with dots of the first value in `value`, which has the key `path`.
+fn first_leaf(path: String, value: &Value) -> String {
+    match value.as_table().and_then(|table| table.iter().next()) {
+        Some((key, below)) => first_leaf(format!("{path}.{key}"), below),
+        None => path,
+    }
+}
+
 fn unknown(key: &str) -> Error {
-    let last = |k: &str| k.rsplit('.').next().map(str::to_string).unwrap_or_default();
-    let distance = |known: &String| {
-        strsim::damerau_levenshtein(key, known)
-            .min(strsim::damerau_levenshtein(&last(key), &last(known)))
-    };
     let known = known_keys();
     if known.contains(key) {
         return Error::Config(format!(
-            "the setting \"{key}\" does not apply to the chosen variant"
+            "the setting \"{key}\" does not apply to the chosen variant; leave it out"
         ));
     }
+    let last = |key: &str| key.rsplit('.').next().map(str::to_string).unwrap_or_default();
+    let distance = |other: &String| {
+        let whole = strsim::damerau_levenshtein(key, other);
+        (whole.min(strsim::damerau_levenshtein(&last(key), &last(other))), whole)
+    };
     let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
     Error::Config(format!("unknown setting \"{key}\"; the nearest known one is \"{nearest}\""))
 }

@@ -5,10 +5,11 @@
 //! another one does. Nothing is read back from the device but the sum of losses, every
 //! `log_every` steps.
 
+mod finish;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
@@ -16,7 +17,7 @@ use super::evaluate::{self, Scores};
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{AnyModel, Config, RunDir, figures, report};
+use super::{AnyModel, Config, RunDir, figures};
 use crate::Tape;
 use crate::data::{DataSet, Loader, Split};
 use crate::device::Device;
@@ -25,6 +26,8 @@ use crate::nn::Optimizer;
 use crate::ops::binary::{self, Operation};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
+
+pub use finish::Summary;
 
 /// What to train, on what, where to.
 pub struct Job {
@@ -39,45 +42,6 @@ pub struct Job {
     /// Goes on from the newest checkpoint.
     pub resume: bool,
     /// The command, for the record.
-    pub command: String,
-}
-
-/// What came of it, as `summary.json` holds it. Bounds are means over a split, in nats.
-#[derive(Clone, Debug, Serialize)]
-pub struct Summary {
-    /// Model kind.
-    pub model: String,
-    /// Preset that the settings began with.
-    pub preset: String,
-    /// Trainable numbers.
-    pub parameters: usize,
-    /// Device that trained.
-    pub device: String,
-    /// Threads of the CPU.
-    pub threads: usize,
-    /// The run's seed.
-    pub seed: u64,
-    /// Batches.
-    pub steps: u64,
-    /// Passes over the training images.
-    pub epochs: u64,
-    /// Wall time of all parts of the run.
-    pub seconds: f64,
-    /// Bound on the training images.
-    pub train_bound: f64,
-    /// Bound on the validation images.
-    pub valid_bound: f64,
-    /// Bound on the test images.
-    pub test_bound: f64,
-    /// Data set, split and binarization of the test bound.
-    pub what: String,
-    /// What a reader of the figures must know.
-    pub note: Option<String>,
-    /// Step of the best validation bound.
-    pub best_step: u64,
-    /// Best validation bound.
-    pub best_valid_bound: f64,
-    /// The command that trained.
     pub command: String,
 }
 
@@ -143,10 +107,19 @@ impl Trainer {
                 )));
             }
             position = state.position.clone();
+            if position.step > total {
+                return Err(Error::Config(format!(
+                    "{} is at step {} already, {} epochs have {total}; ask for more --epochs",
+                    dir.display(),
+                    position.step,
+                    config.epochs
+                )));
+            }
             Checkpoint::open(&dir)?.load_into(model.model())?;
             loss_sum = state.restore(model.model(), &mut optimizer, &job.device)?;
             seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
             last_saved = Some(dir);
+            job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
@@ -330,57 +303,6 @@ impl Trainer {
         self.progress
             .line(&format!("step {} is saved; continue with --resume", self.position.step));
         Err(Error::Interrupted(signal))
-    }
-
-    /// Scores all splits and writes the summary, the pictures and the report.
-    fn finish(&mut self) -> Result<Summary> {
-        let mut bounds = [0.0; 3];
-        for (bound, split) in bounds.iter_mut().zip([Split::Train, Split::Valid, Split::Test]) {
-            let Some(scores) = self.score(split)? else {
-                let signal = self.signals.caught().unwrap_or_default();
-                return Err(Error::Interrupted(signal));
-            };
-            if split == Split::Test {
-                self.eval_line(split, &scores)?;
-            }
-            *bound = scores.bound();
-        }
-        self.metrics.sync()?;
-        let Job { config, data, device, run, .. } = &self.job;
-        let (best_step, best_valid_bound) =
-            self.position.best.unwrap_or((self.position.step, bounds[1]));
-        let summary = Summary {
-            model: config.model.kind().into(),
-            preset: config.preset.clone(),
-            parameters: self.model.model().parameter_count(),
-            device: device.name(),
-            threads: rayon::current_num_threads(),
-            seed: config.seed,
-            steps: self.position.step,
-            epochs: config.epochs,
-            seconds: self.seconds(),
-            train_bound: bounds[0],
-            valid_bound: bounds[1],
-            test_bound: bounds[2],
-            what: data.describe(Split::Test),
-            note: config.model.caveat(data.binarization).map(str::to_string),
-            best_step,
-            best_valid_bound,
-            command: self.job.command.clone(),
-        };
-        let pictures = run.samples();
-        let path = pictures.join("reconstructions.png");
-        let mode = data.binarization;
-        figures::reconstructions(&path, &self.model, device, &data.test, mode, 50)?;
-        let AnyModel::Vae(vae) = &self.model;
-        if vae.config.latent == 2 {
-            let path = pictures.join("manifold.png");
-            figures::manifold(&path, &self.model, device, config.model.shape())?;
-        }
-        let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
-        run.write("summary.json", &(text + "\n"))?;
-        report::write(run.path())?;
-        Ok(summary)
     }
 
     /// The error for numbers that are not finite: where, and what to do.

@@ -1,0 +1,164 @@
+//! What each command does when all is well.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{Place, TINY, names};
+
+#[test]
+fn every_command_has_help() {
+    let place = Place::new();
+    for command in ["", "train", "eval", "sample", "report", "data", "devices", "presets"] {
+        let help = place.succeed(&format!("{command} --help"));
+        assert!(help.contains("Usage: pixelloom"), "{command}: {help}");
+        assert!(place.succeed("--help").contains(command));
+    }
+}
+
+#[test]
+fn training_leaves_a_run() {
+    let place = Place::new();
+    let said = place.succeed(&format!("{TINY} --name a"));
+    let bound = said.strip_prefix("test bound: ").and_then(|s| s.split(' ').next());
+    let bound: f64 = bound.and_then(|b| b.parse().ok()).expect("a number");
+    let what = "digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization";
+    assert!(said.contains(&format!("nats ({what}, cpu)")), "{said}");
+    assert!(bound > 100.0 && bound < 543.43, "a little better than chance: {bound}");
+
+    let run = "runs/a";
+    for file in ["config.toml", "metrics.jsonl", "summary.json", "report.html"] {
+        assert!(place.path(&format!("{run}/{file}")).is_file(), "{file}");
+    }
+    assert_eq!(
+        place.checkpoints(run),
+        ["step-00000004", "step-00000008", "step-00000012"],
+        "the last three of four are kept"
+    );
+    let samples = names(&place.path("runs/a/samples"));
+    assert!(samples.contains(&"step-00000012.png".to_string()), "{samples:?}");
+    assert!(samples.contains(&"manifold.png".to_string()), "{samples:?}");
+
+    let summary: Value = serde_json::from_slice(&place.read("runs/a/summary.json")).expect("JSON");
+    assert_eq!(summary["steps"], 12);
+    assert_eq!(summary["what"], what);
+    assert_eq!(summary["parameters"], 784 * 8 + 8 + 2 * (8 * 2 + 2) + 2 * 8 + 8 + 8 * 784 + 784);
+    assert!((summary["test_bound"].as_f64().expect("a number") - bound).abs() <= 0.005);
+
+    let lines = place.metrics(run);
+    let expected = "{\"kind\":\"train\",\"step\":3,\"epoch\":1,\"images\":180,\"loss\":";
+    assert!(lines[0].starts_with(expected), "{}", lines[0]);
+    let steps: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let v: Value =
+                serde_json::from_str(&format!("{}}}", line.trim_end_matches('}'))).expect("JSON");
+            (v["kind"].to_string(), v["step"].as_u64().expect("a step"), v["images"].clone())
+        })
+        .collect();
+    let of = |kind: &str| -> Vec<u64> {
+        steps.iter().filter(|s| s.0 == format!("\"{kind}\"")).map(|s| s.1).collect()
+    };
+    assert_eq!(of("train"), [3, 6, 9, 12]);
+    assert_eq!(of("eval"), [4, 8, 12, 12]);
+    assert_eq!(steps[1].2, 200, "the short batch counts as it is");
+}
+
+#[test]
+fn settings_come_in_layers() {
+    let place = Place::new();
+    std::fs::write(
+        place.path("my.toml"),
+        "epochs = 2\nseed = 7\n[model]\nhidden = 9\n[optimizer]\nrule = \"rmsprop\"\nrate = 0.002\n",
+    )
+    .expect("written");
+    let tiny = TINY.replace("--rate 0.01", "").replace("--epochs 3", "--epochs 1");
+    place.succeed(&format!("{tiny} --config my.toml --name a --set seed=8"));
+    let config = String::from_utf8(place.read("runs/a/config.toml")).expect("text");
+    for line in [
+        "preset = \"digits\"",        // the preset,
+        "rule = \"rmsprop\"",         // the file,
+        "rate = 0.002",               //
+        "beta1 = 0.95",               // what belongs to the file's rule,
+        "hidden = 8",                 // flags over the file,
+        "epochs = 1",                 //
+        "seed = 8",                   //
+        "binarization = \"dynamic\"", // and what the data says.
+    ] {
+        assert!(config.lines().any(|l| l == line), "{line} is not in\n{config}");
+    }
+    // A run's own file gives the same run.
+    place.succeed("train vae --device cpu --config runs/a/config.toml --name b");
+    place.assert_equal_runs("runs/a", "runs/b");
+}
+
+#[test]
+fn a_model_is_scored_and_sampled() {
+    let place = Place::new();
+    let said = place.succeed(&format!("{TINY} --name a"));
+    let score = place.succeed("eval a --device cpu --iwae 8 --per-image a.csv");
+    assert_eq!(score.lines().next(), said.lines().next(), "the same figure as at the end");
+    let figure = |line: &str| -> f64 {
+        line.split(": ").nth(1).and_then(|s| s.split(' ').next()?.parse().ok()).expect("a number")
+    };
+    let lines: Vec<_> = score.lines().collect();
+    assert!(lines[3].starts_with("test IWAE-8 bound: "), "{score}");
+    assert!(figure(lines[3]) < figure(lines[0]), "more samples, a tighter bound: {score}");
+
+    let csv = String::from_utf8(place.read("a.csv")).expect("text");
+    let mut rows = csv.lines();
+    assert_eq!(rows.next(), Some("image,bound,reconstruction,kl,iwae"));
+    let bounds: Vec<f64> = rows
+        .map(|row| row.split(',').nth(1).expect("a bound").parse().expect("a number"))
+        .collect();
+    assert_eq!(bounds.len(), 1000);
+    let mean = bounds.iter().sum::<f64>() / 1000.0;
+    assert!((mean - figure(lines[0])).abs() <= 0.005, "{mean}");
+
+    let checkpoint = "runs/a/checkpoints/step-00000008";
+    assert!(
+        place.succeed(&format!("eval {checkpoint} --split valid --device cpu")).contains("500")
+    );
+    let other = place.succeed(&format!("eval {checkpoint} --binarization threshold --device cpu"));
+    assert!(other.contains("threshold binarization"), "{other}");
+    place.succeed(&format!("sample {checkpoint} --count 7 --out s.png --device cpu"));
+    place.succeed("sample a --reconstruct --count 13 --out r.png --device cpu");
+    place.succeed("sample runs/a --manifold --out m.png --device cpu");
+    let size = |file: &str| {
+        let file = std::io::BufReader::new(std::fs::File::open(place.path(file)).expect("a file"));
+        let reader = png::Decoder::new(file).read_info().expect("a picture");
+        (reader.info().width, reader.info().height)
+    };
+    assert_eq!(size("s.png"), (7 * 28, 28));
+    assert_eq!(size("r.png"), (10 * 28, 4 * 28), "13 images: two rows, each above its copies");
+    assert_eq!(size("m.png"), (20 * 28, 20 * 28));
+    assert!(place.succeed("report a").contains("report.html"));
+}
+
+#[test]
+fn data_presets_and_devices_are_listed() {
+    let place = Place::new();
+    let list = place.succeed("data");
+    assert!(list.contains("4500 train, 500 valid, 1000 test images of 28 x 28 x 1"), "{list}");
+    let one = place.succeed("data digits --sheet d.png");
+    assert!(one.contains("4,500 images, dynamic binarization") && place.path("d.png").is_file());
+    for line in place.succeed("presets").lines() {
+        let name = line.split(' ').next().expect("a name");
+        let text = place.succeed(&format!("presets {name}"));
+        assert!(text.starts_with(&format!("preset = \"{name}\"")), "{text}");
+    }
+    assert!(place.succeed("devices").starts_with("cpu "));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let place = Place::new();
+    for command in ["presets", "data", "devices"] {
+        let mut command = place.command(command);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", super::stderr(&output));
+    }
+}

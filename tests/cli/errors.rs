@@ -1,0 +1,103 @@
+//! Bad input: one message that says what, where and what to do, and the exit code of its kind.
+
+use super::{Place, TINY};
+
+#[test]
+fn usage() {
+    let place = Place::new();
+    assert!(place.fail("train vae --threads 0", 2).contains("--threads"));
+    assert!(place.fail("train vae --threads 1025", 2).contains("1..=1024"));
+    place.fail("train gan", 2);
+    place.fail("train vae --resume --force", 2);
+}
+
+#[test]
+fn settings() {
+    let place = Place::new();
+    for (flags, parts) in [
+        ("--set model.hiden=3", ["\"model.hiden\"", "\"model.hidden\""]),
+        ("--set optimiser.rate=1", ["\"optimiser.rate\"", "\"optimizer.rate\""]),
+        ("--set model.method=wake-sleep --set model.method.samples=2", ["samples", "variant"]),
+        ("--set model.method=em", ["model.method.name = \"em\"", "\"wake-sleep\""]),
+        ("--set epochs=many", ["epochs", "whole number"]),
+        ("--set epochs", ["key=value", "epochs"]),
+        ("--optimizer adamm", ["adamm", "`adam`"]),
+        ("--rate=-1", ["optimizer.rate = -1", "above 0"]),
+        ("--batch 0", ["batch = 0", "between 1"]),
+        ("--hidden 0", ["model.hidden = 0", "between 1"]),
+        ("--data digit", ["\"digit\"", "binarized-mnist"]),
+        ("--binarization fixed", ["digits", "dynamic"]),
+        ("--preset nothing", ["\"nothing\"", "digits"]),
+        ("--set model.height=30", ["model.height", "28 x 28"]),
+        ("--set data.limit=5000", ["data.limit = 5000", "4500"]),
+        ("--config missing.toml", ["missing.toml", "No such file"]),
+    ] {
+        let message = place.fail(&format!("train vae --device cpu {flags}"), 3);
+        for part in parts {
+            assert!(message.contains(part), "{flags}: {part} is not in {message}");
+        }
+        assert!(!place.path("runs").exists(), "{flags} left something behind");
+    }
+    std::fs::write(place.path("bad.toml"), "epochs = 3\n[model]\nhidden == 4\n").expect("written");
+    let message = place.fail("train vae --config bad.toml", 3);
+    assert!(message.contains("bad.toml"), "{message}");
+}
+
+#[test]
+fn a_run_is_never_overwritten() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    let before = place.read("runs/a/metrics.jsonl");
+    let message = place.fail(&format!("{TINY} --name a"), 3);
+    assert!(message.contains("runs/a") && message.contains("--force"), "{message}");
+    assert!(place.read("runs/a/metrics.jsonl") == before);
+    place.succeed(&format!("{TINY} --name a --force --seed 2"));
+    assert!(place.read("runs/a/metrics.jsonl") != before);
+    // --force removes runs, nothing else.
+    std::fs::create_dir(place.path("precious")).expect("made");
+    std::fs::write(place.path("precious/file"), "text").expect("written");
+    let message = place.fail(&format!("{TINY} --out precious --force"), 3);
+    assert!(message.contains("is no run"), "{message}");
+    assert!(place.path("precious/file").is_file());
+}
+
+#[test]
+fn missing_data() {
+    let place = Place::new();
+    for (name, flags) in [("mnist", "--data mnist"), ("binarized-mnist", "--preset aevb-mnist")] {
+        let message = place.fail(&format!("train vae --device cpu {flags}"), 4);
+        assert!(message.contains(&format!("./datasets.sh {name}")), "{message}");
+    }
+    let message = place.fail("train vae --data frey --data-dir elsewhere", 4);
+    assert!(message.contains("./datasets.sh --dir elsewhere frey"), "{message}");
+}
+
+#[test]
+fn missing_device() {
+    let place = Place::new();
+    for which in ["no-such-adapter", "gpu:99", "gpu:x"] {
+        let message = place.fail(&format!("train vae --device {which}"), 6);
+        assert!(message.contains(which) && message.contains("cpu"), "{message}");
+    }
+}
+
+#[test]
+fn numbers_that_run_away() {
+    let place = Place::new();
+    let flags = "train vae --device cpu --hidden 8 --latent 2 --epochs 3 --rate 1e30 \
+                 --log-every 2 --set data.limit=400 --name a";
+    let message = place.fail(flags, 7);
+    let good = "runs/a/checkpoints/step-00000000";
+    for part in ["the loss is", "at step 2", "--rate", good] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    place.succeed(&format!("eval {good} --device cpu"));
+}
+
+#[test]
+fn nowhere_to_write() {
+    let place = Place::new();
+    std::fs::write(place.path("file"), "text").expect("written");
+    let message = place.fail(&format!("{TINY} --out file/run"), 8);
+    assert!(message.contains("file/run"), "{message}");
+}

@@ -1,0 +1,106 @@
+//! The program as its users run it: exit codes, messages, files, checkpoints, signals.
+
+mod checkpoints;
+mod commands;
+mod errors;
+mod resume;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder that the program runs in; removed at the end.
+pub struct Place(TempDir);
+
+/// A small run: 4 batches an epoch, evaluated every epoch.
+pub const TINY: &str = "train vae --device cpu --hidden 8 --latent 2 --batch 60 --epochs 3 --rate 0.01 \
+                        --log-every 3 --eval-every 1 --set data.limit=200";
+
+#[allow(clippy::new_without_default)]
+impl Place {
+    pub fn new() -> Place {
+        Place(TempDir::new().expect("a temporary folder"))
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    /// The program with arguments divided by spaces, not yet started.
+    pub fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pixelloom"));
+        command.args(arguments.split_whitespace()).current_dir(self.0.path());
+        command
+    }
+
+    pub fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().expect("the program starts")
+    }
+
+    /// Runs it and returns stdout; it must succeed.
+    #[track_caller]
+    pub fn succeed(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs it and returns the message; it must fail with `code` and an error of one line.
+    #[track_caller]
+    pub fn fail(&self, arguments: &str, code: i32) -> String {
+        let output = self.run(arguments);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
+        let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+        let error = errors.last().copied().unwrap_or_default();
+        assert!(!text.contains("panicked") && !error.is_empty(), "{arguments}: {text}");
+        error.to_string()
+    }
+
+    pub fn read(&self, below: &str) -> Vec<u8> {
+        let path = self.path(below);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    /// The lines of metrics.jsonl without the fields that depend on the clock.
+    pub fn metrics(&self, run: &str) -> Vec<String> {
+        let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).expect("text");
+        text.lines()
+            .map(|line| {
+                let _: Value = serde_json::from_str(line).expect("JSON");
+                line.split(",\"seconds\"").next().expect("a line").to_string()
+            })
+            .collect()
+    }
+
+    /// Names of the checkpoints, rising.
+    pub fn checkpoints(&self, run: &str) -> Vec<String> {
+        names(&self.path(&format!("{run}/checkpoints")))
+    }
+
+    /// That two runs ended with equal bytes of weights and state, and equal metrics.
+    #[track_caller]
+    pub fn assert_equal_runs(&self, a: &str, b: &str) {
+        let last = |run: &str| self.checkpoints(run).pop().expect("a checkpoint");
+        assert_eq!(last(a), last(b));
+        for file in ["model.safetensors", "state.safetensors"] {
+            let bytes = |run: &str| self.read(&format!("{run}/checkpoints/{}/{file}", last(run)));
+            assert!(bytes(a) == bytes(b), "{file} of {a} and {b} differ");
+        }
+        assert_eq!(self.metrics(a), self.metrics(b));
+    }
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let mut names: Vec<String> =
+        entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
