@@ -2,7 +2,7 @@
 //!
 //! Big-endian u32: magic (0, 0, type 8 = unsigned byte, number of dimensions), then each dimension,
 //! then the bytes, last dimension fastest. Images are [N, H, W], 0 = background, 255 = ink; labels
-//! are [N].
+//! are \[N\].
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub fn parse_images(bytes: &[u8], name: &str) -> Result<Images> {
     })
 }
 
-/// The labels of an IDX file, [N]. `name` is for messages.
+/// The labels of an IDX file, \[N\]. `name` is for messages.
 pub fn parse_labels(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
     let (_, content) = unpack::<1>(bytes, name, LABELS)?;
     Ok(content[8..].to_vec())

@@ -43,7 +43,7 @@ pub const EVALUATION_SEED: u64 = 0x6576_616c;
 pub struct Images {
     /// [count, height, width, channels], image after image, rows from the top.
     pub pixels: Arc<[u8]>,
-    /// [count], where the set has labels.
+    /// \[count\], where the set has labels.
     pub labels: Option<Vec<u8>>,
     /// Number of images.
     pub count: usize,

@@ -1,4 +1,4 @@
-//! The matrix product C[m, n] = f(A[m, k] B[k, n] + bias[n]) on the CPU.
+//! The matrix product C[m, n] = f(A[m, k] B[k, n] + bias\[n\]) on the CPU.
 //!
 //! # How a matrix product becomes fast
 //!
@@ -91,7 +91,7 @@ pub struct Mat<'a> {
     pub col_stride: usize,
 }
 
-/// A product C[m, n] = activation(A[m, k] B[k, n] + bias[n]), or C += A B.
+/// A product C[m, n] = activation(A[m, k] B[k, n] + bias\[n\]), or C += A B.
 pub struct Gemm<'a> {
     /// Rows of A and C.
     pub m: usize,
@@ -103,7 +103,7 @@ pub struct Gemm<'a> {
     pub a: Mat<'a>,
     /// [k, n].
     pub b: Mat<'a>,
-    /// [n], added to every row.
+    /// \[n\], added to every row.
     pub bias: Option<&'a [f32]>,
     /// Applied last.
     pub activation: Activation,

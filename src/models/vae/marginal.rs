@@ -3,8 +3,9 @@
 //! ```text
 //! 1 / p(x) = E_{p(z|x)} [q(z) / p(x, z)]   for any density q
 //! ```
-//! 1. Draw L values of z from the posterior by HMC. 2. Fit a density q to them (here a Gaussian with
-//! full covariance). 3. Draw L new values and average q(z) / p(x, z) over them.
+//! 1. Draw L values of z from the posterior by HMC.
+//! 2. Fit a density q to them (here a Gaussian with full covariance).
+//! 3. Draw L new values and average q(z) / p(x, z) over them.
 
 use super::bound::{LatentModel, log_sum_exp};
 use super::hmc::{Chain, FIRST_STEP};
