@@ -1,6 +1,6 @@
-//! `pixelloom report`: the report of a run, written again.
+//! `pixelloom report`: the report of a run, written again, and several runs side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -8,18 +8,30 @@ use pixelloom::train::{RunDir, report};
 
 use super::{locate, say};
 
-/// Write report.html of a run, finished or not
+/// Write report.html of runs, finished or not
 #[derive(Args)]
 pub struct Report {
-    /// The run: its directory, or its name below runs/
-    run: PathBuf,
+    /// The runs: their directories, or their names below runs/
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// Also write a page that compares them
+    #[arg(long, value_name = "FILE.html")]
+    compare: Option<PathBuf>,
 }
 
 impl Report {
     pub fn run(&self) -> Result<()> {
-        let (run, _) = RunDir::open(&locate::run_path(&self.run))?;
-        report::write(run.path())?;
-        say(&run.path().join("report.html").display().to_string())?;
+        let runs: Vec<PathBuf> = self.runs.iter().map(|run| locate::run_path(run)).collect();
+        for run in &runs {
+            let (run, _) = RunDir::open(run)?;
+            report::write(run.path())?;
+            say(&run.path().join("report.html").display().to_string())?;
+        }
+        if let Some(out) = &self.compare {
+            let runs: Vec<&Path> = runs.iter().map(PathBuf::as_path).collect();
+            report::compare(&runs, out)?;
+            say(&out.display().to_string())?;
+        }
         Ok(())
     }
 }

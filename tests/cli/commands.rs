@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use pixelloom::train::pictures::{SEPARATOR, scale};
 use serde_json::Value;
 
 use super::{Place, TINY, names};
@@ -129,10 +130,17 @@ fn a_model_is_scored_and_sampled() {
         let reader = png::Decoder::new(file).read_info().expect("a picture");
         (reader.info().width, reader.info().height)
     };
-    assert_eq!(size("s.png"), (7 * 28, 28));
-    assert_eq!(size("r.png"), (10 * 28, 4 * 28), "13 images: two rows, each above its copies");
-    assert_eq!(size("m.png"), (20 * 28, 20 * 28));
-    assert!(place.succeed("report a").contains("report.html"));
+    let side = |tiles: usize| (tiles * 28 * scale(28, 28) + (tiles - 1) * SEPARATOR) as u32;
+    assert_eq!(size("s.png"), (side(7), side(1)));
+    assert_eq!(size("r.png"), (side(10), side(4)), "13 images: two rows, each above its copies");
+    assert_eq!(size("m.png"), (side(20), side(20)));
+    std::fs::remove_file(place.path("runs/a/report.html")).expect("removed");
+    let said = place.succeed("report a runs/a --compare c.html");
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        ["runs/a/report.html", "runs/a/report.html", "c.html"]
+    );
+    assert!(place.path("runs/a/report.html").is_file() && place.path("c.html").is_file());
 }
 
 #[test]
