@@ -67,7 +67,8 @@ impl Device {
         }
     }
 
-    /// Waits until everything launched so far is done, and returns the first fault since the last call.
+    /// Waits until everything launched so far is done, and returns the first fault, if there was
+    /// one. A device that failed stays failed.
     pub fn synchronize(&self) -> Result<()> {
         match self {
             Device::Cpu(_) => Ok(()),

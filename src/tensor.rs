@@ -39,7 +39,10 @@ impl Tensor {
         Tensor::new(device, &[value], &[])
     }
 
+    #[track_caller]
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
+        let len: usize = shape.iter().product();
+        assert!(u32::try_from(len).is_ok(), "a tensor of {shape:?}: kernels count to 2^32 - 1");
         Tensor { shape: shape.to_vec(), buffer: Arc::new(buffer), device: device.clone() }
     }
 

@@ -142,6 +142,21 @@ fn elbo_iwae_and_the_exact_likelihood_are_in_order() {
     assert!((iw[2] - exact).abs() < 0.02, "IWAE-100 {} far from log p {exact}", iw[2]);
 }
 
+/// So many rows that every sample is a chunk of its own: with the same noise in both, the bound with
+/// two samples would be the bound with one.
+#[test]
+fn chunks_of_samples_draw_fresh_noise() {
+    let device = Device::cpu();
+    let model = LinearGaussian::new(&device, 0.5, 0.7);
+    let x = Tensor::full(&device, 0.3, &[4096, D]);
+    let key = Key::new(4, stream::EVALUATE, 0);
+    let (one, two) = (iwae(&model, &x, 1, key).unwrap(), iwae(&model, &x, 2, key).unwrap());
+    let same = one.iter().zip(&two).filter(|(a, b)| (*a - *b).abs() < 1e-7).count();
+    assert!(same < 10, "{same} of 4096 bounds did not change with a second sample");
+    let distinct: std::collections::BTreeSet<u64> = one.iter().map(|v| v.to_bits()).collect();
+    assert!(distinct.len() > 4000, "rows share noise");
+}
+
 #[test]
 fn estimators_a_and_b_have_the_same_mean() {
     let device = Device::cpu();

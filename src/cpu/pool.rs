@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 const LINE: usize = 16;
+/// Idle bytes that are kept in any case; more only up to the most that was ever live.
+const KEPT: usize = 256 << 20;
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
@@ -26,6 +28,8 @@ struct State {
     idle: HashMap<usize, Vec<Vec<Line>>>,
     stats: PoolStats,
     poison: bool,
+    /// Most bytes ever live.
+    peak: usize,
 }
 
 /// The CPU as a device: a pool of buffers. Clones share the pool.
@@ -64,6 +68,7 @@ impl Cpu {
         let count = len.div_ceil(LINE);
         let mut state = self.state();
         state.stats.live_bytes += count * size_of::<Line>();
+        state.peak = state.peak.max(state.stats.live_bytes);
         let recycled = state.idle.get_mut(&count).and_then(Vec::pop);
         match recycled {
             Some(_) => state.stats.idle_bytes -= count * size_of::<Line>(),
@@ -97,7 +102,28 @@ impl Drop for CpuBuffer {
         let bytes = lines.len() * size_of::<Line>();
         let mut state = self.pool.state();
         state.stats.live_bytes -= bytes;
+        if state.stats.idle_bytes + bytes > KEPT.max(state.peak) {
+            // Of lengths that are no longer asked for, most likely.
+            state.idle.clear();
+            state.stats.idle_bytes = 0;
+        }
         state.stats.idle_bytes += bytes;
         state.idle.entry(lines.len()).or_default().push(lines);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_that_are_no_longer_used_are_let_go() {
+        let cpu = Cpu::new();
+        for i in 0..400 {
+            drop(cpu.alloc((1 << 20) + i * LINE));
+        }
+        let idle = cpu.stats().idle_bytes;
+        assert!(idle <= KEPT, "{idle} bytes lie idle");
+        assert_eq!(cpu.stats().live_bytes, 0);
     }
 }

@@ -83,15 +83,15 @@ pub fn normal(key: Key, element: u64) -> f32 {
     numbers(key, Distribution::Normal, element / NUMBERS as u64)[element as usize % NUMBERS]
 }
 
-/// y\[i\] = uniform number `first + i` of a draw.
-pub fn uniforms(key: Key, first: u64, y: &mut [f32]) {
+/// y\[i\] = number `first + i` of a draw.
+pub fn fill_from(key: Key, distribution: Distribution, first: u64, y: &mut [f32]) {
     vectorize(
         #[inline(always)]
         || {
             let mut done = 0;
             while done < y.len() {
                 let at = first + done as u64;
-                let made = numbers(key, Distribution::Uniform, at / NUMBERS as u64);
+                let made = numbers(key, distribution, at / NUMBERS as u64);
                 let skip = (at % NUMBERS as u64) as usize;
                 let count = (NUMBERS - skip).min(y.len() - done);
                 y[done..done + count].copy_from_slice(&made[skip..skip + count]);
@@ -127,7 +127,7 @@ mod tests {
         let key = Key::new(0x1234_5678_9abc_def0, 77, 5);
         for first in [0_u64, 1, 61, 64, 1000, u64::from(u32::MAX) * 4 - 30] {
             let mut y = [0.0; 150];
-            uniforms(key, first, &mut y);
+            fill_from(key, Distribution::Uniform, first, &mut y);
             for (i, y) in y.iter().enumerate() {
                 assert_eq!(*y, key.uniform(first + i as u64), "element {first} + {i}");
             }

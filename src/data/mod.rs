@@ -27,8 +27,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cpu::random::uniforms;
+use crate::cpu::random::fill_from;
 use crate::error::{Error, Result};
+use crate::ops::random::Distribution;
 use crate::rng::{self, Key};
 
 pub use loader::Loader;
@@ -212,7 +213,7 @@ pub fn fill_batch(
                 row.iter_mut().zip(levels).for_each(|(x, level)| *x = f32::from(level > 0.5));
             }
             Binarization::Dynamic => {
-                uniforms(key, (i * dims) as u64, row);
+                fill_from(key, Distribution::Uniform, (i * dims) as u64, row);
                 for (x, level) in row.iter_mut().zip(levels) {
                     *x = f32::from(*x < level);
                 }

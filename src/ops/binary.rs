@@ -130,10 +130,11 @@ pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
     y
 }
 
-struct Rule {
-    operation: Operation,
-    a: Tensor,
-    b: Tensor,
+/// Sums and differences keep shapes only; products and quotients keep their operands.
+enum Rule {
+    Sum { sign: f32, a: Vec<usize>, b: Vec<usize> },
+    Product { a: Tensor, b: Tensor },
+    Quotient { a: Tensor, b: Tensor },
 }
 
 impl Backward for Rule {
@@ -142,34 +143,44 @@ impl Backward for Rule {
     }
 
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
-        let (dy, a, b) = (&dy[0], &self.a, &self.b);
-        let da = || match self.operation {
-            Add | Sub => dy.clone(),
-            Mul => apply(Mul, dy, b),
-            Div => apply(Div, dy, b),
-            Less => unreachable!("it is not on the tape"),
-        };
-        let db = || match self.operation {
-            Add => dy.clone(),
-            Sub => unary::apply(unary::Function::Affine, dy, -1.0, 0.0),
-            Mul => apply(Mul, dy, a),
-            Div => {
+        let dy = &dy[0];
+        let times = |t: &Tensor, factor| unary::apply(unary::Function::Affine, t, factor, 0.0);
+        match *self {
+            Rule::Sum { sign, a, b } => vec![
+                need[0].then(|| sum_to(dy, &a)),
+                need[1].then(|| {
+                    let db = sum_to(dy, &b);
+                    if sign == 1.0 { db } else { times(&db, sign) }
+                }),
+            ],
+            Rule::Product { a, b } => vec![
+                need[0].then(|| sum_to(&apply(Mul, dy, &b), a.shape())),
+                need[1].then(|| sum_to(&apply(Mul, dy, &a), b.shape())),
+            ],
+            Rule::Quotient { a, b } => {
+                let da = apply(Div, dy, &b);
                 // d(a/b)/db = -a / b^2
-                let q = apply(Div, &apply(Mul, dy, a), b);
-                unary::apply(unary::Function::Affine, &apply(Div, &q, b), -1.0, 0.0)
+                let db = need[1].then(|| times(&apply(Div, &apply(Mul, &da, &a), &b), -1.0));
+                vec![need[0].then(|| sum_to(&da, a.shape())), db.map(|db| sum_to(&db, b.shape()))]
             }
-            Less => unreachable!("it is not on the tape"),
-        };
-        vec![need[0].then(|| sum_to(&da(), a.shape())), need[1].then(|| sum_to(&db(), b.shape()))]
+        }
     }
 }
 
 impl<'t> Var<'t> {
     #[track_caller]
     fn binary(&self, operation: Operation, other: &Var<'t>) -> Var<'t> {
-        let y = apply(operation, self.value(), other.value());
-        let (a, b) = (self.value().clone(), other.value().clone());
-        let [y] = self.tape().record(&[self, other], [y], || Box::new(Rule { operation, a, b }));
+        let (a, b) = (self.value(), other.value());
+        let y = apply(operation, a, b);
+        let sum = |sign| Rule::Sum { sign, a: a.shape().to_vec(), b: b.shape().to_vec() };
+        let rule = || match operation {
+            Add => sum(1.0),
+            Sub => sum(-1.0),
+            Mul => Rule::Product { a: a.clone(), b: b.clone() },
+            Div => Rule::Quotient { a: a.clone(), b: b.clone() },
+            Less => unreachable!("a comparison is not on the tape"),
+        };
+        let [y] = self.tape().record(&[self, other], [y], || Box::new(rule()));
         y
     }
 

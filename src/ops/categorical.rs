@@ -91,7 +91,8 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// -log softmax(logits)\[t\]: logits \[..., classes\], target \[...\] holding class numbers as f32;
+    /// -log softmax(logits)\[t\]: logits \[..., classes\], target \[...\] holding class numbers as f32
+    /// (a fraction is dropped);
     /// result \[...\]. A target that is no class gives NaN.
     #[track_caller]
     pub fn categorical_nll(&self, target: &Tensor) -> Var<'t> {

@@ -166,8 +166,8 @@ pub fn product(
 struct LinearRule {
     x: Tensor,
     w: Tensor,
-    y: Tensor,
-    activation: Activation,
+    /// The function and y, where there is one.
+    activation: Option<(Function, Tensor)>,
 }
 
 impl Backward for LinearRule {
@@ -176,11 +176,9 @@ impl Backward for LinearRule {
     }
 
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
-        let d = match self.activation {
-            Activation::None => dy[0].clone(),
-            Activation::Tanh => unary::gradient(Function::Tanh, &self.y, &dy[0], 0.0, 0.0),
-            Activation::Sigmoid => unary::gradient(Function::Sigmoid, &self.y, &dy[0], 0.0, 0.0),
-            Activation::Relu => unary::gradient(Function::Relu, &self.y, &dy[0], 0.0, 0.0),
+        let d = match &self.activation {
+            None => dy[0].clone(),
+            Some((function, y)) => unary::gradient(*function, y, &dy[0], 0.0, 0.0),
         };
         let plain = |a, b| product(a, b, None, Activation::None);
         let mut gradients = vec![
@@ -232,10 +230,14 @@ impl<'t> Var<'t> {
         let y = product((&x, Layout::N), (&weights, Layout::T), b.map(Var::value), activation);
         let mut parents = vec![self, w];
         parents.extend(b);
-        let rule = || {
-            Box::new(LinearRule { x, w: weights, y: y.clone(), activation }) as Box<dyn Backward>
+        let activation = match activation {
+            Activation::None => None,
+            Activation::Tanh => Some((Function::Tanh, y.clone())),
+            Activation::Sigmoid => Some((Function::Sigmoid, y.clone())),
+            Activation::Relu => Some((Function::Relu, y.clone())),
         };
-        let [y] = self.tape().record(&parents, [y.clone()], rule);
+        let rule = || Box::new(LinearRule { x, w: weights, activation }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&parents, [y], rule);
         y
     }
 }

@@ -200,6 +200,7 @@ impl Backward for LogSumExpRule {
 }
 
 impl<'t> Var<'t> {
+    #[track_caller]
     fn sum_scaled(&self, first: usize, last: usize, scale: f32) -> Var<'t> {
         let shape = self.shape().to_vec();
         assert!(first <= last && last <= shape.len(), "sum: axes {first}..{last} of {shape:?}");

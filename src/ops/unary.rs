@@ -195,7 +195,9 @@ impl<'t> Var<'t> {
     }
 
     /// x held within \[low, high\]; no gradient flows where x lies outside.
+    #[track_caller]
     pub fn clamp(&self, low: f32, high: f32) -> Var<'t> {
+        assert!(low <= high, "clamp: [{low}, {high}] is no interval");
         self.unary(Clamp, low, high)
     }
 }

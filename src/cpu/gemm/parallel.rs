@@ -41,7 +41,7 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
     let row_tasks = p.m.div_ceil(m_most);
     let col_tasks = p.n.div_ceil(n_most);
     fork(0, row_tasks * col_tasks, &|task| {
-        let (i, m) = even(p.m, m_most).nth(task % row_tasks).unwrap_or_default();
+        let (i, m) = even(p.m, m_most).nth(task % row_tasks).expect("a row of tasks");
         let j = task / row_tasks * n_most;
         // SAFETY: a part of C that no other task has.
         unsafe { multiply(kernels, &p.part(i, m, j, n_most.min(p.n - j))) }
@@ -96,7 +96,7 @@ unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
                 ..*p
             };
             let task = |part: usize| {
-                let (from, k) = even(whole.k, part_most).nth(part).unwrap_or_default();
+                let (from, k) = even(whole.k, part_most).nth(part).expect("a part of k");
                 // SAFETY: each part has its own m x n of the buffer.
                 unsafe { multiply(kernels, &whole.terms(from, k, part * size)) }
             };

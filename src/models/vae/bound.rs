@@ -4,7 +4,7 @@
 use super::config::Estimator;
 use crate::Tape;
 use crate::autograd::Var;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::random;
 use crate::rng::Key;
 use crate::tensor::Tensor;
@@ -102,20 +102,37 @@ pub fn iwae(
         let x = tape.constant(x.clone());
         let (mu, lv) = model.encode(&x);
         let (x_l, mu_l, lv_l) = (repeat(&x, l), repeat(&mu, l), repeat(&lv, l));
-        // Each chunk draws from a step of its own, so that no noise is used twice.
-        let z =
-            reparameterize(&mu_l, &lv_l, Key { step: key.step.wrapping_add(done as u32), ..key });
+        // Chunks are told apart in the upper bits of the stream, so that no noise is used twice.
+        let chunk = (done / at_once) as u32 + 1;
+        assert!(chunk < 1 << 20, "iwae: {k} samples are more than the noise is numbered for");
+        let z = reparameterize(&mu_l, &lv_l, Key { stream: key.stream | chunk << 12, ..key });
         let log_w = z.gaussian_nll(&mu_l, &lv_l).sub(&model.neg_log_joint(&x_l, &z));
         for (i, &w) in log_w.value().to_vec()?.iter().enumerate() {
             log_weights[i % rows].push(f64::from(w));
         }
         done += l;
     }
-    Ok(log_weights.iter().map(|w| (k as f64).ln() - log_sum_exp(w)).collect())
+    let bounds = log_weights.iter().map(|w| (k as f64).ln() - log_sum_exp(w));
+    finite("importance-weighted bound", bounds.collect())
 }
 
-/// ln sum e^w in f64.
+/// The values, or [`Error::NotFinite`] naming the first that is not finite.
+pub(super) fn finite(what: &str, values: Vec<f64>) -> Result<Vec<f64>> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(values),
+        Some(i) => Err(Error::NotFinite(format!(
+            "the {what} of image {i} of its batch is {}: the weights have run away, or the model and \
+             the data do not fit; evaluate an earlier checkpoint",
+            values[i]
+        ))),
+    }
+}
+
+/// ln sum e^w in f64; NaN if one of them is.
 pub fn log_sum_exp(w: &[f64]) -> f64 {
+    if w.iter().any(|w| w.is_nan()) {
+        return f64::NAN;
+    }
     let largest = w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !largest.is_finite() {
         return largest;

@@ -60,8 +60,8 @@ pub struct VaeConfig {
     pub latent: usize,
     /// p(x|z).
     pub likelihood: Likelihood,
-    /// The log variance of a Gaussian decoder stays above this. -11.08 is the square of a grey level
-    /// of 1/255: densities finer than the data's resolution mean nothing.
+    /// The log variance of a Gaussian decoder stays above this. -11.08 is the log of the
+    /// square of a grey level, 1/255: densities finer than the data's resolution mean nothing.
     pub log_variance_floor: f32,
     /// Standard deviation of the initial weights.
     pub init_deviation: f32,

@@ -4,26 +4,28 @@
 //! One chain a row of x, all rows at once on the device; positions, momenta and step sizes are kept on
 //! the host. A trajectory from (z, p), p ~ N(0, I), of n leapfrog steps with U(z) = -log p(x, z):
 //! p -= e/2 U'(z);  n times {z += e p;  p -= e U'(z)}  (the last one half);  accepted with probability
-//! min(1, exp(H - H')), H = U + |p|^2 / 2. While tuning, each chain's step e grows after an acceptance
-//! and shrinks after a rejection so that about 90 % are accepted, as in the paper. Each trajectory's
+//! min(1, exp(H - H')), H = U + |p|^2 / 2. While tuning, ln e moves by 2 t^-0.6 (a - 0.9) after the t-th
+//! trajectory, a its probability of acceptance, so that about 90 % come to be accepted, as in the paper
+//! (Robbins & Monro 1951; Andrieu & Thoms 2008). In Monte Carlo EM a chain is new for each batch and
+//! has ten trajectories for that, so its rate lies above. Each trajectory's
 //! step is e times a uniform number between 0.7 and 1.3: a fixed length can come back to where it
 //! began, along a direction in which the posterior has just that period (Neal 2011, section 3.2).
 
 use super::bound::LatentModel;
 use crate::Tape;
-use crate::cpu::random::normal;
+use crate::cpu::random::fill_from;
 use crate::device::Device;
 use crate::error::Result;
+use crate::ops::random::Distribution;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 /// First step size of a chain.
-pub const FIRST_STEP: f32 = 0.05;
+pub const FIRST_STEP: f32 = 0.1;
 /// Trajectories of an E-step of Monte Carlo EM.
 pub const E_STEPS: usize = 10;
-/// After an acceptance the step grows by this; nine of these undo one rejection.
-const GROW: f32 = 1.02;
-const SHRINK: f32 = 0.837; // 1.02^-9
+/// Share of trajectories that tuning aims at.
+const ACCEPTANCE: f32 = 0.9;
 const STEP_RANGE: (f32, f32) = (1e-4, 2.0);
 
 /// Chains for the rows of one batch.
@@ -37,6 +39,7 @@ pub struct Chain {
     leapfrog: usize,
     key: Key,
     trajectories: u32,
+    tuned: u32,
     /// Trajectories accepted since the start.
     pub accepted: u64,
 }
@@ -52,7 +55,7 @@ impl Chain {
     ) -> Result<Chain> {
         let (rows, latent) = (x.shape()[0], model.latent());
         let first = Key { stream: stream::HMC, ..key };
-        let z: Vec<f32> = (0..(rows * latent) as u64).map(|i| normal(first, i)).collect();
+        let z: Vec<f32> = normals(first, rows * latent);
         Chain::start(model, x, z, step, leapfrog, key)
     }
 
@@ -65,10 +68,22 @@ impl Chain {
         leapfrog: usize,
         key: Key,
     ) -> Result<Chain> {
+        assert!(leapfrog > 0, "HMC: a trajectory needs at least one leapfrog step");
         let (energy, gradient) = energy(model, x, &z)?;
         let step = vec![step; energy.len()];
         let latent = model.latent();
-        Ok(Chain { z, energy, gradient, step, latent, leapfrog, key, trajectories: 0, accepted: 0 })
+        Ok(Chain {
+            z,
+            energy,
+            gradient,
+            step,
+            latent,
+            leapfrog,
+            key,
+            trajectories: 0,
+            tuned: 0,
+            accepted: 0,
+        })
     }
 
     /// Positions \[rows, latent\] on `device`.
@@ -84,11 +99,6 @@ impl Chain {
     /// -log p(x, z) of each row.
     pub fn energies(&self) -> &[f32] {
         &self.energy
-    }
-
-    /// Trajectories run so far.
-    pub fn trajectories(&self) -> u32 {
-        self.trajectories
     }
 
     /// Runs `count` trajectories; with `tune` the step sizes move.
@@ -109,6 +119,8 @@ impl Chain {
         tune: bool,
     ) -> Result<()> {
         self.trajectories += 1;
+        assert!(self.trajectories < 1 << 20, "HMC: noise is numbered for 2^20 trajectories");
+        self.tuned += u32::from(tune);
         // Steps of one run are told apart in the upper half of the stream number.
         let stream_number = stream::HMC | self.trajectories << 12;
         let momenta = Key { stream: stream_number + 1, ..self.key };
@@ -117,7 +129,7 @@ impl Chain {
         let step: Vec<f32> =
             (0..).zip(&self.step).map(|(row, e)| e * (0.7 + 0.6 * jitter.uniform(row))).collect();
         let n = self.latent;
-        let mut p: Vec<f32> = (0..self.z.len() as u64).map(|i| normal(momenta, i)).collect();
+        let mut p = normals(momenta, self.z.len());
         let kinetic = |p: &[f32]| -> Vec<f32> {
             p.chunks(n).map(|p| 0.5 * p.iter().map(|p| p * p).sum::<f32>()).collect()
         };
@@ -150,12 +162,22 @@ impl Chain {
                 self.accepted += 1;
             }
             if tune {
-                let factor = if accept { GROW } else { SHRINK };
+                // A trajectory that left the range of numbers counts as surely rejected.
+                let probability = if difference.is_nan() { 0.0 } else { difference.exp().min(1.0) };
+                let gain = 2.0 * (self.tuned as f32).powf(-0.6);
+                let factor = (gain * (probability - ACCEPTANCE)).exp();
                 self.step[row] = (self.step[row] * factor).clamp(STEP_RANGE.0, STEP_RANGE.1);
             }
         }
         Ok(())
     }
+}
+
+/// The first `count` standard normals of a draw.
+fn normals(key: Key, count: usize) -> Vec<f32> {
+    let mut values = vec![0.0; count];
+    fill_from(key, Distribution::Normal, 0, &mut values);
+    values
 }
 
 /// U(z) = -log p(x, z) \[rows\] and its gradient \[rows, latent\].

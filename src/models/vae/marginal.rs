@@ -7,7 +7,7 @@
 //! 2. Fit a density q to them (here a Gaussian with full covariance).
 //! 3. Draw L new values and average q(z) / p(x, z) over them.
 
-use super::bound::{LatentModel, log_sum_exp};
+use super::bound::{LatentModel, finite, log_sum_exp};
 use super::hmc::{Chain, FIRST_STEP};
 use crate::error::Result;
 use crate::rng::Key;
@@ -27,7 +27,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The paper's: 50 samples, 4 leapfrog steps.
+    /// The paper's 50 samples and 4 leapfrog steps; burn-in and thinning, which it does not state, are
+    /// ours.
     pub fn paper() -> Settings {
         Settings { samples: 50, leapfrog: 4, burn_in: 200, thin: 5 }
     }
@@ -58,7 +59,7 @@ pub fn log_marginal(
         }
     }
     let count = (settings.samples as f64).ln();
-    Ok(ratios.iter().map(|r| count - log_sum_exp(r)).collect())
+    finite("marginal likelihood", ratios.iter().map(|r| count - log_sum_exp(r)).collect())
 }
 
 /// A normal density with full covariance, by its Cholesky factor.

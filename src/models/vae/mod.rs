@@ -110,19 +110,19 @@ impl Vae {
         self.decode_means(mu.value())
     }
 
-    /// x drawn from p(x|z), as a constant.
-    fn draw_x<'t>(&self, z: &Var<'t>, key: Key) -> Var<'t> {
-        let means = self.decode_means(z.value());
-        let tape = z.tape();
-        match self.config.likelihood {
-            Likelihood::Bernoulli => {
-                let u = random::uniform(means.device(), key, means.shape());
-                tape.constant(random::below(&u, &means))
+    /// x \[B, D\] drawn from p(x|z), z \[B, Z\].
+    fn draw_x(&self, z: &Tensor, key: Key) -> Tensor {
+        let tape = Tape::inference();
+        let decoded = self.decode(&tape.constant(z.clone()));
+        let shape = decoded.output.shape();
+        match &decoded.log_variance {
+            None => {
+                let u = random::uniform(z.device(), key, shape);
+                random::below(&u, decoded.output.sigmoid().value())
             }
-            Likelihood::Gaussian => {
-                let lv = self.decode(z).log_variance.expect("a Gaussian decoder").detach();
-                let noise = tape.constant(random::normal(means.device(), key, means.shape()));
-                tape.constant(means).add(&lv.affine(0.5, 0.0).exp().mul(&noise)).detach()
+            Some(lv) => {
+                let noise = tape.constant(random::normal(z.device(), key, shape));
+                decoded.output.add(&lv.affine(0.5, 0.0).exp().mul(&noise)).value().clone()
             }
         }
     }
@@ -130,15 +130,19 @@ impl Vae {
     /// Wake-sleep (Hinton, Dayan, Frey, Neal 1995). Wake: -log p(x, z) with z ~ q(z|x) held fixed moves
     /// the decoder. Sleep: -log q(z|x) on dreams (z, x) ~ p moves the encoder.
     fn wake_sleep_loss<'t>(&self, x: &Var<'t>, key: Key) -> Var<'t> {
-        let (mu, lv) = self.encode(x);
-        let z = bound::reparameterize(&mu.detach(), &lv.detach(), key).detach();
-        let wake = self.neg_log_joint(x, &z);
+        let tape = x.tape();
+        let drawn = {
+            let aside = Tape::inference();
+            let (mu, lv) = self.encode(&aside.constant(x.value().clone()));
+            bound::reparameterize(&mu, &lv, key).value().clone()
+        };
+        let wake = self.neg_log_joint(x, &tape.constant(drawn));
         let shape = [x.shape()[0], self.config.latent];
         let dream = Key { stream: key.stream + 1, ..key };
-        let z = x.tape().constant(random::normal(x.device(), dream, &shape));
+        let z = random::normal(x.device(), dream, &shape);
         let x = self.draw_x(&z, Key { stream: key.stream + 2, ..key });
-        let (mu, lv) = self.encode(&x);
-        wake.add(&z.gaussian_nll(&mu, &lv)).mean()
+        let (mu, lv) = self.encode(&tape.constant(x));
+        wake.add(&tape.constant(z).gaussian_nll(&mu, &lv)).mean()
     }
 }
 
