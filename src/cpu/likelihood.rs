@@ -127,8 +127,9 @@ pub fn gaussian_kl_gradient(p: &Params, [mu, lv, dy]: [&[f32]; 3], [dmu, dlv]: [
         w,
         #[inline(always)]
         |r, dmu| {
-            for i in 0..w {
-                dmu[i] = mu[r * w + i] * dy[r];
+            let dy = dy[r];
+            for (dmu, &mu) in dmu.iter_mut().zip(&mu[r * w..][..w]) {
+                *dmu = mu * dy;
             }
         },
     );
@@ -137,6 +138,11 @@ pub fn gaussian_kl_gradient(p: &Params, [mu, lv, dy]: [&[f32]; 3], [dmu, dlv]: [
         w,
         w,
         #[inline(always)]
-        |r, dlv| (0..w).for_each(|i| dlv[i] = 0.5 * (exp(lv[r * w + i]) - 1.0) * dy[r]),
+        |r, dlv| {
+            let dy = dy[r];
+            for (dlv, &lv) in dlv.iter_mut().zip(&lv[r * w..][..w]) {
+                *dlv = 0.5 * (exp(lv) - 1.0) * dy;
+            }
+        },
     );
 }
