@@ -53,18 +53,24 @@ pub fn fill(
         .for_each(|(row, &i)| fill_batch(images, mode, seed, epoch, &[i], row));
 }
 
-/// Hands the first `count` images to `f` in batches: the batch's number and x \[rows, D\]. Stops early
+/// `count` of `total` images, evenly spread: a split may be sorted by class (that of fixed binarized
+/// MNIST is), so its first images stand for nothing. All of them if there are fewer.
+pub fn spread(total: usize, count: usize) -> Vec<usize> {
+    let count = count.min(total);
+    (0..count).map(|i| i * total / count).collect()
+}
+
+/// Hands the images `indices` to `f` in batches: the batch's number and x \[rows, D\]. Stops early
 /// when `f` returns false, and then returns false.
 pub fn batches(
     device: &Device,
     images: &Images,
     mode: Binarization,
-    count: usize,
+    indices: &[usize],
     mut f: impl FnMut(u32, &Tensor) -> Result<bool>,
 ) -> Result<bool> {
-    let all: Vec<usize> = (0..count.min(images.count)).collect();
     let mut host = vec![0.0; BATCH * images.dims()];
-    for (number, indices) in all.chunks(BATCH).enumerate() {
+    for (number, indices) in indices.chunks(BATCH).enumerate() {
         let batch = &mut host[..indices.len() * images.dims()];
         fill(images, mode, (EVALUATION_SEED, 0), indices, batch);
         let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
@@ -90,7 +96,8 @@ pub fn evaluate(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Scores>> {
     let mut parts: Vec<(&'static str, Vec<f32>)> = Vec::new();
-    let complete = batches(device, images, mode, images.count, |number, x| {
+    let all = spread(images.count, images.count);
+    let complete = batches(device, images, mode, &all, |number, x| {
         for (i, (name, values)) in model.evaluate(x, key(number))?.into_iter().enumerate() {
             if parts.len() == i {
                 parts.push((name, Vec::with_capacity(images.count)));
@@ -159,6 +166,13 @@ mod tests {
         assert!((scores.bound() - mean).abs() < 1e-12, "{} != {mean}", scores.bound());
         assert_eq!(scores.0[0].1.len(), 130);
         assert!(score(&|| true).is_none());
+    }
+
+    #[test]
+    fn images_are_spread_over_a_split() {
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(spread(3, 5), [0, 1, 2]);
+        assert!(spread(0, 5).is_empty());
     }
 
     #[test]
