@@ -45,6 +45,16 @@ fn finish(x: f32, column: u32) -> f32 {
     }
 }
 
+// Which tile of C (x across, y down) and which layer z (product and piece) a workgroup makes. The grid
+// is folded, since a dimension holds at most 65,535 workgroups.
+fn tile_of(group: vec3<u32>, groups: vec3<u32>, side: u32) -> vec3<u32> {
+    let flat = group.x + group.y * groups.x;
+    let across = (p.n + side - 1u) / side;
+    let down = (p.m + side - 1u) / side;
+    let row = flat / across;
+    return vec3<u32>(flat - row * across, row % down, row / down);
+}
+
 // The part of the work that layer z of the grid does: k in first..last of one product of the batch.
 struct Slice { a: u32, b: u32, first: u32, last: u32 }
 
@@ -116,7 +126,15 @@ fn store_four(z: u32, row: u32, column: u32, values: vec4<f32>) {
 }
 
 @compute @workgroup_size(256)
-fn matmul_64(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn matmul_64(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = tile_of(id, groups, 64u);
+    if group.z >= p.batch * max(pieces(), 1u) {
+        return;
+    }
     let slow = lane / 16u;
     let fast = lane % 16u;
     let s = slice_of(group.z);
@@ -175,7 +193,15 @@ fn add_four(sum: f32, k: u32, row: u32, column: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn matmul_16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn matmul_16(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = tile_of(id, groups, 16u);
+    if group.z >= p.batch * max(pieces(), 1u) {
+        return;
+    }
     let slow = lane / 16u;
     let fast = lane % 16u;
     let s = slice_of(group.z);

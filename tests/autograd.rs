@@ -1,4 +1,5 @@
-//! Every case of every operation against finite differences, on the CPU and, where there is one, a GPU.
+//! Every case of every operation against finite differences on the CPU (a GPU: `kernels.rs`), and the
+//! rules of the tape.
 
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::autograd::{Backward, Tape};
@@ -93,4 +94,29 @@ fn shape_mistakes_name_op_and_shapes() {
     let a = tape.leaf(Tensor::zeros(&device, &[3]));
     let b = tape.leaf(Tensor::zeros(&device, &[4]));
     let _ = a.mul(&b);
+}
+
+#[test]
+#[should_panic(expected = "a value of another tape")]
+fn values_of_two_tapes_do_not_mix() {
+    let device = Device::cpu();
+    let (one, two) = (Tape::new(), Tape::new());
+    let (a, b) = (one.leaf(Tensor::zeros(&device, &[3])), two.leaf(Tensor::zeros(&device, &[3])));
+    let _ = a.add(&b);
+}
+
+#[test]
+#[should_panic(expected = "a tape records no more after its backward pass")]
+fn a_tape_is_used_once() {
+    let tape = Tape::new();
+    let x = tape.leaf(Tensor::zeros(&Device::cpu(), &[3]));
+    let _ = tape.backward_from(&x.sum());
+    let _ = x.tanh();
+}
+
+#[test]
+#[should_panic(expected = "expand: [3] cannot be repeated to [5]")]
+fn a_shape_that_does_not_broadcast_is_refused() {
+    let tape = Tape::inference();
+    let _ = tape.constant(Tensor::zeros(&Device::cpu(), &[3])).expand(&[5]);
 }

@@ -95,6 +95,7 @@ fn grids_in_two_dimensions() {
     let wide = [70_001, 2];
     let normal = |name| Input::normal(name, &wide);
     let targets = Input::index("target", &wide[..1], wide[1]);
+    let one = |name| Input::normal(name, &[66_000, 1, 1]);
     check(
         &[
             Case::new("reduce", "rows", vec![normal("x")], |x| vec![x[0].sum_axes(1, 2)]),
@@ -108,6 +109,7 @@ fn grids_in_two_dimensions() {
             Case::new("categorical", "rows", vec![normal("l"), targets], |x| {
                 vec![x[0].categorical_nll(x[1].value())]
             }),
+            Case::new("matmul", "products", vec![one("a"), one("b")], |x| vec![x[0].matmul(&x[1])]),
         ],
         POISON,
     );

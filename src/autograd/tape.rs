@@ -6,10 +6,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Param, accumulate};
 use crate::device::Device;
 use crate::tensor::Tensor;
+
+/// Number of the next tape.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The gradient rule of one operation.
 pub trait Backward {
@@ -30,6 +34,8 @@ struct Node {
 
 #[derive(Default)]
 struct State {
+    /// The backward pass is over.
+    spent: bool,
     nodes: Vec<Node>,
     shapes: Vec<Vec<usize>>,
     params: HashMap<u64, usize>,
@@ -44,8 +50,12 @@ enum Record {
 }
 
 /// Records operations for one backward pass.
+///
+/// Values of different tapes do not mix, and after its backward pass a tape records no more: both
+/// panic.
 pub struct Tape {
     record: Record,
+    id: u64,
     state: RefCell<State>,
 }
 
@@ -60,6 +70,7 @@ pub struct Var<'t> {
 
 /// What a backward pass leaves: gradients by variable and by parameter.
 pub struct Gradients {
+    tape: u64,
     slots: Vec<Option<Tensor>>,
     params: HashMap<u64, usize>,
 }
@@ -68,18 +79,23 @@ impl Tape {
     /// A tape that records.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Tape {
-        Tape { record: Record::All, state: RefCell::default() }
+        Tape::with(Record::All)
     }
 
     /// A tape on which parameters are constants and only leaves have gradients: the derivative of a
     /// model with respect to its input or its latent variables.
     pub fn for_leaves() -> Tape {
-        Tape { record: Record::Leaves, state: RefCell::default() }
+        Tape::with(Record::Leaves)
     }
 
     /// A tape on which everything is constant: nothing is recorded.
     pub fn inference() -> Tape {
-        Tape { record: Record::Nothing, state: RefCell::default() }
+        Tape::with(Record::Nothing)
+    }
+
+    fn with(record: Record) -> Tape {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Tape { record, id, state: RefCell::default() }
     }
 
     /// A value without gradient.
@@ -110,12 +126,15 @@ impl Tape {
     }
 
     /// Puts the outputs of an operation on the tape. Constants if no parent has a slot.
+    #[track_caller]
     pub fn record<'t, const N: usize>(
         &'t self,
         parents: &[&Var<'t>],
         outputs: [Tensor; N],
         rule: impl FnOnce() -> Box<dyn Backward>,
     ) -> [Var<'t>; N] {
+        let own = parents.iter().all(|p| p.slot.is_none() || p.tape.id == self.id);
+        assert!(own, "a value of another tape");
         if parents.iter().all(|p| p.slot.is_none()) {
             return outputs.map(|value| Var { tape: self, slot: None, value });
         }
@@ -138,14 +157,13 @@ impl Tape {
     /// Gradients of sum over `seeds` of <output, dy>. Takes the nodes off the tape.
     #[track_caller]
     pub fn backward(&self, seeds: &[(&Var, Tensor)]) -> Gradients {
-        let state = std::mem::take(&mut *self.state.borrow_mut());
+        let fresh = State { spent: true, ..State::default() };
+        let state = std::mem::replace(&mut *self.state.borrow_mut(), fresh);
+        assert!(!state.spent, "backward: this tape's pass is over");
         let mut slots: Vec<Option<Tensor>> = vec![None; state.shapes.len()];
-        let mut leaf = vec![true; slots.len()];
-        for node in &state.nodes {
-            leaf[node.first..node.first + node.outputs].fill(false);
-        }
         for (var, dy) in seeds {
             assert_eq!(var.shape(), dy.shape(), "backward: value and seed differ in shape");
+            assert_eq!(var.tape.id, self.id, "backward: a value of another tape");
             let slot = var.slot.expect("backward: the value is a constant");
             add(&mut slots[slot], dy.clone());
         }
@@ -177,13 +195,8 @@ impl Tape {
                 add(&mut slots[slot], gradient);
             }
         }
-        // Only leaves are asked for afterwards.
-        for (slot, leaf) in slots.iter_mut().zip(leaf) {
-            if !leaf {
-                *slot = None;
-            }
-        }
-        Gradients { slots, params: state.params }
+        // What nodes made has been taken; leaves and parameters are left.
+        Gradients { tape: self.id, slots, params: state.params }
     }
 
     /// Gradients of one number.
@@ -202,6 +215,7 @@ impl Tape {
 
 impl State {
     fn slot(&mut self, shape: &[usize]) -> usize {
+        assert!(!self.spent, "a tape records no more after its backward pass");
         self.shapes.push(shape.to_vec());
         self.shapes.len() - 1
     }
@@ -244,6 +258,7 @@ impl<'t> Var<'t> {
 impl Gradients {
     /// Gradient with respect to a leaf; `None` if nothing reached it.
     pub fn of(&self, var: &Var) -> Option<&Tensor> {
+        assert_eq!(var.tape.id, self.tape, "a value of another tape");
         self.slots[var.slot?].as_ref()
     }
 

@@ -82,7 +82,9 @@ pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// Strides of `from` read as `to` (0 where repeated), both padded to four axes.
+#[track_caller]
 pub(crate) fn broadcast_strides(from: &[usize], to: &[usize]) -> [u32; 4] {
+    assert!(from.len() <= 4, "at most four axes, not {from:?}");
     let mut strides = [0; 4];
     let mut step = 1;
     for back in 1..=from.len() {

@@ -6,7 +6,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::binary::{broadcast_strides, four};
+use super::binary::{broadcast_shape, broadcast_strides, four};
 use super::case::{Case, Input};
 use super::reduce::sum_to;
 use crate::autograd::{Backward, Var};
@@ -84,15 +84,19 @@ fn window(
 }
 
 /// Row-major strides, padded with axes of length 1 to four.
+#[track_caller]
 fn strides(shape: &[usize]) -> [u32; 4] {
     broadcast_strides(shape, shape)
 }
 
 /// `x` repeated along axes of length 1 (and missing leading axes) to `shape`.
+#[track_caller]
 pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
     if x.shape() == shape {
         return x.clone();
     }
+    let fits = broadcast_shape(x.shape(), shape).as_deref() == Some(shape);
+    assert!(fits, "expand: {:?} cannot be repeated to {shape:?}", x.shape());
     window(x, shape, broadcast_strides(x.shape(), shape), four(shape), [0; 4])
 }
 
@@ -198,6 +202,7 @@ impl<'t> Var<'t> {
     }
 
     /// Repeated along axes of length 1, and along missing leading axes, to `shape`.
+    #[track_caller]
     pub fn expand(&self, shape: &[usize]) -> Var<'t> {
         self.moved(expand(self.value(), shape), Rule::Expand(self.shape().to_vec()))
     }

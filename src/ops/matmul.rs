@@ -12,7 +12,7 @@ use crate::autograd::{Backward, Var};
 use crate::cpu;
 pub use crate::cpu::gemm::Activation;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise};
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
 use crate::tensor::Tensor;
 
 /// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
@@ -70,7 +70,8 @@ fn stages(p: &Params) -> Vec<Stage<Params>> {
     }
     let (entry, side) = tile(p.m, p.n);
     let pieces = p.pieces();
-    let groups = [p.n.div_ceil(side), p.m.div_ceil(side), p.batch * pieces];
+    let tiles = p.n.div_ceil(side) as usize * p.m.div_ceil(side) as usize;
+    let groups = grid(tiles * p.batch as usize * pieces as usize);
     let mut stages = vec![Stage { entry, groups, params: *p }];
     if pieces > 1 {
         stages.extend(elementwise("add_pieces", n, p));
@@ -227,6 +228,7 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn linear(&self, w: &Var<'t>, b: Option<&Var<'t>>, activation: Activation) -> Var<'t> {
         let (x, weights) = (self.value().clone(), w.value().clone());
+        assert_eq!(x.shape().len(), 2, "linear: x must be a matrix, not {:?}", x.shape());
         let y = product((&x, Layout::N), (&weights, Layout::T), b.map(Var::value), activation);
         let mut parents = vec![self, w];
         parents.extend(b);

@@ -129,7 +129,9 @@ pub static CLIP: Kernel<ClipParams, 1, 1> = Kernel {
     entries: &["clip"],
 };
 
-/// Updates `w` and its `states` in place from `gradient` times `scale` \[1\].
+/// Updates `w` and its `states` in place from `gradient` times `scale` \[1\]; all but `scale` are of
+/// one shape.
+#[track_caller]
 pub fn update(
     mut p: Params,
     gradient: &Tensor,
@@ -139,6 +141,10 @@ pub fn update(
 ) {
     p.n = w.len() as u32;
     assert_eq!(gradient.shape(), w.shape(), "optimizer: gradient of another shape");
+    assert_eq!(scale.len(), 1, "optimizer: the scale is not one number");
+    for state in states.iter() {
+        assert_eq!(state.shape(), w.shape(), "optimizer: state of another shape");
+    }
     unshare(w);
     states.iter_mut().for_each(unshare);
     match states {
