@@ -58,6 +58,11 @@ impl Device {
         }
     }
 
+    /// Whether this is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self, Device::Cpu(_))
+    }
+
     /// Bytes in use by live tensors.
     pub fn live_bytes(&self) -> usize {
         match self {

@@ -25,6 +25,8 @@ pub mod stream {
     pub const BINARIZE: u32 = 0x100;
     /// Which images make a split or a subset; always under a fixed seed.
     pub const SPLIT: u32 = 0x180;
+    /// Order of the training images, one step an epoch.
+    pub const SHUFFLE: u32 = 0x190;
     /// Latent noise during training.
     pub const LATENT: u32 = 0x200;
     /// Latent noise during evaluation.

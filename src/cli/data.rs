@@ -38,7 +38,7 @@ impl Data {
 
     fn list(&self) -> Result<()> {
         for name in data::names() {
-            match data::open(name, None, &self.data_dir, 0) {
+            match data::open(name, None, &self.data_dir) {
                 Ok(set) => say(&format!(
                     "{name:16} {} train, {} valid, {} test images of {} x {} x {}",
                     set.train.count,
@@ -56,7 +56,7 @@ impl Data {
 
     fn describe(&self, name: &str) -> Result<()> {
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
-        let set = data::open(name, mode, &self.data_dir, 0)?;
+        let set = data::open(name, mode, &self.data_dir)?;
         for split in [Split::Train, Split::Valid, Split::Test] {
             let images = set.split(split);
             let sum: u64 = images.pixels.iter().map(|&p| u64::from(p)).sum();

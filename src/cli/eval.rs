@@ -36,7 +36,7 @@ pub struct Eval {
     /// Also the importance-weighted bound with K samples an image
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     iwae: Option<u32>,
-    /// Also log p(x) of the first 1000 images by the estimator of the AEVB paper's appendix D
+    /// Also -log p(x) of 1000 images, spread evenly, by the estimator of the AEVB paper's appendix D
     #[arg(long)]
     marginal: bool,
     /// Write the figures of every image to this file
@@ -86,7 +86,8 @@ impl Eval {
         let mut iwae = None;
         if let Some(k) = self.iwae {
             let mut values = Vec::with_capacity(images.count);
-            evaluate::batches(device, images, mode, images.count, |number, x| {
+            let all = evaluate::spread(images.count, images.count);
+            evaluate::batches(device, images, mode, &all, |number, x| {
                 // A batch draws under the steps from its number times k on.
                 let key = evaluate::key(number.wrapping_mul(k));
                 values.extend(bound::iwae(vae, x, k as usize, key)?);
@@ -104,15 +105,21 @@ impl Eval {
                      model has {latent}"
                 ));
             }
-            let mut values = Vec::new();
-            evaluate::batches(device, images, mode, MARGINAL_IMAGES, |number, x| {
+            let chosen = evaluate::spread(images.count, MARGINAL_IMAGES);
+            let mut values = Vec::with_capacity(chosen.len());
+            evaluate::batches(device, images, mode, &chosen, |number, x| {
                 let settings = marginal::Settings::paper();
                 values.extend(marginal::log_marginal(vae, x, settings, evaluate::key(number))?);
                 Ok(true)
             })?;
             let mean = evaluate::mean(values.iter().copied());
-            let count = values.len();
-            say(&format!("{split} log p(x), first {count} images: {mean:.2} nats {what}"))?;
+            let bounds = chosen.iter().map(|&i| f64::from(scores.0[0].1[i]));
+            say(&format!(
+                "{split} -log p(x) of {} images, spread evenly: {:.2} nats, their bound: {:.2} {what}",
+                chosen.len(),
+                -mean,
+                evaluate::mean(bounds)
+            ))?;
         }
         match &self.per_image {
             Some(path) => Ok(write_csv(path, &scores, iwae.as_deref())?),

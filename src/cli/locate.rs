@@ -94,7 +94,7 @@ impl DataArgs {
             (None, Some(run)) => RunDir::open(run)?.1.data.dir,
             (None, None) => PathBuf::from("data"),
         };
-        let set = data::open(name, binarization, &dir, 0)?;
+        let set = data::open(name, binarization, &dir)?;
         let shape = (set.test.height, set.test.width, set.test.channels);
         if shape != located.checkpoint.model.shape() {
             return Err(Error::Config(format!(

@@ -29,7 +29,7 @@ impl Machine {
         let pool =
             pool.map_err(|e| Error::Device(format!("cannot start {threads} threads: {e}")))?;
         let (device, why) = choose(&self.device)?;
-        let threads = if matches!(device, Device::Cpu(_)) {
+        let threads = if device.is_cpu() {
             format!(", {threads} thread{}", if threads == 1 { "" } else { "s" })
         } else {
             String::new()

@@ -98,7 +98,7 @@ impl Train {
             let (run, saved) = RunDir::open(&self.directory(name))?;
             let mut settings = Settings::new(&saved);
             self.flags(&mut settings)?;
-            let data = settings.config()?.data.open(0)?;
+            let data = settings.config()?.data.open()?;
             let config = settings.fit(&data.train)?;
             run.newest()?;
             return self.machine.run(|device| {
@@ -111,13 +111,11 @@ impl Train {
         let mut settings = Settings::layered(self.preset.as_deref(), file, default)?;
         self.flags(&mut settings)?;
         let asked = settings.config()?;
-        let data = asked.data.open(asked.seed)?;
+        let data = asked.data.open()?;
         let mut config: Config = settings.fit(&data.train)?;
         config.data.binarization = Some(data.binarization);
         let path = self.directory(&config.preset);
         self.machine.run(|device| {
-            // What the model says about its sizes comes before a directory is made.
-            config.model.build(device, config.seed)?;
             let run = RunDir::create(&path, &config, self.force)?;
             let device = device.clone();
             let job = Job { config, data, device, run, resume: false, command: command_line() };

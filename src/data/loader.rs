@@ -5,9 +5,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
+use super::shuffled;
+use crate::rng::{Key, stream};
 
 /// Order of the images of a split during training.
 #[derive(Debug)]
@@ -46,13 +45,8 @@ impl Loader {
         match &*cached {
             Some((of, order)) if *of == epoch => order.clone(),
             _ => {
-                let mut seed = [0; 32];
-                seed[..8].copy_from_slice(&self.seed.to_le_bytes());
-                seed[8..12].copy_from_slice(&epoch.to_le_bytes());
-                let mut order: Arc<[usize]> = (0..self.count).collect();
-                if let Some(order) = Arc::get_mut(&mut order) {
-                    order.shuffle(&mut StdRng::from_seed(seed));
-                }
+                let key = Key::new(self.seed, stream::SHUFFLE, epoch);
+                let order: Arc<[usize]> = shuffled(self.count, key).into();
                 *cached = Some((epoch, order.clone()));
                 order
             }

@@ -25,6 +25,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::random::fill_from;
@@ -123,7 +124,8 @@ impl FromStr for Binarization {
         let modes = [Grey, Fixed, Dynamic, Threshold];
         modes.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| {
             Error::Config(format!(
-                "unknown binarization \"{text}\"; there are grey, fixed, dynamic, threshold"
+                "unknown binarization \"{text}\"; there are grey, fixed, dynamic, threshold, and \
+                 `pixelloom data NAME` says which one is a set's own"
             ))
         })
     }
@@ -203,7 +205,7 @@ pub fn fill_batch(
     assert_eq!(out.len(), indices.len() * dims, "a batch of {} x {dims} values", indices.len());
     let max = f32::from(images.max);
     let key = Key::new(seed, rng::stream::BINARIZE, epoch);
-    for (&i, row) in indices.iter().zip(out.chunks_exact_mut(dims)) {
+    let fill = |row: &mut [f32], i: usize| {
         let levels = images.image(i).iter().map(|&v| f32::from(v) / max);
         match mode {
             Binarization::Grey | Binarization::Fixed => {
@@ -219,8 +221,16 @@ pub fn fill_batch(
                 }
             }
         }
+    };
+    if out.len() < PARALLEL {
+        out.chunks_exact_mut(dims).zip(indices).for_each(|(row, &i)| fill(row, i));
+    } else {
+        out.par_chunks_exact_mut(dims).zip(indices).for_each(|(row, &i)| fill(row, i));
     }
 }
+
+/// Values of a batch from which it is filled by all threads, image by image.
+const PARALLEL: usize = 1 << 14;
 
 /// The numbers 0..count in a random order that is a pure function of `key`: sorted by their
 /// Philox words, so that it stays the same whatever version of any library is used.

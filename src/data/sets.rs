@@ -61,19 +61,13 @@ pub(super) fn title(name: &str) -> &str {
 
 /// Opens the data set `name` with a binarization, or with the set's own for `None`.
 ///
-/// `dir` is the folder that `datasets.sh` fills. No set of today is made up rather than read, so
-/// none depends on `seed`. Fails with [`Error::Config`] on an unknown name or a binarization that
+/// `dir` is the folder that `datasets.sh` fills. Fails with [`Error::Config`] on an unknown name or a binarization that
 /// does not fit the set, with [`Error::Data`] on a missing or damaged file.
-pub fn open(
-    name: &str,
-    binarization: Option<Binarization>,
-    dir: &Path,
-    _seed: u64,
-) -> Result<DataSet> {
+pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
     let Some(set) = SETS.iter().find(|set| set.name == name) else {
         let known: Vec<&str> = names().collect();
         return Err(Error::Config(format!(
-            "unknown data set \"{name}\"; there are {}",
+            "unknown data set \"{name}\"; there are {}; `pixelloom data` says what they are",
             known.join(", ")
         )));
     };

@@ -21,7 +21,8 @@ pub trait Model: Module {
         Ok(Vec::new())
     }
 
-    /// Optimiser steps on each batch.
+    /// Optimiser steps on each batch. The keys of their losses count optimiser steps: update u of
+    /// batch s has the step s * updates + u; [`Model::prepare`] has that of the first.
     fn updates(&self) -> u64 {
         1
     }

@@ -3,13 +3,15 @@
 //! summed since the last line of metrics; texts `position`, `settings`).
 //!
 //! It is written under another name, each file and the directory synced, then renamed: what bears
-//! the name is complete.
+//! the name is complete. One that replaces another of its step puts that aside first, as
+//! `step-NNNNNNNN.old`, which stands in until the new one bears the name.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::files::sync_dir;
 use super::tensors_file::{Content, HostTensor};
 use super::{AnyModel, Config, ModelConfig};
 use crate::data::Binarization;
@@ -81,6 +83,27 @@ pub fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix("step-").filter(|n| n.len() >= 8)?.parse().ok()
 }
 
+/// Where the checkpoint `target` is put aside while another takes its name.
+pub fn aside(target: &Path) -> PathBuf {
+    target.with_extension("old")
+}
+
+/// Gives the directory `written` the name `target`, whatever bears it now. After a crash at any point
+/// a complete checkpoint bears the name or that of [`aside`].
+fn exchange(written: &Path, target: &Path) -> std::io::Result<()> {
+    let (old, parent) = (aside(target), target.parent().unwrap_or(Path::new(".")));
+    let sync = || sync_dir(parent).map_err(std::io::Error::other);
+    if target.exists() {
+        if old.exists() {
+            fs::remove_dir_all(&old)?;
+        }
+        fs::rename(target, &old)?;
+    }
+    fs::rename(written, target)?;
+    sync()?;
+    if old.exists() { fs::remove_dir_all(&old) } else { Ok(()) }
+}
+
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Checkpoint(format!("no JSON text: {e}")))
 }
@@ -139,22 +162,9 @@ pub fn save(
     fs::create_dir_all(&temporary).map_err(fail("write"))?;
     weights.write(&temporary.join(MODEL))?;
     state.write(&temporary.join(STATE))?;
-    sync(&temporary)?;
-    if target.exists() {
-        // The same step again, after an evaluation that was interrupted before.
-        fs::remove_dir_all(&target).map_err(fail("replace"))?;
-    }
-    fs::rename(&temporary, &target).map_err(fail("write"))?;
-    sync(parent)?;
+    sync_dir(&temporary)?;
+    exchange(&temporary, &target).map_err(fail("write"))?;
     Ok(target)
-}
-
-/// Waits until a directory's entries are on the disk.
-fn sync(dir: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::disk("sync", dir, e))?;
-    }
-    Ok(())
 }
 
 impl Checkpoint {
@@ -169,9 +179,16 @@ impl Checkpoint {
                 path.display()
             )));
         }
+        let model: ModelConfig = weights.json("config", &path)?;
+        model.check().map_err(|e| {
+            Error::Checkpoint(format!(
+                "{}: {e}; no such model can have been saved, take another checkpoint",
+                path.display()
+            ))
+        })?;
         Ok(Checkpoint {
             dir: dir.to_path_buf(),
-            model: weights.json("config", &path)?,
+            model,
             data: weights.json("data", &path)?,
             step: weights.json("step", &path)?,
             weights,
@@ -318,6 +335,54 @@ mod tests {
         let built = bernoulli.build(&Device::cpu(), 1).unwrap();
         let Err(Error::Checkpoint(message)) = more.load_into(built.model()) else { panic!() };
         assert!(message.contains("decoder.log_variance.bias is unknown"), "{message}");
+    }
+
+    #[test]
+    fn an_impossible_model_is_a_bad_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = model(4, crate::models::vae::Likelihood::Bernoulli);
+        write(dir.path(), &good, "vae");
+        let path = dir.path().join(MODEL);
+        for (from, to) in [("\"latent\":2", "\"latent\":0"), ("\"width\":2", "\"width\":1048577")] {
+            let mut content = Content::read(&path).unwrap();
+            let config = content.texts["config"].replace(from, to);
+            assert_ne!(config, content.texts["config"]);
+            content.texts.insert("config".into(), config);
+            let bad = dir.path().join("bad");
+            fs::create_dir_all(&bad).unwrap();
+            content.write(&bad.join(MODEL)).unwrap();
+            let Err(Error::Checkpoint(message)) = Checkpoint::open(&bad) else { panic!("{to}") };
+            assert!(message.contains(MODEL) && message.contains("model."), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_takes_the_name_of_another() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join(name(7));
+        let put = |dir: &Path, text: &str| {
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("file"), text).unwrap();
+        };
+        // What a crash can leave before: nothing, the proper one, the one aside, both.
+        for before in 0..4 {
+            let written = home.path().join(".writing-1");
+            put(&written, "new");
+            if before & 1 != 0 {
+                put(&target, "old");
+            }
+            if before & 2 != 0 {
+                put(&aside(&target), "older");
+            }
+            exchange(&written, &target).unwrap();
+            assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "new", "{before}");
+            assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{before}: no remains");
+            fs::remove_dir_all(&target).unwrap();
+        }
+        // If the new one cannot take the name, the old one is still there, aside.
+        put(&target, "old");
+        assert!(exchange(&home.path().join("missing"), &target).is_err());
+        assert_eq!(fs::read_to_string(aside(&target).join("file")).unwrap(), "old");
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub struct DataConfig {
 
 impl DataConfig {
     /// Reads the data set.
-    pub fn open(&self, seed: u64) -> Result<DataSet> {
-        let mut set = data::open(&self.name, self.binarization, &self.dir, seed)?;
+    pub fn open(&self) -> Result<DataSet> {
+        let mut set = data::open(&self.name, self.binarization, &self.dir)?;
         if let Some(limit) = self.limit {
             if limit == 0 || limit > set.train.count {
                 return Err(Error::Config(format!(
@@ -105,7 +105,23 @@ impl Config {
         }
         let o = &self.optimizer;
         if !(o.rate > 0.0 && o.rate.is_finite()) {
-            return bad("optimizer.rate", &o.rate, "be above 0");
+            return bad("optimizer.rate", &o.rate, "be above 0 and finite");
+        }
+        match o.schedule {
+            Schedule::Constant => {}
+            Schedule::Step { every: 0, .. } => {
+                return bad("optimizer.schedule.every", &0, "be at least 1");
+            }
+            Schedule::Step { factor, .. } => {
+                if !(factor > 0.0 && factor <= 1.0) {
+                    return bad("optimizer.schedule.factor", &factor, "lie in (0, 1]");
+                }
+            }
+            Schedule::Cosine { floor, .. } => {
+                if !(0.0..=1.0).contains(&floor) {
+                    return bad("optimizer.schedule.floor", &floor, "lie in [0, 1]");
+                }
+            }
         }
         for (key, value) in [("optimizer.beta1", o.beta1), ("optimizer.beta2", o.beta2)] {
             if !(0.0..1.0).contains(&value) {
@@ -114,13 +130,13 @@ impl Config {
         }
         for (key, value) in [("optimizer.epsilon", o.epsilon), ("optimizer.decay", o.decay)] {
             if !(value >= 0.0 && value.is_finite()) {
-                return bad(key, &value, "be at least 0");
+                return bad(key, &value, "be at least 0 and finite");
             }
         }
         if let Some(clip) = o.clip
             && !(clip > 0.0 && clip.is_finite())
         {
-            return bad("optimizer.clip", &clip, "be above 0");
+            return bad("optimizer.clip", &clip, "be above 0 and finite");
         }
         if self.weight_prior && o.decay != 0.0 {
             return bad("optimizer.decay", &o.decay, "be 0 when weight_prior is on");

@@ -3,8 +3,6 @@
 //! Bits are drawn under [`EVALUATION_SEED`] at epoch 0 and noise under the same seed with the batch's
 //! number, so a model has one figure, whatever the run's seed was.
 
-use rayon::prelude::*;
-
 use crate::data::{Binarization, EVALUATION_SEED, Images, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -40,33 +38,26 @@ pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// As [`fill_batch`], image by image on all threads: an image's numbers don't depend on its batch.
-pub fn fill(
-    images: &Images,
-    mode: Binarization,
-    (seed, epoch): (u64, u32),
-    indices: &[usize],
-    out: &mut [f32],
-) {
-    out.par_chunks_mut(images.dims())
-        .zip(indices)
-        .for_each(|(row, &i)| fill_batch(images, mode, seed, epoch, &[i], row));
+/// `count` of `total` images, evenly spread: a split may be sorted by class (that of fixed binarized
+/// MNIST is), so its first images stand for nothing. All of them if there are fewer.
+pub fn spread(total: usize, count: usize) -> Vec<usize> {
+    let count = count.min(total);
+    (0..count).map(|i| i * total / count).collect()
 }
 
-/// Hands the first `count` images to `f` in batches: the batch's number and x \[rows, D\]. Stops early
+/// Hands the images `indices` to `f` in batches: the batch's number and x \[rows, D\]. Stops early
 /// when `f` returns false, and then returns false.
 pub fn batches(
     device: &Device,
     images: &Images,
     mode: Binarization,
-    count: usize,
+    indices: &[usize],
     mut f: impl FnMut(u32, &Tensor) -> Result<bool>,
 ) -> Result<bool> {
-    let all: Vec<usize> = (0..count.min(images.count)).collect();
     let mut host = vec![0.0; BATCH * images.dims()];
-    for (number, indices) in all.chunks(BATCH).enumerate() {
+    for (number, indices) in indices.chunks(BATCH).enumerate() {
         let batch = &mut host[..indices.len() * images.dims()];
-        fill(images, mode, (EVALUATION_SEED, 0), indices, batch);
+        fill_batch(images, mode, EVALUATION_SEED, 0, indices, batch);
         let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
         if !f(number as u32, &x)? {
             return Ok(false);
@@ -90,7 +81,8 @@ pub fn evaluate(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Scores>> {
     let mut parts: Vec<(&'static str, Vec<f32>)> = Vec::new();
-    let complete = batches(device, images, mode, images.count, |number, x| {
+    let all = spread(images.count, images.count);
+    let complete = batches(device, images, mode, &all, |number, x| {
         for (i, (name, values)) in model.evaluate(x, key(number))?.into_iter().enumerate() {
             if parts.len() == i {
                 parts.push((name, Vec::with_capacity(images.count)));
@@ -162,12 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn bits_do_not_depend_on_the_batch() {
-        let images = images(40);
-        let all: Vec<usize> = (0..40).collect();
-        let (mut a, mut b) = (vec![0.0; 80], vec![0.0; 80]);
-        fill(&images, Binarization::Dynamic, (3, 5), &all, &mut a);
-        fill_batch(&images, Binarization::Dynamic, 3, 5, &all, &mut b);
-        assert_eq!(a, b);
+    fn images_are_spread_over_a_split() {
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(spread(3, 5), [0, 1, 2]);
+        assert!(spread(0, 5).is_empty());
     }
 }

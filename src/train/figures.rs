@@ -42,7 +42,8 @@ pub fn samples(
     pictures::write_sheet(path, &images, count, shape, COLUMNS.min(count))
 }
 
-/// Writes the first `count` images as the model sees them, in rows, each above its reconstructions.
+/// Writes `count` images, spread over the split, as the model sees them, in rows, each above its
+/// reconstructions.
 pub fn reconstructions(
     path: &Path,
     model: &AnyModel,
@@ -55,7 +56,8 @@ pub fn reconstructions(
     let columns = COLUMNS.min(count);
     let blank = vec![0.0; images.dims()];
     let mut tiles = Vec::new();
-    evaluate::batches(device, images, mode, count, |_, x| {
+    let chosen = evaluate::spread(images.count, count);
+    evaluate::batches(device, images, mode, &chosen, |_, x| {
         let (originals, means) = (x.to_vec()?, vae.reconstruct(x).to_vec()?);
         let width = columns * images.dims();
         for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {

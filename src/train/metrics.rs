@@ -9,6 +9,7 @@ use serde::Serializer;
 use serde_json::Value;
 
 use super::checkpoint::Position;
+use super::files::write_whole;
 use crate::error::{Error, Result};
 
 /// A file of metrics, open for appending.
@@ -73,10 +74,7 @@ pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
             seconds = value["seconds"].as_f64().unwrap_or(seconds);
         }
     }
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, kept)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(|e| Error::disk("write", path, e))?;
+    write_whole(path, kept.as_bytes())?;
     Ok(seconds)
 }
 

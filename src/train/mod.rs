@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod evaluate;
 pub mod figures;
+mod files;
 pub mod metrics;
 pub mod model;
 pub mod pictures;

@@ -31,13 +31,35 @@ impl ModelConfig {
         }
     }
 
+    /// Rejects sizes that make no model. Fails with [`Error::Config`].
+    pub fn check(&self) -> Result<()> {
+        match self {
+            ModelConfig::Vae(config) => config.check(),
+        }
+    }
+
+    /// Rejects batches too large for the widest layer: rows x samples x width is to stay below 2^31.
+    /// Fails with [`Error::Config`].
+    pub fn check_batch(&self, rows: usize) -> Result<()> {
+        let ModelConfig::Vae(config) = self;
+        let width = config.dims().max(config.hidden).max(config.latent);
+        let samples = config.rows_per_image();
+        let values = rows as u128 * samples as u128 * width as u128;
+        if values < 1 << 31 {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "batch = {rows}, with {samples} samples an image and layers of {width}: a batch has \
+             {values} numbers, it must stay below {}; choose a smaller batch or fewer samples",
+            1_u64 << 31
+        )))
+    }
+
     /// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes.
     pub fn build(&self, device: &Device, seed: u64) -> Result<AnyModel> {
+        self.check()?;
         match self {
-            ModelConfig::Vae(config) => {
-                config.check()?;
-                Ok(AnyModel::Vae(Vae::new(device, *config, seed)))
-            }
+            ModelConfig::Vae(config) => Ok(AnyModel::Vae(Vae::new(device, *config, seed))),
         }
     }
 

@@ -7,9 +7,9 @@
 //! 1 grey or 3 red, green, blue. Tile (i, j) of a sheet of `columns` columns is image
 //! i * columns + j.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::files::write_whole;
 use crate::error::{Error, Result};
 
 /// Pixels between two tiles of a sheet.
@@ -103,18 +103,4 @@ pub fn write_sheet(
     writer.write_image_data(&sheet).map_err(failed)?;
     writer.finish().map_err(failed)?;
     write_whole(path, &file)
-}
-
-/// Writes a file under a temporary name beside `path` and renames it, so that a reader, or a run
-/// that is killed, never meets half of it. Fails with [`Error::Disk`].
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary: PathBuf = path.with_file_name(name);
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|e| {
-        // The cause is what matters; whether the remains could be cleared away is not.
-        let _ = fs::remove_file(&temporary);
-        Error::disk("write", path, e)
-    })
 }

@@ -67,7 +67,10 @@ impl Preset {
 pub fn find(name: &str) -> Result<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-        Error::Config(format!("unknown preset \"{name}\"; there are {}", names.join(", ")))
+        Error::Config(format!(
+            "unknown preset \"{name}\"; there are {}; `pixelloom presets` says what they are",
+            names.join(", ")
+        ))
     })
 }
 
@@ -108,7 +111,10 @@ fn base(name: &str, data: &str, model: VaeConfig) -> Config {
 }
 
 fn digits() -> Config {
-    Config { epochs: 80, ..base("digits", "digits", VaeConfig::mnist(20)) }
+    let config = base("digits", "digits", VaeConfig::mnist(20));
+    let schedule = Schedule::Cosine { total: 0, floor: 0.0 };
+    let optimizer = OptimizerConfig { rate: 3e-3, schedule, ..config.optimizer };
+    Config { epochs: 120, eval_every: 10, optimizer, ..config }
 }
 
 /// The paper's optimiser and prior.

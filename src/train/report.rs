@@ -10,7 +10,7 @@ mod run;
 
 use std::path::Path;
 
-use super::pictures::write_whole;
+use super::files::write_whole;
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use crate::data::thousands;
 use crate::error::Result;

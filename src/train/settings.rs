@@ -44,7 +44,11 @@ impl Settings {
             None => Table::new(),
             Some(path) => {
                 let fault = |e: &dyn std::fmt::Display| {
-                    Error::Config(format!("settings file {}: {e}", path.display()))
+                    Error::Config(format!(
+                        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
+                        path.display(),
+                        e.to_string().trim().replace('\n', " ")
+                    ))
                 };
                 let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
                 text.parse::<Table>().map_err(|e| fault(&e))?
@@ -104,13 +108,19 @@ impl Settings {
                 asked.0, asked.1, config.data.name, shape.0, shape.1
             )));
         }
+        config.model.check()?;
+        config.model.check_batch(config.batch.min(images.count))?;
         Ok(config)
     }
 
     /// The settings as they are.
     pub fn config(&self) -> Result<Config> {
         let config: Config = self.table.clone().try_into().map_err(|e: toml::de::Error| {
-            Error::Config(format!("settings: {}", e.to_string().trim().replace('\n', " ")))
+            Error::Config(format!(
+                "settings: {}; `pixelloom presets {}` prints settings that fit",
+                e.to_string().trim().replace('\n', " "),
+                presets::PRESETS[0].name
+            ))
         })?;
         config.check()?;
         Ok(config)

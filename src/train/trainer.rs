@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::signals::Signals;
 use super::{AnyModel, Config, RunDir, figures};
 use crate::Tape;
-use crate::data::{DataSet, Loader, Split};
+use crate::data::{DataSet, Loader, Split, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Optimizer;
@@ -65,7 +65,8 @@ struct Trainer {
     seconds_before: f64,
     /// Time and images of training steps since the last line.
     interval: (f64, u64),
-    last_saved: Option<PathBuf>,
+    /// The last checkpoint and what position it holds.
+    last_saved: Option<(PathBuf, Position)>,
 }
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the
@@ -78,21 +79,23 @@ pub fn train(job: Job) -> Result<Summary> {
 }
 
 impl Trainer {
-    fn new(job: Job) -> Result<Trainer> {
+    fn new(mut job: Job) -> Result<Trainer> {
+        job.run.lock()?;
         let signals = Signals::catch()?;
         let config = &job.config;
         let images = &job.data.train;
         let loader = Loader::new(images.count, config.batch, config.seed);
         let total = config.epochs.saturating_mul(loader.batches_per_epoch());
-        if total > u64::from(u32::MAX) {
+        let model = config.model.build(&job.device, config.seed)?;
+        let steps = total.saturating_mul(model.model().updates());
+        if steps > u64::from(u32::MAX) {
             return Err(Error::Config(format!(
-                "{total} steps are more than the {} that noise is numbered for; fewer --epochs",
+                "{steps} optimiser steps are more than the {} that noise is numbered for; fewer \
+                 --epochs",
                 u32::MAX
             )));
         }
-        let model = config.model.build(&job.device, config.seed)?;
-        let updates = model.model().updates();
-        let mut optimizer = Optimizer::new(config.optimizer(images.count, total * updates));
+        let mut optimizer = Optimizer::new(config.optimizer(images.count, steps));
         let mut position = Position::default();
         let mut loss_sum = Tensor::zeros(&job.device, &[]);
         let (mut seconds_before, mut last_saved) = (0.0, None);
@@ -118,7 +121,7 @@ impl Trainer {
             Checkpoint::open(&dir)?.load_into(model.model())?;
             loss_sum = state.restore(model.model(), &mut optimizer, &job.device)?;
             seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
-            last_saved = Some(dir);
+            last_saved = Some((dir, position.clone()));
             job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
         Ok(Trainer {
@@ -175,14 +178,15 @@ impl Trainer {
         let (epoch, indices) = self.loader.batch(step);
         let rows = indices.len();
         let batch = &mut self.host[..rows * data.train.dims()];
-        evaluate::fill(&data.train, data.binarization, (config.seed, epoch), &indices, batch);
+        fill_batch(&data.train, data.binarization, config.seed, epoch, &indices, batch);
         let x = Tensor::new(device, batch, &[rows, data.train.dims()]);
         let model = self.model.model();
-        let key = Key::new(config.seed, stream::LATENT, step as u32);
-        let prepared = model.prepare(&x, key)?;
-        for _ in 0..model.updates() {
+        let updates = model.updates();
+        let key = |u| Key::new(config.seed, stream::LATENT, (step * updates + u) as u32);
+        let prepared = model.prepare(&x, key(0))?;
+        for u in 0..updates {
             let tape = Tape::new();
-            let loss = model.loss(&tape.constant(x.clone()), &prepared, key);
+            let loss = model.loss(&tape.constant(x.clone()), &prepared, key(u));
             let gradients = tape.backward_from(&loss);
             self.loss_sum = binary::apply(Operation::Add, &self.loss_sum, loss.value());
             self.optimizer.step(model, &gradients);
@@ -277,7 +281,11 @@ impl Trainer {
         self.metrics.line(&fields)
     }
 
+    /// Saves a checkpoint, unless the last one is of this very position.
     fn save(&mut self) -> Result<()> {
+        if self.last_saved.as_ref().is_some_and(|(_, position)| *position == self.position) {
+            return Ok(());
+        }
         self.metrics.sync()?;
         let (config, data) = (&self.job.config, &self.job.data);
         let on = TrainedOn { name: data.name.clone(), binarization: data.binarization };
@@ -294,7 +302,7 @@ impl Trainer {
             Error::NotFinite(what) => self.run_away(&what),
             other => other,
         })?;
-        self.last_saved = Some(saved);
+        self.last_saved = Some((saved, self.position.clone()));
         self.job.run.prune(config.keep, self.position.best.map(|(step, _)| step))
     }
 
@@ -307,7 +315,8 @@ impl Trainer {
 
     /// The error for numbers that are not finite: where, and what to do.
     fn run_away(&self, what: &str) -> Error {
-        let good = self.last_saved.as_ref().map_or("none".into(), |p| p.display().to_string());
+        let good = self.last_saved.as_ref().map(|(dir, _)| dir.display().to_string());
+        let good = good.unwrap_or("none".into());
         Error::NotFinite(format!(
             "{what} at step {} (it is fetched every {} steps); last good checkpoint: {good}; train \
              again with a lower --rate, or with --set optimizer.clip=1",

@@ -116,6 +116,14 @@ fn a_model_is_scored_and_sampled() {
     let mean = bounds.iter().sum::<f64>() / 1000.0;
     assert!((mean - figure(lines[0])).abs() <= 0.005, "{mean}");
 
+    let said = place.succeed("eval a --split valid --marginal --device cpu");
+    let line = said.lines().last().expect("a line");
+    assert!(line.starts_with("valid -log p(x) of 500 images"), "{line}");
+    let bound = line.split("their bound: ").nth(1).and_then(|s| s.split(' ').next()?.parse().ok());
+    let bound: f64 = bound.expect("a number");
+    assert!((bound - figure(&said)).abs() <= 0.005, "500 images are all of the split: {said}");
+    assert!(figure(line) < bound && figure(line) > bound - 50.0, "{line}");
+
     let checkpoint = "runs/a/checkpoints/step-00000008";
     assert!(
         place.succeed(&format!("eval {checkpoint} --split valid --device cpu")).contains("500")

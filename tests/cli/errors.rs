@@ -23,14 +23,44 @@ fn settings() {
         ("--set epochs", ["key=value", "epochs"]),
         ("--optimizer adamm", ["adamm", "`adam`"]),
         ("--rate=-1", ["optimizer.rate = -1", "above 0"]),
+        ("--rate=nan", ["optimizer.rate = NaN", "above 0"]),
+        ("--rate=inf", ["optimizer.rate = inf", "above 0"]),
+        ("--set optimizer.clip=-1.0", ["optimizer.clip = -1", "above 0"]),
+        ("--set optimizer.clip=nan", ["optimizer.clip = NaN", "above 0"]),
+        ("--set optimizer.decay=inf", ["optimizer.decay = inf", "at least 0"]),
+        ("--set optimizer.decay=-1.0", ["optimizer.decay = -1", "at least 0"]),
+        ("--set optimizer.beta1=nan", ["optimizer.beta1 = NaN", "in [0, 1)"]),
+        ("--set optimizer.beta2=-0.5", ["optimizer.beta2 = -0.5", "in [0, 1)"]),
+        ("--set optimizer.schedule.floor=nan", ["optimizer.schedule.floor = NaN", "in [0, 1]"]),
+        ("--set optimizer.schedule.floor=-0.5", ["schedule.floor = -0.5", "in [0, 1]"]),
+        (
+            "--set optimizer.schedule=step --set optimizer.schedule.factor=inf",
+            ["optimizer.schedule.factor = inf", "in (0, 1]"],
+        ),
+        (
+            "--set optimizer.schedule=step --set optimizer.schedule.factor=nan",
+            ["optimizer.schedule.factor = NaN", "in (0, 1]"],
+        ),
+        (
+            "--set optimizer.schedule=step --set optimizer.schedule.every=0",
+            ["optimizer.schedule.every = 0", "at least 1"],
+        ),
+        ("--set model.log_variance_floor=nan", ["log_variance_floor = NaN", "finite"]),
+        ("--set model.init_deviation=inf", ["init_deviation = inf", "above 0"]),
+        ("--hidden 1000000 --latent 1000000", ["model.hidden = 1000000", "below 2147483648"]),
+        (
+            "--batch 4500 --set model.method.samples=10000",
+            ["batch = 4500, with 10000 samples", "below 2147483648"],
+        ),
         ("--batch 0", ["batch = 0", "between 1"]),
         ("--hidden 0", ["model.hidden = 0", "between 1"]),
         ("--data digit", ["\"digit\"", "binarized-mnist"]),
         ("--binarization fixed", ["digits", "dynamic"]),
-        ("--preset nothing", ["\"nothing\"", "digits"]),
+        ("--binarization dynamc", ["`dynamc`", "`pixelloom presets"]),
+        ("--preset nothing", ["\"nothing\"", "`pixelloom presets`"]),
         ("--set model.height=30", ["model.height", "28 x 28"]),
         ("--set data.limit=5000", ["data.limit = 5000", "4500"]),
-        ("--config missing.toml", ["missing.toml", "No such file"]),
+        ("--config missing.toml", ["missing.toml: No such file", "`pixelloom presets NAME`"]),
     ] {
         let message = place.fail(&format!("train vae --device cpu {flags}"), 3);
         for part in parts {
@@ -59,6 +89,20 @@ fn a_run_is_never_overwritten() {
     let message = place.fail(&format!("{TINY} --out precious --force"), 3);
     assert!(message.contains("is no run"), "{message}");
     assert!(place.path("precious/file").is_file());
+    // Nor does it a project of somebody else's that also has settings and checkpoints.
+    let foreign = "[package]\nname = \"x\"\n";
+    std::fs::create_dir_all(place.path("other/checkpoints")).expect("made");
+    std::fs::write(place.path("other/config.toml"), foreign).expect("written");
+    std::fs::create_dir(place.path("half")).expect("made");
+    std::fs::copy(place.path("runs/a/config.toml"), place.path("half/config.toml"))
+        .expect("copied");
+    for dir in ["other", "half"] {
+        let before = super::names(&place.path(dir));
+        let message = place.fail(&format!("{TINY} --out {dir} --force"), 3);
+        assert!(message.contains(dir) && message.contains("is no run"), "{message}");
+        assert_eq!(super::names(&place.path(dir)), before);
+    }
+    assert_eq!(place.read("other/config.toml"), foreign.as_bytes());
 }
 
 #[test]

@@ -16,7 +16,8 @@ pub struct Place(TempDir);
 
 /// A small run: 4 batches an epoch, evaluated every epoch.
 pub const TINY: &str = "train vae --device cpu --hidden 8 --latent 2 --batch 60 --epochs 3 --rate 0.01 \
-                        --log-every 3 --eval-every 1 --set data.limit=200";
+                        --log-every 3 --eval-every 1 --set data.limit=200 \
+                        --set optimizer.schedule=constant";
 
 #[allow(clippy::new_without_default)]
 impl Place {

@@ -72,7 +72,41 @@ fn a_finished_run_resumes_to_itself() {
 
 /// Long enough to be stopped on the way.
 const LONG: &str = "train vae --device cpu --hidden 16 --latent 3 --batch 100 --epochs 4 \
-                    --log-every 7 --eval-every 1 --set save_every=10";
+                    --log-every 7 --eval-every 1 --set save_every=10 --set optimizer.schedule=constant";
+
+/// A crash between the two renames of a checkpoint that replaces another of its step.
+#[test]
+fn a_checkpoint_put_aside_is_gone_on_from() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name whole"));
+    place.succeed(&format!("{} --name part", TINY.replace("--epochs 3", "--epochs 2")));
+    let at = |name: &str| place.path(&format!("runs/part/checkpoints/{name}"));
+    std::fs::rename(at("step-00000008"), at("step-00000008.old")).expect("renamed");
+    let score = place.run("eval part --device cpu");
+    assert!(super::stderr(&score).contains("step-00000008.old"), "{}", super::stderr(&score));
+    place.succeed(&format!("{RESUME} --name part --epochs 3 --set log_every=3"));
+    let last =
+        |run: &str| place.read(&format!("runs/{run}/checkpoints/step-00000012/model.safetensors"));
+    assert!(last("whole") == last("part"));
+}
+
+#[cfg(unix)]
+#[test]
+fn two_processes_do_not_train_in_one_directory() {
+    let place = Place::new();
+    let mut child =
+        start(&place, &format!("{LONG} --epochs 1000 --name a").replace("--epochs 4", ""));
+    wait_for(&place, "runs/a", 1);
+    for second in [format!("{RESUME} --name a"), format!("{TINY} --name a --force")] {
+        let message = place.fail(&second, 3);
+        assert!(message.contains("another process trains in runs/a"), "{message}");
+    }
+    // A killed process leaves the file, not the lock.
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(place.path("runs/a/lock").is_file());
+    place.succeed(&format!("{TINY} --name a --force"));
+}
 
 #[cfg(unix)]
 fn start(place: &Place, arguments: &str) -> Child {

@@ -203,7 +203,7 @@ fn mat_wrong_kind() {
 }
 
 fn frey(dir: &Path) -> String {
-    open("frey", None, dir, 0).unwrap_err().to_string()
+    open("frey", None, dir).unwrap_err().to_string()
 }
 
 #[test]
@@ -226,14 +226,14 @@ fn files_missing_empty_long_or_folders() {
     assert!(frey(dir.path()).contains("expected [560, 1965]"), "{}", frey(dir.path()));
     assert!(frey(dir.path()).contains(&format!("{name}: ")), "{}", frey(dir.path()));
 
-    let message = open("mnist", None, Path::new("data"), 0).unwrap_err().to_string();
+    let message = open("mnist", None, Path::new("data")).unwrap_err().to_string();
     let hint =
         "data/mnist/t10k-labels-idx1-ubyte.gz: no such file; get it with `./datasets.sh mnist`";
     assert_eq!(message, hint);
     let bits = dir.path().join("binarized_mnist");
     std::fs::create_dir(&bits).unwrap();
     std::fs::write(bits.join("train.bits"), samples::bits()).unwrap();
-    let message = open("binarized-mnist", None, dir.path(), 0).unwrap_err().to_string();
+    let message = open("binarized-mnist", None, dir.path()).unwrap_err().to_string();
     assert!(message.contains("has 196 bytes, expected 4900000"), "{message}");
 }
 
@@ -251,7 +251,7 @@ fn mnist_counts_and_labels_are_checked() {
         let images = samples::idx(0x0803, &[count as u32, 28, 28], &vec![9; count * 784]);
         std::fs::write(folder.join(format!("{stem}-images-idx3-ubyte")), images).unwrap();
     };
-    let message = || open("mnist", None, dir.path(), 0).unwrap_err().to_string();
+    let message = || open("mnist", None, dir.path()).unwrap_err().to_string();
     write("train", 60_000, 60_000, 3);
     write("t10k", 10_000, 9_999, 3);
     assert!(message().contains("9999 labels, expected 10000"), "{}", message());
@@ -260,7 +260,7 @@ fn mnist_counts_and_labels_are_checked() {
     write("t10k", 9_999, 10_000, 3);
     assert!(message().contains("holds 9999 images of 28 x 28, expected 10000"), "{}", message());
     write("t10k", 10_000, 10_000, 3);
-    let set = open("mnist", Some(Binarization::Grey), dir.path(), 0).unwrap();
+    let set = open("mnist", Some(Binarization::Grey), dir.path()).unwrap();
     assert_eq!([set.train.count, set.valid.count, set.test.count], [50_000, 10_000, 10_000]);
     assert_eq!(set.valid.labels.unwrap()[9_999], 3);
 }

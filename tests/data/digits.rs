@@ -37,7 +37,7 @@ fn content_is_what_was_committed() {
 
 #[test]
 fn splits_and_prefixes_are_balanced() {
-    let set = open("digits", None, Path::new("data"), 0).unwrap();
+    let set = open("digits", None, Path::new("data")).unwrap();
     assert_eq!([set.train.count, set.valid.count, set.test.count], [4500, 500, 1000]);
     for images in [&set.train, &set.valid, &set.test] {
         assert_eq!((images.height, images.width, images.channels, images.max), (28, 28, 1, 255));
@@ -53,7 +53,7 @@ fn opens_within_a_tenth_of_a_second() {
     // The fastest of five: other tests run beside this one.
     let times = (0..5).map(|_| {
         let start = Instant::now();
-        open("digits", None, Path::new("data"), 0).unwrap();
+        open("digits", None, Path::new("data")).unwrap();
         start.elapsed()
     });
     let fastest = times.min().unwrap();

@@ -91,6 +91,18 @@ impl VaeConfig {
                 )));
             }
         }
+        // Matrices are indexed by 32 bits, and a larger one fits no device.
+        let weights = (self.hidden as u128) * (self.dims() as u128).max(self.latent as u128);
+        if weights >= 1 << 31 || self.dims() >= 1 << 31 {
+            return Err(Error::Config(format!(
+                "model.hidden = {}, with {} pixels and {} latent dimensions: the largest weight \
+                 matrix has {weights} numbers, it must stay below {}; choose a smaller model",
+                self.hidden,
+                self.dims(),
+                self.latent,
+                1_u64 << 31
+            )));
+        }
         let counts = match self.method {
             Method::Sgvb { samples, .. } => vec![("samples", samples as u64)],
             Method::WakeSleep => vec![],
@@ -105,6 +117,12 @@ impl VaeConfig {
                 )));
             }
         }
+        if !self.log_variance_floor.is_finite() {
+            return Err(Error::Config(format!(
+                "model.log_variance_floor = {}: it must be finite",
+                self.log_variance_floor
+            )));
+        }
         if !(self.init_deviation > 0.0 && self.init_deviation.is_finite()) {
             return Err(Error::Config(format!(
                 "model.init_deviation = {}: it must be above 0",
@@ -112,6 +130,14 @@ impl VaeConfig {
             )));
         }
         Ok(())
+    }
+
+    /// Rows that one image of a batch becomes: L of the estimator.
+    pub fn rows_per_image(&self) -> usize {
+        match self.method {
+            Method::Sgvb { samples, .. } => samples,
+            Method::WakeSleep | Method::MonteCarloEm { .. } => 1,
+        }
     }
 
     /// Section 5 on MNIST: 784-500-Z, Bernoulli decoder, estimator B with L = 1.

@@ -7,7 +7,7 @@ use super::run::Run;
 use super::{IMAGES, MOST_POINTS, NATS, plot};
 use crate::data::thousands;
 use crate::error::{Error, Result};
-use crate::train::pictures::write_whole;
+use crate::train::files::write_whole;
 use crate::train::plots::{Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 
 /// Writes the page `out` that compares runs: a table, and their validation bounds in one plot
