@@ -127,19 +127,20 @@ fn elbo_iwae_and_the_exact_likelihood_are_in_order() {
     let model = LinearGaussian::new(&device, 0.5, 0.7);
     let elbo = -average_bound(&model, &x, Estimator::B);
     let at = |k: usize| {
-        // Many repetitions, so that the averages are ordered as their expectations are.
-        let draws = 20_000 / k;
+        // Many repetitions: the standard error of each average stays below 0.005.
+        let draws = (200_000 / k).min(5_000);
         let one = |i: usize| {
             let bound = iwae(&model, &x, k, Key::new(2, stream::EVALUATE, (i * k) as u32)).unwrap();
             -mean(&bound)
         };
         mean(&(0..draws).map(one).collect::<Vec<_>>())
     };
-    let iw: Vec<f64> = [2, 10, 100].map(at).to_vec();
+    let iw: Vec<f64> = [2, 10, 100, 1000].map(at).to_vec();
     assert!(elbo + 0.02 < iw[0], "ELBO {elbo} against IWAE-2 {}", iw[0]);
-    assert!(iw[0] + 0.02 < iw[1] && iw[1] + 0.002 < iw[2], "IWAE does not rise: {iw:?}");
-    assert!(iw[2] <= exact + 2e-3, "IWAE-100 {} above log p {exact}", iw[2]);
-    assert!((iw[2] - exact).abs() < 0.02, "IWAE-100 {} far from log p {exact}", iw[2]);
+    let rises = iw.windows(2).all(|w| w[0] + 0.005 < w[1]);
+    assert!(rises, "IWAE does not rise: {iw:?}");
+    assert!(iw[3] <= exact + 5e-3, "IWAE-1000 {} above log p {exact}", iw[3]);
+    assert!((iw[3] - exact).abs() < 0.01, "IWAE-1000 {} far from log p {exact}", iw[3]);
 }
 
 /// So many rows that every sample is a chunk of its own: with the same noise in both, the bound with
