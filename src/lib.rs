@@ -20,3 +20,8 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use nn::Param;
 pub use tensor::Tensor;
+
+/// The README's example is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
