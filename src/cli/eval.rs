@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::data::{DataSet, Split};
-use pixelloom::models::vae::{bound, marginal};
-use pixelloom::train::{AnyModel, Scores, evaluate};
+use pixelloom::models::vae::bound;
+use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Scores, evaluate};
 use pixelloom::{Device, Error};
 
 use super::locate::{DataArgs, Source};
@@ -15,8 +15,6 @@ use super::{complain, say};
 
 /// Images of the appendix's estimate.
 const MARGINAL_IMAGES: usize = 1000;
-/// Latent dimensions up to which the appendix calls its estimate good.
-const MARGINAL_LATENT: usize = 5;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum SplitName {
@@ -59,11 +57,17 @@ impl Eval {
             if let Some(note) = checkpoint.model.caveat(data.binarization) {
                 complain(&format!("note: {note}"));
             }
-            self.score(&model, &data, device)
+            self.score(&model, &checkpoint.model, &data, device)
         })
     }
 
-    fn score(&self, model: &AnyModel, data: &DataSet, device: &Device) -> Result<()> {
+    fn score(
+        &self,
+        model: &AnyModel,
+        config: &ModelConfig,
+        data: &DataSet,
+        device: &Device,
+    ) -> Result<()> {
         let split = match self.split {
             SplitName::Train => Split::Train,
             SplitName::Valid => Split::Valid,
@@ -71,7 +75,8 @@ impl Eval {
         };
         let (images, mode) = (data.split(split), data.binarization);
         let what = format!("({}, {})", data.describe(split), device.name());
-        let scores = evaluate::evaluate(model.model(), device, images, mode, &|| false);
+        let all = evaluate::spread(images.count, images.count);
+        let scores = evaluate::evaluate(model.model(), device, images, mode, &all, &|| false);
         let scores = scores.map_err(|e| match e {
             Error::NotFinite(what) => Error::NotFinite(format!(
                 "{what}; score an earlier checkpoint, or train again with a lower --rate"
@@ -82,11 +87,13 @@ impl Eval {
         for (name, mean) in scores.means() {
             say(&format!("{split} {name}: {mean:.2} nats {what}"))?;
         }
+        if let Some(warning) = config.suspicion(&data.name, scores.bound()) {
+            complain(&format!("warning: {warning}"));
+        }
         let AnyModel::Vae(vae) = model;
         let mut iwae = None;
         if let Some(k) = self.iwae {
             let mut values = Vec::with_capacity(images.count);
-            let all = evaluate::spread(images.count, images.count);
             evaluate::batches(device, images, mode, &all, |number, x| {
                 // A batch draws under the steps from its number times k on.
                 let key = evaluate::key(number.wrapping_mul(k));
@@ -106,12 +113,8 @@ impl Eval {
                 ));
             }
             let chosen = evaluate::spread(images.count, MARGINAL_IMAGES);
-            let mut values = Vec::with_capacity(chosen.len());
-            evaluate::batches(device, images, mode, &chosen, |number, x| {
-                let settings = marginal::Settings::paper();
-                values.extend(marginal::log_marginal(vae, x, settings, evaluate::key(number))?);
-                Ok(true)
-            })?;
+            let values = evaluate::log_marginals(vae, device, images, mode, &chosen, &|| false)?;
+            let values = values.expect("nothing stops it");
             let mean = evaluate::mean(values.iter().copied());
             let bounds = chosen.iter().map(|&i| f64::from(scores.0[0].1[i]));
             say(&format!(

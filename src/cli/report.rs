@@ -17,6 +17,9 @@ pub struct Report {
     /// Also write a page that compares them
     #[arg(long, value_name = "FILE.html")]
     compare: Option<PathBuf>,
+    /// Compare over a logarithmic axis, as the AEVB paper's Figures 2 and 3 do
+    #[arg(long, requires = "compare")]
+    log_x: bool,
 }
 
 impl Report {
@@ -29,7 +32,7 @@ impl Report {
         }
         if let Some(out) = &self.compare {
             let runs: Vec<&Path> = runs.iter().map(PathBuf::as_path).collect();
-            report::compare(&runs, out)?;
+            report::compare(&runs, out, self.log_x)?;
             say(&out.display().to_string())?;
         }
         Ok(())

@@ -166,6 +166,9 @@ impl Train {
         if let Some(note) = &summary.note {
             complain(&format!("note: {note}"));
         }
+        if let Some(warning) = &summary.warning {
+            complain(&format!("warning: {warning}"));
+        }
         say(&format!("test bound: {:.2} nats ({what}, {device})", summary.test_bound))?;
         Ok(())
     }

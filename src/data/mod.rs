@@ -180,9 +180,16 @@ impl DataSet {
     /// One line to stand beside a figure, for example
     /// `digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization`.
     pub fn describe(&self, split: Split) -> String {
-        let title = sets::title(&self.name);
-        let count = thousands(self.split(split).count);
-        format!("{title}, {split} split, {count} images, {} binarization", self.binarization)
+        self.describe_part(split, self.split(split).count)
+    }
+
+    /// As [`DataSet::describe`], of `count` images of the split, for example
+    /// `digits (embedded MNIST subset), train split, 1,000 of the 4,500 images, dynamic binarization`.
+    pub fn describe_part(&self, split: Split, count: usize) -> String {
+        let (title, mode, all) =
+            (sets::title(&self.name), self.binarization, self.split(split).count);
+        let part = if count < all { format!("{} of the ", thousands(count)) } else { "".into() };
+        format!("{title}, {split} split, {part}{} images, {mode} binarization", thousands(all))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::data::{self, Binarization, DataSet};
 use crate::error::{Error, Result};
 use crate::nn::{OptimizerConfig, Schedule};
 
+/// Latent dimensions up to which the estimate of appendix D of the AEVB paper is good.
+pub const MARGINAL_LATENT: usize = 5;
+
 /// Everything that decides a run's numbers, and how often it is looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +29,10 @@ pub struct Config {
     pub log_every: u64,
     /// Epochs between evaluations on the validation split, each followed by a checkpoint.
     pub eval_every: u64,
+    /// Images of the validation split, and of the training images, whose log p(x) each evaluation
+    /// estimates by the AEVB paper's appendix D; 0 for none.
+    #[serde(default)]
+    pub marginal: usize,
     /// Steps between further checkpoints; 0 for none.
     pub save_every: u64,
     /// Checkpoints kept: the last ones, and beside them the best by validation bound.
@@ -102,6 +109,14 @@ impl Config {
             if value == 0 || value > 1_000_000_000 {
                 return bad(key, &value, "lie between 1 and 1000000000");
             }
+        }
+        let ModelConfig::Vae(vae) = &self.model;
+        if self.marginal > 0 && vae.latent > MARGINAL_LATENT {
+            return Err(Error::Config(format!(
+                "marginal = {}, with model.latent = {}: the estimate is good up to {} latent \
+                 dimensions; set marginal=0 or a smaller model.latent",
+                self.marginal, vae.latent, MARGINAL_LATENT
+            )));
         }
         let o = &self.optimizer;
         if !(o.rate > 0.0 && o.rate.is_finite()) {

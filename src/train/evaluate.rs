@@ -7,6 +7,7 @@ use crate::data::{Binarization, EVALUATION_SEED, Images, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
+use crate::models::vae::{Vae, marginal};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
@@ -71,21 +72,46 @@ pub fn key(number: u32) -> Key {
     Key::new(EVALUATION_SEED, stream::EVALUATE, number)
 }
 
-/// Scores all images of a split; `None` if `stop` said so on the way. Fails with
+/// Estimates log p(x) of the images `indices` by appendix D of the AEVB paper, nats; `None` if `stop`
+/// said so on the way. Fails with [`Error::NotFinite`] if an estimate is not finite.
+pub fn log_marginals(
+    vae: &Vae,
+    device: &Device,
+    images: &Images,
+    mode: Binarization,
+    indices: &[usize],
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<f64>>> {
+    let mut values = Vec::with_capacity(indices.len());
+    let complete = batches(device, images, mode, indices, |number, x| {
+        values.extend(marginal::log_marginal(vae, x, marginal::Settings::paper(), key(number))?);
+        Ok(!stop())
+    })?;
+    match values.iter().position(|v| !v.is_finite()) {
+        _ if !complete => Ok(None),
+        None => Ok(Some(values)),
+        Some(i) => Err(Error::NotFinite(format!(
+            "log p(x) of image {} is estimated as {}",
+            indices[i], values[i]
+        ))),
+    }
+}
+
+/// Scores the images `indices` of a split; `None` if `stop` said so on the way. Fails with
 /// [`Error::NotFinite`] if a figure is not finite.
 pub fn evaluate(
     model: &dyn Model,
     device: &Device,
     images: &Images,
     mode: Binarization,
+    indices: &[usize],
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Scores>> {
     let mut parts: Vec<(&'static str, Vec<f32>)> = Vec::new();
-    let all = spread(images.count, images.count);
-    let complete = batches(device, images, mode, &all, |number, x| {
+    let complete = batches(device, images, mode, indices, |number, x| {
         for (i, (name, values)) in model.evaluate(x, key(number))?.into_iter().enumerate() {
             if parts.len() == i {
-                parts.push((name, Vec::with_capacity(images.count)));
+                parts.push((name, Vec::with_capacity(indices.len())));
             }
             parts[i].1.extend(values);
         }
@@ -144,7 +170,8 @@ mod tests {
         // 130 images: a batch of 100 and one of 30.
         let images = images(130);
         let score = |stop: &dyn Fn() -> bool| {
-            evaluate(&FirstPixel, &Device::cpu(), &images, Binarization::Grey, stop).unwrap()
+            let all = spread(130, 130);
+            evaluate(&FirstPixel, &Device::cpu(), &images, Binarization::Grey, &all, stop).unwrap()
         };
         let scores = score(&|| false).unwrap();
         let mean = (0..130_u8).map(|i| f64::from(f32::from(i) / 255.0)).sum::<f64>() / 130.0;

@@ -63,7 +63,8 @@ pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
         let Ok(value) = serde_json::from_str::<Value>(line) else { break };
         let before = match value["step"].as_u64() {
             Some(step) if step == position.step => match value["kind"].as_str() {
-                Some("eval") => value["split"] == "valid" && position.evaluated == step,
+                // Of one evaluation, all or none: its lines are written together.
+                Some("eval" | "marginal") => value["split"] != "test" && position.evaluated == step,
                 _ => true,
             },
             Some(step) => step < position.step && value["split"] != "test",

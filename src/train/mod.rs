@@ -19,7 +19,7 @@ mod tensors_file;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, Position};
-pub use config::{Config, DataConfig};
+pub use config::{Config, DataConfig, MARGINAL_LATENT};
 pub use evaluate::Scores;
 pub use model::{AnyModel, ModelConfig};
 pub use run_dir::RunDir;

@@ -50,7 +50,7 @@ pub const PRESETS: [Preset; 6] = [
     },
     Preset {
         name: "aevb-marginal",
-        what: "the paper's Figure 3: 100 hidden, 3 latent, for `eval --marginal`; \
+        what: "the paper's Figure 3: 100 hidden, 3 latent, marginal likelihood as it trains; \
                model.method = sgvb | wake-sleep | monte-carlo-em, data.limit = 1000 for the small set",
         make: aevb_marginal,
     },
@@ -96,6 +96,7 @@ fn base(name: &str, data: &str, model: VaeConfig) -> Config {
         batch: 100,
         log_every: 50,
         eval_every: 5,
+        marginal: 0,
         save_every: 0,
         keep: 3,
         weight_prior: false,
@@ -143,5 +144,6 @@ fn aevb_manifold() -> Config {
 }
 
 fn aevb_marginal() -> Config {
-    paper(base("aevb-marginal", "binarized-mnist", VaeConfig::marginal(METHODS[0])))
+    let config = base("aevb-marginal", "binarized-mnist", VaeConfig::marginal(METHODS[0]));
+    Config { marginal: 1000, ..paper(config) }
 }

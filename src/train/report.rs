@@ -8,6 +8,7 @@ mod compare;
 mod html;
 mod run;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::files::write_whole;
@@ -61,6 +62,7 @@ pub fn write(run_dir: &Path) -> Result<()> {
     };
     let mut body = format!("<h1>{}</h1>\n<p>{}</p>\n", escape(&title), escape(&paragraph(&run)));
     body += &figure(&svg, &caption);
+    body += &marginal_section(std::slice::from_ref(&run), false);
     body += &section("Figures", &figures(&run));
     body += &section("Pictures", &pictures(&run.pictures));
     body += &section("Time", &times(&run));
@@ -79,6 +81,37 @@ fn plot(series: Vec<Series>) -> Plot {
     let late = all().filter(|p| p.0 >= end / 20.0).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
     let y_max = all().any(|p| p.1 > late).then_some(late);
     Plot { x_label: IMAGES.into(), y_label: NATS.into(), y_max, series, ..Plot::default() }
+}
+
+/// log p(x) of validation images, solid, and of training images, dashed, as in the paper's Figure 3;
+/// `None` if no run has estimated it. Names are put before the splits where there are several runs.
+fn marginal_plot(runs: &[Run], log_x: bool) -> Option<Plot> {
+    let mut series = Vec::new();
+    for (colour, run) in runs.iter().enumerate() {
+        for (split, stroke) in [("valid", Stroke::Solid), ("train", Stroke::Dashed)] {
+            let points = series_from_metrics(&run.metrics, "marginal", Some(split), "log_p");
+            let name = if runs.len() > 1 { format!("{}, {split}", run.name) } else { split.into() };
+            if !points.is_empty() {
+                series.push(Series { name, points, stroke, colour });
+            }
+        }
+    }
+    let (x_label, y_label) = (IMAGES.into(), format!("log p(x), {NATS}"));
+    let plot = Plot { x_label, y_label, log_x, series, ..Plot::default() };
+    (!plot.series.is_empty()).then_some(plot)
+}
+
+/// The figure of [`marginal_plot`], a section of its own, or nothing.
+fn marginal_section(runs: &[Run], log_x: bool) -> String {
+    let Some(plot) = marginal_plot(runs, log_x) else { return String::new() };
+    let mut caption = format!(
+        "Marginal likelihood by the estimator of Auto-Encoding Variational Bayes, appendix D: mean \
+         log p(x) in {NATS}, over {IMAGES}; higher is better. "
+    );
+    let lines = || runs.iter().flat_map(|run| &run.metrics).filter(|l| l["kind"] == "marginal");
+    let data: BTreeSet<&str> = lines().filter_map(|line| line["what"].as_str()).collect();
+    caption += &data.iter().map(|what| format!("{what}.")).collect::<Vec<_>>().join(" ");
+    section("Marginal likelihood", &figure(&curve(&plot), &caption))
 }
 
 fn training_plot(run: &Run) -> Plot {

@@ -29,6 +29,10 @@ use crate::tensor::Tensor;
 
 pub use finish::Summary;
 
+/// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
+/// can be drawn beside its validation bound, whatever its loss is.
+const TRAIN_PART: usize = 1000;
+
 /// What to train, on what, where to.
 pub struct Job {
     /// The settings.
@@ -236,11 +240,24 @@ impl Trainer {
         due && self.position.evaluated != step
     }
 
-    /// Scores the validation split; false if a signal came before it was done.
+    /// Scores the validation split and a part of the training images; false if a signal came before
+    /// it was done.
     fn evaluate(&mut self) -> Result<bool> {
-        let Some(scores) = self.score(Split::Valid)? else { return Ok(false) };
+        let Some(scores) = self.score(Split::Valid, usize::MAX)? else { return Ok(false) };
+        let Some(train) = self.score(Split::Train, TRAIN_PART)? else { return Ok(false) };
+        let mut marginals = Vec::new();
+        for split in [Split::Valid, Split::Train] {
+            if self.job.config.marginal > 0 {
+                let Some(values) = self.log_marginals(split)? else { return Ok(false) };
+                marginals.push((split, values));
+            }
+        }
         let (step, bound) = (self.position.step, scores.bound());
         self.eval_line(Split::Valid, &scores)?;
+        self.eval_line(Split::Train, &train)?;
+        for (split, values) in marginals {
+            self.marginal_line(split, &values)?;
+        }
         self.position.evaluated = step;
         if self.position.best.is_none_or(|(_, best)| bound < best) {
             self.position.best = Some((step, bound));
@@ -257,15 +274,34 @@ impl Trainer {
         Ok(true)
     }
 
-    fn score(&self, split: Split) -> Result<Option<Scores>> {
+    /// Scores up to `most` images, spread over the split.
+    fn score(&self, split: Split, most: usize) -> Result<Option<Scores>> {
         let (data, device) = (&self.job.data, &self.job.device);
         let stop = || self.signals.caught().is_some();
         let (model, images) = (self.model.model(), data.split(split));
-        let scores = evaluate::evaluate(model, device, images, data.binarization, &stop);
-        scores.map_err(|e| match e {
-            Error::NotFinite(what) => self.run_away(&what),
-            other => other,
-        })
+        let (mode, chosen) = (data.binarization, evaluate::spread(images.count, most));
+        self.finite(evaluate::evaluate(model, device, images, mode, &chosen, &stop))
+    }
+
+    fn log_marginals(&self, split: Split) -> Result<Option<Vec<f64>>> {
+        let (data, device) = (&self.job.data, &self.job.device);
+        let stop = || self.signals.caught().is_some();
+        let (AnyModel::Vae(vae), images) = (&self.model, data.split(split));
+        let (mode, chosen) =
+            (data.binarization, evaluate::spread(images.count, self.job.config.marginal));
+        self.finite(evaluate::log_marginals(vae, device, images, mode, &chosen, &stop))
+    }
+
+    fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {
+        let step = self.position.step;
+        self.metrics.line(&[
+            ("kind", json!("marginal")),
+            ("split", json!(split.to_string())),
+            ("what", json!(self.job.data.describe_part(split, values.len()))),
+            ("step", json!(step)),
+            ("images", json!(self.images(step))),
+            ("log_p", json!(evaluate::mean(values.iter().copied()))),
+        ])
     }
 
     fn eval_line(&mut self, split: Split, scores: &Scores) -> Result<()> {
@@ -273,7 +309,7 @@ impl Trainer {
         let mut fields: Vec<(&str, Value)> = vec![
             ("kind", json!("eval")),
             ("split", json!(split.to_string())),
-            ("what", json!(self.job.data.describe(split))),
+            ("what", json!(self.job.data.describe_part(split, scores.0[0].1.len()))),
             ("step", json!(step)),
             ("images", json!(self.images(step))),
         ];
@@ -298,10 +334,7 @@ impl Trainer {
             &self.position,
             &self.loss_sum,
         );
-        let saved = saved.map_err(|e| match e {
-            Error::NotFinite(what) => self.run_away(&what),
-            other => other,
-        })?;
+        let saved = self.finite(saved)?;
         self.last_saved = Some((saved, self.position.clone()));
         self.job.run.prune(config.keep, self.position.best.map(|(step, _)| step))
     }
@@ -311,6 +344,14 @@ impl Trainer {
         self.progress
             .line(&format!("step {} is saved; continue with --resume", self.position.step));
         Err(Error::Interrupted(signal))
+    }
+
+    /// A result whose error for numbers that are not finite says where, and what to do.
+    fn finite<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| match e {
+            Error::NotFinite(what) => self.run_away(&what),
+            other => other,
+        })
     }
 
     /// The error for numbers that are not finite: where, and what to do.

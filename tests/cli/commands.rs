@@ -61,7 +61,7 @@ fn training_leaves_a_run() {
         steps.iter().filter(|s| s.0 == format!("\"{kind}\"")).map(|s| s.1).collect()
     };
     assert_eq!(of("train"), [3, 6, 9, 12]);
-    assert_eq!(of("eval"), [4, 8, 12, 12]);
+    assert_eq!(of("eval"), [4, 4, 8, 8, 12, 12, 12], "valid and train, at the end test");
     assert_eq!(steps[1].2, 200, "the short batch counts as it is");
 }
 

@@ -52,6 +52,7 @@ fn settings() {
             "--batch 4500 --set model.method.samples=10000",
             ["batch = 4500, with 10000 samples", "below 2147483648"],
         ),
+        ("--set marginal=10 --latent 6", ["marginal = 10, with model.latent = 6", "marginal=0"]),
         ("--batch 0", ["batch = 0", "between 1"]),
         ("--hidden 0", ["model.hidden = 0", "between 1"]),
         ("--data digit", ["\"digit\"", "binarized-mnist"]),

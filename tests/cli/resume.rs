@@ -36,6 +36,13 @@ fn parts_of_monte_carlo_em_equal_the_whole() {
     parts_equal_the_whole(" --set model.method=monte-carlo-em --set model.method.updates=3");
 }
 
+/// The marginal likelihoods of an evaluation are written once, before and after a resumption.
+#[test]
+fn parts_with_marginal_likelihoods_equal_the_whole() {
+    let flags = " --set marginal=2 --set data.limit=120 --set model.method=monte-carlo-em";
+    parts_equal_the_whole(flags);
+}
+
 #[test]
 fn threads_change_nothing() {
     let place = Place::new();

@@ -188,4 +188,8 @@ fn description() {
         set.describe(Split::Test),
         "digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization"
     );
+    assert_eq!(
+        set.describe_part(Split::Train, 1000),
+        "digits (embedded MNIST subset), train split, 1,000 of the 4,500 images, dynamic binarization"
+    );
 }

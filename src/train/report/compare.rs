@@ -4,18 +4,19 @@ use std::path::Path;
 
 use super::html::{duration, escape, figure, page, table};
 use super::run::Run;
-use super::{IMAGES, MOST_POINTS, NATS, plot};
+use super::{IMAGES, MOST_POINTS, NATS, marginal_section, plot};
 use crate::data::thousands;
 use crate::error::{Error, Result};
 use crate::train::files::write_whole;
-use crate::train::plots::{Series, Stroke, curve, series_from_metrics, smoothed, thinned};
+use crate::train::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 
-/// Writes the page `out` that compares runs: a table, and their validation bounds in one plot
-/// (of a run without any, its training loss, dashed).
+/// Writes the page `out` that compares runs: a table, and in one plot their validation bounds, solid,
+/// and their bounds on training images, dashed; if they have them, their marginal likelihoods in
+/// another. With `log_x` both are over a logarithmic axis, as the paper's Figures 2 and 3.
 ///
 /// Bounds on different data are pointed out. Fails as [`write`](super::write) does, and with
 /// [`Error::Config`] if there are no runs.
-pub fn compare(run_dirs: &[&Path], out: &Path) -> Result<()> {
+pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     if run_dirs.is_empty() {
         return Err(Error::Config(
             "nothing to compare: name at least one run directory, such as runs/NAME".into(),
@@ -41,9 +42,18 @@ pub fn compare(run_dirs: &[&Path], out: &Path) -> Result<()> {
     ];
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
     body += &table(&format!("Bounds in {NATS}."), &head, &rows);
-    let series = runs.iter().enumerate().map(|(colour, run)| series(run, colour)).collect();
-    let caption = format!("Bounds in {NATS}, over {IMAGES}; data and devices as above.");
-    body += &figure(&curve(&plot(series)), &caption);
+    let series: Vec<Series> =
+        runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
+    let caption = format!(
+        "Bounds in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
+         same number of training images at every evaluation, spread evenly, or the training loss \
+         where that was not scored. Data and devices as above."
+    );
+    // A logarithmic axis has room for the first steps, a straight one leaves them out.
+    let plot = plot(series);
+    let plot = if log_x { Plot { log_x, y_max: None, ..plot } } else { plot };
+    body += &figure(&curve(&plot), &caption);
+    body += &marginal_section(&runs, log_x);
     write_whole(out, page(title, &body).as_bytes())
 }
 
@@ -82,15 +92,31 @@ fn row(run: &Run) -> Vec<String> {
     ]
 }
 
-/// A run's line of the plot.
-fn series(run: &Run, colour: usize) -> Series {
-    let valid = series_from_metrics(&run.metrics, "eval", Some("valid"), "bound");
-    if valid.is_empty() {
-        let losses = series_from_metrics(&run.metrics, "train", None, "loss");
-        let name = format!("{}, training loss", run.name);
-        let points = thinned(&smoothed(&losses), MOST_POINTS);
-        return Series { name, points, stroke: Stroke::Dashed, colour };
+/// A run's lines of the plot: its bound on validation images and on training images. Where the latter
+/// was not scored, the training loss stands in from the first evaluation on, if it is a bound at all.
+fn series(run: &Run, colour: usize) -> Vec<Series> {
+    let line = |what: &str, points, stroke| Series {
+        name: format!("{}, {what}", run.name),
+        points,
+        stroke,
+        colour,
+    };
+    let bounds = |split| series_from_metrics(&run.metrics, "eval", Some(split), "bound");
+    let (valid, train) = (bounds("valid"), bounds("train"));
+    let first = valid.first().map_or(0.0, |p| p.0);
+    let mut lines = Vec::new();
+    if !valid.is_empty() {
+        lines.push(line("valid bound", valid, Stroke::Solid));
     }
-    let name = format!("{}, valid bound", run.name);
-    Series { name, points: valid, stroke: Stroke::Solid, colour }
+    if !train.is_empty() {
+        lines.push(line("train bound", train, Stroke::Dashed));
+    } else if run.method().is_none_or(|method| method == "sgvb") {
+        let losses = series_from_metrics(&run.metrics, "train", None, "loss");
+        let mut points = smoothed(&losses);
+        points.retain(|p| p.0 >= first);
+        if !points.is_empty() {
+            lines.push(line("training loss", thinned(&points, MOST_POINTS), Stroke::Dashed));
+        }
+    }
+    lines
 }

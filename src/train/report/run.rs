@@ -3,7 +3,8 @@
 //!
 //! A line of metrics is one JSON object:
 //! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}` or
-//! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}`.
+//! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}` or
+//! `{"kind":"marginal","split":"valid","what":"..","step":N,"images":SEEN,"log_p":NATS}`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,6 +71,13 @@ impl Run {
             summary,
             pictures: pictures(dir)?,
         })
+    }
+
+    /// How it was trained, where its settings say so: `sgvb`, `wake-sleep`, `monte-carlo-em`.
+    pub fn method(&self) -> Option<String> {
+        let settings: toml::Table = self.config.parse().ok()?;
+        let method = settings.get("model")?.get("method")?.get("name")?;
+        method.as_str().map(String::from)
     }
 
     /// A number of the summary.

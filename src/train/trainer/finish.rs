@@ -38,6 +38,8 @@ pub struct Summary {
     pub what: String,
     /// What a reader of the figures must know.
     pub note: Option<String>,
+    /// That the test bound is too good to be believed.
+    pub warning: Option<String>,
     /// Step of the best validation bound.
     pub best_step: u64,
     /// Best validation bound.
@@ -51,7 +53,7 @@ impl Trainer {
     pub(super) fn finish(&mut self) -> Result<Summary> {
         let mut bounds = [0.0; 3];
         for (bound, split) in bounds.iter_mut().zip([Split::Train, Split::Valid, Split::Test]) {
-            let Some(scores) = self.score(split)? else {
+            let Some(scores) = self.score(split, usize::MAX)? else {
                 let signal = self.signals.caught().unwrap_or_default();
                 return Err(Error::Interrupted(signal));
             };
@@ -79,6 +81,7 @@ impl Trainer {
             test_bound: bounds[2],
             what: data.describe(Split::Test),
             note: config.model.caveat(data.binarization).map(str::to_string),
+            warning: config.model.suspicion(&data.name, bounds[2]),
             best_step,
             best_valid_bound,
             command: self.job.command.clone(),

@@ -1,6 +1,8 @@
 //! The report of a made-up run: all parts are there, text is made safe, nothing is loaded from
 //! elsewhere, elements close as they open, damaged files are named; and a browser shows it.
 
+mod compare;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +12,7 @@ use pixelloom::train::pictures::write_sheet;
 use pixelloom::train::plots::{
     Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned,
 };
-use pixelloom::train::report::{compare, read_metrics, write};
+use pixelloom::train::report::{read_metrics, write};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -261,44 +263,6 @@ fn a_report_that_cannot_be_written_is_a_disk_error() {
     make_run(home.path());
     fs::create_dir(home.path().join("report.html")).unwrap();
     assert!(matches!(write(home.path()).unwrap_err(), Error::Disk(_)));
-}
-
-#[test]
-fn runs_are_compared_and_different_data_is_pointed_out() {
-    let home = TempDir::new().unwrap();
-    let dirs = ["one", "two & three"].map(|name| home.path().join(name));
-    dirs.iter().for_each(|dir| make_run(dir));
-    let [one, two] = [dirs[0].as_path(), dirs[1].as_path()];
-    let out = home.path().join("compare.html");
-    compare(&[one, two], &out).unwrap();
-    let page = fs::read_to_string(&out).unwrap();
-    assert_well_formed(&page);
-    assert_eq!(page.matches("<td>815,824</td>").count(), 2);
-    for text in [
-        "one, valid bound",
-        "two &amp; three, valid bound",
-        "<td class=\"text\">two &amp; three</td>",
-    ] {
-        assert!(page.contains(text), "{text}");
-    }
-    assert!(page.contains(&format!("<p>The test bounds are on {TEST}.</p>")));
-    assert_eq!(page.matches("<td>132.00</td><td>131.25</td>").count(), 2);
-    assert!(!page.contains("cannot be compared"));
-
-    // The second run is scored on another binarization, and has no validation bounds.
-    let metrics = fs::read_to_string(two.join("metrics.jsonl")).unwrap();
-    let metrics = metrics.replace("1,000 images, dynamic", "1,000 images, fixed");
-    let metrics = metrics.replace("\"split\":\"valid\"", "\"split\":\"other\"");
-    fs::write(two.join("metrics.jsonl"), metrics).unwrap();
-    compare(&[one, two], &out).unwrap();
-    let page = fs::read_to_string(&out).unwrap();
-    assert!(
-        page.contains("The test bounds are on different data and cannot be compared: one: digits")
-    );
-    assert!(page.contains("two &amp; three, training loss"));
-
-    assert!(matches!(compare(&[], &out).unwrap_err(), Error::Config(_)));
-    assert!(matches!(compare(&[home.path()], &out).unwrap_err(), Error::Data(_)));
 }
 
 #[test]
