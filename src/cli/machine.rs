@@ -64,13 +64,18 @@ mod gpu {
 
 #[cfg(feature = "gpu")]
 mod gpu {
+    use std::time::Instant;
+
+    use indicatif::{ProgressBar, ProgressStyle};
     use pixelloom::gpu::{AdapterSummary, Gpu, GpuOptions, adapters};
+    use pixelloom::ops::kernels;
     use pixelloom::{Device, Error};
+
+    use super::super::complain;
 
     pub fn choose(which: &str) -> Result<(Device, String), Error> {
         let found = adapters();
         let real = found.iter().find(|a| !a.software);
-        let open = |a: &AdapterSummary| Gpu::open(a.index, GpuOptions::default()).map(Device::Gpu);
         match which {
             "auto" => Ok(match real.map(|a| (a, open(a))) {
                 Some((_, Ok(device))) => (device, "auto: the first GPU".into()),
@@ -97,6 +102,25 @@ mod gpu {
                 }
             }
         }
+    }
+
+    /// Opens the adapter and compiles all kernels, so that no step waits for the driver.
+    fn open(adapter: &AdapterSummary) -> Result<Device, Error> {
+        let gpu = Gpu::open(adapter.index, GpuOptions::default())?;
+        let kernels = kernels();
+        let entries: Vec<_> = kernels.iter().map(|k| (k.program(), k.entries())).collect();
+        let total = entries.iter().map(|(_, entries)| entries.len()).sum::<usize>();
+        let (start, bar) = (Instant::now(), ProgressBar::new(total as u64));
+        bar.set_style(style());
+        gpu.compile(&entries, &mut |done, _| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let seconds = start.elapsed().as_secs_f64();
+        complain(&format!("{total} kernels compiled in {seconds:.1} s"));
+        Ok(Device::Gpu(gpu))
+    }
+
+    fn style() -> ProgressStyle {
+        ProgressStyle::with_template("compiling kernels {bar:24} {pos}/{len}").expect("a template")
     }
 
     fn missing(what: &str, found: &[AdapterSummary]) -> Error {
