@@ -83,3 +83,31 @@ pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
 pub fn short(x: f32) -> Value {
     x.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of the checkpoint's own step stay only as far as the checkpoint knows of them.
+    #[test]
+    fn lines_after_the_checkpoint_are_cut_off() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("metrics.jsonl");
+        let line = |kind: &str, split: &str, step: u64| {
+            format!("{{\"kind\":\"{kind}\",\"split\":\"{split}\",\"step\":{step}}}\n")
+        };
+        let before = [line("train", "", 3), line("eval", "valid", 4), line("marginal", "train", 4)];
+        let at = [line("eval", "valid", 8), line("eval", "train", 8), line("marginal", "valid", 8)];
+        let after = [line("eval", "test", 8), line("train", "", 9), "{\"kind\":\"tr".to_string()];
+        let step = line("train", "", 8);
+        let all = [before.concat(), step.clone(), at.concat(), after.concat()].concat();
+        for (evaluated, kept) in [
+            (4, [before.concat(), step.clone()].concat()),
+            (8, [before.concat(), step.clone(), at.concat()].concat()),
+        ] {
+            std::fs::write(&path, &all).unwrap();
+            rewind(&path, &Position { step: 8, evaluated, ..Position::default() }).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), kept, "evaluated at {evaluated}");
+        }
+    }
+}

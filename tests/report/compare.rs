@@ -99,6 +99,10 @@ fn the_papers_figures_are_drawn_from_runs() {
     }
     assert!(!page.contains("training loss<"), "the bound is there: no stand-in");
     assert!(page.contains("1,000 of the 4,500 images"));
+    // Monte Carlo EM trains no encoder: its bound is not drawn, its marginal likelihood is.
+    fs::write(wake.join("config.toml"), "[model.method]\nname = \"monte-carlo-em\"\n").unwrap();
+    let page = drawn();
+    assert!(!page.contains("wake, valid bound") && page.contains("\nwake, valid\n"));
     write(aevb).unwrap();
     let page = fs::read_to_string(aevb.join("report.html")).unwrap();
     assert_well_formed(&page);
