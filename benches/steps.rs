@@ -54,7 +54,8 @@ fn main() {
     let (threads, seconds) = (number("--threads", 2.0) as usize, number("--seconds", 8.0));
     let only = value("--only").unwrap_or_default();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-    for make in [vae_mnist] {
+    let workloads: &[fn() -> Workload] = &[vae_mnist];
+    for make in workloads {
         pool.install(|| {
             let mut workload = make();
             if !workload.name.starts_with(&only) {
