@@ -57,7 +57,8 @@ impl Trainer {
                 let signal = self.signals.caught().unwrap_or_default();
                 return Err(Error::Interrupted(signal));
             };
-            if split == Split::Test {
+            // The loop has written the validation split's line.
+            if split != Split::Valid {
                 self.eval_line(split, &scores)?;
             }
             *bound = scores.bound();
