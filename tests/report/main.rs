@@ -197,6 +197,12 @@ fn a_bound_of_the_summary_alone_has_its_own_row() {
     assert!(page.contains("<td class=\"text\">train split; frey, grey</td>"));
     assert!(page.contains("<td>101.50</td>") && page.contains("<td>99.50</td>"));
     assert!(page.contains("Last test bound: 99.50 nats an image (test split; frey, grey)"));
+    let page = report_of(|dir| {
+        let summary = json!({"train_bound": 101.5, "train_what": "frey, train split, 1,565 images",
+            "what": "frey, test split, 200 images"});
+        fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
+    });
+    assert!(page.contains("<td class=\"text\">frey, train split, 1,565 images</td>"));
 }
 
 /// Appends to the metrics of a made-up run and writes its report.

@@ -138,6 +138,9 @@ impl Run {
 
     /// What a bound that only the summary has is on.
     fn summary_what(&self, split: &str) -> String {
+        if let Some(what) = self.text(&format!("{split}_what")) {
+            return what.into();
+        }
         match self.text("what") {
             Some(what) if what.contains(&format!("{split} split")) => what.into(),
             Some(what) => format!("{split} split; {what}"),

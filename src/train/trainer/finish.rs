@@ -30,6 +30,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Bound on the training images.
     pub train_bound: f64,
+    /// Data set, split and binarization of the training bound.
+    pub train_what: String,
     /// Bound on the validation images.
     pub valid_bound: f64,
     /// Bound on the test images.
@@ -57,8 +59,7 @@ impl Trainer {
                 let signal = self.signals.caught().unwrap_or_default();
                 return Err(Error::Interrupted(signal));
             };
-            // The loop has written the validation split's line.
-            if split != Split::Valid {
+            if split == Split::Test {
                 self.eval_line(split, &scores)?;
             }
             *bound = scores.bound();
@@ -78,6 +79,7 @@ impl Trainer {
             epochs: config.epochs,
             seconds: self.seconds(),
             train_bound: bounds[0],
+            train_what: data.describe(Split::Train),
             valid_bound: bounds[1],
             test_bound: bounds[2],
             what: data.describe(Split::Test),
