@@ -34,11 +34,6 @@ impl Tensor {
         Tensor::full(device, 0.0, shape)
     }
 
-    /// A tensor of shape \[\] (one number).
-    pub fn scalar(device: &Device, value: f32) -> Tensor {
-        Tensor::new(device, &[value], &[])
-    }
-
     #[track_caller]
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
         let len: usize = shape.iter().product();
@@ -80,11 +75,6 @@ impl Tensor {
         let len: usize = shape.iter().product();
         assert_eq!(len, self.len(), "reshape: {:?} to {shape:?}", self.shape);
         Tensor { shape: shape.to_vec(), ..self.clone() }
-    }
-
-    /// The same data on `device`.
-    pub fn to_device(&self, device: &Device) -> Result<Tensor> {
-        Ok(Tensor::new(device, &self.to_vec()?, &self.shape))
     }
 
     pub(crate) fn buffer(&self) -> &Buffer {
