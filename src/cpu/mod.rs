@@ -2,13 +2,18 @@
 
 pub mod binary;
 pub mod categorical;
+pub mod fold;
 pub mod gemm;
 mod isa;
 pub mod layout;
 pub mod likelihood;
+pub mod lstm_scan;
+pub mod mask;
+pub mod masked_conv;
 pub mod math;
 pub mod matmul;
 pub mod optimizer;
+pub mod pick;
 pub mod pool;
 pub mod random;
 pub mod reduce;

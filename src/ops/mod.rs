@@ -4,10 +4,15 @@
 pub mod binary;
 pub mod case;
 pub mod categorical;
+pub mod fold;
 pub mod layout;
 pub mod likelihood;
+pub mod lstm_scan;
+pub mod mask;
+pub mod masked_conv;
 pub mod matmul;
 pub mod optimizer;
+pub mod pick;
 pub mod random;
 pub mod reduce;
 pub mod unary;
@@ -34,6 +39,18 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&likelihood::GAUSSIAN_KL_GRADIENT),
         Box::new(&categorical::CATEGORICAL),
         Box::new(&categorical::CATEGORICAL_GRADIENT),
+        Box::new(&mask::MASK),
+        Box::new(&mask::MASK_GRADIENT),
+        Box::new(&masked_conv::MASKED_CONV),
+        Box::new(&masked_conv::MASKED_CONV_INPUT),
+        Box::new(&masked_conv::MASKED_CONV_WEIGHT),
+        Box::new(&masked_conv::MASKED_CONV_AT),
+        Box::new(&lstm_scan::LSTM_SCAN),
+        Box::new(&lstm_scan::LSTM_SCAN_GRADIENT),
+        Box::new(&lstm_scan::LSTM_AT),
+        Box::new(&fold::FOLD),
+        Box::new(&fold::UNFOLD),
+        Box::new(&pick::PICK),
         Box::new(&random::RANDOM),
         Box::new(&optimizer::ONE_STATE),
         Box::new(&optimizer::ADAM),
@@ -50,5 +67,9 @@ pub fn cases() -> Vec<case::Case> {
     all.extend(matmul::cases());
     all.extend(likelihood::cases());
     all.extend(categorical::cases());
+    all.extend(mask::cases());
+    all.extend(masked_conv::cases());
+    all.extend(lstm_scan::cases());
+    all.extend(fold::cases());
     all
 }

@@ -64,6 +64,7 @@ mod simd;
 
 use super::Isa;
 use blocking::{Product, View};
+pub(super) use pack::Scratch;
 
 /// What is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,23 @@ pub fn gemm(g: &Gemm, c: &mut [f32], c_stride: usize) {
 /// As [`gemm`]; and if the processor lacks `isa`.
 #[track_caller]
 pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
-    let kernels = isa.kernels();
+    // SAFETY: the shapes were checked against the slices, the processor against the kernels.
+    unsafe { parallel::run(isa.kernels(), &checked(g, c, c_stride)) }
+}
+
+/// [`gemm`] on the calling thread alone, for kernels that share out larger pieces of work.
+///
+/// # Panics
+/// As [`gemm`].
+#[track_caller]
+pub fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
+    // SAFETY: as in `gemm_with`.
+    unsafe { blocking::multiply(Isa::current().kernels(), &checked(g, c, c_stride)) }
+}
+
+/// The product by pointers, its shapes checked against the slices.
+#[track_caller]
+fn checked(g: &Gemm, c: &mut [f32], c_stride: usize) -> Product {
     let (m, n, k) = (g.m, g.n, g.k);
     let a = view("A", g.a, m, k);
     let b = view("B", g.b, k, n);
@@ -147,7 +164,7 @@ pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
         !g.accumulate || (g.bias.is_none() && g.activation == Activation::None),
         "gemm: C[{m}, {n}] += A B takes no bias and no activation"
     );
-    let product = Product {
+    Product {
         m,
         n,
         k,
@@ -158,9 +175,7 @@ pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
         bias: g.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
         activation: g.activation,
         accumulate: g.accumulate,
-    };
-    // SAFETY: the shapes were checked against the slices, the processor against the kernels.
-    unsafe { parallel::run(kernels, &product) }
+    }
 }
 
 /// Checks that a matrix of `rows` x `cols` lies inside its slice, and tells which way.

@@ -16,7 +16,7 @@ use std::cell::Cell;
 struct Line([f32; 16]);
 
 /// Storage of a thread that lives as long as the thread; grows to the largest request.
-pub(super) struct Scratch(Cell<Vec<Line>>);
+pub(in crate::cpu) struct Scratch(Cell<Vec<Line>>);
 
 impl Scratch {
     /// None yet.
@@ -35,6 +35,12 @@ impl Scratch {
         let result = f(lines.as_mut_ptr().cast());
         self.0.set(lines);
         result
+    }
+
+    /// [`Scratch::with`] as a slice of just `len` floats.
+    pub fn slice<R>(&self, len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+        // SAFETY: at least `len` floats, initialised when they were allocated, nobody else's meanwhile.
+        self.with(len, |buffer| f(unsafe { std::slice::from_raw_parts_mut(buffer, len) }))
     }
 }
 

@@ -1,0 +1,371 @@
+//! The scans of the Row and the Diagonal LSTM. Shaders: `shaders/lstm_scan.wgsl`,
+//! `shaders/lstm_scan_gradient.wgsl`, `shaders/lstm_at.wgsl`.
+//!
+//! A task takes a few images. At each step it gathers what the step's cells see of h into a matrix
+//! \[cells, neighbours * h\], multiplies it with the recurrent weights, and finishes the gates, all in
+//! L1 and L2. The map of h itself is the state: nothing is skewed or copied. The gradient does the
+//! same from the last step on, gathering gate gradients through the taps seen from the other end.
+//!
+//! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c \[B, H, W, h\], s \[neighbours, h, 4h\], c0 \[h\].
+
+use rayon::prelude::*;
+
+use super::gemm::{Activation, Gemm, Scratch, gemm_on_this_thread};
+use super::masked_conv::{Taps, matrix, turned};
+use super::math::{sigmoid, tanh};
+use super::simd::vectorize;
+use crate::ops::lstm_scan::{Order, Params};
+
+thread_local! {
+    static SCRATCH: Scratch = const { Scratch::new() };
+}
+
+/// Images of a task: enough to make the products of a step worth their call, few enough to share.
+fn group(batch: usize) -> usize {
+    (batch / 8).clamp(1, 4)
+}
+
+/// Sizes, and where the cells of a step are.
+struct Walk {
+    order: Order,
+    height: usize,
+    width: usize,
+    hidden: usize,
+}
+
+impl Walk {
+    fn new(p: &Params) -> Walk {
+        let [height, width, hidden] = [p.height, p.width, p.hidden].map(|n| n as usize);
+        Walk { order: p.order(), height, width, hidden }
+    }
+
+    /// Cells of an image.
+    fn cells(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// The cell at (row, column), whose c runs along `lane`.
+    fn cell(&self, (r, c): (usize, usize), lane: usize) -> Cell {
+        let before = match self.order {
+            Order::Rows => r.checked_sub(1).map(|r| (r, c)),
+            Order::Diagonal => c.checked_sub(1).map(|c| (r, c)),
+            Order::MirroredDiagonal => (c + 1 < self.width).then_some((r, c + 1)),
+        };
+        let last = match self.order {
+            Order::Rows => r + 1 == self.height,
+            Order::Diagonal => c + 1 == self.width,
+            Order::MirroredDiagonal => c == 0,
+        };
+        let index = |(r, c): (usize, usize)| r * self.width + c;
+        Cell { at: (r, c), index: index((r, c)), before: before.map(index), last, lane }
+    }
+
+    /// The cells of step `t`.
+    fn step(&self, t: usize, cells: &mut Vec<Cell>) {
+        let range = match self.order {
+            Order::Rows => 0..self.width,
+            _ => (t + 1).saturating_sub(self.width)..self.height.min(t + 1),
+        };
+        cells.clear();
+        cells.extend(range.map(|i| match self.order {
+            Order::Rows => self.cell((t, i), i),
+            Order::Diagonal => self.cell((i, t - i), i),
+            Order::MirroredDiagonal => self.cell((i, self.width - 1 - (t - i)), i),
+        }));
+    }
+}
+
+/// A cell of the image.
+struct Cell {
+    /// Row and column.
+    at: (usize, usize),
+    /// row * width + column.
+    index: usize,
+    /// Index of the cell whose c enters this one, if it lies in the image.
+    before: Option<usize>,
+    /// No later cell takes this one's c.
+    last: bool,
+    /// Row or column along which c runs.
+    lane: usize,
+}
+
+/// The recurrent products of a step.
+struct Recurrence<'a> {
+    walk: &'a Walk,
+    /// Which cells are seen, in maps of `taps.channels` channels.
+    taps: Taps,
+    /// \[taps.depth(), columns\].
+    weights: &'a [f32],
+    columns: usize,
+}
+
+impl Recurrence<'_> {
+    /// Floats of scratch for `images` images.
+    fn scratch(&self, images: usize) -> usize {
+        let cells = images * self.walk.width.max(self.walk.height);
+        cells * (self.taps.depth() + self.columns)
+    }
+
+    /// The products \[images * cells, columns\] of the cells of a step, image after image.
+    fn of<'s>(&self, map: &[f32], cells: &[Cell], scratch: &'s mut [f32]) -> &'s [f32] {
+        let (depth, image) = (self.taps.depth(), self.walk.cells() * self.taps.channels());
+        let rows = map.len() / image * cells.len();
+        let (a, product) = scratch.split_at_mut(rows * depth);
+        vectorize(
+            #[inline(always)]
+            || {
+                let mut to = a.chunks_exact_mut(depth);
+                for map in map.chunks_exact(image) {
+                    for cell in cells {
+                        let Some(to) = to.next() else { return };
+                        self.taps.gather(map, (self.walk.height, self.walk.width), cell.at, to);
+                    }
+                }
+            },
+        );
+        let g = Gemm {
+            m: rows,
+            n: self.columns,
+            k: depth,
+            a: matrix(a, depth),
+            b: matrix(self.weights, self.columns),
+            bias: None,
+            activation: Activation::None,
+            accumulate: false,
+        };
+        gemm_on_this_thread(&g, product, self.columns);
+        &product[..rows * self.columns]
+    }
+}
+
+/// N floats.
+#[inline(always)]
+fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
+    v[at..at + N].try_into().expect("N floats")
+}
+
+/// Channels `j..j + N` of the cell at `cell`, from its product and its u \[4h\]; c comes from the cell
+/// at `before` or is c0. h and c are maps of one image, gates \[4h\] the cell's.
+#[inline(always)]
+fn forward_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (product, u, c0): (&[f32], &[f32], &[f32]),
+    (cell, before): (usize, Option<usize>),
+    (h, c, gates): (&mut [f32], &mut [f32], &mut [f32]),
+) {
+    let mut sums = [[0.0; N]; 4];
+    for (gate, sums) in sums.iter_mut().enumerate() {
+        let (a, b) = (take::<N>(product, gate * n + j), take::<N>(u, gate * n + j));
+        for i in 0..N {
+            sums[i] = a[i] + b[i];
+        }
+    }
+    let [mut o, mut f, mut input, mut g] = sums;
+    let was = before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j));
+    let (mut new, mut y) = ([0.0; N], [0.0; N]);
+    for i in 0..N {
+        o[i] = sigmoid(o[i]);
+        f[i] = sigmoid(f[i]);
+        input[i] = sigmoid(input[i]);
+        g[i] = tanh(g[i]);
+        new[i] = f[i] * was[i] + input[i] * g[i];
+        y[i] = o[i] * tanh(new[i]);
+    }
+    for (gate, v) in [o, f, input, g].iter().enumerate() {
+        gates[gate * n + j..][..N].copy_from_slice(v);
+    }
+    c[cell * n + j..][..N].copy_from_slice(&new);
+    h[cell * n + j..][..N].copy_from_slice(&y);
+}
+
+/// Runs `$lanes::<N>` over `$n` channels, sixteen, four and one at a time.
+macro_rules! by_lanes {
+    ($n:expr, |$j:ident| $lanes:ident($($argument:expr),*)) => {
+        let mut $j = 0;
+        while $j + 16 <= $n {
+            $lanes::<16>($($argument),*);
+            $j += 16;
+        }
+        while $j + 4 <= $n {
+            $lanes::<4>($($argument),*);
+            $j += 4;
+        }
+        while $j < $n {
+            $lanes::<1>($($argument),*);
+            $j += 1;
+        }
+    };
+}
+
+/// h, c and gates.
+pub fn forward(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut [f32]; 3]) {
+    let walk = &Walk::new(p);
+    let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
+    if h.is_empty() {
+        return;
+    }
+    let images = group(p.batch as usize);
+    let taps = Taps::new(walk.order.windows(), n);
+    let recurrence = &Recurrence { walk, taps, weights: s, columns: 4 * n };
+    let maps = h
+        .par_chunks_mut(images * image)
+        .zip(c.par_chunks_mut(images * image))
+        .zip(gates.par_chunks_mut(4 * images * image));
+    maps.zip(u.par_chunks(4 * images * image)).for_each(|(((h, c), gates), u)| {
+        let mut cells = Vec::new();
+        SCRATCH.with(|scratch| {
+            scratch.slice(recurrence.scratch(images), |scratch| {
+                for t in 0..p.steps() {
+                    walk.step(t, &mut cells);
+                    let products = recurrence.of(h, &cells, scratch);
+                    vectorize(
+                        #[inline(always)]
+                        || {
+                            let maps = h.chunks_exact_mut(image).zip(c.chunks_exact_mut(image));
+                            let maps = maps.zip(gates.chunks_exact_mut(4 * image));
+                            let mut products = products.chunks_exact(4 * n);
+                            for (((h, c), gates), u) in maps.zip(u.chunks_exact(4 * image)) {
+                                for cell in &cells {
+                                    let Some(product) = products.next() else { return };
+                                    let u = &u[4 * cell.index * n..][..4 * n];
+                                    let gates = &mut gates[4 * cell.index * n..][..4 * n];
+                                    by_lanes!(n, |j| forward_lanes(
+                                        (n, j),
+                                        (product, u, c0),
+                                        (cell.index, cell.before),
+                                        (h, c, gates)
+                                    ));
+                                }
+                            }
+                        },
+                    );
+                }
+            })
+        })
+    });
+}
+
+/// Channels `j..j + N` of the gate gradients of a cell, from the gradient of its h, given from
+/// outside (`dh`) and by later cells (`product`), and of its c (`dc`, which becomes that of the c before).
+#[inline(always)]
+fn gradient_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (product, dh, c0): (&[f32], &[f32], &[f32]),
+    (c, gates): (&[f32], &[f32]),
+    (cell, before, last): (usize, Option<usize>, bool),
+    (dgates, dc): (&mut [f32], &mut [f32]),
+) {
+    let gate = |k: usize| take::<N>(gates, (4 * cell + k) * n + j);
+    let [o, f, input, g] = [gate(0), gate(1), gate(2), gate(3)];
+    let (now, was) = (
+        take::<N>(c, cell * n + j),
+        before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j)),
+    );
+    let (outside, later) = (take::<N>(dh, cell * n + j), take::<N>(product, j));
+    let mut dcell = if last { [0.0; N] } else { take::<N>(dc, j) };
+    let mut d = [[0.0; N]; 4];
+    for i in 0..N {
+        let dh = outside[i] + later[i];
+        let t = tanh(now[i]);
+        let dc = dcell[i] + dh * o[i] * (1.0 - t * t);
+        d[0][i] = dh * t * o[i] * (1.0 - o[i]);
+        d[1][i] = dc * was[i] * f[i] * (1.0 - f[i]);
+        d[2][i] = dc * g[i] * input[i] * (1.0 - input[i]);
+        d[3][i] = dc * input[i] * (1.0 - g[i] * g[i]);
+        dcell[i] = dc * f[i];
+    }
+    for (k, d) in d.iter().enumerate() {
+        dgates[(4 * cell + k) * n + j..][..N].copy_from_slice(d);
+    }
+    dc[j..j + N].copy_from_slice(&dcell);
+}
+
+/// dgates, and the gradient of c before the first cell of every lane.
+pub fn gradient(p: &Params, [dh, s, c0, c, gates]: [&[f32]; 5], [dgates, dc]: [&mut [f32]; 2]) {
+    let walk = &Walk::new(p);
+    let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
+    if dgates.is_empty() {
+        return;
+    }
+    let images = group(p.batch as usize);
+    let forward = Taps::new(walk.order.windows(), n);
+    let weights = &turned(s, walk.order.neighbours(), n, 4 * n);
+    let recurrence = &Recurrence { walk, taps: forward.reversed(4 * n), weights, columns: n };
+    let lanes = p.edge() * n;
+    let maps = dgates
+        .par_chunks_mut(4 * images * image)
+        .zip(dc.par_chunks_mut(images * lanes))
+        .zip(gates.par_chunks(4 * images * image));
+    let maps = maps.zip(c.par_chunks(images * image)).zip(dh.par_chunks(images * image));
+    maps.for_each(|((((dgates, dc), gates), c), dh)| {
+        // A later cell's gradient that has not been computed yet lies outside every step that reads it.
+        let mut cells = Vec::new();
+        SCRATCH.with(|scratch| {
+            scratch.slice(recurrence.scratch(images), |scratch| {
+                for t in (0..p.steps()).rev() {
+                    walk.step(t, &mut cells);
+                    let products = recurrence.of(dgates, &cells, scratch);
+                    vectorize(
+                        #[inline(always)]
+                        || {
+                            let maps = dgates.chunks_exact_mut(4 * image);
+                            let maps = maps.zip(dc.chunks_exact_mut(lanes));
+                            let maps = maps.zip(gates.chunks_exact(4 * image));
+                            let maps = maps.zip(c.chunks_exact(image)).zip(dh.chunks_exact(image));
+                            let mut products = products.chunks_exact(n);
+                            for ((((dgates, dc), gates), c), dh) in maps {
+                                for cell in &cells {
+                                    let Some(product) = products.next() else { return };
+                                    let dc = &mut dc[cell.lane * n..][..n];
+                                    by_lanes!(n, |j| gradient_lanes(
+                                        (n, j),
+                                        (product, dh, c0),
+                                        (c, gates),
+                                        (cell.index, cell.before, cell.last),
+                                        (dgates, dc)
+                                    ));
+                                }
+                            }
+                        },
+                    );
+                }
+            })
+        })
+    });
+}
+
+/// h and c at one cell of every image; the rest of both stays.
+pub fn at_cell(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32]; 2]) {
+    let walk = &Walk::new(p);
+    let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
+    if h.is_empty() {
+        return;
+    }
+    let taps = Taps::new(walk.order.windows(), n);
+    let recurrence = Recurrence { walk, taps, weights: s, columns: 4 * n };
+    let at = (p.row as usize, p.column as usize);
+    let cell = walk.cell(at, 0);
+    // Written and not read: there is no gradient.
+    let mut gates = vec![0.0; 4 * n];
+    SCRATCH.with(|scratch| {
+        scratch.slice(recurrence.scratch(p.batch as usize), |scratch| {
+            let products = recurrence.of(h, std::slice::from_ref(&cell), scratch);
+            vectorize(
+                #[inline(always)]
+                || {
+                    let maps = h.chunks_exact_mut(image).zip(c.chunks_exact_mut(image));
+                    let maps = maps.zip(u.chunks_exact(4 * image));
+                    for (((h, c), u), product) in maps.zip(products.chunks_exact(4 * n)) {
+                        let u = &u[4 * cell.index * n..][..4 * n];
+                        by_lanes!(n, |j| forward_lanes(
+                            (n, j),
+                            (product, u, c0),
+                            (cell.index, cell.before),
+                            (h, c, &mut gates)
+                        ));
+                    }
+                },
+            );
+        })
+    });
+}

@@ -1,0 +1,393 @@
+//! Convolution over the visible taps. Shaders: `shaders/masked_conv*.wgsl`.
+//!
+//! A task takes a few rows of an image. What their taps see is gathered into a matrix
+//! A \[pixels, taps * channels\] that stays in the cache, the ReLU in front on the way, and one matrix
+//! product does the rest. Taps of one row of the window are neighbours in memory, so gathering a
+//! pixel is one run of copies a row of the window. Products of 1 x 1 kernels read x where it lies.
+//!
+//! Shapes: x \[B, H, W, I\], p \[T, I, O\], y, d \[B, H, W, O\].
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
+use super::simd::vectorize;
+use crate::ops::masked_conv::{Params, Window};
+
+/// Floats of a gathered block: 128 KiB, an eighth of a common L2 cache.
+const BLOCK: usize = 32 * 1024;
+/// Fewest pixels of a block, so that the products have rows enough.
+const PIXELS: usize = 64;
+
+thread_local! {
+    static GATHERED: Scratch = const { Scratch::new() };
+}
+
+/// Taps of one row of a window: `count` of them, `first` in order, at rows `dy` and columns from `dx`.
+#[derive(Clone, Copy)]
+struct Run {
+    dy: isize,
+    dx: isize,
+    first: usize,
+    count: usize,
+}
+
+/// A window over maps of `channels` channels.
+pub(super) struct Taps {
+    runs: Vec<Run>,
+    channels: usize,
+    /// Taps.
+    count: usize,
+    relu: bool,
+}
+
+impl Taps {
+    /// As the parameters say, over x.
+    fn forward(p: &Params) -> Taps {
+        let window =
+            Window { top: p.top, left: p.left, width: p.across as usize, taps: p.taps as usize };
+        Taps { relu: p.relu_before != 0, ..Taps::new(&[window], p.inputs as usize) }
+    }
+
+    /// The taps of all `windows`, over maps of `channels` channels.
+    pub fn new(windows: &[Window], channels: usize) -> Taps {
+        let (mut runs, mut count) = (Vec::new(), 0);
+        for w in windows {
+            for first in (0..w.taps).step_by(w.width) {
+                runs.push(Run {
+                    dy: w.top as isize + (first / w.width) as isize,
+                    dx: w.left as isize,
+                    first: count + first,
+                    count: w.width.min(w.taps - first),
+                });
+            }
+            count += w.taps;
+        }
+        Taps { runs, channels, count, relu: false }
+    }
+
+    /// The same taps seen from the other end, the last one first: what the gradient of x reads, from
+    /// maps of `channels` channels.
+    pub fn reversed(&self, channels: usize) -> Taps {
+        let turn = |run: &Run| Run {
+            dy: -run.dy,
+            dx: -(run.dx + run.count as isize - 1),
+            first: self.count - run.first - run.count,
+            count: run.count,
+        };
+        let runs = self.runs.iter().rev().map(turn).collect();
+        Taps { runs, channels, count: self.count, relu: false }
+    }
+
+    /// Channels of the maps.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Columns of the gathered matrix.
+    pub fn depth(&self) -> usize {
+        self.count * self.channels
+    }
+
+    /// Whether the gathered matrix is the map itself.
+    fn plain(&self) -> bool {
+        self.count == 1 && !self.relu && (self.runs[0].dy, self.runs[0].dx) == (0, 0)
+    }
+
+    /// What the taps see from pixel (r, c) of a map \[H, W, channels\], zeros outside.
+    #[inline(always)]
+    pub fn gather(
+        &self,
+        map: &[f32],
+        (height, width): (usize, usize),
+        (r, c): (usize, usize),
+        to: &mut [f32],
+    ) {
+        let k = self.channels;
+        for run in &self.runs {
+            let to = &mut to[run.first * k..][..run.count * k];
+            let row = r as isize + run.dy;
+            if row < 0 || row >= height as isize {
+                to.fill(0.0);
+                continue;
+            }
+            // Taps `low..high` of the run lie inside.
+            let start = c as isize + run.dx;
+            let low = (-start).clamp(0, run.count as isize) as usize;
+            let high = (width as isize - start).clamp(low as isize, run.count as isize) as usize;
+            to[..low * k].fill(0.0);
+            to[high * k..].fill(0.0);
+            if low == high {
+                continue;
+            }
+            let from = (row as usize * width + (start + low as isize) as usize) * k;
+            let (to, from) = (&mut to[low * k..high * k], &map[from..][..(high - low) * k]);
+            if self.relu {
+                for (to, &x) in to.iter_mut().zip(from) {
+                    *to = relu(x);
+                }
+            } else {
+                copy(to, from);
+            }
+        }
+    }
+}
+
+/// max(x, 0), a NaN staying one.
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+/// A short copy, without the call of a long one.
+#[inline(always)]
+fn copy(to: &mut [f32], from: &[f32]) {
+    let (to_lines, to_rest) = to.as_chunks_mut::<16>();
+    let (from_lines, from_rest) = from.as_chunks::<16>();
+    for (to, from) in to_lines.iter_mut().zip(from_lines) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
+    }
+}
+
+/// A row-major matrix.
+pub(super) fn matrix(data: &[f32], columns: usize) -> Mat<'_> {
+    Mat { data, row_stride: columns, col_stride: 1 }
+}
+
+/// Rows of an image that make a block.
+fn block_rows(height: usize, width: usize, depth: usize) -> usize {
+    let pixels = (BLOCK / depth.max(1)).max(PIXELS);
+    (pixels / width).clamp(1, height)
+}
+
+/// Calls `f(A, rows)` with the gathered matrix of `rows` of an image.
+fn with_gathered<R>(
+    taps: &Taps,
+    image: &[f32],
+    (height, width): (usize, usize),
+    rows: Range<usize>,
+    f: impl FnOnce(&[f32]) -> R,
+) -> R {
+    let depth = taps.depth();
+    if taps.plain() {
+        return f(&image[rows.start * width * depth..rows.end * width * depth]);
+    }
+    GATHERED.with(|scratch| {
+        scratch.slice(rows.len() * width * depth, |a| {
+            vectorize(
+                #[inline(always)]
+                || {
+                    let mut to = a.chunks_exact_mut(depth.max(1));
+                    for r in rows.clone() {
+                        for c in 0..width {
+                            let Some(to) = to.next() else { return };
+                            taps.gather(image, (height, width), (r, c), to);
+                        }
+                    }
+                },
+            );
+            f(a)
+        })
+    })
+}
+
+/// y = act(conv(x) + bias) + residual for the rows of every image, block by block.
+fn convolve(
+    taps: &Taps,
+    (x, weights): (&[f32], &[f32]),
+    (height, width, outputs): (usize, usize, usize),
+    bias: Option<&[f32]>,
+    activation: Activation,
+    y: &mut [f32],
+    after: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let (depth, image) = (taps.depth(), height * width * taps.channels);
+    let block = block_rows(height, width, depth) * width * outputs;
+    y.par_chunks_mut(height * width * outputs).enumerate().for_each(|(b, whole)| {
+        let x = &x[b * image..][..image];
+        whole.par_chunks_mut(block).enumerate().for_each(|(i, y)| {
+            let first = i * block / (width * outputs);
+            let rows = first..first + y.len() / (width * outputs);
+            with_gathered(taps, x, (height, width), rows, |a| {
+                let product = Gemm {
+                    m: y.len() / outputs,
+                    n: outputs,
+                    k: depth,
+                    a: matrix(a, depth),
+                    b: matrix(weights, outputs),
+                    bias,
+                    activation,
+                    accumulate: false,
+                };
+                gemm_on_this_thread(&product, y, outputs);
+            });
+            after(b * height * width * outputs + i * block, y);
+        });
+    });
+}
+
+/// y = act(conv(x) + bias) + residual.
+pub fn forward(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32]; 1]) {
+    let shape = (p.height as usize, p.width as usize, p.outputs as usize);
+    let activation = if p.relu_after != 0 { Activation::Relu } else { Activation::None };
+    let bias = (p.has_bias != 0).then_some(bias);
+    convolve(&Taps::forward(p), (x, w), shape, bias, activation, y, |at, y| {
+        if p.has_residual != 0 {
+            add(y, &residual[at..][..y.len()]);
+        }
+    });
+}
+
+/// y += x.
+fn add(y: &mut [f32], x: &[f32]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += x;
+            }
+        },
+    );
+}
+
+/// p \[T, I, O\] as \[T', O, I\], the last tap first.
+pub(super) fn turned(weights: &[f32], taps: usize, inputs: usize, outputs: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; weights.len()];
+    for t in 0..taps {
+        let from = &weights[t * inputs * outputs..][..inputs * outputs];
+        let to = &mut turned[(taps - 1 - t) * inputs * outputs..][..inputs * outputs];
+        for (o, to) in to.chunks_exact_mut(inputs).enumerate() {
+            for (i, to) in to.iter_mut().enumerate() {
+                *to = from[i * outputs + o];
+            }
+        }
+    }
+    turned
+}
+
+/// dx = a'(x) sum over taps of d p^T.
+pub fn input_gradient(p: &Params, [x, w, d]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
+    let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
+    let shape = (p.height as usize, p.width as usize, inputs);
+    let weights = turned(w, p.taps as usize, inputs, outputs);
+    let taps = Taps::forward(p).reversed(outputs);
+    convolve(&taps, (d, &weights), shape, None, Activation::None, dx, |at, dx| {
+        if p.relu_before != 0 {
+            hide(dx, &x[at..][..dx.len()]);
+        }
+    });
+}
+
+/// dx = 0 where x < 0 or x = 0.
+fn hide(dx: &mut [f32], x: &[f32]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (dx, &x) in dx.iter_mut().zip(x) {
+                *dx = if x > 0.0 { *dx } else { 0.0 };
+            }
+        },
+    );
+}
+
+/// Parts of a weight gradient, each over some of the images: a number that depends on the shape
+/// alone, so the bits do not depend on the threads.
+fn parts(batch: usize, size: usize) -> usize {
+    batch.clamp(1, 16).min((1 << 22) / size.max(1)).max(1)
+}
+
+/// dp = sum over pixels of A^T d, dbias = sum of d. The third output is scratch of the GPU.
+pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f32]; 3]) {
+    let (batch, height, width) = (p.batch as usize, p.height as usize, p.width as usize);
+    let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
+    let taps = Taps::forward(p);
+    let (depth, pixels) = (taps.depth(), height * width);
+    let size = (depth + 1) * outputs;
+    let parts = parts(batch, size);
+    let mut sums = vec![0.0; parts * size];
+    sums.par_chunks_mut(size).enumerate().for_each(|(part, sum)| {
+        let (dp, dbias) = sum.split_at_mut(depth * outputs);
+        for b in part * batch / parts..(part + 1) * batch / parts {
+            let x = &x[b * pixels * inputs..][..pixels * inputs];
+            let d = &d[b * pixels * outputs..][..pixels * outputs];
+            let rows = block_rows(height, width, depth);
+            for first in (0..height).step_by(rows) {
+                let rows = first..height.min(first + rows);
+                let d = &d[rows.start * width * outputs..rows.end * width * outputs];
+                let terms = rows.len() * width;
+                with_gathered(&taps, x, (height, width), rows, |a| {
+                    let product = Gemm {
+                        m: depth,
+                        n: outputs,
+                        k: terms,
+                        a: Mat { data: a, row_stride: 1, col_stride: depth },
+                        b: matrix(d, outputs),
+                        bias: None,
+                        activation: Activation::None,
+                        accumulate: true,
+                    };
+                    gemm_on_this_thread(&product, dp, outputs);
+                });
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        for d in d.chunks_exact(outputs) {
+                            for (sum, d) in dbias.iter_mut().zip(d) {
+                                *sum += d;
+                            }
+                        }
+                    },
+                );
+            }
+        }
+    });
+    let (first, rest) = sums.split_at_mut(size);
+    rest.chunks_exact(size).for_each(|part| add(first, part));
+    dp.copy_from_slice(&first[..depth * outputs]);
+    dbias.copy_from_slice(&first[depth * outputs..]);
+}
+
+/// y at one pixel of every image; the rest of y stays.
+pub fn at_pixel(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32]; 1]) {
+    let (batch, height, width) = (p.batch as usize, p.height as usize, p.width as usize);
+    let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
+    let at = (p.row as usize, p.column as usize);
+    let pixel = at.0 * width + at.1;
+    let (pixels, taps) = (height * width, Taps::forward(p));
+    let depth = taps.depth();
+    GATHERED.with(|scratch| {
+        scratch.slice(batch * depth, |a| {
+            vectorize(
+                #[inline(always)]
+                || {
+                    for (a, x) in
+                        a.chunks_exact_mut(depth.max(1)).zip(x.chunks_exact(pixels * inputs))
+                    {
+                        taps.gather(x, (height, width), at, a);
+                    }
+                },
+            );
+            let product = Gemm {
+                m: batch,
+                n: outputs,
+                k: depth,
+                a: matrix(a, depth),
+                b: matrix(w, outputs),
+                bias: (p.has_bias != 0).then_some(bias),
+                activation: if p.relu_after != 0 { Activation::Relu } else { Activation::None },
+                accumulate: false,
+            };
+            gemm_on_this_thread(&product, &mut y[pixel * outputs..], pixels * outputs);
+        });
+    });
+    if p.has_residual != 0 {
+        for b in 0..batch {
+            let start = (b * pixels + pixel) * outputs;
+            add(&mut y[start..][..outputs], &residual[start..][..outputs]);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Drawing a value from its logits. Shader: `shaders/pick.wgsl`.
+//! logits \[B, pixels, C levels\] (C where there are two levels), u, x \[B, pixels, C\].
+
+use super::math::{exp, sigmoid};
+use super::simd::vectorize;
+use crate::ops::pick::Params;
+
+/// x at one place of every image; the rest of x stays.
+pub fn pick(p: &Params, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
+    let [batch, pixels, channels] = [p.batch, p.pixels, p.channels].map(|n| n as usize);
+    let levels = p.levels as usize;
+    let each = if levels == 2 { 1 } else { levels };
+    vectorize(
+        #[inline(always)]
+        || {
+            for b in 0..batch {
+                let at = (b * pixels + p.pixel as usize) * channels + p.channel as usize;
+                let logits = &logits[at * each..][..each];
+                let level = match levels {
+                    2 => u32::from(u[at] < sigmoid(logits[0])),
+                    _ => first_above(logits, u[at]),
+                };
+                let value = level as f32 / (levels - 1) as f32;
+                x[at] = (value - p.mean) / p.deviation;
+            }
+        },
+    );
+}
+
+/// The first level up to which the probabilities sum to more than u.
+#[inline(always)]
+fn first_above(logits: &[f32], u: f32) -> u32 {
+    let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let total: f32 = logits.iter().map(|l| exp(l - largest)).sum();
+    let (threshold, mut sum) = (u * total, 0.0);
+    for (level, l) in logits.iter().enumerate() {
+        sum += exp(l - largest);
+        if sum > threshold {
+            return level as u32;
+        }
+    }
+    logits.len() as u32 - 1
+}

@@ -1,0 +1,296 @@
+//! The recurrent part of the Row LSTM and of the Diagonal LSTM: a scan over an image's cells.
+//!
+//! Pixel Recurrent Neural Networks, sections 3.1, 3.2 and equation 3. For each cell, with the
+//! input-to-state map u (four gates of h channels, stacked o, f, i, g) and neighbours n:
+//!
+//! ```text
+//! [o, f, i, g] = act(u + sum_n S_n h[n])      o, f, i logistic, g tanh
+//! c = f c[before] + i g,   h = o tanh(c)
+//! ```
+//!
+//! | order | neighbours n | before | a step is |
+//! | --- | --- | --- | --- |
+//! | Rows | (-1, -1), (-1, 0), (-1, 1) | (-1, 0) | a row |
+//! | Diagonal | (-1, 0), (0, -1) | (0, -1) | a diagonal r + c |
+//! | MirroredDiagonal | (-1, 0), (0, 1) | (0, 1) | a diagonal r + (W - 1 - c) |
+//!
+//! The cells of a step do not depend on each other. The paper skews the image so that a diagonal
+//! becomes a column; here a step walks the map with another stride, and nothing moves. Outside
+//! the image h is 0 and c is `c0` \[h\].
+//!
+//! Gradients: backwards over the steps, dh += sum_n S_n^T dgates\[cell that has this one as n\]; the
+//! gradient of u is dgates. That of S is one convolution gradient over the whole map afterwards.
+//!
+//! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c \[B, H, W, h\], S packed \[neighbours, h, 4h\].
+
+use bytemuck::{Pod, Zeroable};
+
+use super::case::{Case, Input};
+use super::layout::concat;
+use super::masked_conv::{Window, gradient_of_weights};
+use super::reduce::sum_to;
+use crate::autograd::{Backward, Var};
+use crate::cpu;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
+use crate::tensor::Tensor;
+
+/// In which order the cells of an image are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Order {
+    /// Row LSTM: row by row.
+    Rows = 0,
+    /// Diagonal LSTM from the left: diagonal by diagonal.
+    Diagonal = 1,
+    /// Diagonal LSTM from the right: the same on the mirrored image.
+    MirroredDiagonal = 2,
+}
+
+impl Order {
+    /// Neighbours whose state a cell sees.
+    pub fn neighbours(self) -> usize {
+        if self == Order::Rows { 3 } else { 2 }
+    }
+
+    /// The neighbours as windows of a convolution, in the order of the weights.
+    pub(crate) fn windows(self) -> &'static [Window] {
+        const fn one(top: i32, left: i32) -> Window {
+            Window { top, left, width: 1, taps: 1 }
+        }
+        match self {
+            Order::Rows => &[Window { top: -1, left: -1, width: 3, taps: 3 }],
+            Order::Diagonal => const { &[one(-1, 0), one(0, -1)] },
+            Order::MirroredDiagonal => const { &[one(-1, 0), one(0, 1)] },
+        }
+    }
+}
+
+/// Parameters of all kernels of this op.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) batch: u32,
+    pub(crate) height: u32,
+    pub(crate) width: u32,
+    pub(crate) hidden: u32,
+    order: u32,
+    /// The step that a dispatch makes.
+    step: u32,
+    /// The cell that [`LSTM_AT`] computes.
+    pub(crate) row: u32,
+    pub(crate) column: u32,
+}
+
+impl Params {
+    pub(crate) fn order(&self) -> Order {
+        [Order::Rows, Order::Diagonal, Order::MirroredDiagonal][self.order as usize]
+    }
+
+    /// Steps of a scan.
+    pub(crate) fn steps(&self) -> usize {
+        match self.order() {
+            Order::Rows => self.height as usize,
+            _ => (self.height + self.width).saturating_sub(1) as usize,
+        }
+    }
+
+    /// Cells that begin with `c0`: a row of them, or a column.
+    pub(crate) fn edge(&self) -> usize {
+        if self.order() == Order::Rows { self.width as usize } else { self.height as usize }
+    }
+
+    /// Most cells of a step, in one image.
+    fn cells(&self) -> usize {
+        match self.order() {
+            Order::Rows => self.width as usize,
+            _ => self.width.min(self.height) as usize,
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        let (h, k) = (u64::from(self.hidden), self.order().neighbours() as u64);
+        let cells = u64::from(self.batch) * u64::from(self.height) * u64::from(self.width);
+        Cost {
+            flops: cells * (8 * h * h * k + 40 * h),
+            bytes: 4 * cells * 10 * h,
+            loop_iterations: k * 4 * h,
+        }
+    }
+
+    /// A dispatch for each step, in an order.
+    fn stages(
+        &self,
+        entry: &'static str,
+        steps: impl Iterator<Item = usize>,
+    ) -> Vec<Stage<Params>> {
+        let cells = self.batch as usize * self.cells();
+        if cells == 0 || self.hidden == 0 {
+            return Vec::new();
+        }
+        let tiles = cells.div_ceil(TILE) * (self.hidden as usize).div_ceil(TILE);
+        let stage = |step| Stage {
+            entry,
+            groups: grid(tiles),
+            params: Params { step: step as u32, ..*self },
+        };
+        steps.map(stage).collect()
+    }
+}
+
+/// Side of the tiles that a GPU workgroup makes, in cells and in channels of the state.
+const TILE: usize = 16;
+
+macro_rules! source {
+    ($file:literal) => {
+        concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/lstm.wgsl"),
+            include_str!(concat!("../../shaders/", $file, ".wgsl"))
+        )
+    };
+}
+
+/// The scan. Inputs: u, S, c0. Outputs: h, c, gates.
+pub static LSTM_SCAN: Kernel<Params, 3, 3> = Kernel {
+    program: Program { name: "lstm_scan", source: source!("lstm_scan"), inputs: 3, outputs: 3 },
+    cpu: cpu::lstm_scan::forward,
+    stages: |p| p.stages("lstm_scan", 0..p.steps()),
+    cost: Params::cost,
+    entries: &["lstm_scan"],
+};
+
+/// Its gradient. Inputs: dh, S, c0, c, gates. Outputs: dgates, and dc0 of each image and cell of the
+/// edge \[B, edge, h\]; on a GPU that holds the running gradient of c meanwhile.
+pub static LSTM_SCAN_GRADIENT: Kernel<Params, 5, 2> = Kernel {
+    program: Program {
+        name: "lstm_scan_gradient",
+        source: source!("lstm_scan_gradient"),
+        inputs: 5,
+        outputs: 2,
+    },
+    cpu: cpu::lstm_scan::gradient,
+    stages: |p| p.stages("lstm_scan_gradient", (0..p.steps()).rev()),
+    cost: Params::cost,
+    entries: &["lstm_scan_gradient"],
+};
+
+/// One cell of every image, in place: the step of a cached sampler. Inputs: u, S, c0; states: h, c.
+pub static LSTM_AT: Kernel<Params, 3, 2> = Kernel {
+    program: Program { name: "lstm_at", source: source!("lstm_at"), inputs: 3, outputs: 2 },
+    cpu: cpu::lstm_scan::at_cell,
+    stages: |p| elementwise("lstm_at", p.batch as usize * p.hidden as usize, p),
+    cost: |p| {
+        let k = p.order().neighbours() as u64 * u64::from(p.hidden);
+        Cost {
+            flops: 8 * u64::from(p.batch) * k * u64::from(p.hidden),
+            bytes: 16 * k * u64::from(p.hidden),
+            loop_iterations: k + 4,
+        }
+    },
+    entries: &["lstm_at"],
+};
+
+#[track_caller]
+fn params(u: &Tensor, s: &Tensor, c0: &Tensor, order: Order) -> Params {
+    let ([batch, height, width, gates], [hidden]) = (u.shape(), c0.shape()) else {
+        panic!("lstm_scan: u {:?} is [B, H, W, 4h] and c0 {:?} [h]", u.shape(), c0.shape())
+    };
+    assert!(
+        *gates == 4 * hidden && s.shape() == [order.neighbours(), *hidden, *gates],
+        "lstm_scan: u {:?}, S {:?}, c0 {:?} do not fit {order:?}",
+        u.shape(),
+        s.shape(),
+        c0.shape()
+    );
+    let [batch, height, width, hidden] = [*batch, *height, *width, *hidden].map(|n| n as u32);
+    Params { batch, height, width, hidden, order: order as u32, step: 0, row: 0, column: 0 }
+}
+
+/// The state at cell (row, column) of every image from u there and the states of its neighbours,
+/// written into the maps h and c \[B, H, W, h\]. No gradient: the step of a cached sampler.
+#[track_caller]
+pub fn lstm_at(
+    (u, s, c0): (&Tensor, &Tensor, &Tensor),
+    order: Order,
+    (row, column): (usize, usize),
+    (h, c): (&mut Tensor, &mut Tensor),
+) {
+    let p = params(u, s, c0, order);
+    let shape = [p.batch, p.height, p.width, p.hidden].map(|n| n as usize);
+    assert!(h.shape() == shape && c.shape() == shape, "lstm_at: maps of another shape");
+    assert!(row < shape[1] && column < shape[2], "lstm_at: cell ({row}, {column}) of {shape:?}");
+    LSTM_AT.update(Params { row: row as u32, column: column as u32, ..p }, [u, s, c0], [h, c]);
+}
+
+struct Rule {
+    params: Params,
+    s: Tensor,
+    c0: Tensor,
+    h: Tensor,
+    c: Tensor,
+    gates: Tensor,
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "lstm_scan"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let p = self.params;
+        let edge = [p.batch as usize, p.edge(), p.hidden as usize];
+        let inputs = [&dy[0], &self.s, &self.c0, &self.c, &self.gates];
+        let [dgates, dc] = LSTM_SCAN_GRADIENT.launch(p, inputs, [self.gates.shape(), &edge]);
+        let ds = need[1].then(|| {
+            let of = |window: &Window| gradient_of_weights(&self.h, &dgates, *window);
+            let parts: Vec<Tensor> = p.order().windows().iter().map(of).collect();
+            parts.into_iter().reduce(|a, b| concat(&a, &b, 0)).expect("a window")
+        });
+        let dc0 = need[2].then(|| sum_to(&dc, &edge[2..]));
+        vec![Some(dgates), ds, dc0]
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The states h \[B, H, W, h\] of a scan in `order`, with this as the input-to-state map u
+    /// \[B, H, W, 4h\], recurrent weights `s` \[neighbours, h, 4h\] and the first cell state `c0` \[h\].
+    #[track_caller]
+    pub fn lstm_scan(&self, s: &Var<'t>, c0: &Var<'t>, order: Order) -> Var<'t> {
+        let [u, weights, first] = [self, s, c0].map(|v| v.value().clone());
+        let p = params(&u, &weights, &first, order);
+        let map = [p.batch, p.height, p.width, p.hidden].map(|n| n as usize);
+        let [h, c, gates] = LSTM_SCAN.launch(p, [&u, &weights, &first], [&map, &map, u.shape()]);
+        let rule = || {
+            let (h, s, c0) = (h.clone(), weights, first);
+            Box::new(Rule { params: p, s, c0, h, c, gates }) as Box<dyn Backward>
+        };
+        let [y] = self.tape().record(&[self, s, c0], [h.clone()], rule);
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |batch: usize, height: usize, width: usize, hidden: usize, order: Order| {
+        let label = format!("{order:?} {batch}x{height}x{width}, h {hidden}");
+        let r = 0.5 / (hidden as f32).sqrt();
+        let inputs = vec![
+            Input::uniform("u", &[batch, height, width, 4 * hidden], -1.0, 1.0),
+            Input::uniform("s", &[order.neighbours(), hidden, 4 * hidden], -r, r),
+            Input::normal("c0", &[hidden]),
+        ];
+        Case::new("lstm_scan", &label, inputs, move |x| vec![x[0].lstm_scan(&x[1], &x[2], order)])
+    };
+    let mut cases = Vec::new();
+    for order in [Order::Rows, Order::Diagonal, Order::MirroredDiagonal] {
+        cases.push(case(1, 1, 1, 1, order));
+        cases.push(case(2, 1, 5, 3, order));
+        cases.push(case(1, 5, 1, 3, order));
+        cases.push(case(2, 4, 7, 5, order));
+        cases.push(case(3, 7, 4, 17, order));
+        cases.push(case(9, 3, 4, 33, order));
+    }
+    cases
+}

@@ -1,0 +1,439 @@
+//! Convolution over the visible taps of a window, channels last.
+//!
+//! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights p (see `mask.rs`),
+//! taps t at offsets (dy, dx), zeros outside the image, and a = x or max(x, 0):
+//!
+//! ```text
+//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy, c + dx, i]) p[t, i, o]) + residual[b, r, c, o]
+//! ```
+//!
+//! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. The ReLU in
+//! front, the one behind and the residual are part of the kernel, so that a residual block is three
+//! launches. Gradients, with d = act'(y) dy:
+//!
+//! ```text
+//! dx[b, r, c, i] = a'(x) sum_t sum_o d[b, r - dy, c - dx, o] p[t, i, o]
+//! dp[t, i, o] = sum_brc a(x[b, r + dy, c + dx, i]) d[b, r, c, o],   dbias = sum_brc d,   dresidual = dy
+//! ```
+//!
+//! Shapes: x \[B, H, W, I\], p \[T, I, O\], bias \[O\], y, d, residual \[B, H, W, O\].
+
+use bytemuck::{Pod, Zeroable};
+
+use super::case::{Case, Input};
+use super::mask::{Mask, Sight};
+use super::unary::{self, Function};
+use crate::autograd::{Backward, Var};
+use crate::cpu;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
+use crate::tensor::Tensor;
+
+/// Offsets of taps: tap t is `t / width` rows below `top` and `t % width` columns right of `left`,
+/// relative to the pixel that is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Row of the first tap.
+    pub top: i32,
+    /// Column of the first tap.
+    pub left: i32,
+    /// Taps of a row.
+    pub width: usize,
+    /// Number of taps; the last row may be incomplete.
+    pub taps: usize,
+}
+
+impl Window {
+    /// The first `taps` taps of a centred kernel of `height` x `width`.
+    pub fn centred(height: usize, width: usize, taps: usize) -> Window {
+        Window { top: -((height / 2) as i32), left: -((width / 2) as i32), width, taps }
+    }
+}
+
+/// What happens around the products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// ReLU on x.
+    pub relu_before: bool,
+    /// ReLU on y; not with a residual.
+    pub relu_after: bool,
+}
+
+/// Parameters of all kernels of this op.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) batch: u32,
+    pub(crate) height: u32,
+    pub(crate) width: u32,
+    pub(crate) inputs: u32,
+    pub(crate) outputs: u32,
+    pub(crate) taps: u32,
+    /// Taps of a row of the window.
+    pub(crate) across: u32,
+    pub(crate) top: i32,
+    pub(crate) left: i32,
+    pub(crate) relu_before: u32,
+    pub(crate) relu_after: u32,
+    pub(crate) has_bias: u32,
+    pub(crate) has_residual: u32,
+    /// The pixel that [`MASKED_CONV_AT`] computes.
+    pub(crate) row: u32,
+    pub(crate) column: u32,
+    /// Pixels whose part of a weight gradient a GPU workgroup adds up.
+    pub(crate) chunk: u32,
+}
+
+impl Params {
+    /// Pixels of all images.
+    pub(crate) fn pixels(&self) -> usize {
+        self.batch as usize * self.height as usize * self.width as usize
+    }
+
+    /// Pieces of the weight gradient on a GPU.
+    fn pieces(&self) -> usize {
+        self.pixels().div_ceil(self.chunk.max(1) as usize).max(1)
+    }
+
+    fn flops(&self) -> u64 {
+        2 * self.pixels() as u64
+            * u64::from(self.taps)
+            * u64::from(self.inputs)
+            * u64::from(self.outputs)
+    }
+
+    fn bytes(&self) -> u64 {
+        let maps = self.pixels() as u64 * u64::from(self.inputs + self.outputs);
+        4 * (maps + u64::from(self.taps) * u64::from(self.inputs) * u64::from(self.outputs))
+    }
+}
+
+macro_rules! source {
+    ($file:literal) => {
+        concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/window.wgsl"),
+            include_str!(concat!("../../shaders/", $file, ".wgsl"))
+        )
+    };
+}
+
+/// Side of the tiles that a GPU workgroup makes, in pixels and channels.
+const TILE: usize = 64;
+/// Depth of its steps along taps and channels.
+const DEPTH: u32 = 16;
+
+/// Tiles of \[pixels, channels\].
+fn tiles(pixels: usize, channels: u32) -> usize {
+    pixels.div_ceil(TILE) * (channels as usize).div_ceil(TILE)
+}
+
+/// y. Inputs: x, p, bias, residual (any tensor where there is none).
+pub static MASKED_CONV: Kernel<Params, 4, 1> = Kernel {
+    program: Program { name: "masked_conv", source: source!("masked_conv"), inputs: 4, outputs: 1 },
+    cpu: cpu::masked_conv::forward,
+    stages: |p| match tiles(p.pixels(), p.outputs) {
+        0 => Vec::new(),
+        n => vec![Stage { entry: "masked_conv", groups: grid(n), params: *p }],
+    },
+    cost: |p| Cost {
+        flops: p.flops(),
+        bytes: p.bytes(),
+        loop_iterations: u64::from((p.taps * p.inputs).div_ceil(DEPTH)),
+    },
+    entries: &["masked_conv"],
+};
+
+/// dx. Inputs: x, p, d.
+pub static MASKED_CONV_INPUT: Kernel<Params, 3, 1> = Kernel {
+    program: Program {
+        name: "masked_conv_input",
+        source: source!("masked_conv_input"),
+        inputs: 3,
+        outputs: 1,
+    },
+    cpu: cpu::masked_conv::input_gradient,
+    stages: |p| match tiles(p.pixels(), p.inputs) {
+        0 => Vec::new(),
+        n => vec![Stage { entry: "masked_conv_input", groups: grid(n), params: *p }],
+    },
+    cost: |p| Cost {
+        flops: p.flops(),
+        bytes: p.bytes(),
+        loop_iterations: u64::from((p.taps * p.outputs).div_ceil(DEPTH)),
+    },
+    entries: &["masked_conv_input"],
+};
+
+/// dp and dbias. Inputs: x, d. Outputs: dp, dbias, and the pieces of both on a GPU (\[pieces,
+/// T I O + O\], unused on the CPU).
+pub static MASKED_CONV_WEIGHT: Kernel<Params, 2, 3> = Kernel {
+    program: Program {
+        name: "masked_conv_weight",
+        source: source!("masked_conv_weight"),
+        inputs: 2,
+        outputs: 3,
+    },
+    cpu: cpu::masked_conv::weight_gradient,
+    stages: |p| {
+        // One row more than T I: the bias, whose "input" is 1.
+        let rows = (p.taps * p.inputs) as usize + 1;
+        let n = rows * p.outputs as usize;
+        if n == 0 {
+            return Vec::new();
+        }
+        let tiles = tiles(rows, p.outputs) * p.pieces();
+        let mut stages = vec![Stage { entry: "weight_pieces", groups: grid(tiles), params: *p }];
+        stages.extend(elementwise("add_pieces", n, p));
+        stages
+    },
+    cost: |p| Cost {
+        flops: p.flops(),
+        bytes: p.bytes(),
+        loop_iterations: u64::from(p.chunk.div_ceil(DEPTH)).max(p.pieces() as u64),
+    },
+    entries: &["weight_pieces", "add_pieces"],
+};
+
+/// y at one pixel of every image, in place: the step of a cached sampler. Inputs as [`MASKED_CONV`].
+pub static MASKED_CONV_AT: Kernel<Params, 4, 1> = Kernel {
+    program: Program {
+        name: "masked_conv_at",
+        source: source!("masked_conv_at"),
+        inputs: 4,
+        outputs: 1,
+    },
+    cpu: cpu::masked_conv::at_pixel,
+    // An invocation an output of an image.
+    stages: |p| elementwise("masked_conv_at", p.batch as usize * p.outputs as usize, p),
+    cost: |p| {
+        let products = u64::from(p.taps) * u64::from(p.inputs);
+        Cost {
+            flops: 2 * u64::from(p.batch) * products * u64::from(p.outputs),
+            bytes: 4 * products * u64::from(p.outputs),
+            loop_iterations: products + u64::from(p.taps),
+        }
+    },
+    entries: &["masked_conv_at"],
+};
+
+/// Workgroups that keep a GPU busy, and the fewest pixels that are worth one of their own.
+const BUSY: usize = 256;
+const PIECE: usize = 512;
+
+#[track_caller]
+fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
+    let (&[batch, height, width, inputs], &[taps, from, outputs]) = (x, p) else {
+        panic!("masked_conv: x {x:?} is [B, H, W, I] and p {p:?} [T, I, O]")
+    };
+    assert!(
+        from == inputs && taps == window.taps && window.width > 0,
+        "masked_conv: x {x:?}, p {p:?}, {window:?} do not fit"
+    );
+    let pixels = batch * height * width;
+    let side = tiles(taps * inputs + 1, outputs as u32).max(1);
+    let pieces = (BUSY / side).min(pixels / PIECE).max(1);
+    Params {
+        batch: batch as u32,
+        height: height as u32,
+        width: width as u32,
+        inputs: inputs as u32,
+        outputs: outputs as u32,
+        taps: taps as u32,
+        across: window.width as u32,
+        top: window.top,
+        left: window.left,
+        relu_before: around.relu_before.into(),
+        relu_after: around.relu_after.into(),
+        has_bias: 0,
+        has_residual: 0,
+        row: 0,
+        column: 0,
+        chunk: pixels.div_ceil(pieces).next_multiple_of(DEPTH as usize).max(1) as u32,
+    }
+}
+
+/// The parameters with a bias and a residual, their shapes checked.
+#[track_caller]
+fn with_additions(
+    p: Params,
+    (height, width): (u32, u32),
+    bias: Option<&Tensor>,
+    residual: Option<&Tensor>,
+) -> Params {
+    if let Some(bias) = bias {
+        assert_eq!(bias.shape(), [p.outputs as usize], "masked_conv: bias of another length");
+    }
+    if let Some(residual) = residual {
+        let shape = [p.batch, height, width, p.outputs].map(|n| n as usize);
+        assert_eq!(residual.shape(), shape, "masked_conv: residual of another shape");
+        assert!(p.relu_after == 0, "masked_conv: a residual goes without a ReLU behind");
+    }
+    Params { has_bias: bias.is_some().into(), has_residual: residual.is_some().into(), ..p }
+}
+
+/// dp \[T, I, O\] and dbias \[O\] of x and d.
+fn weight_gradient(p: &Params, x: &Tensor, d: &Tensor) -> (Tensor, Tensor) {
+    let [taps, inputs, outputs] = [p.taps, p.inputs, p.outputs].map(|n| n as usize);
+    let pieces = p.pieces() * (taps * inputs + 1) * outputs;
+    let shapes: [&[usize]; 3] = [&[taps, inputs, outputs], &[outputs], &[pieces]];
+    let [dp, dbias, _] = MASKED_CONV_WEIGHT.launch(*p, [x, d], shapes);
+    (dp, dbias)
+}
+
+/// The gradient of weights \[T, I, O\] that a sum over `window` of x \[B, H, W, I\] with gradient
+/// d \[B, H, W, O\] has; the recurrent weights of `lstm_scan.rs` have theirs from it too.
+pub(crate) fn gradient_of_weights(x: &Tensor, d: &Tensor, window: Window) -> Tensor {
+    let shape = [window.taps, x.shape()[3], d.shape()[3]];
+    weight_gradient(&params(x.shape(), &shape, window, Around::default()), x, d).0
+}
+
+/// y at pixel (row, column) of every image, written into the map `y` \[B, H, W, O\], which is the only
+/// handle of its memory; the rest of it stays. No gradient: the step of a cached sampler.
+#[track_caller]
+pub fn conv_at(
+    (x, p): (&Tensor, &Tensor),
+    window: Window,
+    around: Around,
+    (bias, residual): (Option<&Tensor>, Option<&Tensor>),
+    (row, column): (usize, usize),
+    y: &mut Tensor,
+) {
+    let at = params(x.shape(), p.shape(), window, around);
+    let at = with_additions(at, (at.height, at.width), bias, residual);
+    let shape = [at.batch, at.height, at.width, at.outputs].map(|n| n as usize);
+    assert_eq!(y.shape(), shape, "conv_at: a map of another shape");
+    assert!(row < shape[1] && column < shape[2], "conv_at: pixel ({row}, {column}) of {shape:?}");
+    let at = Params { row: row as u32, column: column as u32, ..at };
+    MASKED_CONV_AT.update(at, [x, p, bias.unwrap_or(p), residual.unwrap_or(p)], [y]);
+}
+
+struct Rule {
+    params: Params,
+    x: Tensor,
+    p: Tensor,
+    /// y where a ReLU made it.
+    y: Option<Tensor>,
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "masked_conv"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let p = &self.params;
+        let d = match &self.y {
+            None => dy[0].clone(),
+            Some(y) => unary::gradient(Function::Relu, y, &dy[0], 0.0, 0.0),
+        };
+        let mut gradients = vec![need[0].then(|| {
+            let [dx] = MASKED_CONV_INPUT.launch(*p, [&self.x, &self.p, &d], [self.x.shape()]);
+            dx
+        })];
+        let has_bias = p.has_bias != 0;
+        if need[1] || has_bias && need[2] {
+            let (dp, dbias) = weight_gradient(p, &self.x, &d);
+            gradients.push(Some(dp));
+            if has_bias {
+                gradients.push(Some(dbias));
+            }
+        } else {
+            gradients.push(None);
+            if has_bias {
+                gradients.push(None);
+            }
+        }
+        if p.has_residual != 0 {
+            gradients.push(Some(dy[0].clone()));
+        }
+        gradients
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The convolution of this \[B, H, W, I\] with packed weights \[T, I, O\] over `window`, plus
+    /// bias \[O\], plus residual \[B, H, W, O\]; result \[B, H, W, O\].
+    #[track_caller]
+    pub fn masked_conv(
+        &self,
+        p: &Var<'t>,
+        window: Window,
+        around: Around,
+        bias: Option<&Var<'t>>,
+        residual: Option<&Var<'t>>,
+    ) -> Var<'t> {
+        let (x, packed) = (self.value().clone(), p.value().clone());
+        let of = |v: Option<&Var<'t>>| v.map(|v| v.value().clone());
+        let (b, r) = (of(bias), of(residual));
+        let plain = params(x.shape(), packed.shape(), window, around);
+        let launch = with_additions(plain, (plain.height, plain.width), b.as_ref(), r.as_ref());
+        let shape = [launch.batch, launch.height, launch.width, launch.outputs];
+        let inputs = [&x, &packed, b.as_ref().unwrap_or(&x), r.as_ref().unwrap_or(&x)];
+        let [y] = MASKED_CONV.launch(launch, inputs, [&shape.map(|n| n as usize)]);
+        let mut parents = vec![self, p];
+        parents.extend(bias);
+        parents.extend(residual);
+        let saved = around.relu_after.then(|| y.clone());
+        let rule = || Box::new(Rule { params: launch, x, p: packed, y: saved }) as Box<_>;
+        let [y] = self.tape().record(&parents, [y], rule);
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    // x in two ranges off the kink of the ReLU in front; small weights and a bias off 0 keep what the
+    // ReLU behind sees off its kink.
+    let case = |x: [usize; 4], w: [usize; 4], mask: Mask, around: Around, residual: bool| {
+        let taps = mask.taps(w[2], w[3]);
+        let window = Window::centred(w[2], w[3], taps);
+        let r = 0.3 / ((taps * w[1]) as f32).sqrt();
+        let mut inputs = vec![
+            Input::off_zero("x", &x),
+            Input::uniform("w", &w, -r, r),
+            if around.relu_after {
+                Input::uniform("b", &w[..1], 1.6, 2.0)
+            } else {
+                Input::normal("b", &w[..1])
+            },
+        ];
+        if residual {
+            inputs.push(Input::normal("residual", &[x[0], x[1], x[2], w[0]]));
+        }
+        let label = format!("{x:?} {w:?} {mask:?} {around:?} residual {residual}");
+        Case::new("masked_conv", &label, inputs, move |v| {
+            let p = v[1].masked(mask);
+            vec![v[0].masked_conv(&p, window, around, Some(&v[2]), v.get(3))]
+        })
+    };
+    let (plain, before) = (Around::default(), Around { relu_before: true, relu_after: false });
+    let both = Around { relu_before: true, relu_after: true };
+    let mask = Mask::new;
+    let mut cases = vec![
+        case([2, 5, 3, 1], [3, 1, 7, 7], mask(Sight::A, 1), plain, false),
+        case([1, 4, 5, 3], [7, 3, 7, 7], mask(Sight::A, 3), plain, false),
+        case([2, 3, 5, 6], [5, 6, 3, 3], mask(Sight::B, 1), both, false),
+        case([1, 5, 4, 7], [8, 7, 3, 3], mask(Sight::B, 3), before, true),
+        case([1, 3, 4, 5], [3, 5, 5, 3], mask(Sight::B, 3), plain, false),
+        case([2, 3, 4, 5], [8, 5, 1, 3], Mask { stacks: 4, ..mask(Sight::B, 2) }, plain, false),
+        case([3, 3, 3, 17], [5, 17, 1, 1], mask(Sight::B, 1), before, true),
+        case([1, 2, 9, 3], [2, 3, 3, 5], Mask::NONE, plain, true),
+        case([1, 1, 1, 1], [1, 1, 3, 3], mask(Sight::B, 1), plain, false),
+        // More than a tile of pixels and channels, and a weight gradient in pieces on a GPU.
+        case([3, 19, 20, 17], [65, 17, 3, 3], mask(Sight::B, 1), both, false),
+        case([2, 16, 33, 66], [67, 66, 1, 1], mask(Sight::B, 3), before, true),
+    ];
+    cases.push(Case::new(
+        "masked_conv",
+        "no bias, one map and one set of weights used twice",
+        vec![Input::normal("x", &[1, 4, 3, 2]), Input::normal("w", &[2, 2, 3, 3])],
+        |v| {
+            let p = v[1].masked(Mask::new(Sight::B, 1));
+            let window = Window::centred(3, 3, 5);
+            let y = v[0].masked_conv(&p, window, Around::default(), None, None);
+            vec![y.masked_conv(&p, window, Around::default(), None, Some(&v[0]))]
+        },
+    ));
+    cases
+}
