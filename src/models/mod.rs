@@ -1,5 +1,6 @@
 //! The model families, and what the trainer asks of a model.
 
+pub mod pixel;
 pub mod vae;
 
 use crate::autograd::Var;
@@ -8,6 +9,7 @@ use crate::error::Result;
 use crate::nn::Module;
 use crate::rng::Key;
 use crate::tensor::Tensor;
+use pixel::{Known, Watch};
 
 /// A named quantity of each image of a batch, in nats.
 pub type PerImage = (&'static str, Vec<f32>);
@@ -33,6 +35,29 @@ pub trait Model: Module {
     /// For each row of x: first the (bound on the) negative log-likelihood, then its parts.
     fn evaluate(&self, x: &Tensor, key: Key) -> Result<Vec<PerImage>>;
 
+    /// The model as one that draws images pixel by pixel, if it is of that kind.
+    fn autoregressive(&self) -> Option<&dyn Autoregressive> {
+        None
+    }
+
     /// `count` images drawn from the model, as means in \[0, 1\]: \[count, height * width * channels\].
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor>;
+}
+
+/// A model that draws images pixel by pixel.
+pub trait Autoregressive: Sync {
+    /// `count` images \[count, height * width * channels\] in \[0, 1\]; pixels that are `known` are taken
+    /// over. Fails when the device does.
+    fn draw(
+        &self,
+        device: &Device,
+        count: usize,
+        known: Option<Known>,
+        key: Key,
+        watch: &mut Watch,
+    ) -> Result<Tensor>;
+
+    /// Logits of every pixel \[B, H, W, C levels\] of images x \[B, H, W, C\] in \[0, 1\]; their
+    /// gradients tell what a pixel's prediction sees.
+    fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
 }

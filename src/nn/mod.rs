@@ -1,11 +1,17 @@
 //! Building blocks of models: layers, parameters by name, optimisers.
 
 mod linear;
+mod lstm_scan;
+mod masked_conv;
 mod optimizer;
+mod upsample;
 
 pub use crate::autograd::Param;
 pub use linear::Linear;
+pub use lstm_scan::{LstmScan, PackedLstm};
+pub use masked_conv::{MaskedConv, PackedConv};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig, Schedule};
+pub use upsample::Upsample;
 
 /// Something with parameters. Names are paths (`encoder.hidden.weight`), and the checkpoint's names.
 pub trait Module {

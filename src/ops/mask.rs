@@ -171,6 +171,13 @@ pub fn pack(w: &Tensor, mask: Mask) -> Tensor {
     packed
 }
 
+/// w (out, in, kh, kw) with 0 where it is hidden.
+#[track_caller]
+pub fn hide(w: &Tensor, mask: Mask) -> Tensor {
+    let [shown] = MASK_GRADIENT.launch(params(w.shape(), mask), [&pack(w, mask)], [w.shape()]);
+    shown
+}
+
 struct Rule {
     params: Params,
     shape: Vec<usize>,

@@ -1,0 +1,128 @@
+//! Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner, Kavukcuoglu, arXiv 1601.06759): exact
+//! likelihoods p(x) = prod over pixels in raster order, R then G then B, of p(x_i | x_<i).
+//!
+//! [`PixelNet`] is the network (PixelCNN, Row LSTM or Diagonal BiLSTM), [`PixelModel`] what is trained,
+//! [`MultiScale`] the paper's chain of a small unconditional and larger conditional networks.
+//! Samples and completions come from [`sampler`], one pixel after another.
+//!
+//! Shapes: images of a batch \[B, H W C\] with values v / (levels - 1) in \[0, 1\].
+
+mod config;
+mod multiscale;
+mod net;
+pub mod sampler;
+
+pub use config::{Body, MultiScaleConfig, PixelConfig};
+pub use multiscale::MultiScale;
+pub use net::{Condition, PixelNet};
+pub use sampler::{Known, Watch};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Autoregressive, Model, PerImage};
+use crate::Tape;
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::Module;
+use crate::ops::pick::Scale;
+use crate::ops::random;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+impl PixelNet {
+    /// -log p(x) of each image, nats \[B\], from the logits of images x \[B, H, W, C\].
+    #[track_caller]
+    pub fn nll_of_logits<'t>(&self, logits: &Var<'t>, x: &Var<'t>) -> Var<'t> {
+        let (rows, dims) = (x.shape()[0], self.config.dims());
+        if self.config.levels == 2 {
+            return logits.reshape(&[rows, dims]).bernoulli_nll(&x.reshape(&[rows, dims]));
+        }
+        // A fraction is dropped where the class is read, so this rounds.
+        let top = (self.config.levels - 1) as f32;
+        let target = x.affine(top, 0.5).reshape(&[rows * dims]);
+        let each =
+            logits.reshape(&[rows * dims, self.config.levels]).categorical_nll(target.value());
+        each.reshape(&[rows, dims]).sum_axes(1, 2)
+    }
+
+    /// -log p(x) of each image, nats \[B\]; x \[B, H, W, C\], `small` as for [`PixelNet::forward`].
+    #[track_caller]
+    pub fn nll<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
+        self.nll_of_logits(&self.forward(x, small), x)
+    }
+
+    /// How levels become what the network reads.
+    pub fn scale(&self) -> Scale {
+        let c = &self.config;
+        Scale { levels: c.levels, mean: c.mean, deviation: c.deviation }
+    }
+
+    /// Shape of a batch of `rows` images.
+    pub fn images(&self, rows: usize) -> [usize; 4] {
+        [rows, self.config.height, self.config.width, self.config.channels]
+    }
+}
+
+/// A pixel model with its exact likelihood.
+pub struct PixelModel {
+    /// The network.
+    pub net: PixelNet,
+}
+
+impl PixelModel {
+    /// A model with weights drawn by `seed`.
+    pub fn new(device: &Device, body: Body, config: PixelConfig, seed: u64) -> PixelModel {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        PixelModel { net: PixelNet::new(device, body, config, None, rng) }
+    }
+}
+
+impl Module for PixelModel {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        self.net.visit(path, f);
+    }
+}
+
+impl Model for PixelModel {
+    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], _: Key) -> Var<'t> {
+        self.net.nll(&x.reshape(&self.net.images(x.shape()[0])), None).mean()
+    }
+
+    fn evaluate(&self, x: &Tensor, _: Key) -> Result<Vec<PerImage>> {
+        let tape = Tape::inference();
+        let x = tape.constant(x.reshape(&self.net.images(x.shape()[0])));
+        Ok(vec![("nll", self.net.nll(&x, None).value().to_vec()?)])
+    }
+
+    fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
+        self.draw(device, count, None, key, &mut Watch { progress: &|_, _| {}, film: None })
+    }
+
+    fn autoregressive(&self) -> Option<&dyn Autoregressive> {
+        Some(self)
+    }
+}
+
+impl Autoregressive for PixelModel {
+    fn draw(
+        &self,
+        device: &Device,
+        count: usize,
+        known: Option<Known>,
+        key: Key,
+        watch: &mut Watch,
+    ) -> Result<Tensor> {
+        let shape = self.net.images(count);
+        let u = random::uniform(device, Key { stream: stream::SAMPLE, ..key }, &shape);
+        let images = known.map(|known| known.images.reshape(&shape));
+        let known = known.zip(images.as_ref()).map(|(k, images)| Known { images, mask: k.mask });
+        let x = sampler::fill(&self.net, known, &u, None, watch)?;
+        Ok(x.reshape(&[count, self.net.config.dims()]))
+    }
+
+    fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        self.net.forward(x, None)
+    }
+}

@@ -1,0 +1,224 @@
+//! Multi-Scale PixelRNN (section 3.6): an unconditional network makes a small image, conditional ones
+//! enlarge it.
+//!
+//! The small image of a stage holds every `factor`-th pixel of the next: x_s\[i, j\] = x\[f i, f j\].
+//! With x_0 the smallest and x_K = x, the stages are trained on
+//!
+//! ```text
+//! -log p(x_0) - sum_k log p(x_k | x_(k-1)).
+//! ```
+//!
+//! A conditional network is a distribution over all images of its size, also those whose small image
+//! is another. So the sum is that of the pair (small image, image), an upper bound on -log p(x), and
+//! the program calls it a bound.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::config::MultiScaleConfig;
+use super::net::{Condition, PixelNet};
+use super::sampler::{self, Known, Watch};
+use crate::Tape;
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::error::Result;
+use crate::models::{Autoregressive, Model, PerImage};
+use crate::nn::{Module, join};
+use crate::ops::random;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// The chain of networks.
+pub struct MultiScale {
+    /// Sizes.
+    pub config: MultiScaleConfig,
+    /// The unconditional network, then the conditional ones.
+    pub stages: Vec<PixelNet>,
+}
+
+/// Every `factor`-th pixel of x \[B, H, W, C\], from the first: \[B, H / factor, W / factor, C\].
+pub fn subsample<'t>(x: &Var<'t>, factor: usize) -> Var<'t> {
+    let [batch, height, width, channels] = *x.shape() else {
+        panic!("subsample: {:?} is not [B, H, W, C]", x.shape())
+    };
+    let (h, w) = (height / factor, width / factor);
+    let rows = x.reshape(&[batch * h, factor, width * channels]).slice(1, 0, 1);
+    let pixels = rows.reshape(&[batch * h * w, factor, channels]).slice(1, 0, 1);
+    pixels.reshape(&[batch, h, w, channels])
+}
+
+/// The mask of the given pixels of an image after [`subsample`].
+fn subsample_mask(mask: &[bool], (height, width): (usize, usize), factor: usize) -> Vec<bool> {
+    let rows = (0..height).step_by(factor);
+    rows.flat_map(|r| (0..width).step_by(factor).map(move |c| mask[r * width + c])).collect()
+}
+
+impl MultiScale {
+    /// A model with weights drawn by `seed`.
+    pub fn new(device: &Device, config: MultiScaleConfig, seed: u64) -> MultiScale {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let sizes = config.stages();
+        let conditions = std::iter::once(None).chain(
+            config.factors.iter().map(|&factor| Some(Condition { factor, maps: config.condition })),
+        );
+        let stages = sizes
+            .iter()
+            .zip(conditions)
+            .map(|(size, condition)| PixelNet::new(device, config.body, *size, condition, rng))
+            .collect();
+        MultiScale { config, stages }
+    }
+
+    /// The images of every stage, the smallest first; x \[B, H, W, C\] is the last.
+    pub fn pyramid<'t>(&self, x: &Var<'t>) -> Vec<Var<'t>> {
+        let mut images = vec![x.clone()];
+        for &factor in self.config.factors.iter().rev() {
+            let smaller = subsample(images.last().expect("at least x"), factor);
+            images.push(smaller);
+        }
+        images.reverse();
+        images
+    }
+
+    /// -log p of every stage's image given the smaller one, nats \[B\] each.
+    pub fn nlls<'t>(&self, x: &Var<'t>) -> Vec<Var<'t>> {
+        let images = self.pyramid(&x.reshape(&self.shape(x.shape()[0])));
+        let nll = |k: usize| self.stages[k].nll(&images[k], (k > 0).then(|| &images[k - 1]));
+        (0..self.stages.len()).map(nll).collect()
+    }
+
+    fn shape(&self, rows: usize) -> [usize; 4] {
+        self.last().images(rows)
+    }
+
+    fn last(&self) -> &PixelNet {
+        self.stages.last().expect("at least two stages")
+    }
+}
+
+/// Names of the stages' parts in evaluations.
+const STAGES: [&str; 5] = ["stage 0", "stage 1", "stage 2", "stage 3", "stage 4"];
+
+impl Module for MultiScale {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        for (i, net) in self.stages.iter().enumerate() {
+            net.visit(&join(path, &format!("stages.{i}")), f);
+        }
+    }
+}
+
+impl Model for MultiScale {
+    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], _: Key) -> Var<'t> {
+        match self.config.stage {
+            None => {
+                let nlls = self.nlls(x);
+                let total = nlls.into_iter().reduce(|a, b| a.add(&b)).expect("a stage");
+                total.mean()
+            }
+            Some(k) => {
+                let images = self.pyramid(&x.reshape(&self.shape(x.shape()[0])));
+                self.stages[k].nll(&images[k], (k > 0).then(|| &images[k - 1])).mean()
+            }
+        }
+    }
+
+    fn evaluate(&self, x: &Tensor, _: Key) -> Result<Vec<PerImage>> {
+        let tape = Tape::inference();
+        let nlls = self.nlls(&tape.constant(x.clone()));
+        let parts: Vec<Vec<f32>> =
+            nlls.iter().map(|n| n.value().to_vec()).collect::<Result<_>>()?;
+        let total = (0..x.shape()[0]).map(|i| parts.iter().map(|part| part[i]).sum()).collect();
+        let mut all = vec![("bound", total)];
+        all.extend(STAGES.into_iter().zip(parts));
+        Ok(all)
+    }
+
+    fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
+        self.draw(device, count, None, key, &mut Watch { progress: &|_, _| {}, film: None })
+    }
+
+    fn autoregressive(&self) -> Option<&dyn Autoregressive> {
+        Some(self)
+    }
+}
+
+impl Autoregressive for MultiScale {
+    fn draw(
+        &self,
+        device: &Device,
+        count: usize,
+        known: Option<Known>,
+        key: Key,
+        watch: &mut Watch,
+    ) -> Result<Tensor> {
+        let tape = Tape::inference();
+        // What is given of the smaller images is what is given of their pixels in the large one.
+        let given = known.map(|known| {
+            let images = tape.constant(known.images.reshape(&self.shape(count)));
+            self.pyramid(&images)
+        });
+        let mut masks = vec![known.map_or(Vec::new(), |known| known.mask.to_vec())];
+        let sizes = self.config.stages();
+        for (k, &factor) in self.config.factors.iter().enumerate().rev() {
+            let size = (sizes[k + 1].height, sizes[k + 1].width);
+            let mask = masks.last().expect("the large one");
+            let smaller =
+                if mask.is_empty() { Vec::new() } else { subsample_mask(mask, size, factor) };
+            masks.push(smaller);
+        }
+        masks.reverse();
+        let total: usize = sizes.iter().map(|s| s.height * s.width).sum();
+        let (mut before, mut image) = (0, None::<Tensor>);
+        for (k, net) in self.stages.iter().enumerate() {
+            let shape = net.images(count);
+            let key = Key { stream: stream::SAMPLE + k as u32, ..key };
+            let u = random::uniform(device, key, &shape);
+            let known =
+                given.as_ref().map(|images| Known { images: images[k].value(), mask: &masks[k] });
+            let done = |pixels: usize, _: usize| (watch.progress)(before + pixels, total);
+            let enlarge = self.config.height / shape[1];
+            let film = watch.film.as_mut().map(|(every, film)| {
+                let show = move |small: Vec<f32>| film(enlarged(&small, &shape, enlarge));
+                ((*every / (enlarge * enlarge)).max(1), show)
+            });
+            let x = match film {
+                None => {
+                    let mut watch = Watch { progress: &done, film: None };
+                    sampler::fill(net, known, &u, image.as_ref(), &mut watch)?
+                }
+                Some((every, mut show)) => {
+                    let mut watch = Watch { progress: &done, film: Some((every, &mut show)) };
+                    sampler::fill(net, known, &u, image.as_ref(), &mut watch)?
+                }
+            };
+            before += shape[1] * shape[2];
+            image = Some(x);
+        }
+        let image = image.expect("at least two stages");
+        Ok(image.reshape(&[count, self.config.dims()]))
+    }
+
+    /// The last stage's, given the small image that x itself has.
+    fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let images = self.pyramid(&x.detach());
+        self.last().forward(x, Some(&images[images.len() - 2]))
+    }
+}
+
+/// Every pixel of images \[B, H, W, C\] as a square of `factor` x `factor`.
+fn enlarged(
+    images: &[f32],
+    &[batch, height, width, channels]: &[usize; 4],
+    factor: usize,
+) -> Vec<f32> {
+    let mut large = Vec::with_capacity(images.len() * factor * factor);
+    for b in 0..batch {
+        for r in 0..height * factor {
+            for c in 0..width * factor {
+                let pixel = (b * height + r / factor) * width + c / factor;
+                large.extend_from_slice(&images[pixel * channels..][..channels]);
+            }
+        }
+    }
+    large
+}

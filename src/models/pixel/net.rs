@@ -1,0 +1,218 @@
+//! The network of a pixel model: an image in, the logits of every pixel out, each seeing only what
+//! precedes it.
+//!
+//! Pixel Recurrent Neural Networks, table 1 and figure 5, with h = `hidden`:
+//!
+//! ```text
+//! first:     7 x 7 convolution, mask A, C -> 2h
+//! PixelCNN:  x + 1x1(relu(3x3(relu(1x1(relu(x))))))    2h -> h -> h -> 2h, mask B
+//! Row LSTM:  x + 1x1(lstm(x))                          h -> 2h
+//! BiLSTM:    x + 1x1(left(x) + down(right(x)))         down: shifted down one row
+//! output:    1x1(relu(1x1(relu(1x1(relu(y))))))        2h -> head -> head -> C levels, mask B
+//! ```
+//!
+//! With skip connections y is the last layer's output plus a 1 x 1 convolution (mask B) of every
+//! layer's output, else the last layer's output alone. A conditional network (section 3.6) adds to
+//! every layer's input-to-state map (PixelCNN: to its 3 x 3 convolution) an unmasked 1 x 1 convolution
+//! of the maps that a transposed convolution makes of the small image.
+//!
+//! Shapes: images \[B, H, W, C\], maps \[B, H, W, channels\], logits \[B, H, W, C levels\] (C where
+//! there are two levels), colour by colour.
+
+use rand::Rng;
+
+use super::config::{Body, PixelConfig};
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::nn::{LstmScan, MaskedConv, Module, Upsample, join};
+use crate::ops::lstm_scan::Order;
+use crate::ops::mask::{Mask, Sight};
+use crate::ops::masked_conv::Around;
+
+/// A layer of the body.
+pub(super) enum Core {
+    /// 1 x 1 down, 3 x 3.
+    Cnn { down: MaskedConv, conv: MaskedConv },
+    /// Row LSTM.
+    Row(LstmScan),
+    /// Diagonal BiLSTM.
+    Diagonal { left: LstmScan, right: LstmScan },
+}
+
+/// A layer with what leads on from it.
+pub(super) struct Layer {
+    pub core: Core,
+    /// 1 x 1, h -> 2h.
+    pub up: MaskedConv,
+    /// 1 x 1, 2h -> 2h, to the output.
+    pub skip: Option<MaskedConv>,
+    /// 1 x 1, unmasked, of the upsampled image: to the gates of each direction, or to the convolution.
+    pub condition: Vec<MaskedConv>,
+}
+
+/// The network.
+pub struct PixelNet {
+    /// Sizes.
+    pub config: PixelConfig,
+    pub(super) first: MaskedConv,
+    pub(super) layers: Vec<Layer>,
+    pub(super) head: [MaskedConv; 3],
+    pub(super) upsample: Option<Upsample>,
+}
+
+/// How a small image conditions a network: factor of its size, maps of the upsampled image.
+#[derive(Clone, Copy, Debug)]
+pub struct Condition {
+    /// Side of an image over that of the small one.
+    pub factor: usize,
+    /// Maps that the layers see.
+    pub maps: usize,
+}
+
+pub(super) const PLAIN: Around = Around { relu_before: false, relu_after: false };
+pub(super) const BEFORE: Around = Around { relu_before: true, relu_after: false };
+pub(super) const AFTER: Around = Around { relu_before: false, relu_after: true };
+pub(super) const BOTH: Around = Around { relu_before: true, relu_after: true };
+
+impl PixelNet {
+    /// A network with weights drawn from `rng`.
+    pub fn new(
+        device: &Device,
+        body: Body,
+        config: PixelConfig,
+        condition: Option<Condition>,
+        rng: &mut impl Rng,
+    ) -> PixelNet {
+        let (c, h, groups) = (config.channels, config.hidden, config.groups());
+        let b = Mask::new(Sight::B, groups);
+        let first = MaskedConv::new(device, c, 2 * h, (7, 7), Mask::new(Sight::A, groups), rng);
+        let layer = |rng: &mut _| {
+            let mut lstm = |order| {
+                LstmScan::new(device, (2 * h, h), order, groups, config.learned_states, rng)
+            };
+            let core = match body {
+                Body::RowLstm => Core::Row(lstm(Order::Rows)),
+                Body::DiagBilstm => Core::Diagonal {
+                    left: lstm(Order::Diagonal),
+                    right: lstm(Order::MirroredDiagonal),
+                },
+                Body::PixelCnn => Core::Cnn {
+                    down: MaskedConv::new(device, 2 * h, h, (1, 1), b, rng),
+                    conv: MaskedConv::new(device, h, h, (3, 3), b, rng),
+                },
+            };
+            let up = MaskedConv::new(device, h, 2 * h, (1, 1), b, rng);
+            let skip = config.skip.then(|| MaskedConv::new(device, 2 * h, 2 * h, (1, 1), b, rng));
+            let condition = condition.map_or(Vec::new(), |condition| {
+                let (count, outputs) = match body {
+                    Body::PixelCnn => (1, h),
+                    Body::RowLstm => (1, 4 * h),
+                    Body::DiagBilstm => (2, 4 * h),
+                };
+                let map = |_| {
+                    MaskedConv::new(device, condition.maps, outputs, (1, 1), Mask::NONE, rng)
+                        .without_bias()
+                };
+                (0..count).map(map).collect()
+            });
+            Layer { core, up, skip, condition }
+        };
+        let layers = (0..config.layers).map(|_| layer(rng)).collect();
+        let mut output = |i, o| MaskedConv::new(device, i, o, (1, 1), b, rng);
+        let head = [
+            output(2 * h, config.head),
+            output(config.head, config.head),
+            output(config.head, config.outputs()),
+        ];
+        let upsample = condition.map(|k| Upsample::new(device, c, k.maps, k.factor, rng));
+        PixelNet { config, first, layers, head, upsample }
+    }
+
+    /// What the network reads of an image in \[0, 1\].
+    pub fn scaled<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let (mean, deviation) = (self.config.mean, self.config.deviation);
+        if (mean, deviation) == (0.0, 1.0) {
+            return x.clone();
+        }
+        x.affine(1.0 / deviation, -mean / deviation)
+    }
+
+    /// Logits for an image x in \[0, 1\], and, of a conditional network, the small image it enlarges.
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
+        assert_eq!(small.is_some(), self.upsample.is_some(), "a small image, just if conditional");
+        let maps = self.upsample.as_ref().zip(small).map(|(u, s)| u.forward(&self.scaled(s)));
+        let mut x = self.first.forward(&self.scaled(x), PLAIN, None);
+        let mut skips: Option<Var<'t>> = None;
+        for layer in &self.layers {
+            x = layer.forward(&x, maps.as_ref(), self.config.residual);
+            if let Some(skip) = &layer.skip {
+                skips = Some(skip.forward(&x, PLAIN, skips.as_ref()));
+            }
+        }
+        if let Some(skips) = skips {
+            x = x.add(&skips);
+        }
+        let y = self.head[0].forward(&x, BOTH, None);
+        let y = self.head[1].forward(&y, AFTER, None);
+        self.head[2].forward(&y, PLAIN, None)
+    }
+}
+
+impl Layer {
+    fn forward<'t>(&self, x: &Var<'t>, maps: Option<&Var<'t>>, residual: bool) -> Var<'t> {
+        let mut conditions = self.condition.iter();
+        let mut condition =
+            || conditions.next().zip(maps).map(|(conv, maps)| conv.forward(maps, PLAIN, None));
+        let (h, around) = match &self.core {
+            Core::Cnn { down, conv } => {
+                let y = down.forward(x, BOTH, None);
+                match condition() {
+                    None => (conv.forward(&y, AFTER, None), PLAIN),
+                    Some(c) => (conv.forward(&y, PLAIN, Some(&c)), BEFORE),
+                }
+            }
+            Core::Row(lstm) => (lstm.forward(x, condition().as_ref()), PLAIN),
+            Core::Diagonal { left, right } => {
+                let left = left.forward(x, condition().as_ref());
+                let right = right.forward(x, condition().as_ref());
+                // Shifted down one row: what the right has seen of this row lies in the future.
+                (left.add(&right.slice(1, -1, x.shape()[1])), PLAIN)
+            }
+        };
+        self.up.forward(&h, around, residual.then_some(x))
+    }
+}
+
+impl Module for PixelNet {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        self.first.visit(&join(path, "first"), f);
+        for (i, layer) in self.layers.iter().enumerate() {
+            let path = &join(path, &format!("layers.{i}"));
+            match &layer.core {
+                Core::Cnn { down, conv } => {
+                    down.visit(&join(path, "down"), f);
+                    conv.visit(&join(path, "conv"), f);
+                }
+                Core::Row(lstm) => lstm.visit(&join(path, "lstm"), f),
+                Core::Diagonal { left, right } => {
+                    left.visit(&join(path, "left"), f);
+                    right.visit(&join(path, "right"), f);
+                }
+            }
+            layer.up.visit(&join(path, "up"), f);
+            if let Some(skip) = &layer.skip {
+                skip.visit(&join(path, "skip"), f);
+            }
+            for (k, condition) in layer.condition.iter().enumerate() {
+                condition.visit(&join(path, &format!("condition.{k}")), f);
+            }
+        }
+        for (i, conv) in self.head.iter().enumerate() {
+            conv.visit(&join(path, &format!("head.{i}")), f);
+        }
+        if let Some(upsample) = &self.upsample {
+            upsample.visit(&join(path, "upsample"), f);
+        }
+    }
+}

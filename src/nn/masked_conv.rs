@@ -1,0 +1,119 @@
+//! A convolution layer that sees only the past: y = act(conv(x) + b) + residual (see
+//! `ops/masked_conv.rs`). x \[B, H, W, in\], weight (out, in, kh, kw), b \[out\], y \[B, H, W, out\].
+
+use rand::Rng;
+use rand_distr::{Distribution, Uniform};
+
+use super::{Module, join};
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::ops::mask::{self, Mask};
+use crate::ops::masked_conv::{Around, Window, conv_at};
+use crate::tensor::Tensor;
+
+/// A masked convolution.
+pub struct MaskedConv {
+    /// (out, in, kh, kw), 0 where the mask hides it.
+    pub weight: Param,
+    /// \[out\], where there is one.
+    pub bias: Option<Param>,
+    mask: Mask,
+    window: Window,
+}
+
+/// What a cached sampler needs of a [`MaskedConv`].
+pub struct PackedConv {
+    packed: Tensor,
+    bias: Option<Tensor>,
+    window: Window,
+}
+
+impl MaskedConv {
+    /// Weights and biases uniform on +-1 / sqrt(n), n the numbers that an output sees.
+    pub fn new(
+        device: &Device,
+        inputs: usize,
+        outputs: usize,
+        (height, width): (usize, usize),
+        mask: Mask,
+        rng: &mut impl Rng,
+    ) -> MaskedConv {
+        let taps = mask.taps(height, width);
+        let bound = 1.0 / ((taps * inputs).max(1) as f32).sqrt();
+        let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
+        let mut draw = |shape: &[usize]| {
+            let n = shape.iter().product();
+            let values: Vec<f32> = (0..n).map(|_| uniform.sample(rng)).collect();
+            Tensor::new(device, &values, shape)
+        };
+        let weight = mask::hide(&draw(&[outputs, inputs, height, width]), mask);
+        MaskedConv {
+            weight: Param::new(weight),
+            bias: Some(Param::new(draw(&[outputs]))),
+            mask,
+            window: Window::centred(height, width, taps),
+        }
+    }
+
+    /// The same layer without a bias.
+    pub fn without_bias(self) -> MaskedConv {
+        MaskedConv { bias: None, ..self }
+    }
+
+    /// act(conv(x) + b) + residual.
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t>, around: Around, residual: Option<&Var<'t>>) -> Var<'t> {
+        let p = x.tape().param(&self.weight).masked(self.mask);
+        let bias = self.bias.as_ref().map(|b| x.tape().param(b));
+        x.masked_conv(&p, self.window, around, bias.as_ref(), residual)
+    }
+
+    /// The layer for [`PackedConv::at`].
+    pub fn packed(&self) -> PackedConv {
+        PackedConv {
+            packed: mask::pack(&self.weight.value(), self.mask),
+            bias: self.bias.as_ref().map(Param::value),
+            window: self.window,
+        }
+    }
+}
+
+impl PackedConv {
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        self.packed.device()
+    }
+
+    /// Writes the layer's output at pixel (row, column) into the map y \[B, H, W, out\].
+    pub fn at(
+        &self,
+        x: &Tensor,
+        around: Around,
+        residual: Option<&Tensor>,
+        at: (usize, usize),
+        y: &mut Tensor,
+    ) {
+        conv_at((x, &self.packed), self.window, around, (self.bias.as_ref(), residual), at, y);
+    }
+
+    /// The layer that sees the pixel above in place of a 1 x 1 kernel's own pixel, without bias: what
+    /// shifting its input down one row makes of it.
+    #[track_caller]
+    pub fn shifted_down(&self) -> PackedConv {
+        assert_eq!(self.window, Window::centred(1, 1, 1), "shifted_down: a 1 x 1 kernel");
+        PackedConv {
+            packed: self.packed.clone(),
+            bias: None,
+            window: Window { top: -1, ..self.window },
+        }
+    }
+}
+
+impl Module for MaskedConv {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        f(&join(path, "weight"), &self.weight);
+        if let Some(bias) = &self.bias {
+            f(&join(path, "bias"), bias);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Transposed convolution: a small map enlarged by a whole factor, with a kernel of twice the factor,
+//! so that neighbouring pixels overlap (see `ops/fold.rs`).
+//! x \[B, H, W, in\], weight (in, out, k, k), b \[out\], y \[B, factor H, factor W, out\].
+
+use rand::Rng;
+use rand_distr::{Distribution, Uniform};
+
+use super::{Module, join};
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::tensor::Tensor;
+
+/// The layer.
+pub struct Upsample {
+    /// (in, out, k, k), k = 2 factor, as PyTorch's ConvTranspose2d has it.
+    pub weight: Param,
+    /// \[out\].
+    pub bias: Param,
+    factor: usize,
+}
+
+impl Upsample {
+    /// Weights and biases uniform on +-1 / sqrt(4 in): four input pixels add to an output.
+    pub fn new(
+        device: &Device,
+        inputs: usize,
+        outputs: usize,
+        factor: usize,
+        rng: &mut impl Rng,
+    ) -> Upsample {
+        let bound = 1.0 / ((4 * inputs) as f32).sqrt();
+        let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
+        let mut draw = |shape: &[usize]| {
+            let n = shape.iter().product();
+            let values: Vec<f32> = (0..n).map(|_| uniform.sample(rng)).collect();
+            Param::new(Tensor::new(device, &values, shape))
+        };
+        let weight = draw(&[inputs, outputs, 2 * factor, 2 * factor]);
+        Upsample { weight, bias: draw(&[outputs]), factor }
+    }
+
+    /// The enlarged map.
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let [batch, height, width, inputs] = *x.shape() else {
+            panic!("upsample: {:?} is not [B, H, W, in]", x.shape())
+        };
+        let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
+        let (outputs, side) = (w.shape()[1], 2 * self.factor);
+        // (in, out, k, k) to (in, k k out): what a pixel adds to its neighbourhood.
+        let w = w.permute(&[0, 2, 3, 1]).reshape(&[inputs, side * side * outputs]);
+        let cols = x.reshape(&[batch * height * width, inputs]).matmul(&w);
+        let cols = cols.reshape(&[batch, height, width, side * side * outputs]);
+        cols.fold(side, self.factor).add(&b)
+    }
+}
+
+impl Module for Upsample {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        f(&join(path, "weight"), &self.weight);
+        f(&join(path, "bias"), &self.bias);
+    }
+}
