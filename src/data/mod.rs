@@ -12,13 +12,16 @@
 
 pub mod amat;
 pub mod bits;
+pub mod cifar;
 pub mod digits;
 mod files;
+mod folder;
 pub mod gz;
 pub mod idx;
 mod images;
 mod loader;
 pub mod mat5;
+pub mod picture;
 mod sets;
 
 use std::fmt;

@@ -119,11 +119,14 @@ fn unknown_sets_and_unfit_binarizations() {
         unknown
             .contains("unknown data set \"minst\"; there are digits, mnist, binarized-mnist, frey")
     );
+    assert!(unknown.contains("cifar10, cifar10-batch1, and folder:PATH"), "{unknown}");
     for (name, fit) in [
         ("digits", "grey dynamic threshold"),
         ("mnist", "grey dynamic threshold"),
         ("binarized-mnist", "fixed"),
         ("frey", "grey"),
+        ("cifar10", "grey"),
+        ("cifar10-batch1", "grey"),
     ] {
         for mode in ["grey", "fixed", "dynamic", "threshold"] {
             let parsed: Binarization = mode.parse().unwrap();
