@@ -106,6 +106,7 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot = |e| Error::Data(format!("{}: cannot be read: {e}", folder.display()));
     if !folder.is_dir() {
         let what = if folder.exists() { "is not a folder" } else { "no such folder" };
+        let what = format!("{what}; {PREFIX}PATH names a folder of PNG images");
         return fault(&folder.display().to_string(), what);
     }
     let mut paths = Vec::new();

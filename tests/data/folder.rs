@@ -249,6 +249,16 @@ fn images_that_do_not_fit() {
     refused(dir.path(), &["e.png: is a directory, not a file"]);
 }
 
+/// Only the first is inflated to see that all of them are too many.
+#[test]
+fn more_pixels_than_are_read() {
+    let dir = TempDir::new().unwrap();
+    let black = png(4096, 4096, Grayscale, 8, &vec![0; 1 << 24]);
+    (0..129).for_each(|i| put(dir.path(), &format!("{i}.png"), &black));
+    let what = "129 images of 16777216 bytes are more than the 2147483648 bytes that are read";
+    refused(dir.path(), &[what, "take fewer or smaller ones"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_followed_and_broken_ones_named() {
