@@ -15,7 +15,7 @@ const SHEET: (usize, usize) = (100, 10);
 /// List the data sets, or describe one
 #[derive(Args)]
 pub struct Data {
-    /// The data set to describe
+    /// The data set to describe, folder:PATH for a folder of PNG images
     name: Option<String>,
     /// grey, fixed, dynamic or threshold [default: the set's own]
     #[arg(long, value_name = "MODE")]
@@ -51,6 +51,11 @@ impl Data {
                 Err(why) => say(&format!("{name:16} not here: {why}"))?,
             }
         }
+        say(&format!(
+            "{:16} PNG images of one size in a folder of your own: below PATH/train, PATH/valid and \
+             PATH/test, or directly in PATH",
+            "folder:PATH"
+        ))?;
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub struct Train {
     /// Latent dimensions
     #[arg(long, value_name = "N", help_heading = "Settings")]
     latent: Option<i64>,
-    /// Data set, see `pixelloom data`
+    /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     data: Option<String>,
     /// grey, fixed, dynamic or threshold

@@ -1,9 +1,9 @@
 //! Bounded inflation of gzip (RFC 1952) and zlib (RFC 1950) data.
 //!
-//! The content begins with a header of known length that declares its whole size. That much is
-//! inflated and no more: a decompression bomb costs the memory its header admits to, and a header
-//! that admits to more than deflate could hold in so few bytes is refused before anything is
-//! allocated.
+//! The content begins with a header of known length that declares its whole size, or has a size that
+//! is known beforehand (a header of none). That much is inflated and no more: a decompression bomb
+//! costs the memory its header admits to, and a size that deflate could not hold in so few bytes is
+//! refused before anything is allocated.
 
 use std::io::{ErrorKind, Read};
 
@@ -67,18 +67,18 @@ fn bounded(
     if total > compressed.saturating_mul(RATIO) {
         return fault(
             name,
-            format!("declares {total} bytes, more than {compressed} compressed bytes can hold"),
+            format!("{compressed} compressed bytes cannot hold the {total} bytes expected"),
         );
     }
     let body = total.saturating_sub(header);
     content.reserve_exact(body);
     decoder.take(body as u64).read_to_end(&mut content).map_err(damaged)?;
     if content.len() < total {
-        return fault(name, format!("holds {} bytes but declares {total}", content.len()));
+        return fault(name, format!("holds {} bytes, expected {total}", content.len()));
     }
     // Reading on at the end also checks the checksum.
     if decoder.read(&mut [0]).map_err(damaged)? > 0 {
-        return fault(name, format!("inflates to more than the {total} bytes it declares"));
+        return fault(name, format!("inflates to more than the {total} bytes expected"));
     }
     Ok(content)
 }

@@ -12,18 +12,20 @@
 
 pub mod amat;
 pub mod bits;
+pub mod cifar;
 pub mod digits;
 mod files;
+mod folder;
 pub mod gz;
 pub mod idx;
+mod images;
 mod loader;
 pub mod mat5;
+pub mod picture;
 mod sets;
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -33,63 +35,13 @@ use crate::error::{Error, Result};
 use crate::ops::random::Distribution;
 use crate::rng::{self, Key};
 
+pub use images::Images;
 pub use loader::Loader;
 pub use sets::{names, open};
 
 /// The seed that validation and test images are binarized with, at epoch 0, so that the numbers of
 /// two evaluations, or of two runs with different seeds, are of the same bits.
 pub const EVALUATION_SEED: u64 = 0x6576_616c;
-
-/// Images of one split.
-#[derive(Clone, Debug)]
-pub struct Images {
-    /// [count, height, width, channels], image after image, rows from the top.
-    pub pixels: Arc<[u8]>,
-    /// \[count\], where the set has labels.
-    pub labels: Option<Vec<u8>>,
-    /// Number of images.
-    pub count: usize,
-    /// Rows of an image.
-    pub height: usize,
-    /// Columns of an image.
-    pub width: usize,
-    /// 1 for grey and binary, 3 for colour.
-    pub channels: usize,
-    /// The byte that stands for 1.0: 255 for grey, 1 for binary.
-    pub max: u8,
-}
-
-impl Images {
-    /// Values of one image: height * width * channels.
-    pub fn dims(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Pixels of image `i`, [height, width, channels]. Panics if there is no such image.
-    pub fn image(&self, i: usize) -> &[u8] {
-        &self.pixels[i * self.dims()..(i + 1) * self.dims()]
-    }
-
-    /// A copy of the images `range`, with their labels. Panics if the range leaves 0..count.
-    pub fn slice(&self, range: Range<usize>) -> Images {
-        Images {
-            pixels: self.pixels[range.start * self.dims()..range.end * self.dims()].into(),
-            labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
-            count: range.len(),
-            ..*self
-        }
-    }
-
-    /// A copy of the images `indices`, in this order, with their labels. Panics if one is missing.
-    pub fn select(&self, indices: &[usize]) -> Images {
-        Images {
-            pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
-            labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
-            count: indices.len(),
-            ..*self
-        }
-    }
-}
 
 /// How pixels become the numbers a model sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,8 +129,23 @@ impl DataSet {
         }
     }
 
+    /// The set with `levels` levels instead of 256, see [`Images::quantized`]. A set that is binarized,
+    /// or has other than 256 levels already, stays as it is.
+    ///
+    /// Panics unless `levels` lies in 2..=256.
+    pub fn quantized(self, levels: usize) -> DataSet {
+        assert!((2..=256).contains(&levels), "{levels} levels; there can be 2 to 256");
+        if self.binarization != Binarization::Grey || self.train.max != 255 {
+            return self;
+        }
+        let [train, valid, test] =
+            [&self.train, &self.valid, &self.test].map(|images| images.quantized(levels));
+        DataSet { train, valid, test, ..self }
+    }
+
     /// One line to stand beside a figure, for example
-    /// `digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization`.
+    /// `digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization` or
+    /// `cifar10 (CIFAR-10), test split, 10,000 images, 256 levels`.
     pub fn describe(&self, split: Split) -> String {
         self.describe_part(split, self.split(split).count)
     }
@@ -186,10 +153,17 @@ impl DataSet {
     /// As [`DataSet::describe`], of `count` images of the split, for example
     /// `digits (embedded MNIST subset), train split, 1,000 of the 4,500 images, dynamic binarization`.
     pub fn describe_part(&self, split: Split, count: usize) -> String {
-        let (title, mode, all) =
-            (sets::title(&self.name), self.binarization, self.split(split).count);
-        let part = if count < all { format!("{} of the ", thousands(count)) } else { "".into() };
-        format!("{title}, {split} split, {part}{} images, {mode} binarization", thousands(all))
+        let (title, images) = (sets::title(&self.name), self.split(split));
+        let part =
+            if count < images.count { format!("{} of the ", thousands(count)) } else { "".into() };
+        // Likelihoods under different numbers of levels cannot be compared either.
+        let levels = usize::from(images.max) + 1;
+        let mode = match self.binarization {
+            Binarization::Grey if images.channels == 1 => format!("grey levels ({levels})"),
+            Binarization::Grey => format!("{levels} levels"),
+            mode => format!("{mode} binarization"),
+        };
+        format!("{title}, {split} split, {part}{} images, {mode}", thousands(images.count))
     }
 }
 

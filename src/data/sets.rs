@@ -1,20 +1,23 @@
 //! The named data sets: their files, their splits, the binarizations that fit them.
 //!
-//! | name            | train  | valid  | test   | image   | files below the data folder            |
-//! | --------------- | ------ | ------ | ------ | ------- | -------------------------------------- |
-//! | digits          | 4,500  | 500    | 1,000  | 28 x 28 | none, inside the program               |
-//! | mnist           | 50,000 | 10,000 | 10,000 | 28 x 28 | mnist/{train,t10k}-*-ubyte[.gz]        |
-//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28 | binarized_mnist/*{split}.{amat,bits}   |
-//! | frey            | 1,565  | 200    | 200    | 28 x 20 | freyface/frey_rawface.mat              |
+//! | name            | train  | valid  | test   | image       | files below the data folder          |
+//! | --------------- | ------ | ------ | ------ | ----------- | ------------------------------------ |
+//! | digits          | 4,500  | 500    | 1,000  | 28 x 28     | none, inside the program             |
+//! | mnist           | 50,000 | 10,000 | 10,000 | 28 x 28     | mnist/{train,t10k}-*-ubyte[.gz]      |
+//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28     | binarized_mnist/*{split}.{amat,bits} |
+//! | frey            | 1,565  | 200    | 200    | 28 x 20     | freyface/frey_rawface.mat            |
+//! | cifar10         | 45,000 | 5,000  | 10,000 | 32 x 32 x 3 | cifar10/{data,test}_batch*.bin[.gz]  |
+//! | cifar10-batch1  | 9,000  | 1,000  | 10,000 | 32 x 32 x 3 | the same, of data only data_batch_1  |
+//! | folder:PATH     | 80%    | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
 //!
-//! The validation images of digits and mnist are the last of the training file. Frey face is a
-//! video whose neighbours are almost alike, so it is shuffled before it is cut, under a seed of its
-//! own: the splits are the same in every run.
+//! The validation images of digits, mnist and the CIFAR sets are the last of the training files.
+//! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
+//! a seed of its own: the splits are the same in every run.
 
 use std::path::Path;
 
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
-use super::{DataSet, Images, amat, bits, digits, files, idx, mat5, shuffled};
+use super::{DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled};
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
 
@@ -32,7 +35,7 @@ struct Set {
     read: fn(&Path) -> Result<Splits>,
 }
 
-const SETS: [Set; 4] = [
+const SETS: [Set; 6] = [
     Set {
         name: "digits",
         title: "digits (embedded MNIST subset)",
@@ -47,9 +50,21 @@ const SETS: [Set; 4] = [
         read: binarized_mnist,
     },
     Set { name: "frey", title: "frey (Frey face)", modes: &[Grey], read: frey },
+    Set {
+        name: "cifar10",
+        title: "cifar10 (CIFAR-10)",
+        modes: &[Grey],
+        read: |dir| cifar10(dir, 5, 5_000),
+    },
+    Set {
+        name: "cifar10-batch1",
+        title: "cifar10-batch1 (CIFAR-10, data_batch_1 only)",
+        modes: &[Grey],
+        read: |dir| cifar10(dir, 1, 1_000),
+    },
 ];
 
-/// The names [`open`] knows.
+/// The names [`open`] knows, beside `folder:PATH`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|set| set.name)
 }
@@ -61,26 +76,42 @@ pub(super) fn title(name: &str) -> &str {
 
 /// Opens the data set `name` with a binarization, or with the set's own for `None`.
 ///
-/// `dir` is the folder that `datasets.sh` fills. Fails with [`Error::Config`] on an unknown name or a binarization that
-/// does not fit the set, with [`Error::Data`] on a missing or damaged file.
+/// `dir` is the folder that `datasets.sh` fills. The name `folder:PATH` means the PNG images in the
+/// folder PATH, wherever `dir` is: in its folders `train`, `valid` and `test`, or directly in it,
+/// where they are shuffled and cut. Fails with [`Error::Config`] on an unknown name or a binarization
+/// that does not fit the set, with [`Error::Data`] on a missing or damaged file.
 pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
+    if let Some(path) = name.strip_prefix(folder::PREFIX) {
+        return folder::open(name, path, binarization);
+    }
     let Some(set) = SETS.iter().find(|set| set.name == name) else {
         let known: Vec<&str> = names().collect();
         return Err(Error::Config(format!(
-            "unknown data set \"{name}\"; there are {}; `pixelloom data` says what they are",
+            "unknown data set \"{name}\"; there are {}, and folder:PATH for images of your own; \
+             `pixelloom data` says what they are",
             known.join(", ")
         )));
     };
-    let binarization = binarization.unwrap_or(set.modes[0]);
-    if !set.modes.contains(&binarization) {
-        let modes: Vec<String> = set.modes.iter().map(ToString::to_string).collect();
+    let binarization = fitting(name, set.modes, binarization)?;
+    let (train, valid, test) = (set.read)(dir)?;
+    Ok(DataSet { name: name.to_string(), binarization, train, valid, test })
+}
+
+/// The binarization that was asked for if it is one of `modes`, the first of these for `None`.
+pub(super) fn fitting(
+    name: &str,
+    modes: &[Binarization],
+    asked: Option<Binarization>,
+) -> Result<Binarization> {
+    let binarization = asked.unwrap_or(modes[0]);
+    if !modes.contains(&binarization) {
+        let modes: Vec<String> = modes.iter().map(ToString::to_string).collect();
         return Err(Error::Config(format!(
             "data set {name} takes no {binarization} binarization; it takes {}",
             modes.join(", ")
         )));
     }
-    let (train, valid, test) = (set.read)(dir)?;
-    Ok(DataSet { name: name.to_string(), binarization, train, valid, test })
+    Ok(binarization)
 }
 
 /// Cuts the last `valid` images off the training images.
@@ -185,4 +216,25 @@ fn frey(dir: &Path) -> Result<Splits> {
     let order = shuffled(images.count, Key::new(FREY_SEED, rng::stream::SPLIT, 0));
     let part = |range: std::ops::Range<usize>| images.select(&order[range]);
     Ok((part(0..1565), part(1565..1765), part(1765..1965)))
+}
+
+/// The first `batches` training files of CIFAR-10, of whose images the last `valid` are held out.
+fn cifar10(dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
+    let limit = (cifar::BATCH * cifar::RECORD) as u64;
+    let batch = |stem: &str| {
+        let names = [format!("{stem}.bin"), format!("{stem}.bin.gz")];
+        load(dir, "cifar10", &names, "cifar10", limit, |bytes, name| {
+            cifar::parse(bytes, name, cifar::BATCH)
+        })
+    };
+    let test = batch("test_batch")?;
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for i in 1..=batches {
+        let images = batch(&format!("data_batch_{i}"))?;
+        pixels.extend_from_slice(&images.pixels);
+        labels.extend(images.labels.unwrap_or_default());
+    }
+    let train =
+        Images { pixels: pixels.into(), count: labels.len(), labels: Some(labels), ..test.clone() };
+    held_out(train, valid, test)
 }

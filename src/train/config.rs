@@ -52,7 +52,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A name that [`data::open`] knows.
+    /// A name that [`data::open`] knows, `folder:PATH` included.
     pub name: String,
     /// How pixels become numbers; the set's own way if absent.
     pub binarization: Option<Binarization>,

@@ -1,10 +1,11 @@
-//! Training: settings, run directories, checkpoints, the loop, evaluation, pictures and reports.
+//! Training: settings, run directories, checkpoints, the loop, evaluation, pictures, films and reports.
 
 pub mod checkpoint;
 pub mod config;
 pub mod evaluate;
 pub mod figures;
 mod files;
+pub mod film;
 pub mod metrics;
 pub mod model;
 pub mod pictures;

@@ -1,4 +1,4 @@
-//! Pictures: sheets of images as PNG files, and the way between bytes and numbers in \[0, 1\].
+//! Pictures: sheets of images as PNG files, masks, and the way between bytes and numbers in \[0, 1\].
 //!
 //! A byte v stands for v / 255 and a number x for the byte round(255 x): rounding brings all 256
 //! values back, where truncation would lose some.
@@ -10,6 +10,7 @@
 use std::path::Path;
 
 use super::files::write_whole;
+use crate::data::picture;
 use crate::error::{Error, Result};
 
 /// Pixels between two tiles of a sheet.
@@ -30,13 +31,81 @@ pub fn bytes_from_unit(values: &[f32]) -> Result<Vec<u8>> {
     if let Some(i) = values.iter().position(|x| !x.is_finite()) {
         return Err(Error::NotFinite(format!("value {i} of a picture is {}", values[i])));
     }
-    Ok(values.iter().map(|x| (255.0 * x).round() as u8).collect())
+    Ok(values.iter().map(|&x| byte(x)).collect())
+}
+
+/// The byte of a number, 0 of what is none.
+pub(super) fn byte(x: f32) -> u8 {
+    (255.0 * x).round() as u8
 }
 
 /// The whole factor by which images of H rows and W columns are enlarged on a sheet: 2 for
 /// 28 x 28, at most 4, 1 from 33 pixels on.
 pub fn scale(height: usize, width: usize) -> usize {
     (64 / height.max(width)).clamp(1, 4)
+}
+
+/// Rows and columns of a sheet of `count` images of H rows and W columns.
+pub(super) fn sheet_size(
+    count: usize,
+    (height, width): (usize, usize),
+    columns: usize,
+) -> (usize, usize) {
+    let side =
+        |tiles: usize, side: usize| tiles * (scale(height, width) * side + SEPARATOR) - SEPARATOR;
+    (side(count.div_ceil(columns), height), side(columns, width))
+}
+
+/// The bytes of a sheet, [rows, columns, C] of [`sheet_size`], for the file `path`.
+///
+/// `place` goes before "image" in the error about a value that is no number. Panics as
+/// [`write_sheet`] does.
+pub(super) fn sheet(
+    path: &Path,
+    place: &str,
+    images: &[f32],
+    count: usize,
+    (height, width, channels): (usize, usize, usize),
+    columns: usize,
+) -> Result<Vec<u8>> {
+    let dims = height * width * channels;
+    assert!(count * columns * dims > 0, "a sheet of {count} images in {columns} columns");
+    assert_eq!(images.len(), count * dims, "{count} images of {height} x {width} x {channels}");
+    assert!(
+        matches!(channels, 1 | 3),
+        "a picture of {channels} channels; there are grey (1) and RGB (3)"
+    );
+    if let Some(at) = images.iter().position(|x| !x.is_finite()) {
+        let (image, pixel) = (at / dims, at % dims / channels);
+        return Err(Error::NotFinite(format!(
+            "cannot write {}: {place}image {image} has the value {} at row {}, column {}, channel \
+             {}; the weights it comes from are probably damaged: lower the learning rate and go on \
+             from the last good checkpoint",
+            path.display(),
+            images[at],
+            pixel / width,
+            pixel % width,
+            at % channels
+        )));
+    }
+    let factor = scale(height, width);
+    let (tile_height, tile_width) = (factor * height, factor * width);
+    let (rows, row) = sheet_size(count, (height, width), columns);
+    let mut sheet = vec![BACKGROUND; rows * row * channels];
+    for (n, image) in images.chunks_exact(dims).enumerate() {
+        let top = (n / columns) * (tile_height + SEPARATOR);
+        let left = (n % columns) * (tile_width + SEPARATOR);
+        for y in 0..tile_height {
+            for x in 0..tile_width {
+                let from = (y / factor * width + x / factor) * channels;
+                let to = ((top + y) * row + left + x) * channels;
+                for c in 0..channels {
+                    sheet[to + c] = byte(image[from + c]);
+                }
+            }
+        }
+    }
+    Ok(sheet)
 }
 
 /// Writes `count` images ([count, H, W, C], values in \[0, 1\], clamped) as one PNG sheet.
@@ -53,54 +122,49 @@ pub fn write_sheet(
     (height, width, channels): (usize, usize, usize),
     columns: usize,
 ) -> Result<()> {
-    let dims = height * width * channels;
-    assert!(count * columns * dims > 0, "a sheet of {count} images in {columns} columns");
-    assert_eq!(images.len(), count * dims, "{count} images of {height} x {width} x {channels}");
-    let color = match channels {
-        1 => png::ColorType::Grayscale,
-        3 => png::ColorType::Rgb,
-        _ => panic!("a picture of {channels} channels; there are grey (1) and RGB (3)"),
-    };
-    if let Some(at) = images.iter().position(|x| !x.is_finite()) {
-        let (image, pixel) = (at / dims, at % dims / channels);
-        return Err(Error::NotFinite(format!(
-            "cannot write {}: image {image} has the value {} at row {}, column {}, channel {}; \
-             the weights it comes from are probably damaged: lower the learning rate and go on \
-             from the last good checkpoint",
-            path.display(),
-            images[at],
-            pixel / width,
-            pixel % width,
-            at % channels
-        )));
-    }
-    let bytes = bytes_from_unit(images)?;
-
-    let factor = scale(height, width);
-    let (tile_height, tile_width) = (factor * height, factor * width);
-    let rows = count.div_ceil(columns);
-    let sheet_height = rows * (tile_height + SEPARATOR) - SEPARATOR;
-    let sheet_width = columns * (tile_width + SEPARATOR) - SEPARATOR;
-    let mut sheet = vec![BACKGROUND; sheet_height * sheet_width * channels];
-    for (n, image) in bytes.chunks_exact(dims).enumerate() {
-        let top = (n / columns) * (tile_height + SEPARATOR);
-        let left = (n % columns) * (tile_width + SEPARATOR);
-        for y in 0..tile_height {
-            for x in 0..tile_width {
-                let from = (y / factor * width + x / factor) * channels;
-                let to = ((top + y) * sheet_width + left + x) * channels;
-                sheet[to..to + channels].copy_from_slice(&image[from..from + channels]);
-            }
-        }
-    }
+    let bytes = sheet(path, "", images, count, (height, width, channels), columns)?;
+    let (rows, row) = sheet_size(count, (height, width), columns);
 
     let failed = |e: png::EncodingError| Error::disk("write the picture", path, e);
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, sheet_width as u32, sheet_height as u32);
+    let mut encoder = png::Encoder::new(&mut file, row as u32, rows as u32);
+    let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(failed)?;
-    writer.write_image_data(&sheet).map_err(failed)?;
+    writer.write_image_data(&bytes).map_err(failed)?;
     writer.finish().map_err(failed)?;
     write_whole(path, &file)
+}
+
+/// Reads a mask of H rows and W columns from a PNG of that size: \[H * W\], true where it is white,
+/// for pixels that are known, false where it is black, for those to be filled in.
+///
+/// White is a luma (Rec. 601) of 128 or more. What is transparent counts as black, as if it had been
+/// cut out. Fails with [`Error::Data`] on what is no PNG or has another size.
+pub fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<bool>> {
+    let mask = picture::read(path)?;
+    if (mask.height, mask.width) != (height, width) {
+        return Err(Error::Data(format!(
+            "{}: the mask is {} x {}, the images are {height} x {width} (height x width); draw it \
+             in the size of the images, white where pixels are known, black where they are to be \
+             filled in",
+            path.display(),
+            mask.height,
+            mask.width
+        )));
+    }
+    let white = |pixel: &[u8]| {
+        let (luma, alpha) = match *pixel {
+            [grey] => (1000 * u32::from(grey), 255),
+            [grey, alpha] => (1000 * u32::from(grey), u32::from(alpha)),
+            [red, green, blue, ref alpha @ ..] => {
+                let luma = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
+                (luma, alpha.first().map_or(255, |&alpha| u32::from(alpha)))
+            }
+            [] => (0, 255),
+        };
+        luma * alpha >= 128 * 1000 * 255
+    };
+    Ok(mask.bytes.chunks_exact(mask.channels).map(white).collect())
 }

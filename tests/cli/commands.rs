@@ -156,8 +156,16 @@ fn data_presets_and_devices_are_listed() {
     let place = Place::new();
     let list = place.succeed("data");
     assert!(list.contains("4500 train, 500 valid, 1000 test images of 28 x 28 x 1"), "{list}");
+    assert!(list.contains("\ncifar10-batch1 ") && list.contains("\nfolder:PATH "), "{list}");
     let one = place.succeed("data digits --sheet d.png");
     assert!(one.contains("4,500 images, dynamic binarization") && place.path("d.png").is_file());
+    // The sheet above is a picture like any other.
+    std::fs::create_dir(place.path("own")).expect("made");
+    for name in ["a.png", "b.png", "c.png"] {
+        std::fs::copy(place.path("d.png"), place.path("own").join(name)).expect("copied");
+    }
+    let own = place.succeed("data folder:own --binarization threshold");
+    assert!(own.contains("folder:own, test split, 1 images, threshold binarization"), "{own}");
     for line in place.succeed("presets").lines() {
         let name = line.split(' ').next().expect("a name");
         let text = place.succeed(&format!("presets {name}"));

@@ -56,6 +56,7 @@ fn settings() {
         ("--batch 0", ["batch = 0", "between 1"]),
         ("--hidden 0", ["model.hidden = 0", "between 1"]),
         ("--data digit", ["\"digit\"", "binarized-mnist"]),
+        ("--data folder:", ["\"folder:\"", "folder:PATH"]),
         ("--binarization fixed", ["digits", "dynamic"]),
         ("--binarization dynamc", ["`dynamc`", "`pixelloom presets"]),
         ("--preset nothing", ["\"nothing\"", "`pixelloom presets`"]),
@@ -113,6 +114,8 @@ fn missing_data() {
         let message = place.fail(&format!("train vae --device cpu {flags}"), 4);
         assert!(message.contains(&format!("./datasets.sh {name}")), "{message}");
     }
+    let message = place.fail("train vae --data folder:nowhere", 4);
+    assert!(message.contains("nowhere: no such folder; folder:PATH names"), "{message}");
     let message = place.fail("train vae --data frey --data-dir elsewhere", 4);
     assert!(message.contains("./datasets.sh --dir elsewhere frey"), "{message}");
 }

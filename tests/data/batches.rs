@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use pixelloom::Error;
-use pixelloom::data::{Binarization, EVALUATION_SEED, Images, Loader, Split, fill_batch, open};
+use pixelloom::data::{
+    Binarization, DataSet, EVALUATION_SEED, Images, Loader, Split, fill_batch, open,
+};
 use pixelloom::rng::{Key, stream};
 
 /// `count` images of 1 x `dims`, pixel d of image i = 37 i + d, wrapping.
@@ -112,15 +114,19 @@ fn unknown_sets_and_unfit_binarizations() {
             Err(Error::Config(message)) => message,
             other => panic!("{name} with {mode}: {other:?}"),
         };
+    let unknown = refused("minst", Binarization::Grey);
     assert!(
-        refused("minst", Binarization::Grey)
+        unknown
             .contains("unknown data set \"minst\"; there are digits, mnist, binarized-mnist, frey")
     );
+    assert!(unknown.contains("cifar10, cifar10-batch1, and folder:PATH"), "{unknown}");
     for (name, fit) in [
         ("digits", "grey dynamic threshold"),
         ("mnist", "grey dynamic threshold"),
         ("binarized-mnist", "fixed"),
         ("frey", "grey"),
+        ("cifar10", "grey"),
+        ("cifar10-batch1", "grey"),
     ] {
         for mode in ["grey", "fixed", "dynamic", "threshold"] {
             let parsed: Binarization = mode.parse().unwrap();
@@ -141,6 +147,44 @@ fn slices_and_selections_carry_labels() {
     let chosen = images.select(&[5, 0]);
     assert_eq!((chosen.count, chosen.labels.clone().unwrap()), (2, vec![5, 0]));
     assert_eq!([chosen.image(0), chosen.image(1)], [images.image(5), images.image(0)]);
+}
+
+#[test]
+fn quantized_levels() {
+    let all = images(1, 256, 255);
+    for levels in [2, 3, 4, 7, 16, 100, 255, 256] {
+        let few = all.quantized(levels);
+        assert_eq!(usize::from(few.max), levels - 1);
+        let expected: Vec<u8> = (0..256).map(|v| (v * levels / 256) as u8).collect();
+        assert_eq!(few.pixels[..], expected, "{levels}");
+        assert_eq!((few.count, few.width, few.labels), (1, 256, Some(vec![0])));
+        // Every level is used, and the last one stands for 1.
+        let x = filled(&all.quantized(levels), Binarization::Grey, 1, 0, &[0]);
+        assert_eq!((x[0], x[255]), (0.0, 1.0));
+        let used: std::collections::BTreeSet<u8> = few.pixels.iter().copied().collect();
+        assert_eq!(used.len(), levels);
+    }
+    for levels in [0, 1, 257] {
+        assert!(std::panic::catch_unwind(|| all.quantized(levels)).is_err(), "{levels}");
+    }
+    assert!(std::panic::catch_unwind(|| images(2, 3, 1).quantized(2)).is_err());
+}
+
+#[test]
+fn only_grey_sets_are_quantized() {
+    let open = |mode| open("digits", Some(mode), Path::new("data")).unwrap();
+    let grey = open(Binarization::Grey);
+    let what = |set: &DataSet| set.describe(Split::Test).rsplit_once(", ").unwrap().1.to_string();
+    assert_eq!(what(&grey), "grey levels (256)");
+    let few = grey.clone().quantized(4);
+    assert_eq!(what(&few), "grey levels (4)");
+    assert_eq!([few.train.max, few.valid.max, few.test.max], [3; 3]);
+    assert_eq!(few.test.pixels, grey.test.quantized(4).pixels);
+    assert_eq!(few.quantized(2).train.max, 3, "twice");
+    for mode in [Binarization::Dynamic, Binarization::Threshold] {
+        let set = open(mode).quantized(4);
+        assert!(set.train.max == 255 && set.train.pixels == grey.train.pixels);
+    }
 }
 
 #[test]

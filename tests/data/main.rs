@@ -1,9 +1,11 @@
-//! Data: readers on good and bad files, splits, binarization, the loader, the embedded digits, the
+//! Data: readers on good and bad files, folders of pictures, splits, binarization, the loader, the embedded digits, the
 //! real sets where they are at hand, and the download script.
 
 mod bad_files;
 mod batches;
+mod cifar;
 mod digits;
+mod folder;
 mod memory;
 mod real;
 mod samples;

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use pixelloom::data::{amat, bits, idx, mat5};
+use pixelloom::data::{amat, bits, cifar, idx, mat5, picture};
 
 use crate::samples::{self, Mat};
 
@@ -65,6 +65,20 @@ fn bombs_cost_what_they_declare() {
     array.resize(64 * MIB, 0);
     let bomb = little.file(&[little.compressed(&array)]);
     within(MIB, false, || mat5::parse(&bomb, "bomb", "ff"));
+
+    let bomb = samples::gz(&vec![0; 64 * MIB]);
+    within(MIB, false, || cifar::parse(&bomb, "bomb", 10));
+    let black = vec![0; 2048 * 2048];
+    let bomb = samples::png(2048, 2048, png::ColorType::Grayscale, 8, &black);
+    within(black.len() + MIB, true, || picture::parse(&bomb, "bomb"));
+    // As much data behind a header that declares less of it.
+    let mut bomb = bomb;
+    bomb[16..24].copy_from_slice(&[0, 0, 0, 16, 0, 0, 0, 16]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    let (most, _) = peak(|| picture::parse(&bomb, "bomb"));
+    assert!(most <= MIB, "{most}");
 }
 
 #[test]
@@ -76,6 +90,8 @@ fn absurd_sizes_cost_nothing() {
     let little = Mat { big_endian: false };
     let mat = little.file(&[little.array(9, "ff", &[u32::MAX, 1], &[1; 6])]);
     within(MIB, false, || mat5::parse(&mat, "mat", "ff"));
+    let gz = samples::gz(&[0; 64]);
+    within(MIB, false, || cifar::parse(&gz, "gz", cifar::BATCH));
 }
 
 /// Pixels once; inflated content and, of text, the growing row of values beside them.
@@ -85,6 +101,10 @@ fn good_files_cost_their_content() {
     within(content.len() + MIB, true, || idx::parse_images(&content, "plain"));
     let gz = samples::gz(&content);
     within(2 * content.len() + MIB, true, || idx::parse_images(&gz, "gz"));
+    let content = vec![3; 1000 * cifar::RECORD];
+    within(content.len() + MIB, true, || cifar::parse(&content, "plain", 1000));
+    let gz = samples::gz(&content);
+    within(2 * content.len() + MIB, true, || cifar::parse(&gz, "gz", 1000));
     let packed = vec![0x55; 98 * 1000];
     within(8 * packed.len() + 1000, true, || bits::parse(&packed, "bits"));
     let text = samples::amat(&vec![1; 784 * 1000]);

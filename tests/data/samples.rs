@@ -1,10 +1,26 @@
-//! Small valid files of every format, built byte by byte, and where the real ones are.
+//! Small valid files of every format, built byte by byte, where the real ones are, and what an error
+//! about a file must say.
 
+use std::fmt::Debug;
 use std::io::Write;
 use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use pixelloom::Error;
+
+/// The error is about data, names the file "file.x" and says `what`.
+#[track_caller]
+pub fn says<T: Debug>(result: pixelloom::Result<T>, what: &str) {
+    match result {
+        Err(Error::Data(message)) => {
+            assert!(message.starts_with("file.x: "), "does not name the file: {message}");
+            assert!(message.contains(what), "expected \"{what}\" in: {message}");
+            assert!(!message.contains('\n'), "more than one line: {message}");
+        }
+        other => panic!("expected a data error with \"{what}\", got {other:?}"),
+    }
+}
 
 /// An IDX file of the given magic, dimensions and data.
 pub fn idx(magic: u32, dims: &[u32], data: &[u8]) -> Vec<u8> {
@@ -47,6 +63,36 @@ pub fn amat(pixels: &[u8]) -> Vec<u8> {
         *text.last_mut().unwrap() = b'\n';
     }
     text
+}
+
+/// A PNG file of rows that are packed as the format says; a palette has the colours red, green, blue.
+pub fn png(height: u32, width: u32, color: png::ColorType, bits: u8, rows: &[u8]) -> Vec<u8> {
+    png_with(height, width, color, bits, rows, None)
+}
+
+/// The same with a tRNS chunk: levels of the palette's alpha, or the transparent colour.
+pub fn png_with(
+    height: u32,
+    width: u32,
+    color: png::ColorType,
+    bits: u8,
+    rows: &[u8],
+    transparent: Option<&[u8]>,
+) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::from_u8(bits).unwrap());
+    if color == png::ColorType::Indexed {
+        encoder.set_palette(vec![255, 0, 0, 0, 255, 0, 0, 0, 255]);
+    }
+    if let Some(transparent) = transparent {
+        encoder.set_trns(transparent.to_vec());
+    }
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(rows).unwrap();
+    writer.finish().unwrap();
+    file
 }
 
 /// Writes MAT v5 files in one byte order.

@@ -1,6 +1,9 @@
-//! Pictures: what is written is read back from the PNG and compared pixel by pixel.
+//! Pictures: what is written is read back from the PNG or GIF and compared pixel by pixel; masks.
 //!
 //! The glyph is an F of 5 x 3, which no flip, turn or transposition leaves as it is.
+
+mod film;
+mod mask;
 
 use std::fs::File;
 use std::io::BufReader;

@@ -1,0 +1,90 @@
+//! A PNG image as bytes, whatever the form it is stored in.
+//!
+//! Palettes become colours, 1, 2 and 4 bits become 8, of 16 bits the upper 8 are kept, and a
+//! transparent colour becomes an alpha channel. Of an animated PNG the still image is read.
+
+use std::io::{Cursor, ErrorKind};
+use std::path::Path;
+
+use png::{ColorType, DecodingError, Transformations};
+
+use super::files::{self, fault};
+use crate::error::{Error, Result};
+
+/// The most rows, and columns, of an image.
+const MOST: u32 = 4096;
+
+/// The longest file that is read: the largest image in 16-bit colour with alpha takes half of it.
+const MOST_BYTES: u64 = 1 << 28;
+
+/// The most bytes deflate can make of one (zlib's documentation, "Maximum Compression Factor").
+const RATIO: u64 = 1032;
+
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 grey, 2 grey and alpha, 3 red, green, blue, 4 red, green, blue, alpha.
+    pub channels: usize,
+    /// [height, width, channels], rows from the top.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the PNG file at `path`. Fails with [`Error::Data`] as [`parse`] does, and on anything but a
+/// regular file.
+pub fn read(path: &Path) -> Result<Picture> {
+    parse(&files::read(path, MOST_BYTES)?, &path.display().to_string())
+}
+
+/// The image of a PNG file. `name` is for messages.
+///
+/// Fails with [`Error::Data`] on damaged data and on images of more than 4096 rows or columns;
+/// memory is asked for only after the header was found to fit the length of the file.
+pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
+    if !bytes.starts_with(SIGNATURE) {
+        return fault(name, "is not a PNG file (it does not begin with 89 50 4e 47)");
+    }
+    let damaged = |e: DecodingError| match e {
+        DecodingError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
+            Error::Data(format!("{name}: the PNG data is cut short"))
+        }
+        e => Error::Data(format!("{name}: the PNG data is damaged: {e}")),
+    };
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let header = decoder.read_header_info().map_err(damaged)?;
+    let (width, height) = header.size();
+    if width > MOST || height > MOST {
+        return fault(
+            name,
+            format!("is {height} x {width} (height x width); at most {MOST} x {MOST} are read"),
+        );
+    }
+    let stored = u64::from(height) * u64::from(width) * header.bits_per_pixel() as u64 / 8;
+    if stored > RATIO * bytes.len() as u64 {
+        return fault(
+            name,
+            format!("declares {stored} bytes, more than a file of {} can hold", bytes.len()),
+        );
+    }
+    let mut reader = decoder.read_info().map_err(damaged)?;
+    let channels = match reader.output_color_type().0 {
+        ColorType::Grayscale => 1,
+        ColorType::GrayscaleAlpha => 2,
+        ColorType::Rgb | ColorType::Indexed => 3,
+        ColorType::Rgba => 4,
+    };
+    let (height, width) = (height as usize, width as usize);
+    let mut content = vec![0; height * width * channels];
+    reader.next_frame(&mut content).map_err(damaged)?;
+    // Reading on to the end finds what is cut off behind the pixels.
+    reader.finish().map_err(damaged)?;
+    Ok(Picture { height, width, channels, bytes: content })
+}
