@@ -1,1 +1,102 @@
-// to be written
+// dx = a'(x) sum over taps of d p^T. CPU: cpu/masked_conv.rs. One product [pixels, taps outputs] [taps
+// outputs, inputs], whose left side is d as the taps see it from the other end.
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weights: array<f32>;
+@group(0) @binding(3) var<storage, read> d: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+
+fn d_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
+    let pixel = seen(at, -offset);
+    if pixel < 0 {
+        return 0.0;
+    }
+    return d[u32(pixel) * p.outputs + channel];
+}
+
+// Column k of the left side for four pixels.
+fn four_of_d(a: Place, b: Place, c: Place, e: Place, k: u32) -> vec4<f32> {
+    let tap = k / p.outputs;
+    if tap >= p.taps {
+        return vec4<f32>(0.0);
+    }
+    let channel = k - tap * p.outputs;
+    let offset = offset_of(tap);
+    return vec4<f32>(d_at(a, offset, channel), d_at(b, offset, channel), d_at(c, offset, channel), d_at(e, offset, channel));
+}
+
+fn weight_at(tap: u32, input: u32, output: u32) -> f32 {
+    if tap < p.taps && input < p.inputs {
+        return weights[(tap * p.inputs + input) * p.outputs + output];
+    }
+    return 0.0;
+}
+
+fn four_of_weights(k: u32, column: u32) -> vec4<f32> {
+    let tap = k / p.outputs;
+    let output = k - tap * p.outputs;
+    return vec4<f32>(
+        weight_at(tap, column, output),
+        weight_at(tap, column + 1u, output),
+        weight_at(tap, column + 2u, output),
+        weight_at(tap, column + 3u, output),
+    );
+}
+
+fn store(pixel: u32, column: u32, sum: f32) {
+    if pixel >= pixels() || column >= p.inputs {
+        return;
+    }
+    let at = pixel * p.inputs + column;
+    var value = sum;
+    if p.relu_before != 0u && !(x[at] > 0.0) {
+        value = 0.0;
+    }
+    dx[at] = value;
+}
+
+fn store_four(pixel: u32, column: u32, sums: vec4<f32>) {
+    store(pixel, column, sums.x);
+    store(pixel, column + 1u, sums.y);
+    store(pixel, column + 2u, sums.z);
+    store(pixel, column + 3u, sums.w);
+}
+
+@compute @workgroup_size(256)
+fn masked_conv_input(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_of(id, groups, p.inputs);
+    if tile.y * 64u >= pixels() {
+        return;
+    }
+    let slow = lane / 16u;
+    let fast = lane % 16u;
+    // Both sides lie in memory along the outputs, so invocations side by side load along k.
+    let pixel = tile.y * 64u + 4u * slow;
+    let origin = tile.x * 64u + 4u * slow;
+    let a = place_of(pixel);
+    let b = place_of(pixel + 1u);
+    let c = place_of(pixel + 2u);
+    let e = place_of(pixel + 3u);
+    let depth = p.taps * p.outputs;
+
+    var sum = no_sum();
+    var next_a = four_of_d(a, b, c, e, fast);
+    var next_b = four_of_weights(fast, origin);
+    for (var k = 0u; k < depth; k += 16u) {
+        a_tile[fast * PITCH + slow] = next_a;
+        b_tile[fast * PITCH + slow] = next_b;
+        workgroupBarrier();
+        next_a = four_of_d(a, b, c, e, k + 16u + fast);
+        next_b = four_of_weights(k + 16u + fast, origin);
+        add_tile(&sum, slow, fast);
+        workgroupBarrier();
+    }
+    let column = tile.x * 64u + 4u * fast;
+    store_four(pixel, column, sum.r0);
+    store_four(pixel + 1u, column, sum.r1);
+    store_four(pixel + 2u, column, sum.r2);
+    store_four(pixel + 3u, column, sum.r3);
+}

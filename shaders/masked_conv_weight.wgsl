@@ -1,1 +1,137 @@
-// to be written
+// dp and dbias. CPU: cpu/masked_conv.rs. One product [taps inputs + 1, pixels] [pixels, outputs]; the last
+// row of the left side is 1, which makes dbias. The pixels are cut into pieces of `chunk`: the first
+// dispatch writes the sum over each to `partial` [pieces, taps inputs + 1, outputs], the second adds
+// the pieces up, always in the same order.
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> d: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dp: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dbias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> partial: array<f32>;
+
+fn rows() -> u32 {
+    return p.taps * p.inputs + 1u;
+}
+
+fn pieces() -> u32 {
+    return max((pixels() + p.chunk - 1u) / p.chunk, 1u);
+}
+
+// A row of the left side: where its tap lies and which channel it reads.
+struct Row { offset: vec2<i32>, channel: u32, number: u32 }
+
+fn row_of(number: u32) -> Row {
+    let tap = number / p.inputs;
+    return Row(offset_of(tap), number - tap * p.inputs, number);
+}
+
+fn x_at(row: Row, at: Place) -> f32 {
+    if row.number + 1u >= rows() {
+        return select(0.0, 1.0, row.number + 1u == rows());
+    }
+    let pixel = seen(at, row.offset);
+    if pixel < 0 {
+        return 0.0;
+    }
+    return shown(x[u32(pixel) * p.inputs + row.channel]);
+}
+
+// Column `pixel` of the left side, in four rows.
+fn four_of_x(a: Row, b: Row, c: Row, e: Row, pixel: u32, last: u32) -> vec4<f32> {
+    if pixel >= last {
+        return vec4<f32>(0.0);
+    }
+    let at = place_of(pixel);
+    return vec4<f32>(x_at(a, at), x_at(b, at), x_at(c, at), x_at(e, at));
+}
+
+fn d_at(pixel: u32, last: u32, column: u32) -> f32 {
+    if pixel < last && column < p.outputs {
+        return d[pixel * p.outputs + column];
+    }
+    return 0.0;
+}
+
+fn four_of_d(pixel: u32, last: u32, column: u32) -> vec4<f32> {
+    return vec4<f32>(
+        d_at(pixel, last, column),
+        d_at(pixel, last, column + 1u),
+        d_at(pixel, last, column + 2u),
+        d_at(pixel, last, column + 3u),
+    );
+}
+
+fn store(piece: u32, row: u32, column: u32, sum: f32) {
+    if row < rows() && column < p.outputs {
+        partial[(piece * rows() + row) * p.outputs + column] = sum;
+    }
+}
+
+fn store_four(piece: u32, row: u32, column: u32, sums: vec4<f32>) {
+    store(piece, row, column, sums.x);
+    store(piece, row, column + 1u, sums.y);
+    store(piece, row, column + 2u, sums.z);
+    store(piece, row, column + 3u, sums.w);
+}
+
+@compute @workgroup_size(256)
+fn weight_pieces(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_of(id, groups, p.outputs);
+    let down = (rows() + 63u) / 64u;
+    let piece = tile.y / down;
+    if piece >= pieces() {
+        return;
+    }
+    let slow = lane / 16u;
+    let fast = lane % 16u;
+    // Invocations side by side load channels of one pixel.
+    let top = (tile.y - piece * down) * 64u;
+    let column = tile.x * 64u + 4u * fast;
+    let a = row_of(top + 4u * fast);
+    let b = row_of(top + 4u * fast + 1u);
+    let c = row_of(top + 4u * fast + 2u);
+    let e = row_of(top + 4u * fast + 3u);
+    let first = piece * p.chunk;
+    let last = min(first + p.chunk, pixels());
+
+    var sum = no_sum();
+    var next_a = four_of_x(a, b, c, e, first + slow, last);
+    var next_b = four_of_d(first + slow, last, column);
+    for (var pixel = first; pixel < last; pixel += 16u) {
+        a_tile[slow * PITCH + fast] = next_a;
+        b_tile[slow * PITCH + fast] = next_b;
+        workgroupBarrier();
+        next_a = four_of_x(a, b, c, e, pixel + 16u + slow, last);
+        next_b = four_of_d(pixel + 16u + slow, last, column);
+        add_tile(&sum, slow, fast);
+        workgroupBarrier();
+    }
+    let row = top + 4u * slow;
+    store_four(piece, row, column, sum.r0);
+    store_four(piece, row + 1u, column, sum.r1);
+    store_four(piece, row + 2u, column, sum.r2);
+    store_four(piece, row + 3u, column, sum.r3);
+}
+
+// An invocation an element of dp and of dbias.
+@compute @workgroup_size(256)
+fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(id, groups);
+    let size = rows() * p.outputs;
+    if i >= size {
+        return;
+    }
+    var sum = 0.0;
+    for (var piece = 0u; piece < pieces(); piece++) {
+        sum += partial[piece * size + i];
+    }
+    let weights = size - p.outputs;
+    if i < weights {
+        dp[i] = sum;
+    } else {
+        dbias[i - weights] = sum;
+    }
+}

@@ -92,24 +92,7 @@ fn store(z: u32, row: u32, column: u32, value: f32) {
     }
 }
 
-// Large products: 64 x 64 tiles, an invocation makes 4 x 4. A tile holds, for each k, 16 vectors of
-// four neighbours along m or n; one more keeps invocations side by side off each other's banks.
-const PITCH: u32 = 17u;
-var<workgroup> a_tile: array<vec4<f32>, 272>;
-var<workgroup> b_tile: array<vec4<f32>, 272>;
-
-struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
-
-// Adds the outer product of four elements of a column of A and four of a row of B.
-fn add_product(sum: ptr<function, Block>, k: u32, row: u32, column: u32) {
-    let x = a_tile[k * PITCH + row];
-    let y = b_tile[k * PITCH + column];
-    (*sum).r0 = fma(vec4<f32>(x.x), y, (*sum).r0);
-    (*sum).r1 = fma(vec4<f32>(x.y), y, (*sum).r1);
-    (*sum).r2 = fma(vec4<f32>(x.z), y, (*sum).r2);
-    (*sum).r3 = fma(vec4<f32>(x.w), y, (*sum).r3);
-}
-
+// Large products: 64 x 64 tiles (`lib/tile.wgsl`).
 fn four_of_a(s: Slice, row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a_at(s, row, k), a_at(s, row + 1u, k), a_at(s, row + 2u, k), a_at(s, row + 3u, k));
 }
@@ -146,7 +129,7 @@ fn matmul_64(
     let row = group.y * 64u + 4u * a_four;
     let column = group.x * 64u + 4u * b_four;
 
-    var sum = Block(vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0));
+    var sum = no_sum();
     var next_a = four_of_a(s, row, s.first + a_k);
     var next_b = four_of_b(s, s.first + b_k, column);
     for (var k = s.first; k < s.last; k += 16u) {
@@ -155,22 +138,7 @@ fn matmul_64(
         workgroupBarrier();
         next_a = four_of_a(s, row, k + 16u + a_k);
         next_b = four_of_b(s, k + 16u + b_k, column);
-        add_product(&sum, 0u, slow, fast);
-        add_product(&sum, 1u, slow, fast);
-        add_product(&sum, 2u, slow, fast);
-        add_product(&sum, 3u, slow, fast);
-        add_product(&sum, 4u, slow, fast);
-        add_product(&sum, 5u, slow, fast);
-        add_product(&sum, 6u, slow, fast);
-        add_product(&sum, 7u, slow, fast);
-        add_product(&sum, 8u, slow, fast);
-        add_product(&sum, 9u, slow, fast);
-        add_product(&sum, 10u, slow, fast);
-        add_product(&sum, 11u, slow, fast);
-        add_product(&sum, 12u, slow, fast);
-        add_product(&sum, 13u, slow, fast);
-        add_product(&sum, 14u, slow, fast);
-        add_product(&sum, 15u, slow, fast);
+        add_tile(&sum, slow, fast);
         workgroupBarrier();
     }
     let top = group.y * 64u + 4u * slow;

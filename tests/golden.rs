@@ -13,9 +13,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pixelloom::autograd::Tape;
+use pixelloom::models::pixel::{Body, PixelConfig, PixelNet};
+use pixelloom::nn::Module;
 use pixelloom::ops::case::distance;
+use pixelloom::ops::lstm_scan::Order;
+use pixelloom::ops::mask::{Mask, Sight};
+use pixelloom::ops::masked_conv::{Around, Window};
 use pixelloom::ops::matmul::Activation;
 use pixelloom::{Device, Tensor, Var};
+use rand::SeedableRng;
 use safetensors::SafeTensors;
 
 /// The inputs of a case, by name.
@@ -25,48 +31,45 @@ type Inputs<'a, 't> = &'a BTreeMap<String, Var<'t>>;
 struct Kind {
     stem: &'static str,
     gradients: f32,
-    run: for<'a, 't> fn(Inputs<'a, 't>) -> Vec<(&'static str, Var<'t>)>,
+    run: for<'a, 't> fn(Inputs<'a, 't>, &Attributes) -> Ran<'t>,
 }
 
-static KINDS: [Kind; 4] = [
+/// The outputs of a case by name, and the model whose parameters hold its weights, if there is one.
+type Ran<'t> = (Vec<(&'static str, Var<'t>)>, Option<(PixelNet, Body)>);
+
+static KINDS: [Kind; 9] = [
     Kind { stem: "bernoulli_nll", gradients: 5e-5, run: bernoulli_nll },
     Kind { stem: "gaussian_kl", gradients: 5e-5, run: gaussian_kl },
     Kind { stem: "softmax_nll", gradients: 5e-5, run: softmax_nll },
     Kind { stem: "vae_bernoulli", gradients: 2e-4, run: vae_bernoulli },
+    Kind { stem: "masked_conv", gradients: 5e-5, run: masked_conv },
+    Kind { stem: "row_lstm", gradients: 5e-5, run: row_lstm },
+    Kind { stem: "diagonal_lstm", gradients: 5e-5, run: diagonal_lstm },
+    Kind { stem: "diagonal_bilstm", gradients: 5e-5, run: diagonal_bilstm },
+    Kind { stem: "pixel", gradients: 2e-4, run: pixel },
 ];
 
 /// Kinds whose operations don't exist yet.
-const NOT_YET: [&str; 10] = [
-    "masked_conv",
-    "row_lstm",
-    "diagonal_lstm",
-    "diagonal_bilstm",
-    "lstm_cell",
-    "filterbank",
-    "attention_read",
-    "attention_write",
-    "draw",
-    "pixel",
-];
+const NOT_YET: [&str; 5] = ["lstm_cell", "filterbank", "attention_read", "attention_write", "draw"];
 
 /// One number a row: the golden losses are by element.
-fn bernoulli_nll<'t>(x: Inputs<'_, 't>) -> Vec<(&'static str, Var<'t>)> {
+fn bernoulli_nll<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
     let shape = x["logits"].shape();
     let column = [shape.iter().product(), 1];
     let nll = x["logits"].reshape(&column).bernoulli_nll(&x["x"].reshape(&column));
-    vec![("nll", nll.reshape(shape))]
+    (vec![("nll", nll.reshape(shape))], None)
 }
 
-fn gaussian_kl<'t>(x: Inputs<'_, 't>) -> Vec<(&'static str, Var<'t>)> {
-    vec![("kl", x["mu"].gaussian_kl(&x["lv"]))]
+fn gaussian_kl<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
+    (vec![("kl", x["mu"].gaussian_kl(&x["lv"]))], None)
 }
 
-fn softmax_nll<'t>(x: Inputs<'_, 't>) -> Vec<(&'static str, Var<'t>)> {
-    vec![("nll", x["logits"].categorical_nll(x["t"].value()))]
+fn softmax_nll<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
+    (vec![("nll", x["logits"].categorical_nll(x["t"].value()))], None)
 }
 
 /// Auto-Encoding Variational Bayes: z = mu + e^(lv / 2) eps, loss = -log p(x | z) + KL.
-fn vae_bernoulli<'t>(x: Inputs<'_, 't>) -> Vec<(&'static str, Var<'t>)> {
+fn vae_bernoulli<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
     let layer = |input: &Var<'t>, w: &str, b: &str, activation| {
         input.linear(&x[w], Some(&x[b]), activation)
     };
@@ -78,12 +81,129 @@ fn vae_bernoulli<'t>(x: Inputs<'_, 't>) -> Vec<(&'static str, Var<'t>)> {
     let logits = layer(&hidden, "ow", "ob", Activation::None);
     let kl = mu.gaussian_kl(&lv);
     let loss = logits.bernoulli_nll(&x["x"]).add(&kl);
-    vec![("loss", loss), ("logits", logits), ("kl", kl)]
+    (vec![("loss", loss), ("logits", logits), ("kl", kl)], None)
+}
+
+/// A stored map [B, C, H, W] as ours, [B, H, W, C].
+fn channels_last<'t>(x: &Var<'t>) -> Var<'t> {
+    x.permute(&[0, 2, 3, 1])
+}
+
+/// Our map as it is stored.
+fn channels_first<'t>(x: &Var<'t>) -> Var<'t> {
+    x.permute(&[0, 3, 1, 2])
+}
+
+/// A masked convolution of our map by weights (out, in, kh, kw).
+fn conv<'t>(x: &Var<'t>, w: &Var<'t>, b: &Var<'t>, mask: Mask, around: Around) -> Var<'t> {
+    let (kh, kw) = (w.shape()[2], w.shape()[3]);
+    let window = Window::centred(kh, kw, mask.taps(kh, kw));
+    x.masked_conv(&w.masked(mask), window, around, Some(b), None)
+}
+
+fn masked_conv<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
+    let sight = if a.kind == "A" { Sight::A } else { Sight::B };
+    let mask = Mask::new(sight, a.groups);
+    let y = conv(&channels_last(&x["x"]), &x["w"], &x["b"], mask, Around::default());
+    (vec![("y", channels_first(&y))], None)
+}
+
+/// One direction of a layer, its weights' names beginning with `prefix`.
+fn scan<'t>(x: Inputs<'_, 't>, prefix: &str, a: &Attributes, order: Order) -> Var<'t> {
+    let get = |name: &str| &x[&format!("{prefix}{name}")];
+    let mask = Mask { stacks: 4, ..Mask::new(Sight::B, a.groups) };
+    let around = Around::default();
+    let u = conv(&channels_last(&x["x"]), get("i2s_w"), get("i2s_b"), mask, around);
+    let s = get("s2s_w");
+    let [gates, hidden, taps] = *s.shape() else { panic!("s2s_w {:?}", s.shape()) };
+    let s = s.reshape(&[gates, hidden, 1, taps]).masked(Mask::NONE);
+    let zero = s.tape().constant(Tensor::zeros(s.device(), &[hidden]));
+    u.lstm_scan(&s, &zero, order)
+}
+
+fn row_lstm<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
+    (vec![("h", channels_first(&scan(x, "", a, Order::Rows)))], None)
+}
+
+fn diagonal_lstm<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
+    (vec![("h", channels_first(&scan(x, "", a, Order::Diagonal)))], None)
+}
+
+fn diagonal_bilstm<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
+    let left = scan(x, "l_", a, Order::Diagonal);
+    let right = scan(x, "r_", a, Order::MirroredDiagonal);
+    let height = right.shape()[1];
+    (vec![("h", channels_first(&left.add(&right.slice(1, -1, height))))], None)
+}
+
+/// A whole model with the case's weights.
+fn pixel<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
+    let [_, channels, height, width] = *x["x"].shape() else { panic!("x") };
+    let config = PixelConfig {
+        height,
+        width,
+        channels,
+        levels: a.levels,
+        head: a.head,
+        ..PixelConfig::mnist(a.layers, a.hidden)
+    };
+    let body = match a.kind.as_str() {
+        "cnn" => Body::PixelCnn,
+        "row" => Body::RowLstm,
+        "diagonal" => Body::DiagBilstm,
+        other => panic!("pixel model {other}"),
+    };
+    let rng = &mut rand::rngs::StdRng::seed_from_u64(0);
+    let net = PixelNet::new(x["x"].device(), body, config, None, rng);
+    for (name, param) in net.parameters() {
+        param.set(x[&golden_name(&name, body)].value().clone());
+    }
+    let image = channels_last(&x["x"]);
+    let logits = net.forward(&image, None);
+    let nll = net.nll_of_logits(&logits, &image);
+    (vec![("nll", nll), ("logits", channels_first(&logits))], Some((net, body)))
+}
+
+/// What a parameter of ours is called in the golden files.
+fn golden_name(ours: &str, body: Body) -> String {
+    let cnn = body == Body::PixelCnn;
+    let (path, what) = ours.rsplit_once('.').unwrap();
+    let what = match what {
+        "weight" => "w",
+        "bias" => "b",
+        other => other,
+    };
+    let path = path.split('.').collect::<Vec<_>>();
+    match path[..] {
+        ["first"] => format!("in_{what}"),
+        ["head", i] => format!("o{}_{what}", i.parse::<usize>().unwrap() + 1),
+        ["layers", i, "down"] => format!("b{i}_a_{what}"),
+        ["layers", i, "conv"] => format!("b{i}_b_{what}"),
+        ["layers", i, "up"] => format!("b{i}_{}_{what}", if cnn { "c" } else { "up" }),
+        ["layers", i, "lstm", "input"] => format!("b{i}_i2s_{what}"),
+        ["layers", i, "lstm"] => format!("b{i}_s2s_w"),
+        ["layers", i, side, "input"] => format!("b{i}_{}_i2s_{what}", &side[..1]),
+        ["layers", i, side] => format!("b{i}_{}_s2s_w", &side[..1]),
+        _ => panic!("parameter {ours}"),
+    }
+}
+
+/// The attributes of a case; those it lacks are 0 or empty.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Attributes {
+    kind: String,
+    groups: usize,
+    layers: usize,
+    hidden: usize,
+    levels: usize,
+    head: usize,
 }
 
 #[derive(serde::Deserialize)]
 struct Entry {
     name: String,
+    attrs: Attributes,
 }
 
 /// The tensors of a file, by their full names.
@@ -107,7 +227,7 @@ fn miss(name: &str, got: &[f32], exact: &[f32], limit: f32) -> Option<String> {
 }
 
 /// What is wrong with a case on a device.
-fn failures(kind: &Kind, path: &Path, device: &Device) -> Vec<String> {
+fn failures(kind: &Kind, path: &Path, attributes: &Attributes, device: &Device) -> Vec<String> {
     let file = load(path);
     let tape = Tape::new();
     let tensor = |(shape, data): &(Vec<usize>, Vec<f32>)| Tensor::new(device, data, shape);
@@ -120,7 +240,7 @@ fn failures(kind: &Kind, path: &Path, device: &Device) -> Vec<String> {
             Some((name.to_string(), x))
         })
         .collect();
-    let outputs = (kind.run)(&inputs);
+    let (outputs, model) = (kind.run)(&inputs, attributes);
     let with = |prefix: &str| file.keys().filter(|name| name.starts_with(prefix)).count();
     assert_eq!(with("out."), outputs.len(), "{}: outputs", path.display());
     let mut wrong = Vec::new();
@@ -134,7 +254,15 @@ fn failures(kind: &Kind, path: &Path, device: &Device) -> Vec<String> {
     let gradients = tape.backward(&seeds);
     for (name, (_, exact)) in &file {
         if let Some(input) = name.strip_prefix("grad.") {
-            let got = gradients.of(&inputs[input]).map_or(Vec::new(), |g| g.to_vec().unwrap());
+            let param = model.as_ref().and_then(|(net, body)| {
+                let mut all = net.parameters().into_iter();
+                all.find(|(ours, _)| golden_name(ours, *body) == input).map(|(_, param)| param)
+            });
+            let got = match param {
+                Some(param) => gradients.param(param),
+                None => gradients.of(&inputs[input]),
+            };
+            let got = got.map_or(Vec::new(), |g| g.to_vec().unwrap());
             wrong.extend(miss(name, &got, exact, kind.gradients));
         }
     }
@@ -168,14 +296,14 @@ fn golden_values() {
     let index = std::fs::read_to_string(directory.join("index.json")).unwrap();
     let entries: Vec<Entry> = serde_json::from_str(&index).unwrap();
     let (mut wrong, mut waiting, mut ran) = (Vec::new(), Vec::new(), 0);
-    for Entry { name } in entries {
+    for Entry { name, attrs } in entries {
         let Some(kind) = kind_of(&name) else {
             waiting.push(name);
             continue;
         };
         let path = directory.join(format!("{name}.safetensors"));
         for device in common::devices() {
-            let failures = failures(kind, &path, &device);
+            let failures = failures(kind, &path, &attrs, &device);
             wrong.extend(failures.iter().map(|f| format!("{name}, {f} on {}", device.name())));
         }
         ran += 1;

@@ -11,7 +11,10 @@ use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::gpu::GpuOptions;
 use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
 use pixelloom::ops::case::{Case, Input, distance};
+use pixelloom::ops::lstm_scan::{Order, lstm_at};
+use pixelloom::ops::masked_conv::{Around, Window, conv_at};
 use pixelloom::ops::optimizer::Rule;
+use pixelloom::ops::pick::{Scale, pick};
 use pixelloom::ops::random;
 use pixelloom::ops::unary::{self, Function};
 use pixelloom::rng::Key;
@@ -115,6 +118,39 @@ fn grids_in_two_dimensions() {
     );
 }
 
+/// The same for tiles of 64 pixels, and of 16 cells. (Noise for so many elements takes long.)
+#[test]
+fn tiles_in_two_dimensions() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    let ramp = |n: usize| (0..n).map(|i| (i % 8_191) as f32 / 4_096.0 - 1.0).collect::<Vec<f32>>();
+
+    let pixels = ramp(65_536 * 64 + 3);
+    let tape = Tape::inference();
+    let on_gpu = Device::Gpu(gpu);
+    let x = tape.constant(Tensor::new(&on_gpu, &pixels, &[1, 1, pixels.len(), 1]));
+    let p = tape.constant(Tensor::full(&on_gpu, 2.0, &[1, 1, 1]));
+    let y = x.masked_conv(&p, Window::centred(1, 1, 1), Around::default(), None, None);
+    let y = y.value().to_vec().unwrap();
+    let wrong = y.iter().zip(&pixels).position(|(y, x)| *y != 2.0 * x);
+    assert_eq!(wrong, None, "convolution of {} pixels", pixels.len());
+
+    let cells = 65_536 * 16 + 3;
+    let scan = |device: &Device| {
+        let tape = Tape::new();
+        let u = tape.leaf(Tensor::new(device, &ramp(4 * cells), &[1, 1, cells, 4]));
+        let s = tape.constant(Tensor::full(device, 0.5, &[3, 1, 4]));
+        let c0 = tape.constant(Tensor::full(device, -0.5, &[1]));
+        let h = u.lstm_scan(&s, &c0, Order::Rows);
+        let seed = Tensor::new(device, &ramp(cells), h.shape());
+        let du = tape.backward(&[(&h, seed)]).of(&u).unwrap().to_vec().unwrap();
+        [h.value().to_vec().unwrap(), du]
+    };
+    for (a, b) in scan(&on_gpu).iter().zip(scan(&common::poisoned_cpu())) {
+        let d = distance(a, &b);
+        assert!(d <= 1e-5, "scan of {cells} cells: {d:.1e}");
+    }
+}
+
 /// 2 x + 1 on n elements, every one of them looked at.
 fn affine_of(n: usize, device: &Device) {
     let values: Vec<f32> = (0..n).map(|i| (i % 8_191) as f32).collect();
@@ -141,8 +177,20 @@ fn a_tensor_over_128_mib() {
     affine_of(n, &Device::Gpu(gpu));
 }
 
+/// The steps of a cached sampler, once each.
+fn sample(device: &Device) {
+    let zeros = |shape: &[usize]| Tensor::zeros(device, shape);
+    let (mut map, window) = (zeros(&[1, 1, 1, 1]), Window::centred(1, 1, 1));
+    let (x, p) = (zeros(&[1, 1, 1, 1]), zeros(&[1, 1, 1]));
+    conv_at((&x, &p), window, Around::default(), (None, None), (0, 0), &mut map);
+    pick((&x, &x), Scale { levels: 2, mean: 0.0, deviation: 1.0 }, (0, 0, 0), &mut map);
+    let (u, s, c0) = (zeros(&[1, 1, 1, 4]), zeros(&[2, 1, 4]), zeros(&[1]));
+    let mut c = zeros(&[1, 1, 1, 1]);
+    lstm_at((&u, &s, &c0), Order::Diagonal, (0, 0), (&mut map, &mut c));
+}
+
 /// Every entry point of every kernel is run by the cases, or by the operations below that have no
-/// gradient; what they compute is looked at in `numerics.rs`.
+/// gradient; what they compute is looked at in `numerics.rs` and `sampling_kernels.rs`.
 #[test]
 fn every_entry_point_is_exercised() {
     // A device of its own: no other test's kernels are recorded.
@@ -162,6 +210,7 @@ fn every_entry_point_is_exercised() {
         let config = OptimizerConfig { clip: Some(1.0), ..OptimizerConfig::new(rule, 0.1) };
         Optimizer::new(config).step(&model, &gradients);
     }
+    sample(&device);
     let ran: BTreeSet<_> =
         gpu.profile(false).unwrap().iter().map(|k| (k.program, k.entry)).collect();
     let known: BTreeSet<_> = ops::kernels()

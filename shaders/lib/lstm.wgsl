@@ -14,3 +14,67 @@ struct Params {
 
 const ROWS: u32 = 0u;
 const DIAGONAL: u32 = 1u;
+
+fn neighbours() -> u32 {
+    return select(2u, 3u, p.order == ROWS);
+}
+
+// Rows and columns from a cell to its neighbour n. Neighbour 1 is the cell before, whose c it takes.
+fn offset_of(n: u32) -> vec2<i32> {
+    if p.order == ROWS {
+        return vec2<i32>(-1, i32(n) - 1);
+    }
+    if n == 0u {
+        return vec2<i32>(-1, 0);
+    }
+    return vec2<i32>(0, select(1, -1, p.order == DIAGONAL));
+}
+
+// A cell of image `image`.
+struct Cell { image: u32, row: i32, column: i32 }
+
+// The number of the cell at an offset, over all images; -1 outside its own.
+fn seen(cell: Cell, offset: vec2<i32>) -> i32 {
+    let row = cell.row + offset.x;
+    let column = cell.column + offset.y;
+    if u32(row) < p.height && u32(column) < p.width {
+        return (i32(cell.image * p.height) + row) * i32(p.width) + column;
+    }
+    return -1;
+}
+
+// The first row of a diagonal, and the number of cells of the step in an image.
+fn step_span() -> vec2<u32> {
+    if p.order == ROWS {
+        return vec2<u32>(0u, p.width);
+    }
+    let first = max(p.step + 1u, p.width) - p.width;
+    return vec2<u32>(first, min(p.height, p.step + 1u) - first);
+}
+
+// Cell i of the step, over all images; none beyond the last.
+fn cell_of(i: u32, span: vec2<u32>) -> Cell {
+    let image = i / span.y;
+    if image >= p.batch {
+        return Cell(0u, -0x1000000, 0);
+    }
+    let along = i - image * span.y;
+    if p.order == ROWS {
+        return Cell(image, i32(p.step), i32(along));
+    }
+    let row = span.x + along;
+    let column = p.step - row;
+    return Cell(image, i32(row), i32(select(p.width - 1u - column, column, p.order == DIAGONAL)));
+}
+
+// Gates and states of a cell, from the sums of its gates o, f, i, g and the c before.
+struct State { gates: vec4<f32>, c: f32, h: f32 }
+
+fn state_of(sums: vec4<f32>, before: f32) -> State {
+    let o = sigmoid(sums.x);
+    let f = sigmoid(sums.y);
+    let i = sigmoid(sums.z);
+    let g = tanh_of(sums.w);
+    let c = f * before + i * g;
+    return State(vec4<f32>(o, f, i, g), c, o * tanh_of(c));
+}

@@ -20,3 +20,51 @@ struct Params {
     chunk: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
+
+fn pixels() -> u32 {
+    return p.batch * p.height * p.width;
+}
+
+// A pixel of all images: its number, and where it lies in its image; beyond the last one, nowhere.
+struct Place { index: i32, row: i32, column: i32 }
+
+fn place_of(pixel: u32) -> Place {
+    if pixel >= pixels() {
+        return Place(0, -0x1000000, 0);
+    }
+    let row = pixel / p.width;
+    return Place(i32(pixel), i32(row % p.height), i32(pixel - row * p.width));
+}
+
+// Rows and columns from a pixel to the one that tap t sees.
+fn offset_of(t: u32) -> vec2<i32> {
+    let row = t / p.across;
+    return vec2<i32>(p.top + i32(row), p.left + i32(t - row * p.across));
+}
+
+// The number of the pixel at an offset, -1 outside the image.
+fn seen(at: Place, offset: vec2<i32>) -> i32 {
+    if u32(at.row + offset.x) < p.height && u32(at.column + offset.y) < p.width {
+        return at.index + offset.x * i32(p.width) + offset.y;
+    }
+    return -1;
+}
+
+// max(x, 0), a NaN staying one.
+fn relu(x: f32) -> f32 {
+    return select(0.0, x, x > 0.0 || is_nan(x));
+}
+
+// x as the ReLU in front, if there is one, shows it.
+fn shown(x: f32) -> f32 {
+    return select(x, relu(x), p.relu_before != 0u);
+}
+
+// Which tile of 64 x 64 of a matrix with so many columns (x across, y down) a workgroup makes; the
+// grid is folded.
+fn tile_of(group: vec3<u32>, groups: vec3<u32>, columns: u32) -> vec2<u32> {
+    let flat = group.x + group.y * groups.x;
+    let across = (columns + 63u) / 64u;
+    let down = flat / across;
+    return vec2<u32>(flat - down * across, down);
+}

@@ -100,22 +100,25 @@ impl Params {
         if self.order() == Order::Rows { self.width as usize } else { self.height as usize }
     }
 
-    /// Most cells of a step, in one image.
-    fn cells(&self) -> usize {
+    /// Cells of a step, in one image.
+    fn cells(&self, step: usize) -> usize {
+        let (height, width) = (self.height as usize, self.width as usize);
         match self.order() {
-            Order::Rows => self.width as usize,
-            _ => self.width.min(self.height) as usize,
+            Order::Rows => width,
+            _ => height.min(step + 1) - (step + 1).saturating_sub(width),
         }
     }
 
-    fn cost(&self) -> Cost {
+    /// The cost, with `loop_iterations` of a GPU invocation.
+    fn cost(&self, loop_iterations: u64) -> Cost {
         let (h, k) = (u64::from(self.hidden), self.order().neighbours() as u64);
         let cells = u64::from(self.batch) * u64::from(self.height) * u64::from(self.width);
-        Cost {
-            flops: cells * (8 * h * h * k + 40 * h),
-            bytes: 4 * cells * 10 * h,
-            loop_iterations: k * 4 * h,
-        }
+        Cost { flops: cells * (8 * h * h * k + 40 * h), bytes: 4 * cells * 10 * h, loop_iterations }
+    }
+
+    /// Rows of the weights.
+    fn depth(&self) -> u64 {
+        self.order().neighbours() as u64 * u64::from(self.hidden)
     }
 
     /// A dispatch for each step, in an order.
@@ -124,15 +127,13 @@ impl Params {
         entry: &'static str,
         steps: impl Iterator<Item = usize>,
     ) -> Vec<Stage<Params>> {
-        let cells = self.batch as usize * self.cells();
-        if cells == 0 || self.hidden == 0 {
+        if [self.batch, self.height, self.width, self.hidden].contains(&0) {
             return Vec::new();
         }
-        let tiles = cells.div_ceil(TILE) * (self.hidden as usize).div_ceil(TILE);
-        let stage = |step| Stage {
-            entry,
-            groups: grid(tiles),
-            params: Params { step: step as u32, ..*self },
+        let stage = |step| {
+            let cells = self.batch as usize * self.cells(step);
+            let tiles = cells.div_ceil(TILE) * (self.hidden as usize).div_ceil(TILE);
+            Stage { entry, groups: grid(tiles), params: Params { step: step as u32, ..*self } }
         };
         steps.map(stage).collect()
     }
@@ -157,7 +158,8 @@ pub static LSTM_SCAN: Kernel<Params, 3, 3> = Kernel {
     program: Program { name: "lstm_scan", source: source!("lstm_scan"), inputs: 3, outputs: 3 },
     cpu: cpu::lstm_scan::forward,
     stages: |p| p.stages("lstm_scan", 0..p.steps()),
-    cost: Params::cost,
+    // Of each dispatch: steps of 16 along the products.
+    cost: |p| p.cost(p.depth().div_ceil(16)),
     entries: &["lstm_scan"],
 };
 
@@ -172,7 +174,8 @@ pub static LSTM_SCAN_GRADIENT: Kernel<Params, 5, 2> = Kernel {
     },
     cpu: cpu::lstm_scan::gradient,
     stages: |p| p.stages("lstm_scan_gradient", (0..p.steps()).rev()),
-    cost: Params::cost,
+    // The four gates of 16 channels a step.
+    cost: |p| p.cost(p.depth().div_ceil(16)),
     entries: &["lstm_scan_gradient"],
 };
 

@@ -112,6 +112,8 @@ macro_rules! source {
     ($file:literal) => {
         concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/tile.wgsl"),
             include_str!("../../shaders/lib/window.wgsl"),
             include_str!(concat!("../../shaders/", $file, ".wgsl"))
         )

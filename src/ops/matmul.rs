@@ -87,6 +87,7 @@ pub static MATMUL: Kernel<Params, 3, 2> = Kernel {
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/tile.wgsl"),
             include_str!("../../shaders/matmul.wgsl")
         ),
         inputs: 3,

@@ -316,3 +316,18 @@ pub fn fill(
     };
     Ok(Tensor::new(device, &data, &shape))
 }
+
+/// Logits of every pixel of x \[B, H, W, C\], computed pixel by pixel as sampling does, all of x given:
+/// what [`PixelNet::forward`] computes at once.
+pub fn logits(net: &PixelNet, x: &Tensor, small: Option<&Tensor>) -> Tensor {
+    let mut sampler = Sampler::new(net, x, small);
+    for row in 0..x.shape()[1] {
+        for column in 0..x.shape()[2] {
+            sampler.features((row, column));
+            sampler.logits((row, column));
+        }
+        sampler.finish_row(row);
+    }
+    let [_, _, logits] = sampler.head_y;
+    logits
+}

@@ -1,0 +1,11 @@
+//! The pixel models: what a prediction sees, exact probabilities, sampling, learning.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cached;
+mod exact;
+mod learning;
+mod models;
+mod reach;
+mod shifts;

@@ -1,0 +1,184 @@
+//! Pitfalls 3 and 11: the Diagonal BiLSTM as a plain cell-by-cell recursion on the tape, with the right
+//! way to bring in the right-to-left map, and the wrong ways that public code has.
+
+use std::collections::HashMap;
+
+use pixelloom::models::Autoregressive;
+use pixelloom::models::pixel::{Body, PixelConfig, PixelModel};
+use pixelloom::nn::Module;
+use pixelloom::ops::case::distance;
+use pixelloom::ops::mask::{Mask, Sight};
+use pixelloom::ops::masked_conv::{Around, Window};
+use pixelloom::{Device, Tape, Tensor, Var};
+
+use super::models;
+use super::reach::{gradients, simulate};
+
+/// How the right-to-left map enters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// As the paper has it: mirrored scan, shifted down one row.
+    Right,
+    /// Not shifted.
+    NoShift,
+    /// Shifted up: the zeros at the bottom.
+    ZerosAtTheBottom,
+    /// The image is skewed first and mirrored then, so the row above is met two columns further.
+    FlippedInSkewedSpace,
+    /// The 2 x 1 kernel is padded below, so a cell sees the row below it.
+    PaddedAtTheWrongEnd,
+}
+
+/// A BiLSTM model whose layer is the recursion, with the weights of `model`.
+struct Plain<'a> {
+    model: &'a PixelModel,
+    way: Way,
+}
+
+/// The states of one direction, cell by cell.
+struct Scan<'t> {
+    u: Var<'t>,
+    s: Var<'t>,
+    /// Where h comes from, in the order of the weights; c comes with the second.
+    neighbours: [(isize, isize); 2],
+    done: HashMap<(isize, isize), (Var<'t>, Var<'t>)>,
+}
+
+impl<'t> Scan<'t> {
+    /// h and c \[1, hidden\] at a cell, 0 outside.
+    fn at(&mut self, (r, c): (isize, isize)) -> (Var<'t>, Var<'t>) {
+        let [_, height, width, gates] = *self.u.shape() else { panic!("u") };
+        let hidden = gates / 4;
+        if r < 0 || c < 0 || r >= height as isize || c >= width as isize {
+            let zero = self.u.tape().constant(Tensor::zeros(self.u.device(), &[1, hidden]));
+            return (zero.clone(), zero);
+        }
+        if let Some(state) = self.done.get(&(r, c)) {
+            return state.clone();
+        }
+        let mut sum = self.u.slice(1, r as i64, 1).slice(2, c as i64, 1).reshape(&[1, gates]);
+        let mut cell = None;
+        for (k, (dr, dc)) in self.neighbours.into_iter().enumerate() {
+            let (h, before) = self.at((r + dr, c + dc));
+            let s = self.s.slice(0, k as i64, 1).reshape(&[hidden, gates]);
+            sum = sum.add(&h.matmul(&s));
+            cell = Some(before);
+        }
+        let gate = |k: usize| sum.slice(1, (k * hidden) as i64, hidden);
+        let (o, f, i, g) =
+            (gate(0).sigmoid(), gate(1).sigmoid(), gate(2).sigmoid(), gate(3).tanh());
+        let cell = f.mul(&cell.unwrap()).add(&i.mul(&g));
+        let state = (o.mul(&cell.tanh()), cell);
+        self.done.insert((r, c), state.clone());
+        state
+    }
+
+    /// The map of h.
+    fn map(mut self) -> Var<'t> {
+        let [_, height, width, gates] = *self.u.shape() else { panic!("u") };
+        let mut all: Option<Var> = None;
+        for r in 0..height as isize {
+            for c in 0..width as isize {
+                let (h, _) = self.at((r, c));
+                all = Some(all.map_or_else(|| h.clone(), |all| all.concat(&h, 0)));
+            }
+        }
+        all.unwrap().reshape(&[1, height, width, gates / 4])
+    }
+}
+
+impl Autoregressive for Plain<'_> {
+    fn draw(
+        &self,
+        _: &Device,
+        _: usize,
+        _: Option<pixelloom::models::pixel::Known>,
+        _: pixelloom::rng::Key,
+        _: &mut pixelloom::models::pixel::Watch,
+    ) -> pixelloom::Result<Tensor> {
+        unreachable!("only its logits are asked for")
+    }
+
+    fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let weights: HashMap<String, Var<'t>> = self
+            .model
+            .parameters()
+            .into_iter()
+            .map(|(name, p)| (name, x.tape().constant(p.value())))
+            .collect();
+        let conv = |x: &Var<'t>, name: &str, sight, stacks, relu_before| {
+            let (w, b) = (&weights[&format!("{name}.weight")], &weights[&format!("{name}.bias")]);
+            let mask = Mask { stacks, ..Mask::new(sight, 1) };
+            let (kh, kw) = (w.shape()[2], w.shape()[3]);
+            let window = Window::centred(kh, kw, mask.taps(kh, kw));
+            let around = Around { relu_before, relu_after: false };
+            x.masked_conv(&w.masked(mask), window, around, Some(b), None)
+        };
+        let y = conv(x, "first", Sight::A, 1, false);
+        let scan = |side: &str, neighbours| {
+            let path = format!("layers.0.{side}");
+            let u = conv(&y, &format!("{path}.input"), Sight::B, 4, false);
+            let s = &weights[&format!("{path}.recurrent")];
+            let [gates, hidden, taps] = *s.shape() else { panic!("s") };
+            let s = s.reshape(&[gates, hidden, 1, taps]).masked(Mask::NONE);
+            Scan { u, s, neighbours, done: HashMap::new() }.map()
+        };
+        let left = match self.way {
+            Way::PaddedAtTheWrongEnd => scan("left", [(1, -2), (0, -1)]),
+            _ => scan("left", [(-1, 0), (0, -1)]),
+        };
+        let right = match self.way {
+            Way::FlippedInSkewedSpace => scan("right", [(-1, 2), (0, 1)]),
+            _ => scan("right", [(-1, 0), (0, 1)]),
+        };
+        let height = right.shape()[1];
+        let right = match self.way {
+            Way::NoShift => right,
+            Way::ZerosAtTheBottom => right.slice(1, 1, height),
+            _ => right.slice(1, -1, height),
+        };
+        let y = y.add(&conv(&left.add(&right), "layers.0.up", Sight::B, 1, false));
+        let y = conv(&y, "head.0", Sight::B, 1, true);
+        let y = conv(&y, "head.1", Sight::B, 1, true);
+        conv(&y, "head.2", Sight::B, 1, true)
+    }
+}
+
+/// A model of one layer on images so tall that what is lost in skewed space lies beyond the 7 x 7 kernel.
+fn bilstm(range: (f32, f32)) -> (PixelModel, PixelConfig) {
+    let config = PixelConfig { layers: 1, ..models::config((10, 12), 1, 2, 1) };
+    let model = PixelModel::new(&Device::cpu(), Body::DiagBilstm, config, 0);
+    models::redraw(&model, 5, range);
+    (model, config)
+}
+
+#[test]
+fn the_scan_equals_the_recursion() {
+    let (model, config) = bilstm((-0.9, 0.9));
+    let x: Vec<f32> = (0..config.dims()).map(|i| f32::from(i % 3 == 0)).collect();
+    let tape = Tape::inference();
+    let x = tape.constant(Tensor::new(&Device::cpu(), &x, &model.net.images(1)));
+    let plain = Plain { model: &model, way: Way::Right }.logits(&x).value().to_vec().unwrap();
+    let fast = model.logits(&x).value().to_vec().unwrap();
+    assert!(distance(&fast, &plain) <= 1e-5, "{}", distance(&fast, &plain));
+}
+
+#[test]
+fn only_the_right_shift_passes_the_test_of_dependencies() {
+    let (model, config) = bilstm((0.02, 0.1));
+    let expected = simulate(Body::DiagBilstm, &config).sets();
+    for way in [
+        Way::Right,
+        Way::NoShift,
+        Way::ZerosAtTheBottom,
+        Way::FlippedInSkewedSpace,
+        Way::PaddedAtTheWrongEnd,
+    ] {
+        let seen = gradients(&Plain { model: &model, way }, model.net.images(1), 1);
+        assert_eq!(seen == expected, way == Way::Right, "{way:?}");
+        // Three of the wrong ways see the future; the wedge of the fourth is lost context.
+        let future = seen.iter().enumerate().any(|(p, &seen)| seen >> p != 0);
+        let honest = matches!(way, Way::Right | Way::FlippedInSkewedSpace);
+        assert_eq!(future, !honest, "{way:?}");
+    }
+}
