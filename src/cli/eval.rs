@@ -1,4 +1,5 @@
-//! `pixelloom eval`: the bound, the importance-weighted bound, the marginal likelihood of appendix D.
+//! `pixelloom eval`: the bound or the exact nll; of a vae also the importance-weighted bound and the
+//! marginal likelihood of appendix D.
 
 use std::path::PathBuf;
 
@@ -6,9 +7,10 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::data::{DataSet, Split};
 use pixelloom::models::vae::bound;
-use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Scores, evaluate};
+use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Part, Scores, evaluate};
 use pixelloom::{Device, Error};
 
+use super::bar::Bar;
 use super::locate::{DataArgs, Source};
 use super::machine::Machine;
 use super::{complain, say};
@@ -31,10 +33,10 @@ pub struct Eval {
     /// The split to score
     #[arg(long, value_enum, default_value = "test")]
     split: SplitName,
-    /// Also the importance-weighted bound with K samples an image
+    /// Of a vae, also the importance-weighted bound with K samples an image
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     iwae: Option<u32>,
-    /// Also -log p(x) of 1000 images, spread evenly, by the estimator of the AEVB paper's appendix D
+    /// Of a vae, also -log p(x) of 1000 images, spread evenly, by the estimator of the AEVB paper's appendix D
     #[arg(long)]
     marginal: bool,
     /// Write the figures of every image to this file
@@ -52,6 +54,7 @@ impl Eval {
         let data = self.data.open(&located)?;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
+            self.check(&model)?;
             let (checkpoint, dir) = (&located.checkpoint, located.checkpoint.dir.display());
             complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
             if let Some(note) = checkpoint.model.caveat(data.binarization) {
@@ -59,6 +62,16 @@ impl Eval {
             }
             self.score(&model, &checkpoint.model, &data, device)
         })
+    }
+
+    /// That the model has what was asked for.
+    fn check(&self, model: &AnyModel) -> Result<(), Error> {
+        for (what, asked) in [("--iwae", self.iwae.is_some()), ("--marginal", self.marginal)] {
+            if asked {
+                model.vae(what)?;
+            }
+        }
+        Ok(())
     }
 
     fn score(
@@ -75,8 +88,11 @@ impl Eval {
         };
         let (images, mode) = (data.split(split), data.binarization);
         let what = format!("({}, {})", data.describe(split), device.name());
-        let all = evaluate::spread(images.count, images.count);
-        let scores = evaluate::evaluate(model.model(), device, images, mode, &all, &|| false);
+        let part = |most| Part::of(images, mode, most, config.evaluation_batch());
+        let all = part(images.count);
+        let bar = Bar::new("images", images.count);
+        let scores = evaluate::evaluate(model.model(), device, &all, &|done| bar.at(done));
+        bar.done();
         let scores = scores.map_err(|e| match e {
             Error::NotFinite(what) => Error::NotFinite(format!(
                 "{what}; score an earlier checkpoint, or train again with a lower --rate"
@@ -84,27 +100,30 @@ impl Eval {
             other => other,
         })?;
         let scores = scores.expect("nothing stops it");
-        for (name, mean) in scores.means() {
-            say(&format!("{split} {name}: {mean:.2} nats {what}"))?;
+        for (i, (name, mean)) in scores.means().into_iter().enumerate() {
+            // Bits per dimension are those of the score: its parts may have other dimensions.
+            let nats = if i == 0 { config.nats(mean) } else { format!("{mean:.2} nats") };
+            say(&format!("{split} {name}: {nats} {what}"))?;
         }
-        if let Some(warning) = config.suspicion(&data.name, scores.bound()) {
+        if let Some(warning) = config.suspicion(&data.name, scores.score()) {
             complain(&format!("warning: {warning}"));
         }
-        let AnyModel::Vae(vae) = model;
         let mut iwae = None;
         if let Some(k) = self.iwae {
+            let vae = model.vae("--iwae")?;
             let mut values = Vec::with_capacity(images.count);
-            evaluate::batches(device, images, mode, &all, |number, x| {
+            evaluate::batches(device, &all, &|_| false, |number, x| {
                 // A batch draws under the steps from its number times k on.
                 let key = evaluate::key(number.wrapping_mul(k));
                 values.extend(bound::iwae(vae, x, k as usize, key)?);
-                Ok(true)
+                Ok(())
             })?;
             let mean = evaluate::mean(values.iter().copied());
             say(&format!("{split} IWAE-{k} bound: {mean:.2} nats {what}"))?;
             iwae = Some(values);
         }
         if self.marginal {
+            let vae = model.vae("--marginal")?;
             let latent = vae.config.latent;
             if latent > MARGINAL_LATENT {
                 complain(&format!(
@@ -112,14 +131,14 @@ impl Eval {
                      model has {latent}"
                 ));
             }
-            let chosen = evaluate::spread(images.count, MARGINAL_IMAGES);
-            let values = evaluate::log_marginals(vae, device, images, mode, &chosen, &|| false)?;
+            let chosen = part(MARGINAL_IMAGES);
+            let values = evaluate::log_marginals(vae, device, &chosen, &|_| false)?;
             let values = values.expect("nothing stops it");
             let mean = evaluate::mean(values.iter().copied());
-            let bounds = chosen.iter().map(|&i| f64::from(scores.0[0].1[i]));
+            let bounds = chosen.indices.iter().map(|&i| f64::from(scores.0[0].1[i]));
             say(&format!(
                 "{split} -log p(x) of {} images, spread evenly: {:.2} nats, their bound: {:.2} {what}",
-                chosen.len(),
+                chosen.indices.len(),
                 -mean,
                 evaluate::mean(bounds)
             ))?;

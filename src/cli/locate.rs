@@ -15,7 +15,7 @@ pub struct Source {
     /// A run (its directory or its name below runs/) or a checkpoint directory
     #[arg(value_name = "RUN|CHECKPOINT")]
     path: PathBuf,
-    /// Of a run, take the checkpoint with the best validation bound, not the newest
+    /// Of a run, take the checkpoint with the best validation score, not the newest
     #[arg(long)]
     best: bool,
 }
@@ -72,7 +72,7 @@ impl Source {
         } else {
             return Err(Error::Checkpoint(format!(
                 "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it); \
-                 train one with `pixelloom train vae`",
+                 train one with `pixelloom train`",
                 self.path.display()
             )));
         };
@@ -94,15 +94,6 @@ impl DataArgs {
             (None, Some(run)) => RunDir::open(run)?.1.data.dir,
             (None, None) => PathBuf::from("data"),
         };
-        let set = data::open(name, binarization, &dir)?;
-        let shape = (set.test.height, set.test.width, set.test.channels);
-        if shape != located.checkpoint.model.shape() {
-            return Err(Error::Config(format!(
-                "images of {name} are {shape:?} (height, width, channels), the model's are {:?}; \
-                 choose other --data",
-                located.checkpoint.model.shape()
-            )));
-        }
-        Ok(set)
+        located.checkpoint.model.view(data::open(name, binarization, &dir)?)
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a command. Results go to stdout, progress and errors to stderr.
 
+mod bar;
 mod data;
 mod devices;
 mod eval;

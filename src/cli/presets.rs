@@ -17,8 +17,8 @@ impl Presets {
     pub fn run(&self) -> Result<()> {
         match &self.name {
             None => {
-                for preset in &presets::PRESETS {
-                    say(&format!("{:16} {}", preset.name, preset.what))?;
+                for preset in presets::all() {
+                    say(&format!("{:21} {}", preset.name, preset.what))?;
                 }
             }
             Some(name) => say(presets::find(name)?.config().to_toml().trim_end())?,

@@ -1,28 +1,36 @@
-//! `pixelloom sample`: sheets of samples, reconstructions, the two-dimensional manifold.
+//! `pixelloom sample`: sheets of samples, films of their drawing, reconstructions, the manifold.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::train::figures;
+use pixelloom::Device;
+use pixelloom::train::drawing::Drawing;
+use pixelloom::train::{AnyModel, Part, figures};
 
-use super::locate::{DataArgs, Source};
+use super::bar::Bar;
+use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
 use super::say;
+
+/// Images of a sheet, and of a sheet with a film, if the user says nothing.
+const COUNT: (u32, u32) = (100, 16);
 
 /// Draw images from a model into a PNG sheet
 #[derive(Args)]
 pub struct Sample {
     #[command(flatten)]
     source: Source,
-    /// Images to draw
-    #[arg(long, value_name = "N", default_value_t = 100,
-          value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    count: u32,
-    /// Test images above their reconstructions instead
+    /// Images to draw [default: 100, with --film 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: Option<u32>,
+    /// Of a model that draws pixel by pixel, also write how the images come to be
+    #[arg(long, value_name = "FILE.gif", conflicts_with_all = ["reconstruct", "manifold"])]
+    film: Option<PathBuf>,
+    /// Of a vae, test images above their reconstructions instead
     #[arg(long, conflicts_with = "manifold")]
     reconstruct: bool,
-    /// The manifold of a model with two latent dimensions instead: 20 x 20 points of the unit square
+    /// Of a vae with two latent dimensions, the manifold instead: 20 x 20 points of the unit square
     /// through the inverse normal distribution function
     #[arg(long)]
     manifold: bool,
@@ -41,22 +49,45 @@ pub struct Sample {
 impl Sample {
     pub fn run(&self) -> Result<()> {
         let located = self.source.open()?;
-        let shape = located.checkpoint.model.shape();
-        let count = self.count as usize;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
-            if self.manifold {
-                figures::manifold(&self.out, &model, device, shape)?;
-            } else if self.reconstruct {
-                let data = self.data.open(&located)?;
-                let mode = data.binarization;
-                figures::reconstructions(&self.out, &model, device, &data.test, mode, count)?;
-            } else {
-                figures::samples(&self.out, model.model(), device, shape, count, self.seed)?;
-            }
-            Ok(())
+            self.draw(&located, &model, device)
         })?;
         say(&self.out.display().to_string())?;
+        if let Some(film) = &self.film {
+            say(&film.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    fn draw(&self, located: &Located, model: &AnyModel, device: &Device) -> Result<()> {
+        let config = &located.checkpoint.model;
+        let shape = config.shape();
+        let usual = if self.film.is_some() { COUNT.1 } else { COUNT.0 };
+        let count = self.count.unwrap_or(usual) as usize;
+        if self.manifold {
+            figures::manifold(&self.out, model.vae("--manifold")?, device, shape)?;
+        } else if self.reconstruct {
+            let vae = model.vae("--reconstruct")?;
+            let data = self.data.open(located)?;
+            let rows = config.evaluation_batch();
+            let part = Part::of(&data.test, data.binarization, count, rows);
+            figures::reconstructions(&self.out, vae, device, &part)?;
+        } else if self.film.is_some() || model.model().autoregressive().is_some() {
+            let model = model.autoregressive("--film")?;
+            let bar = Bar::new("pixels", 1);
+            let progress = |done, of| bar.of(done, of);
+            let (seed, film) = (self.seed, self.film.is_some());
+            let drawing = Drawing { device, shape, seed, progress: &progress, film };
+            let drawn = drawing.samples(model, count)?;
+            bar.done();
+            drawn.write_sheet(&self.out)?;
+            if let Some(path) = &self.film {
+                drawn.write_film(path)?;
+            }
+        } else {
+            figures::samples(&self.out, model.model(), device, shape, count, self.seed)?;
+        }
         Ok(())
     }
 }

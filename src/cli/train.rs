@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::Error;
-use pixelloom::train::{Config, Job, RunDir, Settings, Summary, settings, train};
+use pixelloom::train::{Config, Job, RunDir, Settings, Summary, presets, settings, train};
 use toml::{Table, Value};
 
 use super::locate::RUNS;
@@ -16,6 +16,37 @@ use super::{complain, say};
 enum Kind {
     /// Variational auto-encoder (Auto-Encoding Variational Bayes)
     Vae,
+    /// PixelCNN (Pixel Recurrent Neural Networks)
+    Pixelcnn,
+    /// PixelRNN of Row LSTM layers
+    Rowlstm,
+    /// PixelRNN of Diagonal BiLSTM layers
+    Diagbilstm,
+    /// Multi-Scale PixelRNN: a small image, then larger ones given it
+    Multiscale,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Vae => "vae",
+            Kind::Pixelcnn => "pixelcnn",
+            Kind::Rowlstm => "rowlstm",
+            Kind::Diagbilstm => "diagbilstm",
+            Kind::Multiscale => "multiscale",
+        }
+    }
+
+    /// That `config`, of `what`, is of this kind.
+    fn check(self, config: &Config, what: &str) -> Result<(), Error> {
+        let (kind, asked) = (config.model.kind(), self.name());
+        if kind == asked {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "{what} is a {kind}, not a {asked}; say `pixelloom train {kind}`, or name a {asked}"
+        )))
+    }
 }
 
 /// Train a model and leave a run directory: settings, metrics, checkpoints, samples, report
@@ -25,7 +56,8 @@ pub struct Train {
     #[arg(value_enum)]
     model: Kind,
 
-    /// Named settings to begin with, see `pixelloom presets` [default: digits]
+    /// Named settings to begin with, see `pixelloom presets` [default: the
+    /// first of the model]
     #[arg(long, value_name = "NAME", help_heading = "Settings", conflicts_with = "resume")]
     preset: Option<String>,
     /// A TOML file of settings, on top of the preset
@@ -50,10 +82,13 @@ pub struct Train {
     /// sgd, adagrad, rmsprop or adam
     #[arg(long, value_name = "RULE", help_heading = "Settings")]
     optimizer: Option<String>,
-    /// Hidden units
+    /// Hidden units of a vae, maps h of a pixel model's layers
     #[arg(long, value_name = "N", help_heading = "Settings")]
     hidden: Option<i64>,
-    /// Latent dimensions
+    /// Layers of a pixel model
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    layers: Option<i64>,
+    /// Latent dimensions of a vae
     #[arg(long, value_name = "N", help_heading = "Settings")]
     latent: Option<i64>,
     /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
@@ -91,15 +126,15 @@ pub struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<()> {
-        let Kind::Vae = self.model;
-        let default = "digits";
+        let default = presets::default_of(self.model.name()).name;
         if self.resume {
             let name = self.preset.as_deref().unwrap_or(default);
             let (run, saved) = RunDir::open(&self.directory(name))?;
+            self.model.check(&saved, &format!("the run {}", run.path().display()))?;
             let mut settings = Settings::new(&saved);
             self.flags(&mut settings)?;
             let data = settings.config()?.data.open()?;
-            let config = settings.fit(&data.train)?;
+            let (config, data) = settings.fit(data)?;
             run.newest()?;
             return self.machine.run(|device| {
                 let device = device.clone();
@@ -109,11 +144,11 @@ impl Train {
         }
         let file = self.config.as_deref();
         let mut settings = Settings::layered(self.preset.as_deref(), file, default)?;
+        let named = settings.config()?;
+        self.model.check(&named, &format!("the preset {}", named.preset))?;
         self.flags(&mut settings)?;
-        let asked = settings.config()?;
-        let data = asked.data.open()?;
-        let mut config: Config = settings.fit(&data.train)?;
-        config.data.binarization = Some(data.binarization);
+        let data = settings.config()?.data.open()?;
+        let (config, data) = settings.fit(data)?;
         let path = self.directory(&config.preset);
         self.machine.run(|device| {
             let run = RunDir::create(&path, &config, self.force)?;
@@ -141,6 +176,7 @@ impl Train {
             ("log_every", self.log_every),
             ("eval_every", self.eval_every),
             ("model.hidden", self.hidden),
+            ("model.layers", self.layers),
             ("model.latent", self.latent),
         ];
         let strings = [
@@ -162,14 +198,14 @@ impl Train {
     }
 
     fn outcome(&self, summary: Summary) -> Result<()> {
-        let Summary { what, device, .. } = &summary;
+        let Summary { what, device, score, text, .. } = &summary;
         if let Some(note) = &summary.note {
             complain(&format!("note: {note}"));
         }
         if let Some(warning) = &summary.warning {
             complain(&format!("warning: {warning}"));
         }
-        say(&format!("test bound: {:.2} nats ({what}, {device})", summary.test_bound))?;
+        say(&format!("test {score}: {text} ({what}, {device})"))?;
         Ok(())
     }
 }

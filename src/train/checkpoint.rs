@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::files::sync_dir;
+use super::model::KINDS;
 use super::tensors_file::{Content, HostTensor};
 use super::{AnyModel, Config, ModelConfig};
 use crate::data::Binarization;
@@ -37,7 +38,7 @@ pub struct Position {
     pub summed: u64,
     /// The step evaluated last.
     pub evaluated: u64,
-    /// Step and validation bound of the best evaluation.
+    /// Step and validation score of the best evaluation.
     pub best: Option<(u64, f64)>,
 }
 
@@ -173,10 +174,11 @@ impl Checkpoint {
         let path = dir.join(MODEL);
         let weights = Content::read(&path)?;
         let kind = weights.texts.get("kind").map_or("", String::as_str);
-        if kind != "vae" {
+        if !KINDS.contains(&kind) {
             return Err(Error::Checkpoint(format!(
-                "{} holds a model of kind \"{kind}\"; this program knows vae",
-                path.display()
+                "{} holds a model of kind \"{kind}\"; this program knows {}",
+                path.display(),
+                KINDS.join(", ")
             )));
         }
         let model: ModelConfig = weights.json("config", &path)?;

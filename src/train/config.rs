@@ -35,7 +35,7 @@ pub struct Config {
     pub marginal: usize,
     /// Steps between further checkpoints; 0 for none.
     pub save_every: u64,
-    /// Checkpoints kept: the last ones, and beside them the best by validation bound.
+    /// Checkpoints kept: the last ones, and beside them the best by validation score.
     pub keep: usize,
     /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N, N training
     /// images, since the loss is a mean over images and the prior counts once a data set.
@@ -110,13 +110,24 @@ impl Config {
                 return bad(key, &value, "lie between 1 and 1000000000");
             }
         }
-        let ModelConfig::Vae(vae) = &self.model;
-        if self.marginal > 0 && vae.latent > MARGINAL_LATENT {
-            return Err(Error::Config(format!(
-                "marginal = {}, with model.latent = {}: the estimate is good up to {} latent \
-                 dimensions; set marginal=0 or a smaller model.latent",
-                self.marginal, vae.latent, MARGINAL_LATENT
-            )));
+        match &self.model {
+            _ if self.marginal == 0 => {}
+            ModelConfig::Vae(vae) if vae.latent > MARGINAL_LATENT => {
+                return Err(Error::Config(format!(
+                    "marginal = {}, with model.latent = {}: the estimate is good up to {} latent \
+                     dimensions; set marginal=0 or a smaller model.latent",
+                    self.marginal, vae.latent, MARGINAL_LATENT
+                )));
+            }
+            ModelConfig::Vae(_) => {}
+            other => {
+                return Err(Error::Config(format!(
+                    "marginal = {}: it is an estimate for models with latent variables (vae), this \
+                     one is a {}; set marginal=0",
+                    self.marginal,
+                    other.kind()
+                )));
+            }
         }
         let o = &self.optimizer;
         if !(o.rate > 0.0 && o.rate.is_finite()) {

@@ -11,11 +11,23 @@ use crate::models::vae::{Vae, marginal};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// Images of an evaluation batch. The noise of an image depends on its place in its batch, so this is
-/// a constant and no setting.
-const BATCH: usize = 100;
+/// Images to score, and how.
+pub struct Part<'a> {
+    /// A split.
+    pub images: &'a Images,
+    /// How its pixels become numbers.
+    pub mode: Binarization,
+    /// Which of its images.
+    pub indices: Vec<usize>,
+    /// Images of a batch: [`ModelConfig::evaluation_batch`](super::ModelConfig::evaluation_batch).
+    pub rows: usize,
+}
 
-/// Figures by image, in the model's order; the first is the bound.
+/// Told how many images are done, and says whether to stop.
+pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
+
+/// Figures by image, in the model's order; the first is the score: a bound ("bound"), or exact
+/// ("nll").
 pub struct Scores(pub Vec<(&'static str, Vec<f32>)>);
 
 impl Scores {
@@ -27,9 +39,19 @@ impl Scores {
             .collect()
     }
 
-    /// The mean of the first figure, the bound.
-    pub fn bound(&self) -> f64 {
+    /// What the first figure is called.
+    pub fn name(&self) -> &'static str {
+        self.0[0].0
+    }
+
+    /// Its mean.
+    pub fn score(&self) -> f64 {
         self.means()[0].1
+    }
+
+    /// Images that were scored.
+    pub fn images(&self) -> usize {
+        self.0[0].1.len()
     }
 }
 
@@ -46,21 +68,36 @@ pub fn spread(total: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| i * total / count).collect()
 }
 
-/// Hands the images `indices` to `f` in batches: the batch's number and x \[rows, D\]. Stops early
-/// when `f` returns false, and then returns false.
+impl<'a> Part<'a> {
+    /// Up to `most` images, spread over a split.
+    pub fn of(images: &'a Images, mode: Binarization, most: usize, rows: usize) -> Part<'a> {
+        Part { images, mode, indices: spread(images.count, most), rows }
+    }
+
+    /// The images as numbers in \[0, 1\], one after the other.
+    pub fn numbers(&self) -> Vec<f32> {
+        let mut numbers = vec![0.0; self.indices.len() * self.images.dims()];
+        fill_batch(self.images, self.mode, EVALUATION_SEED, 0, &self.indices, &mut numbers);
+        numbers
+    }
+}
+
+/// Hands the images to `f` in batches: the batch's number and x \[rows, D\]. Stops early when `watch`
+/// says so, and then returns false.
 pub fn batches(
     device: &Device,
-    images: &Images,
-    mode: Binarization,
-    indices: &[usize],
-    mut f: impl FnMut(u32, &Tensor) -> Result<bool>,
+    part: &Part,
+    watch: Watch,
+    mut f: impl FnMut(u32, &Tensor) -> Result<()>,
 ) -> Result<bool> {
-    let mut host = vec![0.0; BATCH * images.dims()];
-    for (number, indices) in indices.chunks(BATCH).enumerate() {
+    let Part { images, mode, indices, rows } = part;
+    let mut host = vec![0.0; rows * images.dims()];
+    for (number, indices) in indices.chunks(*rows).enumerate() {
         let batch = &mut host[..indices.len() * images.dims()];
-        fill_batch(images, mode, EVALUATION_SEED, 0, indices, batch);
+        fill_batch(images, *mode, EVALUATION_SEED, 0, indices, batch);
         let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
-        if !f(number as u32, &x)? {
+        f(number as u32, &x)?;
+        if watch(number * rows + indices.len()) {
             return Ok(false);
         }
     }
@@ -72,59 +109,55 @@ pub fn key(number: u32) -> Key {
     Key::new(EVALUATION_SEED, stream::EVALUATE, number)
 }
 
-/// Estimates log p(x) of the images `indices` by appendix D of the AEVB paper, nats; `None` if `stop`
-/// said so on the way. Fails with [`Error::NotFinite`] if an estimate is not finite.
+/// Estimates log p(x) of images by appendix D of the AEVB paper, nats; `None` if `watch` stopped it.
+/// Fails with [`Error::NotFinite`] if an estimate is not finite.
 pub fn log_marginals(
     vae: &Vae,
     device: &Device,
-    images: &Images,
-    mode: Binarization,
-    indices: &[usize],
-    stop: &dyn Fn() -> bool,
+    part: &Part,
+    watch: Watch,
 ) -> Result<Option<Vec<f64>>> {
-    let mut values = Vec::with_capacity(indices.len());
-    let complete = batches(device, images, mode, indices, |number, x| {
+    let mut values = Vec::with_capacity(part.indices.len());
+    let complete = batches(device, part, watch, |number, x| {
         values.extend(marginal::log_marginal(vae, x, marginal::Settings::paper(), key(number))?);
-        Ok(!stop())
+        Ok(())
     })?;
     match values.iter().position(|v| !v.is_finite()) {
         _ if !complete => Ok(None),
         None => Ok(Some(values)),
         Some(i) => Err(Error::NotFinite(format!(
             "log p(x) of image {} is estimated as {}",
-            indices[i], values[i]
+            part.indices[i], values[i]
         ))),
     }
 }
 
-/// Scores the images `indices` of a split; `None` if `stop` said so on the way. Fails with
-/// [`Error::NotFinite`] if a figure is not finite.
+/// Scores images; `None` if `watch` stopped it. Fails with [`Error::NotFinite`] if a figure is not
+/// finite.
 pub fn evaluate(
     model: &dyn Model,
     device: &Device,
-    images: &Images,
-    mode: Binarization,
-    indices: &[usize],
-    stop: &dyn Fn() -> bool,
+    part: &Part,
+    watch: Watch,
 ) -> Result<Option<Scores>> {
     let mut parts: Vec<(&'static str, Vec<f32>)> = Vec::new();
-    let complete = batches(device, images, mode, indices, |number, x| {
+    let complete = batches(device, part, watch, |number, x| {
         for (i, (name, values)) in model.evaluate(x, key(number))?.into_iter().enumerate() {
             if parts.len() == i {
-                parts.push((name, Vec::with_capacity(indices.len())));
+                parts.push((name, Vec::with_capacity(part.indices.len())));
             }
             parts[i].1.extend(values);
         }
-        Ok(!stop())
+        Ok(())
     })?;
     if !complete {
         return Ok(None);
     }
     for (name, values) in &parts {
-        if let Some(image) = values.iter().position(|v| !v.is_finite()) {
+        if let Some(i) = values.iter().position(|v| !v.is_finite()) {
             return Err(Error::NotFinite(format!(
-                "the {name} of image {image} is {}: the weights have run away",
-                values[image]
+                "the {name} of image {} is {}: the weights have run away",
+                part.indices[i], values[i]
             )));
         }
     }
@@ -169,15 +202,13 @@ mod tests {
     fn a_short_last_batch_counts_by_its_images() {
         // 130 images: a batch of 100 and one of 30.
         let images = images(130);
-        let score = |stop: &dyn Fn() -> bool| {
-            let all = spread(130, 130);
-            evaluate(&FirstPixel, &Device::cpu(), &images, Binarization::Grey, &all, stop).unwrap()
-        };
-        let scores = score(&|| false).unwrap();
+        let part = Part::of(&images, Binarization::Grey, 130, 100);
+        let score = |watch: Watch| evaluate(&FirstPixel, &Device::cpu(), &part, watch).unwrap();
+        let scores = score(&|done| [100, 130].binary_search(&done).is_err()).unwrap();
         let mean = (0..130_u8).map(|i| f64::from(f32::from(i) / 255.0)).sum::<f64>() / 130.0;
-        assert!((scores.bound() - mean).abs() < 1e-12, "{} != {mean}", scores.bound());
-        assert_eq!(scores.0[0].1.len(), 130);
-        assert!(score(&|| true).is_none());
+        assert!((scores.score() - mean).abs() < 1e-12, "{} != {mean}", scores.score());
+        assert_eq!((scores.name(), scores.images()), ("bound", 130));
+        assert!(score(&|_| true).is_none());
     }
 
     #[test]

@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
-use super::evaluate;
-use super::{AnyModel, pictures};
-use crate::data::{Binarization, Images};
+use super::evaluate::{self, Part};
+use super::pictures;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
+use crate::models::vae::Vae;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
@@ -19,11 +19,11 @@ use crate::tensor::Tensor;
 pub type Shape = (usize, usize, usize);
 
 /// Images drawn at once.
-const CHUNK: usize = 100;
+pub(super) const CHUNK: usize = 100;
 /// Points of a side of the manifold.
 const SIDE: usize = 20;
 /// Columns of a sheet.
-const COLUMNS: usize = 10;
+pub(super) const COLUMNS: usize = 10;
 
 /// Writes `count` samples.
 pub fn samples(
@@ -42,22 +42,13 @@ pub fn samples(
     pictures::write_sheet(path, &images, count, shape, COLUMNS.min(count))
 }
 
-/// Writes `count` images, spread over the split, as the model sees them, in rows, each above its
-/// reconstructions.
-pub fn reconstructions(
-    path: &Path,
-    model: &AnyModel,
-    device: &Device,
-    images: &Images,
-    mode: Binarization,
-    count: usize,
-) -> Result<()> {
-    let AnyModel::Vae(vae) = model;
-    let columns = COLUMNS.min(count);
+/// Writes images, as the model sees them, in rows, each above its reconstructions.
+pub fn reconstructions(path: &Path, vae: &Vae, device: &Device, part: &Part) -> Result<()> {
+    let images = part.images;
+    let columns = COLUMNS.min(part.indices.len());
     let blank = vec![0.0; images.dims()];
     let mut tiles = Vec::new();
-    let chosen = evaluate::spread(images.count, count);
-    evaluate::batches(device, images, mode, &chosen, |_, x| {
+    evaluate::batches(device, part, &|_| false, |_, x| {
         let (originals, means) = (x.to_vec()?, vae.reconstruct(x).to_vec()?);
         let width = columns * images.dims();
         for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {
@@ -67,7 +58,7 @@ pub fn reconstructions(
                 (row.len()..width).step_by(images.dims()).for_each(|_| tiles.extend(&blank));
             }
         }
-        Ok(true)
+        Ok(())
     })?;
     let shape = (images.height, images.width, images.channels);
     pictures::write_sheet(path, &tiles, tiles.len() / images.dims(), shape, columns)
@@ -75,8 +66,7 @@ pub fn reconstructions(
 
 /// Writes the manifold of a model with two latent dimensions: the first grows to the right, the second
 /// upwards. Fails with [`Error::Config`] on any other model.
-pub fn manifold(path: &Path, model: &AnyModel, device: &Device, shape: Shape) -> Result<()> {
-    let AnyModel::Vae(vae) = model;
+pub fn manifold(path: &Path, vae: &Vae, device: &Device, shape: Shape) -> Result<()> {
     if vae.config.latent != 2 {
         return Err(Error::Config(format!(
             "a manifold needs 2 latent dimensions, this model has {}; train one with --latent 2",

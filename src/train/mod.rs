@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod drawing;
 pub mod evaluate;
 pub mod figures;
 mod files;
@@ -21,8 +22,8 @@ pub mod trainer;
 
 pub use checkpoint::{Checkpoint, Position};
 pub use config::{Config, DataConfig, MARGINAL_LATENT};
-pub use evaluate::Scores;
-pub use model::{AnyModel, ModelConfig};
+pub use evaluate::{Part, Scores};
+pub use model::{AnyModel, KINDS, ModelConfig};
 pub use run_dir::RunDir;
 pub use settings::Settings;
 pub use trainer::{Job, Summary, train};

@@ -3,14 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Binarization, Images};
+use crate::data::{Binarization, DataSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::Model;
+use crate::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use crate::models::vae::{Likelihood, Method, Vae, VaeConfig};
+use crate::models::{Autoregressive, Model};
 
-/// No model with latent variables is known to have a bound below this on fixed binarized MNIST, nats.
-const PLAUSIBLE: f64 = 79.0;
+/// Nats on fixed binarized MNIST that no model is known to reach: with latent variables, ...
+const PLAUSIBLE_BOUND: f64 = 79.0;
+/// ... and pixel by pixel.
+const PLAUSIBLE_NLL: f64 = 78.0;
+/// The widest map of an evaluation has about as many numbers (64 MiB), if an image has fewer.
+const EVALUATED: usize = 1 << 24;
+/// Images of an evaluation batch, at most.
+const MOST_EVALUATED: usize = 100;
 
 /// Which model, and its sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,19 +25,47 @@ const PLAUSIBLE: f64 = 79.0;
 pub enum ModelConfig {
     /// Variational auto-encoder.
     Vae(VaeConfig),
+    /// PixelCNN.
+    PixelCnn(PixelConfig),
+    /// PixelRNN of Row LSTM layers.
+    RowLstm(PixelConfig),
+    /// PixelRNN of Diagonal BiLSTM layers.
+    DiagBilstm(PixelConfig),
+    /// A chain of pixel models, each enlarging the image of the one before.
+    MultiScale(MultiScaleConfig),
 }
 
 /// A model of some family.
 pub enum AnyModel {
     /// Variational auto-encoder.
     Vae(Vae),
+    /// PixelCNN, Row LSTM or Diagonal BiLSTM.
+    Pixel(PixelModel),
+    /// Multi-Scale.
+    MultiScale(MultiScale),
 }
+
+/// The families' names, as [`ModelConfig::kind`] gives them.
+pub const KINDS: [&str; 5] = ["vae", "pixelcnn", "rowlstm", "diagbilstm", "multiscale"];
 
 impl ModelConfig {
     /// The family's name, as on the command line.
     pub fn kind(&self) -> &'static str {
         match self {
             ModelConfig::Vae(_) => "vae",
+            ModelConfig::PixelCnn(_) => "pixelcnn",
+            ModelConfig::RowLstm(_) => "rowlstm",
+            ModelConfig::DiagBilstm(_) => "diagbilstm",
+            ModelConfig::MultiScale(_) => "multiscale",
+        }
+    }
+
+    /// A pixel model with this body.
+    pub fn pixel(body: Body, config: PixelConfig) -> ModelConfig {
+        match body {
+            Body::PixelCnn => ModelConfig::PixelCnn(config),
+            Body::RowLstm => ModelConfig::RowLstm(config),
+            Body::DiagBilstm => ModelConfig::DiagBilstm(config),
         }
     }
 
@@ -38,43 +73,103 @@ impl ModelConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             ModelConfig::Vae(config) => config.check(),
+            ModelConfig::PixelCnn(config)
+            | ModelConfig::RowLstm(config)
+            | ModelConfig::DiagBilstm(config) => config.check(),
+            ModelConfig::MultiScale(config) => config.check(),
         }
     }
 
-    /// Rejects batches too large for the widest layer: rows x samples x width is to stay below 2^31.
-    /// Fails with [`Error::Config`].
+    /// Numbers that the widest map of an image has: of a layer, or of one pixel times all pixels.
+    fn widest(&self) -> usize {
+        match self {
+            ModelConfig::Vae(config) => config.dims().max(config.hidden).max(config.latent),
+            ModelConfig::PixelCnn(config)
+            | ModelConfig::RowLstm(config)
+            | ModelConfig::DiagBilstm(config) => config.height * config.width * config.widest(),
+            ModelConfig::MultiScale(config) => {
+                let last = config.stages().last().map_or(1, PixelConfig::widest);
+                config.height * config.width * last.max(config.condition)
+            }
+        }
+    }
+
+    /// Rejects batches too large for the widest map: all its numbers are to stay below 2^31. Fails
+    /// with [`Error::Config`].
     pub fn check_batch(&self, rows: usize) -> Result<()> {
-        let ModelConfig::Vae(config) = self;
-        let width = config.dims().max(config.hidden).max(config.latent);
-        let samples = config.rows_per_image();
+        let (width, most) = (self.widest(), 1_u64 << 31);
+        let samples = match self {
+            ModelConfig::Vae(config) => config.rows_per_image(),
+            _ => 1,
+        };
         let values = rows as u128 * samples as u128 * width as u128;
-        if values < 1 << 31 {
+        if values < most.into() {
             return Ok(());
         }
-        Err(Error::Config(format!(
-            "batch = {rows}, with {samples} samples an image and layers of {width}: a batch has \
-             {values} numbers, it must stay below {}; choose a smaller batch or fewer samples",
-            1_u64 << 31
-        )))
+        Err(Error::Config(match self {
+            ModelConfig::Vae(_) => format!(
+                "batch = {rows}, with {samples} samples an image and layers of {width}: a batch has \
+                 {values} numbers, it must stay below {most}; choose a smaller batch or fewer samples"
+            ),
+            _ => format!(
+                "batch = {rows}, with {width} numbers in the widest map of an image: a batch has \
+                 {values}, it must stay below {most}; choose a smaller batch, model.hidden or \
+                 model.head"
+            ),
+        }))
+    }
+
+    /// Images that are evaluated at once. The noise of an image depends on its place in its batch, so
+    /// this is a function of the model and no setting.
+    pub fn evaluation_batch(&self) -> usize {
+        match self {
+            ModelConfig::Vae(_) => MOST_EVALUATED,
+            _ => (EVALUATED / self.widest().max(1)).clamp(1, MOST_EVALUATED),
+        }
     }
 
     /// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes.
     pub fn build(&self, device: &Device, seed: u64) -> Result<AnyModel> {
         self.check()?;
-        match self {
-            ModelConfig::Vae(config) => Ok(AnyModel::Vae(Vae::new(device, *config, seed))),
-        }
+        let pixel = |body, config: &PixelConfig| {
+            AnyModel::Pixel(PixelModel::new(device, body, *config, seed))
+        };
+        Ok(match self {
+            ModelConfig::Vae(config) => AnyModel::Vae(Vae::new(device, *config, seed)),
+            ModelConfig::PixelCnn(config) => pixel(Body::PixelCnn, config),
+            ModelConfig::RowLstm(config) => pixel(Body::RowLstm, config),
+            ModelConfig::DiagBilstm(config) => pixel(Body::DiagBilstm, config),
+            ModelConfig::MultiScale(config) => {
+                AnyModel::MultiScale(MultiScale::new(device, config.clone(), seed))
+            }
+        })
     }
 
     /// Height, width, channels of the images it models.
     pub fn shape(&self) -> (usize, usize, usize) {
         match self {
             ModelConfig::Vae(config) => (config.height, config.width, 1),
+            ModelConfig::PixelCnn(config)
+            | ModelConfig::RowLstm(config)
+            | ModelConfig::DiagBilstm(config) => (config.height, config.width, config.channels),
+            ModelConfig::MultiScale(config) => (config.height, config.width, config.channels),
         }
     }
 
-    /// Takes the image size from the data.
+    /// Values that a channel of the images can have, if the model counts them.
+    fn levels(&self) -> Option<usize> {
+        match self {
+            ModelConfig::Vae(_) => None,
+            ModelConfig::PixelCnn(config)
+            | ModelConfig::RowLstm(config)
+            | ModelConfig::DiagBilstm(config) => Some(config.levels),
+            ModelConfig::MultiScale(config) => Some(config.levels),
+        }
+    }
+
+    /// Takes the image size from the data. Fails with [`Error::Config`] where it can have no such size.
     pub fn fit(&mut self, images: &Images) -> Result<()> {
+        let size = (images.height, images.width, images.channels);
         match self {
             ModelConfig::Vae(config) => {
                 if images.channels != 1 {
@@ -85,18 +180,84 @@ impl ModelConfig {
                 }
                 (config.height, config.width) = (images.height, images.width);
             }
+            ModelConfig::PixelCnn(config)
+            | ModelConfig::RowLstm(config)
+            | ModelConfig::DiagBilstm(config) => {
+                (config.height, config.width, config.channels) = size;
+            }
+            ModelConfig::MultiScale(config) => {
+                (config.height, config.width, config.channels) = size;
+            }
         }
         Ok(())
     }
 
-    /// A warning about a bound (nats) on the images of data set `data` that is better than the best
+    /// The data set as the model sees it: with the model's levels. Every use of a model with data goes
+    /// through here. Fails with [`Error::Config`] unless sizes and levels agree.
+    pub fn view(&self, data: DataSet) -> Result<DataSet> {
+        let size = (data.test.height, data.test.width, data.test.channels);
+        if size != self.shape() {
+            return Err(Error::Config(format!(
+                "images of {} are {size:?} (height, width, channels), the model's are {:?}; choose \
+                 other --data",
+                data.name,
+                self.shape()
+            )));
+        }
+        let Some(levels) = self.levels() else { return Ok(data) };
+        let mode = data.binarization;
+        if mode != Binarization::Grey && levels != 2 {
+            return Err(Error::Config(format!(
+                "{} with {mode} binarization has 2 levels, the model has model.levels = {levels}; \
+                 choose --binarization grey or a model of 2 levels",
+                data.name
+            )));
+        }
+        if mode == Binarization::Grey && levels == 2 {
+            return Err(Error::Config(format!(
+                "{} has grey levels, the model has model.levels = 2; choose --binarization dynamic \
+                 or threshold where the set allows it, or model.levels = 256",
+                data.name
+            )));
+        }
+        let data = data.quantized(levels);
+        let has = usize::from(data.test.max) + 1;
+        if mode == Binarization::Grey && has != levels {
+            return Err(Error::Config(format!(
+                "{} has {has} levels, the model has model.levels = {levels}; they must agree",
+                data.name
+            )));
+        }
+        Ok(data)
+    }
+
+    /// A figure of this model as text: `nats`, and of pixel models also bits per dimension.
+    pub fn nats(&self, nats: f64) -> String {
+        match self.bits_per_dim(nats) {
+            None => format!("{nats:.2} nats"),
+            Some(bits) => format!("{nats:.2} nats, {bits:.3} bits/dim"),
+        }
+    }
+
+    /// `nats` an image as bits per number of the image, of models whose data are whole numbers.
+    pub fn bits_per_dim(&self, nats: f64) -> Option<f64> {
+        let (height, width, channels) = self.shape();
+        let dims = (height * width * channels) as f64;
+        self.levels().map(|_| nats / (dims * std::f64::consts::LN_2))
+    }
+
+    /// A warning about a score (nats) on the images of data set `data` that is better than the best
     /// published models of its kind reach.
-    pub fn suspicion(&self, data: &str, bound: f64) -> Option<String> {
-        let ModelConfig::Vae(config) = self;
-        let bits = data == "binarized-mnist" && config.likelihood == Likelihood::Bernoulli;
-        (bits && bound < PLAUSIBLE).then(|| {
+    pub fn suspicion(&self, data: &str, score: f64) -> Option<String> {
+        let (name, least) = match self {
+            ModelConfig::Vae(config) if config.likelihood == Likelihood::Gaussian => return None,
+            ModelConfig::Vae(_) => ("a bound", PLAUSIBLE_BOUND),
+            ModelConfig::MultiScale(_) => ("a bound", PLAUSIBLE_NLL),
+            _ => ("an nll", PLAUSIBLE_NLL),
+        };
+        (data == "binarized-mnist" && score < least).then(|| {
             format!(
-                "a bound of {bound:.2} nats on fixed binarized MNIST is below {PLAUSIBLE}, where a \
+                "{name} of {score:.2} nats on fixed binarized MNIST is below {least}, where a \
                  leak between splits or a wrong constant is likelier than so good a model; look for \
                  one before you believe it"
             )
@@ -105,17 +266,22 @@ impl ModelConfig {
 
     /// What a reader of the model's figures on such data must know.
     pub fn caveat(&self, binarization: Binarization) -> Option<&'static str> {
-        let ModelConfig::Vae(config) = self;
         let grey = binarization == Binarization::Grey;
-        match (config.likelihood, config.method) {
-            (_, Method::MonteCarloEm { .. }) => Some(
-                "Monte Carlo EM trains no encoder, so the bound is loose: see `eval --marginal`",
-            ),
-            (Likelihood::Bernoulli, _) if grey => Some(
-                "grey levels are taken as Bernoulli probabilities: the bound is no code length",
-            ),
-            (Likelihood::Gaussian, _) if !grey => {
-                Some("a Gaussian density of bits: its bound cannot be compared with probabilities")
+        match self {
+            ModelConfig::Vae(config) => match (config.likelihood, config.method) {
+                (_, Method::MonteCarloEm { .. }) => Some(
+                    "Monte Carlo EM trains no encoder, so the bound is loose: see `eval --marginal`",
+                ),
+                (Likelihood::Bernoulli, _) if grey => Some(
+                    "grey levels are taken as Bernoulli probabilities: the bound is no code length",
+                ),
+                (Likelihood::Gaussian, _) if !grey => Some(
+                    "a Gaussian density of bits: its bound cannot be compared with probabilities",
+                ),
+                _ => None,
+            },
+            ModelConfig::MultiScale(MultiScaleConfig { stage: Some(_), .. }) => {
+                Some("one stage alone is trained: the bound counts the others untrained")
             }
             _ => None,
         }
@@ -127,7 +293,30 @@ impl AnyModel {
     pub fn model(&self) -> &dyn Model {
         match self {
             AnyModel::Vae(vae) => vae,
+            AnyModel::Pixel(model) => model,
+            AnyModel::MultiScale(model) => model,
         }
+    }
+
+    /// The variational auto-encoder, for the feature `what`. Fails with [`Error::Config`] if it is none.
+    pub fn vae(&self, what: &str) -> Result<&Vae> {
+        match self {
+            AnyModel::Vae(vae) => Ok(vae),
+            _ => Err(Error::Config(format!(
+                "{what} needs a model with latent variables (vae), this one draws pixel by pixel"
+            ))),
+        }
+    }
+
+    /// The model as one that draws pixel by pixel, for the feature `what`. Fails with
+    /// [`Error::Config`] if it does not.
+    pub fn autoregressive(&self, what: &str) -> Result<&dyn Autoregressive> {
+        self.model().autoregressive().ok_or_else(|| {
+            Error::Config(format!(
+                "{what} needs a model that draws pixel by pixel ({}), this one is a vae",
+                KINDS[1..].join(", ")
+            ))
+        })
     }
 }
 
@@ -136,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_good_a_bound_is_pointed_out() {
+    fn too_good_a_score_is_pointed_out() {
         let bernoulli = ModelConfig::Vae(VaeConfig::mnist(20));
         let warning = bernoulli.suspicion("binarized-mnist", 78.99).unwrap();
         assert!(warning.contains("78.99") && warning.contains("leak"), "{warning}");
@@ -144,5 +333,48 @@ mod tests {
         assert_eq!(bernoulli.suspicion("mnist", 50.0), None);
         let gaussian = ModelConfig::Vae(VaeConfig::frey(20));
         assert_eq!(gaussian.suspicion("binarized-mnist", -500.0), None, "a density");
+        let net = PixelConfig::mnist(7, 16);
+        let chain = MultiScaleConfig::new(Body::PixelCnn, net, vec![2]);
+        for model in [ModelConfig::DiagBilstm(net), ModelConfig::MultiScale(chain)] {
+            assert_eq!(model.suspicion("binarized-mnist", 78.0), None);
+            assert!(model.suspicion("binarized-mnist", 77.99).unwrap().contains("77.99"));
+        }
+    }
+
+    #[test]
+    fn kinds_are_named_as_in_files() {
+        let net = PixelConfig::mnist(1, 2);
+        let chain = MultiScaleConfig::new(Body::RowLstm, net, vec![2]);
+        let models = [
+            ModelConfig::Vae(VaeConfig::mnist(2)),
+            ModelConfig::PixelCnn(net),
+            ModelConfig::RowLstm(net),
+            ModelConfig::DiagBilstm(net),
+            ModelConfig::MultiScale(chain),
+        ];
+        for (model, kind) in models.iter().zip(KINDS) {
+            let value = serde_json::to_value(model).unwrap();
+            assert_eq!((value["kind"].as_str(), model.kind()), (Some(kind), kind));
+            assert_eq!(&serde_json::from_value::<ModelConfig>(value).unwrap(), model);
+        }
+    }
+
+    #[test]
+    fn uniform_bytes_are_eight_bits_a_number() {
+        let model = ModelConfig::RowLstm(PixelConfig::colour(32, 1, 3));
+        let uniform = 3072.0 * 256.0_f64.ln();
+        assert!((model.bits_per_dim(uniform).unwrap() - 8.0).abs() < 1e-12);
+        assert_eq!(model.nats(uniform), "17034.79 nats, 8.000 bits/dim");
+        assert_eq!(ModelConfig::Vae(VaeConfig::mnist(2)).nats(98.194), "98.19 nats");
+    }
+
+    #[test]
+    fn batches_stay_small_enough() {
+        let large = ModelConfig::RowLstm(PixelConfig::colour(64, 4, 512));
+        large.check_batch(64).unwrap();
+        let Err(Error::Config(message)) = large.check_batch(128) else { panic!("taken") };
+        assert!(message.contains("batch = 128") && message.contains("model.hidden"), "{message}");
+        assert_eq!(large.evaluation_batch(), 1);
+        assert_eq!(ModelConfig::PixelCnn(PixelConfig::mnist(7, 16)).evaluation_batch(), 100);
     }
 }

@@ -1,14 +1,13 @@
 //! Named settings: the papers' experiments, and settings of our own that say so.
-//!
-//! Auto-Encoding Variational Bayes, section 5: Adagrad with a global step size out of {0.01, 0.02,
-//! 0.1}, minibatches of 100, L = 1, a weight-decay term that stands for the prior N(0, I) over the
-//! weights. The paper states no number of epochs.
+
+mod pixel;
+mod vae;
 
 use std::path::PathBuf;
 
 use super::{Config, DataConfig, ModelConfig};
 use crate::error::{Error, Result};
-use crate::models::vae::{Estimator, Method, VaeConfig};
+use crate::models::vae::{Estimator, Method};
 use crate::nn::{OptimizerConfig, Schedule};
 use crate::ops::optimizer::Rule;
 
@@ -22,39 +21,17 @@ pub struct Preset {
 }
 
 /// All presets; the first of a model kind is that kind's default.
-pub const PRESETS: [Preset; 6] = [
-    Preset {
-        name: "digits",
-        what: "784-500-20 on the digits inside the program, Adam: a first run of a minute",
-        make: digits,
-    },
-    Preset {
-        name: "aevb-mnist",
-        what: "the paper's Figure 2 on fixed binarized MNIST: 784-500-20, Adagrad 0.02, weight prior",
-        make: aevb_mnist,
-    },
-    Preset {
-        name: "binarized-mnist",
-        what: "the same model with Adam and a cosine schedule: the best bound in reasonable time",
-        make: binarized_mnist,
-    },
-    Preset {
-        name: "aevb-frey",
-        what: "the paper's Figure 2 on Frey face: 560-200-10, Gaussian decoder",
-        make: aevb_frey,
-    },
-    Preset {
-        name: "aevb-manifold",
-        what: "the paper's Figure 4: two latent dimensions, for `sample --manifold`",
-        make: aevb_manifold,
-    },
-    Preset {
-        name: "aevb-marginal",
-        what: "the paper's Figure 3: 100 hidden, 3 latent, marginal likelihood as it trains; \
-               model.method = sgvb | wake-sleep | monte-carlo-em, data.limit = 1000 for the small set",
-        make: aevb_marginal,
-    },
-];
+pub fn all() -> impl Iterator<Item = &'static Preset> {
+    vae::PRESETS.iter().chain(&pixel::PRESETS)
+}
+
+/// The preset of a model kind that is named none.
+///
+/// Panics on an unknown kind.
+pub fn default_of(kind: &str) -> &'static Preset {
+    let of_kind = |preset: &&Preset| preset.config().model.kind() == kind;
+    all().find(of_kind).unwrap_or_else(|| panic!("no preset of kind {kind}"))
+}
 
 impl Preset {
     /// The settings.
@@ -65,8 +42,8 @@ impl Preset {
 
 /// The preset of this name. Fails with [`Error::Config`], naming the presets there are.
 pub fn find(name: &str) -> Result<&'static Preset> {
-    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
-        let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+    all().find(|preset| preset.name == name).ok_or_else(|| {
+        let names: Vec<_> = all().map(|preset| preset.name).collect();
         Error::Config(format!(
             "unknown preset \"{name}\"; there are {}; `pixelloom presets` says what they are",
             names.join(", ")
@@ -88,7 +65,8 @@ pub const SCHEDULES: [Schedule; 3] = [
     Schedule::Cosine { total: 0, floor: 0.0 },
 ];
 
-fn base(name: &str, data: &str, model: VaeConfig) -> Config {
+/// What presets begin with.
+fn base(name: &str, data: &str, model: ModelConfig) -> Config {
     Config {
         preset: name.into(),
         seed: 1,
@@ -106,44 +84,33 @@ fn base(name: &str, data: &str, model: VaeConfig) -> Config {
             limit: None,
             dir: PathBuf::from("data"),
         },
-        model: ModelConfig::Vae(model),
+        model,
         optimizer: OptimizerConfig::new(Rule::Adam, 1e-3),
     }
 }
 
-fn digits() -> Config {
-    let config = base("digits", "digits", VaeConfig::mnist(20));
+/// Adam whose rate falls over the whole run as a half cosine.
+fn cosine(rate: f32) -> OptimizerConfig {
     let schedule = Schedule::Cosine { total: 0, floor: 0.0 };
-    let optimizer = OptimizerConfig { rate: 3e-3, schedule, ..config.optimizer };
-    Config { epochs: 120, eval_every: 10, optimizer, ..config }
+    OptimizerConfig { schedule, ..OptimizerConfig::new(Rule::Adam, rate) }
 }
 
-/// The paper's optimiser and prior.
-fn paper(config: Config) -> Config {
-    Config { weight_prior: true, optimizer: OptimizerConfig::new(Rule::Adagrad, 0.02), ..config }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::KINDS;
 
-fn aevb_mnist() -> Config {
-    paper(base("aevb-mnist", "binarized-mnist", VaeConfig::mnist(20)))
-}
-
-fn binarized_mnist() -> Config {
-    let config = base("binarized-mnist", "binarized-mnist", VaeConfig::mnist(20));
-    let schedule = Schedule::Cosine { total: 0, floor: 0.0 };
-    let optimizer = OptimizerConfig { schedule, ..config.optimizer };
-    Config { epochs: 150, optimizer, ..config }
-}
-
-fn aevb_frey() -> Config {
-    let config = base("aevb-frey", "frey", VaeConfig::frey(10));
-    Config { epochs: 1000, eval_every: 50, ..paper(config) }
-}
-
-fn aevb_manifold() -> Config {
-    paper(base("aevb-manifold", "binarized-mnist", VaeConfig::mnist(2)))
-}
-
-fn aevb_marginal() -> Config {
-    let config = base("aevb-marginal", "binarized-mnist", VaeConfig::marginal(METHODS[0]));
-    Config { marginal: 1000, ..paper(config) }
+    #[test]
+    fn every_kind_has_a_default_and_every_preset_makes_a_model() {
+        for kind in KINDS {
+            assert_eq!(default_of(kind).config().model.kind(), kind);
+        }
+        for preset in all() {
+            let config = preset.config();
+            assert_eq!(config.preset, preset.name);
+            config.check().unwrap();
+            config.model.check().unwrap();
+            config.model.check_batch(config.batch).unwrap();
+        }
+    }
 }

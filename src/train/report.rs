@@ -29,6 +29,8 @@ const MOST_POINTS: usize = 1500;
 const MOST_PICTURES: usize = 6;
 
 const NATS: &str = "nats an image";
+/// The key of bits a number of the image.
+const BITS: &str = "bits_per_dim";
 const IMAGES: &str = "training images seen";
 
 /// Writes `report.html` and `curve.svg` into a run directory.
@@ -45,12 +47,13 @@ pub fn write(run_dir: &Path) -> Result<()> {
     let svg = curve(&plot);
     write_whole(&run_dir.join("curve.svg"), svg.as_bytes())?;
 
+    let name = run.score();
     let mut caption = format!(
-        "Training loss and bounds in {NATS}, over {IMAGES}. Training loss: {}. ",
+        "Training loss and {name} in {NATS}, over {IMAGES}. Training loss: {}. ",
         run.training_what()
     );
     for what in run.evals().iter().filter_map(|line| line["what"].as_str()) {
-        caption += &format!("Bound: {what}. ");
+        caption += &format!("{}: {what}. ", if name == "nll" { "NLL" } else { "Bound" });
     }
     caption += &format!("Device: {}.", run.device());
     if let Some(most) = plot.y_max {
@@ -126,9 +129,9 @@ fn training_plot(run: &Run) -> Plot {
         series.push(Series { name, points: mean, stroke: Stroke::Solid, colour });
     }
     for (colour, split) in ["train", "valid", "test"].into_iter().enumerate() {
-        let points = series_from_metrics(&run.metrics, "eval", Some(split), "bound");
+        let points = series_from_metrics(&run.metrics, "eval", Some(split), run.score());
         if !points.is_empty() {
-            let (name, stroke) = (format!("{split} bound"), Stroke::Solid);
+            let (name, stroke) = (format!("{split} {}", run.score()), Stroke::Solid);
             series.push(Series { name, points, stroke, colour: 3 - colour });
         }
     }
@@ -157,8 +160,8 @@ fn paragraph(run: &Run) -> String {
     }
     text += ".";
     for split in ["test", "valid"] {
-        if let Some((bound, what)) = run.last_bound(split) {
-            text += &format!(" Last {split} bound: {bound:.2} {NATS} ({what}).");
+        if let Some(score) = run.last_score(split) {
+            text += &format!(" Last {split} {}: {} ({}).", run.score(), score.text(), score.what);
         }
     }
     let losses = smoothed(&series_from_metrics(&run.metrics, "train", None, "loss"));
@@ -175,37 +178,43 @@ fn paragraph(run: &Run) -> String {
     text
 }
 
-/// The table of the last evaluation of each kind of data, and of the bounds of the summary.
+/// The table of the last evaluation of each kind of data, and of the scores of the summary.
 fn figures(run: &Run) -> String {
     let evals = run.evals();
-    // Whatever else an evaluation measured stands behind the usual three.
-    let mut keys = vec!["bound", "reconstruction", "kl"];
+    // Whatever else an evaluation measured stands behind the usual ones.
+    let name = run.score();
+    let mut keys =
+        if name == "nll" { vec![name, BITS] } else { vec![name, "reconstruction", "kl"] };
     let position = ["step", "images", "epoch", "seconds", "images_per_second"];
     for (key, value) in evals.iter().filter_map(|line| line.as_object()).flatten() {
         if value.is_number() && !position.contains(&key.as_str()) && !keys.contains(&key.as_str()) {
             keys.push(key);
         }
     }
-    let cell = |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.2}"));
+    let cell = |key: &str, value: Option<f64>| {
+        let digits = if key == BITS { 3 } else { 2 };
+        value.map_or("–".to_string(), |v| format!("{v:.digits$}"))
+    };
     let mut rows: Vec<Vec<String>> = evals
         .iter()
         .map(|line| {
             let count =
                 |key: &str| line[key].as_u64().map_or("–".into(), |n| thousands(n as usize));
             let mut row = vec![run::what(line), run.device(), count("step"), count("images")];
-            row.extend(keys.iter().map(|key| cell(line[key].as_f64())));
+            row.extend(keys.iter().map(|key| cell(key, line[key].as_f64())));
             row
         })
         .collect();
     for split in ["train", "valid", "test"] {
-        let Some((bound, what)) = run.last_bound(split) else { continue };
-        // The rest of the bounds are the summary's alone.
+        let Some(score) = run.last_score(split) else { continue };
+        // The rest of the scores are the summary's alone.
         if !evals
             .iter()
-            .any(|line| line["bound"].as_f64() == Some(bound) && run::what(line) == what)
+            .any(|line| line[name].as_f64() == Some(score.nats) && run::what(line) == score.what)
         {
             let at = |key: &str| thousands(run.last(key) as usize);
-            let mut row = vec![what, run.device(), at("step"), at("images"), cell(Some(bound))];
+            let nats = cell(name, Some(score.nats));
+            let mut row = vec![score.what, run.device(), at("step"), at("images"), nats];
             row.resize(keys.len() + 4, "–".into());
             rows.push(row);
         }
@@ -216,9 +225,12 @@ fn figures(run: &Run) -> String {
     let mut head = vec!["data", "device", "step", "images seen"];
     let names: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
     head.extend(names.iter().map(String::as_str));
-    let caption =
-        "The last evaluation of each kind of data; bound, reconstruction and kl in nats an image.";
-    table(caption, &head, &rows)
+    let of = if name == "nll" {
+        "nll in nats an image, bits per dim of a number of the image"
+    } else {
+        "bound and its parts in nats an image"
+    };
+    table(&format!("The last evaluation of each kind of data; {of}."), &head, &rows)
 }
 
 /// Pictures over time, one row a kind, then the others.

@@ -7,15 +7,16 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::{Config, presets};
-use crate::data::Images;
+use crate::data::DataSet;
 use crate::error::{Error, Result};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
 
 /// Keys that may be absent, each with a value that shows its type.
-static OPTIONAL: [(&str, Value); 3] = [
+static OPTIONAL: [(&str, Value); 4] = [
     ("data.binarization", Value::String(String::new())),
     ("data.limit", Value::Integer(0)),
+    ("model.stage", Value::Integer(0)),
     ("optimizer.clip", Value::Float(0.0)),
 ];
 
@@ -68,6 +69,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The model's kind.
+    fn kind(&self) -> &str {
+        self.table["model"].get("kind").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// A layer on top. Fails with [`Error::Config`] on unknown keys and wrong types.
     pub fn overlay(&mut self, layer: Table) -> Result<()> {
         merge(&mut self.table, layer, "", &mut self.given)
@@ -94,23 +100,26 @@ impl Settings {
         self.overlay(layer)
     }
 
-    /// The settings, checked, with the image size that `images` has.
-    pub fn fit(self, images: &Images) -> Result<Config> {
+    /// The settings, checked, with the image size that `data` has, and the data as the model sees it.
+    pub fn fit(self, data: DataSet) -> Result<(Config, DataSet)> {
         let mut config = self.config()?;
         let asked = config.model.shape();
-        config.model.fit(images)?;
+        config.model.fit(&data.train)?;
         let shape = config.model.shape();
-        let given = ["model.height", "model.width"].iter().any(|key| self.given.contains(*key));
+        let sizes = ["model.height", "model.width", "model.channels"];
+        let given = sizes.iter().any(|key| self.given.contains(*key));
         if given && asked != shape {
             return Err(Error::Config(format!(
-                "model.height and model.width are {} and {}, but the images of {} are {} x {}; \
-                 leave them out",
-                asked.0, asked.1, config.data.name, shape.0, shape.1
+                "model.height, model.width (and model.channels) are {} x {} x {}, but the images of \
+                 {} are {} x {} x {}; leave them out",
+                asked.0, asked.1, asked.2, config.data.name, shape.0, shape.1, shape.2
             )));
         }
         config.model.check()?;
-        config.model.check_batch(config.batch.min(images.count))?;
-        Ok(config)
+        config.model.check_batch(config.batch.min(data.train.count))?;
+        let data = config.model.view(data)?;
+        config.data.binarization = Some(data.binarization);
+        Ok((config, data))
     }
 
     /// The settings as they are.
@@ -119,7 +128,7 @@ impl Settings {
             Error::Config(format!(
                 "settings: {}; `pixelloom presets {}` prints settings that fit",
                 e.to_string().trim().replace('\n', " "),
-                presets::PRESETS[0].name
+                presets::default_of(self.kind()).name
             ))
         })?;
         config.check()?;
@@ -147,6 +156,8 @@ fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String
     for (key, value) in layer {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let optional = OPTIONAL.iter().find(|(name, _)| *name == full).map(|(_, value)| value);
+        // Of models, a chain alone has stages.
+        let optional = optional.filter(|_| key != "stage" || base.contains_key("factors"));
         let Some(old) = base.get(&key).or(optional) else {
             return Err(unknown(&first_leaf(full, &value)));
         };
@@ -188,6 +199,15 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
             return Err(Error::Config(format!("{path}.{tag} = {name}: there are {}", names())));
         };
         *base = variant.clone();
+    }
+    if path == "model"
+        && let (Some(old), Some(new)) = (base.get("kind"), layer.get("kind"))
+        && old != new
+    {
+        return Err(Error::Config(format!(
+            "model.kind = {new}, but the preset is a {old}; begin with a preset of that kind, see \
+             `pixelloom presets`"
+        )));
     }
     if path == "data" && layer.get("name").is_some_and(|name| base.get("name") != Some(name)) {
         base.remove("binarization");
@@ -263,7 +283,7 @@ fn known_keys() -> BTreeSet<String> {
         }
     }
     let mut keys: BTreeSet<String> = OPTIONAL.iter().map(|(key, _)| key.to_string()).collect();
-    presets::PRESETS.iter().for_each(|p| walk(&table_of(&p.config()), "", &mut keys));
+    presets::all().for_each(|p| walk(&table_of(&p.config()), "", &mut keys));
     for path in ["model.method", "optimizer.schedule"] {
         let (_, variants) = choice(path).expect("a path of variants");
         variants.iter().for_each(|variant| walk(variant, path, &mut keys));

@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
-use super::evaluate::{self, Scores};
+use super::evaluate::{self, Part, Scores};
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
@@ -30,8 +30,12 @@ use crate::tensor::Tensor;
 pub use finish::Summary;
 
 /// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
-/// can be drawn beside its validation bound, whatever its loss is.
+/// can be drawn beside its validation score, whatever its loss is.
 const TRAIN_PART: usize = 1000;
+/// Samples of an evaluation, and the numbers that they have together at most.
+const SAMPLES: usize = 100;
+/// See [`SAMPLES`]; images of 32 x 32 x 3 are 39.
+const SAMPLED: usize = 120_000;
 
 /// What to train, on what, where to.
 pub struct Job {
@@ -71,6 +75,8 @@ struct Trainer {
     interval: (f64, u64),
     /// The last checkpoint and what position it holds.
     last_saved: Option<(PathBuf, Position)>,
+    /// The step of this process's last evaluation, and its validation score.
+    last_valid: Option<(u64, f64)>,
 }
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the
@@ -143,6 +149,7 @@ impl Trainer {
             signals,
             seconds_before,
             last_saved,
+            last_valid: None,
             job,
         })
     }
@@ -252,44 +259,49 @@ impl Trainer {
                 marginals.push((split, values));
             }
         }
-        let (step, bound) = (self.position.step, scores.bound());
+        let (step, score) = (self.position.step, scores.score());
         self.eval_line(Split::Valid, &scores)?;
         self.eval_line(Split::Train, &train)?;
         for (split, values) in marginals {
             self.marginal_line(split, &values)?;
         }
         self.position.evaluated = step;
-        if self.position.best.is_none_or(|(_, best)| bound < best) {
-            self.position.best = Some((step, bound));
+        self.last_valid = Some((step, score));
+        if self.position.best.is_none_or(|(_, best)| score < best) {
+            self.position.best = Some((step, score));
         }
         self.progress.line(&format!(
-            "step {step}/{}  epoch {}  valid bound {bound:.2} nats",
+            "step {step}/{}  epoch {}  valid {} {}",
             self.total,
-            step.div_ceil(self.loader.batches_per_epoch())
+            step.div_ceil(self.loader.batches_per_epoch()),
+            scores.name(),
+            self.job.config.model.nats(score)
         ));
         let path = self.job.run.samples().join(format!("step-{step:08}.png"));
         let config = &self.job.config;
         let (device, shape) = (&self.job.device, config.model.shape());
-        figures::samples(&path, self.model.model(), device, shape, 100, config.seed)?;
+        let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
+        figures::samples(&path, self.model.model(), device, shape, count, config.seed)?;
         Ok(true)
     }
 
     /// Scores up to `most` images, spread over the split.
     fn score(&self, split: Split, most: usize) -> Result<Option<Scores>> {
-        let (data, device) = (&self.job.data, &self.job.device);
-        let stop = || self.signals.caught().is_some();
-        let (model, images) = (self.model.model(), data.split(split));
-        let (mode, chosen) = (data.binarization, evaluate::spread(images.count, most));
-        self.finite(evaluate::evaluate(model, device, images, mode, &chosen, &stop))
+        let stop = |_| self.signals.caught().is_some();
+        let part = self.part(split, most);
+        self.finite(evaluate::evaluate(self.model.model(), &self.job.device, &part, &stop))
+    }
+
+    fn part(&self, split: Split, most: usize) -> Part<'_> {
+        let Job { data, config, .. } = &self.job;
+        Part::of(data.split(split), data.binarization, most, config.model.evaluation_batch())
     }
 
     fn log_marginals(&self, split: Split) -> Result<Option<Vec<f64>>> {
-        let (data, device) = (&self.job.data, &self.job.device);
-        let stop = || self.signals.caught().is_some();
-        let (AnyModel::Vae(vae), images) = (&self.model, data.split(split));
-        let (mode, chosen) =
-            (data.binarization, evaluate::spread(images.count, self.job.config.marginal));
-        self.finite(evaluate::log_marginals(vae, device, images, mode, &chosen, &stop))
+        let stop = |_| self.signals.caught().is_some();
+        let part = self.part(split, self.job.config.marginal);
+        let vae = self.model.vae("marginal")?;
+        self.finite(evaluate::log_marginals(vae, &self.job.device, &part, &stop))
     }
 
     fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {
@@ -309,11 +321,14 @@ impl Trainer {
         let mut fields: Vec<(&str, Value)> = vec![
             ("kind", json!("eval")),
             ("split", json!(split.to_string())),
-            ("what", json!(self.job.data.describe_part(split, scores.0[0].1.len()))),
+            ("what", json!(self.job.data.describe_part(split, scores.images()))),
             ("step", json!(step)),
             ("images", json!(self.images(step))),
         ];
         fields.extend(scores.means().into_iter().map(|(name, mean)| (name, json!(mean))));
+        if let Some(bits) = self.job.config.model.bits_per_dim(scores.score()) {
+            fields.insert(6, ("bits_per_dim", json!(bits)));
+        }
         self.metrics.line(&fields)
     }
 

@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::train::files::write_whole;
 use crate::train::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 
-/// Writes the page `out` that compares runs: a table, and in one plot their validation bounds, solid,
-/// and their bounds on training images, dashed; if they have them, their marginal likelihoods in
+/// Writes the page `out` that compares runs: a table, and in one plot their validation scores, solid,
+/// and their scores on training images, dashed; if they have them, their marginal likelihoods in
 /// another. With `log_x` both are over a logarithmic axis, as the paper's Figures 2 and 3.
 ///
-/// Bounds on different data are pointed out. Fails as [`write`](super::write) does, and with
+/// Scores on different data are pointed out. Fails as [`write`](super::write) does, and with
 /// [`Error::Config`] if there are no runs.
 pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     if run_dirs.is_empty() {
@@ -28,10 +28,12 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     for split in ["valid", "test"] {
         body += &paragraph(split, &runs);
     }
+    let name = name(&runs);
+    let (valid, test) = (format!("valid {name}"), format!("test {name}"));
     let head = [
         "run",
-        "valid bound",
-        "test bound",
+        &valid,
+        &test,
         "preset",
         "parameters",
         "seed",
@@ -41,11 +43,11 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
         "device",
     ];
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
-    body += &table(&format!("Bounds in {NATS}."), &head, &rows);
+    body += &table(&format!("Each {name} in {NATS}."), &head, &rows);
     let series: Vec<Series> =
         runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
     let caption = format!(
-        "Bounds in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
+        "Each {name} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
          same number of training images at every evaluation, spread evenly, or the training loss \
          where that was not scored. Runs by Monte Carlo EM train no encoder, so their bounds mean \
          little and are left out. Data and devices as above."
@@ -58,18 +60,28 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     write_whole(out, page(title, &body).as_bytes())
 }
 
-/// What the bounds of a split are on, or the warning that they are on different data.
+/// What the scores of the runs are called: "bound" or "nll", or "score" for both.
+fn name(runs: &[Run]) -> &'static str {
+    let first = runs[0].score();
+    if runs.iter().all(|run| run.score() == first) { first } else { "score" }
+}
+
+/// What the scores of a split are on, or the warning that they are on different data.
 fn paragraph(split: &str, runs: &[Run]) -> String {
-    let named: Vec<(&str, String)> =
-        runs.iter().filter_map(|run| Some((run.name.as_str(), run.last_bound(split)?.1))).collect();
+    let named: Vec<(&str, String)> = runs
+        .iter()
+        .filter_map(|run| Some((run.name.as_str(), run.last_score(split)?.what)))
+        .collect();
     let Some((_, first)) = named.first() else { return String::new() };
     if named.iter().all(|(_, what)| what == first) {
-        return format!("<p>The {split} bounds are on {}.</p>\n", escape(first));
+        let name = name(runs);
+        return format!("<p>The {split} {name}s are on {}.</p>\n", escape(first));
     }
     let list: Vec<String> = named.iter().map(|(name, what)| format!("{name}: {what}")).collect();
     format!(
-        "<p class=\"note\">The {split} bounds are on different data and cannot be compared: \
+        "<p class=\"note\">The {split} {}s are on different data and cannot be compared: \
          {}.</p>\n",
+        name(runs),
         escape(&list.join("; "))
     )
 }
@@ -77,12 +89,13 @@ fn paragraph(split: &str, runs: &[Run]) -> String {
 /// A run's cells of the table.
 fn row(run: &Run) -> Vec<String> {
     let none = || String::from("–");
-    let bound = |split| run.last_bound(split).map_or_else(none, |(bound, _)| format!("{bound:.2}"));
+    let score =
+        |split| run.last_score(split).map_or_else(none, |score| format!("{:.2}", score.nats));
     let parameters = run.number("parameters").map(|n| thousands(n as usize));
     vec![
         run.name.clone(),
-        bound("valid"),
-        bound("test"),
+        score("valid"),
+        score("test"),
         run.text("preset").map_or_else(none, String::from),
         parameters.unwrap_or_else(none),
         run.summary["seed"].as_u64().map_or_else(none, |seed| seed.to_string()),
@@ -93,7 +106,7 @@ fn row(run: &Run) -> Vec<String> {
     ]
 }
 
-/// A run's lines of the plot: its bound on validation images and on training images. Where the latter
+/// A run's lines of the plot: its score on validation images and on training images. Where the latter
 /// was not scored, the training loss stands in from the first evaluation on, if it is a bound at all.
 /// None of a run by Monte Carlo EM: its encoder is not trained, so its bound would only flatten the rest.
 fn series(run: &Run, colour: usize) -> Vec<Series> {
@@ -107,15 +120,15 @@ fn series(run: &Run, colour: usize) -> Vec<Series> {
     if method.as_deref() == Some("monte-carlo-em") {
         return Vec::new();
     }
-    let bounds = |split| series_from_metrics(&run.metrics, "eval", Some(split), "bound");
-    let (valid, train) = (bounds("valid"), bounds("train"));
+    let scores = |split| series_from_metrics(&run.metrics, "eval", Some(split), run.score());
+    let (valid, train) = (scores("valid"), scores("train"));
     let first = valid.first().map_or(0.0, |p| p.0);
     let mut lines = Vec::new();
     if !valid.is_empty() {
-        lines.push(line("valid bound", valid, Stroke::Solid));
+        lines.push(line(&format!("valid {}", run.score()), valid, Stroke::Solid));
     }
     if !train.is_empty() {
-        lines.push(line("train bound", train, Stroke::Dashed));
+        lines.push(line(&format!("train {}", run.score()), train, Stroke::Dashed));
     } else if method.is_none_or(|method| method == "sgvb") {
         let losses = series_from_metrics(&run.metrics, "train", None, "loss");
         let mut points = smoothed(&losses);

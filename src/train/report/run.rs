@@ -3,7 +3,8 @@
 //!
 //! A line of metrics is one JSON object:
 //! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}` or
-//! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}` or
+//! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}`, of pixel
+//! models with `"nll":NATS,"bits_per_dim":BITS` for the bound, or
 //! `{"kind":"marginal","split":"valid","what":"..","step":N,"images":SEEN,"log_p":NATS}`.
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::NATS;
 use super::html::{escape, figure};
 use crate::data::thousands;
 use crate::error::{Error, Result};
@@ -33,6 +35,24 @@ pub struct Run {
     pub summary: Value,
     /// Pictures by kind and moment.
     pub pictures: Vec<Picture>,
+}
+
+/// A score of a split: a bound or an exact nll.
+pub struct Score {
+    /// Nats an image.
+    pub nats: f64,
+    /// Bits a number of the image, where they are given.
+    bits: Option<f64>,
+    /// What it is on.
+    pub what: String,
+}
+
+impl Score {
+    /// For example "98.19 nats an image" or "85.20 nats an image, 0.157 bits/dim".
+    pub fn text(&self) -> String {
+        let bits = self.bits.map_or(String::new(), |bits| format!(", {bits:.3} bits/dim"));
+        format!("{:.2} {NATS}{bits}", self.nats)
+    }
 }
 
 /// A PNG file of a run.
@@ -122,21 +142,33 @@ impl Run {
         last.into_values().collect()
     }
 
-    /// The last bound on a split and what it is on: the summary's, or else of the metrics.
-    pub fn last_bound(&self, split: &str) -> Option<(f64, String)> {
+    /// What its scores are called, also in the metrics: "bound" or "nll".
+    pub fn score(&self) -> &'static str {
+        let exact = |line: &Value| line["kind"] == "eval" && line["nll"].is_number();
+        let named = self.text("score") == Some("nll");
+        if named || self.metrics.iter().any(exact) { "nll" } else { "bound" }
+    }
+
+    /// The last score on a split: the summary's, or else of the metrics.
+    pub fn last_score(&self, split: &str) -> Option<Score> {
+        let name = self.score();
         let mut evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
-        let line = evals.find(|line| line["split"] == split && line["bound"].is_number());
-        let measured = line.and_then(|line| Some((line["bound"].as_f64()?, what(line))));
-        match self.number(&format!("{split}_bound")) {
+        let line = evals.find(|line| line["split"] == split && line[name].is_number());
+        let measured = line.and_then(|line| {
+            let (nats, bits) = (line[name].as_f64()?, line["bits_per_dim"].as_f64());
+            Some(Score { nats, bits, what: what(line) })
+        });
+        match self.number(&format!("{split}_{name}")) {
             // The summary repeats an evaluation, which knows best what it was on.
-            Some(bound) if measured.as_ref().is_none_or(|m| !((m.0 - bound).abs() < 5e-3)) => {
-                Some((bound, self.summary_what(split)))
+            Some(nats) if measured.as_ref().is_none_or(|m| !((m.nats - nats).abs() < 5e-3)) => {
+                let bits = self.number(&format!("{split}_bits_per_dim"));
+                Some(Score { nats, bits, what: self.summary_what(split) })
             }
             _ => measured,
         }
     }
 
-    /// What a bound that only the summary has is on.
+    /// What a score that only the summary has is on.
     fn summary_what(&self, split: &str) -> String {
         if let Some(what) = self.text(&format!("{split}_what")) {
             return what.into();

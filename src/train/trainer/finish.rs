@@ -1,13 +1,22 @@
-//! The end of a run: the bounds of all splits, the summary, the last pictures, the report.
+//! The end of a run: the scores of all splits, the summary, the last pictures, the report.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::{Job, Trainer};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::train::{AnyModel, figures, report};
+use crate::train::drawing::{self, Completion, Drawing};
+use crate::train::{AnyModel, Scores, figures, report};
 
-/// What came of it, as `summary.json` holds it. Bounds are means over a split, in nats.
+/// Images of the train split that are scored at the end of a run of a pixel model, spread evenly: a
+/// score of all would take as long as an epoch.
+const PIXEL_TRAIN_PART: usize = 5000;
+/// Test images that are completed, and how often each.
+const COMPLETED: (usize, usize) = (8, 6);
+
+/// What came of it, as `summary.json` holds it. Scores are means over a split, in nats.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Model kind.
@@ -28,24 +37,25 @@ pub struct Summary {
     pub epochs: u64,
     /// Wall time of all parts of the run.
     pub seconds: f64,
-    /// Bound on the training images.
-    pub train_bound: f64,
-    /// Data set, split and binarization of the training bound.
+    /// What the score is: "bound" or "nll".
+    pub score: &'static str,
+    /// The test score with its units.
+    #[serde(skip)]
+    pub text: String,
+    /// `train_bound`, `valid_bound`, `best_valid_bound`, `test_bound`, or the same with `nll`; of
+    /// pixel models also `test_bits_per_dim`.
+    #[serde(flatten)]
+    pub scores: BTreeMap<String, f64>,
+    /// Data set, images and binarization of the training score.
     pub train_what: String,
-    /// Bound on the validation images.
-    pub valid_bound: f64,
-    /// Bound on the test images.
-    pub test_bound: f64,
-    /// Data set, split and binarization of the test bound.
+    /// Data set, split and binarization of the test score.
     pub what: String,
     /// What a reader of the figures must know.
     pub note: Option<String>,
-    /// That the test bound is too good to be believed.
+    /// That the test score is too good to be believed.
     pub warning: Option<String>,
-    /// Step of the best validation bound.
+    /// Step of the best validation score.
     pub best_step: u64,
-    /// Best validation bound.
-    pub best_valid_bound: f64,
     /// The command that trained.
     pub command: String,
 }
@@ -53,21 +63,30 @@ pub struct Summary {
 impl Trainer {
     /// Scores all splits and writes the summary, the pictures and the report.
     pub(super) fn finish(&mut self) -> Result<Summary> {
-        let mut bounds = [0.0; 3];
-        for (bound, split) in bounds.iter_mut().zip([Split::Train, Split::Valid, Split::Test]) {
-            let Some(scores) = self.score(split, usize::MAX)? else {
-                let signal = self.signals.caught().unwrap_or_default();
-                return Err(Error::Interrupted(signal));
-            };
-            if split == Split::Test {
-                self.eval_line(split, &scores)?;
-            }
-            *bound = scores.bound();
-        }
+        let train_part = match self.model {
+            AnyModel::Vae(_) => usize::MAX,
+            _ => PIXEL_TRAIN_PART,
+        };
+        let test = self.score_to_the_end(Split::Test, usize::MAX)?;
+        let train = self.score_to_the_end(Split::Train, train_part)?;
+        let valid = match self.last_valid {
+            Some((step, score)) if step == self.position.step => score,
+            _ => self.score_to_the_end(Split::Valid, usize::MAX)?.score(),
+        };
+        self.eval_line(Split::Test, &test)?;
         self.metrics.sync()?;
         let Job { config, data, device, run, .. } = &self.job;
-        let (best_step, best_valid_bound) =
-            self.position.best.unwrap_or((self.position.step, bounds[1]));
+        let (best_step, best_valid) = self.position.best.unwrap_or((self.position.step, valid));
+        let (name, score) = (test.name(), test.score());
+        let mut scores = BTreeMap::from([
+            (format!("train_{name}"), train.score()),
+            (format!("valid_{name}"), valid),
+            (format!("best_valid_{name}"), best_valid),
+            (format!("test_{name}"), score),
+        ]);
+        if let Some(bits) = config.model.bits_per_dim(score) {
+            scores.insert("test_bits_per_dim".into(), bits);
+        }
         let summary = Summary {
             model: config.model.kind().into(),
             preset: config.preset.clone(),
@@ -78,29 +97,53 @@ impl Trainer {
             steps: self.position.step,
             epochs: config.epochs,
             seconds: self.seconds(),
-            train_bound: bounds[0],
-            train_what: data.describe(Split::Train),
-            valid_bound: bounds[1],
-            test_bound: bounds[2],
+            score: name,
+            text: config.model.nats(score),
+            scores,
+            train_what: data.describe_part(Split::Train, train.images()),
             what: data.describe(Split::Test),
             note: config.model.caveat(data.binarization).map(str::to_string),
-            warning: config.model.suspicion(&data.name, bounds[2]),
+            warning: config.model.suspicion(&data.name, score),
             best_step,
-            best_valid_bound,
             command: self.job.command.clone(),
         };
-        let pictures = run.samples();
-        let path = pictures.join("reconstructions.png");
-        let mode = data.binarization;
-        figures::reconstructions(&path, &self.model, device, &data.test, mode, 50)?;
-        let AnyModel::Vae(vae) = &self.model;
-        if vae.config.latent == 2 {
-            let path = pictures.join("manifold.png");
-            figures::manifold(&path, &self.model, device, config.model.shape())?;
-        }
+        self.last_pictures()?;
         let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
         run.write("summary.json", &(text + "\n"))?;
         report::write(run.path())?;
         Ok(summary)
+    }
+
+    /// Scores up to `most` images of a split. Fails with [`Error::Interrupted`] after a signal.
+    fn score_to_the_end(&self, split: Split, most: usize) -> Result<Scores> {
+        let signal = || Error::Interrupted(self.signals.caught().unwrap_or_default());
+        self.score(split, most)?.ok_or_else(signal)
+    }
+
+    /// What the finished model makes of test images.
+    fn last_pictures(&self) -> Result<()> {
+        let Job { config, device, run, .. } = &self.job;
+        let file = |name: &str| run.samples().join(name);
+        match &self.model {
+            AnyModel::Vae(vae) => {
+                let part = self.part(Split::Test, 50);
+                figures::reconstructions(&file("reconstructions.png"), vae, device, &part)?;
+                if vae.config.latent == 2 {
+                    figures::manifold(&file("manifold.png"), vae, device, config.model.shape())?;
+                }
+            }
+            model => {
+                let model = model.autoregressive("a completion")?;
+                let (shape, seed) = (config.model.shape(), config.seed);
+                let drawing = Drawing { device, shape, seed, progress: &|_, _| {}, film: false };
+                let what = Completion {
+                    originals: &self.part(Split::Test, COMPLETED.0).numbers(),
+                    mask: &drawing::lower_half(shape),
+                    samples: COMPLETED.1,
+                };
+                drawing.completions(model, &what)?.write_sheet(&file("completions.png"))?;
+            }
+        }
+        Ok(())
     }
 }

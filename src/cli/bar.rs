@@ -1,0 +1,31 @@
+//! A progress bar on stderr; nothing where that is no terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// Of `total` things called `what`, none is done.
+    pub fn new(what: &str, total: usize) -> Bar {
+        let template = format!("{{bar:24}} {{pos}}/{{len}} {what}  {{eta}} left");
+        let style = ProgressStyle::with_template(&template).expect("a template without fault");
+        Bar(ProgressBar::new(total as u64).with_style(style))
+    }
+
+    /// `done` are done; never a reason to stop.
+    pub fn at(&self, done: usize) -> bool {
+        self.0.set_position(done as u64);
+        false
+    }
+
+    /// `done` of `total` are done.
+    pub fn of(&self, done: usize, total: usize) {
+        self.0.set_length(total as u64);
+        self.0.set_position(done as u64);
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,175 @@
+//! Presets of the pixel models.
+//!
+//! Pixel Recurrent Neural Networks, section 5: RMSProp, the learning rate chosen by hand for every data
+//! set (the paper states none: 1e-3 is ours), minibatches of 16 on MNIST and CIFAR-10, 32 to 64 on
+//! ImageNet, inputs scaled and centred at most. It states no number of epochs, and no sizes of a
+//! PixelCNN or a Row LSTM on MNIST.
+
+use super::{Preset, base, cosine};
+use crate::models::pixel::{Body, MultiScaleConfig, PixelConfig};
+use crate::nn::OptimizerConfig;
+use crate::ops::optimizer::Rule;
+use crate::train::{Config, ModelConfig};
+
+pub static PRESETS: [Preset; 17] = [
+    Preset {
+        name: "digits-pixelcnn",
+        what: "PixelCNN, 4 layers of 24, on the digits inside the program, Adam: a few minutes",
+        make: || digits("digits-pixelcnn", Body::PixelCnn, 4, 24, 20),
+    },
+    Preset {
+        name: "digits-rowlstm",
+        what: "Row LSTM, 2 layers of 16, on the digits inside the program, Adam: a few minutes",
+        make: || digits("digits-rowlstm", Body::RowLstm, 2, 16, 20),
+    },
+    Preset {
+        name: "digits-diagbilstm",
+        what: "Diagonal BiLSTM, 2 layers of 16, on the digits inside the program, Adam: a few minutes",
+        make: || digits("digits-diagbilstm", Body::DiagBilstm, 2, 16, 20),
+    },
+    Preset {
+        name: "digits-multiscale",
+        what: "Multi-Scale (14 x 14, then 28 x 28) of PixelCNNs, 4 layers of 24, on the digits inside \
+               the program, Adam: a few minutes",
+        make: digits_multiscale,
+    },
+    Preset {
+        name: "mnist-pixelcnn",
+        what: "the paper's setting on fixed binarized MNIST: PixelCNN, RMSProp, batch 16; its 7 layers \
+               of 32 are ours, the paper states no size",
+        make: || mnist("mnist-pixelcnn", Body::PixelCnn, 7, 32),
+    },
+    Preset {
+        name: "mnist-rowlstm",
+        what: "the paper's setting on fixed binarized MNIST: Row LSTM, RMSProp, batch 16; its 7 layers \
+               of 16 are ours, the paper states no size",
+        make: || mnist("mnist-rowlstm", Body::RowLstm, 7, 16),
+    },
+    Preset {
+        name: "mnist-diagbilstm-1",
+        what: "the paper's smaller model of fixed binarized MNIST: Diagonal BiLSTM, 1 layer of 32, \
+               RMSProp, batch 16",
+        make: || mnist("mnist-diagbilstm-1", Body::DiagBilstm, 1, 32),
+    },
+    Preset {
+        name: "mnist-diagbilstm-7",
+        what: "the paper's best model of fixed binarized MNIST: Diagonal BiLSTM, 7 layers of 16, \
+               RMSProp, batch 16",
+        make: || mnist("mnist-diagbilstm-7", Body::DiagBilstm, 7, 16),
+    },
+    Preset {
+        name: "binarized-pixelcnn",
+        what: "our own training of a PixelCNN of 7 layers of 32 on fixed binarized MNIST: Adam, \
+               cosine, batch 32",
+        make: || binarized("binarized-pixelcnn", Body::PixelCnn, 32),
+    },
+    Preset {
+        name: "binarized-diagbilstm",
+        what: "our own training of the paper's 7 layers of 16 on fixed binarized MNIST: Adam, cosine, \
+               batch 32",
+        make: || binarized("binarized-diagbilstm", Body::DiagBilstm, 16),
+    },
+    Preset {
+        name: "cifar10-pixelcnn",
+        what: "the paper's CIFAR-10: PixelCNN, 15 layers of 128, RMSProp, batch 16",
+        make: || cifar10("cifar10-pixelcnn", Body::PixelCnn, 15),
+    },
+    Preset {
+        name: "cifar10-rowlstm",
+        what: "the paper's CIFAR-10: Row LSTM, 12 layers of 128, RMSProp, batch 16",
+        make: || cifar10("cifar10-rowlstm", Body::RowLstm, 12),
+    },
+    Preset {
+        name: "cifar10-diagbilstm",
+        what: "the paper's CIFAR-10: Diagonal BiLSTM, 12 layers of 128, RMSProp, batch 16",
+        make: || cifar10("cifar10-diagbilstm", Body::DiagBilstm, 12),
+    },
+    Preset {
+        name: "cifar10-small",
+        what: "our own small model of the first fifth of CIFAR-10: PixelCNN, 4 layers of 48, Adam",
+        make: cifar10_small,
+    },
+    Preset {
+        name: "imagenet32-rowlstm",
+        what: "the paper's ImageNet 32 x 32, PNG files in data/imagenet32 or --data folder:PATH: Row \
+               LSTM, 12 layers of 384, RMSProp, batch 32",
+        make: || imagenet("imagenet32-rowlstm", 32, rows(PixelConfig::colour(32, 12, 384))),
+    },
+    Preset {
+        name: "imagenet64-rowlstm",
+        what: "the paper's ImageNet 64 x 64, PNG files in data/imagenet64 or --data folder:PATH: Row \
+               LSTM, 4 layers of 512, no residual connections, RMSProp, batch 32",
+        make: || imagenet("imagenet64-rowlstm", 64, rows(imagenet64())),
+    },
+    Preset {
+        name: "imagenet64-multiscale",
+        what: "the paper's Multi-Scale Row LSTM of ImageNet 64 x 64, files as above: 32 x 32, then \
+               64 x 64; the sizes of imagenet64-rowlstm in both stages are ours",
+        make: || {
+            let chain = MultiScaleConfig::new(Body::RowLstm, imagenet64(), vec![2]);
+            imagenet("imagenet64-multiscale", 64, ModelConfig::MultiScale(chain))
+        },
+    },
+];
+
+/// Settings of our own that end after minutes.
+fn digits(name: &str, body: Body, layers: usize, hidden: usize, epochs: u64) -> Config {
+    let model = ModelConfig::pixel(body, PixelConfig::mnist(layers, hidden));
+    quick(base(name, "digits", model), epochs)
+}
+
+fn digits_multiscale() -> Config {
+    let chain = MultiScaleConfig::new(Body::PixelCnn, PixelConfig::mnist(4, 24), vec![2]);
+    quick(base("digits-multiscale", "digits", ModelConfig::MultiScale(chain)), 20)
+}
+
+fn quick(config: Config, epochs: u64) -> Config {
+    Config { epochs, batch: 16, eval_every: 2, optimizer: cosine(3e-3), ..config }
+}
+
+/// The paper's optimiser and minibatches; the rate is ours.
+fn paper(config: Config, batch: usize) -> Config {
+    let optimizer = OptimizerConfig::new(Rule::RmsProp, 1e-3);
+    Config { batch, eval_every: 1, optimizer, ..config }
+}
+
+/// Section 5.3.
+fn mnist(name: &str, body: Body, layers: usize, hidden: usize) -> Config {
+    let model = ModelConfig::pixel(body, PixelConfig::mnist(layers, hidden));
+    paper(base(name, "binarized-mnist", model), 16)
+}
+
+/// The same data, trained in ways the paper did not have.
+fn binarized(name: &str, body: Body, hidden: usize) -> Config {
+    let model = ModelConfig::pixel(body, PixelConfig::mnist(7, hidden));
+    let optimizer = OptimizerConfig { clip: Some(1.0), ..cosine(1e-3) };
+    let config = base(name, "binarized-mnist", model);
+    Config { epochs: 50, batch: 32, eval_every: 1, optimizer, ..config }
+}
+
+/// Section 5.4.
+fn cifar10(name: &str, body: Body, layers: usize) -> Config {
+    let model = ModelConfig::pixel(body, PixelConfig::colour(32, layers, 128));
+    paper(base(name, "cifar10", model), 16)
+}
+
+fn cifar10_small() -> Config {
+    let net = PixelConfig { head: 128, ..PixelConfig::colour(32, 4, 48) };
+    let config = base("cifar10-small", "cifar10-batch1", ModelConfig::PixelCnn(net));
+    let optimizer = OptimizerConfig { clip: Some(1.0), ..cosine(1e-3) };
+    Config { epochs: 20, batch: 16, eval_every: 2, optimizer, ..config }
+}
+
+/// Section 5.5, 64 x 64.
+fn imagenet64() -> PixelConfig {
+    PixelConfig { residual: false, ..PixelConfig::colour(64, 4, 512) }
+}
+
+fn rows(net: PixelConfig) -> ModelConfig {
+    ModelConfig::pixel(Body::RowLstm, net)
+}
+
+fn imagenet(name: &str, side: usize, model: ModelConfig) -> Config {
+    let data = format!("folder:data/imagenet{side}");
+    Config { epochs: 10, ..paper(base(name, &data, model), 32) }
+}
