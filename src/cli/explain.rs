@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
 use pixelloom::rng::{Key, stream};
 use pixelloom::train::explain::{self, Place};
@@ -33,13 +33,10 @@ enum What {
 
 /// Picture what the prediction of a pixel depends on: blue to yellow more and more, grey not at all
 #[derive(Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["path", "model"])))]
 struct Field {
     /// A run or a checkpoint of a pixel model, whose own weights are taken
-    #[arg(
-        value_name = "RUN|CHECKPOINT",
-        required_unless_present = "model",
-        conflicts_with = "model"
-    )]
+    #[arg(value_name = "RUN|CHECKPOINT")]
     path: Option<PathBuf>,
     /// Of a run, take the checkpoint with the best validation score, not the newest
     #[arg(long, requires = "path")]

@@ -44,11 +44,11 @@ pub fn reference(run: &Run) -> Option<(String, f64)> {
                 Some(1) => " of 1 layer".into(),
                 Some(n) => format!(" of {n} layers"),
             };
-            Some((format!("the paper's {}{layers}", name(kind)), *nats))
+            Some((format!("{}{layers} in the paper", name(kind)), *nats))
         }
         "cifar10" if model.get("levels").and_then(|levels| levels.as_integer()) == Some(256) => {
             let (_, bits) = CIFAR.iter().find(|row| row.0 == kind)?;
-            let label = format!("the paper's {} ({bits:.2} bits/dim)", name(kind));
+            let label = format!("{} in the paper ({bits:.2} bits/dim)", name(kind));
             Some((label, bits * CIFAR_DIMS * LN_2))
         }
         _ => None,

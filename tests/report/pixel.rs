@@ -1,0 +1,66 @@
+//! The report of a pixel model.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{assert_well_formed, report_of};
+
+/// A pixel model's scores have another name and bits beside them; the paper's result on the same data is
+/// a line of the plot.
+#[test]
+fn a_pixel_models_report_has_bits_and_the_papers_result() {
+    let with = |config: &str| {
+        report_of(|dir| {
+            let metrics = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+            let bits = "\"bits_per_dim\":0.2415,\"nll\":131.25";
+            let metrics = metrics.replace("\"bound\":131.25", bits).replace("\"bound\"", "\"nll\"");
+            fs::write(dir.join("metrics.jsonl"), metrics).unwrap();
+            let summary = json!({"score": "nll", "test_nll": 131.25, "test_bits_per_dim": 0.2415});
+            fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
+            fs::write(dir.join("config.toml"), config).unwrap();
+        })
+    };
+    let config = |kind: &str, layers: usize, data: &str, levels: usize| {
+        format!(
+            "[data]\nname = \"{data}\"\n[model]\nkind = \"{kind}\"\nlayers = {layers}\nlevels = {levels}\n"
+        )
+    };
+    let page = with(&config("diagbilstm", 7, "binarized-mnist", 2));
+    assert_well_formed(&page);
+    let squeezed = page.replace('\n', "");
+    for part in [
+        "Last test nll: 131.25 nats an image, 0.241 bits/dim (digits",
+        "<td>131.25</td><td>0.241</td>",
+        "valid nll",
+        ">Diagonal BiLSTM of 7 layers in the paper: 79.20</text>",
+    ] {
+        assert!(squeezed.contains(part), "the report lacks {part:?}");
+    }
+    assert!(!page.contains("bound"), "an nll is none");
+    for (kind, layers, data, levels, line) in [
+        (
+            "diagbilstm",
+            1,
+            "binarized-mnist",
+            2,
+            "Diagonal BiLSTM of 1 layer in the paper, 80.75 nats",
+        ),
+        ("rowlstm", 3, "binarized-mnist", 2, "Row LSTM in the paper, 80.54 nats"),
+        ("pixelcnn", 15, "cifar10", 256, "PixelCNN in the paper (3.14 bits/dim), 6686.15 nats"),
+    ] {
+        assert!(with(&config(kind, layers, data, levels)).contains(line), "{line}");
+    }
+    for (kind, layers, data, levels) in [
+        ("diagbilstm", 2, "binarized-mnist", 2),
+        ("pixelcnn", 7, "digits", 2),
+        ("multiscale", 7, "binarized-mnist", 2),
+        ("pixelcnn", 15, "cifar10", 16),
+        ("pixelcnn", 15, "cifar10-batch1", 256),
+    ] {
+        assert!(
+            !with(&config(kind, layers, data, levels)).contains("in the paper"),
+            "{kind} {data}"
+        );
+    }
+}
