@@ -49,35 +49,40 @@ pub fn run_path(path: &Path) -> PathBuf {
 impl Source {
     /// Finds and reads the checkpoint.
     pub fn open(&self) -> Result<Located, Error> {
-        let path = run_path(&self.path);
-        let (dir, run) = if path.join("model.safetensors").is_file() {
-            // RUN/checkpoints/step-NNNNNNNN
-            let run =
-                path.canonicalize().ok().and_then(|p| p.ancestors().nth(2).map(Path::to_owned));
-            (path, run.filter(|run| run.join("config.toml").is_file()))
-        } else if path.join("checkpoints").is_dir() {
-            let (run, _) = RunDir::open(&path)?;
-            let newest = run.newest()?;
-            let dir = match checkpoint::State::open(&newest)?.position.best {
-                Some((step, _)) if self.best => run.checkpoint(step),
-                None if self.best => {
-                    return Err(Error::Checkpoint(format!(
-                        "{} has not been evaluated yet; leave out --best",
-                        path.display()
-                    )));
-                }
-                _ => newest,
-            };
-            (dir, Some(path))
-        } else {
-            return Err(Error::Checkpoint(format!(
-                "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it); \
-                 train one with `pixelloom train`",
-                self.path.display()
-            )));
-        };
-        Ok(Located { checkpoint: Checkpoint::open(&dir)?, run })
+        open(&self.path, self.best)
     }
+}
+
+/// The checkpoint at `path`, or the newest or the best of the run there.
+pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
+    let given = path;
+    let path = run_path(given);
+    let (dir, run) = if path.join("model.safetensors").is_file() {
+        // RUN/checkpoints/step-NNNNNNNN
+        let run = path.canonicalize().ok().and_then(|p| p.ancestors().nth(2).map(Path::to_owned));
+        (path, run.filter(|run| run.join("config.toml").is_file()))
+    } else if path.join("checkpoints").is_dir() {
+        let (run, _) = RunDir::open(&path)?;
+        let newest = run.newest()?;
+        let dir = match checkpoint::State::open(&newest)?.position.best {
+            Some((step, _)) if best => run.checkpoint(step),
+            None if best => {
+                return Err(Error::Checkpoint(format!(
+                    "{} has not been evaluated yet; leave out --best",
+                    path.display()
+                )));
+            }
+            _ => newest,
+        };
+        (dir, Some(path))
+    } else {
+        return Err(Error::Checkpoint(format!(
+            "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it); \
+             train one with `pixelloom train`",
+            given.display()
+        )));
+    };
+    Ok(Located { checkpoint: Checkpoint::open(&dir)?, run })
 }
 
 impl DataArgs {

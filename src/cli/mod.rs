@@ -1,9 +1,11 @@
 //! The command line: one file a command. Results go to stdout, progress and errors to stderr.
 
 mod bar;
+mod complete;
 mod data;
 mod devices;
 mod eval;
+mod explain;
 mod locate;
 mod machine;
 mod presets;
@@ -32,6 +34,8 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Sample(sample::Sample),
+    Complete(complete::Complete),
+    Explain(explain::Explain),
     Report(report::Report),
     Data(data::Data),
     Devices(devices::Devices),
@@ -45,6 +49,8 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Complete(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -71,7 +71,7 @@ impl Sample {
             let vae = model.vae("--reconstruct")?;
             let data = self.data.open(located)?;
             let rows = config.evaluation_batch();
-            let part = Part::of(&data.test, data.binarization, count, rows);
+            let part = Part::to_show(&data.test, data.binarization, count, rows);
             figures::reconstructions(&self.out, vae, device, &part)?;
         } else if self.film.is_some() || model.model().autoregressive().is_some() {
             let model = model.autoregressive("--film")?;

@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::{complain, say};
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+pub enum Kind {
     /// Variational auto-encoder (Auto-Encoding Variational Bayes)
     Vae,
     /// PixelCNN (Pixel Recurrent Neural Networks)
@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Vae => "vae",
             Kind::Pixelcnn => "pixelcnn",

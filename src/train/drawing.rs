@@ -7,14 +7,18 @@ use std::path::Path;
 use super::figures::{CHUNK, COLUMNS, Shape};
 use super::{film, pictures};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::Autoregressive;
 use crate::models::pixel::{Known, Watch};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// About as many frames are in a film.
+/// About as many frames are in a film, ...
 const FRAMES: usize = 100;
+/// ... and no more than this.
+const MOST_FRAMES: usize = 120;
+/// As many images are on a film at most: all its frames are in memory.
+const FILMED: usize = 100;
 /// How long a film shows a frame, and its last one, in milliseconds.
 const SHOWN: (u16, u16) = (60, 3000);
 
@@ -55,15 +59,36 @@ pub fn lower_half((height, width, _): Shape) -> Vec<bool> {
     (0..height * width).map(|pixel| pixel / width < height.div_ceil(2)).collect()
 }
 
+/// The mask of which all is given but a rectangle: its top, left, height and width. Fails with
+/// [`Error::Config`] if that is empty or lies outside of the image.
+pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Result<Vec<bool>> {
+    let [top, left, rows, columns] = rectangle;
+    let inside = |start: usize, length: usize, all: usize| {
+        length > 0 && start.checked_add(length).is_some_and(|end| end <= all)
+    };
+    if !inside(top, rows, height) || !inside(left, columns, width) {
+        return Err(Error::Config(format!(
+            "a rectangle of {rows} x {columns} pixels (height x width) from row {top} and column \
+             {left} on does not lie inside of an image of {height} x {width}"
+        )));
+    }
+    let hidden = |pixel: usize| {
+        (top..top + rows).contains(&(pixel / width))
+            && (left..left + columns).contains(&(pixel % width))
+    };
+    Ok((0..height * width).map(|pixel| !hidden(pixel)).collect())
+}
+
 impl Drawing<'_> {
-    /// A sheet of `count` samples.
+    /// A sheet of `count` samples. Fails when the device does, and with [`Error::Config`] on a film of
+    /// more than 100 images.
     pub fn samples(&self, model: &dyn Autoregressive, count: usize) -> Result<Drawn> {
         let (images, frames) = self.draw(model, count, None)?;
         Ok(Drawn { images, frames, shape: self.shape, columns: COLUMNS.min(count) })
     }
 
     /// A sheet with a row for each image: what is given of it, the rest in the colour of the
-    /// background, then its completions, then the original.
+    /// background, then its completions, then the original. Fails as [`Drawing::samples`] does.
     pub fn completions(&self, model: &dyn Autoregressive, what: &Completion) -> Result<Drawn> {
         let dims = self.dims();
         let repeated: Vec<f32> =
@@ -102,6 +127,11 @@ impl Drawing<'_> {
         count: usize,
         given: Option<(&[f32], &[bool])>,
     ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
+        if self.film && count > FILMED {
+            return Err(Error::Config(format!(
+                "a film of {count} images; it may show {FILMED}, ask for fewer"
+            )));
+        }
         let dims = self.dims();
         let pixels = self.shape.0 * self.shape.1;
         let unknown = given.map_or(pixels, |(_, mask)| mask.iter().filter(|&&g| !g).count());
@@ -113,7 +143,10 @@ impl Drawing<'_> {
             let rows = step.min(count - start);
             let given = given.map(|(images, mask)| {
                 let part = &images[start * dims..(start + rows) * dims];
-                (Tensor::new(self.device, part, &[rows, dims]), mask)
+                // What is hidden is not even there.
+                let of = |(i, &x)| if mask[i % dims / self.shape.2] { x } else { 0.0 };
+                let part: Vec<f32> = part.iter().enumerate().map(of).collect();
+                (Tensor::new(self.device, &part, &[rows, dims]), mask)
             });
             let known = given.as_ref().map(|(images, mask)| Known { images, mask });
             let key = Key::new(self.seed, stream::SAMPLE, chunk as u32);
@@ -129,6 +162,10 @@ impl Drawing<'_> {
             let mut watch = Watch { progress: &progress, film };
             images.extend(model.draw(self.device, rows, known, key, &mut watch)?.to_vec()?);
         }
+        // A chain of models shows each of its stages.
+        let (last, stride) = (frames.len().saturating_sub(1), frames.len().div_ceil(MOST_FRAMES));
+        let mut place = 0..;
+        frames.retain(|_| place.next().is_some_and(|i: usize| (last - i).is_multiple_of(stride)));
         Ok((images, frames))
     }
 

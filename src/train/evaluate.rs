@@ -74,6 +74,20 @@ impl<'a> Part<'a> {
         Part { images, mode, indices: spread(images.count, most), rows }
     }
 
+    /// Up to `count` images for a picture, spread over a split at uneven distances: the embedded digits
+    /// go round from 0 to 9, so that even ones would show one digit again and again.
+    pub fn to_show(images: &'a Images, mode: Binarization, count: usize, rows: usize) -> Part<'a> {
+        let mut part = Part::of(images, mode, count, rows);
+        let ends = part.indices.iter().skip(1).copied().chain([images.count]);
+        let uneven = |(i, (start, end)): (usize, (usize, usize))| {
+            // The golden ratio's multiples lie evenly in [0, 1) and repeat nothing.
+            start + ((i as f64 * 0.618_033_988_75).fract() * (end - start) as f64) as usize
+        };
+        let starts = part.indices.iter().copied();
+        part.indices = starts.zip(ends).enumerate().map(uneven).collect();
+        part
+    }
+
     /// The images as numbers in \[0, 1\], one after the other.
     pub fn numbers(&self) -> Vec<f32> {
         let mut numbers = vec![0.0; self.indices.len() * self.images.dims()];
@@ -216,5 +230,11 @@ mod tests {
         assert_eq!(spread(10, 4), [0, 2, 5, 7]);
         assert_eq!(spread(3, 5), [0, 1, 2]);
         assert!(spread(0, 5).is_empty());
+        let images = images(250);
+        let shown = Part::to_show(&images, Binarization::Grey, 5, 1).indices;
+        assert!(shown.iter().enumerate().all(|(i, &at)| (50 * i..50 * (i + 1)).contains(&at)));
+        let digits: std::collections::BTreeSet<usize> = shown.iter().map(|at| at % 10).collect();
+        assert!(digits.len() > 2, "{shown:?}");
+        assert_eq!(Part::to_show(&images, Binarization::Grey, 250, 1).indices, spread(250, 250));
     }
 }

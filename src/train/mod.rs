@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod drawing;
 pub mod evaluate;
+pub mod explain;
 pub mod figures;
 mod files;
 pub mod film;

@@ -157,7 +157,7 @@ impl ModelConfig {
     }
 
     /// Values that a channel of the images can have, if the model counts them.
-    fn levels(&self) -> Option<usize> {
+    pub fn levels(&self) -> Option<usize> {
         match self {
             ModelConfig::Vae(_) => None,
             ModelConfig::PixelCnn(config)

@@ -6,6 +6,7 @@
 
 mod compare;
 mod html;
+mod reference;
 mod run;
 
 use std::collections::BTreeSet;
@@ -43,7 +44,7 @@ const IMAGES: &str = "training images seen";
 /// be written.
 pub fn write(run_dir: &Path) -> Result<()> {
     let run = Run::read(run_dir)?;
-    let plot = training_plot(&run);
+    let plot = Plot { reference: reference::reference(&run), ..training_plot(&run) };
     let svg = curve(&plot);
     write_whole(&run_dir.join("curve.svg"), svg.as_bytes())?;
 
@@ -58,6 +59,9 @@ pub fn write(run_dir: &Path) -> Result<()> {
     caption += &format!("Device: {}.", run.device());
     if let Some(most) = plot.y_max {
         caption += &format!(" Values above {most:.1}, from the first steps, are left out.");
+    }
+    if let Some((label, nats)) = &plot.reference {
+        caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
     }
     let title = match run.text("preset") {
         Some(preset) if preset != run.name => format!("{}: {preset}", run.name),

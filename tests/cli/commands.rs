@@ -10,7 +10,10 @@ use super::{Place, TINY, names};
 #[test]
 fn every_command_has_help() {
     let place = Place::new();
-    for command in ["", "train", "eval", "sample", "report", "data", "devices", "presets"] {
+    for command in [
+        "", "train", "eval", "sample", "complete", "explain", "report", "data", "devices",
+        "presets",
+    ] {
         let help = place.succeed(&format!("{command} --help"));
         assert!(help.contains("Usage: pixelloom"), "{command}: {help}");
         assert!(place.succeed("--help").contains(command));

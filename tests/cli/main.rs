@@ -3,6 +3,7 @@
 mod checkpoints;
 mod commands;
 mod errors;
+mod pixel;
 mod resume;
 
 use std::path::{Path, PathBuf};

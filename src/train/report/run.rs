@@ -220,6 +220,10 @@ impl Picture {
                 let text = format!("after step {}", thousands(moment as usize));
                 (text.clone(), format!("Sheet of images drawn from the model {text}"))
             }
+            _ if self.name == "samples/completions" => {
+                let text = "completions: what is given, what the model draws, the original";
+                (text.into(), format!("Sheet of images, a row each of {text}"))
+            }
             _ => (self.name.clone(), format!("Sheet of images: {}", self.name)),
         };
         let (width, height) = (self.width, self.height);

@@ -8,11 +8,13 @@ use super::{Job, Trainer};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::train::drawing::{self, Completion, Drawing};
-use crate::train::{AnyModel, Scores, figures, report};
+use crate::train::{AnyModel, Part, Scores, figures, report};
 
 /// Images of the train split that are scored at the end of a run of a pixel model, spread evenly: a
 /// score of all would take as long as an epoch.
 const PIXEL_TRAIN_PART: usize = 5000;
+/// Test images that are reconstructed.
+const RECONSTRUCTED: usize = 50;
 /// Test images that are completed, and how often each.
 const COMPLETED: (usize, usize) = (8, 6);
 
@@ -120,13 +122,19 @@ impl Trainer {
         self.score(split, most)?.ok_or_else(signal)
     }
 
+    /// Test images for a picture.
+    fn to_show(&self, count: usize) -> Part<'_> {
+        let Job { data, config, .. } = &self.job;
+        Part::to_show(&data.test, data.binarization, count, config.model.evaluation_batch())
+    }
+
     /// What the finished model makes of test images.
     fn last_pictures(&self) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
         let file = |name: &str| run.samples().join(name);
         match &self.model {
             AnyModel::Vae(vae) => {
-                let part = self.part(Split::Test, 50);
+                let part = self.to_show(RECONSTRUCTED);
                 figures::reconstructions(&file("reconstructions.png"), vae, device, &part)?;
                 if vae.config.latent == 2 {
                     figures::manifold(&file("manifold.png"), vae, device, config.model.shape())?;
@@ -137,7 +145,7 @@ impl Trainer {
                 let (shape, seed) = (config.model.shape(), config.seed);
                 let drawing = Drawing { device, shape, seed, progress: &|_, _| {}, film: false };
                 let what = Completion {
-                    originals: &self.part(Split::Test, COMPLETED.0).numbers(),
+                    originals: &self.to_show(COMPLETED.0).numbers(),
                     mask: &drawing::lower_half(shape),
                     samples: COMPLETED.1,
                 };

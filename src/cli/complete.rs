@@ -1,0 +1,154 @@
+//! `pixelloom complete`: parts of images are hidden, and the model draws them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use pixelloom::data::{Binarization, DataSet, Images, picture};
+use pixelloom::train::drawing::{self, Completion, Drawing};
+use pixelloom::train::{ModelConfig, Part, pictures};
+use pixelloom::{Device, Error};
+
+use super::bar::Bar;
+use super::locate::{DataArgs, Located, Source};
+use super::machine::Machine;
+use super::say;
+
+/// Images, and completions of each, if the user says nothing.
+const USUAL: (u32, u32) = (8, 6);
+/// The same of a film.
+const FILMED: (u32, u32) = (4, 4);
+
+/// Hide a part of test images and let a model draw it: a row each of what is given, completions, original
+#[derive(Args)]
+pub struct Complete {
+    #[command(flatten)]
+    source: Source,
+    /// The rectangle to fill, in pixels from the top left corner [default: the lower half]
+    #[arg(long, value_name = "TOP,LEFT,HEIGHT,WIDTH", value_parser = rectangle,
+          conflicts_with = "mask")]
+    rect: Option<[usize; 4]>,
+    /// A PNG of the images' size: black is to be filled, white is given
+    #[arg(long, value_name = "FILE.png")]
+    mask: Option<PathBuf>,
+    /// Images of the test split, spread over it [default: 8, with --film 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: Option<u32>,
+    /// This image instead of test images
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["count", "data", "binarization"])]
+    image: Option<PathBuf>,
+    /// Completions of each image [default: 6, with --film 4]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
+    samples: Option<u32>,
+    /// Also write how the completions come to be
+    #[arg(long, value_name = "FILE.gif")]
+    film: Option<PathBuf>,
+    /// Seed of the completions
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The file to write
+    #[arg(long, value_name = "FILE.png", default_value = "completions.png")]
+    out: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// Four whole numbers.
+fn rectangle(text: &str) -> Result<[usize; 4], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| "four whole numbers are expected, such as 14,0,14,28".into())
+}
+
+impl Complete {
+    pub fn run(&self) -> Result<()> {
+        let located = self.source.open()?;
+        let mask = self.mask(&located.checkpoint.model)?;
+        self.machine.run(|device| self.draw(&located, &mask, device))?;
+        say(&self.out.display().to_string())?;
+        if let Some(film) = &self.film {
+            say(&film.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    fn draw(&self, located: &Located, mask: &[bool], device: &Device) -> Result<()> {
+        let config = &located.checkpoint.model;
+        let model = located.checkpoint.load(device)?;
+        let model = model.autoregressive("complete")?;
+        let usual = if self.film.is_some() { FILMED } else { USUAL };
+        let count = self.count.unwrap_or(usual.0) as usize;
+        let originals = match &self.image {
+            Some(path) => read_image(path, config, located.checkpoint.data.binarization)?,
+            None => {
+                let data = self.data.open(located)?;
+                Part::to_show(&data.test, data.binarization, count, 1).numbers()
+            }
+        };
+        let bar = Bar::new("pixels", 1);
+        let progress = |done, of| bar.of(done, of);
+        let (shape, seed, film) = (config.shape(), self.seed, self.film.is_some());
+        let drawing = Drawing { device, shape, seed, progress: &progress, film };
+        let samples = self.samples.unwrap_or(usual.1) as usize;
+        let what = Completion { originals: &originals, mask, samples };
+        let drawn = drawing.completions(model, &what)?;
+        bar.done();
+        drawn.write_sheet(&self.out)?;
+        if let Some(path) = &self.film {
+            drawn.write_film(path)?;
+        }
+        Ok(())
+    }
+
+    /// Which pixels are given.
+    fn mask(&self, config: &ModelConfig) -> Result<Vec<bool>, Error> {
+        let (height, width, _) = config.shape();
+        match (&self.rect, &self.mask) {
+            (Some(rect), _) => drawing::without_rectangle(config.shape(), *rect),
+            (None, None) => Ok(drawing::lower_half(config.shape())),
+            (None, Some(path)) => {
+                let mask = pictures::read_mask(path, height, width)?;
+                if mask.iter().all(|&given| given) {
+                    return Err(Error::Data(format!(
+                        "{}: the mask is all white, there is nothing to fill; make black what is",
+                        path.display()
+                    )));
+                }
+                Ok(mask)
+            }
+        }
+    }
+}
+
+/// The picture at `path` as the model sees it: in [0, 1], with its levels.
+fn read_image(path: &Path, config: &ModelConfig, mode: Binarization) -> Result<Vec<f32>, Error> {
+    let picture = picture::read(path)?;
+    let (height, width, channels) = config.shape();
+    let found = (picture.height, picture.width, picture.channels);
+    if found != (height, width, channels) {
+        let kind = |channels: usize| match channels {
+            1 => "grey",
+            3 => "colour",
+            _ => "with transparency",
+        };
+        return Err(Error::Data(format!(
+            "{} is {} x {} (height x width), {}; the model's images are {height} x {width}, {}",
+            path.display(),
+            found.0,
+            found.1,
+            kind(found.2),
+            kind(channels)
+        )));
+    }
+    let pixels = picture.bytes.into();
+    let image = Images { pixels, labels: None, count: 1, height, width, channels, max: 255 };
+    // Bits that were drawn or published cannot be had of one image: it is cut at half intensity.
+    let mode = if mode == Binarization::Grey { mode } else { Binarization::Threshold };
+    let [train, valid, test] = [image.clone(), image.clone(), image];
+    let name = path.display().to_string();
+    let data = config.view(DataSet { name, binarization: mode, train, valid, test })?;
+    Ok(Part::of(&data.test, mode, 1, 1).numbers())
+}

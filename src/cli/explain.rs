@@ -1,0 +1,162 @@
+//! `pixelloom explain`: what a model's prediction of a pixel sees, by its gradients.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
+use pixelloom::rng::{Key, stream};
+use pixelloom::train::explain::{self, Place};
+use pixelloom::train::{AnyModel, ModelConfig};
+use pixelloom::{Device, Error, Tensor};
+
+use super::machine::Machine;
+use super::train::Kind;
+use super::{complain, locate, say};
+
+/// Maps of a model that is made for its connections alone.
+const MAPS: usize = 6;
+/// Images of noise at which a trained model's gradients are taken: at a single one, ReLUs hide some.
+const IMAGES: usize = 16;
+
+/// Show how a model works
+#[derive(Args)]
+pub struct Explain {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    ReceptiveField(Field),
+}
+
+/// Picture what the prediction of a pixel depends on: blue to yellow more and more, grey not at all
+#[derive(Args)]
+struct Field {
+    /// A run or a checkpoint of a pixel model, whose own weights are taken
+    #[arg(
+        value_name = "RUN|CHECKPOINT",
+        required_unless_present = "model",
+        conflicts_with = "model"
+    )]
+    path: Option<PathBuf>,
+    /// Of a run, take the checkpoint with the best validation score, not the newest
+    #[arg(long, requires = "path")]
+    best: bool,
+    /// A model with random positive weights instead, whose every connection shows (multiscale: the
+    /// larger of two PixelCNNs)
+    #[arg(long, value_enum)]
+    model: Option<Kind>,
+    /// Its layers
+    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "path",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    layers: u16,
+    /// The size of its images
+    #[arg(long, value_name = "HxW", default_value = "28x28", conflicts_with = "path",
+          value_parser = size)]
+    size: (usize, usize),
+    /// Colours of its images, 1 or 3
+    #[arg(long, value_name = "C", default_value_t = 1, conflicts_with = "path")]
+    channels: usize,
+    /// Row of the pixel, from 0 [default: the middle]
+    #[arg(long, value_name = "R")]
+    row: Option<usize>,
+    /// Column of the pixel, from 0 [default: the middle]
+    #[arg(long, value_name = "C")]
+    column: Option<usize>,
+    /// Colour that is predicted: 0, or 0 to 2 for red, green, blue
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    channel: usize,
+    /// The file to write: a tile for each colour that is seen
+    #[arg(long, value_name = "FILE.png", default_value = "receptive-field.png")]
+    out: PathBuf,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// Height and width of 2 to 64 pixels.
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let sides = text.split_once('x').map(|(h, w)| (h.parse::<usize>(), w.parse::<usize>()));
+    match sides {
+        Some((Ok(h), Ok(w))) if (2..=64).contains(&h) && (2..=64).contains(&w) => Ok((h, w)),
+        _ => Err("two numbers from 2 to 64 are expected, such as 28x28".into()),
+    }
+}
+
+impl Explain {
+    pub fn run(&self) -> Result<()> {
+        let What::ReceptiveField(field) = &self.what;
+        field.run()
+    }
+}
+
+impl Field {
+    fn run(&self) -> Result<()> {
+        self.machine.run(|device| {
+            let (model, config) = self.open(device)?;
+            let drawer = model.autoregressive("explain receptive-field")?;
+            let (height, width, channels) = config.shape();
+            let count = if self.path.is_some() { IMAGES } else { 1 };
+            let shape = [count, height, width, channels];
+            let x = match self.path {
+                Some(_) => noise(device, &shape, config.levels().unwrap_or(2)),
+                None => Tensor::full(device, 0.5, &shape),
+            };
+            let at = Place {
+                row: self.row.unwrap_or(height / 2),
+                column: self.column.unwrap_or(width / 2),
+                channel: self.channel,
+            };
+            let field = explain::receptive_field(drawer, &x, at)?;
+            field.write(&self.out)?;
+            if let ModelConfig::MultiScale(_) = config {
+                complain("note: of the last stage, without what it sees through the small image");
+            }
+            say(&field.text())?;
+            say(&self.out.display().to_string())?;
+            Ok(())
+        })
+    }
+
+    /// The model that was asked for, and what it is.
+    fn open(&self, device: &Device) -> Result<(AnyModel, ModelConfig), Error> {
+        if let Some(path) = &self.path {
+            let checkpoint = locate::open(path, self.best)?.checkpoint;
+            let dir = checkpoint.dir.display();
+            complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
+            return Ok((checkpoint.load(device)?, checkpoint.model));
+        }
+        let net = PixelConfig {
+            height: self.size.0,
+            width: self.size.1,
+            channels: self.channels,
+            head: MAPS,
+            ..PixelConfig::mnist(self.layers.into(), MAPS)
+        };
+        let config = match self.model {
+            Some(Kind::Vae) => {
+                let rule = "is none that draws pixel by pixel";
+                return Err(Error::Config(format!("--model vae: the vae {rule}; choose another")));
+            }
+            Some(Kind::Rowlstm) => ModelConfig::RowLstm(net),
+            Some(Kind::Diagbilstm) => ModelConfig::DiagBilstm(net),
+            Some(Kind::Multiscale) => {
+                ModelConfig::MultiScale(MultiScaleConfig::new(Body::PixelCnn, net, vec![2]))
+            }
+            Some(Kind::Pixelcnn) | None => ModelConfig::PixelCnn(net),
+        };
+        let model = config.build(device, 1)?;
+        explain::make_positive(model.model())?;
+        Ok((model, config))
+    }
+}
+
+/// Images of even noise with `levels` levels.
+fn noise(device: &Device, shape: &[usize], levels: usize) -> Tensor {
+    let key = Key::new(1, stream::TEST, 0);
+    let level = |i: usize| (key.uniform(i as u64) * levels as f32).floor().min(levels as f32 - 1.0);
+    let count = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|i| level(i) / (levels as f32 - 1.0)).collect();
+    Tensor::new(device, &values, shape)
+}

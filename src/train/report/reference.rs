@@ -1,0 +1,56 @@
+//! The paper's results that a run of a pixel model may be drawn beside: of its kind, on its very data.
+//!
+//! Pixel Recurrent Neural Networks, tables 4 and 5. On dynamically binarized MNIST there is none: those
+//! figures cannot be compared.
+
+use std::f64::consts::LN_2;
+
+use super::run::Run;
+
+/// Nats on the test split of fixed binarized MNIST: kind, layers if the paper names them, result. The
+/// first two are quoted from memory.
+const MNIST: [(&str, Option<i64>, f64); 4] = [
+    ("pixelcnn", None, 81.30),
+    ("rowlstm", None, 80.54),
+    ("diagbilstm", Some(1), 80.75),
+    ("diagbilstm", Some(7), 79.20),
+];
+
+/// Bits a number on the test split of CIFAR-10, by kind.
+const CIFAR: [(&str, f64); 3] = [("pixelcnn", 3.14), ("rowlstm", 3.07), ("diagbilstm", 3.00)];
+
+/// Numbers of a CIFAR-10 image.
+const CIFAR_DIMS: f64 = 3072.0;
+
+/// A label and nats an image, if the paper has a result to put beside the run.
+pub fn reference(run: &Run) -> Option<(String, f64)> {
+    let settings: toml::Table = run.config.parse().ok()?;
+    let (model, data) = (settings.get("model")?, settings.get("data")?);
+    let kind = model.get("kind")?.as_str()?;
+    let layers = model.get("layers").and_then(|layers| layers.as_integer());
+    let name = |kind: &str| match kind {
+        "pixelcnn" => "PixelCNN",
+        "rowlstm" => "Row LSTM",
+        _ => "Diagonal BiLSTM",
+    };
+    match data.get("name")?.as_str()? {
+        "binarized-mnist" => {
+            let of = |row: &&(&str, Option<i64>, f64)| {
+                row.0 == kind && (row.1.is_none() || row.1 == layers)
+            };
+            let (_, layers, nats) = MNIST.iter().find(of)?;
+            let layers = match layers {
+                None => String::new(),
+                Some(1) => " of 1 layer".into(),
+                Some(n) => format!(" of {n} layers"),
+            };
+            Some((format!("the paper's {}{layers}", name(kind)), *nats))
+        }
+        "cifar10" if model.get("levels").and_then(|levels| levels.as_integer()) == Some(256) => {
+            let (_, bits) = CIFAR.iter().find(|row| row.0 == kind)?;
+            let label = format!("the paper's {} ({bits:.2} bits/dim)", name(kind));
+            Some((label, bits * CIFAR_DIMS * LN_2))
+        }
+        _ => None,
+    }
+}
