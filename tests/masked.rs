@@ -425,3 +425,25 @@ fn hidden_weights_do_not_matter_and_do_not_move() {
         }
     }
 }
+
+#[test]
+fn a_nan_goes_through_both_relus_to_all_who_see_it() {
+    let (x, w, mask) = ([2, 3, 4, 2], [3, 2, 3, 3], Mask::new(Sight::B, 1));
+    let mut image = uniform(0, &x, 1.0);
+    // Channel 1 of pixel (1, 2) of the second image.
+    image[(12 + 6) * 2 + 1] = f32::NAN;
+    let around = Around { relu_before: true, relu_after: true };
+    for device in &devices() {
+        let tape = Tape::inference();
+        let put = |data: &[f32], shape: &[usize]| tape.constant(Tensor::new(device, data, shape));
+        let p = put(&uniform(1, &w, 1.0), &w).masked(mask);
+        let y = put(&image, &x).masked_conv(&p, Window::centred(3, 3, 5), around, None, None);
+        let y = y.value().to_vec().unwrap();
+        for (pixel, y) in y.chunks_exact(3).enumerate() {
+            // The pixel itself, the one to its right, and three below.
+            let sees = [18, 19, 21, 22, 23].contains(&pixel);
+            let what = format!("{y:?} at pixel {pixel} on {}", device.name());
+            assert!(y.iter().all(|y| y.is_nan() == sees), "{what}");
+        }
+    }
+}

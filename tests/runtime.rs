@@ -5,42 +5,79 @@ mod common;
 
 use pixelloom::cpu::Cpu;
 use pixelloom::models::Model;
+use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use pixelloom::models::vae::{Vae, VaeConfig};
-use pixelloom::nn::{Module, Optimizer, OptimizerConfig};
+use pixelloom::nn::{Optimizer, OptimizerConfig};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
 /// A model, its optimiser and a batch of made-up binary images.
 struct Training {
-    model: Vae,
+    model: Box<dyn Model>,
     optimizer: Optimizer,
     x: Vec<f32>,
+    rows: usize,
     device: Device,
 }
+
+/// Makes a model of the given number of hidden units or maps.
+type Make = fn(&Device, usize) -> Box<dyn Model>;
+
+fn vae(device: &Device, hidden: usize) -> Box<dyn Model> {
+    Box::new(Vae::new(device, VaeConfig { hidden, ..VaeConfig::mnist(20) }, 3))
+}
+
+/// Sizes of a pixel model of 8 x 6 images.
+fn sizes(hidden: usize) -> PixelConfig {
+    let (height, width, head) = (8, 6, hidden + 1);
+    PixelConfig { height, width, head, learned_states: true, ..PixelConfig::mnist(2, hidden) }
+}
+
+fn pixel(device: &Device, body: Body, hidden: usize) -> Box<dyn Model> {
+    Box::new(PixelModel::new(device, body, sizes(hidden), 3))
+}
+
+fn chain(device: &Device, hidden: usize) -> Box<dyn Model> {
+    let net = PixelConfig { skip: true, ..sizes(hidden) };
+    let config = MultiScaleConfig::new(Body::DiagBilstm, net, vec![2]);
+    Box::new(MultiScale::new(device, config, 3))
+}
+
+/// A model of every kind, numbers of an image, and dispatches of one step on a GPU with Adam and
+/// clipping. A scan is a dispatch a step, forwards and backwards: 8 for the rows of these images, 13
+/// for their diagonals in either direction.
+const MODELS: [(&str, Make, usize, u64); 5] = [
+    ("vae", vae, 784, 74),
+    ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, 132),
+    ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, 188),
+    ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, 404),
+    ("multiscale", chain, 48, 860),
+];
 
 const ROWS: usize = 33;
 
 impl Training {
-    fn new(device: &Device, hidden: usize, rule: Rule) -> Training {
-        let config = VaeConfig { hidden, ..VaeConfig::mnist(20) };
+    fn new(device: &Device, make: Make, dims: usize, hidden: usize, rule: Rule) -> Training {
         let key = Key::new(1, stream::TEST, 0);
-        let x = (0..(ROWS * 784) as u64).map(|i| f32::from(key.uniform(i) < 0.2)).collect();
+        let x = (0..(ROWS * dims) as u64).map(|i| f32::from(key.uniform(i) < 0.2)).collect();
         let settings =
             OptimizerConfig { clip: Some(100.0), decay: 1e-4, ..OptimizerConfig::new(rule, 1e-3) };
         Training {
-            model: Vae::new(device, config, 3),
+            model: make(device, hidden),
             optimizer: Optimizer::new(settings),
             x,
+            rows: ROWS,
             device: device.clone(),
         }
     }
 
     fn step(&mut self, number: u32) -> Tensor {
         let tape = Tape::new();
-        let x = tape.constant(Tensor::new(&self.device, &self.x, &[ROWS, 784]));
+        let shape = [self.rows, self.x.len() / self.rows];
+        let x = tape.constant(Tensor::new(&self.device, &self.x, &shape));
         let loss = self.model.loss(&x, &[], Key::new(1, stream::LATENT, number));
-        self.optimizer.step(&self.model, &tape.backward_from(&loss));
+        self.optimizer.step(&*self.model, &tape.backward_from(&loss));
         loss.value().clone()
     }
 
@@ -52,57 +89,66 @@ impl Training {
 
 #[test]
 fn the_same_bits_with_one_two_and_four_threads() {
-    let run = |threads: usize, rule: Rule| {
+    let run = |threads: usize, (make, dims, hidden): (Make, usize, usize), rule: Rule| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut training = Training::new(&Device::cpu(), 500, rule);
+            let mut training = Training::new(&Device::cpu(), make, dims, hidden, rule);
             (0..3).for_each(|step| drop(training.step(step)));
             training.weights()
         })
     };
-    for rule in [Rule::Adam, Rule::Adagrad] {
-        let one = run(1, rule);
-        assert!(one == run(2, rule) && one == run(4, rule), "{rule:?}: bits depend on threads");
-        assert_eq!(one, run(1, rule), "{rule:?}: the same run twice differs");
+    for (name, make, dims, _) in MODELS {
+        for rule in [Rule::Adam, Rule::Adagrad] {
+            let model = (make, dims, if name == "vae" { 500 } else { 16 });
+            let one = run(1, model, rule);
+            let same = one == run(2, model, rule) && one == run(4, model, rule);
+            assert!(same, "{name}, {rule:?}: bits depend on threads");
+            assert!(one == run(1, model, rule), "{name}, {rule:?}: the same run twice differs");
+        }
     }
 }
 
 #[test]
 fn memory_of_a_step_is_constant_on_the_cpu() {
-    let cpu = Cpu::new();
-    let mut training = Training::new(&Device::Cpu(cpu.clone()), 100, Rule::Adam);
-    (0..3).for_each(|step| drop(training.step(step)));
-    let settled = cpu.stats();
-    for step in 3..30 {
-        training.step(step);
-        assert_eq!(cpu.stats(), settled, "step {step}");
+    for (name, make, dims, _) in MODELS {
+        let cpu = Cpu::new();
+        let mut training = Training::new(&Device::Cpu(cpu.clone()), make, dims, 10, Rule::Adam);
+        (0..3).for_each(|step| drop(training.step(step)));
+        let settled = cpu.stats();
+        for step in 3..30 {
+            training.step(step);
+            assert_eq!(cpu.stats(), settled, "{name}, step {step}");
+        }
     }
 }
-
-/// Dispatches of one step of the 784-H-20 model with Adam and clipping (10 parameter tensors).
-#[cfg(feature = "gpu")]
-const DISPATCHES: u64 = 74;
 
 #[cfg(feature = "gpu")]
 #[test]
 fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
     let Some(gpu) = common::gpu(pixelloom::gpu::GpuOptions::default()) else { return };
     let device = Device::Gpu(gpu.clone());
-    let mut training = Training::new(&device, 64, Rule::Adam);
-    let mut before = gpu.stats();
-    for step in 0..30 {
-        drop(training.step(step));
-        device.flush().unwrap();
-        let now = gpu.stats();
-        if step >= 3 {
-            assert_eq!(now.dispatches - before.dispatches, DISPATCHES, "dispatches of step {step}");
-            assert_eq!(now.live_bytes, before.live_bytes, "live bytes after step {step}");
-            assert_eq!(now.pooled_bytes, before.pooled_bytes, "pooled bytes after step {step}");
+    let mut wrong = Vec::new();
+    for (name, make, dims, dispatches) in MODELS {
+        let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
+        let mut before = gpu.stats();
+        for step in 0..12 {
+            drop(training.step(step));
+            device.flush().unwrap();
+            let now = gpu.stats();
+            let counted = now.dispatches - before.dispatches;
+            if step >= 3 {
+                if counted != dispatches {
+                    wrong.push(format!("{name}: {counted} dispatches in step {step}"));
+                }
+                assert_eq!(now.live_bytes, before.live_bytes, "{name}: live bytes, step {step}");
+                assert_eq!(now.pooled_bytes, before.pooled_bytes, "{name}: pooled, step {step}");
+            }
+            assert_eq!(now.readbacks, before.readbacks, "{name}: read-backs in step {step}");
+            before = now;
         }
-        assert_eq!(now.readbacks, before.readbacks, "read-backs in step {step}");
-        before = now;
+        assert!(training.step(30).item().unwrap().is_finite());
     }
-    assert!(training.step(30).item().unwrap().is_finite());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Pitfall 26: one whole training step of the model on both devices, from the same weights and noise.
@@ -113,9 +159,9 @@ fn cpu_and_gpu_agree_over_a_training_step() {
     // Another device than the test above counts on.
     let options = pixelloom::gpu::GpuOptions { bounds_checks: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };
-    let run = |device: &Device| {
+    let run = |device: &Device, make: Make, dims: usize| {
         // SGD: the change of a weight is proportional to its gradient, so nothing is hidden by a division.
-        let mut training = Training::new(device, 64, Rule::Sgd);
+        let mut training = Training::new(device, make, dims, 17, Rule::Sgd);
         let loss = training.step(0).item().unwrap();
         let weights: Vec<(String, Vec<f32>)> = training
             .model
@@ -125,13 +171,15 @@ fn cpu_and_gpu_agree_over_a_training_step() {
             .collect();
         (loss, weights)
     };
-    let ((loss, weights), (loss_gpu, weights_gpu)) = (run(&Device::cpu()), run(&Device::Gpu(gpu)));
-    assert!(
-        distance(&[loss_gpu], &[loss]) <= 1e-5,
-        "loss {loss} on the CPU, {loss_gpu} on the GPU"
-    );
-    for ((name, cpu), (_, gpu)) in weights.iter().zip(&weights_gpu) {
-        let e = distance(gpu, cpu);
-        assert!(e <= 2e-4, "{name}: {e}");
+    let gpu = Device::Gpu(gpu);
+    for (name, make, dims, _) in MODELS {
+        let (loss, weights) = run(&Device::cpu(), make, dims);
+        let (loss_gpu, weights_gpu) = run(&gpu, make, dims);
+        let e = distance(&[loss_gpu], &[loss]);
+        assert!(e <= 1e-5, "{name}: loss {loss} on the CPU, {loss_gpu} on the GPU");
+        for ((weight, cpu), (_, gpu)) in weights.iter().zip(&weights_gpu) {
+            let e = distance(gpu, cpu);
+            assert!(e <= 2e-4, "{name}, {weight}: {e}");
+        }
     }
 }

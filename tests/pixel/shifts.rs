@@ -1,5 +1,5 @@
-//! Pitfalls 3 and 11: the Diagonal BiLSTM as a plain cell-by-cell recursion on the tape, with the right
-//! way to bring in the right-to-left map, and the wrong ways that public code has.
+//! Pitfalls 3 and 11: the LSTM layers as a plain cell-by-cell recursion on the tape; of the Diagonal
+//! BiLSTM with the right way to bring in the right-to-left map, and the wrong ways that public code has.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ enum Way {
     PaddedAtTheWrongEnd,
 }
 
-/// A BiLSTM model whose layer is the recursion, with the weights of `model`.
+/// A model of one LSTM layer, which is the recursion, with the weights of `model`.
 struct Plain<'a> {
     model: &'a PixelModel,
     way: Way,
@@ -40,29 +40,35 @@ struct Scan<'t> {
     u: Var<'t>,
     s: Var<'t>,
     /// Where h comes from, in the order of the weights; c comes with the second.
-    neighbours: [(isize, isize); 2],
+    neighbours: &'static [(isize, isize)],
+    /// h and c \[1, hidden\] outside the image.
+    outside: (Var<'t>, Var<'t>),
     done: HashMap<(isize, isize), (Var<'t>, Var<'t>)>,
 }
 
 impl<'t> Scan<'t> {
-    /// h and c \[1, hidden\] at a cell, 0 outside.
+    /// h and c \[1, hidden\] at a cell.
     fn at(&mut self, (r, c): (isize, isize)) -> (Var<'t>, Var<'t>) {
         let [_, height, width, gates] = *self.u.shape() else { panic!("u") };
         let hidden = gates / 4;
         if r < 0 || c < 0 || r >= height as isize || c >= width as isize {
+            // The Row LSTM's 3-wide kernel is padded with zeros at the sides.
+            let beside = self.neighbours.len() == 3 && (c < 0 || c >= width as isize);
             let zero = self.u.tape().constant(Tensor::zeros(self.u.device(), &[1, hidden]));
-            return (zero.clone(), zero);
+            return if beside { (zero.clone(), zero) } else { self.outside.clone() };
         }
         if let Some(state) = self.done.get(&(r, c)) {
             return state.clone();
         }
         let mut sum = self.u.slice(1, r as i64, 1).slice(2, c as i64, 1).reshape(&[1, gates]);
         let mut cell = None;
-        for (k, (dr, dc)) in self.neighbours.into_iter().enumerate() {
+        for (k, (dr, dc)) in self.neighbours.iter().enumerate() {
             let (h, before) = self.at((r + dr, c + dc));
             let s = self.s.slice(0, k as i64, 1).reshape(&[hidden, gates]);
             sum = sum.add(&h.matmul(&s));
-            cell = Some(before);
+            if k == 1 {
+                cell = Some(before);
+            }
         }
         let gate = |k: usize| sum.slice(1, (k * hidden) as i64, hidden);
         let (o, f, i, g) =
@@ -115,29 +121,38 @@ impl Autoregressive for Plain<'_> {
             x.masked_conv(&w.masked(mask), window, around, Some(b), None)
         };
         let y = conv(x, "first", Sight::A, 1, false);
-        let scan = |side: &str, neighbours| {
+        let scan = |side: &str, neighbours: &'static [(isize, isize)]| {
             let path = format!("layers.0.{side}");
             let u = conv(&y, &format!("{path}.input"), Sight::B, 4, false);
             let s = &weights[&format!("{path}.recurrent")];
             let [gates, hidden, taps] = *s.shape() else { panic!("s") };
             let s = s.reshape(&[gates, hidden, 1, taps]).masked(Mask::NONE);
-            Scan { u, s, neighbours, done: HashMap::new() }.map()
+            let state = |name: &str| match weights.get(&format!("{path}.{name}")) {
+                Some(learned) => learned.reshape(&[1, hidden]),
+                None => x.tape().constant(Tensor::zeros(x.device(), &[1, hidden])),
+            };
+            let outside = (state("h0"), state("c0"));
+            Scan { u, s, neighbours, outside, done: HashMap::new() }.map()
         };
-        let left = match self.way {
-            Way::PaddedAtTheWrongEnd => scan("left", [(1, -2), (0, -1)]),
-            _ => scan("left", [(-1, 0), (0, -1)]),
+        let h = if weights.contains_key("layers.0.lstm.recurrent") {
+            scan("lstm", &[(-1, -1), (-1, 0), (-1, 1)])
+        } else {
+            let left = match self.way {
+                Way::PaddedAtTheWrongEnd => scan("left", &[(1, -2), (0, -1)]),
+                _ => scan("left", &[(-1, 0), (0, -1)]),
+            };
+            let right = match self.way {
+                Way::FlippedInSkewedSpace => scan("right", &[(-1, 2), (0, 1)]),
+                _ => scan("right", &[(-1, 0), (0, 1)]),
+            };
+            let height = right.shape()[1];
+            left.add(&match self.way {
+                Way::NoShift => right,
+                Way::ZerosAtTheBottom => right.slice(1, 1, height),
+                _ => right.slice(1, -1, height),
+            })
         };
-        let right = match self.way {
-            Way::FlippedInSkewedSpace => scan("right", [(-1, 2), (0, 1)]),
-            _ => scan("right", [(-1, 0), (0, 1)]),
-        };
-        let height = right.shape()[1];
-        let right = match self.way {
-            Way::NoShift => right,
-            Way::ZerosAtTheBottom => right.slice(1, 1, height),
-            _ => right.slice(1, -1, height),
-        };
-        let y = y.add(&conv(&left.add(&right), "layers.0.up", Sight::B, 1, false));
+        let y = y.add(&conv(&h, "layers.0.up", Sight::B, 1, false));
         let y = conv(&y, "head.0", Sight::B, 1, true);
         let y = conv(&y, "head.1", Sight::B, 1, true);
         conv(&y, "head.2", Sight::B, 1, true)
@@ -145,27 +160,33 @@ impl Autoregressive for Plain<'_> {
 }
 
 /// A model of one layer on images so tall that what is lost in skewed space lies beyond the 7 x 7 kernel.
-fn bilstm(range: (f32, f32)) -> (PixelModel, PixelConfig) {
-    let config = PixelConfig { layers: 1, ..models::config((10, 12), 1, 2, 1) };
-    let model = PixelModel::new(&Device::cpu(), Body::DiagBilstm, config, 0);
+fn one_layer(body: Body, learned: bool, range: (f32, f32)) -> (PixelModel, PixelConfig) {
+    let config = models::config((10, 12), 1, 2, 1);
+    let config = PixelConfig { layers: 1, learned_states: learned, ..config };
+    let model = PixelModel::new(&Device::cpu(), body, config, 0);
     models::redraw(&model, 5, range);
     (model, config)
 }
 
 #[test]
 fn the_scan_equals_the_recursion() {
-    let (model, config) = bilstm((-0.9, 0.9));
-    let x: Vec<f32> = (0..config.dims()).map(|i| f32::from(i % 3 == 0)).collect();
-    let tape = Tape::inference();
-    let x = tape.constant(Tensor::new(&Device::cpu(), &x, &model.net.images(1)));
-    let plain = Plain { model: &model, way: Way::Right }.logits(&x).value().to_vec().unwrap();
-    let fast = model.logits(&x).value().to_vec().unwrap();
-    assert!(distance(&fast, &plain) <= 1e-5, "{}", distance(&fast, &plain));
+    for body in [Body::RowLstm, Body::DiagBilstm] {
+        for learned in [false, true] {
+            let (model, config) = one_layer(body, learned, (-0.9, 0.9));
+            let x: Vec<f32> = (0..config.dims()).map(|i| f32::from(i % 3 == 0)).collect();
+            let tape = Tape::inference();
+            let x = tape.constant(Tensor::new(&Device::cpu(), &x, &model.net.images(1)));
+            let plain = Plain { model: &model, way: Way::Right }.logits(&x);
+            let fast = model.logits(&x).value().to_vec().unwrap();
+            let d = distance(&fast, &plain.value().to_vec().unwrap());
+            assert!(d <= 1e-5, "{body:?}, learned states {learned}: {d}");
+        }
+    }
 }
 
 #[test]
 fn only_the_right_shift_passes_the_test_of_dependencies() {
-    let (model, config) = bilstm((0.02, 0.1));
+    let (model, config) = one_layer(Body::DiagBilstm, false, (0.02, 0.1));
     let expected = simulate(Body::DiagBilstm, &config).sets();
     for way in [
         Way::Right,
