@@ -29,7 +29,8 @@ use crate::ops::lstm_scan::Order;
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::Around;
 
-/// A layer of the body.
+/// A layer of the body. There are few, so their size does not matter.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Core {
     /// 1 x 1 down, 3 x 3.
     Cnn { down: MaskedConv, conv: MaskedConv },

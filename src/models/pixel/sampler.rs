@@ -31,12 +31,15 @@ pub struct Known<'a> {
     pub mask: &'a [bool],
 }
 
+/// Every so many pixels, and who is handed the images then.
+pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
+
 /// Who looks on while images are drawn.
 pub struct Watch<'a> {
     /// Told how many pixels of how many are done, from any thread.
     pub progress: &'a (dyn Fn(usize, usize) + Sync),
     /// Handed the images \[B, H, W, C\] in \[0, 1\] every so many pixels; the device is waited for.
-    pub film: Option<(usize, &'a mut dyn FnMut(Vec<f32>))>,
+    pub film: Option<Film<'a>>,
 }
 
 /// The states of one direction at every pixel: \[B, H, W, 4h\], then \[B, H, W, h\] each.
