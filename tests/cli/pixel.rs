@@ -177,6 +177,9 @@ fn film(place: &Place, file: &str) -> Vec<Vec<u8>> {
     frames
 }
 
+/// Whether the pixel (row, column) is to be filled.
+type Hidden<'a> = &'a dyn Fn(usize, usize) -> bool;
+
 #[test]
 fn images_are_completed() {
     let place = Place::new();
@@ -187,7 +190,7 @@ fn images_are_completed() {
     let hidden = |r: usize, c: usize| (10..12).contains(&r) || (20..28).contains(&c);
     let mask: Vec<f32> = (0..784).map(|i| if hidden(i / 28, i % 28) { 0.0 } else { 1.0 }).collect();
     write_png(&place, "mask.png", &mask, 28);
-    let cases: [(&str, &dyn Fn(usize, usize) -> bool); 3] = [
+    let cases: [(&str, Hidden); 3] = [
         ("", &|r, _| r >= 14),
         ("--rect 3,5,20,7", &|r, c| (3..23).contains(&r) && (5..12).contains(&c)),
         ("--mask mask.png", &hidden),

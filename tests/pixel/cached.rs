@@ -57,7 +57,7 @@ fn variants() -> Vec<PixelConfig> {
 /// Everything but a diagonal band is given.
 fn band(config: &PixelConfig) -> Vec<bool> {
     (0..config.height * config.width)
-        .map(|p| (p / config.width + p % config.width) % 3 != 0)
+        .map(|p| !(p / config.width + p % config.width).is_multiple_of(3))
         .collect()
 }
 
