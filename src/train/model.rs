@@ -1,19 +1,17 @@
 //! The model families behind one name, for what is decided at run time: settings and checkpoints.
 //! The training loop itself sees only `dyn Model`.
 
+mod figures;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Binarization, DataSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
-use crate::models::vae::{Likelihood, Method, Vae, VaeConfig};
+use crate::models::vae::{Vae, VaeConfig};
 use crate::models::{Autoregressive, Model};
 
-/// Nats on fixed binarized MNIST that no model is known to reach: with latent variables, ...
-const PLAUSIBLE_BOUND: f64 = 79.0;
-/// ... and pixel by pixel.
-const PLAUSIBLE_NLL: f64 = 78.0;
 /// The widest map of an evaluation has about as many numbers (64 MiB), if an image has fewer.
 const EVALUATED: usize = 1 << 24;
 /// Images of an evaluation batch, at most.
@@ -230,62 +228,6 @@ impl ModelConfig {
         }
         Ok(data)
     }
-
-    /// A figure of this model as text: `nats`, and of pixel models also bits per dimension.
-    pub fn nats(&self, nats: f64) -> String {
-        match self.bits_per_dim(nats) {
-            None => format!("{nats:.2} nats"),
-            Some(bits) => format!("{nats:.2} nats, {bits:.3} bits/dim"),
-        }
-    }
-
-    /// `nats` an image as bits per number of the image, of models whose data are whole numbers.
-    pub fn bits_per_dim(&self, nats: f64) -> Option<f64> {
-        let (height, width, channels) = self.shape();
-        let dims = (height * width * channels) as f64;
-        self.levels().map(|_| nats / (dims * std::f64::consts::LN_2))
-    }
-
-    /// A warning about a score (nats) on the images of data set `data` that is better than the best
-    /// published models of its kind reach.
-    pub fn suspicion(&self, data: &str, score: f64) -> Option<String> {
-        let (name, least) = match self {
-            ModelConfig::Vae(config) if config.likelihood == Likelihood::Gaussian => return None,
-            ModelConfig::Vae(_) => ("a bound", PLAUSIBLE_BOUND),
-            ModelConfig::MultiScale(_) => ("a bound", PLAUSIBLE_NLL),
-            _ => ("an nll", PLAUSIBLE_NLL),
-        };
-        (data == "binarized-mnist" && score < least).then(|| {
-            format!(
-                "{name} of {score:.2} nats on fixed binarized MNIST is below {least}, where a \
-                 leak between splits or a wrong constant is likelier than so good a model; look for \
-                 one before you believe it"
-            )
-        })
-    }
-
-    /// What a reader of the model's figures on such data must know.
-    pub fn caveat(&self, binarization: Binarization) -> Option<&'static str> {
-        let grey = binarization == Binarization::Grey;
-        match self {
-            ModelConfig::Vae(config) => match (config.likelihood, config.method) {
-                (_, Method::MonteCarloEm { .. }) => Some(
-                    "Monte Carlo EM trains no encoder, so the bound is loose: see `eval --marginal`",
-                ),
-                (Likelihood::Bernoulli, _) if grey => Some(
-                    "grey levels are taken as Bernoulli probabilities: the bound is no code length",
-                ),
-                (Likelihood::Gaussian, _) if !grey => Some(
-                    "a Gaussian density of bits: its bound cannot be compared with probabilities",
-                ),
-                _ => None,
-            },
-            ModelConfig::MultiScale(MultiScaleConfig { stage: Some(_), .. }) => {
-                Some("one stage alone is trained: the bound counts the others untrained")
-            }
-            _ => None,
-        }
-    }
 }
 
 impl AnyModel {
@@ -325,23 +267,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_good_a_score_is_pointed_out() {
-        let bernoulli = ModelConfig::Vae(VaeConfig::mnist(20));
-        let warning = bernoulli.suspicion("binarized-mnist", 78.99).unwrap();
-        assert!(warning.contains("78.99") && warning.contains("leak"), "{warning}");
-        assert_eq!(bernoulli.suspicion("binarized-mnist", 79.0), None);
-        assert_eq!(bernoulli.suspicion("mnist", 50.0), None);
-        let gaussian = ModelConfig::Vae(VaeConfig::frey(20));
-        assert_eq!(gaussian.suspicion("binarized-mnist", -500.0), None, "a density");
-        let net = PixelConfig::mnist(7, 16);
-        let chain = MultiScaleConfig::new(Body::PixelCnn, net, vec![2]);
-        for model in [ModelConfig::DiagBilstm(net), ModelConfig::MultiScale(chain)] {
-            assert_eq!(model.suspicion("binarized-mnist", 78.0), None);
-            assert!(model.suspicion("binarized-mnist", 77.99).unwrap().contains("77.99"));
-        }
-    }
-
-    #[test]
     fn kinds_are_named_as_in_files() {
         let net = PixelConfig::mnist(1, 2);
         let chain = MultiScaleConfig::new(Body::RowLstm, net, vec![2]);
@@ -357,15 +282,6 @@ mod tests {
             assert_eq!((value["kind"].as_str(), model.kind()), (Some(kind), kind));
             assert_eq!(&serde_json::from_value::<ModelConfig>(value).unwrap(), model);
         }
-    }
-
-    #[test]
-    fn uniform_bytes_are_eight_bits_a_number() {
-        let model = ModelConfig::RowLstm(PixelConfig::colour(32, 1, 3));
-        let uniform = 3072.0 * 256.0_f64.ln();
-        assert!((model.bits_per_dim(uniform).unwrap() - 8.0).abs() < 1e-12);
-        assert_eq!(model.nats(uniform), "17034.79 nats, 8.000 bits/dim");
-        assert_eq!(ModelConfig::Vae(VaeConfig::mnist(2)).nats(98.194), "98.19 nats");
     }
 
     #[test]

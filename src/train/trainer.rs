@@ -5,21 +5,21 @@
 //! another one does. Nothing is read back from the device but the sum of losses, every
 //! `log_every` steps.
 
+mod evaluation;
 mod finish;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
-use super::evaluate::{self, Part, Scores};
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{AnyModel, Config, RunDir, figures};
+use super::{AnyModel, Config, RunDir};
 use crate::Tape;
-use crate::data::{DataSet, Loader, Split, fill_batch};
+use crate::data::{DataSet, Loader, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Optimizer;
@@ -28,14 +28,6 @@ use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 pub use finish::Summary;
-
-/// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
-/// can be drawn beside its validation score, whatever its loss is.
-const TRAIN_PART: usize = 1000;
-/// Samples of an evaluation, and the numbers that they have together at most.
-const SAMPLES: usize = 100;
-/// See [`SAMPLES`]; images of 32 x 32 x 3 are 39.
-const SAMPLED: usize = 120_000;
 
 /// What to train, on what, where to.
 pub struct Job {
@@ -245,91 +237,6 @@ impl Trainer {
         let every = self.job.config.eval_every.saturating_mul(self.loader.batches_per_epoch());
         let due = step == self.total || (step > 0 && step.is_multiple_of(every));
         due && self.position.evaluated != step
-    }
-
-    /// Scores the validation split and a part of the training images; false if a signal came before
-    /// it was done.
-    fn evaluate(&mut self) -> Result<bool> {
-        let Some(scores) = self.score(Split::Valid, usize::MAX)? else { return Ok(false) };
-        let Some(train) = self.score(Split::Train, TRAIN_PART)? else { return Ok(false) };
-        let mut marginals = Vec::new();
-        for split in [Split::Valid, Split::Train] {
-            if self.job.config.marginal > 0 {
-                let Some(values) = self.log_marginals(split)? else { return Ok(false) };
-                marginals.push((split, values));
-            }
-        }
-        let (step, score) = (self.position.step, scores.score());
-        self.eval_line(Split::Valid, &scores)?;
-        self.eval_line(Split::Train, &train)?;
-        for (split, values) in marginals {
-            self.marginal_line(split, &values)?;
-        }
-        self.position.evaluated = step;
-        self.last_valid = Some((step, score));
-        if self.position.best.is_none_or(|(_, best)| score < best) {
-            self.position.best = Some((step, score));
-        }
-        self.progress.line(&format!(
-            "step {step}/{}  epoch {}  valid {} {}",
-            self.total,
-            step.div_ceil(self.loader.batches_per_epoch()),
-            scores.name(),
-            self.job.config.model.nats(score)
-        ));
-        let path = self.job.run.samples().join(format!("step-{step:08}.png"));
-        let config = &self.job.config;
-        let (device, shape) = (&self.job.device, config.model.shape());
-        let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
-        figures::samples(&path, self.model.model(), device, shape, count, config.seed)?;
-        Ok(true)
-    }
-
-    /// Scores up to `most` images, spread over the split.
-    fn score(&self, split: Split, most: usize) -> Result<Option<Scores>> {
-        let stop = |_| self.signals.caught().is_some();
-        let part = self.part(split, most);
-        self.finite(evaluate::evaluate(self.model.model(), &self.job.device, &part, &stop))
-    }
-
-    fn part(&self, split: Split, most: usize) -> Part<'_> {
-        let Job { data, config, .. } = &self.job;
-        Part::of(data.split(split), data.binarization, most, config.model.evaluation_batch())
-    }
-
-    fn log_marginals(&self, split: Split) -> Result<Option<Vec<f64>>> {
-        let stop = |_| self.signals.caught().is_some();
-        let part = self.part(split, self.job.config.marginal);
-        let vae = self.model.vae("marginal")?;
-        self.finite(evaluate::log_marginals(vae, &self.job.device, &part, &stop))
-    }
-
-    fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {
-        let step = self.position.step;
-        self.metrics.line(&[
-            ("kind", json!("marginal")),
-            ("split", json!(split.to_string())),
-            ("what", json!(self.job.data.describe_part(split, values.len()))),
-            ("step", json!(step)),
-            ("images", json!(self.images(step))),
-            ("log_p", json!(evaluate::mean(values.iter().copied()))),
-        ])
-    }
-
-    fn eval_line(&mut self, split: Split, scores: &Scores) -> Result<()> {
-        let step = self.position.step;
-        let mut fields: Vec<(&str, Value)> = vec![
-            ("kind", json!("eval")),
-            ("split", json!(split.to_string())),
-            ("what", json!(self.job.data.describe_part(split, scores.images()))),
-            ("step", json!(step)),
-            ("images", json!(self.images(step))),
-        ];
-        fields.extend(scores.means().into_iter().map(|(name, mean)| (name, json!(mean))));
-        if let Some(bits) = self.job.config.model.bits_per_dim(scores.score()) {
-            fields.insert(6, ("bits_per_dim", json!(bits)));
-        }
-        self.metrics.line(&fields)
     }
 
     /// Saves a checkpoint, unless the last one is of this very position.

@@ -1,0 +1,104 @@
+//! Evaluations on the way: scores, their lines of metrics, samples.
+
+use serde_json::{Value, json};
+
+use super::{Job, Trainer};
+use crate::data::Split;
+use crate::error::Result;
+use crate::train::evaluate::{self, Part, Scores};
+use crate::train::figures;
+
+/// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
+/// can be drawn beside its validation score, whatever its loss is.
+const TRAIN_PART: usize = 1000;
+/// Samples of an evaluation, and the numbers that they have together at most.
+const SAMPLES: usize = 100;
+/// See [`SAMPLES`]; images of 32 x 32 x 3 are 39.
+const SAMPLED: usize = 120_000;
+
+impl Trainer {
+    /// Scores the validation split and a part of the training images; false if a signal came before
+    /// it was done.
+    pub(super) fn evaluate(&mut self) -> Result<bool> {
+        let Some(scores) = self.score(Split::Valid, usize::MAX)? else { return Ok(false) };
+        let Some(train) = self.score(Split::Train, TRAIN_PART)? else { return Ok(false) };
+        let mut marginals = Vec::new();
+        for split in [Split::Valid, Split::Train] {
+            if self.job.config.marginal > 0 {
+                let Some(values) = self.log_marginals(split)? else { return Ok(false) };
+                marginals.push((split, values));
+            }
+        }
+        let (step, score) = (self.position.step, scores.score());
+        self.eval_line(Split::Valid, &scores)?;
+        self.eval_line(Split::Train, &train)?;
+        for (split, values) in marginals {
+            self.marginal_line(split, &values)?;
+        }
+        self.position.evaluated = step;
+        self.last_valid = Some((step, score));
+        if self.position.best.is_none_or(|(_, best)| score < best) {
+            self.position.best = Some((step, score));
+        }
+        self.progress.line(&format!(
+            "step {step}/{}  epoch {}  valid {} {}",
+            self.total,
+            step.div_ceil(self.loader.batches_per_epoch()),
+            scores.name(),
+            self.job.config.model.nats(score)
+        ));
+        let path = self.job.run.samples().join(format!("step-{step:08}.png"));
+        let config = &self.job.config;
+        let (device, shape) = (&self.job.device, config.model.shape());
+        let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
+        figures::samples(&path, self.model.model(), device, shape, count, config.seed)?;
+        Ok(true)
+    }
+
+    /// Scores up to `most` images, spread over the split.
+    pub(super) fn score(&self, split: Split, most: usize) -> Result<Option<Scores>> {
+        let stop = |_| self.signals.caught().is_some();
+        let part = self.part(split, most);
+        self.finite(evaluate::evaluate(self.model.model(), &self.job.device, &part, &stop))
+    }
+
+    pub(super) fn part(&self, split: Split, most: usize) -> Part<'_> {
+        let Job { data, config, .. } = &self.job;
+        Part::of(data.split(split), data.binarization, most, config.model.evaluation_batch())
+    }
+
+    fn log_marginals(&self, split: Split) -> Result<Option<Vec<f64>>> {
+        let stop = |_| self.signals.caught().is_some();
+        let part = self.part(split, self.job.config.marginal);
+        let vae = self.model.vae("marginal")?;
+        self.finite(evaluate::log_marginals(vae, &self.job.device, &part, &stop))
+    }
+
+    fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {
+        let step = self.position.step;
+        self.metrics.line(&[
+            ("kind", json!("marginal")),
+            ("split", json!(split.to_string())),
+            ("what", json!(self.job.data.describe_part(split, values.len()))),
+            ("step", json!(step)),
+            ("images", json!(self.images(step))),
+            ("log_p", json!(evaluate::mean(values.iter().copied()))),
+        ])
+    }
+
+    pub(super) fn eval_line(&mut self, split: Split, scores: &Scores) -> Result<()> {
+        let step = self.position.step;
+        let mut fields: Vec<(&str, Value)> = vec![
+            ("kind", json!("eval")),
+            ("split", json!(split.to_string())),
+            ("what", json!(self.job.data.describe_part(split, scores.images()))),
+            ("step", json!(step)),
+            ("images", json!(self.images(step))),
+        ];
+        fields.extend(scores.means().into_iter().map(|(name, mean)| (name, json!(mean))));
+        if let Some(bits) = self.job.config.model.bits_per_dim(scores.score()) {
+            fields.insert(6, ("bits_per_dim", json!(bits)));
+        }
+        self.metrics.line(&fields)
+    }
+}
