@@ -18,6 +18,9 @@ use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::{Around, Window};
 use crate::tensor::Tensor;
 
+/// Makes the input's weights uniform on +-1 / sqrt(n): gates begin far from their ends.
+const GAIN: f32 = 0.577_350_26;
+
 /// The layer.
 pub struct LstmScan {
     /// Input to state: (4 hidden, in, 1, 3) or (4 hidden, in, 1, 1), gates stacked o, f, i, g.
@@ -43,7 +46,8 @@ pub struct PackedLstm {
 }
 
 impl LstmScan {
-    /// Weights uniform on +-1 / sqrt(n), n the numbers that an output sees; learned states begin at 0.
+    /// Weights uniform on +-1 / sqrt(n), n the numbers that an output sees; learned states and biases
+    /// begin at 0.
     pub fn new(
         device: &Device,
         (inputs, hidden): (usize, usize),
@@ -54,7 +58,7 @@ impl LstmScan {
     ) -> LstmScan {
         let mask = Mask { sight: Sight::B, groups, stacks: 4 };
         let kernel = if order == Order::Rows { (1, 3) } else { (1, 1) };
-        let input = MaskedConv::new(device, inputs, 4 * hidden, kernel, mask, rng);
+        let input = MaskedConv::new(device, (inputs, 4 * hidden), kernel, mask, GAIN, rng);
         let neighbours = order.neighbours();
         let bound = 1.0 / ((neighbours * hidden) as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");

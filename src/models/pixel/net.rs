@@ -70,6 +70,9 @@ pub struct Condition {
     pub maps: usize,
 }
 
+/// The gain of weights behind a ReLU, sqrt 2.
+const RELU: f32 = std::f32::consts::SQRT_2;
+
 pub(super) const PLAIN: Around = Around { relu_before: false, relu_after: false };
 pub(super) const BEFORE: Around = Around { relu_before: true, relu_after: false };
 pub(super) const AFTER: Around = Around { relu_before: false, relu_after: true };
@@ -86,7 +89,10 @@ impl PixelNet {
     ) -> PixelNet {
         let (c, h, groups) = (config.channels, config.hidden, config.groups());
         let b = Mask::new(Sight::B, groups);
-        let first = MaskedConv::new(device, c, 2 * h, (7, 7), Mask::new(Sight::A, groups), rng);
+        let a = Mask::new(Sight::A, groups);
+        let first = MaskedConv::new(device, (c, 2 * h), (7, 7), a, 1.0, rng);
+        // What a layer adds to the residual stream is small against it, however many there are.
+        let last = 1.0 / (config.layers as f32).sqrt();
         let layer = |rng: &mut _| {
             let mut lstm = |order| {
                 LstmScan::new(device, (2 * h, h), order, groups, config.learned_states, rng)
@@ -98,12 +104,14 @@ impl PixelNet {
                     right: lstm(Order::MirroredDiagonal),
                 },
                 Body::PixelCnn => Core::Cnn {
-                    down: MaskedConv::new(device, 2 * h, h, (1, 1), b, rng),
-                    conv: MaskedConv::new(device, h, h, (3, 3), b, rng),
+                    down: MaskedConv::new(device, (2 * h, h), (1, 1), b, RELU, rng),
+                    conv: MaskedConv::new(device, (h, h), (3, 3), b, RELU, rng),
                 },
             };
-            let up = MaskedConv::new(device, h, 2 * h, (1, 1), b, rng);
-            let skip = config.skip.then(|| MaskedConv::new(device, 2 * h, 2 * h, (1, 1), b, rng));
+            let gain = if config.residual { last } else { 1.0 };
+            let up = MaskedConv::new(device, (h, 2 * h), (1, 1), b, gain, rng);
+            let skip =
+                config.skip.then(|| MaskedConv::new(device, (2 * h, 2 * h), (1, 1), b, last, rng));
             let condition = condition.map_or(Vec::new(), |condition| {
                 let (count, outputs) = match body {
                     Body::PixelCnn => (1, h),
@@ -111,7 +119,7 @@ impl PixelNet {
                     Body::DiagBilstm => (2, 4 * h),
                 };
                 let map = |_| {
-                    MaskedConv::new(device, condition.maps, outputs, (1, 1), Mask::NONE, rng)
+                    MaskedConv::new(device, (condition.maps, outputs), (1, 1), Mask::NONE, 1.0, rng)
                         .without_bias()
                 };
                 (0..count).map(map).collect()
@@ -119,7 +127,7 @@ impl PixelNet {
             Layer { core, up, skip, condition }
         };
         let layers = (0..config.layers).map(|_| layer(rng)).collect();
-        let mut output = |i, o| MaskedConv::new(device, i, o, (1, 1), b, rng);
+        let mut output = |i, o| MaskedConv::new(device, (i, o), (1, 1), b, RELU, rng);
         let head = [
             output(2 * h, config.head),
             output(config.head, config.head),
