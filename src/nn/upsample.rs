@@ -1,5 +1,5 @@
-//! Transposed convolution: a small map enlarged by a whole factor, with a kernel of twice the factor,
-//! so that neighbouring pixels overlap (see `ops/fold.rs`).
+//! Transposed convolution: a small map enlarged by a whole factor f, with a kernel of side k = 2 f, or
+//! 2 f - 1 where f is odd, as for bilinear interpolation, so that neighbours overlap (see `ops/fold.rs`).
 //! x \[B, H, W, in\], weight (in, out, k, k), b \[out\], y \[B, factor H, factor W, out\].
 
 use rand::Rng;
@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 
 /// The layer.
 pub struct Upsample {
-    /// (in, out, k, k), k = 2 factor, as PyTorch's ConvTranspose2d has it.
+    /// (in, out, k, k), as PyTorch's ConvTranspose2d has it (stride f, padding (k - f) / 2).
     pub weight: Param,
     /// \[out\].
     pub bias: Param,
@@ -35,7 +35,8 @@ impl Upsample {
             let values: Vec<f32> = (0..n).map(|_| uniform.sample(rng)).collect();
             Param::new(Tensor::new(device, &values, shape))
         };
-        let weight = draw(&[inputs, outputs, 2 * factor, 2 * factor]);
+        let side = 2 * factor - factor % 2;
+        let weight = draw(&[inputs, outputs, side, side]);
         Upsample { weight, bias: draw(&[outputs]), factor }
     }
 
@@ -46,7 +47,7 @@ impl Upsample {
             panic!("upsample: {:?} is not [B, H, W, in]", x.shape())
         };
         let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
-        let (outputs, side) = (w.shape()[1], 2 * self.factor);
+        let (outputs, side) = (w.shape()[1], w.shape()[2]);
         // (in, out, k, k) to (in, k k out): what a pixel adds to its neighbourhood.
         let w = w.permute(&[0, 2, 3, 1]).reshape(&[inputs, side * side * outputs]);
         let cols = x.reshape(&[batch * height * width, inputs]).matmul(&w);

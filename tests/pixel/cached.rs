@@ -108,9 +108,11 @@ fn cached_sampling_is_naive_sampling() {
 #[test]
 fn a_chain_draws_stage_by_stage() {
     for device in devices() {
-        for body in BODIES {
-            let config = PixelConfig { learned_states: true, ..models::config((4, 8), 3, 4, 3) };
-            let model = models::chain(&device, body, config, &[2, 2], 7);
+        for (body, size, factors) in
+            [(BODIES[0], (4, 8), [2, 2]), (BODIES[1], (6, 6), [3, 2]), (BODIES[2], (4, 8), [2, 2])]
+        {
+            let config = PixelConfig { learned_states: true, ..models::config(size, 3, 4, 3) };
+            let model = models::chain(&device, body, config, &factors, 7);
             let mut small: Option<Tensor> = None;
             for (k, net) in model.stages.iter().enumerate() {
                 let key = Key::new(5, stream::SAMPLE + k as u32, 2);
