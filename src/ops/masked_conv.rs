@@ -425,6 +425,9 @@ pub fn cases() -> Vec<Case> {
         // More than a tile of pixels and channels, and a weight gradient in pieces on a GPU.
         case([3, 19, 20, 17], [65, 17, 3, 3], mask(Sight::B, 1), both, false),
         case([2, 16, 33, 66], [67, 66, 1, 1], mask(Sight::B, 3), before, true),
+        // Several blocks of rows an image on the CPU.
+        case([2, 28, 28, 32], [32, 32, 3, 3], mask(Sight::B, 1), both, false),
+        case([1, 9, 31, 70], [3, 70, 7, 7], mask(Sight::A, 1), before, true),
     ];
     cases.push(Case::new(
         "masked_conv",
