@@ -7,8 +7,8 @@ use std::f64::consts::LN_2;
 
 use super::run::Run;
 
-/// Nats on the test split of fixed binarized MNIST: kind, layers if the paper names them, result. The
-/// first two are quoted from memory.
+/// Nats on the test split of fixed binarized MNIST: kind, layers if the paper names them, result. Those
+/// without layers are quoted from memory, and the label says so.
 const MNIST: [(&str, Option<i64>, f64); 4] = [
     ("pixelcnn", None, 81.30),
     ("rowlstm", None, 80.54),
@@ -40,12 +40,12 @@ pub fn reference(run: &Run) -> Option<(String, f64)> {
                 row.0 == kind && (row.1.is_none() || row.1 == layers)
             };
             let (_, layers, nats) = MNIST.iter().find(of)?;
-            let layers = match layers {
-                None => String::new(),
-                Some(1) => " of 1 layer".into(),
-                Some(n) => format!(" of {n} layers"),
+            let which = match layers {
+                None => " in the paper, from memory".into(),
+                Some(1) => " of 1 layer in the paper".into(),
+                Some(n) => format!(" of {n} layers in the paper"),
             };
-            Some((format!("{}{layers} in the paper", name(kind)), *nats))
+            Some((format!("{}{which}", name(kind)), *nats))
         }
         "cifar10" if model.get("levels").and_then(|levels| levels.as_integer()) == Some(256) => {
             let (_, bits) = CIFAR.iter().find(|row| row.0 == kind)?;
