@@ -17,7 +17,6 @@ struct Training {
     model: Box<dyn Model>,
     optimizer: Optimizer,
     x: Vec<f32>,
-    rows: usize,
     device: Device,
 }
 
@@ -67,14 +66,13 @@ impl Training {
             model: make(device, hidden),
             optimizer: Optimizer::new(settings),
             x,
-            rows: ROWS,
             device: device.clone(),
         }
     }
 
     fn step(&mut self, number: u32) -> Tensor {
         let tape = Tape::new();
-        let shape = [self.rows, self.x.len() / self.rows];
+        let shape = [ROWS, self.x.len() / ROWS];
         let x = tape.constant(Tensor::new(&self.device, &self.x, &shape));
         let loss = self.model.loss(&x, &[], Key::new(1, stream::LATENT, number));
         self.optimizer.step(&*self.model, &tape.backward_from(&loss));

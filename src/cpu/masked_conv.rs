@@ -22,6 +22,7 @@ const PIXELS: usize = 64;
 
 thread_local! {
     static GATHERED: Scratch = const { Scratch::new() };
+    static SUMS: Scratch = const { Scratch::new() };
 }
 
 /// Taps of one row of a window: `count` of them, `first` in order, at rows `dy` and columns from `dx`.
@@ -308,8 +309,8 @@ pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f
     let (depth, pixels) = (taps.depth(), height * width);
     let size = (depth + 1) * outputs;
     let parts = parts(batch, size);
-    let mut sums = vec![0.0; parts * size];
-    sums.par_chunks_mut(size).enumerate().for_each(|(part, sum)| {
+    let add_part = |(part, sum): (usize, &mut [f32])| {
+        sum.fill(0.0);
         let (dp, dbias) = sum.split_at_mut(depth * outputs);
         for b in part * batch / parts..(part + 1) * batch / parts {
             let x = &x[b * pixels * inputs..][..pixels * inputs];
@@ -344,11 +345,16 @@ pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f
                 );
             }
         }
+    };
+    SUMS.with(|scratch| {
+        scratch.slice(parts * size, |sums| {
+            sums.par_chunks_mut(size).enumerate().for_each(add_part);
+            let (first, rest) = sums.split_at_mut(size);
+            rest.chunks_exact(size).for_each(|part| add(first, part));
+            dp.copy_from_slice(&first[..depth * outputs]);
+            dbias.copy_from_slice(&first[depth * outputs..]);
+        });
     });
-    let (first, rest) = sums.split_at_mut(size);
-    rest.chunks_exact(size).for_each(|part| add(first, part));
-    dp.copy_from_slice(&first[..depth * outputs]);
-    dbias.copy_from_slice(&first[depth * outputs..]);
 }
 
 /// y at one pixel of every image; the rest of y stays.

@@ -257,17 +257,12 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
 
 /// The parameters with a bias and a residual, their shapes checked.
 #[track_caller]
-fn with_additions(
-    p: Params,
-    (height, width): (u32, u32),
-    bias: Option<&Tensor>,
-    residual: Option<&Tensor>,
-) -> Params {
+fn with_additions(p: Params, bias: Option<&Tensor>, residual: Option<&Tensor>) -> Params {
     if let Some(bias) = bias {
         assert_eq!(bias.shape(), [p.outputs as usize], "masked_conv: bias of another length");
     }
     if let Some(residual) = residual {
-        let shape = [p.batch, height, width, p.outputs].map(|n| n as usize);
+        let shape = [p.batch, p.height, p.width, p.outputs].map(|n| n as usize);
         assert_eq!(residual.shape(), shape, "masked_conv: residual of another shape");
         assert!(p.relu_after == 0, "masked_conv: a residual goes without a ReLU behind");
     }
@@ -302,7 +297,7 @@ pub fn conv_at(
     y: &mut Tensor,
 ) {
     let at = params(x.shape(), p.shape(), window, around);
-    let at = with_additions(at, (at.height, at.width), bias, residual);
+    let at = with_additions(at, bias, residual);
     let shape = [at.batch, at.height, at.width, at.outputs].map(|n| n as usize);
     assert_eq!(y.shape(), shape, "conv_at: a map of another shape");
     assert!(row < shape[1] && column < shape[2], "conv_at: pixel ({row}, {column}) of {shape:?}");
@@ -369,7 +364,7 @@ impl<'t> Var<'t> {
         let of = |v: Option<&Var<'t>>| v.map(|v| v.value().clone());
         let (b, r) = (of(bias), of(residual));
         let plain = params(x.shape(), packed.shape(), window, around);
-        let launch = with_additions(plain, (plain.height, plain.width), b.as_ref(), r.as_ref());
+        let launch = with_additions(plain, b.as_ref(), r.as_ref());
         let shape = [launch.batch, launch.height, launch.width, launch.outputs];
         let inputs = [&x, &packed, b.as_ref().unwrap_or(&x), r.as_ref().unwrap_or(&x)];
         let [y] = MASKED_CONV.launch(launch, inputs, [&shape.map(|n| n as usize)]);

@@ -13,10 +13,6 @@ use super::models::{self, BODIES};
 
 const ROWS: usize = 3;
 
-fn nobody<'a>() -> Watch<'a> {
-    Watch { progress: &|_, _| {}, film: None }
-}
-
 /// Draws with a full pass for every value that is not given.
 fn naive(net: &PixelNet, known: Option<Known>, u: &Tensor, small: Option<&Tensor>) -> Vec<f32> {
     let [_, height, width, channels] = *u.shape() else { panic!("u") };
@@ -69,7 +65,7 @@ fn cached_sampling_is_naive_sampling() {
                 let net = models::model(&device, body, config, 20 + number as u64).net;
                 let what = format!("{body:?} {config:?} on {}", device.name());
                 let u = random::uniform(&device, Key::new(3, stream::TEST, 0), &net.images(ROWS));
-                let drawn = sampler::fill(&net, None, &u, None, &mut nobody()).unwrap();
+                let drawn = sampler::fill(&net, None, &u, None, &mut Watch::nobody()).unwrap();
                 let images = drawn.to_vec().unwrap();
                 assert_eq!(distance(&images, &naive(&net, None, &u, None)), 0.0, "{what}");
                 let varied = images.iter().any(|&x| x != images[0]);
@@ -91,7 +87,7 @@ fn cached_sampling_is_naive_sampling() {
                 let prefix = (0..pixels).map(|p| p < pixels / 2).collect::<Vec<_>>();
                 for mask in [prefix, band(&config)] {
                     let known = Some(Known { images: &given, mask: &mask });
-                    let drawn = sampler::fill(&net, known, &u, None, &mut nobody()).unwrap();
+                    let drawn = sampler::fill(&net, known, &u, None, &mut Watch::nobody()).unwrap();
                     let drawn = drawn.to_vec().unwrap();
                     assert_eq!(distance(&drawn, &naive(&net, known, &u, None)), 0.0, "{what}");
                     let given = given.to_vec().unwrap();
@@ -118,7 +114,8 @@ fn a_chain_draws_stage_by_stage() {
                 let key = Key::new(5, stream::SAMPLE + k as u32, 2);
                 let u = random::uniform(&device, key, &net.images(ROWS));
                 let x = naive(net, None, &u, small.as_ref());
-                let fast = sampler::fill(net, None, &u, small.as_ref(), &mut nobody()).unwrap();
+                let fast =
+                    sampler::fill(net, None, &u, small.as_ref(), &mut Watch::nobody()).unwrap();
                 assert_eq!(distance(&fast.to_vec().unwrap(), &x), 0.0, "{body:?} stage {k}");
                 small = Some(fast);
             }

@@ -97,7 +97,7 @@ impl Model for PixelModel {
     }
 
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
-        self.draw(device, count, None, key, &mut Watch { progress: &|_, _| {}, film: None })
+        self.draw(device, count, None, key, &mut Watch::nobody())
     }
 
     fn autoregressive(&self) -> Option<&dyn Autoregressive> {

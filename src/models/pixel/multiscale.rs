@@ -134,7 +134,7 @@ impl Model for MultiScale {
     }
 
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
-        self.draw(device, count, None, key, &mut Watch { progress: &|_, _| {}, film: None })
+        self.draw(device, count, None, key, &mut Watch::nobody())
     }
 
     fn autoregressive(&self) -> Option<&dyn Autoregressive> {
