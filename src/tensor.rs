@@ -34,6 +34,11 @@ impl Tensor {
         Tensor::full(device, 0.0, shape)
     }
 
+    /// A tensor whose elements are unspecified until kernels that update it have written all of them.
+    pub(crate) fn unwritten(device: &Device, shape: &[usize]) -> Tensor {
+        Tensor::from_buffer(device, device.alloc(shape.iter().product()), shape)
+    }
+
     #[track_caller]
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
         let len: usize = shape.iter().product();
