@@ -83,15 +83,9 @@ impl Params {
 
     /// The cost of `products` passes over both products.
     fn cost(&self, products: u64) -> Cost {
-        let [batch, n, height, width, channels, sources] = [
-            self.batch,
-            self.filters,
-            self.height,
-            self.width,
-            self.channels,
-            self.sources,
-        ]
-        .map(u64::from);
+        let [batch, n, height, width, channels, sources] =
+            [self.batch, self.filters, self.height, self.width, self.channels, self.sources]
+                .map(u64::from);
         let row = width * channels * sources;
         // Elements of the passes, each with its sum, over 256 invocations: t (over rows), patches (over
         // columns), bank and image (over filters, or a row and its channels).
@@ -306,8 +300,7 @@ impl<'t> Var<'t> {
             before.shape()
         );
         let work = [batch, params.work()];
-        let [c, work] =
-            ATTENTION_WRITE.launch(params, [&w_, &p, &before], [before.shape(), &work]);
+        let [c, work] = ATTENTION_WRITE.launch(params, [&w_, &p, &before], [before.shape(), &work]);
         let rule = || Box::new(Write { params, w: w_, p, work }) as Box<dyn Backward>;
         let [c] = self.tape().record(&[self, w, canvas], [c], rule);
         c
@@ -327,9 +320,8 @@ pub fn cases() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for [batch, n, height, width, channels] in sizes {
-        let label = |what: &str| {
-            format!("{what} {batch} images of {height}x{width}x{channels}, N {n}")
-        };
+        let label =
+            |what: &str| format!("{what} {batch} images of {height}x{width}x{channels}, N {n}");
         let image = |name| Input::normal(name, &[batch, height, width, channels]);
         let p = || parameters(batch);
         cases.push(Case::new("attention", &label("read"), vec![p(), image("x")], move |x| {
