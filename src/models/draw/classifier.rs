@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::config::ClassifierConfig;
-use super::network::first_state;
+use super::network::{attention, first_attention, first_state};
 use super::trace::Trace;
 use crate::Tape;
 use crate::autograd::{Param, Var};
@@ -39,9 +39,10 @@ impl Classifier {
     pub fn new(device: &Device, config: ClassifierConfig, seed: u64) -> Classifier {
         let rng = &mut StdRng::seed_from_u64(seed);
         let inputs = config.read * config.read * config.channels;
+        let start = first_attention(config.read, (config.height, config.width), true);
         Classifier {
             lstm: LstmCell::new(device, inputs, config.hidden, rng),
-            attention: Linear::uniform(device, config.hidden, 5, rng),
+            attention: attention(device, config.hidden, start, rng),
             class: Linear::uniform(device, config.hidden, config.classes, rng),
             config,
         }

@@ -16,8 +16,8 @@
 //! Grey levels and colours are taken as Bernoulli probabilities, as in the paper; then L is no code length.
 //!
 //! The states c_0, h_enc_0, h_dec_0 are learned, or zeros ([`DrawConfig::learned_states`]). Weights begin
-//! uniform on +-1 / sqrt(n) and biases at 0, so that attention begins as a grid over the whole image with
-//! gamma 1 and sigma 1; the paper states no initial weights.
+//! uniform on +-1 / sqrt(n) and biases at 0, but for those of the attention, which place the first grid
+//! (`network::first_attention`); the paper states no initial weights.
 //!
 //! Shapes: x \[B, H W C\], c \[B, H, W, C\] (logits), h \[B, h\], z \[B, Z\], noise \[T, B, Z\].
 
@@ -43,7 +43,7 @@ use crate::ops::layout::{expand, slice};
 use crate::ops::random;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
-use network::{Decoder, Encoder};
+use network::{Decoder, Encoder, first_attention};
 
 /// The model.
 pub struct Draw {
@@ -107,8 +107,15 @@ impl Draw {
         let log_deviation = Linear::uniform(device, h, z, rng);
         let decoder = LstmCell::new(device, z, h, rng);
         let write = Linear::uniform(device, h, config.write_dims(), rng);
-        let mut attention = || config.attention.then(|| Linear::uniform(device, h, 5, rng));
-        let (read_attention, write_attention) = (attention(), attention());
+        let size = (config.height, config.width);
+        let mut attention = |filters, reads| {
+            config.attention.then(|| {
+                let start = first_attention(filters, size, reads);
+                network::attention(device, h, start, rng)
+            })
+        };
+        let (read_attention, write_attention) =
+            (attention(config.read, true), attention(config.write, false));
         let zeros = |shape: &[usize]| Param::new(Tensor::zeros(device, shape));
         let initial = config.learned_states.then(|| Initial {
             canvas: zeros(&[config.height, config.width, config.channels]),

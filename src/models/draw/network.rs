@@ -5,9 +5,13 @@
 //!
 //! Shapes: x, canvas \[B, H, W, C\], states \[B, h\], m = \[mu, log sigma\] \[B, 2Z\], attention \[B, 5\].
 
+use rand::Rng;
+
 use super::Draw;
 use super::config::DrawConfig;
 use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::nn::Linear;
 use crate::ops::layout::expand;
 use crate::ops::shared::Shared;
 use crate::tensor::Tensor;
@@ -25,6 +29,41 @@ pub(super) fn first_state<'t>(
     let zeros = on.tape().constant(Tensor::zeros(on.device(), &[rows, hidden]));
     let h = initial.map_or_else(|| zeros.clone(), |p| repeated(on, p, &[rows, hidden]));
     [h, zeros]
+}
+
+/// Of the longer side of the image, the part that the first grid covers.
+const COVERED: f32 = 0.7;
+/// gamma of the first read.
+const READ_GAMMA: f32 = 4.0;
+/// What the first write puts on each pixel below its grid for a patch of ones.
+const WRITTEN: f32 = 2.0;
+
+/// Attention parameters of a grid in the middle of the image that covers most of it without gaps: N delta
+/// is 0.7 of the longer side, sigma delta / 2. With parameters of 0, sigma is one pixel and delta the
+/// widest: patches of dots with nothing between them, and a write that a pixel hardly feels, as its
+/// filters sum to one: 1 / gamma makes up for that. Training begins several times faster so.
+pub(super) fn first_attention(
+    filters: usize,
+    (height, width): (usize, usize),
+    reads: bool,
+) -> [f32; 5] {
+    let longer = height.max(width) as f32;
+    let delta = COVERED * longer / filters as f32;
+    let widest = (longer - 1.0).max(1.0) / (filters.max(2) as f32 - 1.0);
+    let gamma = if reads { READ_GAMMA } else { 1.0 / (WRITTEN * delta * delta) };
+    [0.0, 0.0, 2.0 * (0.5 * delta).ln(), (delta / widest).ln(), gamma.ln()]
+}
+
+/// The layer that gives attention parameters, its biases at `start`.
+pub(super) fn attention(
+    device: &Device,
+    hidden: usize,
+    start: [f32; 5],
+    rng: &mut impl Rng,
+) -> Linear {
+    let layer = Linear::uniform(device, hidden, 5, rng);
+    layer.bias.set(Tensor::new(device, &start, &[5]));
+    layer
 }
 
 /// A parameter, the same for every row of `shape`.
