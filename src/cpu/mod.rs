@@ -1,12 +1,16 @@
 //! CPU kernels: slices in, slices out, one stem a file, as in `shaders/` and `ops/`.
 
+pub mod attention;
 pub mod binary;
 pub mod categorical;
+pub mod filterbank;
 pub mod fold;
 pub mod gemm;
 mod isa;
+pub mod latent;
 pub mod layout;
 pub mod likelihood;
+pub mod lstm_cell;
 pub mod lstm_scan;
 pub mod mask;
 pub mod masked_conv;
@@ -17,6 +21,7 @@ pub mod pick;
 pub mod pool;
 pub mod random;
 pub mod reduce;
+pub mod shared;
 pub mod simd;
 pub mod unary;
 

@@ -1,12 +1,16 @@
 //! Differentiable operations: one stem a file, holding the kernel, the `Var` method and the gradient
 //! rule. The same stem names the CPU functions in `cpu/` and the shaders in `shaders/`.
 
+pub mod attention;
 pub mod binary;
 pub mod case;
 pub mod categorical;
+pub mod filterbank;
 pub mod fold;
+pub mod latent;
 pub mod layout;
 pub mod likelihood;
+pub mod lstm_cell;
 pub mod lstm_scan;
 pub mod mask;
 pub mod masked_conv;
@@ -15,6 +19,7 @@ pub mod optimizer;
 pub mod pick;
 pub mod random;
 pub mod reduce;
+pub mod shared;
 pub mod unary;
 
 use crate::autograd::accumulate::ACCUMULATE;
@@ -48,6 +53,17 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&lstm_scan::LSTM_SCAN),
         Box::new(&lstm_scan::LSTM_SCAN_GRADIENT),
         Box::new(&lstm_scan::LSTM_AT),
+        Box::new(&lstm_cell::LSTM_CELL),
+        Box::new(&lstm_cell::LSTM_CELL_GRADIENT),
+        Box::new(&shared::PLACE),
+        Box::new(&latent::LATENT),
+        Box::new(&latent::LATENT_GRADIENT),
+        Box::new(&filterbank::FILTERBANK),
+        Box::new(&filterbank::FILTERBANK_GRADIENT),
+        Box::new(&attention::ATTENTION_READ),
+        Box::new(&attention::ATTENTION_READ_GRADIENT),
+        Box::new(&attention::ATTENTION_WRITE),
+        Box::new(&attention::ATTENTION_WRITE_GRADIENT),
         Box::new(&fold::FOLD),
         Box::new(&fold::UNFOLD),
         Box::new(&pick::PICK),
@@ -70,6 +86,11 @@ pub fn cases() -> Vec<case::Case> {
     all.extend(mask::cases());
     all.extend(masked_conv::cases());
     all.extend(lstm_scan::cases());
+    all.extend(lstm_cell::cases());
+    all.extend(shared::cases());
+    all.extend(latent::cases());
+    all.extend(filterbank::cases());
+    all.extend(attention::cases());
     all.extend(fold::cases());
     all
 }

@@ -1,0 +1,168 @@
+//! Gaussian filterbanks. Shaders: `shaders/filterbank.wgsl`, `shaders/filterbank_gradient.wgsl`; the
+//! fused reads and writes (`cpu/attention.rs`) use the same rows.
+//!
+//! p \[B, 5\], FX \[B, N, W\], FY \[B, N, H\], gamma \[B, 1\].
+
+use super::math::exp;
+use super::simd::{sum, vectorize};
+use crate::ops::filterbank::Params;
+
+/// Nothing in an image is further away, or wider: beyond it, single precision would overflow.
+const FAR: f32 = 1e9;
+/// 1 / sigma^2 above which a filter is one pixel.
+const SHARP: f32 = 1e18;
+
+/// What the five parameters of an image say of its filters.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    /// N.
+    filters: usize,
+    /// gX, gY: where the grid's centre is, in pixels counted from 1.
+    centre: [f32; 2],
+    /// (A + 1) / 2, (B + 1) / 2.
+    scale: [f32; 2],
+    /// Pixels between two filters.
+    delta: f32,
+    /// 1 / 2 sigma^2.
+    sharpness: f32,
+    pub(super) gamma: f32,
+}
+
+/// The gradient of what the five parameters say.
+#[derive(Default)]
+pub(super) struct GridGradient {
+    centre: [f32; 2],
+    delta: f32,
+    log_variance: f32,
+}
+
+impl Grid {
+    #[inline(always)]
+    pub(super) fn new(p: &[f32], filters: usize, (height, width): (usize, usize)) -> Grid {
+        let scale = [(width as f32 + 1.0) / 2.0, (height as f32 + 1.0) / 2.0];
+        let steps = filters.max(2) as f32 - 1.0;
+        let apart = (height.max(width) as f32 - 1.0) / steps;
+        Grid {
+            filters,
+            centre: [
+                (scale[0] * (p[0] + 1.0)).clamp(-FAR, FAR),
+                (scale[1] * (p[1] + 1.0)).clamp(-FAR, FAR),
+            ],
+            scale,
+            delta: (apart * exp(p[3])).clamp(0.0, FAR),
+            sharpness: 0.5 * exp(-p[2]).clamp(0.0, SHARP),
+            gamma: exp(p[4]),
+        }
+    }
+
+    /// i - N / 2 - 1/2 for i = 1..N, here 0..N.
+    #[inline(always)]
+    fn offset(&self, i: usize) -> f32 {
+        i as f32 - 0.5 * (self.filters as f32 - 1.0)
+    }
+
+    /// mu_i and the pixel a* nearest to it, along `axis` (0: x, 1: y) of `length` pixels.
+    #[inline(always)]
+    fn middle(&self, axis: usize, i: usize, length: usize) -> (f32, f32) {
+        let mu = (self.centre[axis] + self.offset(i) * self.delta).clamp(-FAR, FAR);
+        (mu, mu.round_ties_even().clamp(1.0, length as f32))
+    }
+
+    /// The filters along `axis`: \[N, length\].
+    #[inline(always)]
+    pub(super) fn rows(&self, axis: usize, f: &mut [f32], length: usize) {
+        for (i, row) in f.chunks_exact_mut(length).enumerate() {
+            let (mu, nearest) = self.middle(axis, i, length);
+            for (a, f) in row.iter_mut().enumerate() {
+                let a = (a + 1) as f32;
+                *f = exp(-(a - nearest) * (a + nearest - 2.0 * mu) * self.sharpness);
+            }
+            let total = sum(
+                [row],
+                #[inline(always)]
+                |[f]| f,
+            );
+            row.iter_mut().for_each(|f| *f /= total);
+        }
+    }
+
+    /// Adds what the gradient `df` of the filters `f` along `axis` says of the grid.
+    #[inline(always)]
+    pub(super) fn rows_gradient(
+        &self,
+        (axis, length): (usize, usize),
+        (f, df): (&[f32], &[f32]),
+        to: &mut GridGradient,
+    ) {
+        let rows = f.chunks_exact(length).zip(df.chunks_exact(length));
+        for (i, (f, df)) in rows.enumerate() {
+            let (mu, nearest) = self.middle(axis, i, length);
+            let mean = sum(
+                [f, df],
+                #[inline(always)]
+                |[f, df]| f * df,
+            );
+            let (mut first, mut second) = (0.0, 0.0);
+            for (a, (&f, &df)) in f.iter().zip(df).enumerate() {
+                let a = (a + 1) as f32;
+                let away = f * (df - mean) * (a - nearest);
+                first += away;
+                second += away * (a + nearest - 2.0 * mu);
+            }
+            let dmu = 2.0 * self.sharpness * first;
+            to.centre[axis] += dmu;
+            to.delta += self.offset(i) * dmu;
+            to.log_variance += self.sharpness * second;
+        }
+    }
+
+    /// The gradient of the five parameters.
+    #[inline(always)]
+    pub(super) fn parameters(&self, g: &GridGradient, dlog_gamma: f32, dp: &mut [f32]) {
+        dp[0] = self.scale[0] * g.centre[0];
+        dp[1] = self.scale[1] * g.centre[1];
+        dp[2] = g.log_variance;
+        dp[3] = self.delta * g.delta;
+        dp[4] = dlog_gamma;
+    }
+}
+
+/// FX, FY and gamma.
+pub fn forward(q: &Params, [p]: [&[f32]; 1], [fx, fy, gamma]: [&mut [f32]; 3]) {
+    let [n, height, width] = [q.filters, q.height, q.width].map(|n| n as usize);
+    let images = fx.chunks_exact_mut(n * width).zip(fy.chunks_exact_mut(n * height));
+    for (((fx, fy), gamma), p) in images.zip(gamma).zip(p.chunks_exact(5)) {
+        vectorize(
+            #[inline(always)]
+            || {
+                let grid = Grid::new(p, n, (height, width));
+                grid.rows(0, fx, width);
+                grid.rows(1, fy, height);
+                *gamma = grid.gamma;
+            },
+        );
+    }
+}
+
+/// dp.
+pub fn gradient(
+    q: &Params,
+    [p, fx, fy, dfx, dfy, dgamma]: [&[f32]; 6],
+    [dp]: [&mut [f32]; 1],
+) {
+    let [n, height, width] = [q.filters, q.height, q.width].map(|n| n as usize);
+    for (image, (dp, p)) in dp.chunks_exact_mut(5).zip(p.chunks_exact(5)).enumerate() {
+        vectorize(
+            #[inline(always)]
+            || {
+                let grid = Grid::new(p, n, (height, width));
+                let mut to = GridGradient::default();
+                let x = image * n * width..(image + 1) * n * width;
+                let y = image * n * height..(image + 1) * n * height;
+                grid.rows_gradient((0, width), (&fx[x.clone()], &dfx[x]), &mut to);
+                grid.rows_gradient((1, height), (&fy[y.clone()], &dfy[y]), &mut to);
+                grid.parameters(&to, grid.gamma * dgamma[image], dp);
+            },
+        );
+    }
+}
