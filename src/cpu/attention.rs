@@ -323,11 +323,7 @@ pub fn write(q: &Params, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut [f32]; 2]
 }
 
 /// dw, dp, and the gradient of the bank and of t.
-pub fn write_gradient(
-    q: &Params,
-    [dc, w, p, work]: [&[f32]; 4],
-    [dw, dp, dwork]: [&mut [f32]; 3],
-) {
+pub fn write_gradient(q: &Params, [dc, w, p, work]: [&[f32]; 4], [dw, dp, dwork]: [&mut [f32]; 3]) {
     let s = Sizes::new(q);
     let row = s.row();
     images(

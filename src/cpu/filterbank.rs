@@ -145,11 +145,7 @@ pub fn forward(q: &Params, [p]: [&[f32]; 1], [fx, fy, gamma]: [&mut [f32]; 3]) {
 }
 
 /// dp.
-pub fn gradient(
-    q: &Params,
-    [p, fx, fy, dfx, dfy, dgamma]: [&[f32]; 6],
-    [dp]: [&mut [f32]; 1],
-) {
+pub fn gradient(q: &Params, [p, fx, fy, dfx, dfy, dgamma]: [&[f32]; 6], [dp]: [&mut [f32]; 1]) {
     let [n, height, width] = [q.filters, q.height, q.width].map(|n| n as usize);
     for (image, (dp, p)) in dp.chunks_exact_mut(5).zip(p.chunks_exact(5)).enumerate() {
         vectorize(

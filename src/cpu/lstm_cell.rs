@@ -70,11 +70,7 @@ pub fn forward(p: &Params, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: [&mut [f
 }
 
 /// dz and dc.
-pub fn gradient(
-    p: &Params,
-    [dh, dnext, c, next, gates]: [&[f32]; 5],
-    [dz, dc]: [&mut [f32]; 2],
-) {
+pub fn gradient(p: &Params, [dh, dnext, c, next, gates]: [&[f32]; 5], [dz, dc]: [&mut [f32]; 2]) {
     let n = p.hidden as usize;
     if dc.is_empty() {
         return;

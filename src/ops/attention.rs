@@ -83,15 +83,9 @@ impl Params {
 
     /// The cost of `products` passes over both products.
     fn cost(&self, products: u64) -> Cost {
-        let [batch, n, height, width, channels, sources] = [
-            self.batch,
-            self.filters,
-            self.height,
-            self.width,
-            self.channels,
-            self.sources,
-        ]
-        .map(u64::from);
+        let [batch, n, height, width, channels, sources] =
+            [self.batch, self.filters, self.height, self.width, self.channels, self.sources]
+                .map(u64::from);
         let row = width * channels * sources;
         // Sums over pixels are made for four filters at once and shared by 16 invocations: t (over rows),
         // patches and dFY (over columns). Sums over filters are one invocation's: t, image and dFX.
@@ -140,7 +134,12 @@ pub static ATTENTION_READ: Kernel<Params, 3, 2> = Kernel {
 pub static ATTENTION_READ_GRADIENT: Kernel<Params, 5, 3> = Kernel {
     program: Program {
         name: "attention_read_gradient",
-        source: source!("lib/grid_gradient", "lib/bank_gradient", "lib/patch_to_image", "attention_read_gradient"),
+        source: source!(
+            "lib/grid_gradient",
+            "lib/bank_gradient",
+            "lib/patch_to_image",
+            "attention_read_gradient"
+        ),
         inputs: 5,
         outputs: 3,
     },
@@ -169,7 +168,12 @@ pub static ATTENTION_WRITE: Kernel<Params, 3, 2> = Kernel {
 pub static ATTENTION_WRITE_GRADIENT: Kernel<Params, 4, 3> = Kernel {
     program: Program {
         name: "attention_write_gradient",
-        source: source!("lib/grid_gradient", "lib/bank_gradient", "lib/image_to_patch", "attention_write_gradient"),
+        source: source!(
+            "lib/grid_gradient",
+            "lib/bank_gradient",
+            "lib/image_to_patch",
+            "attention_write_gradient"
+        ),
         inputs: 4,
         outputs: 3,
     },
@@ -308,8 +312,7 @@ impl<'t> Var<'t> {
             before.shape()
         );
         let work = [batch, params.work()];
-        let [c, work] =
-            ATTENTION_WRITE.launch(params, [&w_, &p, &before], [before.shape(), &work]);
+        let [c, work] = ATTENTION_WRITE.launch(params, [&w_, &p, &before], [before.shape(), &work]);
         let rule = || Box::new(Write { params, w: w_, p, work }) as Box<dyn Backward>;
         let [c] = self.tape().record(&[self, w, canvas], [c], rule);
         c
@@ -329,9 +332,8 @@ pub fn cases() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for [batch, n, height, width, channels] in sizes {
-        let label = |what: &str| {
-            format!("{what} {batch} images of {height}x{width}x{channels}, N {n}")
-        };
+        let label =
+            |what: &str| format!("{what} {batch} images of {height}x{width}x{channels}, N {n}");
         let image = |name| Input::normal(name, &[batch, height, width, channels]);
         let p = || parameters(batch);
         cases.push(Case::new("attention", &label("read"), vec![p(), image("x")], move |x| {

@@ -141,7 +141,8 @@ impl<'t> Shared<'t> {
         let ([batch, depth], [rows, hidden]) = (x_.shape(), before.shape()) else {
             panic!("lstm_cell: x {:?} is [B, k] and c {:?} [B, h]", x_.shape(), before.shape())
         };
-        let bias_shape: &[usize] = if sums.is_some() { &[*rows, 4 * hidden] } else { &[4 * hidden] };
+        let bias_shape: &[usize] =
+            if sums.is_some() { &[*rows, 4 * hidden] } else { &[4 * hidden] };
         assert!(
             batch == rows && w.shape() == [4 * hidden, *depth] && bias.shape() == bias_shape,
             "lstm_cell: x {:?}, W {:?}, b {:?}, c {:?} do not fit",
@@ -160,8 +161,9 @@ impl<'t> Shared<'t> {
         let mut parents = vec![x, c, self.token()];
         parents.extend(sums);
         let (saved, uses) = (c_.clone(), self.uses());
-        let rule =
-            || Box::new(Rule { params, x: x_, w, before, c: saved, gates, uses }) as Box<dyn Backward>;
+        let rule = || {
+            Box::new(Rule { params, x: x_, w, before, c: saved, gates, uses }) as Box<dyn Backward>
+        };
         x.tape().record(&parents, [h, c_], rule)
     }
 }

@@ -96,7 +96,8 @@ impl Backward for Rule {
             _ => (stack(uses.iter().map(|(dy, _)| dy)), stack(uses.iter().map(|(_, x)| x))),
         };
         drop(uses);
-        let dw = need[0].then(|| product((&dy, Layout::T), (&x, Layout::N), None, Activation::None));
+        let dw =
+            need[0].then(|| product((&dy, Layout::T), (&x, Layout::N), None, Activation::None));
         let db = |need: bool| need.then(|| sum_to(&dy, &[dy.shape()[1]]));
         if self.bias { vec![dw, db(need[1])] } else { vec![dw] }
     }
