@@ -9,6 +9,7 @@
 use std::time::Instant;
 
 use pixelloom::models::Model;
+use pixelloom::models::draw::{Draw, DrawConfig};
 use pixelloom::models::pixel::{Body, PixelConfig, PixelModel};
 use pixelloom::models::vae::{Vae, VaeConfig};
 use pixelloom::nn::{Optimizer, OptimizerConfig};
@@ -67,6 +68,12 @@ fn vae_mnist() -> Workload {
     training("vae-mnist b100 h500 z20", model, Rule::Adam, bits(100), 100)
 }
 
+/// 64 glimpses, Adam, batch 100; zero first states, as the peer has.
+fn draw_mnist(name: &'static str, attention: bool) -> Workload {
+    let config = DrawConfig { attention, learned_states: false, ..DrawConfig::mnist() };
+    training(name, Draw::new(&Device::cpu(), config, 0), Rule::Adam, bits(100), 100)
+}
+
 fn pixel(name: &'static str, body: Body, config: PixelConfig) -> Workload {
     let model = PixelModel::new(&Device::cpu(), body, config, 0);
     let x = if config.channels == 1 { bits(16) } else { colours(16) };
@@ -104,8 +111,10 @@ fn sampling() -> Workload {
 }
 
 /// The peer's workloads under its names, in its order.
-const WORKLOADS: [fn() -> Workload; 9] = [
+const WORKLOADS: [fn() -> Workload; 11] = [
     vae_mnist,
+    || draw_mnist("draw-mnist b100 T64 h256 attn", true),
+    || draw_mnist("draw-mnist b100 T64 h256 noattn", false),
     || mnist("pixelcnn-mnist b16 L7 h32", Body::PixelCnn, 7, 32),
     sampling,
     || mnist("rowlstm-mnist b16 L7 h16", Body::RowLstm, 7, 16),

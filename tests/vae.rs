@@ -1,11 +1,12 @@
 //! Auto-Encoding Variational Bayes against models whose answers are known exactly.
 
 use pixelloom::autograd::Var;
-use pixelloom::models::Model;
-use pixelloom::models::vae::bound::{LatentModel, iwae, negative_bound};
+use pixelloom::models::iwae::iwae;
+use pixelloom::models::vae::bound::{self, LatentModel, negative_bound};
 use pixelloom::models::vae::hmc::Chain;
 use pixelloom::models::vae::marginal::{Settings, log_marginal};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, Vae, VaeConfig};
+use pixelloom::models::{Model, Weighted};
 use pixelloom::nn::{Module, Optimizer, OptimizerConfig};
 use pixelloom::ops::matmul::Activation;
 use pixelloom::ops::optimizer::Rule;
@@ -91,6 +92,12 @@ impl LatentModel for LinearGaussian {
         let mean = z.linear(&w, Some(&b), Activation::None);
         let lv = Tensor::full(x.device(), (2.0 * NOISE.ln()) as f32, x.shape());
         x.gaussian_nll(&mean, &tape.constant(lv))
+    }
+}
+
+impl Weighted for LinearGaussian {
+    fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> pixelloom::Result<Tensor> {
+        Ok(bound::log_weights(self, x, samples, key))
     }
 }
 
@@ -354,7 +361,7 @@ fn trained(method: Method, steps: u32) -> (Vae, Tensor) {
     let mut optimizer = Optimizer::new(OptimizerConfig::new(Rule::Adam, 1e-2));
     let mut step = 0;
     while step < steps {
-        let prepared = model.prepare(&x, Key::new(1, stream::HMC, step)).unwrap();
+        let prepared = model.prepare(&x, None, Key::new(1, stream::HMC, step)).unwrap();
         for _ in 0..model.updates() {
             let tape = Tape::new();
             let key = Key::new(1, stream::LATENT, step);
@@ -392,7 +399,7 @@ fn four_prototypes_cost_ln_four_from_above() {
         let bound = mean(&iwae(&model, &x, 500, Key::new(3, stream::EVALUATE, 0)).unwrap());
         assert!(bound >= ln4 - 0.02, "estimator {estimator:?}: {bound} lies below ln 4");
         assert!(bound <= ln4 + 0.6, "estimator {estimator:?}: {bound} is far above ln 4");
-        let per_image = model.evaluate(&x, Key::new(4, stream::EVALUATE, 0)).unwrap();
+        let per_image = model.evaluate(&x, None, Key::new(4, stream::EVALUATE, 0)).unwrap();
         let exact = marginal_nats(&model, &x);
         assert!(exact >= ln4 - 1e-3, "{exact} lies below ln 4");
         assert!((bound - exact).abs() < 0.05, "IWAE-500 {bound}, by quadrature {exact}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::data::{DataSet, Split};
-use pixelloom::models::vae::bound;
+use pixelloom::models::iwae::iwae;
 use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Part, Scores, evaluate};
 use pixelloom::{Device, Error};
 
@@ -108,19 +108,19 @@ impl Eval {
         if let Some(warning) = config.suspicion(&data.name, scores.score()) {
             complain(&format!("warning: {warning}"));
         }
-        let mut iwae = None;
+        let mut weighted = None;
         if let Some(k) = self.iwae {
             let vae = model.vae("--iwae")?;
             let mut values = Vec::with_capacity(images.count);
-            evaluate::batches(device, &all, &|_| false, |number, x| {
+            evaluate::batches(device, &all, &|_| false, |number, x, _| {
                 // A batch draws under the steps from its number times k on.
                 let key = evaluate::key(number.wrapping_mul(k));
-                values.extend(bound::iwae(vae, x, k as usize, key)?);
+                values.extend(iwae(vae, x, k as usize, key)?);
                 Ok(())
             })?;
             let mean = evaluate::mean(values.iter().copied());
             say(&format!("{split} IWAE-{k} bound: {mean:.2} nats {what}"))?;
-            iwae = Some(values);
+            weighted = Some(values);
         }
         if self.marginal {
             let vae = model.vae("--marginal")?;
@@ -144,7 +144,7 @@ impl Eval {
             ))?;
         }
         match &self.per_image {
-            Some(path) => Ok(write_csv(path, &scores, iwae.as_deref())?),
+            Some(path) => Ok(write_csv(path, &scores, weighted.as_deref())?),
             None => Ok(()),
         }
     }

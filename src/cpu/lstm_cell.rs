@@ -1,7 +1,8 @@
 //! One step of an LSTM. Shaders: `shaders/lstm_cell.wgsl`, `shaders/lstm_cell_gradient.wgsl`.
 //!
 //! The product is written where the gates belong, and they are finished there row by row. Here that
-//! is as good as fusing them tile by tile: a row of sums is still in L2.
+//! is as good as fusing them tile by tile: a row of sums is still in L2. The arithmetic of N units at
+//! a time is that of the scans too (`cpu/lstm_scan.rs`).
 //!
 //! x \[B, k\], w \[4h, k\], b \[4h\] or \[B, 4h\], h, c \[B, h\], gates, dz \[B, 4h\].
 
@@ -19,6 +20,113 @@ const CHUNK: usize = 16 * 1024;
 /// Rows of a task.
 fn rows(hidden: usize) -> usize {
     (CHUNK / (4 * hidden)).max(1)
+}
+
+/// N floats.
+#[inline(always)]
+pub(super) fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
+    v[at..at + N].try_into().expect("N floats")
+}
+
+/// N units of a gate stacked o, f, i, g in a row \[4h\].
+#[inline(always)]
+pub(super) fn four<const N: usize>(row: &[f32], (n, j): (usize, usize)) -> [[f32; N]; 4] {
+    [take(row, j), take(row, n + j), take(row, 2 * n + j), take(row, 3 * n + j)]
+}
+
+/// Writes what [`four`] reads.
+#[inline(always)]
+pub(super) fn put_four<const N: usize>(
+    row: &mut [f32],
+    (n, j): (usize, usize),
+    values: &[[f32; N]; 4],
+) {
+    for (gate, v) in values.iter().enumerate() {
+        row[gate * n + j..][..N].copy_from_slice(v);
+    }
+}
+
+/// Runs `$lanes::<N>` over `$n` units, sixteen, four and one at a time.
+macro_rules! by_lanes {
+    ($n:expr, |$j:ident| $lanes:ident($($argument:expr),*)) => {
+        let mut $j = 0;
+        while $j + 16 <= $n {
+            $lanes::<16>($($argument),*);
+            $j += 16;
+        }
+        while $j + 4 <= $n {
+            $lanes::<4>($($argument),*);
+            $j += 4;
+        }
+        while $j < $n {
+            $lanes::<1>($($argument),*);
+            $j += 1;
+        }
+    };
+}
+pub(super) use by_lanes;
+
+/// Gates, c' and h' of N units from the gates' sums and c.
+#[inline(always)]
+pub(super) fn step<const N: usize>(
+    [mut o, mut f, mut i, mut g]: [[f32; N]; 4],
+    c: [f32; N],
+) -> ([[f32; N]; 4], [f32; N], [f32; N]) {
+    let (mut next, mut h) = ([0.0; N], [0.0; N]);
+    for j in 0..N {
+        o[j] = sigmoid(o[j]);
+        f[j] = sigmoid(f[j]);
+        i[j] = sigmoid(i[j]);
+        g[j] = tanh(g[j]);
+        next[j] = f[j] * c[j] + i[j] * g[j];
+        h[j] = o[j] * tanh(next[j]);
+    }
+    ([o, f, i, g], next, h)
+}
+
+/// Gradients of the gates' sums and of c of N units, from those of h' and c'.
+#[inline(always)]
+pub(super) fn step_gradient<const N: usize>(
+    [o, f, i, g]: [[f32; N]; 4],
+    (c, next): ([f32; N], [f32; N]),
+    (dh, dnext): ([f32; N], [f32; N]),
+) -> ([[f32; N]; 4], [f32; N]) {
+    let (mut d, mut dc) = ([[0.0; N]; 4], [0.0; N]);
+    for j in 0..N {
+        let t = tanh(next[j]);
+        let dcell = dnext[j] + dh[j] * o[j] * (1.0 - t * t);
+        d[0][j] = dh[j] * t * o[j] * (1.0 - o[j]);
+        d[1][j] = dcell * c[j] * f[j] * (1.0 - f[j]);
+        d[2][j] = dcell * g[j] * i[j] * (1.0 - i[j]);
+        d[3][j] = dcell * i[j] * (1.0 - g[j] * g[j]);
+        dc[j] = dcell * f[j];
+    }
+    (d, dc)
+}
+
+#[inline(always)]
+fn forward_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (h, next, gates): (&mut [f32], &mut [f32], &mut [f32]),
+    c: &[f32],
+) {
+    let (done, new, y) = step::<N>(four(gates, (n, j)), take(c, j));
+    put_four(gates, (n, j), &done);
+    next[j..j + N].copy_from_slice(&new);
+    h[j..j + N].copy_from_slice(&y);
+}
+
+#[inline(always)]
+fn gradient_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (dh, dnext, c, next, gates): (&[f32], &[f32], &[f32], &[f32], &[f32]),
+    (dz, dc): (&mut [f32], &mut [f32]),
+) {
+    let states = (take(c, j), take(next, j));
+    let (d, before) =
+        step_gradient::<N>(four(gates, (n, j)), states, (take(dh, j), take(dnext, j)));
+    put_four(dz, (n, j), &d);
+    dc[j..j + N].copy_from_slice(&before);
 }
 
 /// h', c' and gates.
@@ -52,17 +160,7 @@ pub fn forward(p: &Params, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: [&mut [f
                 let rows = h.chunks_exact_mut(n).zip(next.chunks_exact_mut(n));
                 let rows = rows.zip(gates.chunks_exact_mut(4 * n)).zip(c.chunks_exact(n));
                 for (((h, next), gates), c) in rows {
-                    let (o, rest) = gates.split_at_mut(n);
-                    let (f, rest) = rest.split_at_mut(n);
-                    let (i, g) = rest.split_at_mut(n);
-                    for j in 0..n {
-                        o[j] = sigmoid(o[j]);
-                        f[j] = sigmoid(f[j]);
-                        i[j] = sigmoid(i[j]);
-                        g[j] = tanh(g[j]);
-                        next[j] = f[j] * c[j] + i[j] * g[j];
-                        h[j] = o[j] * tanh(next[j]);
-                    }
+                    by_lanes!(n, |j| forward_lanes((n, j), (h, next, gates), c));
                 }
             },
         );
@@ -84,21 +182,9 @@ pub fn gradient(p: &Params, [dh, dnext, c, next, gates]: [&[f32]; 5], [dz, dc]: 
                 let rows = dz.chunks_exact_mut(4 * n).zip(dc.chunks_exact_mut(n));
                 for (row, (dz, dc)) in rows.enumerate() {
                     let at = task * chunk + row * n;
-                    let gate = |k: usize| &gates[4 * at + k * n..][..n];
-                    let (o, f, i, g) = (gate(0), gate(1), gate(2), gate(3));
+                    let gates = &gates[4 * at..][..4 * n];
                     let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);
-                    let (d_o, rest) = dz.split_at_mut(n);
-                    let (d_f, rest) = rest.split_at_mut(n);
-                    let (d_i, d_g) = rest.split_at_mut(n);
-                    for j in 0..n {
-                        let t = tanh(next[j]);
-                        let d = dnext[j] + dh[j] * o[j] * (1.0 - t * t);
-                        d_o[j] = dh[j] * t * o[j] * (1.0 - o[j]);
-                        d_f[j] = d * c[j] * f[j] * (1.0 - f[j]);
-                        d_i[j] = d * g[j] * i[j] * (1.0 - i[j]);
-                        d_g[j] = d * i[j] * (1.0 - g[j] * g[j]);
-                        dc[j] = d * f[j];
-                    }
+                    by_lanes!(n, |j| gradient_lanes((n, j), (dh, dnext, c, next, gates), (dz, dc)));
                 }
             },
         );

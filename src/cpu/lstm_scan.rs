@@ -11,8 +11,8 @@
 use rayon::prelude::*;
 
 use super::gemm::{Activation, Gemm, Scratch, gemm_on_this_thread};
+use super::lstm_cell::{by_lanes, four, put_four, step, step_gradient, take};
 use super::masked_conv::{Taps, matrix, turned};
-use super::math::{sigmoid, tanh};
 use super::simd::vectorize;
 use crate::ops::lstm_scan::{Order, Params};
 
@@ -138,12 +138,6 @@ impl Recurrence<'_> {
     }
 }
 
-/// N floats.
-#[inline(always)]
-fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
-    v[at..at + N].try_into().expect("N floats")
-}
-
 /// Channels `j..j + N` of the cell at `cell`, from its product and its u \[4h\]; c comes from the cell
 /// at `before` or is c0. h and c are maps of one image, gates \[4h\] the cell's.
 #[inline(always)]
@@ -153,48 +147,17 @@ fn forward_lanes<const N: usize>(
     (cell, before): (usize, Option<usize>),
     (h, c, gates): (&mut [f32], &mut [f32], &mut [f32]),
 ) {
-    let mut sums = [[0.0; N]; 4];
-    for (gate, sums) in sums.iter_mut().enumerate() {
-        let (a, b) = (take::<N>(product, gate * n + j), take::<N>(u, gate * n + j));
-        for i in 0..N {
-            sums[i] = a[i] + b[i];
+    let (mut sums, add) = (four::<N>(product, (n, j)), four::<N>(u, (n, j)));
+    for (sums, add) in sums.iter_mut().zip(&add) {
+        for (sum, add) in sums.iter_mut().zip(add) {
+            *sum += add;
         }
     }
-    let [mut o, mut f, mut input, mut g] = sums;
     let was = before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j));
-    let (mut new, mut y) = ([0.0; N], [0.0; N]);
-    for i in 0..N {
-        o[i] = sigmoid(o[i]);
-        f[i] = sigmoid(f[i]);
-        input[i] = sigmoid(input[i]);
-        g[i] = tanh(g[i]);
-        new[i] = f[i] * was[i] + input[i] * g[i];
-        y[i] = o[i] * tanh(new[i]);
-    }
-    for (gate, v) in [o, f, input, g].iter().enumerate() {
-        gates[gate * n + j..][..N].copy_from_slice(v);
-    }
+    let (done, new, y) = step(sums, was);
+    put_four(gates, (n, j), &done);
     c[cell * n + j..][..N].copy_from_slice(&new);
     h[cell * n + j..][..N].copy_from_slice(&y);
-}
-
-/// Runs `$lanes::<N>` over `$n` channels, sixteen, four and one at a time.
-macro_rules! by_lanes {
-    ($n:expr, |$j:ident| $lanes:ident($($argument:expr),*)) => {
-        let mut $j = 0;
-        while $j + 16 <= $n {
-            $lanes::<16>($($argument),*);
-            $j += 16;
-        }
-        while $j + 4 <= $n {
-            $lanes::<4>($($argument),*);
-            $j += 4;
-        }
-        while $j < $n {
-            $lanes::<1>($($argument),*);
-            $j += 1;
-        }
-    };
 }
 
 /// h, c and gates.
@@ -255,29 +218,17 @@ fn gradient_lanes<const N: usize>(
     (cell, before, last): (usize, Option<usize>, bool),
     (dgates, dc): (&mut [f32], &mut [f32]),
 ) {
-    let gate = |k: usize| take::<N>(gates, (4 * cell + k) * n + j);
-    let [o, f, input, g] = [gate(0), gate(1), gate(2), gate(3)];
     let (now, was) = (
         take::<N>(c, cell * n + j),
         before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j)),
     );
     let (outside, later) = (take::<N>(dh, cell * n + j), take::<N>(product, j));
-    let mut dcell = if last { [0.0; N] } else { take::<N>(dc, j) };
-    let mut d = [[0.0; N]; 4];
-    for i in 0..N {
-        let dh = outside[i] + later[i];
-        let t = tanh(now[i]);
-        let dc = dcell[i] + dh * o[i] * (1.0 - t * t);
-        d[0][i] = dh * t * o[i] * (1.0 - o[i]);
-        d[1][i] = dc * was[i] * f[i] * (1.0 - f[i]);
-        d[2][i] = dc * g[i] * input[i] * (1.0 - input[i]);
-        d[3][i] = dc * input[i] * (1.0 - g[i] * g[i]);
-        dcell[i] = dc * f[i];
-    }
-    for (k, d) in d.iter().enumerate() {
-        dgates[(4 * cell + k) * n + j..][..N].copy_from_slice(d);
-    }
-    dc[j..j + N].copy_from_slice(&dcell);
+    let dh = std::array::from_fn(|i| outside[i] + later[i]);
+    let dcell = if last { [0.0; N] } else { take::<N>(dc, j) };
+    let gates = four(&gates[4 * cell * n..], (n, j));
+    let (d, dwas) = step_gradient(gates, (was, now), (dh, dcell));
+    put_four(&mut dgates[4 * cell * n..], (n, j), &d);
+    dc[j..j + N].copy_from_slice(&dwas);
 }
 
 /// dgates, and the gradient of c before the first cell of every lane.

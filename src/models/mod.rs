@@ -1,7 +1,11 @@
 //! The model families, and what the trainer asks of a model.
 
+pub mod draw;
+pub mod iwae;
 pub mod pixel;
 pub mod vae;
+
+use std::borrow::Cow;
 
 use crate::autograd::Var;
 use crate::device::Device;
@@ -11,15 +15,15 @@ use crate::rng::Key;
 use crate::tensor::Tensor;
 use pixel::{Known, Watch};
 
-/// A named quantity of each image of a batch, in nats.
-pub type PerImage = (&'static str, Vec<f32>);
+/// A named quantity of each image of a batch, in nats; an `error` is 0 or 1.
+pub type PerImage = (Cow<'static, str>, Vec<f32>);
 
 /// A generative model that the trainer can train. Images are rows of \[rows, height * width * channels\]
 /// with values in \[0, 1\].
 pub trait Model: Module {
     /// What the trainer keeps for a batch while it makes [`Model::updates`] steps on it, such as
-    /// posterior samples.
-    fn prepare(&self, _x: &Tensor, _key: Key) -> Result<Vec<Tensor>> {
+    /// posterior samples. `labels` \[rows\] are class numbers, where the data has them.
+    fn prepare(&self, _x: &Tensor, _labels: Option<&Tensor>, _key: Key) -> Result<Vec<Tensor>> {
         Ok(Vec::new())
     }
 
@@ -32,8 +36,14 @@ pub trait Model: Module {
     /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
 
-    /// For each row of x: first the (bound on the) negative log-likelihood, then its parts.
-    fn evaluate(&self, x: &Tensor, key: Key) -> Result<Vec<PerImage>>;
+    /// For each row of x: first the (bound on the) negative log-likelihood, then its parts. Fails where
+    /// the model needs `labels` \[rows\] and there are none.
+    fn evaluate(&self, x: &Tensor, labels: Option<&Tensor>, key: Key) -> Result<Vec<PerImage>>;
+
+    /// The model as one whose bound can be tightened by importance weights, if it is of that kind.
+    fn weighted(&self) -> Option<&dyn Weighted> {
+        None
+    }
 
     /// The model as one that draws images pixel by pixel, if it is of that kind.
     fn autoregressive(&self) -> Option<&dyn Autoregressive> {
@@ -42,6 +52,13 @@ pub trait Model: Module {
 
     /// `count` images drawn from the model, as means in \[0, 1\]: \[count, height * width * channels\].
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor>;
+}
+
+/// A model with latent variables z.
+pub trait Weighted {
+    /// log p(x, z) - log q(z|x) in nats of `samples` draws z ~ q(z|x) for each row of x \[B, D\]:
+    /// \[samples * B\], row l B + i holding draw l of image i.
+    fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor>;
 }
 
 /// A model that draws images pixel by pixel.

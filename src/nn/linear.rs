@@ -1,12 +1,13 @@
 //! A fully connected layer: y = act(x W^T + b). x \[rows, in\], W \[out, in\], b \[out\], y \[rows, out\].
 
 use rand::Rng;
-use rand_distr::{Distribution, Normal};
+use rand_distr::{Distribution, Normal, Uniform};
 
 use super::{Module, join};
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::ops::matmul::Activation;
+use crate::ops::shared::Shared;
 use crate::tensor::Tensor;
 
 /// A fully connected layer.
@@ -33,6 +34,23 @@ impl Linear {
             Param::new(Tensor::new(device, &values, shape))
         };
         Linear { weight: draw(&[outputs, inputs]), bias: draw(&[outputs]) }
+    }
+
+    /// Weights uniform on +-1 / sqrt(inputs), biases 0.
+    pub fn uniform(device: &Device, inputs: usize, outputs: usize, rng: &mut impl Rng) -> Linear {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
+        let values: Vec<f32> = (0..inputs * outputs).map(|_| uniform.sample(rng)).collect();
+        Linear {
+            weight: Param::new(Tensor::new(device, &values, &[outputs, inputs])),
+            bias: Param::new(Tensor::zeros(device, &[outputs])),
+        }
+    }
+
+    /// The layer for many uses on the tape of `on`.
+    pub fn shared<'t>(&self, on: &Var<'t>) -> Shared<'t> {
+        let tape = on.tape();
+        Shared::new(&tape.param(&self.weight), Some(&tape.param(&self.bias)))
     }
 
     /// act(x W^T + b).

@@ -1,6 +1,7 @@
 //! Building blocks of models: layers, parameters by name, optimisers.
 
 mod linear;
+mod lstm_cell;
 mod lstm_scan;
 mod masked_conv;
 mod optimizer;
@@ -8,6 +9,7 @@ mod upsample;
 
 pub use crate::autograd::Param;
 pub use linear::Linear;
+pub use lstm_cell::LstmCell;
 pub use lstm_scan::{LstmScan, PackedLstm};
 pub use masked_conv::{MaskedConv, PackedConv};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig, Schedule};

@@ -6,8 +6,8 @@
 use crate::data::{Binarization, EVALUATION_SEED, Images, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::Model;
 use crate::models::vae::{Vae, marginal};
+use crate::models::{Model, PerImage};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
@@ -28,20 +28,20 @@ pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
 
 /// Figures by image, in the model's order; the first is the score: a bound ("bound"), or exact
 /// ("nll").
-pub struct Scores(pub Vec<(&'static str, Vec<f32>)>);
+pub struct Scores(pub Vec<PerImage>);
 
 impl Scores {
     /// Names and means over the images.
-    pub fn means(&self) -> Vec<(&'static str, f64)> {
+    pub fn means(&self) -> Vec<(&str, f64)> {
         self.0
             .iter()
-            .map(|(name, values)| (*name, mean(values.iter().map(|&v| v.into()))))
+            .map(|(name, values)| (name.as_ref(), mean(values.iter().map(|&v| v.into()))))
             .collect()
     }
 
     /// What the first figure is called.
-    pub fn name(&self) -> &'static str {
-        self.0[0].0
+    pub fn name(&self) -> &str {
+        &self.0[0].0
     }
 
     /// Its mean.
@@ -96,13 +96,13 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Hands the images to `f` in batches: the batch's number and x \[rows, D\]. Stops early when `watch`
-/// says so, and then returns false.
+/// Hands the images to `f` in batches: the batch's number, x \[rows, D\] and, of images that have them, the
+/// labels \[rows\]. Stops early when `watch` says so, and then returns false.
 pub fn batches(
     device: &Device,
     part: &Part,
     watch: Watch,
-    mut f: impl FnMut(u32, &Tensor) -> Result<()>,
+    mut f: impl FnMut(u32, &Tensor, Option<&Tensor>) -> Result<()>,
 ) -> Result<bool> {
     let Part { images, mode, indices, rows } = part;
     let mut host = vec![0.0; rows * images.dims()];
@@ -110,12 +110,19 @@ pub fn batches(
         let batch = &mut host[..indices.len() * images.dims()];
         fill_batch(images, *mode, EVALUATION_SEED, 0, indices, batch);
         let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
-        f(number as u32, &x)?;
+        f(number as u32, &x, labels(device, images, indices).as_ref())?;
         if watch(number * rows + indices.len()) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Class numbers of the images `indices`, \[rows\], if the images have labels.
+pub fn labels(device: &Device, images: &Images, indices: &[usize]) -> Option<Tensor> {
+    let all = images.labels.as_ref()?;
+    let labels: Vec<f32> = indices.iter().map(|&i| f32::from(all[i])).collect();
+    Some(Tensor::new(device, &labels, &[labels.len()]))
 }
 
 /// The noise of evaluation batch `number`.
@@ -132,7 +139,7 @@ pub fn log_marginals(
     watch: Watch,
 ) -> Result<Option<Vec<f64>>> {
     let mut values = Vec::with_capacity(part.indices.len());
-    let complete = batches(device, part, watch, |number, x| {
+    let complete = batches(device, part, watch, |number, x, _| {
         values.extend(marginal::log_marginal(vae, x, marginal::Settings::paper(), key(number))?);
         Ok(())
     })?;
@@ -154,9 +161,9 @@ pub fn evaluate(
     part: &Part,
     watch: Watch,
 ) -> Result<Option<Scores>> {
-    let mut parts: Vec<(&'static str, Vec<f32>)> = Vec::new();
-    let complete = batches(device, part, watch, |number, x| {
-        for (i, (name, values)) in model.evaluate(x, key(number))?.into_iter().enumerate() {
+    let mut parts: Vec<PerImage> = Vec::new();
+    let complete = batches(device, part, watch, |number, x, labels| {
+        for (i, (name, values)) in model.evaluate(x, labels, key(number))?.into_iter().enumerate() {
             if parts.len() == i {
                 parts.push((name, Vec::with_capacity(part.indices.len())));
             }
@@ -182,7 +189,6 @@ pub fn evaluate(
 mod tests {
     use super::*;
     use crate::autograd::{Param, Var};
-    use crate::models::PerImage;
     use crate::nn::Module;
 
     /// Scores an image with its first pixel.
@@ -197,9 +203,9 @@ mod tests {
             x.mean()
         }
 
-        fn evaluate(&self, x: &Tensor, _: Key) -> Result<Vec<PerImage>> {
+        fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
             let width = x.shape()[1];
-            Ok(vec![("bound", x.to_vec()?.chunks(width).map(|row| row[0]).collect())])
+            Ok(vec![("bound".into(), x.to_vec()?.chunks(width).map(|row| row[0]).collect())])
         }
 
         fn sample(&self, device: &Device, count: usize, _: Key) -> Result<Tensor> {

@@ -48,7 +48,7 @@ pub fn reconstructions(path: &Path, vae: &Vae, device: &Device, part: &Part) -> 
     let columns = COLUMNS.min(part.indices.len());
     let blank = vec![0.0; images.dims()];
     let mut tiles = Vec::new();
-    evaluate::batches(device, part, &|_| false, |_, x| {
+    evaluate::batches(device, part, &|_| false, |_, x, _| {
         let (originals, means) = (x.to_vec()?, vae.reconstruct(x).to_vec()?);
         let width = columns * images.dims();
         for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Binarization, DataSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
 use crate::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use crate::models::vae::{Vae, VaeConfig};
 use crate::models::{Autoregressive, Model};
@@ -31,6 +32,10 @@ pub enum ModelConfig {
     DiagBilstm(PixelConfig),
     /// A chain of pixel models, each enlarging the image of the one before.
     MultiScale(MultiScaleConfig),
+    /// The recurrent attentive writer.
+    Draw(DrawConfig),
+    /// A classifier by attentive glimpses.
+    Classifier(ClassifierConfig),
 }
 
 /// A model of some family.
@@ -41,10 +46,15 @@ pub enum AnyModel {
     Pixel(PixelModel),
     /// Multi-Scale.
     MultiScale(MultiScale),
+    /// DRAW.
+    Draw(Draw),
+    /// Classifier.
+    Classifier(Classifier),
 }
 
 /// The families' names, as [`ModelConfig::kind`] gives them.
-pub const KINDS: [&str; 5] = ["vae", "pixelcnn", "rowlstm", "diagbilstm", "multiscale"];
+pub const KINDS: [&str; 7] =
+    ["vae", "pixelcnn", "rowlstm", "diagbilstm", "multiscale", "draw", "classifier"];
 
 impl ModelConfig {
     /// The family's name, as on the command line.
@@ -55,6 +65,8 @@ impl ModelConfig {
             ModelConfig::RowLstm(_) => "rowlstm",
             ModelConfig::DiagBilstm(_) => "diagbilstm",
             ModelConfig::MultiScale(_) => "multiscale",
+            ModelConfig::Draw(_) => "draw",
+            ModelConfig::Classifier(_) => "classifier",
         }
     }
 
@@ -75,6 +87,8 @@ impl ModelConfig {
             | ModelConfig::RowLstm(config)
             | ModelConfig::DiagBilstm(config) => config.check(),
             ModelConfig::MultiScale(config) => config.check(),
+            ModelConfig::Draw(config) => config.check(),
+            ModelConfig::Classifier(config) => config.check(),
         }
     }
 
@@ -89,6 +103,8 @@ impl ModelConfig {
                 let last = config.stages().last().map_or(1, PixelConfig::widest);
                 config.height * config.width * last.max(config.condition)
             }
+            ModelConfig::Draw(config) => config.widest(),
+            ModelConfig::Classifier(config) => config.widest(),
         }
     }
 
@@ -140,6 +156,10 @@ impl ModelConfig {
             ModelConfig::MultiScale(config) => {
                 AnyModel::MultiScale(MultiScale::new(device, config.clone(), seed))
             }
+            ModelConfig::Draw(config) => AnyModel::Draw(Draw::new(device, *config, seed)),
+            ModelConfig::Classifier(config) => {
+                AnyModel::Classifier(Classifier::new(device, *config, seed))
+            }
         })
     }
 
@@ -151,13 +171,15 @@ impl ModelConfig {
             | ModelConfig::RowLstm(config)
             | ModelConfig::DiagBilstm(config) => (config.height, config.width, config.channels),
             ModelConfig::MultiScale(config) => (config.height, config.width, config.channels),
+            ModelConfig::Draw(config) => (config.height, config.width, config.channels),
+            ModelConfig::Classifier(config) => (config.height, config.width, config.channels),
         }
     }
 
     /// Values that a channel of the images can have, if the model counts them.
     pub fn levels(&self) -> Option<usize> {
         match self {
-            ModelConfig::Vae(_) => None,
+            ModelConfig::Vae(_) | ModelConfig::Draw(_) | ModelConfig::Classifier(_) => None,
             ModelConfig::PixelCnn(config)
             | ModelConfig::RowLstm(config)
             | ModelConfig::DiagBilstm(config) => Some(config.levels),
@@ -184,6 +206,12 @@ impl ModelConfig {
                 (config.height, config.width, config.channels) = size;
             }
             ModelConfig::MultiScale(config) => {
+                (config.height, config.width, config.channels) = size;
+            }
+            ModelConfig::Draw(config) => {
+                (config.height, config.width, config.channels) = size;
+            }
+            ModelConfig::Classifier(config) => {
                 (config.height, config.width, config.channels) = size;
             }
         }
@@ -237,6 +265,8 @@ impl AnyModel {
             AnyModel::Vae(vae) => vae,
             AnyModel::Pixel(model) => model,
             AnyModel::MultiScale(model) => model,
+            AnyModel::Draw(model) => model,
+            AnyModel::Classifier(model) => model,
         }
     }
 
@@ -256,7 +286,7 @@ impl AnyModel {
         self.model().autoregressive().ok_or_else(|| {
             Error::Config(format!(
                 "{what} needs a model that draws pixel by pixel ({}), this one is a vae",
-                KINDS[1..].join(", ")
+                KINDS[1..5].join(", ")
             ))
         })
     }
@@ -276,6 +306,8 @@ mod tests {
             ModelConfig::RowLstm(net),
             ModelConfig::DiagBilstm(net),
             ModelConfig::MultiScale(chain),
+            ModelConfig::Draw(DrawConfig::mnist()),
+            ModelConfig::Classifier(ClassifierConfig::cluttered(8)),
         ];
         for (model, kind) in models.iter().zip(KINDS) {
             let value = serde_json::to_value(model).unwrap();

@@ -1,5 +1,6 @@
 //! Named settings: the papers' experiments, and settings of our own that say so.
 
+mod draw;
 mod pixel;
 mod vae;
 
@@ -22,7 +23,7 @@ pub struct Preset {
 
 /// All presets; the first of a model kind is that kind's default.
 pub fn all() -> impl Iterator<Item = &'static Preset> {
-    vae::PRESETS.iter().chain(&pixel::PRESETS)
+    vae::PRESETS.iter().chain(&pixel::PRESETS).chain(&draw::PRESETS)
 }
 
 /// The preset of a model kind that is named none.

@@ -14,6 +14,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
+use super::evaluate;
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
@@ -186,7 +187,8 @@ impl Trainer {
         let model = self.model.model();
         let updates = model.updates();
         let key = |u| Key::new(config.seed, stream::LATENT, (step * updates + u) as u32);
-        let prepared = model.prepare(&x, key(0))?;
+        let labels = evaluate::labels(device, &data.train, &indices);
+        let prepared = model.prepare(&x, labels.as_ref(), key(0))?;
         for u in 0..updates {
             let tape = Tape::new();
             let loss = model.loss(&tape.constant(x.clone()), &prepared, key(u));

@@ -28,7 +28,7 @@ fn number_of(images: &[f32], dims: usize, levels: usize) -> Vec<usize> {
 fn probabilities(model: &dyn Model, device: &Device, dims: usize, levels: usize) -> Vec<f64> {
     let images = all_images(dims, levels);
     let x = Tensor::new(device, &images, &[images.len() / dims, dims]);
-    let nll = model.evaluate(&x, Key::new(0, stream::EVALUATE, 0)).unwrap().swap_remove(0).1;
+    let nll = model.evaluate(&x, None, Key::new(0, stream::EVALUATE, 0)).unwrap().swap_remove(0).1;
     nll.iter().map(|&n| f64::from(-n).exp()).collect()
 }
 
@@ -198,8 +198,8 @@ fn a_chain_adds_up_its_stages() {
     let model = models::chain(&Device::cpu(), BODIES[0], config, &[2, 2], 4);
     let x: Vec<f32> = (0..16).map(|i| f32::from([0, 3, 5, 8, 10, 12].contains(&i))).collect();
     let x = Tensor::new(&Device::cpu(), &x, &[1, 16]);
-    let parts = model.evaluate(&x, Key::new(0, 0, 0)).unwrap();
-    let names: Vec<_> = parts.iter().map(|(name, _)| *name).collect();
+    let parts = model.evaluate(&x, None, Key::new(0, 0, 0)).unwrap();
+    let names: Vec<_> = parts.iter().map(|(name, _)| name.as_ref()).collect();
     assert_eq!(names, ["bound", "stage 0", "stage 1", "stage 2"]);
     let sum: f32 = parts[1..].iter().map(|(_, v)| v[0]).sum();
     assert!((parts[0].1[0] - sum).abs() < 1e-5);

@@ -24,7 +24,7 @@ fn trained(body: Body, config: PixelConfig, x: &[f32], steps: usize, rate: f32) 
         let loss = model.loss(&tape.constant(x.clone()), &[], key);
         optimizer.step(&model, &tape.backward_from(&loss));
     }
-    let nll = model.evaluate(&x, key).unwrap().swap_remove(0).1;
+    let nll = model.evaluate(&x, None, key).unwrap().swap_remove(0).1;
     nll.iter().map(|&n| f64::from(n)).sum::<f64>() / nll.len() as f64
 }
 

@@ -90,10 +90,10 @@ impl Model for PixelModel {
         self.net.nll(&x.reshape(&self.net.images(x.shape()[0])), None).mean()
     }
 
-    fn evaluate(&self, x: &Tensor, _: Key) -> Result<Vec<PerImage>> {
+    fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
         let tape = Tape::inference();
         let x = tape.constant(x.reshape(&self.net.images(x.shape()[0])));
-        Ok(vec![("nll", self.net.nll(&x, None).value().to_vec()?)])
+        Ok(vec![("nll".into(), self.net.nll(&x, None).value().to_vec()?)])
     }
 
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {

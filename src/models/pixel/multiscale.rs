@@ -122,14 +122,14 @@ impl Model for MultiScale {
         }
     }
 
-    fn evaluate(&self, x: &Tensor, _: Key) -> Result<Vec<PerImage>> {
+    fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
         let tape = Tape::inference();
         let nlls = self.nlls(&tape.constant(x.clone()));
         let parts: Vec<Vec<f32>> =
             nlls.iter().map(|n| n.value().to_vec()).collect::<Result<_>>()?;
         let total = (0..x.shape()[0]).map(|i| parts.iter().map(|part| part[i]).sum()).collect();
-        let mut all = vec![("bound", total)];
-        all.extend(STAGES.into_iter().zip(parts));
+        let mut all: Vec<PerImage> = vec![("bound".into(), total)];
+        all.extend(STAGES.into_iter().map(Into::into).zip(parts));
         Ok(all)
     }
 

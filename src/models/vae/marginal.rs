@@ -7,9 +7,10 @@
 //! 2. Fit a density q to them (here a Gaussian with full covariance).
 //! 3. Draw L new values and average q(z) / p(x, z) over them.
 
-use super::bound::{LatentModel, finite, log_sum_exp};
+use super::bound::LatentModel;
 use super::hmc::{Chain, FIRST_STEP};
 use crate::error::Result;
+use crate::models::iwae::{finite, log_sum_exp};
 use crate::rng::Key;
 use crate::tensor::Tensor;
 

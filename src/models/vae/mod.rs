@@ -25,7 +25,7 @@ pub use config::{Estimator, Likelihood, Method, VaeConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Model, PerImage};
+use super::{Model, PerImage, Weighted};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
@@ -180,7 +180,7 @@ impl Module for Vae {
 }
 
 impl Model for Vae {
-    fn prepare(&self, x: &Tensor, key: Key) -> Result<Vec<Tensor>> {
+    fn prepare(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<Tensor>> {
         match self.config.method {
             Method::MonteCarloEm { leapfrog, .. } => {
                 // One trajectory chain from the prior; the paper's E-step takes ten HMC steps.
@@ -211,18 +211,28 @@ impl Model for Vae {
         }
     }
 
-    fn evaluate(&self, x: &Tensor, key: Key) -> Result<Vec<PerImage>> {
+    fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<PerImage>> {
         let tape = Tape::inference();
         let b = bound::negative_bound(self, &tape.constant(x.clone()), Estimator::B, 1, key);
         Ok(vec![
-            ("bound", b.total.value().to_vec()?),
-            ("reconstruction", b.reconstruction.value().to_vec()?),
-            ("kl", b.kl.value().to_vec()?),
+            ("bound".into(), b.total.value().to_vec()?),
+            ("reconstruction".into(), b.reconstruction.value().to_vec()?),
+            ("kl".into(), b.kl.value().to_vec()?),
         ])
+    }
+
+    fn weighted(&self) -> Option<&dyn Weighted> {
+        Some(self)
     }
 
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
         let key = Key { stream: stream::SAMPLE, ..key };
         Ok(self.decode_means(&random::normal(device, key, &[count, self.config.latent])))
+    }
+}
+
+impl Weighted for Vae {
+    fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor> {
+        Ok(bound::log_weights(self, x, samples, key))
     }
 }

@@ -40,7 +40,7 @@ pub struct Summary {
     /// Wall time of all parts of the run.
     pub seconds: f64,
     /// What the score is: "bound" or "nll".
-    pub score: &'static str,
+    pub score: String,
     /// The test score with its units.
     #[serde(skip)]
     pub text: String,
@@ -79,7 +79,7 @@ impl Trainer {
         self.metrics.sync()?;
         let Job { config, data, device, run, .. } = &self.job;
         let (best_step, best_valid) = self.position.best.unwrap_or((self.position.step, valid));
-        let (name, score) = (test.name(), test.score());
+        let (name, score) = (test.name().to_string(), test.score());
         let mut scores = BTreeMap::from([
             (format!("train_{name}"), train.score()),
             (format!("valid_{name}"), valid),

@@ -1,0 +1,133 @@
+//! Classification by attentive glimpses: DRAW without its decoder.
+//!
+//! Gregor and others, arXiv 1502.04623, section 4.1:
+//!
+//! ```text
+//! r_t = read(x, h_{t-1}),  h_t = LSTM(h_{t-1}, r_t),  p(class) = softmax(W h_T + b)
+//! ```
+//!
+//! The class is told by the state after the last glimpse alone. Shapes: x \[B, H W C\], r \[B, N N C\],
+//! h \[B, h\], logits \[B, classes\].
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::config::ClassifierConfig;
+use super::network::first_state;
+use super::trace::Trace;
+use crate::Tape;
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::{Model, PerImage};
+use crate::nn::{Linear, LstmCell, Module, join};
+use crate::ops::matmul::Activation;
+use crate::rng::Key;
+use crate::tensor::Tensor;
+
+/// The classifier.
+pub struct Classifier {
+    /// Its sizes.
+    pub config: ClassifierConfig,
+    lstm: LstmCell,
+    attention: Linear,
+    class: Linear,
+}
+
+impl Classifier {
+    /// A model with weights drawn by `seed`.
+    pub fn new(device: &Device, config: ClassifierConfig, seed: u64) -> Classifier {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let inputs = config.read * config.read * config.channels;
+        Classifier {
+            lstm: LstmCell::new(device, inputs, config.hidden, rng),
+            attention: Linear::uniform(device, config.hidden, 5, rng),
+            class: Linear::uniform(device, config.hidden, config.classes, rng),
+            config,
+        }
+    }
+
+    /// Logits of the classes of x \[B, H W C\]; `each` sees the attention parameters \[B, 5\] of every glimpse.
+    pub fn logits<'t>(&self, x: &Var<'t>, each: &mut dyn FnMut(&Var<'t>)) -> Var<'t> {
+        let ClassifierConfig { height, width, channels, hidden, read, .. } = self.config;
+        let rows = x.shape()[0];
+        let image = x.reshape(&[rows, height, width, channels]);
+        let (lstm, attention) = (self.lstm.shared(x), self.attention.shared(x));
+        let [mut h, mut c] = first_state(x, rows, hidden, None);
+        for _ in 0..self.config.glimpses {
+            let p = attention.linear(&h);
+            each(&p);
+            let r = p.attention_read(read, &image, None);
+            let input = r.reshape(&[rows, read * read * channels]).concat(&h, 1);
+            [h, c] = lstm.lstm_cell(&input, &c, None);
+        }
+        self.class.forward(&h, Activation::None)
+    }
+
+    /// Where every glimpse looks in x \[B, H W C\], and the class that is found for each.
+    pub fn look(&self, x: &Tensor) -> Result<(Trace, Vec<usize>)> {
+        let tape = Tape::inference();
+        let size = (self.config.height, self.config.width);
+        let mut trace = Trace::of((self.config.read, 0), size);
+        let mut failed = Ok(());
+        let logits = self.logits(&tape.constant(x.clone()), &mut |p| {
+            if failed.is_ok() {
+                failed = trace.push_read(p.value());
+            }
+        });
+        failed?;
+        let logits = logits.value().to_vec()?;
+        Ok((trace, logits.chunks_exact(self.config.classes).map(largest).collect()))
+    }
+}
+
+/// The place of the largest number, the first of equal ones.
+fn largest(logits: &[f32]) -> usize {
+    (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best }).unwrap_or(0)
+}
+
+/// What a classifier needs, and a batch without labels lacks.
+fn labels(labels: Option<&Tensor>) -> Result<&Tensor> {
+    labels.ok_or_else(|| {
+        Error::Config(
+            "a classifier needs images with labels, and this data set has none; choose another \
+             --data, such as cluttered-digits"
+                .into(),
+        )
+    })
+}
+
+impl Module for Classifier {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        self.lstm.visit(&join(path, "lstm"), f);
+        self.attention.visit(&join(path, "attention"), f);
+        self.class.visit(&join(path, "class"), f);
+    }
+}
+
+impl Model for Classifier {
+    fn prepare(&self, _: &Tensor, classes: Option<&Tensor>, _: Key) -> Result<Vec<Tensor>> {
+        Ok(vec![labels(classes)?.clone()])
+    }
+
+    fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], _: Key) -> Var<'t> {
+        self.logits(x, &mut |_| {}).categorical_nll(&prepared[0]).mean()
+    }
+
+    fn evaluate(&self, x: &Tensor, classes: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
+        let classes = labels(classes)?;
+        let tape = Tape::inference();
+        let logits = self.logits(&tape.constant(x.clone()), &mut |_| {});
+        let nll = logits.categorical_nll(classes).value().to_vec()?;
+        let found = logits.value().to_vec()?;
+        let wrong = found
+            .chunks_exact(self.config.classes)
+            .zip(classes.to_vec()?)
+            .map(|(logits, class)| f32::from(largest(logits) != class as usize));
+        Ok(vec![("nll".into(), nll), ("error".into(), wrong.collect())])
+    }
+
+    fn sample(&self, _: &Device, _: usize, _: Key) -> Result<Tensor> {
+        Err(Error::Config("a classifier draws no images; train draw instead".into()))
+    }
+}

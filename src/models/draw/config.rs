@@ -1,0 +1,218 @@
+//! Sizes of a DRAW model and of an attentive classifier, and the paper's settings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The largest size of anything.
+const MOST: usize = 1 << 20;
+
+/// Configuration of a [`super::Draw`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawConfig {
+    /// Image height.
+    pub height: usize,
+    /// Image width.
+    pub width: usize,
+    /// 1 for grey, 3 for RGB.
+    pub channels: usize,
+    /// Glimpses T.
+    pub glimpses: usize,
+    /// Units h of the encoder's and of the decoder's LSTM.
+    pub hidden: usize,
+    /// Latent dimensions Z of a glimpse.
+    pub latent: usize,
+    /// Read and write through attention; without, each glimpse sees and writes the whole image.
+    pub attention: bool,
+    /// N of the read, with attention: it sees N x N filters.
+    pub read: usize,
+    /// N of the write, with attention.
+    pub write: usize,
+    /// c_0, h_enc_0 and h_dec_0 are learned; else they are zeros.
+    pub learned_states: bool,
+}
+
+/// Configuration of a [`super::Classifier`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierConfig {
+    /// Image height.
+    pub height: usize,
+    /// Image width.
+    pub width: usize,
+    /// 1 for grey, 3 for RGB.
+    pub channels: usize,
+    /// Classes to tell apart.
+    pub classes: usize,
+    /// Glimpses T.
+    pub glimpses: usize,
+    /// Units of the LSTM.
+    pub hidden: usize,
+    /// N: a glimpse has N x N filters.
+    pub read: usize,
+}
+
+/// Rejects sizes of nothing and sizes beyond reason.
+fn positive(sizes: &[(&str, usize)]) -> Result<()> {
+    for &(name, value) in sizes {
+        if value == 0 || value > MOST {
+            return Err(Error::Config(format!(
+                "model.{name} = {value}: it must lie between 1 and {MOST}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Rejects what would make a tensor of 2^31 numbers or more: matrices are indexed by 32 bits.
+fn indexable(what: &str, sizes: &[usize]) -> Result<()> {
+    let numbers: u128 = sizes.iter().map(|&n| n as u128).product();
+    if numbers < 1 << 31 {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "{what} would have {numbers} numbers, it must stay below {}; choose a smaller model",
+        1_u64 << 31
+    )))
+}
+
+impl DrawConfig {
+    /// Numbers of an image.
+    pub fn dims(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Numbers of what a glimpse reads of x and of the error image together.
+    pub fn read_dims(&self) -> usize {
+        2 * if self.attention { self.read * self.read * self.channels } else { self.dims() }
+    }
+
+    /// Numbers of what a glimpse writes.
+    pub fn write_dims(&self) -> usize {
+        if self.attention { self.write * self.write * self.channels } else { self.dims() }
+    }
+
+    /// Numbers of an image's widest tensor.
+    pub fn widest(&self) -> usize {
+        // With attention, the bank and the product in between of the read.
+        let side = self.read.max(self.write);
+        let work = side * (self.width + self.height) + 2 * side * self.width * self.channels;
+        let work = if self.attention { work } else { 0 };
+        let input = self.read_dims() + 2 * self.hidden;
+        [work, input, self.dims(), 4 * self.hidden, 2 * self.latent].into_iter().max().unwrap_or(0)
+    }
+
+    /// Rejects sizes that make no model. Fails with [`Error::Config`].
+    pub fn check(&self) -> Result<()> {
+        positive(&[
+            ("height", self.height),
+            ("width", self.width),
+            ("channels", self.channels),
+            ("glimpses", self.glimpses),
+            ("hidden", self.hidden),
+            ("latent", self.latent),
+        ])?;
+        if self.attention {
+            positive(&[("read", self.read), ("write", self.write)])?;
+        }
+        if !matches!(self.channels, 1 | 3) {
+            return Err(Error::Config(format!(
+                "model.channels = {}: images are grey (1) or RGB (3)",
+                self.channels
+            )));
+        }
+        indexable("an image", &[self.height, self.width, self.channels])?;
+        indexable("the encoder's weights", &[4 * self.hidden, self.read_dims() + 2 * self.hidden])?;
+        indexable("the decoder's weights", &[4 * self.hidden, self.latent + self.hidden])?;
+        indexable("the write's weights", &[self.write_dims(), self.hidden])
+    }
+
+    /// Table 3, binarized MNIST: 64 glimpses, 256 units, 100 latent dimensions, reads of 2 x 2, writes
+    /// of 5 x 5.
+    pub fn mnist() -> DrawConfig {
+        DrawConfig {
+            height: 28,
+            width: 28,
+            channels: 1,
+            glimpses: 64,
+            hidden: 256,
+            latent: 100,
+            attention: true,
+            read: 2,
+            write: 5,
+            learned_states: true,
+        }
+    }
+
+    /// Table 3, house numbers: 54 x 54 crops, 32 glimpses, 800 units, reads and writes of 12 x 12.
+    pub fn svhn() -> DrawConfig {
+        DrawConfig {
+            height: 54,
+            width: 54,
+            channels: 3,
+            glimpses: 32,
+            hidden: 800,
+            read: 12,
+            write: 12,
+            ..DrawConfig::mnist()
+        }
+    }
+
+    /// Table 3, CIFAR-10: 64 glimpses, 400 units, 200 latent dimensions, reads and writes of 5 x 5.
+    pub fn cifar10() -> DrawConfig {
+        DrawConfig {
+            height: 32,
+            width: 32,
+            channels: 3,
+            hidden: 400,
+            latent: 200,
+            read: 5,
+            write: 5,
+            ..DrawConfig::mnist()
+        }
+    }
+}
+
+impl ClassifierConfig {
+    /// Numbers of an image.
+    pub fn dims(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Numbers of an image's widest tensor.
+    pub fn widest(&self) -> usize {
+        let work = self.read * (self.width + self.height + self.width * self.channels);
+        let input = self.read * self.read * self.channels + self.hidden;
+        [work, input, self.dims(), 4 * self.hidden].into_iter().max().unwrap_or(0)
+    }
+
+    /// Rejects sizes that make no model. Fails with [`Error::Config`].
+    pub fn check(&self) -> Result<()> {
+        positive(&[
+            ("height", self.height),
+            ("width", self.width),
+            ("channels", self.channels),
+            ("classes", self.classes),
+            ("glimpses", self.glimpses),
+            ("hidden", self.hidden),
+            ("read", self.read),
+        ])?;
+        let input = self.read * self.read * self.channels + self.hidden;
+        indexable("an image", &[self.height, self.width, self.channels])?;
+        indexable("the LSTM's weights", &[4 * self.hidden, input])
+    }
+
+    /// Table 3, 100 x 100 cluttered translated MNIST: 256 units, reads of 12 x 12; 4 or 8 glimpses.
+    pub fn cluttered(glimpses: usize) -> ClassifierConfig {
+        ClassifierConfig {
+            height: 100,
+            width: 100,
+            channels: 1,
+            classes: 10,
+            glimpses,
+            hidden: 256,
+            read: 12,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! DRAW: A Recurrent Neural Network For Image Generation (Gregor, Danihelka, Graves, Rezende, Wierstra,
+//! arXiv 1502.04623).
+//!
+//! ```text
+//! x^_t = x - sigmoid(c_{t-1})                                        (3)
+//! r_t = read(x, x^_t, h_dec_{t-1})                                   (4)
+//! h_enc_t = LSTM_enc(h_enc_{t-1}, [r_t, h_dec_{t-1}])                (5)
+//! z_t ~ N(mu_t, sigma_t),  mu_t = W h_enc_t, sigma_t = exp(W h_enc_t)   (1, 2, 6)
+//! h_dec_t = LSTM_dec(h_dec_{t-1}, z_t)                               (7)
+//! c_t = c_{t-1} + write(h_dec_t)                                     (8)
+//! L = -log p(x | sigmoid(c_T)) + sum_t KL(q(z_t | h_enc_t) || N(0, I))   (9 to 12)
+//! ```
+//!
+//! With attention, read and write see N x N Gaussian filters (`ops/attention.rs`); without, the whole
+//! image. To generate, z_t is drawn from the prior and the decoder alone runs ([`Draw::decode`]).
+//! Grey levels and colours are taken as Bernoulli probabilities, as in the paper; then L is no code length.
+//!
+//! The states c_0, h_enc_0, h_dec_0 are learned, or zeros ([`DrawConfig::learned_states`]). Weights begin
+//! uniform on +-1 / sqrt(n) and biases at 0, so that attention begins as a grid over the whole image with
+//! gamma 1 and sigma 1; the paper states no initial weights.
+//!
+//! Shapes: x \[B, H W C\], c \[B, H, W, C\] (logits), h \[B, h\], z \[B, Z\], noise \[T, B, Z\].
+
+mod classifier;
+mod config;
+mod network;
+mod trace;
+
+pub use classifier::Classifier;
+pub use config::{ClassifierConfig, DrawConfig};
+pub use trace::{Frame, Trace, Window};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Model, PerImage, Weighted};
+use crate::Tape;
+use crate::autograd::{Param, Var};
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::{Linear, LstmCell, Module, join};
+use crate::ops::layout::{expand, slice};
+use crate::ops::random;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+use network::{Decoder, Encoder};
+
+/// The model.
+pub struct Draw {
+    /// Its sizes.
+    pub config: DrawConfig,
+    encoder: LstmCell,
+    mean: Linear,
+    log_deviation: Linear,
+    decoder: LstmCell,
+    write: Linear,
+    read_attention: Option<Linear>,
+    write_attention: Option<Linear>,
+    initial: Option<Initial>,
+}
+
+/// Learned first states.
+struct Initial {
+    /// c_0 \[H, W, C\].
+    canvas: Param,
+    /// h_enc_0 \[h\].
+    encoder: Param,
+    /// h_dec_0 \[h\].
+    decoder: Param,
+}
+
+/// A glimpse that was just taken.
+pub struct Glimpse<'a, 't> {
+    /// Its number, from 0.
+    pub number: usize,
+    /// mu and log sigma of q, \[B, 2Z\].
+    pub m: &'a Var<'t>,
+    /// z drawn from q, \[B, Z\].
+    pub z: &'a Var<'t>,
+    /// KL(q || N(0, I)), \[B\], nats.
+    pub kl: &'a Var<'t>,
+    /// The canvas after it, logits \[B, H, W, C\].
+    pub canvas: &'a Var<'t>,
+    /// Attention parameters of the read, \[B, 5\].
+    pub read: Option<&'a Var<'t>>,
+    /// Attention parameters of the write, \[B, 5\].
+    pub write: Option<&'a Var<'t>>,
+}
+
+/// The negative bound of each row and its parts, nats.
+pub struct Bound<'t> {
+    /// -log p(x | sigmoid(c_T)), \[B\].
+    pub reconstruction: Var<'t>,
+    /// Sum of the glimpses' KL, \[B\].
+    pub kl: Var<'t>,
+    /// c_T, \[B, H, W, C\].
+    pub canvas: Var<'t>,
+}
+
+impl Draw {
+    /// A model with weights drawn by `seed`.
+    pub fn new(device: &Device, config: DrawConfig, seed: u64) -> Draw {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let (h, z) = (config.hidden, config.latent);
+        let encoder = LstmCell::new(device, config.read_dims() + h, h, rng);
+        let mean = Linear::uniform(device, h, z, rng);
+        let log_deviation = Linear::uniform(device, h, z, rng);
+        let decoder = LstmCell::new(device, z, h, rng);
+        let write = Linear::uniform(device, h, config.write_dims(), rng);
+        let mut attention = || config.attention.then(|| Linear::uniform(device, h, 5, rng));
+        let (read_attention, write_attention) = (attention(), attention());
+        let zeros = |shape: &[usize]| Param::new(Tensor::zeros(device, shape));
+        let initial = config.learned_states.then(|| Initial {
+            canvas: zeros(&[config.height, config.width, config.channels]),
+            encoder: zeros(&[h]),
+            decoder: zeros(&[h]),
+        });
+        Draw {
+            config,
+            encoder,
+            mean,
+            log_deviation,
+            decoder,
+            write,
+            read_attention,
+            write_attention,
+            initial,
+        }
+    }
+
+    /// The bound of x \[B, H W C\] with the noise \[T, B, Z\] of all glimpses; `each` sees every glimpse.
+    pub fn bound<'t>(
+        &self,
+        x: &Var<'t>,
+        noise: &Tensor,
+        each: &mut dyn FnMut(Glimpse<'_, 't>),
+    ) -> Bound<'t> {
+        let rows = x.shape()[0];
+        let (mut encoder, mut decoder) = (Encoder::new(self, x), Decoder::new(self, x, rows));
+        let mut total: Option<Var<'t>> = None;
+        for number in 0..self.config.glimpses {
+            let (m, read) = encoder.glimpse(&decoder);
+            let [z, kl] = m.latent(noise, number);
+            let write = decoder.glimpse(&z);
+            let canvas = &decoder.canvas;
+            let (read, write) = (read.as_ref(), write.as_ref());
+            each(Glimpse { number, m: &m, z: &z, kl: &kl, canvas, read, write });
+            total = Some(total.map_or_else(|| kl.clone(), |total| total.add(&kl)));
+        }
+        let logits = decoder.canvas.reshape(x.shape());
+        Bound {
+            reconstruction: logits.bernoulli_nll(x),
+            kl: total.expect("a glimpse"),
+            canvas: decoder.canvas,
+        }
+    }
+
+    /// The canvases that the decoder makes of the latent variables z \[T, B, Z\]: `each` sees, after every
+    /// glimpse, its number, the canvas (logits \[B, H, W, C\]) and the attention parameters of the write.
+    pub fn decode(&self, z: &Tensor, each: &mut dyn FnMut(usize, &Tensor, Option<&Tensor>)) {
+        let [glimpses, rows, latent] = *z.shape() else {
+            panic!("decode: latent variables are [T, B, Z], not {:?}", z.shape())
+        };
+        let tape = Tape::inference();
+        let mut decoder = Decoder::new(self, &tape.constant(z.clone()), rows);
+        for number in 0..glimpses {
+            let z = slice(z, 0, number as i64, 1).reshape(&[rows, latent]);
+            let write = decoder.glimpse(&tape.constant(z));
+            each(number, decoder.canvas.value(), write.as_ref().map(Var::value));
+        }
+    }
+
+    /// Standard normal numbers for all glimpses of `rows` images, \[T, B, Z\]: noise of q, or draws of the
+    /// prior.
+    pub fn noise(&self, device: &Device, rows: usize, key: Key) -> Tensor {
+        random::normal(device, key, &[self.config.glimpses, rows, self.config.latent])
+    }
+
+    /// What every glimpse does to reconstruct x \[B, H W C\].
+    pub fn reconstruct(&self, x: &Tensor, key: Key) -> Result<Trace> {
+        let tape = Tape::inference();
+        let noise = self.noise(x.device(), x.shape()[0], key);
+        let mut trace = Trace::new(&self.config);
+        let mut failed = Ok(());
+        self.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
+            if failed.is_ok() {
+                let [read, write] = [glimpse.read, glimpse.write].map(|p| p.map(Var::value));
+                failed = trace.push(glimpse.canvas.value(), read, write);
+            }
+        });
+        failed.map(|()| trace)
+    }
+
+    /// What every glimpse writes when `count` images are drawn from the model.
+    pub fn imagine(&self, device: &Device, count: usize, key: Key) -> Result<Trace> {
+        let mut trace = Trace::new(&self.config);
+        let mut failed = Ok(());
+        self.decode(&self.noise(device, count, key), &mut |_, canvas, write| {
+            if failed.is_ok() {
+                failed = trace.push(canvas, None, write);
+            }
+        });
+        failed.map(|()| trace)
+    }
+}
+
+impl Module for Draw {
+    fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
+        self.encoder.visit(&join(path, "encoder"), f);
+        self.mean.visit(&join(path, "mean"), f);
+        self.log_deviation.visit(&join(path, "log_deviation"), f);
+        self.decoder.visit(&join(path, "decoder"), f);
+        self.write.visit(&join(path, "write"), f);
+        if let Some(layer) = &self.read_attention {
+            layer.visit(&join(path, "read_attention"), f);
+        }
+        if let Some(layer) = &self.write_attention {
+            layer.visit(&join(path, "write_attention"), f);
+        }
+        if let Some(initial) = &self.initial {
+            f(&join(path, "initial.canvas"), &initial.canvas);
+            f(&join(path, "initial.encoder"), &initial.encoder);
+            f(&join(path, "initial.decoder"), &initial.decoder);
+        }
+    }
+}
+
+impl Model for Draw {
+    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
+        let noise = self.noise(x.device(), x.shape()[0], key);
+        let bound = self.bound(x, &noise, &mut |_| {});
+        bound.reconstruction.add(&bound.kl).mean()
+    }
+
+    fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<PerImage>> {
+        let tape = Tape::inference();
+        let noise = self.noise(x.device(), x.shape()[0], key);
+        let mut kls = Vec::new();
+        let bound = self.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
+            kls.push(glimpse.kl.value().clone());
+        });
+        let total = bound.reconstruction.add(&bound.kl);
+        let mut parts: Vec<PerImage> = vec![
+            ("bound".into(), total.value().to_vec()?),
+            ("reconstruction".into(), bound.reconstruction.value().to_vec()?),
+            ("kl".into(), bound.kl.value().to_vec()?),
+        ];
+        for (t, kl) in kls.iter().enumerate() {
+            parts.push((format!("kl.{}", t + 1).into(), kl.to_vec()?));
+        }
+        Ok(parts)
+    }
+
+    fn weighted(&self) -> Option<&dyn Weighted> {
+        Some(self)
+    }
+
+    fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
+        let key = Key { stream: stream::SAMPLE, ..key };
+        let mut last = None;
+        self.decode(&self.noise(device, count, key), &mut |_, canvas, _| {
+            last = Some(canvas.clone());
+        });
+        let tape = Tape::inference();
+        let canvas = last.expect("a glimpse").reshape(&[count, self.config.dims()]);
+        Ok(tape.constant(canvas).sigmoid().value().clone())
+    }
+}
+
+impl Weighted for Draw {
+    fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor> {
+        let [rows, dims] = *x.shape() else { panic!("images are [B, D], not {:?}", x.shape()) };
+        let tape = Tape::inference();
+        let x = expand(&x.reshape(&[1, rows, dims]), &[samples, rows, dims]);
+        let x = tape.constant(x.reshape(&[samples * rows, dims]));
+        let latent = self.config.latent;
+        let zeros = tape.constant(Tensor::zeros(x.device(), &[samples * rows, latent]));
+        // Sum over glimpses of log p(z_t) - log q(z_t).
+        let mut sum: Option<Var> = None;
+        let noise = self.noise(x.device(), samples * rows, key);
+        let bound = self.bound(&x, &noise, &mut |glimpse| {
+            let mu = glimpse.m.slice(1, 0, latent);
+            let log_variance = glimpse.m.slice(1, latent as i64, latent).affine(2.0, 0.0);
+            let z = glimpse.z;
+            let term = z.gaussian_nll(&mu, &log_variance).sub(&z.gaussian_nll(&zeros, &zeros));
+            sum = Some(sum.take().map_or_else(|| term.clone(), |sum| sum.add(&term)));
+        });
+        Ok(sum.expect("a glimpse").sub(&bound.reconstruction).value().clone())
+    }
+}

@@ -1,0 +1,156 @@
+//! The two halves of a DRAW network on a tape: what reads and encodes, what decodes and writes.
+//!
+//! Gregor and others, arXiv 1502.04623, equations 3 to 8. Training uses both, generation the decoder alone:
+//! the same code. Weights are shared over glimpses (`ops/shared.rs`).
+//!
+//! Shapes: x, canvas \[B, H, W, C\], states \[B, h\], m = \[mu, log sigma\] \[B, 2Z\], attention \[B, 5\].
+
+use super::Draw;
+use super::config::DrawConfig;
+use crate::autograd::{Param, Var};
+use crate::ops::layout::expand;
+use crate::ops::shared::Shared;
+use crate::tensor::Tensor;
+
+/// h and c of an LSTM.
+pub type State<'t> = [Var<'t>; 2];
+
+/// The first state: h is `initial` \[h\] for every row, or zeros, c is zeros.
+pub(super) fn first_state<'t>(
+    on: &Var<'t>,
+    rows: usize,
+    hidden: usize,
+    initial: Option<&Param>,
+) -> State<'t> {
+    let zeros = on.tape().constant(Tensor::zeros(on.device(), &[rows, hidden]));
+    let h = initial.map_or_else(|| zeros.clone(), |p| repeated(on, p, &[rows, hidden]));
+    [h, zeros]
+}
+
+/// A parameter, the same for every row of `shape`.
+fn repeated<'t>(on: &Var<'t>, p: &Param, shape: &[usize]) -> Var<'t> {
+    on.tape().param(p).expand(shape)
+}
+
+/// read and the encoder: what a glimpse learns of the image.
+pub struct Encoder<'t> {
+    config: DrawConfig,
+    /// x.
+    image: Var<'t>,
+    lstm: Shared<'t>,
+    /// Without attention: what the image itself adds to the gates' sums, \[B, 4h\], the same at every
+    /// glimpse.
+    sums: Option<Var<'t>>,
+    latent: Shared<'t>,
+    attention: Option<Shared<'t>>,
+    /// h_enc and c_enc.
+    state: State<'t>,
+}
+
+impl<'t> Encoder<'t> {
+    /// Before the first glimpse at x \[B, H W C\].
+    pub(super) fn new(model: &Draw, x: &Var<'t>) -> Encoder<'t> {
+        let (tape, config, rows) = (x.tape(), model.config, x.shape()[0]);
+        let attention = model.read_attention.as_ref().map(|layer| layer.shared(x));
+        let (lstm, sums) = match attention {
+            Some(_) => (model.encoder.shared(x), None),
+            None => {
+                // W [x, x^, h_dec, h_enc] = W_x x + W' [x^, h_dec, h_enc].
+                let (w, dims) = (tape.param(&model.encoder.weight), config.dims());
+                let rest = w.shape()[1] - dims;
+                let bias = tape.param(&model.encoder.bias);
+                let none = crate::ops::matmul::Activation::None;
+                let sums = x.linear(&w.slice(1, 0, dims), Some(&bias), none);
+                (Shared::new(&w.slice(1, dims as i64, rest), None), Some(sums))
+            }
+        };
+        // One product for mean and log deviation.
+        let [mean, deviation] = [&model.mean, &model.log_deviation]
+            .map(|layer| (tape.param(&layer.weight), tape.param(&layer.bias)));
+        let latent =
+            Shared::new(&mean.0.concat(&deviation.0, 0), Some(&mean.1.concat(&deviation.1, 0)));
+        let initial = model.initial.as_ref().map(|initial| &initial.encoder);
+        Encoder {
+            image: x.reshape(&[rows, config.height, config.width, config.channels]),
+            lstm,
+            sums,
+            latent,
+            attention,
+            state: first_state(x, rows, config.hidden, initial),
+            config,
+        }
+    }
+
+    /// One glimpse: m, and the attention parameters of the read (equations 3 to 5 and 1, 2).
+    pub(super) fn glimpse(&mut self, decoder: &Decoder<'t>) -> (Var<'t>, Option<Var<'t>>) {
+        let rows = self.image.shape()[0];
+        let h_dec = &decoder.state[0];
+        let (read, attention) = match &self.attention {
+            Some(layer) => {
+                let p = layer.linear(h_dec);
+                let r = p.attention_read(self.config.read, &self.image, Some(&decoder.canvas));
+                (r.reshape(&[rows, self.config.read_dims()]), Some(p))
+            }
+            None => {
+                let error = self.image.sub(&decoder.canvas.sigmoid());
+                (error.reshape(&[rows, self.config.dims()]), None)
+            }
+        };
+        let [h, c] = &self.state;
+        let input = read.concat(h_dec, 1).concat(h, 1);
+        self.state = self.lstm.lstm_cell(&input, c, self.sums.as_ref());
+        (self.latent.linear(&self.state[0]), attention)
+    }
+}
+
+/// The decoder and write: what a glimpse adds to the canvas.
+pub struct Decoder<'t> {
+    config: DrawConfig,
+    lstm: Shared<'t>,
+    write: Shared<'t>,
+    attention: Option<Shared<'t>>,
+    /// h_dec and c_dec.
+    pub(super) state: State<'t>,
+    /// c_t, logits.
+    pub(super) canvas: Var<'t>,
+}
+
+impl<'t> Decoder<'t> {
+    /// Before the first glimpse, for `rows` images, on the tape of `on`.
+    pub(super) fn new(model: &Draw, on: &Var<'t>, rows: usize) -> Decoder<'t> {
+        let config = model.config;
+        let shape = [rows, config.height, config.width, config.channels];
+        let canvas = match &model.initial {
+            Some(initial) => repeated(on, &initial.canvas, &shape),
+            None => on.tape().constant(expand(&Tensor::zeros(on.device(), &[1]), &shape)),
+        };
+        let initial = model.initial.as_ref().map(|initial| &initial.decoder);
+        Decoder {
+            lstm: model.decoder.shared(on),
+            write: model.write.shared(on),
+            attention: model.write_attention.as_ref().map(|layer| layer.shared(on)),
+            state: first_state(on, rows, config.hidden, initial),
+            canvas,
+            config,
+        }
+    }
+
+    /// One glimpse with z \[B, Z\]: writes on the canvas (equations 7 and 8) and gives the attention
+    /// parameters of the write.
+    pub(super) fn glimpse(&mut self, z: &Var<'t>) -> Option<Var<'t>> {
+        let [h, c] = &self.state;
+        self.state = self.lstm.lstm_cell(&z.concat(h, 1), c, None);
+        let h = &self.state[0];
+        let written = self.write.linear(h);
+        let rows = written.shape()[0];
+        let Some(layer) = &self.attention else {
+            self.canvas = self.canvas.add(&written.reshape(self.canvas.shape()));
+            return None;
+        };
+        let p = layer.linear(h);
+        let (n, channels) = (self.config.write, self.config.channels);
+        let patch = written.reshape(&[rows, n, n, channels]);
+        self.canvas = p.attention_write(&patch, &self.canvas);
+        Some(p)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a network looked at and wrote, glimpse by glimpse, on the host, for pictures.
+
+use super::config::DrawConfig;
+use crate::Tape;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Where a grid of filters lies on an image, from its attention parameters (equations 22 to 24).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// gX, gY: the centre, in pixels counted from 1.
+    pub centre: [f32; 2],
+    /// Distance of two filters in pixels.
+    pub delta: f32,
+    /// Deviation of a filter in pixels.
+    pub sigma: f32,
+    /// Intensity gamma.
+    pub gamma: f32,
+    /// N, filters along a side.
+    pub filters: usize,
+}
+
+/// All images of a batch after one glimpse.
+pub struct Frame {
+    /// sigmoid(c_t), \[B, H W C\]; empty of a network that writes nothing.
+    pub canvas: Vec<f32>,
+    /// Where each image was read, with attention, when an image was there to read.
+    pub read: Option<Vec<Window>>,
+    /// Where each image was written to, with attention.
+    pub write: Option<Vec<Window>>,
+}
+
+/// The glimpses, in order.
+pub struct Trace {
+    /// One a glimpse.
+    pub frames: Vec<Frame>,
+    read: usize,
+    write: usize,
+    size: (usize, usize),
+}
+
+impl Window {
+    /// From g~X, g~Y, log sigma^2, log delta~, log gamma, on an image of this height and width.
+    pub fn new(p: &[f32], filters: usize, (height, width): (usize, usize)) -> Window {
+        let apart = (height.max(width) as f32 - 1.0) / (filters.max(2) as f32 - 1.0);
+        Window {
+            centre: [
+                (width as f32 + 1.0) / 2.0 * (p[0] + 1.0),
+                (height as f32 + 1.0) / 2.0 * (p[1] + 1.0),
+            ],
+            sigma: (0.5 * p[2]).exp(),
+            delta: apart * p[3].exp(),
+            gamma: p[4].exp(),
+            filters,
+        }
+    }
+
+    /// Left, top, right, bottom of the outermost filters' centres, in pixels counted from 1.
+    pub fn corners(&self) -> [f32; 4] {
+        let half = 0.5 * (self.filters as f32 - 1.0) * self.delta;
+        let [x, y] = self.centre;
+        [x - half, y - half, x + half, y + half]
+    }
+}
+
+impl Trace {
+    pub(super) fn new(config: &DrawConfig) -> Trace {
+        Trace::of((config.read, config.write), (config.height, config.width))
+    }
+
+    /// With N of the reads and of the writes, of images of this height and width.
+    pub(super) fn of((read, write): (usize, usize), size: (usize, usize)) -> Trace {
+        Trace { frames: Vec::new(), read, write, size }
+    }
+
+    /// Adds a glimpse: canvas (logits \[B, H, W, C\]), attention parameters \[B, 5\].
+    pub(super) fn push(
+        &mut self,
+        canvas: &Tensor,
+        read: Option<&Tensor>,
+        write: Option<&Tensor>,
+    ) -> Result<()> {
+        let tape = Tape::inference();
+        let canvas = tape.constant(canvas.clone()).sigmoid().value().to_vec()?;
+        let frame = Frame {
+            canvas,
+            read: self.windows(read, self.read)?,
+            write: self.windows(write, self.write)?,
+        };
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    /// Adds a glimpse that only reads.
+    pub(super) fn push_read(&mut self, read: &Tensor) -> Result<()> {
+        let read = self.windows(Some(read), self.read)?;
+        self.frames.push(Frame { canvas: Vec::new(), read, write: None });
+        Ok(())
+    }
+
+    fn windows(&self, p: Option<&Tensor>, filters: usize) -> Result<Option<Vec<Window>>> {
+        let of =
+            |p: Vec<f32>| p.chunks_exact(5).map(|p| Window::new(p, filters, self.size)).collect();
+        p.map(|p| p.to_vec().map(of)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widest_grid_reaches_the_first_and_the_last_pixel() {
+        let window = |filters| Window::new(&[0.0; 5], filters, (28, 20));
+        assert_eq!(window(5).corners(), [10.5 - 13.5, 1.0, 10.5 + 13.5, 28.0]);
+        assert_eq!(window(1).corners(), [10.5, 14.5, 10.5, 14.5]);
+        let w = Window::new(&[1.0, -1.0, 2.0_f32.ln() * 2.0, 0.0, 3.0_f32.ln()], 2, (28, 28));
+        assert!((w.sigma - 2.0).abs() < 1e-6 && (w.gamma - 3.0).abs() < 1e-6);
+        assert_eq!((w.centre, w.delta), ([29.0, 0.0], 27.0));
+    }
+}

@@ -1,0 +1,56 @@
+//! The importance-weighted bound (Burda, Grosse, Salakhutdinov, arXiv 1509.00519).
+
+use super::Weighted;
+use crate::error::{Error, Result};
+use crate::rng::Key;
+use crate::tensor::Tensor;
+
+/// Rows that go through the networks at once when many samples are drawn.
+const ROWS_AT_ONCE: usize = 4096;
+
+/// The importance-weighted bound -log (1/k) sum_l p(x, z_l) / q(z_l|x), nats, one number a row of x.
+/// It falls towards -log p(x) as k rises; k = 1 is the negative bound by sampling. Fails with
+/// [`Error::NotFinite`] naming the row.
+pub fn iwae(model: &(impl Weighted + ?Sized), x: &Tensor, k: usize, key: Key) -> Result<Vec<f64>> {
+    let rows = x.shape()[0];
+    let at_once = (ROWS_AT_ONCE / rows.max(1)).clamp(1, k.max(1));
+    let mut log_weights: Vec<Vec<f64>> = vec![Vec::with_capacity(k); rows];
+    let mut done = 0;
+    while done < k {
+        let l = at_once.min(k - done);
+        // Chunks are told apart in the upper bits of the stream, so that no noise is used twice.
+        let chunk = (done / at_once) as u32 + 1;
+        assert!(chunk < 1 << 20, "iwae: {k} samples are more than the noise is numbered for");
+        let log_w = model.log_weights(x, l, Key { stream: key.stream | chunk << 12, ..key })?;
+        for (i, &w) in log_w.to_vec()?.iter().enumerate() {
+            log_weights[i % rows].push(f64::from(w));
+        }
+        done += l;
+    }
+    let bounds = log_weights.iter().map(|w| (k as f64).ln() - log_sum_exp(w));
+    finite("importance-weighted bound", bounds.collect())
+}
+
+/// The values, or [`Error::NotFinite`] naming the first that is not finite.
+pub(super) fn finite(what: &str, values: Vec<f64>) -> Result<Vec<f64>> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(values),
+        Some(i) => Err(Error::NotFinite(format!(
+            "the {what} of image {i} of its batch is {}: the weights have run away, or the model and \
+             the data do not fit; evaluate an earlier checkpoint",
+            values[i]
+        ))),
+    }
+}
+
+/// ln sum e^w in f64; NaN if one of them is.
+pub fn log_sum_exp(w: &[f64]) -> f64 {
+    if w.iter().any(|w| w.is_nan()) {
+        return f64::NAN;
+    }
+    let largest = w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() {
+        return largest;
+    }
+    largest + w.iter().map(|w| (w - largest).exp()).sum::<f64>().ln()
+}

@@ -1,0 +1,135 @@
+//! Presets of DRAW and of its classifier.
+//!
+//! DRAW, table 3 and section 4. The paper names Adam and no rate, batch or length; here batches of 100, a
+//! gradient norm of at most 5, and a rate that falls over the run, as public implementations do.
+
+use super::{Preset, cosine};
+use crate::models::draw::{ClassifierConfig, DrawConfig};
+use crate::nn::OptimizerConfig;
+use crate::train::{Config, ModelConfig};
+
+pub static PRESETS: [Preset; 11] = [
+    Preset {
+        name: "digits-draw",
+        what: "DRAW, 12 glimpses with attention, on the digits inside the program: a few minutes",
+        make: digits,
+    },
+    Preset { name: "digits-draw-plain", what: "the same without attention", make: digits_plain },
+    Preset {
+        name: "draw-mnist",
+        what: "the paper's binarized MNIST: 64 glimpses, 256 units, z 100, read 2x2, write 5x5",
+        make: mnist,
+    },
+    Preset {
+        name: "draw-mnist-plain",
+        what: "the paper's binarized MNIST without attention",
+        make: mnist_plain,
+    },
+    Preset {
+        name: "draw-two-mnist",
+        what: "two digits on 60 x 60 pixels out of MNIST; the paper states no sizes: 32 glimpses, \
+               256 units, z 100, read and write 5x5",
+        make: two_mnist,
+    },
+    Preset {
+        name: "draw-svhn",
+        what: "the paper's house numbers, 54 x 54 crops: 32 glimpses, 800 units, read and write 12x12",
+        make: svhn,
+    },
+    Preset {
+        name: "draw-cifar10",
+        what: "the paper's CIFAR-10: 64 glimpses, 400 units, z 200, read and write 5x5",
+        make: cifar10,
+    },
+    Preset {
+        name: "digits-two",
+        what: "two digits on 60 x 60 pixels out of the digits inside the program",
+        make: two_digits,
+    },
+    Preset {
+        name: "digits-cluttered",
+        what: "a classifier of cluttered digits on 100 x 100 pixels, out of those inside the program: \
+               8 glimpses of 12x12",
+        make: cluttered_digits,
+    },
+    Preset {
+        name: "cluttered-mnist-4",
+        what: "the paper's cluttered translated MNIST: 4 glimpses of 12x12, 256 units",
+        make: || cluttered("cluttered-mnist-4", 4),
+    },
+    Preset {
+        name: "cluttered-mnist-8",
+        what: "the paper's cluttered translated MNIST: 8 glimpses of 12x12, 256 units",
+        make: || cluttered("cluttered-mnist-8", 8),
+    },
+];
+
+/// Norm that a step's gradient is held to.
+const CLIP: f32 = 5.0;
+
+fn optimizer(rate: f32) -> OptimizerConfig {
+    OptimizerConfig { clip: Some(CLIP), ..cosine(rate) }
+}
+
+fn draw(name: &str, data: &str, model: DrawConfig) -> Config {
+    let config = super::base(name, data, ModelConfig::Draw(model));
+    Config { optimizer: optimizer(1e-3), ..config }
+}
+
+fn digits_config() -> DrawConfig {
+    DrawConfig { glimpses: 12, hidden: 128, latent: 20, read: 5, ..DrawConfig::mnist() }
+}
+
+fn digits() -> Config {
+    let config = draw("digits-draw", "digits", digits_config());
+    Config { epochs: 60, batch: 50, optimizer: optimizer(3e-3), ..config }
+}
+
+fn digits_plain() -> Config {
+    let model = DrawConfig { attention: false, ..digits_config() };
+    let config = draw("digits-draw-plain", "digits", model);
+    Config { epochs: 40, batch: 50, optimizer: optimizer(3e-3), ..config }
+}
+
+fn mnist() -> Config {
+    draw("draw-mnist", "binarized-mnist", DrawConfig::mnist())
+}
+
+fn mnist_plain() -> Config {
+    let model = DrawConfig { attention: false, ..DrawConfig::mnist() };
+    draw("draw-mnist-plain", "binarized-mnist", model)
+}
+
+fn two_config() -> DrawConfig {
+    DrawConfig { height: 60, width: 60, glimpses: 32, read: 5, ..DrawConfig::mnist() }
+}
+
+fn two_mnist() -> Config {
+    draw("draw-two-mnist", "two-mnist", two_config())
+}
+
+fn two_digits() -> Config {
+    let model = DrawConfig { glimpses: 20, hidden: 192, latent: 30, ..two_config() };
+    draw("digits-two", "two-digits", model)
+}
+
+fn svhn() -> Config {
+    draw("draw-svhn", "svhn", DrawConfig::svhn())
+}
+
+fn cifar10() -> Config {
+    draw("draw-cifar10", "cifar10", DrawConfig::cifar10())
+}
+
+fn classifier(name: &str, data: &str, model: ClassifierConfig) -> Config {
+    let config = super::base(name, data, ModelConfig::Classifier(model));
+    Config { optimizer: optimizer(1e-3), ..config }
+}
+
+fn cluttered(name: &str, glimpses: usize) -> Config {
+    classifier(name, "cluttered-mnist", ClassifierConfig::cluttered(glimpses))
+}
+
+fn cluttered_digits() -> Config {
+    classifier("digits-cluttered", "cluttered-digits", ClassifierConfig::cluttered(8))
+}
