@@ -17,24 +17,12 @@ fn patch_at(image: u32, at: u32) -> f32 {
     return w[image * patch_size() + at];
 }
 
-fn filter_at(image: u32, at: u32) -> f32 {
-    return work[image * work_size() + at];
-}
-
-fn gradient_at(image: u32, at: u32) -> f32 {
-    return dwork[image * work_size() + at];
-}
-
 fn t_of_patch(image: u32, at: u32) -> f32 {
     return gradient_at(image, t_start() + at);
 }
 
 fn t_of_image(image: u32, at: u32) -> f32 {
     return filter_at(image, t_start() + at);
-}
-
-fn keep(image: u32, at: u32, value: f32) {
-    dwork[image * work_size() + at] = value;
 }
 
 fn keep_patch(at: u32, value: f32) {

@@ -1,4 +1,16 @@
-// dFX = scale patch^T t and dFY = scale t v^T, of all sources.
+// dFX = scale patch^T t and dFY = scale t v^T, of all sources. Elements of an image's `work` and `dwork`:
+fn filter_at(image: u32, at: u32) -> f32 {
+    return work[image * work_size() + at];
+}
+
+fn gradient_at(image: u32, at: u32) -> f32 {
+    return dwork[image * work_size() + at];
+}
+
+fn keep(image: u32, at: u32, value: f32) {
+    dwork[image * work_size() + at] = value;
+}
+
 fn make_dfx(image: u32, lane: u32, scale: f32) {
     for (var at = lane; at < p.filters * p.width; at += 256u) {
         let j = at / p.width;
