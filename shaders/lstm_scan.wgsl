@@ -8,11 +8,6 @@
 @group(0) @binding(5) var<storage, read_write> c: array<f32>;
 @group(0) @binding(6) var<storage, read_write> gates: array<f32>;
 
-// For each k, 16 cells, and the weights of 16 channels for the four gates.
-const PITCH: u32 = 17u;
-var<workgroup> h_tile: array<f32, 272>;
-var<workgroup> s_tile: array<vec4<f32>, 272>;
-
 fn h_at(cell: Cell, k: u32) -> f32 {
     let n = k / p.hidden;
     if n >= neighbours() {
@@ -31,13 +26,6 @@ fn s_at(k: u32, channel: u32) -> vec4<f32> {
     }
     let at = 4u * k * p.hidden + channel;
     return vec4<f32>(s[at], s[at + p.hidden], s[at + 2u * p.hidden], s[at + 3u * p.hidden]);
-}
-
-fn add_four(sums: vec4<f32>, k: u32, cell: u32, channel: u32) -> vec4<f32> {
-    var total = fma(vec4<f32>(h_tile[k * PITCH + cell]), s_tile[k * PITCH + channel], sums);
-    total = fma(vec4<f32>(h_tile[(k + 1u) * PITCH + cell]), s_tile[(k + 1u) * PITCH + channel], total);
-    total = fma(vec4<f32>(h_tile[(k + 2u) * PITCH + cell]), s_tile[(k + 2u) * PITCH + channel], total);
-    return fma(vec4<f32>(h_tile[(k + 3u) * PITCH + cell]), s_tile[(k + 3u) * PITCH + channel], total);
 }
 
 @compute @workgroup_size(256)
@@ -64,15 +52,12 @@ fn lstm_scan(
     var next_h = h_at(cell, fast);
     var next_s = s_at(slow, channel);
     for (var k = 0u; k < depth; k += 16u) {
-        h_tile[fast * PITCH + slow] = next_h;
-        s_tile[slow * PITCH + fast] = next_s;
+        row_tile[fast * PITCH + slow] = next_h;
+        gate_tile[slow * PITCH + fast] = next_s;
         workgroupBarrier();
         next_h = h_at(cell, k + 16u + fast);
         next_s = s_at(k + 16u + slow, channel);
-        sums = add_four(sums, 0u, slow, fast);
-        sums = add_four(sums, 4u, slow, fast);
-        sums = add_four(sums, 8u, slow, fast);
-        sums = add_four(sums, 12u, slow, fast);
+        sums = add_tile(sums, slow, fast);
         workgroupBarrier();
     }
 

@@ -90,10 +90,6 @@ fn lstm_scan_gradient(
     }
     let at = u32(index) * p.hidden + channel;
     let gate = 4u * u32(index) * p.hidden + channel;
-    let o = gates[gate];
-    let f = gates[gate + p.hidden];
-    let i = gates[gate + 2u * p.hidden];
-    let g = gates[gate + 3u * p.hidden];
     var before = c0[channel];
     let source = seen(cell, offset_of(1u));
     if source >= 0 {
@@ -107,12 +103,16 @@ fn lstm_scan_gradient(
     if seen(cell, -offset_of(1u)) >= 0 {
         later = dc[carried];
     }
-    let d = dh[at] + sum.x + sum.y + sum.z + sum.w;
-    let t = tanh_of(c[at]);
-    let dcell = later + d * o * (1.0 - t * t);
-    dgates[gate] = d * t * o * (1.0 - o);
-    dgates[gate + p.hidden] = dcell * before * f * (1.0 - f);
-    dgates[gate + 2u * p.hidden] = dcell * g * i * (1.0 - i);
-    dgates[gate + 3u * p.hidden] = dcell * i * (1.0 - g * g);
-    dc[carried] = dcell * f;
+    let saved = vec4<f32>(
+        gates[gate],
+        gates[gate + p.hidden],
+        gates[gate + 2u * p.hidden],
+        gates[gate + 3u * p.hidden],
+    );
+    let d = gradient_of_state(saved, before, c[at], dh[at] + sum.x + sum.y + sum.z + sum.w, later);
+    dgates[gate] = d.sums.x;
+    dgates[gate + p.hidden] = d.sums.y;
+    dgates[gate + 2u * p.hidden] = d.sums.z;
+    dgates[gate + 3u * p.hidden] = d.sums.w;
+    dc[carried] = d.before;
 }

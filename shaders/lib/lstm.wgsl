@@ -66,15 +66,3 @@ fn cell_of(i: u32, span: vec2<u32>) -> Cell {
     let column = p.step - row;
     return Cell(image, i32(row), i32(select(p.width - 1u - column, column, p.order == DIAGONAL)));
 }
-
-// Gates and states of a cell, from the sums of its gates o, f, i, g and the c before.
-struct State { gates: vec4<f32>, c: f32, h: f32 }
-
-fn state_of(sums: vec4<f32>, before: f32) -> State {
-    let o = sigmoid(sums.x);
-    let f = sigmoid(sums.y);
-    let i = sigmoid(sums.z);
-    let g = tanh_of(sums.w);
-    let c = f * before + i * g;
-    return State(vec4<f32>(o, f, i, g), c, o * tanh_of(c));
-}

@@ -25,7 +25,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
 use super::case::{Case, Input};
-use super::filterbank::parameters;
+use super::filterbank::{bank_loops, parameters};
 use super::layout::slice;
 use crate::autograd::{Backward, Var};
 use crate::cpu;
@@ -87,28 +87,30 @@ impl Params {
             [self.batch, self.filters, self.height, self.width, self.channels, self.sources]
                 .map(u64::from);
         let row = width * channels * sources;
-        // Elements of the passes, each with its sum, over 256 invocations: t (over rows), patches (over
-        // columns), bank and image (over filters, or a row and its channels).
-        let passes = (n * row).div_ceil(256) * height
-            + (n * n * channels * sources).div_ceil(256) * width
-            + (n * width).div_ceil(256) * n * channels * sources
-            + (n * height).div_ceil(256) * row
-            + (height * row).div_ceil(256) * n;
+        // Sums over pixels are made for four filters at once and shared by 16 invocations: t (over rows),
+        // patches and dFY (over columns). Sums over filters are one invocation's: t, image and dFX.
+        let (line, fours) = (width * channels, n.div_ceil(4));
+        let shared = (fours * line).div_ceil(16) * (1 + height.div_ceil(16) + sources)
+            + (sources * n * channels * fours).div_ceil(16) * (1 + width.div_ceil(16))
+            + (fours * height).div_ceil(16) * (1 + line.div_ceil(16));
+        let single = (sources * n * line).div_ceil(256) * (1 + n)
+            + (height * line).div_ceil(256) * (1 + n)
+            + (n * width).div_ceil(256) * (1 + sources * n * (1 + channels));
         Cost {
             flops: products * 2 * batch * n * row * (height + n),
             bytes: 4 * batch * (2 * height * row + 2 * self.work() as u64),
-            loop_iterations: passes + (2 * n).div_ceil(256) * 3 * height.max(width),
+            loop_iterations: shared + single + bank_loops(n, height.max(width)),
         }
     }
 }
 
 macro_rules! source {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         concat!(
             include_str!("../../shaders/lib/math.wgsl"),
             include_str!("../../shaders/lib/filterbank.wgsl"),
             include_str!("../../shaders/lib/attention.wgsl"),
-            include_str!(concat!("../../shaders/", $file, ".wgsl"))
+            $(include_str!(concat!("../../shaders/", $file, ".wgsl"))),+
         )
     };
 }
@@ -117,7 +119,7 @@ macro_rules! source {
 pub static ATTENTION_READ: Kernel<Params, 3, 2> = Kernel {
     program: Program {
         name: "attention_read",
-        source: source!("attention_read"),
+        source: source!("lib/bank", "lib/image_to_patch", "attention_read"),
         inputs: 3,
         outputs: 2,
     },
@@ -132,7 +134,12 @@ pub static ATTENTION_READ: Kernel<Params, 3, 2> = Kernel {
 pub static ATTENTION_READ_GRADIENT: Kernel<Params, 5, 3> = Kernel {
     program: Program {
         name: "attention_read_gradient",
-        source: source!("attention_read_gradient"),
+        source: source!(
+            "lib/grid_gradient",
+            "lib/bank_gradient",
+            "lib/patch_to_image",
+            "attention_read_gradient"
+        ),
         inputs: 5,
         outputs: 3,
     },
@@ -146,7 +153,7 @@ pub static ATTENTION_READ_GRADIENT: Kernel<Params, 5, 3> = Kernel {
 pub static ATTENTION_WRITE: Kernel<Params, 3, 2> = Kernel {
     program: Program {
         name: "attention_write",
-        source: source!("attention_write"),
+        source: source!("lib/bank", "lib/patch_to_image", "attention_write"),
         inputs: 3,
         outputs: 2,
     },
@@ -161,7 +168,12 @@ pub static ATTENTION_WRITE: Kernel<Params, 3, 2> = Kernel {
 pub static ATTENTION_WRITE_GRADIENT: Kernel<Params, 4, 3> = Kernel {
     program: Program {
         name: "attention_write_gradient",
-        source: source!("attention_write_gradient"),
+        source: source!(
+            "lib/grid_gradient",
+            "lib/bank_gradient",
+            "lib/image_to_patch",
+            "attention_write_gradient"
+        ),
         inputs: 4,
         outputs: 3,
     },

@@ -55,17 +55,23 @@ impl Params {
         Cost {
             flops: 20 * batch * pixels,
             bytes: 8 * batch * pixels,
-            // An invocation makes whole rows: their maximum, sum and quotient.
-            loop_iterations: (2 * n).div_ceil(256) * 3 * height.max(width),
+            loop_iterations: bank_loops(n, height.max(width)),
         }
     }
 }
 
+/// Loop iterations of a GPU invocation for a bank or its gradient: 16 rows at a time, over the `longest`
+/// row twice with 16 invocations.
+pub(super) fn bank_loops(filters: u64, longest: u64) -> u64 {
+    (2 * filters).div_ceil(16) * (1 + 2 * longest.div_ceil(16))
+}
+
 macro_rules! source {
-    ($file:literal) => {
+    ($file:literal, $library:literal) => {
         concat!(
             include_str!("../../shaders/lib/math.wgsl"),
             include_str!("../../shaders/lib/filterbank.wgsl"),
+            include_str!(concat!("../../shaders/lib/", $library, ".wgsl")),
             include_str!(concat!("../../shaders/", $file, ".wgsl"))
         )
     };
@@ -73,7 +79,12 @@ macro_rules! source {
 
 /// The filterbanks. Input: p. Outputs: FX, FY, gamma.
 pub static FILTERBANK: Kernel<Params, 1, 3> = Kernel {
-    program: Program { name: "filterbank", source: source!("filterbank"), inputs: 1, outputs: 3 },
+    program: Program {
+        name: "filterbank",
+        source: source!("filterbank", "bank"),
+        inputs: 1,
+        outputs: 3,
+    },
     cpu: cpu::filterbank::forward,
     stages: |p| p.stages("filterbank"),
     cost: |p| p.cost(),
@@ -84,7 +95,7 @@ pub static FILTERBANK: Kernel<Params, 1, 3> = Kernel {
 pub static FILTERBANK_GRADIENT: Kernel<Params, 6, 1> = Kernel {
     program: Program {
         name: "filterbank_gradient",
-        source: source!("filterbank_gradient"),
+        source: source!("filterbank_gradient", "grid_gradient"),
         inputs: 6,
         outputs: 1,
     },

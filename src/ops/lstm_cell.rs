@@ -41,10 +41,11 @@ pub struct Params {
 const TILE: usize = 16;
 
 macro_rules! source {
-    ($file:literal) => {
+    ($file:literal, $library:literal) => {
         concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/lstm_state.wgsl"),
+            include_str!(concat!("../../shaders/lib/", $library, ".wgsl")),
             include_str!(concat!("../../shaders/", $file, ".wgsl"))
         )
     };
@@ -52,7 +53,12 @@ macro_rules! source {
 
 /// The step. Inputs: x, W, b, c. Outputs: h', c', gates.
 pub static LSTM_CELL: Kernel<Params, 4, 3> = Kernel {
-    program: Program { name: "lstm_cell", source: source!("lstm_cell"), inputs: 4, outputs: 3 },
+    program: Program {
+        name: "lstm_cell",
+        source: source!("lstm_cell", "gate_tile"),
+        inputs: 4,
+        outputs: 3,
+    },
     cpu: cpu::lstm_cell::forward,
     stages: |p| {
         let (rows, units) = (p.batch as usize, p.hidden as usize);
@@ -77,7 +83,7 @@ pub static LSTM_CELL: Kernel<Params, 4, 3> = Kernel {
 pub static LSTM_CELL_GRADIENT: Kernel<Params, 5, 2> = Kernel {
     program: Program {
         name: "lstm_cell_gradient",
-        source: source!("lstm_cell_gradient"),
+        source: source!("lstm_cell_gradient", "index"),
         inputs: 5,
         outputs: 2,
     },

@@ -143,19 +143,25 @@ impl Params {
 const TILE: usize = 16;
 
 macro_rules! source {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         concat!(
             include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/lib/math.wgsl"),
+            include_str!("../../shaders/lib/lstm_state.wgsl"),
             include_str!("../../shaders/lib/lstm.wgsl"),
-            include_str!(concat!("../../shaders/", $file, ".wgsl"))
+            $(include_str!(concat!("../../shaders/", $file, ".wgsl"))),+
         )
     };
 }
 
 /// The scan. Inputs: u, S, c0. Outputs: h, c, gates.
 pub static LSTM_SCAN: Kernel<Params, 3, 3> = Kernel {
-    program: Program { name: "lstm_scan", source: source!("lstm_scan"), inputs: 3, outputs: 3 },
+    program: Program {
+        name: "lstm_scan",
+        source: source!("lib/gate_tile", "lstm_scan"),
+        inputs: 3,
+        outputs: 3,
+    },
     cpu: cpu::lstm_scan::forward,
     stages: |p| p.stages("lstm_scan", 0..p.steps()),
     // Of each dispatch: steps of 16 along the products.

@@ -1,0 +1,32 @@
+// Gates and state of a cell of an LSTM. CPU: cpu/lstm_cell.rs, cpu/lstm_scan.rs.
+struct State { gates: vec4<f32>, c: f32, h: f32 }
+
+// From the sums of the gates o, f, i, g and the c before.
+fn state_of(sums: vec4<f32>, before: f32) -> State {
+    let o = sigmoid(sums.x);
+    let f = sigmoid(sums.y);
+    let i = sigmoid(sums.z);
+    let g = tanh_of(sums.w);
+    let c = f * before + i * g;
+    return State(vec4<f32>(o, f, i, g), c, o * tanh_of(c));
+}
+
+// Gradients of the sums and of the c before.
+struct StateGradient { sums: vec4<f32>, before: f32 }
+
+// From the gates, both c, and the gradients of h and of c from later on.
+fn gradient_of_state(gates: vec4<f32>, before: f32, c: f32, dh: f32, later: f32) -> StateGradient {
+    let o = gates.x;
+    let f = gates.y;
+    let i = gates.z;
+    let g = gates.w;
+    let t = tanh_of(c);
+    let dc = later + dh * o * (1.0 - t * t);
+    let sums = vec4<f32>(
+        dh * t * o * (1.0 - o),
+        dc * before * f * (1.0 - f),
+        dc * g * i * (1.0 - i),
+        dc * i * (1.0 - g * g),
+    );
+    return StateGradient(sums, dc * f);
+}

@@ -1,0 +1,13 @@
+// Copies x [n] into y from `start` on; the rest of y stays. CPU: cpu/shared.rs.
+struct Params { n: u32, start: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(256)
+fn place(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(id, groups);
+    if i < p.n {
+        y[p.start + i] = x[i];
+    }
+}
