@@ -64,8 +64,11 @@ impl Data {
         let set = data::open(name, mode, &self.data_dir)?;
         for split in [Split::Train, Split::Valid, Split::Test] {
             let images = set.split(split);
-            let sum: u64 = images.pixels.iter().map(|&p| u64::from(p)).sum();
-            let mean = sum as f64 / images.pixels.len() as f64 / f64::from(images.max);
+            let sum =
+                |i| images.view(i, EVALUATION_SEED, 0).iter().map(|&p| u64::from(p)).sum::<u64>();
+            let values = images.count as f64 * images.dims() as f64;
+            let mean =
+                (0..images.count).map(sum).sum::<u64>() as f64 / values / f64::from(images.max);
             say(&set.describe(split))?;
             say(&format!(
                 "    {} x {} x {} (height, width, channels), mean intensity {mean:.4}, labels: {}",

@@ -1,14 +1,21 @@
 //! The named data sets: their files, their splits, the binarizations that fit them.
 //!
-//! | name            | train  | valid  | test   | image       | files below the data folder          |
-//! | --------------- | ------ | ------ | ------ | ----------- | ------------------------------------ |
-//! | digits          | 4,500  | 500    | 1,000  | 28 x 28     | none, inside the program             |
-//! | mnist           | 50,000 | 10,000 | 10,000 | 28 x 28     | mnist/{train,t10k}-*-ubyte[.gz]      |
-//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28     | binarized_mnist/*{split}.{amat,bits} |
-//! | frey            | 1,565  | 200    | 200    | 28 x 20     | freyface/frey_rawface.mat            |
-//! | cifar10         | 45,000 | 5,000  | 10,000 | 32 x 32 x 3 | cifar10/{data,test}_batch*.bin[.gz]  |
-//! | cifar10-batch1  | 9,000  | 1,000  | 10,000 | 32 x 32 x 3 | the same, of data only data_batch_1  |
-//! | folder:PATH     | 80%    | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
+//! | name             | train  | valid  | test   | image       | files below the data folder          |
+//! | ---------------- | ------ | ------ | ------ | ----------- | ------------------------------------ |
+//! | digits           | 4,500  | 500    | 1,000  | 28 x 28     | none, inside the program             |
+//! | mnist            | 50,000 | 10,000 | 10,000 | 28 x 28     | mnist/{train,t10k}-*-ubyte[.gz]      |
+//! | binarized-mnist  | 50,000 | 10,000 | 10,000 | 28 x 28     | binarized_mnist/*{split}.{amat,bits} |
+//! | frey             | 1,565  | 200    | 200    | 28 x 20     | freyface/frey_rawface.mat            |
+//! | cifar10          | 45,000 | 5,000  | 10,000 | 32 x 32 x 3 | cifar10/{data,test}_batch*.bin[.gz]  |
+//! | cifar10-batch1   | 9,000  | 1,000  | 10,000 | 32 x 32 x 3 | the same, of data only data_batch_1  |
+//! | two-digits       | 4,500  | 500    | 1,000  | 60 x 60     | none, made of digits                 |
+//! | cluttered-digits | 4,500  | 500    | 1,000  | 100 x 100   | none, made of digits                 |
+//! | two-mnist        | 50,000 | 10,000 | 10,000 | 60 x 60     | those of mnist                       |
+//! | cluttered-mnist  | 50,000 | 10,000 | 10,000 | 100 x 100   | those of mnist                       |
+//! | folder:PATH      | 80%    | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
+//!
+//! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
+//! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
 //!
 //! The validation images of digits, mnist and the CIFAR sets are the last of the training files.
 //! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
@@ -17,6 +24,7 @@
 use std::path::Path;
 
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
+use super::scene::{Kind, Scene};
 use super::{DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled};
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
@@ -35,12 +43,12 @@ struct Set {
     read: fn(&Path) -> Result<Splits>,
 }
 
-const SETS: [Set; 6] = [
+const SETS: [Set; 10] = [
     Set {
         name: "digits",
         title: "digits (embedded MNIST subset)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |_| held_out(digits::train()?, 500, digits::test()?),
+        read: |_| embedded(),
     },
     Set { name: "mnist", title: "mnist", modes: &[Dynamic, Grey, Threshold], read: mnist },
     Set {
@@ -61,6 +69,30 @@ const SETS: [Set; 6] = [
         title: "cifar10-batch1 (CIFAR-10, data_batch_1 only)",
         modes: &[Grey],
         read: |dir| cifar10(dir, 1, 1_000),
+    },
+    Set {
+        name: "two-digits",
+        title: "two-digits (two of the embedded MNIST digits on 60 x 60)",
+        modes: &[Dynamic, Grey, Threshold],
+        read: |_| Ok(made(embedded()?, Kind::Two, 60)),
+    },
+    Set {
+        name: "cluttered-digits",
+        title: "cluttered-digits (one of the embedded MNIST digits in clutter on 100 x 100)",
+        modes: &[Grey, Dynamic, Threshold],
+        read: |_| Ok(made(embedded()?, Kind::Cluttered, 100)),
+    },
+    Set {
+        name: "two-mnist",
+        title: "two-mnist (two MNIST digits on 60 x 60)",
+        modes: &[Dynamic, Grey, Threshold],
+        read: |dir| Ok(made(mnist(dir)?, Kind::Two, 60)),
+    },
+    Set {
+        name: "cluttered-mnist",
+        title: "cluttered-mnist (an MNIST digit in clutter on 100 x 100)",
+        modes: &[Grey, Dynamic, Threshold],
+        read: |dir| Ok(made(mnist(dir)?, Kind::Cluttered, 100)),
     },
 ];
 
@@ -147,6 +179,22 @@ fn check(images: Images, name: &str, count: usize, height: usize, width: usize) 
     Ok(images)
 }
 
+fn embedded() -> Result<Splits> {
+    held_out(digits::train()?, 500, digits::test()?)
+}
+
+/// Square scenes of `side` rows, made of the digits of the same split. Two digits have no one label.
+fn made((train, valid, test): Splits, kind: Kind, side: usize) -> Splits {
+    let made = |digits: Images| Images {
+        scene: Some(Scene { kind, height: digits.height, width: digits.width }),
+        labels: if kind == Kind::Two { None } else { digits.labels },
+        height: side,
+        width: side,
+        ..digits
+    };
+    (made(train), made(valid), made(test))
+}
+
 fn mnist(dir: &Path) -> Result<Splits> {
     let labelled = |stem: &str, count: usize| -> Result<Images> {
         let names = |kind: &str| [format!("{stem}-{kind}.gz"), format!("{stem}-{kind}")];
@@ -211,6 +259,7 @@ fn frey(dir: &Path) -> Result<Splits> {
             width: 20,
             channels: 1,
             max: 255,
+            scene: None,
         })
     })?;
     let order = shuffled(images.count, Key::new(FREY_SEED, rng::stream::SPLIT, 0));

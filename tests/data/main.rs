@@ -1,5 +1,6 @@
-//! Data: readers on good and bad files, folders of pictures, splits, binarization, the loader, the embedded digits, the
-//! real sets where they are at hand, and the download script.
+//! Data: readers on good and bad files, folders of pictures, splits, binarization, the loader, the
+//! embedded digits, scenes made of them, the real sets where they are at hand, and the download
+//! script.
 
 mod bad_files;
 mod batches;
@@ -9,4 +10,5 @@ mod folder;
 mod memory;
 mod real;
 mod samples;
+mod scenes;
 mod script;
