@@ -25,6 +25,7 @@ pub mod mat5;
 pub mod picture;
 pub mod scene;
 mod sets;
+pub mod svhn_cropped;
 
 use std::fmt;
 use std::str::FromStr;

@@ -8,6 +8,7 @@
 //! | frey             | 1,565  | 200    | 200    | 28 x 20     | freyface/frey_rawface.mat            |
 //! | cifar10          | 45,000 | 5,000  | 10,000 | 32 x 32 x 3 | cifar10/{data,test}_batch*.bin[.gz]  |
 //! | cifar10-batch1   | 9,000  | 1,000  | 10,000 | 32 x 32 x 3 | the same, of data only data_batch_1  |
+//! | svhn-cropped     | 68,257 | 5,000  | 26,032 | 32 x 32 x 3 | svhn_cropped/{train,test}_32x32.mat  |
 //! | two-digits       | 4,500  | 500    | 1,000  | 60 x 60     | none, made of digits                 |
 //! | cluttered-digits | 4,500  | 500    | 1,000  | 100 x 100   | none, made of digits                 |
 //! | two-mnist        | 50,000 | 10,000 | 10,000 | 60 x 60     | those of mnist                       |
@@ -17,7 +18,8 @@
 //! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
 //! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
 //!
-//! The validation images of digits, mnist and the CIFAR sets are the last of the training files.
+//! The validation images of digits, mnist, the CIFAR sets and svhn-cropped are the last of the training
+//! files. (Neighbours in svhn-cropped are digits of one house number: a shuffle would part them.)
 //! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
 //! a seed of its own: the splits are the same in every run.
 
@@ -25,7 +27,9 @@ use std::path::Path;
 
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
 use super::scene::{Kind, Scene};
-use super::{DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled};
+use super::{
+    DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled, svhn_cropped,
+};
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
 
@@ -43,7 +47,7 @@ struct Set {
     read: fn(&Path) -> Result<Splits>,
 }
 
-const SETS: [Set; 10] = [
+const SETS: [Set; 11] = [
     Set {
         name: "digits",
         title: "digits (embedded MNIST subset)",
@@ -69,6 +73,12 @@ const SETS: [Set; 10] = [
         title: "cifar10-batch1 (CIFAR-10, data_batch_1 only)",
         modes: &[Grey],
         read: |dir| cifar10(dir, 1, 1_000),
+    },
+    Set {
+        name: "svhn-cropped",
+        title: "svhn-cropped (Street View House Numbers, cropped digits)",
+        modes: &[Grey],
+        read: svhn_cropped,
     },
     Set {
         name: "two-digits",
@@ -286,4 +296,15 @@ fn cifar10(dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
     let train =
         Images { pixels: pixels.into(), count: labels.len(), labels: Some(labels), ..test.clone() };
     held_out(train, valid, test)
+}
+
+fn svhn_cropped(dir: &Path) -> Result<Splits> {
+    let part = |part: &str, count: usize| {
+        let names = [format!("{part}_32x32.mat")];
+        load(dir, "svhn_cropped", &names, "svhn-cropped", 1 << 28, |bytes, name| {
+            check(svhn_cropped::parse(bytes, name)?, name, count, 32, 32)
+        })
+    };
+    let test = part("test", 26_032)?;
+    held_out(part("train", 73_257)?, 5_000, test)
 }

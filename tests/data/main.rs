@@ -12,3 +12,4 @@ mod real;
 mod samples;
 mod scenes;
 mod script;
+mod svhn;
