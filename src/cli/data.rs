@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::data::{self, Binarization, EVALUATION_SEED, Split, fill_batch};
+use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
 use pixelloom::train::pictures;
 
 use super::say;
@@ -38,16 +38,13 @@ impl Data {
 
     fn list(&self) -> Result<()> {
         for name in data::names() {
-            match data::open(name, None, &self.data_dir) {
-                Ok(set) => say(&format!(
-                    "{name:16} {} train, {} valid, {} test images of {} x {} x {}",
-                    set.train.count,
-                    set.valid.count,
-                    set.test.count,
-                    set.train.height,
-                    set.train.width,
-                    set.train.channels
-                ))?,
+            match data::outline(name, &self.data_dir) {
+                Ok(Outline { counts: [train, valid, test], shape: [height, width, channels] }) => {
+                    say(&format!(
+                        "{name:16} {train} train, {valid} valid, {test} test images of {height} x \
+                         {width} x {channels}"
+                    ))?;
+                }
                 Err(why) => say(&format!("{name:16} not here: {why}"))?,
             }
         }

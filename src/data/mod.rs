@@ -14,6 +14,7 @@
 pub mod amat;
 pub mod bits;
 pub mod cifar;
+pub mod digit_struct;
 pub mod digits;
 mod files;
 mod folder;
@@ -23,8 +24,11 @@ mod images;
 mod loader;
 pub mod mat5;
 pub mod picture;
+pub mod resize;
 pub mod scene;
 mod sets;
+pub mod svhn;
+pub mod svhn_archive;
 pub mod svhn_cropped;
 
 use std::fmt;
@@ -40,7 +44,7 @@ use crate::rng::{self, Key};
 
 pub use images::Images;
 pub use loader::Loader;
-pub use sets::{names, open};
+pub use sets::{Outline, names, open, outline};
 
 /// The seed that validation and test images are made and binarized with, at epoch 0, so that the numbers of
 /// two evaluations, or of two runs with different seeds, are of the same bits.

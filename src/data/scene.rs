@@ -2,14 +2,14 @@
 //! and are new in every epoch.
 //!
 //! - two digits: two digits at random places of a black 60 x 60 image (Gregor and others, DRAW,
-//!   arXiv 1502.04623, section 4.3)
+//!   arXiv 1502.04623)
 //! - a digit in clutter: eight pieces of 8 x 8, cut out of other digits, and a whole digit, each at a
 //!   random place of a black 100 x 100 image (Mnih and others, "Recurrent Models of Visual Attention",
-//!   arXiv 1406.6247, section 4.1; sizes and numbers as in the generator that its authors published)
+//!   arXiv 1406.6247; sizes and numbers as in google-deepmind/mnist-cluttered, its authors' generator)
 //! - a crop: a random part of the stored image
 //!
 //! Whatever is placed lies inside completely. Where things overlap, intensities are added and clipped
-//! at full intensity, as the authors' generator does.
+//! at full intensity: in clutter as that generator does, of two digits as DRAW says, if we remember well.
 //!
 //! Image i is made of stored image i, which is the first digit, the whole digit, the one that is
 //! cropped: it has one label for ever. All else is drawn: draw k of image i is word 64 i + k of

@@ -120,7 +120,10 @@ fn unknown_sets_and_unfit_binarizations() {
         unknown
             .contains("unknown data set \"minst\"; there are digits, mnist, binarized-mnist, frey")
     );
-    assert!(unknown.contains("cifar10, cifar10-batch1, svhn-cropped, two-digits"), "{unknown}");
+    assert!(
+        unknown.contains("cifar10, cifar10-batch1, svhn, svhn-small, svhn-cropped"),
+        "{unknown}"
+    );
     assert!(unknown.contains("cluttered-mnist, and folder:PATH"), "{unknown}");
     for (name, fit) in [
         ("digits", "grey dynamic threshold"),
@@ -129,6 +132,8 @@ fn unknown_sets_and_unfit_binarizations() {
         ("frey", "grey"),
         ("cifar10", "grey"),
         ("cifar10-batch1", "grey"),
+        ("svhn", "grey"),
+        ("svhn-small", "grey"),
         ("svhn-cropped", "grey"),
         ("two-digits", "grey dynamic threshold"),
         ("cluttered-mnist", "grey dynamic threshold"),

@@ -7,6 +7,7 @@ mod batches;
 mod cifar;
 mod digits;
 mod folder;
+mod house_numbers;
 mod memory;
 mod real;
 mod samples;

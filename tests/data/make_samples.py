@@ -6,6 +6,7 @@ House Numbers as other programs write them. Needs h5py, scipy, numpy and pillow:
 The tests know the formulas below; whoever changes them changes both.
 """
 
+import gzip
 import io
 import pathlib
 import tarfile
@@ -23,7 +24,10 @@ def cropped():
     row, column, channel, image = np.indices((32, 32, 3, 5))
     x = ((7 * row + 3 * column + 50 * channel + 11 * image) % 256).astype(np.uint8)
     y = np.array([[1], [9], [10], [2], [5]], dtype=np.uint8)
-    scipy.io.savemat(OUT / "train_32x32.mat", {"X": x, "y": y}, do_compression=True)
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"X": x, "y": y}, do_compression=True)
+    # The header tells the time; without it the same bytes come out each time.
+    (OUT / "train_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:])
 
 
 def size(n):
@@ -78,7 +82,8 @@ def digit_struct(count):
 
 def full():
     """Six PNG images and the struct behind them, in an archive as the published ones."""
-    with tarfile.open(OUT / "train.tar.gz", "w:gz", compresslevel=9) as archive:
+    packed = gzip.GzipFile(OUT / "train.tar.gz", "wb", mtime=0)
+    with packed, tarfile.open(fileobj=packed, mode="w") as archive:
 
         def add(name, content):
             entry = tarfile.TarInfo(name)
@@ -94,6 +99,22 @@ def full():
         add("train/see_bboxes.m", b"% how to look at it\n")
 
 
+def prepared():
+    """What should be cut out of the pictures, one below the other, by pillow's interpolation."""
+    sheet = Image.new("RGB", (64, 6 * 64))
+    for n in range(1, 7):
+        height, width = size(n)
+        digits = np.array(boxes(n))
+        left, top = digits[:, 0].min(), digits[:, 1].min()
+        right, bottom = (digits[:, 0] + digits[:, 2]).max(), (digits[:, 1] + digits[:, 3]).max()
+        across, down = 0.15 * (right - left), 0.15 * (bottom - top)
+        part = (max(left - across, 0), max(top - down, 0), min(right + across, width), min(bottom + down, height))
+        picture = Image.open(io.BytesIO(png(n)))
+        sheet.paste(picture.resize((64, 64), Image.Resampling.BILINEAR, box=part), (0, 64 * (n - 1)))
+    sheet.save(OUT / "prepared.png")
+
+
 OUT.mkdir(exist_ok=True)
 cropped()
 full()
+prepared()
