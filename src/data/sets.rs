@@ -24,7 +24,8 @@
 //! files. (Neighbours in svhn-cropped are digits of one house number: a shuffle would part them.)
 //! Those of svhn are chosen among all but the test images, under a seed of its own. DRAW had, as far as
 //! we remember, 231,053 and 4,701, one fewer than there are: here that one is for training.
-//! svhn takes 3 GB of memory, svhn-small, which does without the extra images, a seventh of that.
+//! svhn takes 3 GB of memory (when it is prepared, twice as much), svhn-small, which does without the
+//! extra images, a seventh of that.
 //! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
 //! a seed of its own: the splits are the same in every run.
 

@@ -166,17 +166,21 @@ fn checksum(image: &[u8]) -> [u8; 4] {
     crc.sum().to_le_bytes()
 }
 
-/// Writes prepared images under another name first, so that there is never half a file.
+/// Writes prepared images, under another name first, so that there is never half a file.
 fn keep(path: &Path, length: u64, images: &[u8]) -> std::io::Result<()> {
-    let temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    let mut file = BufWriter::with_capacity(1 << 20, temporary);
-    file.write_all(&header(images.len() / BYTES, length))?;
-    for image in images.chunks_exact(BYTES) {
-        file.write_all(image)?;
-        file.write_all(&checksum(image))?;
-    }
-    let temporary = file.into_inner().map_err(|e| e.into_error())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    Ok(())
+    let temporary = path.with_extension(format!("bin.{}.tmp", std::process::id()));
+    let write = || {
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
+        file.write_all(&header(images.len() / BYTES, length))?;
+        for image in images.chunks_exact(BYTES) {
+            file.write_all(image)?;
+            file.write_all(&checksum(image))?;
+        }
+        file.into_inner().map_err(|e| e.into_error())?.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        // The cause is what matters; whether the remains could be cleared away is not.
+        let _ = std::fs::remove_file(&temporary);
+    })
 }
