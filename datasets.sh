@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Downloads the data sets from their authors' sites and mirrors, checks them, and leaves alone what is already there.
-# Every check is the sha256 of a file's content (a .gz is inflated first), so it does not matter who compressed it.
+# Every check is the sha256 of a file's content (a .gz is inflated first, so it does not matter who compressed it; an
+# archive is not).
 # An interrupted download stays as FILE.part and is resumed by the next run.
 # Exit codes: 0 all well, 1 something is missing, damaged or cannot be had, 2 wrong usage.
 set -euo pipefail
@@ -25,6 +26,11 @@ binarized-mnist    110 MB  binarized_mnist  the same as fixed bits, 50,000 + 10,
                                             as MNIST
 cifar10            170 MB  cifar10          50,000 + 10,000 colour images, 32x32 (Krizhevsky, Nair, Hinton);
                                             no licence stated, cite "Learning Multiple Layers of Features" (2009)
+svhn-cropped       246 MB  svhn_cropped     73,257 + 26,032 colour digits of house numbers, 32x32 (Netzer and others);
+                                            non-commercial use only
+svhn              2636 MB  svhn             33,402 + 202,353 + 13,068 pictures of house numbers in colour (as svhn-cropped);
+                                            non-commercial use only
+svhn-small         681 MB  svhn             the same without the 202,353 extra ones
 frey                 1 MB  freyface         1,965 grey faces, 28x20 (Frey; distributed by Roweis);
                                             no licence stated, images of one real person
 E
@@ -58,6 +64,21 @@ data_batch_5.bin 755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9ad
 test_batch.bin 8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b
 E
       ;;
+    # The sums of house numbers are those that TensorFlow Datasets and Hugging Face Datasets recorded.
+    svhn-cropped)
+      cat <<'E'
+train_32x32.mat 435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8
+test_32x32.mat cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b
+E
+      ;;
+    svhn | svhn-small)
+      cat <<'E'
+train.tar.gz 4b17bb33b6cd8f963493168f80143da956f28ec406cc12f8e5745a9f91a51898
+test.tar.gz 57ac9ceb530e4aa85b55d991be8fc49c695b3d71c6f6a88afea86549efde7fb5
+E
+      [ "$1" = svhn-small ] ||
+        echo extra.tar.gz e857e27d1e65bd1e7d3959b094061777f6506bbc39889a0df3bba6a729d60f9c
+      ;;
     frey) echo "frey_rawface.mat 265a83a23adb081755cd3de375509828e690324d1d60f076b8ecebc840d59c64" ;;
   esac
 }
@@ -66,6 +87,8 @@ folder() {
   case $1 in
     binarized-mnist) echo binarized_mnist ;;
     frey) echo freyface ;;
+    svhn-cropped) echo svhn_cropped ;;
+    svhn-small) echo svhn ;;
     *) echo "$1" ;;
   esac
 }
@@ -87,6 +110,7 @@ urls() {
       echo "https://www.cs.toronto.edu/~kriz/$2"
       echo "http://www.cs.toronto.edu/~kriz/$2"
       ;;
+    svhn | svhn-small | svhn-cropped) echo "http://ufldl.stanford.edu/housenumbers/$2" ;;
     frey)
       echo "https://cs.nyu.edu/~roweis/data/$2"
       echo "http://www.cs.nyu.edu/~roweis/data/$2"
@@ -105,6 +129,7 @@ sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d ' 
 good() {
   local sum
   case $2 in
+    *.tar.gz) sum=$(sha256 <"$1") || return 1 ;;
     *.gz) sum=$(gzip -dc <"$1" 2>/dev/null | sha256) || return 1 ;;
     *) sum=$(sha256 <"$1") || return 1 ;;
   esac
@@ -347,14 +372,15 @@ while [ $# -gt 0 ]; do
       if [ "$1" = --dir ]; then dir=${2%/}; else mirror=${2%/}; fi
       shift
       ;;
-    mnist | binarized-mnist | cifar10 | frey) names+=("$1") ;;
+    mnist | binarized-mnist | cifar10 | svhn | svhn-small | svhn-cropped | frey) names+=("$1") ;;
     *) complain "unknown option or data set \"$1\"; see --list" && usage >&2 && exit 2 ;;
   esac
   shift
 done
 
 if [ ${#names[@]} = 0 ] && [ $act = verify ]; then
-  for set in mnist binarized-mnist cifar10 frey; do
+  for set in mnist binarized-mnist cifar10 svhn-small svhn-cropped frey; do
+    [ $set != svhn-small ] || [ ! -e "$dir/svhn/extra.tar.gz" ] || set=svhn
     [ ! -d "$dir/$(folder $set)" ] || names+=("$set")
   done
   [ ${#names[@]} != 0 ] || { complain "$dir: no data set there; see --list" && exit 1; }

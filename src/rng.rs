@@ -23,6 +23,8 @@ pub struct Key {
 pub mod stream {
     /// Binarization of grey levels, one step an epoch.
     pub const BINARIZE: u32 = 0x100;
+    /// What scenes are made of and where it is placed, one step an epoch.
+    pub const SCENE: u32 = 0x110;
     /// Which images make a split or a subset; always under a fixed seed.
     pub const SPLIT: u32 = 0x180;
     /// Order of the training images, one step an epoch.

@@ -144,7 +144,8 @@ fn read_image(path: &Path, config: &ModelConfig, mode: Binarization) -> Result<V
         )));
     }
     let pixels = picture.bytes.into();
-    let image = Images { pixels, labels: None, count: 1, height, width, channels, max: 255 };
+    let image =
+        Images { pixels, labels: None, count: 1, height, width, channels, max: 255, scene: None };
     // Bits that were drawn or published cannot be had of one image: it is cut at half intensity.
     let mode = if mode == Binarization::Grey { mode } else { Binarization::Threshold };
     let [train, valid, test] = [image.clone(), image.clone(), image];

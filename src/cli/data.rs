@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::data::{self, Binarization, EVALUATION_SEED, Split, fill_batch};
+use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
 use pixelloom::train::pictures;
 
 use super::say;
@@ -38,16 +38,13 @@ impl Data {
 
     fn list(&self) -> Result<()> {
         for name in data::names() {
-            match data::open(name, None, &self.data_dir) {
-                Ok(set) => say(&format!(
-                    "{name:16} {} train, {} valid, {} test images of {} x {} x {}",
-                    set.train.count,
-                    set.valid.count,
-                    set.test.count,
-                    set.train.height,
-                    set.train.width,
-                    set.train.channels
-                ))?,
+            match data::outline(name, &self.data_dir) {
+                Ok(Outline { counts: [train, valid, test], shape: [height, width, channels] }) => {
+                    say(&format!(
+                        "{name:16} {train} train, {valid} valid, {test} test images of {height} x \
+                         {width} x {channels}"
+                    ))?;
+                }
                 Err(why) => say(&format!("{name:16} not here: {why}"))?,
             }
         }
@@ -64,8 +61,11 @@ impl Data {
         let set = data::open(name, mode, &self.data_dir)?;
         for split in [Split::Train, Split::Valid, Split::Test] {
             let images = set.split(split);
-            let sum: u64 = images.pixels.iter().map(|&p| u64::from(p)).sum();
-            let mean = sum as f64 / images.pixels.len() as f64 / f64::from(images.max);
+            let sum =
+                |i| images.view(i, EVALUATION_SEED, 0).iter().map(|&p| u64::from(p)).sum::<u64>();
+            let values = images.count as f64 * images.dims() as f64;
+            let mean =
+                (0..images.count).map(sum).sum::<u64>() as f64 / values / f64::from(images.max);
             say(&set.describe(split))?;
             say(&format!(
                 "    {} x {} x {} (height, width, channels), mean intensity {mean:.4}, labels: {}",

@@ -45,5 +45,6 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Images> {
         width: 28,
         channels: 1,
         max: 1,
+        scene: None,
     })
 }

@@ -56,5 +56,6 @@ pub fn parse(bytes: &[u8], name: &str, count: usize) -> Result<Images> {
         width: SIDE,
         channels: CHANNELS,
         max: 255,
+        scene: None,
     })
 }

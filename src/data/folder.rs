@@ -165,6 +165,7 @@ fn load(paths: &[PathBuf], model: &Picture, first: &Path) -> Result<Images> {
             width: model.width,
             channels: model.channels,
             max: 255,
+            scene: None,
         }),
     }
 }

@@ -28,6 +28,7 @@ pub fn parse_images(bytes: &[u8], name: &str) -> Result<Images> {
         width,
         channels: 1,
         max: 255,
+        scene: None,
     })
 }
 

@@ -1,12 +1,17 @@
 //! Images of one size in memory, as bytes: choosing some of them, taking fewer levels.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+
+use super::scene::Scene;
+use crate::rng::{Key, stream};
 
 /// Images of one split.
 #[derive(Clone, Debug)]
 pub struct Images {
-    /// [count, height, width, channels], image after image, rows from the top.
+    /// What is stored, [count, height, width, channels], image after image, rows from the top. Of
+    /// scenes, [count, scene.height, scene.width, channels], in 256 levels.
     pub pixels: Arc<[u8]>,
     /// \[count\], where the set has labels.
     pub labels: Option<Vec<u8>>,
@@ -20,6 +25,8 @@ pub struct Images {
     pub channels: usize,
     /// The byte that stands for 1.0: 255 for grey and colour, 1 for binary, levels - 1 for quantised.
     pub max: u8,
+    /// How an image is made of stored ones, where it is not stored itself.
+    pub scene: Option<Scene>,
 }
 
 impl Images {
@@ -28,22 +35,44 @@ impl Images {
         self.height * self.width * self.channels
     }
 
-    /// Pixels of image `i`, [height, width, channels]. Panics if there is no such image.
-    pub fn image(&self, i: usize) -> &[u8] {
-        &self.pixels[i * self.dims()..(i + 1) * self.dims()]
+    /// Values of one stored image.
+    fn stored(&self) -> usize {
+        self.scene.map_or(self.dims(), |scene| scene.height * scene.width * self.channels)
     }
 
-    /// A copy of the images `range`, with their labels. Panics if the range leaves 0..count.
+    /// Pixels of stored image `i`, [height, width, channels], of scenes as large as `scene` says.
+    /// Panics if there is no such image.
+    pub fn image(&self, i: usize) -> &[u8] {
+        &self.pixels[i * self.stored()..(i + 1) * self.stored()]
+    }
+
+    /// Pixels of image `i` as a model sees it, [height, width, channels] in 0..=max, before they
+    /// become numbers: a pure function of (seed, epoch, i). An image that is stored is the same
+    /// under all seeds. Panics if there is no such image.
+    pub fn view(&self, i: usize, seed: u64, epoch: u32) -> Cow<'_, [u8]> {
+        let Some(scene) = self.scene else { return Cow::Borrowed(self.image(i)) };
+        let mut pixels = vec![0; self.dims()];
+        scene.compose(self, Key::new(seed, stream::SCENE, epoch), i, &mut pixels);
+        if self.max < 255 {
+            let levels = usize::from(self.max) + 1;
+            pixels.iter_mut().for_each(|v| *v = level(*v, levels));
+        }
+        Cow::Owned(pixels)
+    }
+
+    /// A copy of the images `range`, with their labels; scenes of theirs are made of these alone.
+    /// Panics if the range leaves 0..count.
     pub fn slice(&self, range: Range<usize>) -> Images {
         Images {
-            pixels: self.pixels[range.start * self.dims()..range.end * self.dims()].into(),
+            pixels: self.pixels[range.start * self.stored()..range.end * self.stored()].into(),
             labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
             count: range.len(),
             ..*self
         }
     }
 
-    /// A copy of the images `indices`, in this order, with their labels. Panics if one is missing.
+    /// A copy of the images `indices`, in this order, with their labels; scenes of theirs are made of
+    /// these alone. Panics if one is missing.
     pub fn select(&self, indices: &[usize]) -> Images {
         Images {
             pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
@@ -54,21 +83,23 @@ impl Images {
     }
 
     /// The images with `levels` levels instead of 256: the byte v becomes floor(v * levels / 256), the
-    /// largest is levels - 1. With 256 levels the pixels are shared.
+    /// largest is levels - 1. With 256 levels, and of scenes, which take fewer levels once they are
+    /// made, the pixels are shared.
     ///
     /// Panics unless the images have 256 levels and `levels` lies in 2..=256.
     pub fn quantized(&self, levels: usize) -> Images {
         assert!(self.max == 255, "images of {} levels, not 256", usize::from(self.max) + 1);
         assert!((2..=256).contains(&levels), "{levels} levels; there can be 2 to 256");
-        if levels == 256 {
-            return self.clone();
-        }
-        let level = |&v: &u8| (usize::from(v) * levels / 256) as u8;
-        Images {
-            pixels: self.pixels.iter().map(level).collect(),
-            labels: self.labels.clone(),
-            max: (levels - 1) as u8,
-            ..*self
-        }
+        let pixels = if levels == 256 || self.scene.is_some() {
+            self.pixels.clone()
+        } else {
+            self.pixels.iter().map(|&v| level(v, levels)).collect()
+        };
+        Images { pixels, labels: self.labels.clone(), max: (levels - 1) as u8, ..*self }
     }
+}
+
+/// One of `levels` levels instead of 256.
+fn level(v: u8, levels: usize) -> u8 {
+    (usize::from(v) * levels / 256) as u8
 }

@@ -26,7 +26,7 @@ const CLASS_UINT8: u32 = 9;
 const COMPLEX: u32 = 0x0800;
 
 /// An array of unsigned bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Array {
     /// Sizes, the fastest first.
     pub dims: Vec<usize>,
@@ -34,10 +34,20 @@ pub struct Array {
     pub data: Vec<u8>,
 }
 
-/// The array of unsigned bytes called `variable` in a MAT file. `name` is for messages.
+/// The array of unsigned bytes called `variable` in a MAT file, see [`parse_all`].
+pub fn parse(bytes: &[u8], name: &str, variable: &str) -> Result<Array> {
+    let [array] = parse_all(bytes, name, [variable])?;
+    Ok(array)
+}
+
+/// The arrays of unsigned bytes called `variables` in a MAT file. `name` is for messages.
 ///
 /// Every element is checked to the end of the file; compressed ones are inflated one at a time.
-pub fn parse(bytes: &[u8], name: &str, variable: &str) -> Result<Array> {
+pub fn parse_all<const N: usize>(
+    bytes: &[u8],
+    name: &str,
+    variables: [&str; N],
+) -> Result<[Array; N]> {
     if !bytes.starts_with(b"MATLAB 5.0") {
         return fault(name, "is not a MATLAB 5 file (it does not begin with \"MATLAB 5.0\")");
     }
@@ -53,7 +63,7 @@ pub fn parse(bytes: &[u8], name: &str, variable: &str) -> Result<Array> {
     };
     let reader = Reader { name, big_endian };
     let mut rest = &bytes[HEADER..];
-    let mut found = None;
+    let mut found: [Option<Array>; N] = [const { None }; N];
     while !rest.is_empty() {
         let (kind, data) = reader.element(&mut rest)?;
         let array = match kind {
@@ -61,16 +71,18 @@ pub fn parse(bytes: &[u8], name: &str, variable: &str) -> Result<Array> {
             COMPRESSED => Cow::Owned(reader.inflate(data)?),
             _ => return fault(name, format!("element of type {kind} where an array belongs")),
         };
-        if let Some(array) = reader.array(&array, variable)?
-            && found.replace(array).is_some()
-        {
-            return fault(name, format!("holds the array \"{variable}\" twice"));
+        for (variable, found) in variables.iter().zip(&mut found) {
+            if let Some(array) = reader.array(&array, variable)?
+                && found.replace(array).is_some()
+            {
+                return fault(name, format!("holds the array \"{variable}\" twice"));
+            }
         }
     }
-    match found {
-        Some(array) => Ok(array),
-        None => fault(name, format!("holds no array \"{variable}\"")),
+    if let Some(missing) = found.iter().position(Option::is_none) {
+        return fault(name, format!("holds no array \"{}\"", variables[missing]));
     }
+    Ok(found.map(Option::unwrap_or_default))
 }
 
 struct Reader<'a> {

@@ -1,7 +1,8 @@
 //! Data sets: images of a training, validation and test split, and batches of them as numbers.
 //!
-//! Pixels stay bytes until a batch is filled. How a grey pixel v in 0..=max becomes a number x is a
-//! named mode ([`Binarization`]), since likelihoods under different modes cannot be compared:
+//! Pixels stay bytes until a batch is filled, and some images are made only then ([`scene`]). How a
+//! grey pixel v in 0..=max becomes a number x is a named mode ([`Binarization`]), since likelihoods
+//! under different modes cannot be compared:
 //!
 //! - grey:      x = v / max
 //! - fixed:     x = v / max of a set whose bits were drawn once and published
@@ -13,6 +14,7 @@
 pub mod amat;
 pub mod bits;
 pub mod cifar;
+pub mod digit_struct;
 pub mod digits;
 mod files;
 mod folder;
@@ -22,7 +24,12 @@ mod images;
 mod loader;
 pub mod mat5;
 pub mod picture;
+pub mod resize;
+pub mod scene;
 mod sets;
+pub mod svhn;
+pub mod svhn_archive;
+pub mod svhn_cropped;
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,9 +44,9 @@ use crate::rng::{self, Key};
 
 pub use images::Images;
 pub use loader::Loader;
-pub use sets::{names, open};
+pub use sets::{Outline, names, open, outline};
 
-/// The seed that validation and test images are binarized with, at epoch 0, so that the numbers of
+/// The seed that validation and test images are made and binarized with, at epoch 0, so that the numbers of
 /// two evaluations, or of two runs with different seeds, are of the same bits.
 pub const EVALUATION_SEED: u64 = 0x6576_616c;
 
@@ -171,7 +178,8 @@ impl DataSet {
 ///
 /// Under [`Binarization::Dynamic`] value d of image i is 1 where the uniform number i * D + d of
 /// (seed, BINARIZE, epoch) is below its intensity: it depends on the image and the epoch, never on
-/// the batch it came in. Evaluation uses [`EVALUATION_SEED`] and epoch 0.
+/// the batch it came in. Neither does what a [`scene`] is made of. Evaluation uses
+/// [`EVALUATION_SEED`] and epoch 0.
 ///
 /// Panics if `out` has another size than [indices.len(), D] or an index is out of range.
 pub fn fill_batch(
@@ -187,7 +195,8 @@ pub fn fill_batch(
     let max = f32::from(images.max);
     let key = Key::new(seed, rng::stream::BINARIZE, epoch);
     let fill = |row: &mut [f32], i: usize| {
-        let levels = images.image(i).iter().map(|&v| f32::from(v) / max);
+        let pixels = images.view(i, seed, epoch);
+        let levels = pixels.iter().map(|&v| f32::from(v) / max);
         match mode {
             Binarization::Grey | Binarization::Fixed => {
                 row.iter_mut().zip(levels).for_each(|(x, level)| *x = level);

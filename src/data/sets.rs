@@ -1,28 +1,55 @@
 //! The named data sets: their files, their splits, the binarizations that fit them.
 //!
-//! | name            | train  | valid  | test   | image       | files below the data folder          |
-//! | --------------- | ------ | ------ | ------ | ----------- | ------------------------------------ |
-//! | digits          | 4,500  | 500    | 1,000  | 28 x 28     | none, inside the program             |
-//! | mnist           | 50,000 | 10,000 | 10,000 | 28 x 28     | mnist/{train,t10k}-*-ubyte[.gz]      |
-//! | binarized-mnist | 50,000 | 10,000 | 10,000 | 28 x 28     | binarized_mnist/*{split}.{amat,bits} |
-//! | frey            | 1,565  | 200    | 200    | 28 x 20     | freyface/frey_rawface.mat            |
-//! | cifar10         | 45,000 | 5,000  | 10,000 | 32 x 32 x 3 | cifar10/{data,test}_batch*.bin[.gz]  |
-//! | cifar10-batch1  | 9,000  | 1,000  | 10,000 | 32 x 32 x 3 | the same, of data only data_batch_1  |
-//! | folder:PATH     | 80%    | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
+//! | name             | train   | valid  | test   | image       | files below the data folder          |
+//! | ---------------- | ------- | ------ | ------ | ----------- | ------------------------------------ |
+//! | digits           | 4,500   | 500    | 1,000  | 28 x 28     | none, inside the program             |
+//! | mnist            | 50,000  | 10,000 | 10,000 | 28 x 28     | mnist/{train,t10k}-*-ubyte[.gz]      |
+//! | binarized-mnist  | 50,000  | 10,000 | 10,000 | 28 x 28     | binarized_mnist/*{split}.{amat,bits} |
+//! | frey             | 1,565   | 200    | 200    | 28 x 20     | freyface/frey_rawface.mat            |
+//! | cifar10          | 45,000  | 5,000  | 10,000 | 32 x 32 x 3 | cifar10/{data,test}_batch*.bin[.gz]  |
+//! | cifar10-batch1   | 9,000   | 1,000  | 10,000 | 32 x 32 x 3 | the same, of data only data_batch_1  |
+//! | svhn             | 231,054 | 4,701  | 13,068 | 54 x 54 x 3 | svhn/{train,extra,test}.tar.gz       |
+//! | svhn-small       | 32,402  | 1,000  | 13,068 | 54 x 54 x 3 | svhn/{train,test}.tar.gz             |
+//! | svhn-cropped     | 68,257  | 5,000  | 26,032 | 32 x 32 x 3 | svhn_cropped/{train,test}_32x32.mat  |
+//! | two-digits       | 4,500   | 500    | 1,000  | 60 x 60     | none, made of digits                 |
+//! | cluttered-digits | 4,500   | 500    | 1,000  | 100 x 100   | none, made of digits                 |
+//! | two-mnist        | 50,000  | 10,000 | 10,000 | 60 x 60     | those of mnist                       |
+//! | cluttered-mnist  | 50,000  | 10,000 | 10,000 | 100 x 100   | those of mnist                       |
+//! | folder:PATH      | 80%     | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
 //!
-//! The validation images of digits, mnist and the CIFAR sets are the last of the training files.
+//! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
+//! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
+//!
+//! The validation images of digits, mnist, the CIFAR sets and svhn-cropped are the last of the training
+//! files. (Neighbours in svhn-cropped are digits of one house number: a shuffle would part them.)
+//! Those of svhn are chosen among all but the test images, under a seed of its own. DRAW had, as far as
+//! we remember, 231,053 and 4,701, one fewer than there are: here that one is for training.
+//! svhn takes 3 GB of memory (when it is prepared, twice as much), svhn-small, which does without the
+//! extra images, a seventh of that.
 //! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
 //! a seed of its own: the splits are the same in every run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
-use super::{DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled};
+use super::scene::{Kind, Scene};
+use super::{
+    DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled, svhn,
+    svhn_cropped,
+};
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
 
 /// Orders the Frey faces before they are split.
 const FREY_SEED: u64 = 0x6672_6579;
+
+/// The archives of house numbers and how many pictures they hold.
+const SVHN_TRAIN: (&str, usize) = ("train", 33_402);
+const SVHN_TEST: (&str, usize) = ("test", 13_068);
+const SVHN_EXTRA: (&str, usize) = ("extra", 202_353);
+/// Validation images of DRAW; ours of those without the extra ones.
+const SVHN_VALID: usize = 4_701;
+const SVHN_SMALL_VALID: usize = 1_000;
 
 /// Splits of a set: train, valid, test.
 type Splits = (Images, Images, Images);
@@ -35,12 +62,12 @@ struct Set {
     read: fn(&Path) -> Result<Splits>,
 }
 
-const SETS: [Set; 6] = [
+const SETS: [Set; 13] = [
     Set {
         name: "digits",
         title: "digits (embedded MNIST subset)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |_| held_out(digits::train()?, 500, digits::test()?),
+        read: |_| embedded(),
     },
     Set { name: "mnist", title: "mnist", modes: &[Dynamic, Grey, Threshold], read: mnist },
     Set {
@@ -62,11 +89,84 @@ const SETS: [Set; 6] = [
         modes: &[Grey],
         read: |dir| cifar10(dir, 1, 1_000),
     },
+    Set {
+        name: "svhn",
+        title: "svhn (Street View House Numbers, 54 x 54 crops)",
+        modes: &[Grey],
+        read: |dir| house_numbers(dir, "svhn", &[SVHN_TRAIN, SVHN_EXTRA], SVHN_VALID),
+    },
+    Set {
+        name: "svhn-small",
+        title: "svhn-small (Street View House Numbers without the extra ones, 54 x 54 crops)",
+        modes: &[Grey],
+        read: |dir| house_numbers(dir, "svhn-small", &[SVHN_TRAIN], SVHN_SMALL_VALID),
+    },
+    Set {
+        name: "svhn-cropped",
+        title: "svhn-cropped (Street View House Numbers, cropped digits)",
+        modes: &[Grey],
+        read: svhn_cropped,
+    },
+    Set {
+        name: "two-digits",
+        title: "two-digits (two of the embedded MNIST digits on 60 x 60)",
+        modes: &[Dynamic, Grey, Threshold],
+        read: |_| Ok(made(embedded()?, Kind::Two, 60)),
+    },
+    Set {
+        name: "cluttered-digits",
+        title: "cluttered-digits (one of the embedded MNIST digits in clutter on 100 x 100)",
+        modes: &[Grey, Dynamic, Threshold],
+        read: |_| Ok(made(embedded()?, Kind::Cluttered, 100)),
+    },
+    Set {
+        name: "two-mnist",
+        title: "two-mnist (two MNIST digits on 60 x 60)",
+        modes: &[Dynamic, Grey, Threshold],
+        read: |dir| Ok(made(mnist(dir)?, Kind::Two, 60)),
+    },
+    Set {
+        name: "cluttered-mnist",
+        title: "cluttered-mnist (an MNIST digit in clutter on 100 x 100)",
+        modes: &[Grey, Dynamic, Threshold],
+        read: |dir| Ok(made(mnist(dir)?, Kind::Cluttered, 100)),
+    },
 ];
 
 /// The names [`open`] knows, beside `folder:PATH`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|set| set.name)
+}
+
+/// Counts and size of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Images for training, validation and test.
+    pub counts: [usize; 3],
+    /// Height, width and channels of an image.
+    pub shape: [usize; 3],
+}
+
+/// Counts and size of the set `name`, which is opened to find out; of the full house numbers, which are
+/// gigabytes, it is only looked whether their files are there. Fails as [`open`] does.
+pub fn outline(name: &str, dir: &Path) -> Result<Outline> {
+    let parts: &[(&str, usize)] = match name {
+        "svhn" => &[SVHN_TRAIN, SVHN_EXTRA, SVHN_TEST],
+        "svhn-small" => &[SVHN_TRAIN, SVHN_TEST],
+        _ => {
+            let set = open(name, None, dir)?;
+            let counts = [set.train.count, set.valid.count, set.test.count];
+            let shape = [set.train.height, set.train.width, set.train.channels];
+            return Ok(Outline { counts, shape });
+        }
+    };
+    for (part, _) in parts {
+        house_number_file(dir, name, part)?;
+    }
+    let valid = if name == "svhn" { SVHN_VALID } else { SVHN_SMALL_VALID };
+    let learning: usize = parts.iter().map(|(_, count)| count).sum::<usize>() - SVHN_TEST.1;
+    let counts = [learning - valid, valid, SVHN_TEST.1];
+    Ok(Outline { counts, shape: [svhn::CROP, svhn::CROP, 3] })
 }
 
 /// How a set is called in a report.
@@ -147,6 +247,22 @@ fn check(images: Images, name: &str, count: usize, height: usize, width: usize) 
     Ok(images)
 }
 
+fn embedded() -> Result<Splits> {
+    held_out(digits::train()?, 500, digits::test()?)
+}
+
+/// Square scenes of `side` rows, made of the digits of the same split. Two digits have no one label.
+fn made((train, valid, test): Splits, kind: Kind, side: usize) -> Splits {
+    let made = |digits: Images| Images {
+        scene: Some(Scene { kind, height: digits.height, width: digits.width }),
+        labels: if kind == Kind::Two { None } else { digits.labels },
+        height: side,
+        width: side,
+        ..digits
+    };
+    (made(train), made(valid), made(test))
+}
+
 fn mnist(dir: &Path) -> Result<Splits> {
     let labelled = |stem: &str, count: usize| -> Result<Images> {
         let names = |kind: &str| [format!("{stem}-{kind}.gz"), format!("{stem}-{kind}")];
@@ -211,6 +327,7 @@ fn frey(dir: &Path) -> Result<Splits> {
             width: 20,
             channels: 1,
             max: 255,
+            scene: None,
         })
     })?;
     let order = shuffled(images.count, Key::new(FREY_SEED, rng::stream::SPLIT, 0));
@@ -237,4 +354,33 @@ fn cifar10(dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
     let train =
         Images { pixels: pixels.into(), count: labels.len(), labels: Some(labels), ..test.clone() };
     held_out(train, valid, test)
+}
+
+fn svhn_cropped(dir: &Path) -> Result<Splits> {
+    let part = |part: &str, count: usize| {
+        let names = [format!("{part}_32x32.mat")];
+        load(dir, "svhn_cropped", &names, "svhn-cropped", 1 << 28, |bytes, name| {
+            check(svhn_cropped::parse(bytes, name)?, name, count, 32, 32)
+        })
+    };
+    let test = part("test", 26_032)?;
+    held_out(part("train", 73_257)?, 5_000, test)
+}
+
+/// An archive of house numbers, or what was prepared of it.
+fn house_number_file(dir: &Path, set: &str, part: &str) -> Result<PathBuf> {
+    files::find(dir, "svhn", &[format!("{part}.tar.gz"), format!("{part}-64.bin")], set)
+}
+
+fn house_numbers(dir: &Path, set: &str, parts: &[(&str, usize)], valid: usize) -> Result<Splits> {
+    // What is missing is said before minutes go into what is there.
+    for (part, _) in parts.iter().chain([&SVHN_TEST]) {
+        house_number_file(dir, set, part)?;
+    }
+    let folder = dir.join("svhn");
+    let replaced =
+        |e| Error::Data(format!("{e}; remove the file and run `{}`", files::get(dir, set)));
+    let test = svhn::testing(&folder, SVHN_TEST.0, SVHN_TEST.1).map_err(replaced)?;
+    let (train, valid) = svhn::learning(&folder, parts, valid).map_err(replaced)?;
+    Ok((train, valid, test))
 }

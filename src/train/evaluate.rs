@@ -215,7 +215,16 @@ mod tests {
 
     fn images(count: usize) -> Images {
         let pixels = (0..count * 2).map(|i| (i / 2) as u8).collect();
-        Images { pixels, labels: None, count, height: 1, width: 2, channels: 1, max: 255 }
+        Images {
+            pixels,
+            labels: None,
+            count,
+            height: 1,
+            width: 2,
+            channels: 1,
+            max: 255,
+            scene: None,
+        }
     }
 
     #[test]

@@ -293,14 +293,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         keep in any::<bool>(),
     ) {
-        let mut bytes = valid_files().swap_remove(file);
-        for (at, value) in edits {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if !keep {
-            bytes.truncate(cut.index(bytes.len()));
-        }
+        let bytes = samples::mutated(valid_files().swap_remove(file), &edits, (!keep).then_some(cut));
         all_readers(&bytes);
     }
 }

@@ -19,6 +19,7 @@ fn images(count: usize, dims: usize, max: u8) -> Images {
         width: dims,
         channels: 1,
         max,
+        scene: None,
     }
 }
 
@@ -119,7 +120,11 @@ fn unknown_sets_and_unfit_binarizations() {
         unknown
             .contains("unknown data set \"minst\"; there are digits, mnist, binarized-mnist, frey")
     );
-    assert!(unknown.contains("cifar10, cifar10-batch1, and folder:PATH"), "{unknown}");
+    assert!(
+        unknown.contains("cifar10, cifar10-batch1, svhn, svhn-small, svhn-cropped"),
+        "{unknown}"
+    );
+    assert!(unknown.contains("cluttered-mnist, and folder:PATH"), "{unknown}");
     for (name, fit) in [
         ("digits", "grey dynamic threshold"),
         ("mnist", "grey dynamic threshold"),
@@ -127,6 +132,11 @@ fn unknown_sets_and_unfit_binarizations() {
         ("frey", "grey"),
         ("cifar10", "grey"),
         ("cifar10-batch1", "grey"),
+        ("svhn", "grey"),
+        ("svhn-small", "grey"),
+        ("svhn-cropped", "grey"),
+        ("two-digits", "grey dynamic threshold"),
+        ("cluttered-mnist", "grey dynamic threshold"),
     ] {
         for mode in ["grey", "fixed", "dynamic", "threshold"] {
             let parsed: Binarization = mode.parse().unwrap();

@@ -34,7 +34,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// The most bytes this thread held at once during `work`, beyond what it held before.
-fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
+pub fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
     NOW.set(0);
     PEAK.set(0);
     let result = work();

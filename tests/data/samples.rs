@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use pixelloom::Error;
+use proptest::sample::Index;
 
 /// The error is about data, names the file "file.x" and says `what`.
 #[track_caller]
@@ -150,6 +151,18 @@ impl Mat {
         ];
         self.file(&arrays.map(|a| if compressed { self.compressed(&a) } else { a }))
     }
+}
+
+/// A file with some bytes changed, and the end cut off where `cut` says.
+pub fn mutated(mut bytes: Vec<u8>, edits: &[(Index, u8)], cut: Option<Index>) -> Vec<u8> {
+    for &(at, value) in edits {
+        let at = at.index(bytes.len());
+        bytes[at] = value;
+    }
+    if let Some(cut) = cut {
+        bytes.truncate(cut.index(bytes.len()));
+    }
+    bytes
 }
 
 /// The folder of the real sets, from PIXELLOOM_SHARED; says so where there is none.

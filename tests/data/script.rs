@@ -18,7 +18,9 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 fn list_and_usage() {
     let (code, list, _) = run(&["--list"]);
     assert_eq!(code, 0);
-    for name in ["mnist", "binarized-mnist", "cifar10", "frey"] {
+    for name in
+        ["mnist", "binarized-mnist", "cifar10", "svhn", "svhn-small", "svhn-cropped", "frey"]
+    {
         assert!(list.lines().any(|line| line.split(' ').next() == Some(name)), "{name}: {list}");
     }
     for wrong in [&[][..], &["minst"], &["--dir"], &["--frob", "mnist"]] {
