@@ -34,7 +34,7 @@ fn grid_of(image: u32) -> Grid {
             limited(scale.y * (attention[at + 1u] + 1.0), -FAR, FAR),
         ),
         scale,
-        limited(apart * exp_of(attention[at + 3u]), 0.0, FAR),
+        limited(apart * limited(exp_of(attention[at + 3u]), 0.0, FAR), 0.0, FAR),
         0.5 * limited(exp_of(-attention[at + 2u]), 0.0, SHARP),
     );
 }

@@ -49,7 +49,8 @@ impl Grid {
                 (scale[1] * (p[1] + 1.0)).clamp(-FAR, FAR),
             ],
             scale,
-            delta: (apart * exp(p[3])).clamp(0.0, FAR),
+            // On one pixel nothing is apart: 0, not 0 times infinity.
+            delta: (apart * exp(p[3]).clamp(0.0, FAR)).clamp(0.0, FAR),
             sharpness: 0.5 * exp(-p[2]).clamp(0.0, SHARP),
             gamma: exp(p[4]),
         }

@@ -28,19 +28,18 @@ pub(super) fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
     v[at..at + N].try_into().expect("N floats")
 }
 
+/// N units of the four gates o, f, i, g.
+pub(super) type Four<const N: usize> = [[f32; N]; 4];
+
 /// N units of a gate stacked o, f, i, g in a row \[4h\].
 #[inline(always)]
-pub(super) fn four<const N: usize>(row: &[f32], (n, j): (usize, usize)) -> [[f32; N]; 4] {
+pub(super) fn four<const N: usize>(row: &[f32], (n, j): (usize, usize)) -> Four<N> {
     [take(row, j), take(row, n + j), take(row, 2 * n + j), take(row, 3 * n + j)]
 }
 
 /// Writes what [`four`] reads.
 #[inline(always)]
-pub(super) fn put_four<const N: usize>(
-    row: &mut [f32],
-    (n, j): (usize, usize),
-    values: &[[f32; N]; 4],
-) {
+pub(super) fn put_four<const N: usize>(row: &mut [f32], (n, j): (usize, usize), values: &Four<N>) {
     for (gate, v) in values.iter().enumerate() {
         row[gate * n + j..][..N].copy_from_slice(v);
     }
@@ -69,9 +68,9 @@ pub(super) use by_lanes;
 /// Gates, c' and h' of N units from the gates' sums and c.
 #[inline(always)]
 pub(super) fn step<const N: usize>(
-    [mut o, mut f, mut i, mut g]: [[f32; N]; 4],
+    [mut o, mut f, mut i, mut g]: Four<N>,
     c: [f32; N],
-) -> ([[f32; N]; 4], [f32; N], [f32; N]) {
+) -> (Four<N>, [f32; N], [f32; N]) {
     let (mut next, mut h) = ([0.0; N], [0.0; N]);
     for j in 0..N {
         o[j] = sigmoid(o[j]);
@@ -87,10 +86,10 @@ pub(super) fn step<const N: usize>(
 /// Gradients of the gates' sums and of c of N units, from those of h' and c'.
 #[inline(always)]
 pub(super) fn step_gradient<const N: usize>(
-    [o, f, i, g]: [[f32; N]; 4],
+    [o, f, i, g]: Four<N>,
     (c, next): ([f32; N], [f32; N]),
     (dh, dnext): ([f32; N], [f32; N]),
-) -> ([[f32; N]; 4], [f32; N]) {
+) -> (Four<N>, [f32; N]) {
     let (mut d, mut dc) = ([[0.0; N]; 4], [0.0; N]);
     for j in 0..N {
         let t = tanh(next[j]);

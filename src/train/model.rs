@@ -47,7 +47,7 @@ pub enum AnyModel {
     /// Multi-Scale.
     MultiScale(MultiScale),
     /// DRAW.
-    Draw(Draw),
+    Draw(Box<Draw>),
     /// Classifier.
     Classifier(Classifier),
 }
@@ -156,7 +156,7 @@ impl ModelConfig {
             ModelConfig::MultiScale(config) => {
                 AnyModel::MultiScale(MultiScale::new(device, config.clone(), seed))
             }
-            ModelConfig::Draw(config) => AnyModel::Draw(Draw::new(device, *config, seed)),
+            ModelConfig::Draw(config) => AnyModel::Draw(Box::new(Draw::new(device, *config, seed))),
             ModelConfig::Classifier(config) => {
                 AnyModel::Classifier(Classifier::new(device, *config, seed))
             }
@@ -265,7 +265,7 @@ impl AnyModel {
             AnyModel::Vae(vae) => vae,
             AnyModel::Pixel(model) => model,
             AnyModel::MultiScale(model) => model,
-            AnyModel::Draw(model) => model,
+            AnyModel::Draw(model) => &**model,
             AnyModel::Classifier(model) => model,
         }
     }

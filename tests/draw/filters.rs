@@ -150,14 +150,21 @@ fn gradients_are_finite_however_extreme_the_parameters() {
 /// A parameter that is no number is not hidden: the filters are none either.
 #[test]
 fn a_nan_comes_out() {
-    let device = Device::cpu();
-    for at in 0..4 {
-        let mut p = [0.0; 5];
-        p[at] = f32::NAN;
-        let tape = Tape::inference();
-        let p = tape.constant(Tensor::new(&device, &p, &[1, 5]));
-        let [fx, fy, _] = p.filterbank(3, (4, 5));
-        let all = [fx, fy].map(|f| f.value().to_vec().unwrap()).concat();
-        assert!(all.iter().any(|v| v.is_nan()), "parameter {at}");
+    for device in common::devices() {
+        for at in 0..5 {
+            let mut p = [0.0; 5];
+            p[at] = f32::NAN;
+            let tape = Tape::inference();
+            let p = tape.constant(Tensor::new(&device, &p, &[1, 5]));
+            let image = tape.constant(Tensor::full(&device, 1.0, &[1, 4, 5, 1]));
+            let [fx, fy, gamma] = p.filterbank(3, (4, 5));
+            let patch = p.attention_read(3, &image, None);
+            let canvas = p.attention_write(&patch.reshape(&[1, 3, 3, 1]), &image);
+            let bank = [fx, fy, gamma].map(|f| f.value().to_vec().unwrap()).concat();
+            for all in [bank, patch.value().to_vec().unwrap(), canvas.value().to_vec().unwrap()] {
+                let seen = all.iter().any(|v| v.is_nan());
+                assert!(seen, "parameter {at} on {}", device.name());
+            }
+        }
     }
 }

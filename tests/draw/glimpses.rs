@@ -25,18 +25,22 @@ fn config(attention: bool) -> DrawConfig {
     }
 }
 
-/// The model, its weights moved away from where they begin, first states included.
-fn model(device: &Device, config: DrawConfig) -> Draw {
+/// The model, its weights moved by about `far` from where they begin, first states included.
+fn moved(device: &Device, config: DrawConfig, far: f32) -> Draw {
     let model = Draw::new(device, config, 5);
     for (number, (_, param)) in model.parameters().into_iter().enumerate() {
         let key = Key::new(2, stream::TEST + number as u32, 0);
         let mut values = param.value().to_vec().unwrap();
         for (i, v) in values.iter_mut().enumerate() {
-            *v += 0.3 * pixelloom::cpu::random::normal(key, i as u64);
+            *v += far * pixelloom::cpu::random::normal(key, i as u64);
         }
         param.set(Tensor::new(device, &values, param.value().shape()));
     }
     model
+}
+
+fn model(device: &Device, config: DrawConfig) -> Draw {
+    moved(device, config, 0.3)
 }
 
 fn images(device: &Device, count: usize, config: &DrawConfig) -> Tensor {
@@ -214,7 +218,7 @@ fn importance_weights_approach_the_exact_likelihood() {
     for attention in [true, false] {
         let device = Device::cpu();
         let sizes = DrawConfig { glimpses: 1, latent: 1, ..config(attention) };
-        let model = model(&device, sizes);
+        let model = moved(&device, sizes, 0.15);
         let x = images(&device, 6, &model.config);
         let exact = integral(&model, &x);
         let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;

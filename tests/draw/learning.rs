@@ -36,7 +36,7 @@ fn four_prototypes_cost_ln_four() {
         let config = DrawConfig {
             height: 8,
             width: 6,
-            glimpses: 4,
+            glimpses: 8,
             hidden: 32,
             latent: 4,
             attention,
@@ -48,7 +48,7 @@ fn four_prototypes_cost_ln_four() {
         let data: Vec<f32> = bars().concat().repeat(8);
         let x = Tensor::new(&device, &data, &[32, 48]);
         let none = Tensor::zeros(&device, &[32]);
-        train(&model, 700, |_| (x.clone(), none.clone()));
+        train(&model, 1500, |_| (x.clone(), none.clone()));
         let mut scores = Vec::new();
         for step in 0..50 {
             let parts = model.evaluate(&x, None, Key::new(2, stream::EVALUATE, step)).unwrap();
