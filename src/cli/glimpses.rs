@@ -20,8 +20,8 @@ const COUNT: u32 = 8;
 /// Picture where draw or a classifier looks (green) and writes (red), glimpse by glimpse
 ///
 /// A row an image, a column a glimpse; of draw, a second row shows the canvas. A rectangle passes through the
-/// centres of the outermost filters, its line is as wide as they are. A red frame marks what a classifier
-/// gets wrong.
+/// centres of the outermost filters, the thicker the more they blur. A red frame marks what a classifier gets
+/// wrong.
 #[derive(Args)]
 pub struct Glimpses {
     #[command(flatten)]
@@ -103,7 +103,7 @@ impl Glimpses {
             }
         };
         let read = Some(shown.images.as_slice());
-        let pictures = Pictures { trace: &trace, shape, read, wrong: &wrong };
+        let pictures = Pictures { frames: &trace.frames, shape, read, wrong: &wrong };
         pictures.write_strip(&self.out)?;
         if let Some(path) = &self.film {
             pictures.write_film(path)?;

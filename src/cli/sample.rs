@@ -136,7 +136,7 @@ impl Sample {
     ) -> Result<Vec<f32>> {
         glimpses::check_count(count)?;
         let mut trace = draw.imagine(device, count, figures::sample_key(self.seed, 0))?;
-        let drawn = Glimpses { trace: &trace, shape, read: None, wrong: &[] };
+        let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
         if let Some(path) = &self.film {
             drawn.write_film(path)?;
         }

@@ -2,8 +2,8 @@
 //!
 //! Gregor and others, arXiv 1502.04623, figures 1, 5 and 7: a row of canvases, one after each glimpse, each
 //! with the rectangle that was written to (red); of images that are read, the rectangle that was looked at
-//! (green). A rectangle passes through the centres of the outermost filters, its line is as wide as they
-//! are. Without attention there are no rectangles.
+//! (green). A rectangle passes through the centres of the outermost filters, the thicker the more they blur.
+//! Without attention there are no rectangles.
 
 pub mod tile;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use super::figures::Shape;
 use super::{film, pictures};
 use crate::error::{Error, Result};
-use crate::models::draw::{Trace, Window};
+use crate::models::draw::{Frame, Window};
 use tile::{Colour, GREEN, RED, Tile};
 
 /// Images of a trace at most: all its canvases are in memory.
@@ -27,8 +27,8 @@ const LASTS: (usize, u16) = (4000, 3000);
 
 /// What was done, image by image and glimpse by glimpse.
 pub struct Glimpses<'a> {
-    /// The glimpses.
-    pub trace: &'a Trace,
+    /// The glimpses, in order; not none.
+    pub frames: &'a [Frame],
     /// The images' size.
     pub shape: Shape,
     /// The images that were read, \[count, H W C\]; none of images that were drawn from the model.
@@ -47,7 +47,7 @@ impl Glimpses<'_> {
     /// Writes a strip (PNG): a row an image, a column a glimpse, of images that were read a row of these
     /// above the row of canvases. Fails as [`pictures::write_sheet`] does.
     pub fn write_strip(&self, path: &Path) -> Result<()> {
-        let shown = chosen(self.trace.frames.len(), COLUMNS);
+        let shown = chosen(self.frames.len(), COLUMNS);
         let mut tiles = Vec::new();
         for image in 0..self.count() {
             let columns: Vec<Vec<Tile>> =
@@ -63,7 +63,7 @@ impl Glimpses<'_> {
     /// Writes a film (GIF) of all glimpses, of images that were read with these beside the canvases; a last
     /// frame without rectangles stays for a while. Fails as [`film::write_film`] does.
     pub fn write_film(&self, path: &Path) -> Result<()> {
-        let (total, parts) = (self.trace.frames.len(), self.tiles(0, 0, false).len());
+        let (total, parts) = (self.frames.len(), self.tiles(0, 0, false).len());
         let numbers = self.count() * parts * self.tile_numbers();
         let shown = chosen(total, (FILMED / numbers).max(2));
         let frame = |glimpse: usize, attention: bool| -> Vec<f32> {
@@ -81,7 +81,7 @@ impl Glimpses<'_> {
 
     /// What is shown of an image at a glimpse: what was read, what was written.
     fn tiles(&self, image: usize, glimpse: usize, attention: bool) -> Vec<Tile> {
-        let (frame, dims) = (&self.trace.frames[glimpse], self.dims());
+        let (frame, dims) = (&self.frames[glimpse], self.dims());
         let of = |images: &[f32], windows: &Option<Vec<Window>>, colour: Colour| {
             let tile = Tile::new(&images[image * dims..(image + 1) * dims], self.shape);
             let tile = match windows {
@@ -97,7 +97,7 @@ impl Glimpses<'_> {
     }
 
     fn count(&self) -> usize {
-        self.read.map_or(self.trace.frames[0].canvas.len(), <[f32]>::len) / self.dims()
+        self.read.map_or(self.frames[0].canvas.len(), <[f32]>::len) / self.dims()
     }
 
     fn dims(&self) -> usize {

@@ -206,6 +206,9 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     let font = ("sans-serif", 32).into_font().color(&INK);
     let mut root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&PAPER)?;
+    if !plot.title.is_empty() {
+        root = root.margin(12, 0, 0, 0);
+    }
     for (i, line) in plot.title.lines().enumerate() {
         let size = if i == 0 { 42 } else { 30 };
         root = root.titled(line, ("sans-serif", size).into_font().color(&INK))?;

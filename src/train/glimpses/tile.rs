@@ -59,13 +59,14 @@ impl Tile {
         Tile { pixels, height, width, factor }
     }
 
-    /// Draws the rectangle through the centres of a window's outermost filters. Its line is as wide as
-    /// their deviation sigma, at least a pixel, at most a sixth of the tile. What lies outside is cut off.
+    /// Draws the rectangle through the centres of a window's outermost filters. Its line is half as wide as
+    /// their deviation sigma, at least a pixel, at most an eighth of the tile. What lies outside is cut
+    /// off.
     pub fn rectangle(self, window: &Window, colour: Colour) -> Tile {
         let factor = self.factor as f32;
         let [left, top, right, bottom] = window.corners().map(|a| (a - 0.5) * factor);
-        let most = self.height.min(self.width) as f32 / 6.0;
-        let half = 0.5 * (window.sigma * factor).clamp(1.0, most.max(1.0));
+        let most = self.height.min(self.width) as f32 / 8.0;
+        let half = 0.5 * (0.5 * window.sigma * factor).clamp(1.0, most.max(1.0));
         // From the middle of a side to the line, at least the pixel that the centre is in.
         let (across, down) = ((0.5 * (right - left)).max(0.5), (0.5 * (bottom - top)).max(0.5));
         let (x, y) = (0.5 * (left + right), 0.5 * (top + bottom));

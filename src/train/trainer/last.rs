@@ -17,7 +17,7 @@ const COMPLETED: (usize, usize) = (8, 6);
 /// Images that are drawn on a strip, and read on one.
 const STRIP: (usize, usize) = (8, 4);
 /// Images that are drawn on a film.
-const FILM: usize = 16;
+const FILM: usize = 9;
 /// Samples beside their nearest training images.
 const NEAREST: usize = 20;
 /// Test images that a classifier looks at.
@@ -65,7 +65,7 @@ impl Trainer {
         let (shape, key) = (config.model.shape(), figures::sample_key(config.seed, 0));
         for (count, strip) in [(STRIP.0, true), (FILM, false)] {
             let trace = draw.imagine(device, count, key)?;
-            let drawn = Glimpses { trace: &trace, shape, read: None, wrong: &[] };
+            let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
             if strip {
                 drawn.write_strip(&file("film.png"))?;
             } else {
@@ -76,7 +76,7 @@ impl Trainer {
         let images = part.numbers();
         let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
         let trace = draw.reconstruct(&x, evaluate::key(0))?;
-        let reading = Glimpses { trace: &trace, shape, read: Some(&images), wrong: &[] };
+        let reading = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &[] };
         reading.write_strip(&file("reading.png"))?;
         reading.write_film(&file("reading.gif"))?;
         let part = self.to_show(RECONSTRUCTED);
@@ -97,7 +97,7 @@ impl Trainer {
         let classes = part.classes().unwrap_or_default();
         let wrong: Vec<bool> = found.iter().zip(&classes).map(|(a, b)| a != b).collect();
         let shape = config.model.shape();
-        let looking = Glimpses { trace: &trace, shape, read: Some(&images), wrong: &wrong };
+        let looking = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &wrong };
         looking.write_strip(&run.samples().join("reading.png"))?;
         looking.write_film(&run.samples().join("reading.gif"))
     }
