@@ -149,7 +149,7 @@ impl ModelConfig {
             ModelConfig::MultiScale(config) => {
                 AnyModel::MultiScale(MultiScale::new(device, config.clone(), seed))
             }
-            ModelConfig::Draw(config) => AnyModel::Draw(Draw::new(device, *config, seed)),
+            ModelConfig::Draw(config) => AnyModel::Draw(Box::new(Draw::new(device, *config, seed))),
             ModelConfig::Classifier(config) => {
                 AnyModel::Classifier(Classifier::new(device, *config, seed))
             }

@@ -18,7 +18,7 @@ pub enum AnyModel {
     /// Multi-Scale.
     MultiScale(MultiScale),
     /// DRAW.
-    Draw(Draw),
+    Draw(Box<Draw>),
     /// Classifier.
     Classifier(Classifier),
 }
@@ -30,7 +30,7 @@ impl AnyModel {
             AnyModel::Vae(vae) => vae,
             AnyModel::Pixel(model) => model,
             AnyModel::MultiScale(model) => model,
-            AnyModel::Draw(model) => model,
+            AnyModel::Draw(model) => model.as_ref(),
             AnyModel::Classifier(model) => model,
         }
     }
