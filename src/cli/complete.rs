@@ -124,7 +124,11 @@ impl Complete {
 }
 
 /// The picture at `path` as the model sees it: in [0, 1], with its levels.
-fn read_image(path: &Path, config: &ModelConfig, mode: Binarization) -> Result<Vec<f32>, Error> {
+pub fn read_image(
+    path: &Path,
+    config: &ModelConfig,
+    mode: Binarization,
+) -> Result<Vec<f32>, Error> {
     let picture = picture::read(path)?;
     let (height, width, channels) = config.shape();
     let found = (picture.height, picture.width, picture.channels);
@@ -150,6 +154,6 @@ fn read_image(path: &Path, config: &ModelConfig, mode: Binarization) -> Result<V
     let mode = if mode == Binarization::Grey { mode } else { Binarization::Threshold };
     let [train, valid, test] = [image.clone(), image.clone(), image];
     let name = path.display().to_string();
-    let data = config.view(DataSet { name, binarization: mode, train, valid, test })?;
+    let data = config.view_unlabelled(DataSet { name, binarization: mode, train, valid, test })?;
     Ok(Part::of(&data.test, mode, 1, 1).numbers())
 }

@@ -1,5 +1,5 @@
-//! `pixelloom eval`: the bound or the exact nll; of a vae also the importance-weighted bound and the
-//! marginal likelihood of appendix D.
+//! `pixelloom eval`: the bound, the exact nll or the error; of models with latent variables also the
+//! importance-weighted bound, of a vae the marginal likelihood of appendix D.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ enum SplitName {
     Test,
 }
 
-/// Score a split: means over its images, in nats
+/// Score a split: means over its images, in nats; of a classifier first the error in percent
 #[derive(Args)]
 pub struct Eval {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub struct Eval {
     /// The split to score
     #[arg(long, value_enum, default_value = "test")]
     split: SplitName,
-    /// Of a vae, also the importance-weighted bound with K samples an image
+    /// Of a vae or draw, also the importance-weighted bound with K samples an image
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     iwae: Option<u32>,
     /// Of a vae, also -log p(x) of 1000 images, spread evenly, by the estimator of the AEVB paper's appendix D
@@ -66,10 +66,11 @@ impl Eval {
 
     /// That the model has what was asked for.
     fn check(&self, model: &AnyModel) -> Result<(), Error> {
-        for (what, asked) in [("--iwae", self.iwae.is_some()), ("--marginal", self.marginal)] {
-            if asked {
-                model.vae(what)?;
-            }
+        if self.iwae.is_some() {
+            model.weighted("--iwae")?;
+        }
+        if self.marginal {
+            model.vae("--marginal")?;
         }
         Ok(())
     }
@@ -100,24 +101,32 @@ impl Eval {
             other => other,
         })?;
         let scores = scores.expect("nothing stops it");
-        for (i, (name, mean)) in scores.means().into_iter().enumerate() {
-            // Bits per dimension are those of the score: its parts may have other dimensions.
-            let nats = if i == 0 { config.nats(mean) } else { format!("{mean:.2} nats") };
-            say(&format!("{split} {name}: {nats} {what}"))?;
+        let (first, mut means) = (scores.headline().0, scores.means());
+        means.sort_by_key(|(name, _)| *name != first);
+        for (name, mean) in means {
+            say(&format!("{split} {name}: {} {what}", config.figure(name, mean)))?;
+        }
+        let kl = scores.kl_per_glimpse();
+        if !kl.is_empty() {
+            let kl: Vec<String> = kl.iter().map(|kl| format!("{kl:.2}")).collect();
+            say(&format!("{split} kl per glimpse: {} nats {what}", kl.join(" ")))?;
         }
         if let Some(warning) = config.suspicion(&data.name, scores.score()) {
             complain(&format!("warning: {warning}"));
         }
         let mut weighted = None;
         if let Some(k) = self.iwae {
-            let vae = model.vae("--iwae")?;
+            let model = model.weighted("--iwae")?;
             let mut values = Vec::with_capacity(images.count);
-            evaluate::batches(device, &all, &|_| false, |number, x, _| {
+            let bar = Bar::new(&format!("images, {k} samples each"), images.count);
+            let done = evaluate::batches(device, &all, &|done| bar.at(done), |number, x, _| {
                 // A batch draws under the steps from its number times k on.
                 let key = evaluate::key(number.wrapping_mul(k));
-                values.extend(iwae(vae, x, k as usize, key)?);
+                values.extend(iwae(model, x, k as usize, key)?);
                 Ok(())
-            })?;
+            });
+            bar.done();
+            done?;
             let mean = evaluate::mean(values.iter().copied());
             say(&format!("{split} IWAE-{k} bound: {mean:.2} nats {what}"))?;
             weighted = Some(values);

@@ -1,4 +1,5 @@
-//! `pixelloom explain`: what a model's prediction of a pixel sees, by its gradients.
+//! `pixelloom explain`: what a model's prediction of a pixel sees, by its gradients; where a model looks and
+//! writes (`glimpses.rs`).
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use pixelloom::train::explain::{self, Place};
 use pixelloom::train::{AnyModel, ModelConfig};
 use pixelloom::{Device, Error, Tensor};
 
+use super::glimpses::Glimpses;
 use super::machine::Machine;
 use super::train::Kind;
 use super::{complain, locate, say};
@@ -29,6 +31,7 @@ pub struct Explain {
 #[derive(Subcommand)]
 enum What {
     ReceptiveField(Field),
+    Glimpses(Glimpses),
 }
 
 /// Picture what the prediction of a pixel depends on: blue to yellow more and more, grey not at all
@@ -83,8 +86,10 @@ fn size(text: &str) -> Result<(usize, usize), String> {
 
 impl Explain {
     pub fn run(&self) -> Result<()> {
-        let What::ReceptiveField(field) = &self.what;
-        field.run()
+        match &self.what {
+            What::ReceptiveField(field) => field.run(),
+            What::Glimpses(glimpses) => glimpses.run(),
+        }
     }
 }
 
@@ -132,9 +137,11 @@ impl Field {
             ..PixelConfig::mnist(self.layers.into(), MAPS)
         };
         let config = match self.model {
-            Some(Kind::Vae) => {
-                let rule = "is none that draws pixel by pixel";
-                return Err(Error::Config(format!("--model vae: the vae {rule}; choose another")));
+            Some(kind @ (Kind::Vae | Kind::Draw | Kind::Classifier)) => {
+                return Err(Error::Config(format!(
+                    "--model {}: it does not draw pixel by pixel; choose another",
+                    kind.name()
+                )));
             }
             Some(Kind::Rowlstm) => ModelConfig::RowLstm(net),
             Some(Kind::Diagbilstm) => ModelConfig::DiagBilstm(net),

@@ -6,6 +6,7 @@ mod data;
 mod devices;
 mod eval;
 mod explain;
+mod glimpses;
 mod locate;
 mod machine;
 mod presets;

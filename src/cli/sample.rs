@@ -1,19 +1,23 @@
-//! `pixelloom sample`: sheets of samples, films of their drawing, reconstructions, the manifold.
+//! `pixelloom sample`: sheets of samples, films and strips of their drawing, the nearest training images,
+//! reconstructions, the manifold.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use pixelloom::Device;
+use pixelloom::data::DataSet;
+use pixelloom::models::draw::Draw;
 use pixelloom::train::drawing::Drawing;
-use pixelloom::train::{AnyModel, Part, figures};
+use pixelloom::train::glimpses::{self, Glimpses};
+use pixelloom::train::{AnyModel, Part, figures, nearest};
 
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
 use super::say;
 
-/// Images of a sheet, and of a sheet with a film, if the user says nothing.
+/// Images of a sheet, and of one with a film, a strip or neighbours, if the user says nothing.
 const COUNT: (u32, u32) = (100, 16);
 
 /// Draw images from a model into a PNG sheet
@@ -21,13 +25,19 @@ const COUNT: (u32, u32) = (100, 16);
 pub struct Sample {
     #[command(flatten)]
     source: Source,
-    /// Images to draw [default: 100, with --film 16]
+    /// Images to draw [default: 100; with --film, --strip or --nearest 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: Option<u32>,
-    /// Of a model that draws pixel by pixel, also write how the images come to be
+    /// Of a model that draws pixel by pixel, or of draw, also write how the images come to be
     #[arg(long, value_name = "FILE.gif", conflicts_with_all = ["reconstruct", "manifold"])]
     film: Option<PathBuf>,
-    /// Of a vae, test images above their reconstructions instead
+    /// Of draw, also write a row for each image: the canvas after each glimpse
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["reconstruct", "manifold"])]
+    strip: Option<PathBuf>,
+    /// Also write each image beside the training image that is nearest to it, in a blue frame
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["reconstruct", "manifold"])]
+    nearest: Option<PathBuf>,
+    /// Of a vae or draw, test images above their reconstructions instead
     #[arg(long, conflicts_with = "manifold")]
     reconstruct: bool,
     /// Of a vae with two latent dimensions, the manifold instead: 20 x 20 points of the unit square
@@ -53,9 +63,9 @@ impl Sample {
             let model = located.checkpoint.load(device)?;
             self.draw(&located, &model, device)
         })?;
-        say(&self.out.display().to_string())?;
-        if let Some(film) = &self.film {
-            say(&film.display().to_string())?;
+        let more = [&self.film, &self.strip, &self.nearest].into_iter().flatten();
+        for path in std::iter::once(&self.out).chain(more) {
+            say(&path.display().to_string())?;
         }
         Ok(())
     }
@@ -63,31 +73,76 @@ impl Sample {
     fn draw(&self, located: &Located, model: &AnyModel, device: &Device) -> Result<()> {
         let config = &located.checkpoint.model;
         let shape = config.shape();
-        let usual = if self.film.is_some() { COUNT.1 } else { COUNT.0 };
-        let count = self.count.unwrap_or(usual) as usize;
+        let special = self.film.is_some() || self.strip.is_some() || self.nearest.is_some();
+        let count = self.count.unwrap_or(if special { COUNT.1 } else { COUNT.0 }) as usize;
         if self.manifold {
             figures::manifold(&self.out, model.vae("--manifold")?, device, shape)?;
-        } else if self.reconstruct {
-            let vae = model.vae("--reconstruct")?;
+            return Ok(());
+        }
+        if self.reconstruct {
+            model.check_reconstructs("--reconstruct")?;
             let data = self.data.open(located)?;
             let rows = config.evaluation_batch();
             let part = Part::to_show(&data.test, data.binarization, count, rows);
-            figures::reconstructions(&self.out, vae, device, &part)?;
-        } else if self.film.is_some() || model.model().autoregressive().is_some() {
-            let model = model.autoregressive("--film")?;
-            let bar = Bar::new("pixels", 1);
-            let progress = |done, of| bar.of(done, of);
-            let (seed, film) = (self.seed, self.film.is_some());
-            let drawing = Drawing { device, shape, seed, progress: &progress, film };
-            let drawn = drawing.samples(model, count)?;
-            bar.done();
-            drawn.write_sheet(&self.out)?;
-            if let Some(path) = &self.film {
-                drawn.write_film(path)?;
+            figures::reconstructions(&self.out, model, device, &part)?;
+            return Ok(());
+        }
+        if self.strip.is_some() {
+            model.draw("--strip")?;
+        }
+        let images = match model {
+            AnyModel::Draw(draw) if self.film.is_some() || self.strip.is_some() => {
+                self.glimpses(draw, count, shape, device)?
             }
-        } else {
-            figures::samples(&self.out, model.model(), device, shape, count, self.seed)?;
+            _ if self.film.is_some() || model.model().autoregressive().is_some() => {
+                let model = model.drawing("--film")?;
+                let bar = Bar::new("pixels", 1);
+                let progress = |done, of| bar.of(done, of);
+                let (seed, film) = (self.seed, self.film.is_some());
+                let drawing = Drawing { device, shape, seed, progress: &progress, film };
+                let drawn = drawing.samples(model, count)?;
+                bar.done();
+                if let Some(path) = &self.film {
+                    drawn.write_film(path)?;
+                }
+                drawn.images
+            }
+            _ => {
+                let bar = Bar::new("images", count);
+                let done = |done| bar.of(done, count);
+                let images = figures::draw(model.model(), device, count, self.seed, &done);
+                bar.done();
+                images?
+            }
+        };
+        figures::write_samples(&self.out, &images, shape)?;
+        if let Some(path) = &self.nearest {
+            let DataSet { train, binarization, .. } = self.data.open(located)?;
+            let bar = Bar::new("training images", train.count);
+            let progress = |done| bar.of(done, train.count);
+            nearest::write(path, &images, &train, binarization, &progress)?;
+            bar.done();
         }
         Ok(())
+    }
+
+    /// Draws images stroke by stroke, writes the film and the strip, and returns what came of it.
+    fn glimpses(
+        &self,
+        draw: &Draw,
+        count: usize,
+        shape: figures::Shape,
+        device: &Device,
+    ) -> Result<Vec<f32>> {
+        glimpses::check_count(count)?;
+        let mut trace = draw.imagine(device, count, figures::sample_key(self.seed, 0))?;
+        let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
+        if let Some(path) = &self.film {
+            drawn.write_film(path)?;
+        }
+        if let Some(path) = &self.strip {
+            drawn.write_strip(path)?;
+        }
+        Ok(trace.frames.pop().map_or(Vec::new(), |last| last.canvas))
     }
 }

@@ -24,6 +24,10 @@ pub enum Kind {
     Diagbilstm,
     /// Multi-Scale PixelRNN: a small image, then larger ones given it
     Multiscale,
+    /// DRAW: images written and read by attentive glimpses
+    Draw,
+    /// Classifier by attentive glimpses (DRAW, section 4.1); needs images with labels
+    Classifier,
 }
 
 impl Kind {
@@ -34,6 +38,8 @@ impl Kind {
             Kind::Rowlstm => "rowlstm",
             Kind::Diagbilstm => "diagbilstm",
             Kind::Multiscale => "multiscale",
+            Kind::Draw => "draw",
+            Kind::Classifier => "classifier",
         }
     }
 
@@ -82,15 +88,18 @@ pub struct Train {
     /// sgd, adagrad, rmsprop or adam
     #[arg(long, value_name = "RULE", help_heading = "Settings")]
     optimizer: Option<String>,
-    /// Hidden units of a vae, maps h of a pixel model's layers
+    /// Hidden units of a vae and of the LSTMs of draw and classifier, maps h of a pixel model's layers
     #[arg(long, value_name = "N", help_heading = "Settings")]
     hidden: Option<i64>,
     /// Layers of a pixel model
     #[arg(long, value_name = "N", help_heading = "Settings")]
     layers: Option<i64>,
-    /// Latent dimensions of a vae
+    /// Latent dimensions of a vae, of each glimpse of draw
     #[arg(long, value_name = "N", help_heading = "Settings")]
     latent: Option<i64>,
+    /// Glimpses of draw and classifier
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    glimpses: Option<i64>,
     /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     data: Option<String>,
@@ -178,6 +187,7 @@ impl Train {
             ("model.hidden", self.hidden),
             ("model.layers", self.layers),
             ("model.latent", self.latent),
+            ("model.glimpses", self.glimpses),
         ];
         let strings = [
             ("optimizer.rule", &self.optimizer),

@@ -390,9 +390,9 @@ mod tests {
     #[test]
     fn another_kind_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &model(4, crate::models::vae::Likelihood::Bernoulli), "draw");
+        write(dir.path(), &model(4, crate::models::vae::Likelihood::Bernoulli), "gan");
         let Err(Error::Checkpoint(message)) = Checkpoint::open(dir.path()) else { panic!() };
-        assert!(message.contains("\"draw\""), "{message}");
+        assert!(message.contains("\"gan\""), "{message}");
     }
 
     #[test]

@@ -122,8 +122,7 @@ impl Config {
             ModelConfig::Vae(_) => {}
             other => {
                 return Err(Error::Config(format!(
-                    "marginal = {}: it is an estimate for models with latent variables (vae), this \
-                     one is a {}; set marginal=0",
+                    "marginal = {}: it is an estimate for a vae, this one is a {}; set marginal=0",
                     self.marginal,
                     other.kind()
                 )));

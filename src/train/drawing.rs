@@ -38,7 +38,8 @@ pub struct Drawing<'a> {
 
 /// A sheet of images, and what it was like on the way.
 pub struct Drawn {
-    images: Vec<f32>,
+    /// The finished images, \[count, H W C\]; of completions all tiles of the sheet.
+    pub images: Vec<f32>,
     frames: Vec<Vec<f32>>,
     shape: Shape,
     columns: usize,

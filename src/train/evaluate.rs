@@ -27,16 +27,39 @@ pub struct Part<'a> {
 pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
 
 /// Figures by image, in the model's order; the first is the score: a bound ("bound"), or exact
-/// ("nll").
+/// ("nll"). Those of single glimpses are named "kl.1", "kl.2" and so on.
 pub struct Scores(pub Vec<PerImage>);
 
+/// Before the number in the name of a glimpse's KL.
+const GLIMPSE: &str = "kl.";
+
 impl Scores {
-    /// Names and means over the images.
+    /// Names and means over the images, without the single glimpses'.
     pub fn means(&self) -> Vec<(&str, f64)> {
-        self.0
-            .iter()
-            .map(|(name, values)| (name.as_ref(), mean(values.iter().map(|&v| v.into()))))
+        self.all_means().filter(|(name, _)| !name.starts_with(GLIMPSE)).collect()
+    }
+
+    /// Means of the KL of every glimpse, nats; none of a model without glimpses.
+    pub fn kl_per_glimpse(&self) -> Vec<f64> {
+        self.all_means()
+            .filter(|(name, _)| name.starts_with(GLIMPSE))
+            .map(|(_, mean)| mean)
             .collect()
+    }
+
+    fn all_means(&self) -> impl Iterator<Item = (&str, f64)> {
+        let of = |values: &[f32]| mean(values.iter().map(|&v| v.into()));
+        self.0.iter().map(move |(name, values)| (name.as_ref(), of(values)))
+    }
+
+    /// The mean of the figure `name`, if there is such.
+    pub fn mean_of(&self, name: &str) -> Option<f64> {
+        self.all_means().find(|(other, _)| *other == name).map(|(_, mean)| mean)
+    }
+
+    /// Name and mean of what a reader looks at first: the error of a classifier, else the score.
+    pub fn headline(&self) -> (&str, f64) {
+        self.mean_of("error").map_or_else(|| (self.name(), self.score()), |error| ("error", error))
     }
 
     /// What the first figure is called.
@@ -86,6 +109,12 @@ impl<'a> Part<'a> {
         let starts = part.indices.iter().copied();
         part.indices = starts.zip(ends).enumerate().map(uneven).collect();
         part
+    }
+
+    /// The classes of the images, if they have labels.
+    pub fn classes(&self) -> Option<Vec<usize>> {
+        let labels = self.images.labels.as_ref()?;
+        Some(self.indices.iter().map(|&i| labels[i].into()).collect())
     }
 
     /// The images as numbers in \[0, 1\], one after the other.
@@ -238,6 +267,18 @@ mod tests {
         assert!((scores.score() - mean).abs() < 1e-12, "{} != {mean}", scores.score());
         assert_eq!((scores.name(), scores.images()), ("bound", 130));
         assert!(score(&|_| true).is_none());
+    }
+
+    #[test]
+    fn glimpses_are_apart_and_an_error_comes_first() {
+        let figure = |name: &'static str, values: [f32; 2]| (name.into(), values.to_vec());
+        let (one, two) = (figure("kl.1", [1.0, 2.0]), figure("kl.2", [0.0, 1.0]));
+        let draw = Scores(vec![figure("bound", [5.0, 7.0]), figure("kl", [1.0, 3.0]), one, two]);
+        assert_eq!(draw.means(), [("bound", 6.0), ("kl", 2.0)]);
+        assert_eq!(draw.kl_per_glimpse(), [1.5, 0.5]);
+        assert_eq!(draw.headline(), ("bound", 6.0));
+        let classifier = Scores(vec![figure("nll", [0.5, 1.5]), figure("error", [0.0, 1.0])]);
+        assert_eq!((classifier.headline(), classifier.score()), (("error", 0.5), 1.0));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::evaluate::{self, Part};
-use super::pictures;
+use super::{AnyModel, pictures};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
@@ -25,32 +25,45 @@ const SIDE: usize = 20;
 /// Columns of a sheet.
 pub(super) const COLUMNS: usize = 10;
 
-/// Writes `count` samples.
-pub fn samples(
-    path: &Path,
+/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` is told how many are drawn. Fails where the
+/// model draws none, and when the device does.
+pub fn draw(
     model: &dyn Model,
     device: &Device,
-    shape: Shape,
     count: usize,
     seed: u64,
-) -> Result<()> {
+    progress: &dyn Fn(usize),
+) -> Result<Vec<f32>> {
     let mut images = Vec::new();
     for (chunk, start) in (0..count).step_by(CHUNK).enumerate() {
-        let key = Key::new(seed, stream::SAMPLE, chunk as u32);
-        images.extend(model.sample(device, CHUNK.min(count - start), key)?.to_vec()?);
+        let (key, rows) = (sample_key(seed, chunk), CHUNK.min(count - start));
+        images.extend(model.sample(device, rows, key)?.to_vec()?);
+        progress(start + rows);
     }
-    pictures::write_sheet(path, &images, count, shape, COLUMNS.min(count))
+    Ok(images)
 }
 
-/// Writes images, as the model sees them, in rows, each above its reconstructions.
-pub fn reconstructions(path: &Path, vae: &Vae, device: &Device, part: &Part) -> Result<()> {
+/// Writes samples as a sheet. Fails as [`pictures::write_sheet`] does.
+pub fn write_samples(path: &Path, images: &[f32], shape: Shape) -> Result<()> {
+    let count = images.len() / (shape.0 * shape.1 * shape.2);
+    pictures::write_sheet(path, images, count, shape, COLUMNS.min(count))
+}
+
+/// The noise of a hundred samples.
+pub fn sample_key(seed: u64, chunk: usize) -> Key {
+    Key::new(seed, stream::SAMPLE, chunk as u32)
+}
+
+/// Writes images, as the model sees them, in rows, each above its reconstructions. Fails with
+/// [`Error::Config`] on a model without an encoder.
+pub fn reconstructions(path: &Path, model: &AnyModel, device: &Device, part: &Part) -> Result<()> {
     let images = part.images;
     let columns = COLUMNS.min(part.indices.len());
     let blank = vec![0.0; images.dims()];
     let mut tiles = Vec::new();
-    evaluate::batches(device, part, &|_| false, |_, x, _| {
-        let (originals, means) = (x.to_vec()?, vae.reconstruct(x).to_vec()?);
-        let width = columns * images.dims();
+    evaluate::batches(device, part, &|_| false, |number, x, _| {
+        let means = model.reconstruct("a reconstruction", x, evaluate::key(number))?;
+        let (originals, width) = (x.to_vec()?, columns * images.dims());
         for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {
             for row in [originals, means] {
                 tiles.extend_from_slice(row);

@@ -12,6 +12,11 @@ use super::checkpoint::Position;
 use super::files::write_whole;
 use crate::error::{Error, Result};
 
+/// The key of a classifier's wrong answers, in percent of the images.
+pub const ERROR_PERCENT: &str = "error_percent";
+/// The key of the mean KL of every glimpse, an array, nats.
+pub const KL_PER_GLIMPSE: &str = "kl_per_glimpse";
+
 /// A file of metrics, open for appending.
 pub struct Metrics {
     file: File,

@@ -1,17 +1,19 @@
 //! The model families behind one name, for what is decided at run time: settings and checkpoints.
 //! The training loop itself sees only `dyn Model`.
 
+mod any;
 mod figures;
+
+pub use any::AnyModel;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Binarization, DataSet, Images};
+use crate::data::{Binarization, DataSet, Images, Split};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
 use crate::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use crate::models::vae::{Vae, VaeConfig};
-use crate::models::{Autoregressive, Model};
 
 /// The widest map of an evaluation has about as many numbers (64 MiB), if an image has fewer.
 const EVALUATED: usize = 1 << 24;
@@ -36,20 +38,6 @@ pub enum ModelConfig {
     Draw(DrawConfig),
     /// A classifier by attentive glimpses.
     Classifier(ClassifierConfig),
-}
-
-/// A model of some family.
-pub enum AnyModel {
-    /// Variational auto-encoder.
-    Vae(Vae),
-    /// PixelCNN, Row LSTM or Diagonal BiLSTM.
-    Pixel(PixelModel),
-    /// Multi-Scale.
-    MultiScale(MultiScale),
-    /// DRAW.
-    Draw(Box<Draw>),
-    /// Classifier.
-    Classifier(Classifier),
 }
 
 /// The families' names, as [`ModelConfig::kind`] gives them.
@@ -103,7 +91,8 @@ impl ModelConfig {
                 let last = config.stages().last().map_or(1, PixelConfig::widest);
                 config.height * config.width * last.max(config.condition)
             }
-            ModelConfig::Draw(config) => config.widest(),
+            // The noise of all glimpses is one tensor.
+            ModelConfig::Draw(config) => config.widest().max(config.glimpses * config.latent),
             ModelConfig::Classifier(config) => config.widest(),
         }
     }
@@ -124,6 +113,10 @@ impl ModelConfig {
             ModelConfig::Vae(_) => format!(
                 "batch = {rows}, with {samples} samples an image and layers of {width}: a batch has \
                  {values} numbers, it must stay below {most}; choose a smaller batch or fewer samples"
+            ),
+            ModelConfig::Draw(_) | ModelConfig::Classifier(_) => format!(
+                "batch = {rows}, with {width} numbers in the widest tensor of an image: a batch has \
+                 {values}, it must stay below {most}; choose a smaller batch or model.hidden"
             ),
             _ => format!(
                 "batch = {rows}, with {width} numbers in the widest map of an image: a batch has \
@@ -218,9 +211,25 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// Whether it draws images: a classifier does not.
+    pub fn draws(&self) -> bool {
+        !matches!(self, ModelConfig::Classifier(_))
+    }
+
     /// The data set as the model sees it: with the model's levels. Every use of a model with data goes
-    /// through here. Fails with [`Error::Config`] unless sizes and levels agree.
+    /// through here. Fails with [`Error::Config`] unless sizes, levels and, of a classifier, classes
+    /// agree.
     pub fn view(&self, data: DataSet) -> Result<DataSet> {
+        if let ModelConfig::Classifier(config) = self {
+            for split in [Split::Train, Split::Valid, Split::Test] {
+                check_classes(config.classes, &data, split)?;
+            }
+        }
+        self.view_unlabelled(data)
+    }
+
+    /// As [`ModelConfig::view`], of images whose classes nobody asks for.
+    pub fn view_unlabelled(&self, data: DataSet) -> Result<DataSet> {
         let size = (data.test.height, data.test.width, data.test.channels);
         if size != self.shape() {
             return Err(Error::Config(format!(
@@ -258,37 +267,23 @@ impl ModelConfig {
     }
 }
 
-impl AnyModel {
-    /// The model as the trainer sees it.
-    pub fn model(&self) -> &dyn Model {
-        match self {
-            AnyModel::Vae(vae) => vae,
-            AnyModel::Pixel(model) => model,
-            AnyModel::MultiScale(model) => model,
-            AnyModel::Draw(model) => &**model,
-            AnyModel::Classifier(model) => model,
-        }
-    }
-
-    /// The variational auto-encoder, for the feature `what`. Fails with [`Error::Config`] if it is none.
-    pub fn vae(&self, what: &str) -> Result<&Vae> {
-        match self {
-            AnyModel::Vae(vae) => Ok(vae),
-            _ => Err(Error::Config(format!(
-                "{what} needs a model with latent variables (vae), this one draws pixel by pixel"
-            ))),
-        }
-    }
-
-    /// The model as one that draws pixel by pixel, for the feature `what`. Fails with
-    /// [`Error::Config`] if it does not.
-    pub fn autoregressive(&self, what: &str) -> Result<&dyn Autoregressive> {
-        self.model().autoregressive().ok_or_else(|| {
-            Error::Config(format!(
-                "{what} needs a model that draws pixel by pixel ({}), this one is a vae",
-                KINDS[1..5].join(", ")
-            ))
-        })
+/// That the images of a split have labels below `classes`.
+fn check_classes(classes: usize, data: &DataSet, split: Split) -> Result<()> {
+    let Some(labels) = &data.split(split).labels else {
+        return Err(Error::Config(format!(
+            "a classifier needs images with labels, and those of {} have none; choose other --data, \
+             such as cluttered-digits",
+            data.name
+        )));
+    };
+    match labels.iter().max() {
+        Some(&largest) if usize::from(largest) >= classes => Err(Error::Config(format!(
+            "model.classes = {classes}, but labels of the {split} split of {} go from 0 to {largest}; \
+             set model.classes={} or more",
+            data.name,
+            usize::from(largest) + 1
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Series {
 /// What [`curve`] draws.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
-    /// Stands above the plot; may be empty.
+    /// Stands above the plot; lines after the first are smaller; may be empty.
     pub title: String,
     /// Quantity of the x axis with its unit.
     pub x_label: String,
@@ -111,7 +111,7 @@ pub fn curve(plot: &Plot) -> String {
 
 /// The plot in words: title, axes and where each line ends.
 fn describe(plot: &Plot) -> String {
-    let title = if plot.title.is_empty() { "Plot" } else { &plot.title };
+    let title = if plot.title.is_empty() { "Plot" } else { &plot.title.replace('\n', ", ") };
     let mut text = format!("{title}: {} over {}.", plot.y_label, plot.x_label);
     for Series { name, points, .. } in &plot.series {
         if let Some((x, y)) = points.last() {
@@ -122,6 +122,18 @@ fn describe(plot: &Plot) -> String {
         text += &format!(" {label}: {value:.2}.");
     }
     text
+}
+
+/// The mean KL of each glimpse, nats; `what` is the data set, split, binarization and device that it is on.
+pub fn glimpse_plot(kl: &[f64], what: &str) -> Plot {
+    let points = kl.iter().enumerate().map(|(t, &kl)| (t as f64 + 1.0, kl)).collect();
+    Plot {
+        title: format!("What each glimpse tells of an image\n{what}"),
+        x_label: "glimpse".into(),
+        y_label: "mean KL, nats an image".into(),
+        series: vec![Series { name: "KL(q(z) | N(0, I))".into(), points, ..Series::default() }],
+        ..Plot::default()
+    }
 }
 
 /// (images seen, value of `key`) of the metrics lines of a kind (`train`, `eval`) and, unless
@@ -192,13 +204,17 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     };
 
     let font = ("sans-serif", 32).into_font().color(&INK);
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    let mut root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&PAPER)?;
+    if !plot.title.is_empty() {
+        root = root.margin(12, 0, 0, 0);
+    }
+    for (i, line) in plot.title.lines().enumerate() {
+        let size = if i == 0 { 42 } else { 30 };
+        root = root.titled(line, ("sans-serif", size).into_font().color(&INK))?;
+    }
     let mut builder = ChartBuilder::on(&root);
     builder.margin(16).margin_right(48).x_label_area_size(90).y_label_area_size(140);
-    if !plot.title.is_empty() {
-        builder.caption(&plot.title, ("sans-serif", 42).into_font().color(&INK));
-    }
     let mut chart = builder.build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()

@@ -5,6 +5,7 @@
 //! binarization and device, since figures under different ones cannot be compared.
 
 mod compare;
+mod glimpses;
 mod html;
 mod reference;
 mod run;
@@ -12,7 +13,10 @@ mod run;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::files::write_whole;
+use super::metrics::ERROR_PERCENT;
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use crate::data::thousands;
 use crate::error::Result;
@@ -37,7 +41,7 @@ const IMAGES: &str = "training images seen";
 /// Writes `report.html` and `curve.svg` into a run directory.
 ///
 /// Reads `config.toml`, `metrics.jsonl`, `timing.jsonl`, `summary.json` (all but the first may be
-/// missing, as while a run goes on), and the pictures `*.png` and `samples/*.png`.
+/// missing, as while a run goes on), and the pictures `*.png`, `*.gif` in it and in `samples/`.
 ///
 /// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
 /// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
@@ -70,6 +74,8 @@ pub fn write(run_dir: &Path) -> Result<()> {
     let mut body = format!("<h1>{}</h1>\n<p>{}</p>\n", escape(&title), escape(&paragraph(&run)));
     body += &figure(&svg, &caption);
     body += &marginal_section(std::slice::from_ref(&run), false);
+    body += &error_section(std::slice::from_ref(&run), false);
+    body += &glimpses::section(&run);
     body += &section("Figures", &figures(&run));
     body += &section("Pictures", &pictures(&run.pictures));
     body += &section("Time", &times(&run));
@@ -90,35 +96,61 @@ fn plot(series: Vec<Series>) -> Plot {
     Plot { x_label: IMAGES.into(), y_label: NATS.into(), y_max, series, ..Plot::default() }
 }
 
-/// log p(x) of validation images, solid, and of training images, dashed, as in the paper's Figure 3;
-/// `None` if no run has estimated it. Names are put before the splits where there are several runs.
-fn marginal_plot(runs: &[Run], log_x: bool) -> Option<Plot> {
+/// A figure of validation images, solid, and of training images, dashed, from the lines of `kind`; `None`
+/// if no run has it. Names are put before the splits where there are several runs.
+fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -> Option<Plot> {
     let mut series = Vec::new();
     for (colour, run) in runs.iter().enumerate() {
         for (split, stroke) in [("valid", Stroke::Solid), ("train", Stroke::Dashed)] {
-            let points = series_from_metrics(&run.metrics, "marginal", Some(split), "log_p");
+            let points = series_from_metrics(&run.metrics, kind, Some(split), key);
             let name = if runs.len() > 1 { format!("{}, {split}", run.name) } else { split.into() };
             if !points.is_empty() {
                 series.push(Series { name, points, stroke, colour });
             }
         }
     }
-    let (x_label, y_label) = (IMAGES.into(), format!("log p(x), {NATS}"));
+    let (x_label, y_label) = (IMAGES.into(), y_label.into());
     let plot = Plot { x_label, y_label, log_x, series, ..Plot::default() };
     (!plot.series.is_empty()).then_some(plot)
 }
 
-/// The figure of [`marginal_plot`], a section of its own, or nothing.
+/// log p(x) as in the AEVB paper's Figure 3, a section of its own, or nothing.
 fn marginal_section(runs: &[Run], log_x: bool) -> String {
-    let Some(plot) = marginal_plot(runs, log_x) else { return String::new() };
-    let mut caption = format!(
+    let label = format!("log p(x), {NATS}");
+    let Some(plot) = split_plot(runs, "marginal", "log_p", &label, log_x) else {
+        return String::new();
+    };
+    let caption = format!(
         "Marginal likelihood by the estimator of Auto-Encoding Variational Bayes, appendix D: mean \
-         log p(x) in {NATS}, over {IMAGES}; higher is better. "
+         log p(x) in {NATS}, over {IMAGES}; higher is better. {}",
+        data_of(runs, "marginal", "log_p")
     );
-    let lines = || runs.iter().flat_map(|run| &run.metrics).filter(|l| l["kind"] == "marginal");
-    let data: BTreeSet<&str> = lines().filter_map(|line| line["what"].as_str()).collect();
-    caption += &data.iter().map(|what| format!("{what}.")).collect::<Vec<_>>().join(" ");
     section("Marginal likelihood", &figure(&curve(&plot), &caption))
+}
+
+/// The errors of classifiers, a section of its own, or nothing.
+fn error_section(runs: &[Run], log_x: bool) -> String {
+    let label = "error, % of the images";
+    let Some(plot) = split_plot(runs, "eval", ERROR_PERCENT, label, log_x) else {
+        return String::new();
+    };
+    let caption = format!(
+        "Images whose class is not found, in percent, over {IMAGES}; lower is better. {}",
+        data_of(runs, "eval", ERROR_PERCENT)
+    );
+    section("Error", &figure(&curve(&plot), &caption))
+}
+
+/// What the lines of `kind` that have `key` are on, and where that was computed.
+fn data_of(runs: &[Run], kind: &str, key: &str) -> String {
+    let lines = runs.iter().flat_map(|run| run.metrics.iter().map(move |line| (run, line)));
+    let drawn = |line: &Value| line["split"] == "valid" || line["split"] == "train";
+    let lines = lines.filter(|(_, l)| l["kind"] == kind && l[key].is_number() && drawn(l));
+    let data: BTreeSet<&str> = lines.filter_map(|(_, line)| line["what"].as_str()).collect();
+    let devices: BTreeSet<String> = runs.iter().map(Run::device).collect();
+    let devices: Vec<String> = devices.into_iter().collect();
+    let data: String = data.iter().map(|what| format!("{what}. ")).collect();
+    format!("{data}Device: {}.", devices.join("; "))
 }
 
 fn training_plot(run: &Run) -> Plot {
@@ -165,7 +197,7 @@ fn paragraph(run: &Run) -> String {
     text += ".";
     for split in ["test", "valid"] {
         if let Some(score) = run.last_score(split) {
-            text += &format!(" Last {split} {}: {} ({}).", run.score(), score.text(), score.what);
+            text += &format!(" Last {split} {} ({}).", score.text(run.score()), score.what);
         }
     }
     let losses = smoothed(&series_from_metrics(&run.metrics, "train", None, "loss"));
@@ -187,8 +219,12 @@ fn figures(run: &Run) -> String {
     let evals = run.evals();
     // Whatever else an evaluation measured stands behind the usual ones.
     let name = run.score();
-    let mut keys =
-        if name == "nll" { vec![name, BITS] } else { vec![name, "reconstruction", "kl"] };
+    let classifies = run.classifies();
+    let mut keys = match name {
+        _ if classifies => vec![name, ERROR_PERCENT],
+        "nll" => vec![name, BITS],
+        _ => vec![name, "reconstruction", "kl"],
+    };
     let position = ["step", "images", "epoch", "seconds", "images_per_second"];
     for (key, value) in evals.iter().filter_map(|line| line.as_object()).flatten() {
         if value.is_number() && !position.contains(&key.as_str()) && !keys.contains(&key.as_str()) {
@@ -219,6 +255,9 @@ fn figures(run: &Run) -> String {
             let at = |key: &str| thousands(run.last(key) as usize);
             let nats = cell(name, Some(score.nats));
             let mut row = vec![score.what, run.device(), at("step"), at("images"), nats];
+            if let Some(error) = score.error {
+                row.push(cell(ERROR_PERCENT, Some(error)));
+            }
             row.resize(keys.len() + 4, "–".into());
             rows.push(row);
         }
@@ -229,10 +268,10 @@ fn figures(run: &Run) -> String {
     let mut head = vec!["data", "device", "step", "images seen"];
     let names: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
     head.extend(names.iter().map(String::as_str));
-    let of = if name == "nll" {
-        "nll in nats an image, bits per dim of a number of the image"
-    } else {
-        "bound and its parts in nats an image"
+    let of = match name {
+        _ if classifies => "nll of the class in nats an image, error in percent of the images",
+        "nll" => "nll in nats an image, bits per dim of a number of the image",
+        _ => "bound and its parts in nats an image",
     };
     table(&format!("The last evaluation of each kind of data; {of}."), &head, &rows)
 }

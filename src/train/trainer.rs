@@ -7,6 +7,7 @@
 
 mod evaluation;
 mod finish;
+mod last;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
-use super::evaluate;
+use super::evaluate::{self, Scores};
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
@@ -68,8 +69,8 @@ struct Trainer {
     interval: (f64, u64),
     /// The last checkpoint and what position it holds.
     last_saved: Option<(PathBuf, Position)>,
-    /// The step of this process's last evaluation, and its validation score.
-    last_valid: Option<(u64, f64)>,
+    /// The step of this process's last evaluation, and its validation scores.
+    last_valid: Option<(u64, Scores)>,
 }
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod draw;
 mod errors;
 mod pixel;
 mod resume;

@@ -231,7 +231,7 @@ fn images_are_completed() {
 }
 
 /// A grey PNG of a square image in [0, 1].
-fn write_png(place: &Place, name: &str, image: &[f32], side: usize) {
+pub fn write_png(place: &Place, name: &str, image: &[f32], side: usize) {
     let bytes: Vec<u8> = image.iter().map(|x| (255.0 * x).round() as u8).collect();
     let file = std::fs::File::create(place.path(name)).expect("made");
     let mut encoder = png::Encoder::new(file, side as u32, (image.len() / side) as u32);

@@ -11,16 +11,16 @@ use tempfile::TempDir;
 use super::{F, glyph};
 
 /// A decoded GIF.
-struct Gif {
-    height: usize,
-    width: usize,
+pub struct Gif {
+    pub height: usize,
+    pub width: usize,
     repeat: gif::Repeat,
     /// Each frame's delay in hundredths of a second and what is on the screen, [height, width, 3].
-    frames: Vec<(u16, Vec<u8>)>,
+    pub frames: Vec<(u16, Vec<u8>)>,
 }
 
 impl Gif {
-    fn read(path: &Path) -> Gif {
+    pub fn read(path: &Path) -> Gif {
         let mut options = gif::DecodeOptions::new();
         options.set_color_output(gif::ColorOutput::RGBA);
         let mut decoder = options.read_info(File::open(path).unwrap()).unwrap();
@@ -40,7 +40,7 @@ impl Gif {
         Gif { height, width, repeat: decoder.repeat(), frames }
     }
 
-    fn at(&self, frame: usize, row: usize, column: usize) -> &[u8] {
+    pub fn at(&self, frame: usize, row: usize, column: usize) -> &[u8] {
         let start = 3 * (row * self.width + column);
         &self.frames[frame].1[start..start + 3]
     }

@@ -3,6 +3,7 @@
 //! The glyph is an F of 5 x 3, which no flip, turn or transposition leaves as it is.
 
 mod film;
+mod glimpses;
 mod mask;
 
 use std::fs::File;

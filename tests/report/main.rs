@@ -2,6 +2,7 @@
 //! elsewhere, elements close as they open, damaged files are named; and a browser shows it.
 
 mod compare;
+mod draw;
 mod pixel;
 
 use std::fs;

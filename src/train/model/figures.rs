@@ -26,12 +26,23 @@ impl ModelConfig {
         self.levels().map(|_| nats / (dims * std::f64::consts::LN_2))
     }
 
+    /// The mean figure `name` as text: an `error` in percent, the score as by [`ModelConfig::nats`], any
+    /// other in nats.
+    pub fn figure(&self, name: &str, mean: f64) -> String {
+        match name {
+            "error" => format!("{:.2} %", 100.0 * mean),
+            "bound" | "nll" => self.nats(mean),
+            _ => format!("{mean:.2} nats"),
+        }
+    }
+
     /// A warning about a score (nats) on the images of data set `data` that is better than the best
     /// published models of its kind reach.
     pub fn suspicion(&self, data: &str, score: f64) -> Option<String> {
         let (name, least) = match self {
             ModelConfig::Vae(config) if config.likelihood == Likelihood::Gaussian => return None,
-            ModelConfig::Vae(_) => ("a bound", PLAUSIBLE_BOUND),
+            ModelConfig::Classifier(_) => return None,
+            ModelConfig::Vae(_) | ModelConfig::Draw(_) => ("a bound", PLAUSIBLE_BOUND),
             ModelConfig::MultiScale(_) => ("a bound", PLAUSIBLE_NLL),
             _ => ("an nll", PLAUSIBLE_NLL),
         };
@@ -60,6 +71,10 @@ impl ModelConfig {
                 ),
                 _ => None,
             },
+            ModelConfig::Draw(_) if grey => Some(
+                "intensities are taken as Bernoulli probabilities, as in the paper: the bound is no \
+                 code length",
+            ),
             ModelConfig::MultiScale(MultiScaleConfig { stage: Some(_), .. }) => {
                 Some("one stage alone is trained: the bound counts the others untrained")
             }
@@ -71,6 +86,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::draw::{ClassifierConfig, DrawConfig};
     use crate::models::pixel::{Body, PixelConfig};
     use crate::models::vae::VaeConfig;
 
@@ -81,6 +97,11 @@ mod tests {
         assert!(warning.contains("78.99") && warning.contains("leak"), "{warning}");
         assert_eq!(bernoulli.suspicion("binarized-mnist", 79.0), None);
         assert_eq!(bernoulli.suspicion("mnist", 50.0), None);
+        let draw = ModelConfig::Draw(DrawConfig::mnist());
+        assert!(draw.suspicion("binarized-mnist", 78.99).unwrap().contains("a bound of 78.99"));
+        assert_eq!(draw.suspicion("binarized-mnist", 79.0), None);
+        let classifier = ModelConfig::Classifier(ClassifierConfig::cluttered(8));
+        assert_eq!(classifier.suspicion("binarized-mnist", 0.1), None, "of classes, not of images");
         let gaussian = ModelConfig::Vae(VaeConfig::frey(20));
         assert_eq!(gaussian.suspicion("binarized-mnist", -500.0), None, "a density");
         let net = PixelConfig::mnist(7, 16);
@@ -89,6 +110,22 @@ mod tests {
             assert_eq!(model.suspicion("binarized-mnist", 78.0), None);
             assert!(model.suspicion("binarized-mnist", 77.99).unwrap().contains("77.99"));
         }
+    }
+
+    #[test]
+    fn intensities_as_probabilities_are_pointed_out() {
+        let draw = ModelConfig::Draw(DrawConfig::cifar10());
+        assert!(draw.caveat(Binarization::Grey).unwrap().contains("no code length"));
+        assert_eq!(draw.caveat(Binarization::Fixed), None);
+        let classifier = ModelConfig::Classifier(ClassifierConfig::cluttered(8));
+        assert_eq!(classifier.caveat(Binarization::Grey), None);
+    }
+
+    #[test]
+    fn an_error_is_in_percent() {
+        let model = ModelConfig::Classifier(ClassifierConfig::cluttered(8));
+        assert_eq!(model.figure("error", 0.0418), "4.18 %");
+        assert_eq!(model.figure("nll", 0.125), "0.12 nats");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::html::{duration, escape, figure, page, table};
-use super::run::Run;
-use super::{IMAGES, MOST_POINTS, NATS, marginal_section, plot};
+use super::run::{Run, Score};
+use super::{IMAGES, MOST_POINTS, NATS, error_section, marginal_section, plot};
 use crate::data::thousands;
 use crate::error::{Error, Result};
 use crate::train::files::write_whole;
@@ -43,11 +43,17 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
         "device",
     ];
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
-    body += &table(&format!("Each {name} in {NATS}."), &head, &rows);
+    let unit = match runs.iter().filter(|run| run.classifies()).count() {
+        0 => format!("Each {name} in {NATS}."),
+        n if n == runs.len() => "Each error in percent of the images.".into(),
+        _ => format!("Each {name} in {NATS}, of classifiers the error in percent of the images."),
+    };
+    body += &table(&unit, &head, &rows);
     let series: Vec<Series> =
         runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
+    let scores = score_name(&runs);
     let caption = format!(
-        "Each {name} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
+        "Each {scores} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
          same number of training images at every evaluation, spread evenly, or the training loss \
          where that was not scored. Runs by Monte Carlo EM train no encoder, so their bounds mean \
          little and are left out. Data and devices as above."
@@ -57,11 +63,17 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     let plot = if log_x { Plot { log_x, y_max: None, ..plot } } else { plot };
     body += &figure(&curve(&plot), &caption);
     body += &marginal_section(&runs, log_x);
+    body += &error_section(&runs, log_x);
     write_whole(out, page(title, &body).as_bytes())
 }
 
-/// What the scores of the runs are called: "bound" or "nll", or "score" for both.
+/// What a reader looks at first: "error" of classifiers, else as [`score_name`].
 fn name(runs: &[Run]) -> &'static str {
+    if runs.iter().all(Run::classifies) { "error" } else { score_name(runs) }
+}
+
+/// What the scores of the runs are called: "bound" or "nll", or "score" for both.
+fn score_name(runs: &[Run]) -> &'static str {
     let first = runs[0].score();
     if runs.iter().all(|run| run.score() == first) { first } else { "score" }
 }
@@ -89,8 +101,11 @@ fn paragraph(split: &str, runs: &[Run]) -> String {
 /// A run's cells of the table.
 fn row(run: &Run) -> Vec<String> {
     let none = || String::from("–");
-    let score =
-        |split| run.last_score(split).map_or_else(none, |score| format!("{:.2}", score.nats));
+    let text = |score: Score| match score.error {
+        Some(error) => format!("{error:.2} %"),
+        None => format!("{:.2}", score.nats),
+    };
+    let score = |split| run.last_score(split).map_or_else(none, text);
     let parameters = run.number("parameters").map(|n| thousands(n as usize));
     vec![
         run.name.clone(),

@@ -4,7 +4,8 @@
 //! A line of metrics is one JSON object:
 //! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}` or
 //! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}`, of pixel
-//! models with `"nll":NATS,"bits_per_dim":BITS` for the bound, or
+//! models with `"nll":NATS,"bits_per_dim":BITS` for the bound, of DRAW also with
+//! `"kl_per_glimpse":[NATS,..]`, of classifiers with `"nll":NATS,"error_percent":PERCENT`, or
 //! `{"kind":"marginal","split":"valid","what":"..","step":N,"images":SEEN,"log_p":NATS}`.
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use super::NATS;
 use super::html::{escape, figure};
 use crate::data::thousands;
 use crate::error::{Error, Result};
+use crate::train::metrics::ERROR_PERCENT;
 
 /// A run directory in memory.
 pub struct Run {
@@ -43,19 +45,23 @@ pub struct Score {
     pub nats: f64,
     /// Bits a number of the image, where they are given.
     bits: Option<f64>,
+    /// Wrong answers in percent of the images, of a classifier.
+    pub error: Option<f64>,
     /// What it is on.
     pub what: String,
 }
 
 impl Score {
-    /// For example "98.19 nats an image" or "85.20 nats an image, 0.157 bits/dim".
-    pub fn text(&self) -> String {
+    /// `name` is [`Run::score`]. For example "bound: 98.19 nats an image", "nll: 85.20 nats an image,
+    /// 0.157 bits/dim" or "error: 4.18 %, nll: 0.13 nats an image".
+    pub fn text(&self, name: &str) -> String {
+        let error = self.error.map_or(String::new(), |error| format!("error: {error:.2} %, "));
         let bits = self.bits.map_or(String::new(), |bits| format!(", {bits:.3} bits/dim"));
-        format!("{:.2} {NATS}{bits}", self.nats)
+        format!("{error}{name}: {:.2} {NATS}{bits}", self.nats)
     }
 }
 
-/// A PNG file of a run.
+/// A PNG or GIF file of a run.
 pub struct Picture {
     /// Its path below the run directory, without `.png`.
     name: String,
@@ -142,10 +148,16 @@ impl Run {
         last.into_values().collect()
     }
 
+    /// Whether it is of a classifier, whose evaluations have errors.
+    pub fn classifies(&self) -> bool {
+        self.text("score") == Some("error")
+            || self.metrics.iter().any(|line| line[ERROR_PERCENT].is_number())
+    }
+
     /// What its scores are called, also in the metrics: "bound" or "nll".
     pub fn score(&self) -> &'static str {
         let exact = |line: &Value| line["kind"] == "eval" && line["nll"].is_number();
-        let named = self.text("score") == Some("nll");
+        let named = matches!(self.text("score"), Some("nll" | "error"));
         if named || self.metrics.iter().any(exact) { "nll" } else { "bound" }
     }
 
@@ -156,13 +168,14 @@ impl Run {
         let line = evals.find(|line| line["split"] == split && line[name].is_number());
         let measured = line.and_then(|line| {
             let (nats, bits) = (line[name].as_f64()?, line["bits_per_dim"].as_f64());
-            Some(Score { nats, bits, what: what(line) })
+            Some(Score { nats, bits, error: line[ERROR_PERCENT].as_f64(), what: what(line) })
         });
         match self.number(&format!("{split}_{name}")) {
             // The summary repeats an evaluation, which knows best what it was on.
             Some(nats) if measured.as_ref().is_none_or(|m| !((m.nats - nats).abs() < 5e-3)) => {
                 let bits = self.number(&format!("{split}_bits_per_dim"));
-                Some(Score { nats, bits, what: self.summary_what(split) })
+                let error = self.number(&format!("{split}_{ERROR_PERCENT}"));
+                Some(Score { nats, bits, error, what: self.summary_what(split) })
             }
             _ => measured,
         }
@@ -220,16 +233,16 @@ impl Picture {
                 let text = format!("after step {}", thousands(moment as usize));
                 (text.clone(), format!("Sheet of images drawn from the model {text}"))
             }
-            _ if self.name == "samples/completions" => {
-                let text = "completions: what is given, what the model draws, the original";
-                (text.into(), format!("Sheet of images, a row each of {text}"))
-            }
-            _ => (self.name.clone(), format!("Sheet of images: {}", self.name)),
+            _ => match CAPTIONS.iter().find(|(name, _)| *name == self.name) {
+                Some((_, text)) => (text.to_string(), format!("Sheet of images: {text}")),
+                None => (self.name.clone(), format!("Sheet of images: {}", self.name)),
+            },
         };
         let (width, height) = (self.width, self.height);
+        let kind = if self.name.ends_with(FILM) { "gif" } else { "png" };
         let image = format!(
             "<img alt=\"{}\" width=\"{width}\" height=\"{height}\" \
-             src=\"data:image/png;base64,{}\">",
+             src=\"data:image/{kind};base64,{}\">",
             escape(&alt),
             STANDARD.encode(&self.bytes)
         );
@@ -237,15 +250,43 @@ impl Picture {
     }
 }
 
+/// How a film's name ends.
+const FILM: &str = ".gif";
+
+/// What pictures show, by their names.
+const CAPTIONS: [(&str, &str); 7] = [
+    (
+        "samples/completions",
+        "completions, a row each: what is given, what the model draws, the original",
+    ),
+    (
+        "samples/film",
+        "samples as they are drawn, a row each: the canvas after each glimpse, in red where it writes",
+    ),
+    ("samples/film.gif", "samples as they are drawn, in red where each glimpse writes"),
+    (
+        "samples/reading",
+        "test images glimpse by glimpse: in green where it looks, below in red where it writes on the \
+         canvas; a classifier writes nothing, a red frame marks what it gets wrong",
+    ),
+    ("samples/reading.gif", "the same as a film"),
+    ("samples/nearest", "samples, each beside the training image nearest to it, in a blue frame"),
+    ("samples/reconstructions", "reconstructions, each below its test image"),
+];
+
 /// The pictures of a run: its own and those in `samples/`, by kind and moment.
 fn pictures(dir: &Path) -> Result<Vec<Picture>> {
     let mut found = Vec::new();
     for (folder, prefix) in [(dir.to_path_buf(), ""), (dir.join("samples"), "samples/")] {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        for path in paths.filter(|path| path.extension().is_some_and(|e| e == "png")) {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            found.push(picture(&path, format!("{prefix}{stem}"))?);
+        for path in paths {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match name.strip_suffix(".png") {
+                Some(stem) => found.push(picture(&path, format!("{prefix}{stem}"))?),
+                None if name.ends_with(FILM) => found.push(film(&path, format!("{prefix}{name}"))?),
+                None => {}
+            }
         }
     }
     found.sort_by(|a, b| (a.moment(), &a.name).cmp(&(b.moment(), &b.name)));
@@ -256,6 +297,13 @@ fn picture(path: &PathBuf, name: String) -> Result<Picture> {
     let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
     let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
     let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
+    Ok(Picture { name, bytes, width, height })
+}
+
+fn film(path: &PathBuf, name: String) -> Result<Picture> {
+    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
+    let decoder = gif::Decoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
+    let (width, height) = (decoder.width().into(), decoder.height().into());
     Ok(Picture { name, bytes, width, height })
 }
 

@@ -7,6 +7,7 @@ use crate::data::Split;
 use crate::error::Result;
 use crate::train::evaluate::{self, Part, Scores};
 use crate::train::figures;
+use crate::train::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
 
 /// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
 /// can be drawn beside its validation score, whatever its loss is.
@@ -36,23 +37,37 @@ impl Trainer {
             self.marginal_line(split, &values)?;
         }
         self.position.evaluated = step;
-        self.last_valid = Some((step, score));
         if self.position.best.is_none_or(|(_, best)| score < best) {
             self.position.best = Some((step, score));
         }
         self.progress.line(&format!(
-            "step {step}/{}  epoch {}  valid {} {}",
+            "step {step}/{}  epoch {}  valid {}",
             self.total,
             step.div_ceil(self.loader.batches_per_epoch()),
-            scores.name(),
-            self.job.config.model.nats(score)
+            self.in_short(&scores)
         ));
+        self.last_valid = Some((step, scores));
         let path = self.job.run.samples().join(format!("step-{step:08}.png"));
         let config = &self.job.config;
+        if !config.model.draws() {
+            return Ok(true);
+        }
         let (device, shape) = (&self.job.device, config.model.shape());
         let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
-        figures::samples(&path, self.model.model(), device, shape, count, config.seed)?;
+        let images = figures::draw(self.model.model(), device, count, config.seed, &|_| {})?;
+        figures::write_samples(&path, &images, shape)?;
         Ok(true)
+    }
+
+    /// The score, and before it what a reader looks at first, if that is another figure.
+    fn in_short(&self, scores: &Scores) -> String {
+        let text =
+            |name: &str, mean| format!("{name} {}", self.job.config.model.figure(name, mean));
+        let score = text(scores.name(), scores.score());
+        match scores.headline() {
+            (name, _) if name == scores.name() => score,
+            (name, mean) => format!("{}, {score}", text(name, mean)),
+        }
     }
 
     /// Scores up to `most` images, spread over the split.
@@ -95,9 +110,16 @@ impl Trainer {
             ("step", json!(step)),
             ("images", json!(self.images(step))),
         ];
-        fields.extend(scores.means().into_iter().map(|(name, mean)| (name, json!(mean))));
+        fields.extend(scores.means().into_iter().map(|(name, mean)| match name {
+            "error" => (ERROR_PERCENT, json!(100.0 * mean)),
+            name => (name, json!(mean)),
+        }));
         if let Some(bits) = self.job.config.model.bits_per_dim(scores.score()) {
             fields.insert(6, ("bits_per_dim", json!(bits)));
+        }
+        let kl = scores.kl_per_glimpse();
+        if !kl.is_empty() {
+            fields.push((KL_PER_GLIMPSE, json!(kl)));
         }
         self.metrics.line(&fields)
     }

@@ -7,16 +7,12 @@ use serde::Serialize;
 use super::{Job, Trainer};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::train::drawing::{self, Completion, Drawing};
-use crate::train::{AnyModel, Part, Scores, figures, report};
+use crate::train::metrics::ERROR_PERCENT;
+use crate::train::{AnyModel, Scores, report};
 
-/// Images of the train split that are scored at the end of a run of a pixel model, spread evenly: a
-/// score of all would take as long as an epoch.
-const PIXEL_TRAIN_PART: usize = 5000;
-/// Test images that are reconstructed.
-const RECONSTRUCTED: usize = 50;
-/// Test images that are completed, and how often each.
-const COMPLETED: (usize, usize) = (8, 6);
+/// Images of the train split that are scored at the end of a run, spread evenly, unless it is of a vae:
+/// a score of all would take as long as an epoch.
+const TRAIN_PART: usize = 5000;
 
 /// What came of it, as `summary.json` holds it. Scores are means over a split, in nats.
 #[derive(Clone, Debug, Serialize)]
@@ -39,13 +35,13 @@ pub struct Summary {
     pub epochs: u64,
     /// Wall time of all parts of the run.
     pub seconds: f64,
-    /// What the score is: "bound" or "nll".
+    /// What a reader looks at first: "bound", "nll" or "error".
     pub score: String,
-    /// The test score with its units.
+    /// That figure of the test split with its units.
     #[serde(skip)]
     pub text: String,
     /// `train_bound`, `valid_bound`, `best_valid_bound`, `test_bound`, or the same with `nll`; of
-    /// pixel models also `test_bits_per_dim`.
+    /// pixel models also `test_bits_per_dim`, of classifiers `train_error_percent` and so on.
     #[serde(flatten)]
     pub scores: BTreeMap<String, f64>,
     /// Data set, images and binarization of the training score.
@@ -67,25 +63,31 @@ impl Trainer {
     pub(super) fn finish(&mut self) -> Result<Summary> {
         let train_part = match self.model {
             AnyModel::Vae(_) => usize::MAX,
-            _ => PIXEL_TRAIN_PART,
+            _ => TRAIN_PART,
         };
         let test = self.score_to_the_end(Split::Test, usize::MAX)?;
         let train = self.score_to_the_end(Split::Train, train_part)?;
-        let valid = match self.last_valid {
-            Some((step, score)) if step == self.position.step => score,
-            _ => self.score_to_the_end(Split::Valid, usize::MAX)?.score(),
+        let valid = match self.last_valid.take() {
+            Some((step, scores)) if step == self.position.step => scores,
+            _ => self.score_to_the_end(Split::Valid, usize::MAX)?,
         };
         self.eval_line(Split::Test, &test)?;
         self.metrics.sync()?;
         let Job { config, data, device, run, .. } = &self.job;
-        let (best_step, best_valid) = self.position.best.unwrap_or((self.position.step, valid));
+        let (best_step, best_valid) =
+            self.position.best.unwrap_or((self.position.step, valid.score()));
         let (name, score) = (test.name().to_string(), test.score());
         let mut scores = BTreeMap::from([
             (format!("train_{name}"), train.score()),
-            (format!("valid_{name}"), valid),
+            (format!("valid_{name}"), valid.score()),
             (format!("best_valid_{name}"), best_valid),
             (format!("test_{name}"), score),
         ]);
+        for (split, scores_of) in [("train", &train), ("valid", &valid), ("test", &test)] {
+            if let Some(error) = scores_of.mean_of("error") {
+                scores.insert(format!("{split}_{ERROR_PERCENT}"), 100.0 * error);
+            }
+        }
         if let Some(bits) = config.model.bits_per_dim(score) {
             scores.insert("test_bits_per_dim".into(), bits);
         }
@@ -99,8 +101,8 @@ impl Trainer {
             steps: self.position.step,
             epochs: config.epochs,
             seconds: self.seconds(),
-            score: name,
-            text: config.model.nats(score),
+            score: test.headline().0.into(),
+            text: config.model.figure(test.headline().0, test.headline().1),
             scores,
             train_what: data.describe_part(Split::Train, train.images()),
             what: data.describe(Split::Test),
@@ -109,7 +111,7 @@ impl Trainer {
             best_step,
             command: self.job.command.clone(),
         };
-        self.last_pictures()?;
+        self.last_pictures(&test)?;
         let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
         run.write("summary.json", &(text + "\n"))?;
         report::write(run.path())?;
@@ -120,38 +122,5 @@ impl Trainer {
     fn score_to_the_end(&self, split: Split, most: usize) -> Result<Scores> {
         let signal = || Error::Interrupted(self.signals.caught().unwrap_or_default());
         self.score(split, most)?.ok_or_else(signal)
-    }
-
-    /// Test images for a picture.
-    fn to_show(&self, count: usize) -> Part<'_> {
-        let Job { data, config, .. } = &self.job;
-        Part::to_show(&data.test, data.binarization, count, config.model.evaluation_batch())
-    }
-
-    /// What the finished model makes of test images.
-    fn last_pictures(&self) -> Result<()> {
-        let Job { config, device, run, .. } = &self.job;
-        let file = |name: &str| run.samples().join(name);
-        match &self.model {
-            AnyModel::Vae(vae) => {
-                let part = self.to_show(RECONSTRUCTED);
-                figures::reconstructions(&file("reconstructions.png"), vae, device, &part)?;
-                if vae.config.latent == 2 {
-                    figures::manifold(&file("manifold.png"), vae, device, config.model.shape())?;
-                }
-            }
-            model => {
-                let model = model.autoregressive("a completion")?;
-                let (shape, seed) = (config.model.shape(), config.seed);
-                let drawing = Drawing { device, shape, seed, progress: &|_, _| {}, film: false };
-                let what = Completion {
-                    originals: &self.to_show(COMPLETED.0).numbers(),
-                    mask: &drawing::lower_half(shape),
-                    samples: COMPLETED.1,
-                };
-                drawing.completions(model, &what)?.write_sheet(&file("completions.png"))?;
-            }
-        }
-        Ok(())
     }
 }

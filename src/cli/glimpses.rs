@@ -1,0 +1,129 @@
+//! `pixelloom explain glimpses`: where a DRAW network or a classifier looks at images, and where DRAW
+//! writes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use pixelloom::train::glimpses::{self, Glimpses as Pictures};
+use pixelloom::train::{AnyModel, Part, evaluate};
+use pixelloom::{Device, Error, Tensor};
+
+use super::complete::read_image;
+use super::locate::{DataArgs, Located, Source};
+use super::machine::Machine;
+use super::say;
+
+/// Images, if the user says nothing.
+const COUNT: u32 = 8;
+
+/// Picture where draw or a classifier looks (green) and writes (red), glimpse by glimpse
+///
+/// A row an image, a column a glimpse; of draw, a second row shows the canvas. A rectangle passes through the
+/// centres of the outermost filters, the thicker the more they blur. A red frame marks what a classifier gets
+/// wrong.
+#[derive(Args)]
+pub struct Glimpses {
+    #[command(flatten)]
+    source: Source,
+    /// Images of the test split, spread over it [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// This image instead of test images
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["count", "data", "binarization"])]
+    image: Option<PathBuf>,
+    /// Also write a film
+    #[arg(long, value_name = "FILE.gif")]
+    film: Option<PathBuf>,
+    /// The file to write
+    #[arg(long, value_name = "FILE.png", default_value = "reading.png")]
+    out: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// Images, what each is called, and their classes where these are known.
+struct Shown {
+    images: Vec<f32>,
+    names: Vec<String>,
+    classes: Option<Vec<usize>>,
+}
+
+impl Glimpses {
+    pub fn run(&self) -> Result<()> {
+        let located = self.source.open()?;
+        let count = self.count.unwrap_or(COUNT) as usize;
+        glimpses::check_count(count)?;
+        self.machine.run(|device| {
+            let model = located.checkpoint.load(device)?;
+            if !matches!(model, AnyModel::Classifier(_)) {
+                model.draw("explain glimpses")?;
+            }
+            let shown = self.images(&located, count)?;
+            self.write(&located, &model, &shown, device)
+        })?;
+        for path in std::iter::once(&self.out).chain(&self.film) {
+            say(&path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    fn images(&self, located: &Located, count: usize) -> Result<Shown, Error> {
+        let (config, trained) = (&located.checkpoint.model, &located.checkpoint.data);
+        if let Some(path) = &self.image {
+            let images = read_image(path, config, trained.binarization)?;
+            return Ok(Shown { images, names: vec![path.display().to_string()], classes: None });
+        }
+        let data = self.data.open(located)?;
+        let part = Part::to_show(&data.test, data.binarization, count, 1);
+        let names = part.indices.iter().map(|i| format!("{} test image {i}", data.name)).collect();
+        Ok(Shown { images: part.numbers(), names, classes: part.classes() })
+    }
+
+    fn write(
+        &self,
+        located: &Located,
+        model: &AnyModel,
+        shown: &Shown,
+        device: &Device,
+    ) -> Result<()> {
+        let shape = located.checkpoint.model.shape();
+        let dims = shape.0 * shape.1 * shape.2;
+        let x = Tensor::new(device, &shown.images, &[shown.images.len() / dims, dims]);
+        let (trace, wrong) = match model {
+            AnyModel::Classifier(classifier) => {
+                let (trace, found) = classifier.look(&x)?;
+                (trace, report(shown, &found)?)
+            }
+            model => {
+                let draw = model.draw("explain glimpses")?;
+                (draw.reconstruct(&x, evaluate::key(0))?, Vec::new())
+            }
+        };
+        let read = Some(shown.images.as_slice());
+        let pictures = Pictures { frames: &trace.frames, shape, read, wrong: &wrong };
+        pictures.write_strip(&self.out)?;
+        if let Some(path) = &self.film {
+            pictures.write_film(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Says which class was found in each image, and returns which of them are wrong.
+fn report(shown: &Shown, found: &[usize]) -> Result<Vec<bool>> {
+    let mut wrong = Vec::new();
+    for (i, (name, found)) in shown.names.iter().zip(found).enumerate() {
+        let class = shown.classes.as_ref().map(|classes| classes[i]);
+        wrong.push(class.is_some_and(|class| class != *found));
+        let verdict = match class {
+            Some(class) if class == *found => ", right".into(),
+            Some(class) => format!(", wrong: it is {class}"),
+            None => String::new(),
+        };
+        say(&format!("{name}: class {found}{verdict}"))?;
+    }
+    Ok(wrong)
+}

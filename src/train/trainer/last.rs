@@ -1,0 +1,104 @@
+//! The pictures at the end of a run.
+
+use super::{Job, Trainer};
+use crate::data::Split;
+use crate::error::Result;
+use crate::models::draw::{Classifier, Draw};
+use crate::tensor::Tensor;
+use crate::train::drawing::{self, Completion, Drawing};
+use crate::train::glimpses::Glimpses;
+use crate::train::plots::{curve, glimpse_plot};
+use crate::train::{AnyModel, Part, Scores, evaluate, figures, nearest};
+
+/// Test images that are reconstructed.
+const RECONSTRUCTED: usize = 50;
+/// Test images that are completed, and how often each.
+const COMPLETED: (usize, usize) = (8, 6);
+/// Images that are drawn on a strip, and read on one.
+const STRIP: (usize, usize) = (8, 4);
+/// Images that are drawn on a film.
+const FILM: usize = 9;
+/// Samples beside their nearest training images.
+const NEAREST: usize = 20;
+/// Test images that a classifier looks at.
+const LOOKED_AT: usize = 10;
+
+impl Trainer {
+    /// Test images for a picture.
+    fn to_show(&self, count: usize) -> Part<'_> {
+        let Job { data, config, .. } = &self.job;
+        Part::to_show(&data.test, data.binarization, count, config.model.evaluation_batch())
+    }
+
+    /// What the finished model draws, and makes of test images; `test` are its scores.
+    pub(super) fn last_pictures(&self, test: &Scores) -> Result<()> {
+        let Job { config, device, run, .. } = &self.job;
+        let file = |name: &str| run.samples().join(name);
+        let (shape, seed) = (config.model.shape(), config.seed);
+        match &self.model {
+            AnyModel::Vae(vae) => {
+                let part = self.to_show(RECONSTRUCTED);
+                figures::reconstructions(&file("reconstructions.png"), &self.model, device, &part)?;
+                if vae.config.latent == 2 {
+                    figures::manifold(&file("manifold.png"), vae, device, shape)?;
+                }
+            }
+            AnyModel::Draw(draw) => self.glimpses_of_draw(draw, test)?,
+            AnyModel::Classifier(classifier) => self.glimpses_of_classifier(classifier)?,
+            AnyModel::Pixel(_) | AnyModel::MultiScale(_) => {
+                let model = self.model.autoregressive("a completion")?;
+                let drawing = Drawing { device, shape, seed, progress: &|_, _| {}, film: false };
+                let what = Completion {
+                    originals: &self.to_show(COMPLETED.0).numbers(),
+                    mask: &drawing::lower_half(shape),
+                    samples: COMPLETED.1,
+                };
+                drawing.completions(model, &what)?.write_sheet(&file("completions.png"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn glimpses_of_draw(&self, draw: &Draw, test: &Scores) -> Result<()> {
+        let Job { config, data, device, run, .. } = &self.job;
+        let file = |name: &str| run.samples().join(name);
+        let (shape, key) = (config.model.shape(), figures::sample_key(config.seed, 0));
+        for (count, strip) in [(STRIP.0, true), (FILM, false)] {
+            let trace = draw.imagine(device, count, key)?;
+            let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
+            if strip {
+                drawn.write_strip(&file("film.png"))?;
+            } else {
+                drawn.write_film(&file("film.gif"))?;
+            }
+        }
+        let part = self.to_show(STRIP.1);
+        let images = part.numbers();
+        let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
+        let trace = draw.reconstruct(&x, evaluate::key(0))?;
+        let reading = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &[] };
+        reading.write_strip(&file("reading.png"))?;
+        reading.write_film(&file("reading.gif"))?;
+        let part = self.to_show(RECONSTRUCTED);
+        figures::reconstructions(&file("reconstructions.png"), &self.model, device, &part)?;
+        let samples = figures::draw(draw, device, NEAREST, config.seed, &|_| {})?;
+        let (train, mode) = (&data.train, data.binarization);
+        nearest::write(&file("nearest.png"), &samples, train, mode, &|_| {})?;
+        let what = format!("{}, {}", data.describe(Split::Test), device.name());
+        run.write("samples/kl.svg", &curve(&glimpse_plot(&test.kl_per_glimpse(), &what)))
+    }
+
+    fn glimpses_of_classifier(&self, classifier: &Classifier) -> Result<()> {
+        let Job { config, device, run, .. } = &self.job;
+        let part = self.to_show(LOOKED_AT);
+        let images = part.numbers();
+        let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
+        let (trace, found) = classifier.look(&x)?;
+        let classes = part.classes().unwrap_or_default();
+        let wrong: Vec<bool> = found.iter().zip(&classes).map(|(a, b)| a != b).collect();
+        let shape = config.model.shape();
+        let looking = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &wrong };
+        looking.write_strip(&run.samples().join("reading.png"))?;
+        looking.write_film(&run.samples().join("reading.gif"))
+    }
+}
