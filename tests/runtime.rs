@@ -5,6 +5,7 @@ mod common;
 
 use pixelloom::cpu::Cpu;
 use pixelloom::models::Model;
+use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
 use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use pixelloom::models::vae::{Vae, VaeConfig};
 use pixelloom::nn::{Optimizer, OptimizerConfig};
@@ -43,15 +44,39 @@ fn chain(device: &Device, hidden: usize) -> Box<dyn Model> {
     Box::new(MultiScale::new(device, config, 3))
 }
 
+/// DRAW of 8 x 6 images.
+fn draw(device: &Device, hidden: usize, attention: bool, glimpses: usize) -> Box<dyn Model> {
+    let sizes = DrawConfig { height: 8, width: 6, hidden, latent: 5, ..DrawConfig::mnist() };
+    Box::new(Draw::new(device, DrawConfig { attention, glimpses, ..sizes }, 3))
+}
+
+fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
+    let sizes = ClassifierConfig {
+        height: 8,
+        width: 6,
+        glimpses: 3,
+        hidden,
+        read: 3,
+        ..ClassifierConfig::cluttered(8)
+    };
+    Box::new(Classifier::new(device, sizes, 3))
+}
+
 /// A model of every kind, numbers of an image, and dispatches of one step on a GPU with Adam and
 /// clipping. A scan is a dispatch a step, forwards and backwards: 8 for the rows of these images, 13
-/// for their diagonals in either direction.
-const MODELS: [(&str, Make, usize, u64); 5] = [
+/// for their diagonals in either direction. A glimpse of DRAW is 48 dispatches, forwards and backwards, 40
+/// without attention.
+const MODELS: [(&str, Make, usize, u64); 10] = [
     ("vae", vae, 784, 74),
     ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, 132),
     ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, 188),
     ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, 404),
     ("multiscale", chain, 48, 860),
+    ("draw", |d, h| draw(d, h, true, 3), 48, 223),
+    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, 271),
+    ("draw without attention", |d, h| draw(d, h, false, 3), 48, 190),
+    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, 230),
+    ("classifier", classifier, 48, 73),
 ];
 
 const ROWS: usize = 33;
@@ -74,7 +99,11 @@ impl Training {
         let tape = Tape::new();
         let shape = [ROWS, self.x.len() / ROWS];
         let x = tape.constant(Tensor::new(&self.device, &self.x, &shape));
-        let loss = self.model.loss(&x, &[], Key::new(1, stream::LATENT, number));
+        let key = Key::new(1, stream::LATENT, number);
+        let labels: Vec<f32> = (0..ROWS).map(|i| (i % 10) as f32).collect();
+        let labels = Tensor::new(&self.device, &labels, &[ROWS]);
+        let prepared = self.model.prepare(x.value(), Some(&labels), key).unwrap();
+        let loss = self.model.loss(&x, &prepared, key);
         self.optimizer.step(&*self.model, &tape.backward_from(&loss));
         loss.value().clone()
     }
