@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::filterbank::{Grid, GridGradient};
 use super::gemm::Scratch;
 use super::math::sigmoid;
-use super::simd::{sum, vectorize};
+use super::simd::vectorize;
 use crate::ops::attention::Params;
 
 thread_local! {
@@ -79,22 +79,53 @@ impl Sizes {
     }
 }
 
-/// y\[i\] += a x\[i\].
+/// y\[i\] += a x\[i\], in blocks of sixteen and four: rows of images are short, and a loop of unknown length
+/// would be made for long ones.
 #[inline(always)]
 fn add(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
+    #[inline(always)]
+    fn blocks<'y, 'x, const N: usize>(
+        y: &'y mut [f32],
+        a: f32,
+        x: &'x [f32],
+    ) -> (&'y mut [f32], &'x [f32]) {
+        let ((y, y_rest), (x, x_rest)) = (y.as_chunks_mut::<N>(), x.as_chunks::<N>());
+        for (y, x) in y.iter_mut().zip(x) {
+            for i in 0..N {
+                y[i] += a * x[i];
+            }
+        }
+        (y_rest, x_rest)
     }
+    let (y, x) = blocks::<16>(y, a, x);
+    let (y, x) = blocks::<4>(y, a, x);
+    blocks::<1>(y, a, x);
 }
 
-/// sum x\[i\] y\[i\].
+/// sum x\[i\] y\[i\], in blocks as [`add`] and a fixed tree.
 #[inline(always)]
 fn dot(x: &[f32], y: &[f32]) -> f32 {
-    sum(
-        [x, y],
-        #[inline(always)]
-        |[x, y]| x * y,
-    )
+    #[inline(always)]
+    fn blocks<'a, const N: usize>(
+        x: &'a [f32],
+        y: &'a [f32],
+        lanes: &mut [f32; N],
+    ) -> (&'a [f32], &'a [f32]) {
+        let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<N>(), y.as_chunks::<N>());
+        for (x, y) in x.iter().zip(y) {
+            for i in 0..N {
+                lanes[i] += x[i] * y[i];
+            }
+        }
+        (x_rest, y_rest)
+    }
+    let (mut sixteen, mut four, mut one) = ([0.0; 16], [0.0; 4], [0.0]);
+    let (x, y) = blocks(x, y, &mut sixteen);
+    let (x, y) = blocks(x, y, &mut four);
+    blocks(x, y, &mut one);
+    let eight: [f32; 8] = std::array::from_fn(|i| sixteen[i] + sixteen[i + 8]);
+    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4] + four[i]);
+    (four[0] + four[2]) + (four[1] + four[3]) + one[0]
 }
 
 /// y\[w, c\] += scale a\[c\] f\[w\].
@@ -275,8 +306,9 @@ pub fn read_gradient(
                     add(dv, fy[h], dt);
                 }
                 if s.sources == 2 {
-                    for (dv, &c) in dv.iter_mut().zip(&canvas[from]) {
-                        let y = sigmoid(c);
+                    // The row of x^ is still there: sigmoid(c) = x - x^.
+                    for ((dv, &x), &error) in dv.iter_mut().zip(of_x).zip(&*scratch) {
+                        let y = x - error;
                         *dv *= y * (y - 1.0);
                     }
                 }

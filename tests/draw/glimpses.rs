@@ -290,9 +290,9 @@ fn weights_stand_beside_their_images() {
 /// Gradients of all parameters, learned first states among them, against differences of the loss.
 #[test]
 fn gradients_of_the_whole_network() {
-    for attention in [true, false] {
+    for (attention, channels) in [(true, 1), (true, 3), (false, 1), (false, 3)] {
         let device = Device::cpu();
-        let model = model(&device, config(attention));
+        let model = model(&device, DrawConfig { channels, ..config(attention) });
         let x = images(&device, 2, &model.config);
         let key = Key::new(6, stream::LATENT, 0);
         let loss = |record: bool| -> (f64, Option<Vec<Vec<f32>>>) {
