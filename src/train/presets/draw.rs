@@ -11,10 +11,14 @@ use crate::train::{Config, ModelConfig};
 pub static PRESETS: [Preset; 11] = [
     Preset {
         name: "digits-draw",
-        what: "DRAW, 12 glimpses with attention, on the digits inside the program: a few minutes",
+        what: "DRAW, 20 glimpses, read and write 3x3, on the digits inside the program: a few minutes",
         make: digits,
     },
-    Preset { name: "digits-draw-plain", what: "the same without attention", make: digits_plain },
+    Preset {
+        name: "digits-draw-plain",
+        what: "DRAW without attention, 12 glimpses, on the same digits",
+        make: digits_plain,
+    },
     Preset {
         name: "draw-mnist",
         what: "the paper's binarized MNIST: 64 glimpses, 256 units, z 100, read 2x2, write 5x5",
@@ -76,18 +80,16 @@ fn draw(name: &str, data: &str, model: DrawConfig) -> Config {
     Config { optimizer: optimizer(1e-3), ..config }
 }
 
-fn digits_config() -> DrawConfig {
-    DrawConfig { glimpses: 12, hidden: 128, latent: 20, read: 5, ..DrawConfig::mnist() }
-}
-
+/// Small windows: digits are traced stroke by stroke.
 fn digits() -> Config {
-    let config = draw("digits-draw", "digits", digits_config());
+    let sizes = DrawConfig { glimpses: 20, hidden: 128, latent: 20, ..DrawConfig::mnist() };
+    let config = draw("digits-draw", "digits", DrawConfig { read: 3, write: 3, ..sizes });
     Config { epochs: 60, batch: 50, optimizer: optimizer(3e-3), ..config }
 }
 
 fn digits_plain() -> Config {
-    let model = DrawConfig { attention: false, ..digits_config() };
-    let config = draw("digits-draw-plain", "digits", model);
+    let sizes = DrawConfig { glimpses: 12, hidden: 128, latent: 20, ..DrawConfig::mnist() };
+    let config = draw("digits-draw-plain", "digits", DrawConfig { attention: false, ..sizes });
     Config { epochs: 40, batch: 50, optimizer: optimizer(3e-3), ..config }
 }
 
