@@ -118,7 +118,7 @@ fn forward_lanes<const N: usize>(
 #[inline(always)]
 fn gradient_lanes<const N: usize>(
     (n, j): (usize, usize),
-    (dh, dnext, c, next, gates): (&[f32], &[f32], &[f32], &[f32], &[f32]),
+    [dh, dnext, c, next, gates]: [&[f32]; 5],
     (dz, dc): (&mut [f32], &mut [f32]),
 ) {
     let states = (take(c, j), take(next, j));
@@ -183,7 +183,7 @@ pub fn gradient(p: &Params, [dh, dnext, c, next, gates]: [&[f32]; 5], [dz, dc]: 
                     let at = task * chunk + row * n;
                     let gates = &gates[4 * at..][..4 * n];
                     let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);
-                    by_lanes!(n, |j| gradient_lanes((n, j), (dh, dnext, c, next, gates), (dz, dc)));
+                    by_lanes!(n, |j| gradient_lanes((n, j), [dh, dnext, c, next, gates], (dz, dc)));
                 }
             },
         );
