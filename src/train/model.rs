@@ -91,8 +91,7 @@ impl ModelConfig {
                 let last = config.stages().last().map_or(1, PixelConfig::widest);
                 config.height * config.width * last.max(config.condition)
             }
-            // The noise of all glimpses is one tensor.
-            ModelConfig::Draw(config) => config.widest().max(config.glimpses * config.latent),
+            ModelConfig::Draw(config) => config.widest(),
             ModelConfig::Classifier(config) => config.widest(),
         }
     }
@@ -116,7 +115,8 @@ impl ModelConfig {
             ),
             ModelConfig::Draw(_) | ModelConfig::Classifier(_) => format!(
                 "batch = {rows}, with {width} numbers in the widest tensor of an image: a batch has \
-                 {values}, it must stay below {most}; choose a smaller batch or model.hidden"
+                 {values}, it must stay below {most}; choose a smaller batch, model.hidden or \
+                 model.glimpses"
             ),
             _ => format!(
                 "batch = {rows}, with {width} numbers in the widest map of an image: a batch has \

@@ -99,8 +99,10 @@ impl DrawConfig {
         let side = self.read.max(self.write);
         let work = side * (self.width + self.height) + 2 * side * self.width * self.channels;
         let work = if self.attention { work } else { 0 };
+        // What the shared weights see and make, of all glimpses in one for their gradients.
         let input = self.read_dims() + 2 * self.hidden;
-        [work, input, self.dims(), 4 * self.hidden, 2 * self.latent].into_iter().max().unwrap_or(0)
+        let glimpse = input.max(4 * self.hidden).max(2 * self.latent).max(self.write_dims());
+        work.max(self.dims()).max(self.glimpses.saturating_mul(glimpse))
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].
@@ -184,7 +186,8 @@ impl ClassifierConfig {
     pub fn widest(&self) -> usize {
         let work = self.read * (self.width + self.height + self.width * self.channels);
         let input = self.read * self.read * self.channels + self.hidden;
-        [work, input, self.dims(), 4 * self.hidden].into_iter().max().unwrap_or(0)
+        let glimpse = input.max(4 * self.hidden);
+        work.max(self.dims()).max(self.glimpses.saturating_mul(glimpse))
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].
