@@ -2,13 +2,15 @@
 
 use pixelloom::models::Model;
 use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
-use pixelloom::nn::{Optimizer, OptimizerConfig};
+use pixelloom::nn::{Optimizer, OptimizerConfig, Schedule};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
 fn train(model: &dyn Model, steps: u32, batch: impl Fn(u32) -> (Tensor, Tensor)) {
-    let settings = OptimizerConfig { clip: Some(5.0), ..OptimizerConfig::new(Rule::Adam, 5e-3) };
+    let schedule = Schedule::Cosine { total: steps.into(), floor: 0.0 };
+    let settings = OptimizerConfig { clip: Some(5.0), ..OptimizerConfig::new(Rule::Adam, 1e-2) };
+    let settings = OptimizerConfig { schedule, ..settings };
     let mut optimizer = Optimizer::new(settings);
     for step in 0..steps {
         let (x, labels) = batch(step);
