@@ -177,7 +177,6 @@ impl Train {
 
     /// Puts the flags on top.
     fn flags(&self, settings: &mut Settings) -> Result<(), Error> {
-        self.set.iter().try_for_each(|assignment| settings.set(assignment))?;
         let integers = [
             ("epochs", self.epochs),
             ("batch", self.batch),
@@ -204,7 +203,9 @@ impl Train {
         integers.into_iter().for_each(|(key, value)| put(key, value.map(Value::Integer)));
         strings.into_iter().for_each(|(key, value)| put(key, value.clone().map(Value::String)));
         put("optimizer.rate", self.rate.map(Value::Float));
-        settings.overlay(layer)
+        // Another data set or optimiser brings its own settings; what --set says comes after those.
+        settings.overlay(layer)?;
+        self.set.iter().try_for_each(|assignment| settings.set(assignment))
     }
 
     fn outcome(&self, summary: Summary) -> Result<()> {

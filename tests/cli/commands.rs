@@ -20,6 +20,17 @@ fn every_command_has_help() {
     }
 }
 
+/// Another data set brings its own settings, but none instead of those that stand beside it.
+#[test]
+fn a_limit_beside_a_data_set_is_kept() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --data two-digits --name a"));
+    let config = String::from_utf8(place.read("runs/a/config.toml")).expect("text");
+    assert!(config.contains("name = \"two-digits\"\n"), "{config}");
+    assert!(config.contains("limit = 200\n"), "{config}");
+    assert!(place.metrics("runs/a")[0].contains("\"images\":180"));
+}
+
 #[test]
 fn training_leaves_a_run() {
     let place = Place::new();
