@@ -106,13 +106,19 @@ fn two_config() -> DrawConfig {
     DrawConfig { height: 60, width: 60, glimpses: 32, read: 5, ..DrawConfig::mnist() }
 }
 
+/// On larger images a rate of 2e-3 runs away.
+fn two(name: &str, data: &str, model: DrawConfig) -> Config {
+    let optimizer = OptimizerConfig { clip: Some(1.0), ..optimizer(8e-4) };
+    Config { batch: 50, optimizer, ..draw(name, data, model) }
+}
+
 fn two_mnist() -> Config {
-    draw("draw-two-mnist", "two-mnist", two_config())
+    two("draw-two-mnist", "two-mnist", two_config())
 }
 
 fn two_digits() -> Config {
     let model = DrawConfig { glimpses: 20, hidden: 192, latent: 30, ..two_config() };
-    draw("digits-two", "two-digits", model)
+    Config { epochs: 60, ..two("digits-two", "two-digits", model) }
 }
 
 fn svhn() -> Config {
