@@ -165,10 +165,15 @@ pub fn grid(groups: usize) -> [u32; 3] {
     [groups.div_ceil(y.max(1)) as u32, y as u32, 1]
 }
 
-/// The stages of a kernel with one entry point and one invocation an element.
-pub fn elementwise<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
+/// The stages of a kernel with one entry point and a workgroup for each of `n` rows or images.
+pub fn workgroup_each<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
     if n == 0 {
         return Vec::new();
     }
-    vec![Stage { entry, groups: grid(n.div_ceil(WORKGROUP as usize)), params: *params }]
+    vec![Stage { entry, groups: grid(n), params: *params }]
+}
+
+/// The stages of a kernel with one entry point and one invocation an element.
+pub fn elementwise<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
+    workgroup_each(entry, n.div_ceil(WORKGROUP as usize), params)
 }

@@ -96,6 +96,10 @@ impl LatentModel for LinearGaussian {
 }
 
 impl Weighted for LinearGaussian {
+    fn numbers_a_row(&self) -> usize {
+        D
+    }
+
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> pixelloom::Result<Tensor> {
         Ok(bound::log_weights(self, x, samples, key))
     }

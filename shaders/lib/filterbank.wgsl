@@ -49,7 +49,7 @@ struct Row {
     length: u32,
     // Where it begins in the bank.
     start: u32,
-    // i - N / 2 - 1/2 of equation 21.
+    // i - N / 2 - 1/2 of equations 19 and 20.
     offset: f32,
     mu: f32,
     // The pixel nearest to mu.

@@ -9,10 +9,10 @@
 //! - a crop: a random part of the stored image
 //!
 //! Whatever is placed lies inside completely. Where things overlap, intensities are added and clipped
-//! at full intensity: in clutter as that generator does, of two digits as DRAW says, if we remember well.
+//! at full intensity: in clutter as that generator does, of two digits likewise.
 //!
 //! Image i is made of stored image i, which is the first digit, the whole digit, the one that is
-//! cropped: it has one label for ever. All else is drawn: draw k of image i is word 64 i + k of
+//! cropped: its label, where it has one, is the same in every epoch. All else is drawn: draw k of image i is word 64 i + k of
 //! (seed, SCENE, epoch), w of 2^32, and picks floor(w n / 2^32) of n possibilities. The draws are, in
 //! this order: of two digits, the other digit and top and left of both; of clutter, digit, top and
 //! left in it, top and left in the image of each piece, then top and left of the whole digit; of a

@@ -47,7 +47,8 @@ const FREY_SEED: u64 = 0x6672_6579;
 const SVHN_TRAIN: (&str, usize) = ("train", 33_402);
 const SVHN_TEST: (&str, usize) = ("test", 13_068);
 const SVHN_EXTRA: (&str, usize) = ("extra", 202_353);
-/// Validation images of DRAW; ours of those without the extra ones.
+/// Validation images of DRAW (which leaves 231,054 to train on; the paper has 231,053), and ours of
+/// those without the extra ones.
 const SVHN_VALID: usize = 4_701;
 const SVHN_SMALL_VALID: usize = 1_000;
 

@@ -40,7 +40,8 @@ pub fn learning(folder: &Path, parts: &[(&str, usize)], valid: usize) -> Result<
     let mut held = vec![None; total];
     let order = shuffled(total, Key::new(SEED, rng::stream::SPLIT, 0));
     order[..valid].iter().enumerate().for_each(|(v, &k)| held[k] = Some(v));
-    // Where an image goes is known beforehand, so that there is one copy of these gigabytes.
+    // Where an image goes is known beforehand, so that there is one copy of these gigabytes, but for the part that is
+    // prepared for the first time.
     let mut trained = 0;
     let train_at: Vec<usize> = held
         .iter()

@@ -7,15 +7,15 @@ use crate::tensor::Tensor;
 
 /// Rows that go through the networks at once when many samples are drawn, ...
 const ROWS_AT_ONCE: usize = 4096;
-/// ... and the numbers of their images together, at most.
-const NUMBERS_AT_ONCE: usize = ROWS_AT_ONCE * 784;
+/// ... and the numbers of their largest tensor, at most, if one row has fewer.
+const NUMBERS_AT_ONCE: usize = 1 << 25;
 
 /// The importance-weighted bound -log (1/k) sum_l p(x, z_l) / q(z_l|x), nats, one number a row of x.
 /// It falls towards -log p(x) as k rises; k = 1 is the negative bound by sampling. Fails with
 /// [`Error::NotFinite`] naming the row.
 pub fn iwae(model: &(impl Weighted + ?Sized), x: &Tensor, k: usize, key: Key) -> Result<Vec<f64>> {
-    let (rows, dims) = (x.shape()[0], x.shape()[1]);
-    let most = ROWS_AT_ONCE.min(NUMBERS_AT_ONCE / dims.max(1));
+    let rows = x.shape()[0];
+    let most = ROWS_AT_ONCE.min(NUMBERS_AT_ONCE / model.numbers_a_row().max(1));
     let at_once = (most / rows.max(1)).clamp(1, k.max(1));
     let mut log_weights: Vec<Vec<f64>> = vec![Vec::with_capacity(k); rows];
     let mut done = 0;

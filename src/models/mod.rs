@@ -18,7 +18,7 @@ use pixel::{Known, Watch};
 /// A named quantity of each image of a batch, in nats; an `error` is 0 or 1.
 pub type PerImage = (Cow<'static, str>, Vec<f32>);
 
-/// A generative model that the trainer can train. Images are rows of \[rows, height * width * channels\]
+/// A model that the trainer can train. Images are rows of \[rows, height * width * channels\]
 /// with values in \[0, 1\].
 pub trait Model: Module {
     /// What the trainer keeps for a batch while it makes [`Model::updates`] steps on it, such as
@@ -56,6 +56,9 @@ pub trait Model: Module {
 
 /// A model with latent variables z.
 pub trait Weighted {
+    /// Numbers that the largest tensor of [`Weighted::log_weights`] has for a row.
+    fn numbers_a_row(&self) -> usize;
+
     /// log p(x, z) - log q(z|x) in nats of `samples` draws z ~ q(z|x) for each row of x \[B, D\]:
     /// \[samples * B\], row l B + i holding draw l of image i.
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor>;

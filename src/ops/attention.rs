@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The model reads the image x and the error image x^ = x - sigmoid(canvas) with the same filters, so one
-//! read takes both and makes x^ on the way. All colour channels share the filters (section 4).
+//! read takes both and makes x^ on the way. All colour channels share the filters.
 //!
 //! Of each image a kernel keeps its bank, FX then FY, and the product in between, t = FY v or t = w FX, in
 //! `work`, which the gradient takes up again; a GPU workgroup makes one image and exchanges them through
@@ -30,7 +30,7 @@ use super::layout::slice;
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, grid};
+use crate::kernel::{Cost, Kernel, Stage, workgroup_each};
 use crate::tensor::Tensor;
 
 /// Parameters of all kernels of this op.
@@ -75,10 +75,7 @@ impl Params {
 
     /// A workgroup an image.
     fn stages(&self, entry: &'static str) -> Vec<Stage<Params>> {
-        match self.batch {
-            0 => Vec::new(),
-            n => vec![Stage { entry, groups: grid(n as usize), params: *self }],
-        }
+        workgroup_each(entry, self.batch as usize, self)
     }
 
     /// The cost of `products` passes over both products.

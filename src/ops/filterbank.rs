@@ -25,7 +25,7 @@ use super::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, grid};
+use crate::kernel::{Cost, Kernel, Stage, workgroup_each};
 use crate::tensor::Tensor;
 
 /// Parameters of both kernels.
@@ -42,10 +42,7 @@ pub struct Params {
 impl Params {
     /// A workgroup an image.
     fn stages(&self, entry: &'static str) -> Vec<Stage<Params>> {
-        match self.batch {
-            0 => Vec::new(),
-            n => vec![Stage { entry, groups: grid(n as usize), params: *self }],
-        }
+        workgroup_each(entry, self.batch as usize, self)
     }
 
     fn cost(&self) -> Cost {

@@ -1,6 +1,6 @@
 //! A sample of a Gaussian q and its KL divergence to the standard normal, from mean and log deviation.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 1, 2 and 10, of one glimpse:
+//! DRAW (Gregor and others, arXiv 1502.04623), equations 1, 2 and 11, of one glimpse:
 //!
 //! ```text
 //! z = mu + e^s eps,   KL(q || N(0, 1)) = sum_j (mu_j^2 + e^2s_j - 2 s_j - 1) / 2
@@ -17,7 +17,7 @@ use super::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
+use crate::kernel::{Cost, Kernel, elementwise, workgroup_each};
 use crate::tensor::Tensor;
 
 /// Parameters of both kernels.
@@ -51,10 +51,7 @@ pub static LATENT: Kernel<Params, 2, 2> = Kernel {
     },
     cpu: cpu::latent::forward,
     // A workgroup a row.
-    stages: |p| match p.batch {
-        0 => Vec::new(),
-        rows => vec![Stage { entry: "latent", groups: grid(rows as usize), params: *p }],
-    },
+    stages: |p| workgroup_each("latent", p.batch as usize, p),
     cost: |p| Cost {
         flops: 20 * p.n(),
         bytes: 16 * p.n(),

@@ -15,7 +15,7 @@ use super::unary::{self, Function};
 use crate::autograd::{Backward, Var};
 use crate::cpu::likelihood as host;
 use crate::gpu::Program;
-use crate::kernel::{Cost, CpuFn, Kernel, Stage, elementwise, grid};
+use crate::kernel::{Cost, CpuFn, Kernel, Stage, elementwise, workgroup_each};
 use crate::tensor::Tensor;
 
 /// Inputs \[rows, width\].
@@ -44,10 +44,7 @@ macro_rules! source {
 
 /// One workgroup a row.
 fn row_stages(p: &Params) -> Vec<Stage<Params>> {
-    match p.rows {
-        0 => Vec::new(),
-        n => vec![Stage { entry: "forward", groups: grid(n as usize), params: *p }],
-    }
+    workgroup_each("forward", p.rows as usize, p)
 }
 
 /// A kernel that sums over each row.

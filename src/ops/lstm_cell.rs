@@ -1,6 +1,6 @@
 //! One step of an LSTM, its matrix product fused with its gates.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 4 and 6; Pixel Recurrent Neural Networks,
+//! DRAW (Gregor and others, arXiv 1502.04623), equations 5 and 7; Pixel Recurrent Neural Networks,
 //! equation 3, with one product over the input and the previous h side by side:
 //!
 //! ```text

@@ -80,7 +80,8 @@ impl ModelConfig {
         }
     }
 
-    /// Numbers that the widest map of an image has: of a layer, or of one pixel times all pixels.
+    /// Numbers that the largest tensor of an image has: a map of a layer, of a pixel times all pixels, or
+    /// what a layer of draw sees at all glimpses (in training; an evaluation has less).
     fn widest(&self) -> usize {
         match self {
             ModelConfig::Vae(config) => config.dims().max(config.hidden).max(config.latent),

@@ -2,7 +2,8 @@
 //! training images by heart.
 //!
 //! Gregor and others, arXiv 1502.04623, figure 6. Near is meant in the sum of squared differences to the
-//! training images as the model sees them, with the bits of epoch 0 where bits are drawn.
+//! training images as the model sees them, with the bits, scenes and
+//! crops of epoch 0 where these are drawn.
 
 use std::path::Path;
 

@@ -99,12 +99,12 @@ fn every_glimpse_has_fresh_noise() {
 }
 
 /// KL of every glimpse for m = \[mu, log sigma\] \[B, 2Z\], the same each time.
-type Kl<'a> = &'a dyn Fn(&[f32], usize, usize, usize) -> f64;
+type Kl<'a> = &'a dyn Fn(&[f32], usize, usize) -> f64;
 
 /// That T glimpses of q = N(0, I) cost nothing, whatever T and Z are, and others what sampling says.
 fn kl_is_right(kl: Kl) -> Result<(), String> {
     for (glimpses, latent) in [(1, 1), (4, 3), (2, 7), (64, 10)] {
-        let zero = kl(&vec![0.0; 2 * latent], glimpses, latent, 1);
+        let zero = kl(&vec![0.0; 2 * latent], glimpses, latent);
         if !(zero.abs() < 1e-4) {
             return Err(format!("{zero} nats at the prior with T = {glimpses}, Z = {latent}"));
         }
@@ -122,7 +122,7 @@ fn kl_is_right(kl: Kl) -> Result<(), String> {
             mean += (-s[j] - 0.5 * eps * eps + 0.5 * z * z) / draws as f64;
         }
     }
-    let got = kl(&m, 1, 3, 1);
+    let got = kl(&m, 1, 3);
     if !((got - mean).abs() < 0.01) {
         return Err(format!("{got} nats, sampled {mean}"));
     }
@@ -132,7 +132,7 @@ fn kl_is_right(kl: Kl) -> Result<(), String> {
 #[test]
 fn kl_is_zero_at_the_prior_and_agrees_with_sampling() {
     for device in common::devices() {
-        kl_is_right(&|m, glimpses, latent, _| {
+        kl_is_right(&|m, glimpses, latent| {
             let tape = Tape::inference();
             let m = tape.constant(Tensor::new(&device, m, &[1, 2 * latent]));
             let eps = Tensor::zeros(&device, &[glimpses, 1, latent]);
@@ -143,7 +143,7 @@ fn kl_is_zero_at_the_prior_and_agrees_with_sampling() {
         .unwrap();
     }
     // The fault: the constant T / 2 of equation 11 taken for all latent dimensions together.
-    let without_z = kl_is_right(&|m, glimpses, latent, _| {
+    let without_z = kl_is_right(&|m, glimpses, latent| {
         let (mu, s) = m.split_at(latent);
         let sum: f64 =
             mu.iter().zip(s).map(|(&mu, &s)| f64::from(mu * mu + (2.0 * s).exp() - 2.0 * s)).sum();
@@ -236,9 +236,9 @@ fn importance_weights_approach_the_exact_likelihood() {
             .collect();
         let (elbo, two, many) = (mean(&bound), averaged(2, 1000), averaged(5000, 1));
         let exact = mean(&exact);
-        assert!(elbo > two - 0.02 && two > many - 0.02, "{elbo}, {two}, {many}");
+        println!("bound {elbo}, IWAE-2 {two}, IWAE-5000 {many}, exact {exact}");
+        assert!(elbo > two + 0.01 && two > many + 0.01, "{elbo}, {two}, {many}");
         assert!((many - exact).abs() < 0.02, "IWAE-5000 {many}, exact {exact}");
-        assert!(elbo >= exact, "the bound {elbo} is below {exact}");
     }
 }
 
@@ -266,24 +266,27 @@ fn integral(model: &Draw, x: &Tensor) -> Vec<f64> {
     rows.chunks(dims).map(|x| -(0..points).map(|i| density(i, x)).sum::<f64>().ln()).collect()
 }
 
-/// Row l B + i of the weights is a draw for image i.
+/// Row l B + i of the weights is a draw for image i: the means of three very different images are those
+/// of each alone.
 #[test]
 fn weights_stand_beside_their_images() {
     let device = Device::cpu();
     let model = model(&device, config(true));
-    let x = images(&device, 3, &model.config);
-    let w = model.log_weights(&x, 40, Key::new(1, 0, 0)).unwrap().to_vec().unwrap();
-    assert_eq!(w.len(), 120);
-    let spread = |image: usize| {
-        let own: Vec<f32> = w.iter().skip(image).step_by(3).copied().collect();
-        own.iter().sum::<f32>() / 40.0
+    let random = images(&device, 1, &model.config).to_vec().unwrap();
+    let all = [vec![0.0; 30], random, vec![1.0; 30]];
+    let weights = |x: &[f32], samples, step| {
+        let x = Tensor::new(&device, x, &[x.len() / 30, 30]);
+        model.log_weights(&x, samples, Key::new(step, 0, 0)).unwrap().to_vec().unwrap()
     };
-    for image in 0..3 {
-        let one = images(&device, 3, &model.config).to_vec().unwrap();
-        let one = &one[image * 30..(image + 1) * 30];
-        let alone = model.log_weights(&Tensor::new(&device, one, &[1, 30]), 400, Key::new(2, 0, 0));
-        let alone = alone.unwrap().to_vec().unwrap().iter().sum::<f32>() / 400.0;
-        assert!((alone - spread(image)).abs() < 1.0, "image {image}: {alone}, {}", spread(image));
+    let mean = |w: &[f32]| w.iter().sum::<f32>() / w.len() as f32;
+    let together = weights(&all.concat(), 400, 1);
+    assert_eq!(together.len(), 1200);
+    let alone: Vec<f32> = all.iter().map(|x| mean(&weights(x, 400, 2))).collect();
+    for (image, &alone_) in alone.iter().enumerate() {
+        let own: Vec<f32> = together.iter().skip(image).step_by(3).copied().collect();
+        assert!((alone_ - mean(&own)).abs() < 0.7, "image {image}: {alone_}, {}", mean(&own));
+        let next = alone[(image + 1) % 3];
+        assert!((alone_ - next).abs() > 2.0, "images {alone:?} are too alike to be told apart");
     }
 }
 

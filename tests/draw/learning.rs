@@ -95,7 +95,7 @@ fn a_classifier_learns_where_the_dot_is() {
     assert_eq!(parts[1].0, "error");
     let wrong = parts[1].1.iter().sum::<f32>();
     assert!(wrong <= 1.0, "{wrong} of 32 dots are placed wrong");
-    // Shuffled labels are not learnt: the error is one of the labels it is given.
+    // With every label shifted, every answer is wrong.
     let shifted = labels.to_vec().unwrap().iter().map(|c| (c + 1.0) % 4.0).collect::<Vec<_>>();
     let shifted = Tensor::new(&device, &shifted, &[32]);
     let parts = model.evaluate(&x, Some(&shifted), Key::new(0, 0, 0)).unwrap();

@@ -70,15 +70,9 @@ impl Classifier {
         let tape = Tape::inference();
         let size = (self.config.height, self.config.width);
         let mut trace = Trace::of((self.config.read, 0), size);
-        let mut failed = Ok(());
-        let logits = self.logits(&tape.constant(x.clone()), &mut |p| {
-            if failed.is_ok() {
-                failed = trace.push_read(p.value());
-            }
-        });
-        failed?;
-        let logits = logits.value().to_vec()?;
-        Ok((trace, logits.chunks_exact(self.config.classes).map(largest).collect()))
+        let x = tape.constant(x.clone());
+        let logits = self.logits(&x, &mut |p| trace.push_read(p.value())).value().to_vec()?;
+        Ok((trace.finish()?, logits.chunks_exact(self.config.classes).map(largest).collect()))
     }
 }
 

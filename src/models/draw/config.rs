@@ -77,6 +77,16 @@ fn indexable(what: &str, sizes: &[usize]) -> Result<()> {
     )))
 }
 
+/// Rejects images that are neither grey nor RGB, or too large.
+fn image(height: usize, width: usize, channels: usize) -> Result<()> {
+    if !matches!(channels, 1 | 3) {
+        return Err(Error::Config(format!(
+            "model.channels = {channels}: images are grey (1) or RGB (3)"
+        )));
+    }
+    indexable("an image", &[height, width, channels])
+}
+
 impl DrawConfig {
     /// Numbers of an image.
     pub fn dims(&self) -> usize {
@@ -93,16 +103,25 @@ impl DrawConfig {
         if self.attention { self.write * self.write * self.channels } else { self.dims() }
     }
 
-    /// Numbers of an image's widest tensor.
-    pub fn widest(&self) -> usize {
+    /// Numbers of an image's largest tensor of one glimpse.
+    pub fn glimpse_numbers(&self) -> usize {
         // With attention, the bank and the product in between of the read.
         let side = self.read.max(self.write);
         let work = side * (self.width + self.height) + 2 * side * self.width * self.channels;
         let work = if self.attention { work } else { 0 };
-        // What the shared weights see and make, of all glimpses in one for their gradients.
+        work.max(self.dims()).max(self.layer())
+    }
+
+    /// Numbers of the widest input or output of a layer.
+    fn layer(&self) -> usize {
         let input = self.read_dims() + 2 * self.hidden;
-        let glimpse = input.max(4 * self.hidden).max(2 * self.latent).max(self.write_dims());
-        work.max(self.dims()).max(self.glimpses.saturating_mul(glimpse))
+        input.max(4 * self.hidden).max(2 * self.latent).max(self.write_dims())
+    }
+
+    /// Numbers of an image's largest tensor: what a layer sees or makes at all glimpses is one for the
+    /// gradient of its weights.
+    pub fn widest(&self) -> usize {
+        self.glimpse_numbers().max(self.glimpses.saturating_mul(self.layer()))
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].
@@ -118,13 +137,7 @@ impl DrawConfig {
         if self.attention {
             positive(&[("read", self.read), ("write", self.write)])?;
         }
-        if !matches!(self.channels, 1 | 3) {
-            return Err(Error::Config(format!(
-                "model.channels = {}: images are grey (1) or RGB (3)",
-                self.channels
-            )));
-        }
-        indexable("an image", &[self.height, self.width, self.channels])?;
+        image(self.height, self.width, self.channels)?;
         indexable("the encoder's weights", &[4 * self.hidden, self.read_dims() + 2 * self.hidden])?;
         indexable("the decoder's weights", &[4 * self.hidden, self.latent + self.hidden])?;
         indexable("the write's weights", &[self.write_dims(), self.hidden])
@@ -187,7 +200,7 @@ impl ClassifierConfig {
         let work = self.read * (self.width + self.height + self.width * self.channels);
         let input = self.read * self.read * self.channels + self.hidden;
         let glimpse = input.max(4 * self.hidden);
-        work.max(self.dims()).max(self.glimpses.saturating_mul(glimpse))
+        work.max(self.dims()).max(self.classes).max(self.glimpses.saturating_mul(glimpse))
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].
@@ -202,11 +215,13 @@ impl ClassifierConfig {
             ("read", self.read),
         ])?;
         let input = self.read * self.read * self.channels + self.hidden;
-        indexable("an image", &[self.height, self.width, self.channels])?;
+        image(self.height, self.width, self.channels)?;
+        indexable("the class's weights", &[self.classes, self.hidden])?;
         indexable("the LSTM's weights", &[4 * self.hidden, input])
     }
 
-    /// Table 3, 100 x 100 cluttered translated MNIST: 256 units, reads of 12 x 12; 4 or 8 glimpses.
+    /// Table 3, 100 x 100 cluttered translated MNIST: 256 units, reads of 12 x 12, 8 glimpses; the results
+    /// are of 4 and of 8.
     pub fn cluttered(glimpses: usize) -> ClassifierConfig {
         ClassifierConfig {
             height: 100,

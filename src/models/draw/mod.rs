@@ -16,7 +16,7 @@
 //! Grey levels and colours are taken as Bernoulli probabilities, as in the paper; then L is no code length.
 //!
 //! The states c_0, h_enc_0, h_dec_0 are learned, or zeros ([`DrawConfig::learned_states`]). Weights begin
-//! uniform on +-1 / sqrt(n) and biases at 0, but for those of the attention, which place the first grid
+//! uniform on +-1 / sqrt(n), n the inputs of their layer, and biases at 0, but for those of the attention, which place the first grid
 //! (`network::first_attention`); the paper states no initial weights.
 //!
 //! Shapes: x \[B, H W C\], c \[B, H, W, C\] (logits), h \[B, h\], z \[B, Z\], noise \[T, B, Z\].
@@ -71,8 +71,6 @@ struct Initial {
 
 /// A glimpse that was just taken.
 pub struct Glimpse<'a, 't> {
-    /// Its number, from 0.
-    pub number: usize,
     /// mu and log sigma of q, \[B, 2Z\].
     pub m: &'a Var<'t>,
     /// z drawn from q, \[B, Z\].
@@ -151,7 +149,7 @@ impl Draw {
             let write = decoder.glimpse(&z);
             let canvas = &decoder.canvas;
             let (read, write) = (read.as_ref(), write.as_ref());
-            each(Glimpse { number, m: &m, z: &z, kl: &kl, canvas, read, write });
+            each(Glimpse { m: &m, z: &z, kl: &kl, canvas, read, write });
             total = Some(total.map_or_else(|| kl.clone(), |total| total.add(&kl)));
         }
         let logits = decoder.canvas.reshape(x.shape());
@@ -188,26 +186,20 @@ impl Draw {
         let tape = Tape::inference();
         let noise = self.noise(x.device(), x.shape()[0], key);
         let mut trace = Trace::new(&self.config);
-        let mut failed = Ok(());
         self.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
-            if failed.is_ok() {
-                let [read, write] = [glimpse.read, glimpse.write].map(|p| p.map(Var::value));
-                failed = trace.push(glimpse.canvas.value(), read, write);
-            }
+            let [read, write] = [glimpse.read, glimpse.write].map(|p| p.map(Var::value));
+            trace.push(glimpse.canvas.value(), read, write);
         });
-        failed.map(|()| trace)
+        trace.finish()
     }
 
     /// What every glimpse writes when `count` images are drawn from the model.
     pub fn imagine(&self, device: &Device, count: usize, key: Key) -> Result<Trace> {
         let mut trace = Trace::new(&self.config);
-        let mut failed = Ok(());
         self.decode(&self.noise(device, count, key), &mut |_, canvas, write| {
-            if failed.is_ok() {
-                failed = trace.push(canvas, None, write);
-            }
+            trace.push(canvas, None, write);
         });
-        failed.map(|()| trace)
+        trace.finish()
     }
 }
 
@@ -275,6 +267,11 @@ impl Model for Draw {
 }
 
 impl Weighted for Draw {
+    fn numbers_a_row(&self) -> usize {
+        // The noise of all glimpses is one tensor; their gradients are not asked for.
+        self.config.glimpse_numbers().max(self.config.glimpses * self.config.latent)
+    }
+
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor> {
         let [rows, dims] = *x.shape() else { panic!("images are [B, D], not {:?}", x.shape()) };
         let tape = Tape::inference();

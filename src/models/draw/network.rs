@@ -13,6 +13,7 @@ use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::nn::Linear;
 use crate::ops::layout::expand;
+use crate::ops::matmul::Activation;
 use crate::ops::shared::Shared;
 use crate::tensor::Tensor;
 
@@ -95,11 +96,10 @@ impl<'t> Encoder<'t> {
             Some(_) => (model.encoder.shared(x), None),
             None => {
                 // W [x, x^, h_dec, h_enc] = W_x x + W' [x^, h_dec, h_enc].
-                let (w, dims) = (tape.param(&model.encoder.weight), config.dims());
+                let (w, dims) = (tape.param(&model.encoder.0.weight), config.dims());
                 let rest = w.shape()[1] - dims;
-                let bias = tape.param(&model.encoder.bias);
-                let none = crate::ops::matmul::Activation::None;
-                let sums = x.linear(&w.slice(1, 0, dims), Some(&bias), none);
+                let bias = tape.param(&model.encoder.0.bias);
+                let sums = x.linear(&w.slice(1, 0, dims), Some(&bias), Activation::None);
                 (Shared::new(&w.slice(1, dims as i64, rest), None), Some(sums))
             }
         };

@@ -2,10 +2,10 @@
 
 use super::config::DrawConfig;
 use crate::Tape;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Where a grid of filters lies on an image, from its attention parameters (equations 22 to 24).
+/// Where a grid of filters lies on an image, from its attention parameters (equations 21 to 24).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     /// gX, gY: the centre, in pixels counted from 1.
@@ -37,6 +37,8 @@ pub struct Trace {
     read: usize,
     write: usize,
     size: (usize, usize),
+    /// The first failure of a device to hand its numbers over.
+    failed: Option<Error>,
 }
 
 impl Window {
@@ -70,32 +72,39 @@ impl Trace {
 
     /// With N of the reads and of the writes, of images of this height and width.
     pub(super) fn of((read, write): (usize, usize), size: (usize, usize)) -> Trace {
-        Trace { frames: Vec::new(), read, write, size }
+        Trace { frames: Vec::new(), read, write, size, failed: None }
     }
 
     /// Adds a glimpse: canvas (logits \[B, H, W, C\]), attention parameters \[B, 5\].
-    pub(super) fn push(
-        &mut self,
-        canvas: &Tensor,
-        read: Option<&Tensor>,
-        write: Option<&Tensor>,
-    ) -> Result<()> {
+    pub(super) fn push(&mut self, canvas: &Tensor, read: Option<&Tensor>, write: Option<&Tensor>) {
         let tape = Tape::inference();
-        let canvas = tape.constant(canvas.clone()).sigmoid().value().to_vec()?;
-        let frame = Frame {
-            canvas,
-            read: self.windows(read, self.read)?,
-            write: self.windows(write, self.write)?,
-        };
-        self.frames.push(frame);
-        Ok(())
+        let canvas = tape.constant(canvas.clone()).sigmoid().value().to_vec();
+        self.add(canvas, read, write);
     }
 
     /// Adds a glimpse that only reads.
-    pub(super) fn push_read(&mut self, read: &Tensor) -> Result<()> {
-        let read = self.windows(Some(read), self.read)?;
-        self.frames.push(Frame { canvas: Vec::new(), read, write: None });
-        Ok(())
+    pub(super) fn push_read(&mut self, read: &Tensor) {
+        self.add(Ok(Vec::new()), Some(read), None);
+    }
+
+    fn add(&mut self, canvas: Result<Vec<f32>>, read: Option<&Tensor>, write: Option<&Tensor>) {
+        let windows = |p, filters| self.windows(p, filters);
+        let frame = canvas.and_then(|canvas| {
+            let (read, write) = (windows(read, self.read)?, windows(write, self.write)?);
+            Ok(Frame { canvas, read, write })
+        });
+        match frame {
+            Ok(frame) => self.frames.push(frame),
+            Err(e) => _ = self.failed.get_or_insert(e),
+        }
+    }
+
+    /// All glimpses, or the first failure.
+    pub(super) fn finish(self) -> Result<Trace> {
+        match self.failed {
+            Some(e) => Err(e),
+            None => Ok(self),
+        }
     }
 
     fn windows(&self, p: Option<&Tensor>, filters: usize) -> Result<Option<Vec<Window>>> {

@@ -232,6 +232,10 @@ impl Model for Vae {
 }
 
 impl Weighted for Vae {
+    fn numbers_a_row(&self) -> usize {
+        self.config.dims().max(self.config.hidden).max(self.config.latent)
+    }
+
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor> {
         Ok(bound::log_weights(self, x, samples, key))
     }

@@ -83,8 +83,7 @@ impl AnyModel {
     /// The model as one that a film shows at work, pixel by pixel. Fails with [`Error::Config`] on any
     /// other; of DRAW, which can be filmed too, see [`AnyModel::draw`].
     pub fn drawing(&self, what: &str) -> Result<&dyn Autoregressive> {
-        let kinds: Vec<&str> = KINDS[1..6].to_vec();
-        let fault = || self.unfit(what, "that draws pixel by pixel or by glimpses", &kinds);
+        let fault = || self.unfit(what, "that draws pixel by pixel or by glimpses", &KINDS[1..6]);
         self.model().autoregressive().ok_or_else(fault)
     }
 
