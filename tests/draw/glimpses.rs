@@ -236,7 +236,6 @@ fn importance_weights_approach_the_exact_likelihood() {
             .collect();
         let (elbo, two, many) = (mean(&bound), averaged(2, 1000), averaged(5000, 1));
         let exact = mean(&exact);
-        println!("bound {elbo}, IWAE-2 {two}, IWAE-5000 {many}, exact {exact}");
         assert!(elbo > two + 0.01 && two > many + 0.01, "{elbo}, {two}, {many}");
         assert!((many - exact).abs() < 0.02, "IWAE-5000 {many}, exact {exact}");
     }
@@ -325,7 +324,8 @@ fn gradients_of_the_whole_network() {
                 param.set(Tensor::new(&device, &moved, kept.shape()));
                 loss(false).0
             };
-            let h = 0.02;
+            // A step over which the loss changes by a tenth, so that its curvature does not matter.
+            let h = 0.02_f64.min(0.1 / norm);
             let numeric = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
             param.set(kept);
             assert!((numeric - norm).abs() < 2e-3 * (0.1 + norm), "{name}: {numeric}, {norm}");
