@@ -1,6 +1,7 @@
 //! The importance-weighted bound (Burda, Grosse, Salakhutdinov, arXiv 1509.00519).
 
 use super::Weighted;
+use crate::autograd::Var;
 use crate::error::{Error, Result};
 use crate::rng::Key;
 use crate::tensor::Tensor;
@@ -32,6 +33,15 @@ pub fn iwae(model: &(impl Weighted + ?Sized), x: &Tensor, k: usize, key: Key) ->
     }
     let bounds = log_weights.iter().map(|w| (k as f64).ln() - log_sum_exp(w));
     finite("importance-weighted bound", bounds.collect())
+}
+
+/// `v` \[B, n\] `times` times, \[times * B, n\]: row l B + i is row i of `v`.
+pub(super) fn repeat<'t>(v: &Var<'t>, times: usize) -> Var<'t> {
+    if times == 1 {
+        return v.clone();
+    }
+    let [rows, n] = *v.shape() else { panic!("repeat: a matrix is needed, not {:?}", v.shape()) };
+    v.reshape(&[1, rows, n]).expand(&[times, rows, n]).reshape(&[times * rows, n])
 }
 
 /// The values, or [`Error::NotFinite`] naming the first that is not finite.

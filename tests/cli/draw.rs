@@ -87,7 +87,7 @@ fn draw_leaves_a_run() {
             ]
         );
         let file = |name: &str| format!("{run}/samples/{name}");
-        assert_eq!(size(&place, &file("film.png")), sheet(8, GLIMPSES));
+        assert_eq!(size(&place, &file("film.png")), sheet(9, GLIMPSES));
         assert_eq!(size(&place, &file("reading.png")), sheet(2 * 4, GLIMPSES));
         assert_eq!(size(&place, &file("nearest.png")), sheet(4, 10), "20 pairs, 5 in a row");
         for film in ["film.gif", "reading.gif"] {

@@ -33,13 +33,14 @@ pub use trace::{Frame, Trace, Window};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::iwae::repeat;
 use super::{Model, PerImage, Weighted};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{Linear, LstmCell, Module, join};
-use crate::ops::layout::{expand, slice};
+use crate::ops::layout::slice;
 use crate::ops::random;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
@@ -273,15 +274,13 @@ impl Weighted for Draw {
     }
 
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor> {
-        let [rows, dims] = *x.shape() else { panic!("images are [B, D], not {:?}", x.shape()) };
         let tape = Tape::inference();
-        let x = expand(&x.reshape(&[1, rows, dims]), &[samples, rows, dims]);
-        let x = tape.constant(x.reshape(&[samples * rows, dims]));
-        let latent = self.config.latent;
-        let zeros = tape.constant(Tensor::zeros(x.device(), &[samples * rows, latent]));
+        let x = repeat(&tape.constant(x.clone()), samples);
+        let (rows, latent) = (x.shape()[0], self.config.latent);
+        let zeros = tape.constant(Tensor::zeros(x.device(), &[rows, latent]));
         // Sum over glimpses of log p(z_t) - log q(z_t).
         let mut sum: Option<Var> = None;
-        let noise = self.noise(x.device(), samples * rows, key);
+        let noise = self.noise(x.device(), rows, key);
         let bound = self.bound(&x, &noise, &mut |glimpse| {
             let mu = glimpse.m.slice(1, 0, latent);
             let log_variance = glimpse.m.slice(1, latent as i64, latent).affine(2.0, 0.0);

@@ -4,6 +4,7 @@
 use super::config::Estimator;
 use crate::Tape;
 use crate::autograd::Var;
+use crate::models::iwae::repeat;
 use crate::ops::random;
 use crate::rng::Key;
 use crate::tensor::Tensor;
@@ -69,15 +70,6 @@ pub fn negative_bound<'t>(
         Estimator::A => mean(neg_log_prior(&z).sub(&z.gaussian_nll(&mu_l, &lv_l))),
     };
     Bound { total: reconstruction.add(&kl), reconstruction, kl }
-}
-
-/// `v` \[B, n\] `times` times, \[times * B, n\].
-fn repeat<'t>(v: &Var<'t>, times: usize) -> Var<'t> {
-    if times == 1 {
-        return v.clone();
-    }
-    let [rows, n] = *v.shape() else { panic!("repeat: a matrix is needed, not {:?}", v.shape()) };
-    v.reshape(&[1, rows, n]).expand(&[times, rows, n]).reshape(&[times * rows, n])
 }
 
 /// log p(x, z) - log q(z|x) of `samples` z ~ q(z|x) a row of x, \[samples * B\]: row l B + i holds sample l

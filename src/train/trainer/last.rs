@@ -14,10 +14,8 @@ use crate::train::{AnyModel, Part, Scores, evaluate, figures, nearest};
 const RECONSTRUCTED: usize = 50;
 /// Test images that are completed, and how often each.
 const COMPLETED: (usize, usize) = (8, 6);
-/// Images that are drawn on a strip, and read on one.
-const STRIP: (usize, usize) = (8, 4);
-/// Images that are drawn on a film.
-const FILM: usize = 9;
+/// Images that are drawn on a strip and a film, and images that are read on such.
+const SHOWN: (usize, usize) = (9, 4);
 /// Samples beside their nearest training images.
 const NEAREST: usize = 20;
 /// Test images that a classifier looks at.
@@ -63,16 +61,11 @@ impl Trainer {
         let Job { config, data, device, run, .. } = &self.job;
         let file = |name: &str| run.samples().join(name);
         let (shape, key) = (config.model.shape(), figures::sample_key(config.seed, 0));
-        for (count, strip) in [(STRIP.0, true), (FILM, false)] {
-            let trace = draw.imagine(device, count, key)?;
-            let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
-            if strip {
-                drawn.write_strip(&file("film.png"))?;
-            } else {
-                drawn.write_film(&file("film.gif"))?;
-            }
-        }
-        let part = self.to_show(STRIP.1);
+        let trace = draw.imagine(device, SHOWN.0, key)?;
+        let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
+        drawn.write_strip(&file("film.png"))?;
+        drawn.write_film(&file("film.gif"))?;
+        let part = self.to_show(SHOWN.1);
         let images = part.numbers();
         let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
         let trace = draw.reconstruct(&x, evaluate::key(0))?;
