@@ -1,7 +1,7 @@
 // h', c' and gates of one step of an LSTM. CPU: cpu/lstm_cell.rs. x [batch, depth], w [4 hidden, depth]
 // (gates stacked o, f, i, g), b [4 hidden] or [batch, 4 hidden], c, h, next [batch, hidden], gates
 // [batch, 4 hidden]; a workgroup makes 16 rows x 16 units.
-struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32 }
+struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, packed: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;

@@ -1,4 +1,4 @@
-// C = act(A B + bias), batched. CPU: cpu/matmul.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
+// C = act(A B + bias), or C += A B, batched. CPU: cpu/matmul.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
 // C [m, n]; any strides, so that a transposed operand is read where it lies.
 //
 // A workgroup makes a tile of C: tiles of A and B, 16 deep along k, lie in workgroup memory while the
@@ -19,6 +19,7 @@ struct Params {
     has_bias: u32,
     activation: u32,
     chunk: u32,
+    accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -31,9 +32,12 @@ fn pieces() -> u32 {
     return (p.k + p.chunk - 1u) / p.chunk;
 }
 
-// act(x + bias).
-fn finish(x: f32, column: u32) -> f32 {
+// Element `at` of C: act(x + bias), or the sum of x and what is there.
+fn finish(x: f32, at: u32, column: u32) -> f32 {
     var y = x;
+    if p.accumulate != 0u {
+        return c[at] + x;
+    }
     if p.has_bias != 0u {
         y += bias[column];
     }
@@ -88,7 +92,7 @@ fn store(z: u32, row: u32, column: u32, value: f32) {
     if pieces() > 1u {
         partial[at] = value;
     } else {
-        c[at] = finish(value, column);
+        c[at] = finish(value, at, column);
     }
 }
 
@@ -212,5 +216,5 @@ fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     for (var piece = 0u; piece < pieces(); piece++) {
         sum += partial[at + piece * size];
     }
-    c[i] = finish(sum, i % p.n);
+    c[i] = finish(sum, i, i % p.n);
 }

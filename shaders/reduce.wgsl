@@ -8,6 +8,7 @@ struct Params {
     chunk: u32,
     reduction: u32,
     scale: f32,
+    accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -44,6 +45,10 @@ fn finish(sum: f32, largest: f32) -> f32 {
     return select(largest + log_of(sum), largest, is_infinite(largest));
 }
 
+fn store(i: u32, value: f32) {
+    y[i] = select(value, y[i] + value, p.accumulate != 0u);
+}
+
 // A workgroup a result, for neighbours in memory (inner = 1).
 @compute @workgroup_size(256)
 fn reduce_rows(
@@ -71,7 +76,7 @@ fn reduce_rows(
     }
     sum = row_sum(sum, lane);
     if lane == 0u {
-        y[i] = finish(sum, largest);
+        store(i, finish(sum, largest));
     }
 }
 
@@ -107,5 +112,5 @@ fn reduce_columns(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     for (var k = whole; k < part.count; k++) {
         sum += term(x[part.first + k * p.inner], largest);
     }
-    y[i] = finish(sum, largest);
+    store(i, finish(sum, largest));
 }

@@ -1,5 +1,6 @@
 //! Where tensors live and kernels run. This is the one file that asks which device it is.
 
+use crate::cpu::gemm::{Mat, pack, packed_len};
 use crate::cpu::{Cpu, CpuBuffer};
 use crate::error::Result;
 #[cfg(feature = "gpu")]
@@ -118,6 +119,27 @@ impl Device {
             (Device::Gpu(gpu), Buffer::Gpu(b)) => gpu.download(b),
             #[cfg(feature = "gpu")]
             _ => panic!("{MIXED}"),
+        }
+    }
+
+    /// B\[k, n\] with these strides in the order in which this device's products read it, for a B of many
+    /// products, and its length; none where they read it as it lies.
+    pub(crate) fn pack(
+        &self,
+        b: &Buffer,
+        (k, n): (usize, usize),
+        [row_stride, col_stride]: [usize; 2],
+    ) -> Option<(Buffer, usize)> {
+        match self {
+            Device::Cpu(cpu) => {
+                let len = packed_len(k, n);
+                let mut packed = cpu.alloc(len);
+                let b = Mat { data: b.host(), row_stride, col_stride };
+                pack(b, k, n, packed.as_mut_slice());
+                Some((Buffer::Cpu(packed), len))
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 //! machine runs, every layout, and every way to end.
 
 use pixelloom::cpu::Isa;
-use pixelloom::cpu::gemm::{Activation, Gemm, Mat, gemm, gemm_with};
+use pixelloom::cpu::gemm::{Activation, Gemm, Mat, gemm, gemm_with, pack, packed_len};
 use pixelloom::rng::{Key, stream};
 
 /// Numbers in [-1, 1).
@@ -86,6 +86,14 @@ impl Case {
             accumulate: self.accumulate,
         };
         gemm_with(isa, &g, &mut c, c_stride);
+        if isa == Isa::current() {
+            // The same terms in the same order.
+            let (mut packed, mut same) = (vec![f32::NAN; packed_len(k, n)], before.clone());
+            pack(b.mat(), k, n, &mut packed);
+            gemm(&Gemm { b: Mat::packed(&packed), ..g }, &mut same, c_stride);
+            let same = same.iter().zip(&c).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{self:?} {isa:?}: packed for many products, another result");
+        }
 
         for i in 0..m {
             for j in 0..n {
@@ -279,4 +287,22 @@ fn short_result() {
     let activation = Activation::None;
     let g = Gemm { m: 3, n: 5, k: 4, a, b, bias: None, activation, accumulate: false };
     gemm(&g, &mut [0.0; 14], 5);
+}
+
+#[test]
+#[should_panic(expected = "packed B[2, 3] has 5 floats")]
+fn packed_operand_of_another_shape() {
+    let (a, b, mut c) = (noise(1, 8), noise(2, 5), vec![0.0; 12]);
+    let a = Mat { data: &a, row_stride: 2, col_stride: 1 };
+    let g = Gemm {
+        m: 4,
+        n: 3,
+        k: 2,
+        a,
+        b: Mat::packed(&b),
+        bias: None,
+        activation: Activation::None,
+        accumulate: false,
+    };
+    gemm(&g, &mut c, 3);
 }

@@ -4,7 +4,7 @@
 //! is as good as fusing them tile by tile: a row of sums is still in L2. The arithmetic of N units at
 //! a time is that of the scans too (`cpu/lstm_scan.rs`).
 //!
-//! x \[B, k\], w \[4h, k\], b \[4h\] or \[B, 4h\], h, c \[B, h\], gates, dz \[B, 4h\].
+//! x \[B, k\], w \[4h, k\] or packed, b \[4h\] or \[B, 4h\], h, c \[B, h\], gates, dz \[B, 4h\].
 
 use rayon::prelude::*;
 
@@ -143,7 +143,11 @@ pub fn forward(p: &Params, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: [&mut [f
         n: 4 * n,
         k: depth,
         a: matrix(x, depth),
-        b: Mat { data: w, row_stride: 1, col_stride: depth },
+        b: if p.packed != 0 {
+            Mat::packed(w)
+        } else {
+            Mat { data: w, row_stride: 1, col_stride: depth }
+        },
         bias: (!known).then_some(b),
         activation: Activation::None,
         accumulate: known,

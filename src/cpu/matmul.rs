@@ -1,13 +1,14 @@
 //! Batched matrix product with fused bias and activation. Shader: `shaders/matmul.wgsl`.
 //!
-//! C\[b\] \[m, n\] = act(A\[b\] \[m, k\] B\[b\] \[k, n\] + bias \[n\]); a transposed operand is a pair of strides.
+//! C\[b\] \[m, n\] = act(A\[b\] \[m, k\] B\[b\] \[k, n\] + bias \[n\]), or C\[b\] += A\[b\] B\[b\]; a transposed operand is
+//! a pair of strides.
 
 use rayon::prelude::*;
 
 use super::gemm::{Gemm, Mat, gemm};
 use crate::ops::matmul::Params;
 
-/// C = act(A B + bias). The second output is scratch of the GPU.
+/// C = act(A B + bias), or C += A B. The second output is scratch of the GPU.
 pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
     let (m, n, k) = (p.m as usize, p.n as usize, p.k as usize);
     let mat = |data, [row_stride, col_stride]: [u32; 2]| Mat {
@@ -24,7 +25,7 @@ pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
             b: mat(&b[batch * p.batch_b as usize..], p.stride_b),
             bias: (p.has_bias != 0).then_some(bias),
             activation: p.activation(),
-            accumulate: false,
+            accumulate: p.accumulate != 0,
         };
         gemm(&product, c, n);
     };

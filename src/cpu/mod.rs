@@ -21,7 +21,6 @@ pub mod pick;
 pub mod pool;
 pub mod random;
 pub mod reduce;
-pub mod shared;
 pub mod simd;
 pub mod unary;
 

@@ -7,7 +7,7 @@ use super::math;
 use super::simd::{rows, sum};
 use crate::ops::reduce::{Params, Reduction};
 
-/// y = scale * sum, or scale * sum of squares, or logsumexp (of rows: `inner` is 1).
+/// y = scale * sum, or scale * sum of squares, or logsumexp (of rows: `inner` is 1); or that is added to y.
 pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let (n, inner, chunk) = (p.n as usize, p.inner as usize, p.chunk as usize);
     let chunks = n.div_ceil(chunk.max(1)).max(1);
@@ -22,9 +22,12 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
             let (outer, first) = (row / chunks, (row % chunks) * chunk);
             let count = chunk.min(n - first.min(n));
             let x = &x[(outer * n + first) * inner..(outer * n + first + count) * inner];
+            if p.accumulate == 0 {
+                y.fill(0.0);
+            }
             match p.reduction() {
                 Reduction::Sum if inner == 1 => {
-                    y[0] = scale
+                    y[0] += scale
                         * sum(
                             [x],
                             #[inline(always)]
@@ -32,7 +35,7 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
                         )
                 }
                 Reduction::SumSquares if inner == 1 => {
-                    y[0] = scale
+                    y[0] += scale
                         * sum(
                             [x],
                             #[inline(always)]
@@ -57,7 +60,7 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
                 ),
                 Reduction::LogSumExp => {
                     let (largest, log_sum) = logsumexp(x);
-                    y[0] = largest + log_sum;
+                    y[0] += largest + log_sum;
                 }
             }
         },
@@ -66,14 +69,10 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
 
 #[inline(always)]
 fn columns(x: &[f32], y: &mut [f32], inner: usize, scale: f32, f: impl Fn(f32) -> f32) {
-    y.fill(0.0);
     for x in x.chunks_exact(inner) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y += f(x);
+            *y += scale * f(x);
         }
-    }
-    for y in y {
-        *y *= scale;
     }
 }
 

@@ -17,7 +17,6 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::case::{Case, Input};
-use super::matmul::{Activation, Layout, product};
 use super::shared::{Shared, Uses};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
@@ -35,6 +34,8 @@ pub struct Params {
     pub(crate) hidden: u32,
     /// Distance of b's rows: 4h, or 0 where all share one.
     pub(crate) bias_stride: u32,
+    /// 1: W is packed (CPU only).
+    pub(crate) packed: u32,
 }
 
 /// Side of the tiles that a GPU workgroup makes, in rows and in units.
@@ -99,7 +100,6 @@ pub static LSTM_CELL_GRADIENT: Kernel<Params, 5, 2> = Kernel {
 struct Rule {
     params: Params,
     x: Tensor,
-    w: Tensor,
     before: Tensor,
     c: Tensor,
     gates: Tensor,
@@ -115,8 +115,7 @@ impl Backward for Rule {
         let inputs = [&dy[0], &dy[1], &self.before, &self.c, &self.gates];
         let shapes = [self.gates.shape(), self.c.shape()];
         let [dz, dc] = LSTM_CELL_GRADIENT.launch(self.params, inputs, shapes);
-        let dx = need[0]
-            .then(|| product((&dz, Layout::N), (&self.w, Layout::N), None, Activation::None));
+        let dx = need[0].then(|| self.uses.dx(&dz));
         let token = need[2].then(|| self.uses.add(&dz, &self.x));
         let mut gradients = vec![dx, Some(dc), token];
         if let Some(&need) = need.get(3) {
@@ -132,7 +131,8 @@ impl<'t> Shared<'t> {
     /// the gates' sums is known before.
     #[track_caller]
     pub fn lstm_cell(&self, x: &Var<'t>, c: &Var<'t>, sums: Option<&Var<'t>>) -> [Var<'t>; 2] {
-        let [x_, before, w] = [x.value(), c.value(), self.weight()].map(Tensor::clone);
+        let [x_, before] = [x, c].map(|v| v.value().clone());
+        let w = self.weight();
         let bias = match (sums, self.bias()) {
             (Some(sums), None) => sums.value().clone(),
             (None, Some(bias)) => bias.clone(),
@@ -155,15 +155,16 @@ impl<'t> Shared<'t> {
         let stride = if sums.is_some() { 4 * hidden } else { 0 };
         let [batch, depth, hidden, bias_stride] =
             [*batch, *depth, *hidden, stride].map(|n| n as u32);
-        let params = Params { batch, depth, hidden, bias_stride };
+        let (w, packed) = self.operand();
+        let packed = u32::from(packed);
+        let params = Params { batch, depth, hidden, bias_stride, packed };
         let shapes = [before.shape(), before.shape(), &gates];
-        let [h, c_, gates] = LSTM_CELL.launch(params, [&x_, &w, &bias, &before], shapes);
+        let [h, c_, gates] = LSTM_CELL.launch(params, [&x_, w, &bias, &before], shapes);
         let mut parents = vec![x, c, self.token()];
         parents.extend(sums);
         let (saved, uses) = (c_.clone(), self.uses());
-        let rule = || {
-            Box::new(Rule { params, x: x_, w, before, c: saved, gates, uses }) as Box<dyn Backward>
-        };
+        let rule =
+            || Box::new(Rule { params, x: x_, before, c: saved, gates, uses }) as Box<dyn Backward>;
         x.tape().record(&parents, [h, c_], rule)
     }
 }

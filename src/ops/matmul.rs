@@ -15,7 +15,8 @@ use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
 use crate::tensor::Tensor;
 
-/// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
+/// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements, those of
+/// a packed B (CPU only) 0.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Params {
@@ -31,6 +32,8 @@ pub struct Params {
     activation: u32,
     /// Length of the pieces along k that the GPU sums apart; k where it doesn't.
     chunk: u32,
+    /// 1: the product is added to what c holds, without bias and activation.
+    pub(crate) accumulate: u32,
 }
 
 impl Params {
@@ -116,14 +119,14 @@ pub enum Layout {
     T,
 }
 
-/// act(op(a) op(b) + bias). a and b are matrices, or equally many of them (\[batch, rows, cols\]).
+/// Parameters of act(op(a) op(b) + bias), the shape of c and the length of the GPU's pieces.
 #[track_caller]
-pub fn product(
+fn plan(
     (a, la): (&Tensor, Layout),
     (b, lb): (&Tensor, Layout),
     bias: Option<&Tensor>,
     activation: Activation,
-) -> Tensor {
+) -> (Params, Vec<usize>, usize) {
     let split = |t: &Tensor, layout| -> ([usize; 3], [u32; 2]) {
         let (batch, r, c) = match *t.shape() {
             [r, c] => (1, r, c),
@@ -154,14 +157,73 @@ pub fn product(
         has_bias: u32::from(bias.is_some()),
         activation: activation as u32,
         chunk: chunk(rows, columns, depth, count),
+        accumulate: 0,
     };
     let pieces = match params.pieces() {
         1 => 0,
         pieces => pieces as usize * batch * m * n,
     };
-    let shape: &[usize] = if a.shape().len() == 2 { &[m, n] } else { &[batch, m, n] };
-    let [c, _] = MATMUL.launch(params, [a, b, bias.unwrap_or(a)], [shape, &[pieces]]);
+    (params, if a.shape().len() == 2 { vec![m, n] } else { vec![batch, m, n] }, pieces)
+}
+
+/// act(op(a) op(b) + bias). a and b are matrices, or equally many of them (\[batch, rows, cols\]).
+#[track_caller]
+pub fn product(
+    a: (&Tensor, Layout),
+    b: (&Tensor, Layout),
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> Tensor {
+    let (params, shape, pieces) = plan(a, b, bias, activation);
+    let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
     c
+}
+
+/// The right operand op(b) of many products, packed where the device's products gain by it.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    b: Tensor,
+    layout: Layout,
+    packed: Option<Tensor>,
+}
+
+impl Prepared {
+    /// op(b) of a matrix.
+    pub fn new(b: &Tensor, layout: Layout) -> Prepared {
+        let [rows, columns] = *b.shape() else { panic!("matmul: {:?} is no matrix", b.shape()) };
+        let (shape, strides) = match layout {
+            Layout::N => ((rows, columns), [columns, 1]),
+            Layout::T => ((columns, rows), [1, columns]),
+        };
+        let packed = b.device().pack(b.buffer(), shape, strides);
+        let packed = packed.map(|(p, len)| Tensor::from_buffer(b.device(), p, &[len]));
+        Prepared { b: b.clone(), layout, packed }
+    }
+
+    /// What a kernel reads, and whether that is packed.
+    pub fn operand(&self) -> (&Tensor, bool) {
+        (self.packed.as_ref().unwrap_or(&self.b), self.packed.is_some())
+    }
+}
+
+/// a op(b) + bias.
+#[track_caller]
+pub(crate) fn product_with(a: &Tensor, b: &Prepared, bias: Option<&Tensor>) -> Tensor {
+    let (params, shape, pieces) = plan((a, Layout::N), (&b.b, b.layout), bias, Activation::None);
+    let (operand, packed) = b.operand();
+    let stride_b = if packed { [0, 0] } else { params.stride_b };
+    let inputs = [a, operand, bias.unwrap_or(a)];
+    let [c, _] = MATMUL.launch(Params { stride_b, ..params }, inputs, [&shape, &[pieces]]);
+    c
+}
+
+/// c += op(a) op(b), in place.
+#[track_caller]
+pub(crate) fn add_product(c: &mut Tensor, a: (&Tensor, Layout), b: (&Tensor, Layout)) {
+    let (params, shape, pieces) = plan(a, b, None, Activation::None);
+    assert_eq!(c.shape(), shape, "matmul: the product is added to a tensor of another shape");
+    let mut pieces = Tensor::unwritten(c.device(), &[pieces]);
+    MATMUL.update(Params { accumulate: 1, ..params }, [a.0, b.0, a.0], [c, &mut pieces]);
 }
 
 struct LinearRule {

@@ -55,7 +55,6 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&lstm_scan::LSTM_AT),
         Box::new(&lstm_cell::LSTM_CELL),
         Box::new(&lstm_cell::LSTM_CELL_GRADIENT),
-        Box::new(&shared::PLACE),
         Box::new(&latent::LATENT),
         Box::new(&latent::LATENT_GRADIENT),
         Box::new(&filterbank::FILTERBANK),

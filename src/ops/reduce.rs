@@ -37,6 +37,8 @@ pub struct Params {
     pub(crate) chunk: u32,
     reduction: u32,
     pub(crate) scale: f32,
+    /// 1: added to what y holds.
+    pub(crate) accumulate: u32,
 }
 
 impl Params {
@@ -107,6 +109,7 @@ fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f3
             chunk: chunk as u32,
             reduction: reduction as u32,
             scale,
+            accumulate: 0,
         };
         let [y] = REDUCE.launch(params, [x], [shape]);
         y
@@ -129,6 +132,21 @@ pub fn sum_all(x: &Tensor) -> Tensor {
 /// Sum of the squares of all elements, shape \[\].
 pub fn sum_squares(x: &Tensor) -> Tensor {
     reduce(Reduction::SumSquares, x, 0, x.shape().len(), 1.0)
+}
+
+/// y \[n\] += the sum of the rows of x \[rows, n\], in place.
+pub(crate) fn add_rows(y: &mut Tensor, x: &Tensor) {
+    let rows = (x.len() / y.len().max(1)) as u32;
+    let params = Params {
+        outer: 1,
+        n: rows,
+        inner: y.len() as u32,
+        chunk: rows.max(1),
+        reduction: Reduction::Sum as u32,
+        scale: 1.0,
+        accumulate: 1,
+    };
+    REDUCE.update(params, [x], [y]);
 }
 
 /// Sums `x` over the axes along which `shape` was repeated to give `x`'s shape.

@@ -1,87 +1,68 @@
-//! A weight that a network uses many times, whose gradient is one product over all uses.
+//! A weight that a network uses many times, whose gradient is added up in one place.
 //!
-//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. Added
-//! up one by one, that reads and writes all of dW T times; stacked, it is one product
-//! \[out, T B\] \[T B, in\] whose sums stay in registers.
+//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. Each
+//! product is added to dW as it is made, while dy_t is still in the cache: nothing is kept for later, and
+//! no sum passes over all of dW besides.
 //!
 //! On the tape a shared weight is a node with the parents W and b whose output is an empty token. Each
-//! use has the token as a parent and, on the way back, leaves dy_t and x_t with [`Uses`]. The node was
-//! made before all uses, so it runs after them and makes the product of what they left.
+//! use has the token as a parent and, on the way back, adds its part with [`Uses`]. The node was made
+//! before all uses, so it runs after them and hands on what they added up.
 //!
 //! Shapes: x_t \[B, in\], W \[out, in\], b \[out\], y_t \[B, out\].
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use bytemuck::{Pod, Zeroable};
-
 use super::case::{Case, Input};
-use super::matmul::{Activation, Layout, product};
-use super::reduce::sum_to;
+use super::matmul::{Activation, Layout, Prepared, add_product, product, product_with};
+use super::reduce::{add_rows, sum_to};
 use crate::autograd::{Backward, Var};
-use crate::cpu;
-use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, elementwise};
 use crate::tensor::Tensor;
 
-/// `n` elements go to `start..start + n`.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    pub(crate) n: u32,
-    pub(crate) start: u32,
-}
+/// The gradients of W and b so far, and their uses.
+type Sums = (Tensor, Option<Tensor>);
 
-/// Copies a tensor into a part of another one, in place: input x, state y.
-pub static PLACE: Kernel<Params, 1, 1> = Kernel {
-    program: Program {
-        name: "place",
-        source: concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
-            include_str!("../../shaders/place.wgsl")
-        ),
-        inputs: 1,
-        outputs: 1,
-    },
-    cpu: cpu::shared::place,
-    stages: |p| elementwise("place", p.n as usize, p),
-    cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
-    entries: &["place"],
-};
-
-/// dy_t and x_t of the uses of a weight.
+/// Where the uses of a weight leave their part of its gradient.
 #[derive(Clone)]
 pub struct Uses {
-    pairs: Rc<RefCell<Vec<(Tensor, Tensor)>>>,
+    sums: Rc<RefCell<Option<Sums>>>,
+    weight: Tensor,
+    /// W as the gradients of x need it.
+    backward: Rc<OnceCell<Prepared>>,
+    bias: bool,
     /// The empty token; its gradient is as empty.
     token: Tensor,
 }
 
 impl Uses {
-    /// Leaves the gradient dy \[B, out\] of a use on x \[B, in\]; the result is the token's gradient.
+    /// The gradient dy W of a use's x \[B, in\].
+    pub fn dx(&self, dy: &Tensor) -> Tensor {
+        let prepared = self.backward.get_or_init(|| Prepared::new(&self.weight, Layout::N));
+        product_with(dy, prepared, None)
+    }
+
+    /// Adds the gradients of a use on x \[B, in\] with dy \[B, out\]; the result is the token's gradient.
     pub fn add(&self, dy: &Tensor, x: &Tensor) -> Tensor {
-        self.pairs.borrow_mut().push((dy.clone(), x.clone()));
+        let (a, b) = ((dy, Layout::T), (x, Layout::N));
+        let mut sums = self.sums.borrow_mut();
+        match &mut *sums {
+            None => {
+                let dw = product(a, b, None, Activation::None);
+                *sums = Some((dw, self.bias.then(|| sum_to(dy, &[dy.shape()[1]]))));
+            }
+            Some((dw, db)) => {
+                add_product(dw, a, b);
+                if let Some(db) = db {
+                    add_rows(db, dy);
+                }
+            }
+        }
         self.token.clone()
     }
 }
 
-/// Matrices of equally many columns one below the other.
-fn stack<'a>(parts: impl Iterator<Item = &'a Tensor> + Clone) -> Tensor {
-    let Some(first) = parts.clone().next() else { panic!("stack: nothing to stack") };
-    let (rows, width) = (parts.clone().map(|t| t.shape()[0]).sum::<usize>(), first.shape()[1]);
-    let mut all = Tensor::unwritten(first.device(), &[rows, width]);
-    let mut start = 0;
-    for part in parts {
-        let params = Params { n: part.len() as u32, start: start as u32 };
-        PLACE.update(params, [part], [&mut all]);
-        start += part.len();
-    }
-    all
-}
-
 struct Rule {
     uses: Uses,
-    bias: bool,
 }
 
 impl Backward for Rule {
@@ -89,23 +70,19 @@ impl Backward for Rule {
         "shared"
     }
 
-    fn backward(self: Box<Self>, _: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
-        let uses = self.uses.pairs.take();
-        let (dy, x) = match &uses[..] {
-            [(dy, x)] => (dy.clone(), x.clone()),
-            _ => (stack(uses.iter().map(|(dy, _)| dy)), stack(uses.iter().map(|(_, x)| x))),
-        };
-        drop(uses);
-        let dw =
-            need[0].then(|| product((&dy, Layout::T), (&x, Layout::N), None, Activation::None));
-        let db = |need: bool| need.then(|| sum_to(&dy, &[dy.shape()[1]]));
-        if self.bias { vec![dw, db(need[1])] } else { vec![dw] }
+    fn backward(self: Box<Self>, _: &[Tensor], _: &[bool]) -> Vec<Option<Tensor>> {
+        let (dw, db) = self.uses.sums.take().expect("a use, as the token has a gradient");
+        let mut gradients = vec![Some(dw)];
+        if self.uses.bias {
+            gradients.push(db);
+        }
+        gradients
     }
 }
 
 /// A weight, and a bias or none, used many times on one tape.
 pub struct Shared<'t> {
-    weight: Tensor,
+    forward: Prepared,
     bias: Option<Tensor>,
     token: Var<'t>,
     uses: Uses,
@@ -117,23 +94,33 @@ impl<'t> Shared<'t> {
     pub fn new(weight: &Var<'t>, bias: Option<&Var<'t>>) -> Shared<'t> {
         assert_eq!(weight.shape().len(), 2, "shared: a matrix is needed, not {:?}", weight.shape());
         let token = Tensor::zeros(weight.device(), &[0]);
-        let uses = Uses { pairs: Rc::default(), token: token.clone() };
+        let uses = Uses {
+            sums: Rc::default(),
+            weight: weight.value().clone(),
+            backward: Rc::default(),
+            bias: bias.is_some(),
+            token: token.clone(),
+        };
         let mut parents = vec![weight];
         parents.extend(bias);
-        let rule =
-            || Box::new(Rule { uses: uses.clone(), bias: bias.is_some() }) as Box<dyn Backward>;
+        let rule = || Box::new(Rule { uses: uses.clone() }) as Box<dyn Backward>;
         let [token] = weight.tape().record(&parents, [token], rule);
         Shared {
-            weight: weight.value().clone(),
+            forward: Prepared::new(weight.value(), Layout::T),
             bias: bias.map(|b| b.value().clone()),
             token,
             uses,
         }
     }
 
-    /// W.
+    /// W \[out, in\].
     pub fn weight(&self) -> &Tensor {
-        &self.weight
+        &self.uses.weight
+    }
+
+    /// W^T as products read it, and whether that is packed.
+    pub(super) fn operand(&self) -> (&Tensor, bool) {
+        self.forward.operand()
     }
 
     /// b.
@@ -154,10 +141,9 @@ impl<'t> Shared<'t> {
     /// x W^T + b: x \[B, in\], result \[B, out\].
     #[track_caller]
     pub fn linear(&self, x: &Var<'t>) -> Var<'t> {
-        let (w, x_) = (self.weight.clone(), x.value().clone());
-        let y = product((&x_, Layout::N), (&w, Layout::T), self.bias(), Activation::None);
-        let uses = self.uses();
-        let rule = || Box::new(LinearRule { x: x_, w, uses }) as Box<dyn Backward>;
+        let (x_, uses) = (x.value().clone(), self.uses());
+        let y = product_with(&x_, &self.forward, self.bias());
+        let rule = || Box::new(LinearRule { x: x_, uses }) as Box<dyn Backward>;
         let [y] = x.tape().record(&[x, &self.token], [y], rule);
         y
     }
@@ -165,7 +151,6 @@ impl<'t> Shared<'t> {
 
 struct LinearRule {
     x: Tensor,
-    w: Tensor,
     uses: Uses,
 }
 
@@ -175,11 +160,7 @@ impl Backward for LinearRule {
     }
 
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
-        let (d, w) = ((&dy[0], Layout::N), (&self.w, Layout::N));
-        vec![
-            need[0].then(|| product(d, w, None, Activation::None)),
-            need[1].then(|| self.uses.add(&dy[0], &self.x)),
-        ]
+        vec![need[0].then(|| self.uses.dx(&dy[0])), need[1].then(|| self.uses.add(&dy[0], &self.x))]
     }
 }
 

@@ -10,17 +10,23 @@ pub(super) const KC: usize = 256;
 /// Floats of a block of B, KC x NC: 512 KiB, half of a common L2 cache.
 const B_BLOCK: usize = 128 * 1024;
 
-/// A matrix by pointer: rows contiguous and `stride` apart, or columns if `columns`.
+/// A matrix by pointer: rows contiguous and `stride` apart, or columns if `columns`; or, if `panel` is not
+/// 0, packed panels of `panel` columns that are `stride` apart.
 #[derive(Clone, Copy)]
 pub(super) struct View {
     pub data: *const f32,
     pub stride: usize,
     pub columns: bool,
+    pub panel: usize,
 }
 
 impl View {
-    /// The part that starts at (i, j).
+    /// The part that starts at (i, j), in a packed matrix at the first column of a panel.
     pub fn at(self, i: usize, j: usize) -> View {
+        if self.panel != 0 {
+            let offset = j / self.panel * self.stride + i * self.panel;
+            return View { data: self.data.wrapping_add(offset), ..self };
+        }
         let offset = if self.columns { j * self.stride + i } else { i * self.stride + j };
         View { data: self.data.wrapping_add(offset), ..self }
     }
@@ -42,6 +48,9 @@ pub(super) struct Product {
     pub accumulate: bool,
 }
 
+// SAFETY: operands are only read.
+unsafe impl Send for View {}
+unsafe impl Sync for View {}
 // SAFETY: parts handed to different threads write disjoint parts of C and only read A, B and bias.
 unsafe impl Send for Product {}
 unsafe impl Sync for Product {}
@@ -128,8 +137,9 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
     // Packing B moves each of its elements once more and pays when many rows of C use it; rows
     // that are contiguous, near each other and few stay in L1 as they are.
-    let b_in_l1 = p.k * p.n <= 8192 && p.b.stride <= 256;
-    let pack_b = p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1);
+    let b_in_l1 = p.k * p.n <= 8192 && p.b.stride <= 256 && p.b.panel == 0;
+    let in_panels = p.b.panel != 0;
+    let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1));
     // A's micro-panel is used once for every NR columns. Copied, it is free of strides that map
     // many lines onto few sets of the cache.
     let aliased = p.a.stride.is_multiple_of(256);
@@ -137,7 +147,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
     // A few rows need width instead: independent sums to keep the multiply-add units busy, and long
     // runs of B, which is read once. So do short sums, where C is most of the traffic: long runs of C.
-    let direct = !p.a.columns && !pack_b;
+    let direct = !p.a.columns && !pack_b && !in_panels;
     let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
         .into_iter()
         .find(|(wide, fit)| {
@@ -194,6 +204,8 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                             let cols = (vectors * kernels.lanes).min(nc - jr);
                             let (panel, b_stride) = if pack_b {
                                 (b_block.cast_const().add(jr * kc), nr)
+                            } else if in_panels {
+                                (b.at(0, jr).data, nr)
                             } else {
                                 (b.data.add(jr), b.stride)
                             };

@@ -24,7 +24,8 @@
 //! **Packing** (`pack.rs`). A block of B with rows far apart is spread over many pages and, where
 //! the distance is a multiple of a large power of two, over few sets of the cache. It is therefore
 //! copied once into exactly the order in which the micro-kernel reads it; a transposed B, whose
-//! columns are contiguous, is transposed on the way, in registers. A is read by broadcasts, which
+//! columns are contiguous, is transposed on the way, in registers. A B of many products, a weight
+//! that is shared over time, is packed for all of them ([`pack`]). A is read by broadcasts, which
 //! work on any layout, so it is copied (never transposed) only when many panels of B will use it.
 //! Copying costs a pass over the operand and pays when the copy is used often: with few rows, or a
 //! small B, the operands are read where they are. The models' products are often of that kind
@@ -62,9 +63,14 @@ mod pack;
 mod parallel;
 mod simd;
 
+use rayon::prelude::*;
+
 use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
+
+/// Floats of a task that packs.
+const PACK_TASK: usize = 64 * 1024;
 
 /// What is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +87,8 @@ pub enum Activation {
 }
 
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * col_stride]`. One of the
-/// strides is 1; a transposed matrix is one with the strides exchanged.
+/// strides is 1; a transposed matrix is one with the strides exchanged. Or a B that [`pack`] made: both
+/// strides are 0.
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
     /// Where the elements are.
@@ -90,6 +97,17 @@ pub struct Mat<'a> {
     pub row_stride: usize,
     /// From column to column.
     pub col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// What [`pack`] made.
+    pub fn packed(data: &'a [f32]) -> Mat<'a> {
+        Mat { data, row_stride: 0, col_stride: 0 }
+    }
+
+    fn is_packed(&self) -> bool {
+        (self.row_stride, self.col_stride) == (0, 0)
+    }
 }
 
 /// A product C[m, n] = activation(A[m, k] B[k, n] + bias\[n\]), or C += A B.
@@ -102,7 +120,7 @@ pub struct Gemm<'a> {
     pub k: usize,
     /// [m, k].
     pub a: Mat<'a>,
-    /// [k, n].
+    /// [k, n], or packed.
     pub b: Mat<'a>,
     /// \[n\], added to every row.
     pub bias: Option<&'a [f32]>,
@@ -126,9 +144,10 @@ pub fn gemm(g: &Gemm, c: &mut [f32], c_stride: usize) {
 /// [`gemm`] with a given instruction set.
 ///
 /// # Panics
-/// As [`gemm`]; and if the processor lacks `isa`.
+/// As [`gemm`]; and if the processor lacks `isa`, or B is packed and `isa` is not the current one.
 #[track_caller]
 pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
+    assert!(!g.b.is_packed() || isa == Isa::current(), "gemm: B is packed, not for {isa:?}");
     // SAFETY: the shapes were checked against the slices, the processor against the kernels.
     unsafe { parallel::run(isa.kernels(), &checked(g, c, c_stride)) }
 }
@@ -143,12 +162,48 @@ pub fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
     unsafe { blocking::multiply(Isa::current().kernels(), &checked(g, c, c_stride)) }
 }
 
+/// Length of what [`pack`] makes of B[k, n].
+pub fn packed_len(k: usize, n: usize) -> usize {
+    k * n.next_multiple_of(2 * Isa::current().kernels().lanes)
+}
+
+/// Packs B[k, n] for many products, each of which would do it anew: panels of NR columns, `[k][NR]`, zeros
+/// beyond the last column. `out` has [`packed_len`] floats.
+///
+/// # Panics
+/// If a slice is too short for its shape, or no stride of the matrix is 1.
+#[track_caller]
+pub fn pack(b: Mat, k: usize, n: usize, out: &mut [f32]) {
+    assert_eq!(out.len(), packed_len(k, n), "gemm: packed B[{k}, {n}] has another length");
+    let kernels = Isa::current().kernels();
+    let nr = 2 * kernels.lanes;
+    let view = view("B", b, k, n);
+    let pack = if view.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
+    let panels = PACK_TASK.div_ceil((k * nr).max(1));
+    out.par_chunks_mut((panels * k * nr).max(1)).enumerate().for_each(|(task, out)| {
+        let first = task * panels * nr;
+        let part = view.at(0, first);
+        // SAFETY: `view` was checked; the panels of these columns fill `out`.
+        unsafe { pack(part.data, part.stride, k, (n - first).min(panels * nr), out.as_mut_ptr()) }
+    });
+}
+
 /// The product by pointers, its shapes checked against the slices.
 #[track_caller]
 fn checked(g: &Gemm, c: &mut [f32], c_stride: usize) -> Product {
     let (m, n, k) = (g.m, g.n, g.k);
     let a = view("A", g.a, m, k);
-    let b = view("B", g.b, k, n);
+    let b = if g.b.is_packed() {
+        let panel = 2 * Isa::current().kernels().lanes;
+        assert!(
+            g.b.data.len() == packed_len(k, n),
+            "gemm: packed B[{k}, {n}] has {} floats",
+            g.b.data.len()
+        );
+        View { data: g.b.data.as_ptr(), stride: k * panel, columns: false, panel }
+    } else {
+        view("B", g.b, k, n)
+    };
     if m > 0 && n > 0 {
         let needed = (m - 1).checked_mul(c_stride).and_then(|x| x.checked_add(n));
         assert!(
@@ -203,5 +258,5 @@ fn view(name: &str, x: Mat, rows: usize, cols: usize) -> View {
             x.data.len()
         );
     }
-    View { data: x.data.as_ptr(), stride, columns }
+    View { data: x.data.as_ptr(), stride, columns, panel: 0 }
 }

@@ -59,8 +59,12 @@ fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
         // The largest part, in tiles, is what the others wait for.
         let work = row_most.div_ceil(rows) * col_most.div_ceil(cols) * kernels.mr * p.k;
         // Packing a transposed B costs about twice the copying of a straight one.
-        let moved =
-            (rows - 1) * p.n * p.k * if p.b.columns { 4 } else { 2 } + (cols - 1) * p.m * p.k;
+        let packing = match (p.b.panel, p.b.columns) {
+            (0, false) => 2,
+            (0, true) => 4,
+            _ => 1,
+        };
+        let moved = (rows - 1) * p.n * p.k * packing + (cols - 1) * p.m * p.k;
         let cost = work * tasks + moved;
         if cost < best.0 {
             best = (cost, (rows, cols));
