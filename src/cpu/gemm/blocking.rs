@@ -23,11 +23,11 @@ pub(super) struct View {
 impl View {
     /// The part that starts at (i, j), in a packed matrix at the first column of a panel.
     pub fn at(self, i: usize, j: usize) -> View {
-        if self.panel != 0 {
-            let offset = j / self.panel * self.stride + i * self.panel;
-            return View { data: self.data.wrapping_add(offset), ..self };
-        }
-        let offset = if self.columns { j * self.stride + i } else { i * self.stride + j };
+        let offset = match j.checked_div(self.panel) {
+            Some(panel) => panel * self.stride + i * self.panel,
+            None if self.columns => j * self.stride + i,
+            None => i * self.stride + j,
+        };
         View { data: self.data.wrapping_add(offset), ..self }
     }
 }
