@@ -1,8 +1,9 @@
 //! Attentive read and write. Shaders: `shaders/attention_read.wgsl`, `shaders/attention_write.wgsl` and
 //! their gradients.
 //!
-//! A task takes a few images; all that one needs (bank, t and their gradients) stays in L1. The loops
-//! run along the rows of an image, W C numbers, so that they are vector code.
+//! A task takes a few images; all that one needs (bank, t and their gradients) stays in L1. The products are
+//! those of `cpu/gemm`. Of those along the rows of an image the rows are pixels, without channels: operands
+//! with channels are turned to planes, \[C, ...\], and back.
 //!
 //! v, canvas \[B, H, W, C\], p \[B, 5\], patches \[B, S, N, N, C\], work \[B, bank + S t\] with the bank FX \[N, W\], FY
 //! \[N, H\] and t \[N, W, C\].
@@ -10,9 +11,10 @@
 use rayon::prelude::*;
 
 use super::filterbank::{Grid, GridGradient};
-use super::gemm::Scratch;
+use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
+use super::masked_conv::matrix;
 use super::math::sigmoid;
-use super::simd::vectorize;
+use super::simd::{sum, update, vectorize};
 use crate::ops::attention::Params;
 
 thread_local! {
@@ -60,6 +62,18 @@ impl Sizes {
         self.width * self.channels
     }
 
+    /// Rows of planes of t, and of patches.
+    fn lines(&self) -> usize {
+        self.channels * self.sources * self.filters
+    }
+
+    /// Scratch: an image, FY scaled, patches scaled, t and patches in planes twice.
+    fn scratch(&self) -> usize {
+        let patches = self.sources * self.patch;
+        self.image + self.filters * self.height + 3 * patches + 2 * self.sources * self.between
+    }
+
+    #[inline(always)]
     fn grid(&self, p: &[f32]) -> Grid {
         Grid::new(p, self.filters, (self.height, self.width))
     }
@@ -79,109 +93,115 @@ impl Sizes {
     }
 }
 
-/// y\[i\] += a x\[i\], in blocks of sixteen and four: rows of images are short, and a loop of unknown length
-/// would be made for long ones.
-#[inline(always)]
-fn add(y: &mut [f32], a: f32, x: &[f32]) {
+/// What is left of a task's scratch.
+struct Space<'a>(&'a mut [f32]);
+
+impl<'a> Space<'a> {
     #[inline(always)]
-    fn blocks<'y, 'x, const N: usize>(
-        y: &'y mut [f32],
-        a: f32,
-        x: &'x [f32],
-    ) -> (&'y mut [f32], &'x [f32]) {
-        let ((y, y_rest), (x, x_rest)) = (y.as_chunks_mut::<N>(), x.as_chunks::<N>());
-        for (y, x) in y.iter_mut().zip(x) {
-            for i in 0..N {
-                y[i] += a * x[i];
-            }
-        }
-        (y_rest, x_rest)
+    fn take(&mut self, floats: usize) -> &'a mut [f32] {
+        let (first, others) = std::mem::take(&mut self.0).split_at_mut(floats);
+        self.0 = others;
+        first
     }
-    let (y, x) = blocks::<16>(y, a, x);
-    let (y, x) = blocks::<4>(y, a, x);
-    blocks::<1>(y, a, x);
 }
 
-/// sum x\[i\] y\[i\], in blocks as [`add`] and a fixed tree.
+/// The matrix with these columns of `n` floats.
+#[inline(always)]
+fn columns(data: &[f32], n: usize) -> Mat<'_> {
+    Mat { data, row_stride: 1, col_stride: n }
+}
+
+/// C\[m, n\] = A\[m, k\] B\[k, n\], or C += A B.
+#[inline(always)]
+fn product(c: &mut [f32], [m, n, k]: [usize; 3], a: Mat, b: Mat, accumulate: bool) {
+    let (bias, activation) = (None, Activation::None);
+    gemm_on_this_thread(&Gemm { m, n, k, a, b, bias, activation, accumulate }, c, n);
+}
+
+/// \[..., C\] as planes \[C, ...\]; with one channel it is that already.
+#[inline(always)]
+fn planes<'a, 'b: 'a>(x: &'a [f32], s: &Sizes, space: &mut Space<'b>) -> &'a [f32] {
+    if s.channels == 1 {
+        return x;
+    }
+    let y = space.take(x.len());
+    let plane = y.len() / s.channels;
+    for (c, plane) in y.chunks_exact_mut(plane).enumerate() {
+        for (y, x) in plane.iter_mut().zip(x.chunks_exact(s.channels)) {
+            *y = x[c];
+        }
+    }
+    y
+}
+
+/// Fills y \[..., C\] by way of planes, which `f` writes.
+#[inline(always)]
+fn by_planes(y: &mut [f32], s: &Sizes, space: &mut Space, f: impl FnOnce(&mut [f32])) {
+    if s.channels == 1 {
+        return f(y);
+    }
+    let x = space.take(y.len());
+    f(x);
+    for (c, plane) in x.chunks_exact(x.len() / s.channels).enumerate() {
+        for (y, x) in y.chunks_exact_mut(s.channels).zip(plane) {
+            y[c] = *x;
+        }
+    }
+}
+
+/// A scaled copy.
+#[inline(always)]
+fn scaled<'a>(x: &[f32], scale: f32, space: &mut Space<'a>) -> &'a [f32] {
+    let y = space.take(x.len());
+    update(
+        y,
+        [x],
+        #[inline(always)]
+        |_, [x]| scale * x,
+    );
+    y
+}
+
+/// x *= scale.
+#[inline(always)]
+fn scale_by(x: &mut [f32], scale: f32) {
+    update(
+        x,
+        [],
+        #[inline(always)]
+        |x, []| scale * x,
+    );
+}
+
+/// <x, y>.
 #[inline(always)]
 fn dot(x: &[f32], y: &[f32]) -> f32 {
-    #[inline(always)]
-    fn blocks<'a, const N: usize>(
-        x: &'a [f32],
-        y: &'a [f32],
-        lanes: &mut [f32; N],
-    ) -> (&'a [f32], &'a [f32]) {
-        let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<N>(), y.as_chunks::<N>());
-        for (x, y) in x.iter().zip(y) {
-            for i in 0..N {
-                lanes[i] += x[i] * y[i];
-            }
-        }
-        (x_rest, y_rest)
-    }
-    let (mut sixteen, mut four, mut one) = ([0.0; 16], [0.0; 4], [0.0]);
-    let (x, y) = blocks(x, y, &mut sixteen);
-    let (x, y) = blocks(x, y, &mut four);
-    blocks(x, y, &mut one);
-    let eight: [f32; 8] = std::array::from_fn(|i| sixteen[i] + sixteen[i + 8]);
-    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4] + four[i]);
-    (four[0] + four[2]) + (four[1] + four[3]) + one[0]
+    sum(
+        [x, y],
+        #[inline(always)]
+        |[x, y]| x * y,
+    )
 }
 
-/// y\[w, c\] += scale a\[c\] f\[w\].
+/// The error image x - sigmoid(canvas).
 #[inline(always)]
-fn spread(y: &mut [f32], scale: f32, a: &[f32], f: &[f32]) {
-    if let [a] = a {
-        return add(y, scale * a, f);
-    }
-    for (y, &f) in y.chunks_exact_mut(a.len()).zip(f) {
-        add(y, scale * f, a);
-    }
+fn error<'a>(x: &[f32], canvas: &[f32], space: &mut Space<'a>) -> &'a [f32] {
+    let y = space.take(x.len());
+    update(
+        y,
+        [x, canvas],
+        #[inline(always)]
+        |_, [x, c]| x - sigmoid(c),
+    );
+    y
 }
 
-/// a\[c\] = scale sum_w f\[w\] y\[w, c\].
-#[inline(always)]
-fn collect(a: &mut [f32], scale: f32, f: &[f32], y: &[f32]) {
-    if let [a] = a {
-        *a = scale * dot(f, y);
-        return;
-    }
-    a.fill(0.0);
-    for (y, &f) in y.chunks_exact(a.len()).zip(f) {
-        add(a, f, y);
-    }
-    a.iter_mut().for_each(|a| *a *= scale);
-}
-
-/// f\[w\] += scale sum_c a\[c\] y\[w, c\].
-#[inline(always)]
-fn weigh(f: &mut [f32], scale: f32, a: &[f32], y: &[f32]) {
-    if let [a] = a {
-        return add(f, scale * a, y);
-    }
-    for (f, y) in f.iter_mut().zip(y.chunks_exact(a.len())) {
-        let mut total = 0.0;
-        for (&a, &y) in a.iter().zip(y) {
-            total += a * y;
-        }
-        *f += scale * total;
-    }
-}
-
-/// A row of the error image x - sigmoid(canvas).
-#[inline(always)]
-fn error(to: &mut [f32], x: &[f32], canvas: &[f32]) {
-    for ((to, &x), &c) in to.iter_mut().zip(x).zip(canvas) {
-        *to = x - sigmoid(c);
-    }
-}
-
-/// Runs `f(image, its part of each output, scratch of that many floats)` for every image, a few a task;
+/// Runs `f(image, its part of each output, space of `scratch` floats)` for every image, a few a task;
 /// an output comes with its floats of an image.
 fn images<const K: usize>(
     outputs: [(&mut [f32], usize); K],
     scratch: usize,
-    f: impl Fn(usize, [&mut [f32]; K], &mut [f32]) + Sync,
+    f: impl Fn(usize, [&mut [f32]; K], Space) + Sync,
 ) {
     let sizes = outputs.each_ref().map(|(_, size)| *size);
     let mut parts = outputs.map(|(y, size)| y.chunks_mut(IMAGES * size));
@@ -205,7 +225,7 @@ fn images<const K: usize>(
                                 *part = after;
                                 own
                             });
-                            f(task * IMAGES + i, own, scratch);
+                            f(task * IMAGES + i, own, Space(&mut *scratch));
                         }
                     },
                 );
@@ -217,40 +237,27 @@ fn images<const K: usize>(
 /// Patches and work.
 pub fn read(q: &Params, [x, canvas, p]: [&[f32]; 3], [r, work]: [&mut [f32]; 2]) {
     let s = Sizes::new(q);
-    let row = s.row();
+    let (n, row) = (s.filters, s.row());
     images(
         [(r, s.sources * s.patch), (work, s.work)],
-        row,
+        s.scratch(),
         #[inline(always)]
-        |image, [r, work], scratch| {
+        |image, [r, work], mut space| {
             let grid = s.grid(&p[5 * image..][..5]);
             let (fx, fy, t) = s.split_mut(work);
             grid.rows(0, fx, s.width);
             grid.rows(1, fy, s.height);
-            t.fill(0.0);
-            let at = image * s.image;
-            for h in 0..s.height {
-                let from = at + h * row..at + (h + 1) * row;
-                let of_x = &x[from.clone()];
-                for (source, t) in t.chunks_exact_mut(s.between).enumerate() {
-                    let v = if source == 0 {
-                        of_x
-                    } else {
-                        error(scratch, of_x, &canvas[from.clone()]);
-                        &*scratch
-                    };
-                    for (t, fy) in t.chunks_exact_mut(row).zip(fy.chunks_exact(s.height)) {
-                        add(t, fy[h], v);
-                    }
-                }
+            let [x, canvas] = [x, canvas].map(|v| &v[image * s.image..][..s.image]);
+            for (source, t) in t.chunks_exact_mut(s.between).enumerate() {
+                let v = if source == 0 { x } else { error(x, canvas, &mut space) };
+                product(t, [n, row, s.height], matrix(fy, s.height), matrix(v, row), false);
             }
-            // Rows of t, of both sources, become rows of patches.
-            let to = r.chunks_exact_mut(s.filters * s.channels);
-            for (r, t) in to.zip(t.chunks_exact(row)) {
-                for (r, fx) in r.chunks_exact_mut(s.channels).zip(fx.chunks_exact(s.width)) {
-                    collect(r, grid.gamma, fx, t);
-                }
-            }
+            let t = planes(t, &s, &mut space);
+            by_planes(r, &s, &mut space, |r| {
+                let sizes = [s.lines(), n, s.width];
+                product(r, sizes, matrix(t, s.width), columns(fx, s.width), false);
+            });
+            scale_by(r, grid.gamma);
         },
     );
 }
@@ -262,56 +269,44 @@ pub fn read_gradient(
     [dp, dv, dwork]: [&mut [f32]; 3],
 ) {
     let s = Sizes::new(q);
-    let row = s.row();
+    let (n, row) = (s.filters, s.row());
     images(
         [(dp, 5), (dv, s.image), (dwork, s.work)],
-        row,
+        s.scratch(),
         #[inline(always)]
-        |image, [dp, dv, dwork], scratch| {
+        |image, [dp, dv, dwork], mut space| {
             let grid = s.grid(&p[5 * image..][..5]);
             let (fx, fy, t) = s.split(&work[image * s.work..][..s.work]);
             let (dfx, dfy, dt) = s.split_mut(dwork);
-            dfx.fill(0.0);
-            dfy.fill(0.0);
-            dt.fill(0.0);
             let dr = &dr[image * s.sources * s.patch..][..s.sources * s.patch];
-            let patches = dr.chunks_exact(s.filters * s.channels);
-            for ((dr, t), dt) in patches.zip(t.chunks_exact(row)).zip(dt.chunks_exact_mut(row)) {
-                let filters = fx.chunks_exact(s.width).zip(dfx.chunks_exact_mut(s.width));
-                for (dr, (fx, dfx)) in dr.chunks_exact(s.channels).zip(filters) {
-                    spread(dt, grid.gamma, dr, fx);
-                    weigh(dfx, grid.gamma, dr, t);
+            let dr = planes(scaled(dr, grid.gamma, &mut space), &s, &mut space);
+            let t = planes(t, &s, &mut space);
+            product(dfx, [n, s.width, s.lines()], columns(dr, n), matrix(t, s.width), false);
+            by_planes(dt, &s, &mut space, |dt| {
+                product(dt, [s.lines(), s.width, n], matrix(dr, n), matrix(fx, s.width), false);
+            });
+            let [x, canvas] = [x, canvas].map(|v| &v[image * s.image..][..s.image]);
+            let mut v = x;
+            for (source, dt) in dt.chunks_exact(s.between).enumerate() {
+                if source == 1 {
+                    v = error(x, canvas, &mut space);
                 }
+                product(dfy, [n, s.height, row], matrix(dt, row), columns(v, row), source == 1);
             }
-            let at = image * s.image;
-            for (h, dv) in dv.chunks_exact_mut(row).enumerate() {
-                let from = at + h * row..at + (h + 1) * row;
-                let of_x = &x[from.clone()];
-                for (source, dt) in dt.chunks_exact(s.between).enumerate() {
-                    let v = if source == 0 {
-                        of_x
-                    } else {
-                        error(scratch, of_x, &canvas[from.clone()]);
-                        &*scratch
-                    };
-                    let each = dt.chunks_exact(row).zip(dfy.chunks_exact_mut(s.height));
-                    for (dt, dfy) in each {
-                        dfy[h] += dot(dt, v);
-                    }
-                }
-                // The last source is the one whose image has a gradient.
-                dv.fill(0.0);
-                let last = &dt[(s.sources - 1) * s.between..];
-                for (dt, fy) in last.chunks_exact(row).zip(fy.chunks_exact(s.height)) {
-                    add(dv, fy[h], dt);
-                }
-                if s.sources == 2 {
-                    // The row of x^ is still there: sigmoid(c) = x - x^.
-                    for ((dv, &x), &error) in dv.iter_mut().zip(of_x).zip(&*scratch) {
+            // The last source is the one whose image has a gradient.
+            let last = &dt[(s.sources - 1) * s.between..];
+            product(dv, [s.height, row, n], columns(fy, s.height), matrix(last, row), false);
+            if s.sources == 2 {
+                // sigmoid(c) = x - x^.
+                update(
+                    dv,
+                    [x, v],
+                    #[inline(always)]
+                    |dv, [x, error]| {
                         let y = x - error;
-                        *dv *= y * (y - 1.0);
-                    }
-                }
+                        dv * y * (y - 1.0)
+                    },
+                );
             }
             let mut to = GridGradient::default();
             grid.rows_gradient((0, s.width), (fx, dfx), &mut to);
@@ -325,31 +320,23 @@ pub fn read_gradient(
 /// The canvas written on, and work.
 pub fn write(q: &Params, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut [f32]; 2]) {
     let s = Sizes::new(q);
-    let row = s.row();
+    let (n, row) = (s.filters, s.row());
     images(
         [(c, s.image), (work, s.work)],
-        0,
+        s.scratch(),
         #[inline(always)]
-        |image, [c, work], _| {
+        |image, [c, work], mut space| {
             let grid = s.grid(&p[5 * image..][..5]);
             let (fx, fy, t) = s.split_mut(work);
             grid.rows(0, fx, s.width);
             grid.rows(1, fy, s.height);
-            t.fill(0.0);
-            let patch = &w[image * s.patch..][..s.patch];
-            let rows = patch.chunks_exact(s.filters * s.channels);
-            for (w, t) in rows.zip(t.chunks_exact_mut(row)) {
-                for (w, fx) in w.chunks_exact(s.channels).zip(fx.chunks_exact(s.width)) {
-                    spread(t, 1.0, w, fx);
-                }
-            }
-            let inverse = 1.0 / grid.gamma;
+            let w = planes(&w[image * s.patch..][..s.patch], &s, &mut space);
+            by_planes(t, &s, &mut space, |t| {
+                product(t, [s.lines(), s.width, n], matrix(w, n), matrix(fx, s.width), false);
+            });
+            let fy = scaled(fy, 1.0 / grid.gamma, &mut space);
             c.copy_from_slice(&canvas[image * s.image..][..s.image]);
-            for (h, c) in c.chunks_exact_mut(row).enumerate() {
-                for (t, fy) in t.chunks_exact(row).zip(fy.chunks_exact(s.height)) {
-                    add(c, inverse * fy[h], t);
-                }
-            }
+            product(c, [s.height, row, n], columns(fy, s.height), matrix(t, row), true);
         },
     );
 }
@@ -357,38 +344,28 @@ pub fn write(q: &Params, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut [f32]; 2]
 /// dw, dp, and the gradient of the bank and of t.
 pub fn write_gradient(q: &Params, [dc, w, p, work]: [&[f32]; 4], [dw, dp, dwork]: [&mut [f32]; 3]) {
     let s = Sizes::new(q);
-    let row = s.row();
+    let (n, row) = (s.filters, s.row());
     images(
         [(dw, s.patch), (dp, 5), (dwork, s.work)],
-        0,
+        s.scratch(),
         #[inline(always)]
-        |image, [dw, dp, dwork], _| {
+        |image, [dw, dp, dwork], mut space| {
             let grid = s.grid(&p[5 * image..][..5]);
             let (fx, fy, t) = s.split(&work[image * s.work..][..s.work]);
             let (dfx, dfy, dt) = s.split_mut(dwork);
-            dfx.fill(0.0);
-            dt.fill(0.0);
             let inverse = 1.0 / grid.gamma;
             let dc = &dc[image * s.image..][..s.image];
-            for (h, dc) in dc.chunks_exact(row).enumerate() {
-                let filters = fy.chunks_exact(s.height).zip(dfy.chunks_exact_mut(s.height));
-                let rows = t.chunks_exact(row).zip(dt.chunks_exact_mut(row));
-                for ((fy, dfy), (t, dt)) in filters.zip(rows) {
-                    add(dt, inverse * fy[h], dc);
-                    dfy[h] = inverse * dot(t, dc);
-                }
-            }
-            let patch = &w[image * s.patch..][..s.patch];
-            let across = s.filters * s.channels;
-            let rows = patch.chunks_exact(across).zip(dw.chunks_exact_mut(across));
-            for ((w, dw), dt) in rows.zip(dt.chunks_exact(row)) {
-                let filters = fx.chunks_exact(s.width).zip(dfx.chunks_exact_mut(s.width));
-                let each = w.chunks_exact(s.channels).zip(dw.chunks_exact_mut(s.channels));
-                for ((w, dw), (fx, dfx)) in each.zip(filters) {
-                    collect(dw, 1.0, fx, dt);
-                    weigh(dfx, 1.0, w, dt);
-                }
-            }
+            let scaled_fy = scaled(fy, inverse, &mut space);
+            product(dt, [n, row, s.height], matrix(scaled_fy, s.height), matrix(dc, row), false);
+            product(dfy, [n, s.height, row], matrix(t, row), columns(dc, row), false);
+            scale_by(dfy, inverse);
+            let dt = planes(dt, &s, &mut space);
+            by_planes(dw, &s, &mut space, |dw| {
+                let sizes = [s.lines(), n, s.width];
+                product(dw, sizes, matrix(dt, s.width), columns(fx, s.width), false);
+            });
+            let w = planes(&w[image * s.patch..][..s.patch], &s, &mut space);
+            product(dfx, [n, s.width, s.lines()], columns(w, n), matrix(dt, s.width), false);
             let mut to = GridGradient::default();
             grid.rows_gradient((0, s.width), (fx, dfx), &mut to);
             grid.rows_gradient((1, s.height), (fy, dfy), &mut to);

@@ -4,7 +4,7 @@
 //! p \[B, 5\], FX \[B, N, W\], FY \[B, N, H\], gamma \[B, 1\].
 
 use super::math::exp;
-use super::simd::{sum, vectorize};
+use super::simd::{Block, LANES, blocks, sum, total, update, vectorize};
 use crate::ops::filterbank::Params;
 
 /// Nothing in an image is further away, or wider: beyond it, single precision would overflow.
@@ -28,12 +28,18 @@ pub(super) struct Grid {
     pub(super) gamma: f32,
 }
 
-/// The gradient of what the five parameters say.
+/// The gradient of what the five parameters say, in lanes to be added up.
 #[derive(Default)]
 pub(super) struct GridGradient {
-    centre: [f32; 2],
-    delta: f32,
-    log_variance: f32,
+    centre: [Block; 2],
+    delta: Block,
+    log_variance: Block,
+}
+
+/// Numbers of sixteen pixels, counted from 1; `first` is counted from 0.
+#[inline(always)]
+fn pixels(first: usize) -> Block {
+    std::array::from_fn(|lane| first as f32 + (lane + 1) as f32)
 }
 
 impl Grid {
@@ -74,16 +80,25 @@ impl Grid {
     pub(super) fn rows(&self, axis: usize, f: &mut [f32], length: usize) {
         for (i, row) in f.chunks_exact_mut(length).enumerate() {
             let (mu, nearest) = self.middle(axis, i, length);
-            for (a, f) in row.iter_mut().enumerate() {
-                let a = (a + 1) as f32;
-                *f = exp(-(a - nearest) * (a + nearest - 2.0 * mu) * self.sharpness);
+            let mut lanes = [0.0; LANES];
+            for (j, part) in row.chunks_mut(LANES).enumerate() {
+                let (a, mut f) = (pixels(j * LANES), [0.0; LANES]);
+                for l in 0..LANES {
+                    let far = (a[l] - nearest) * (a[l] + nearest - 2.0 * mu);
+                    let value = exp(-far * self.sharpness);
+                    f[l] = if a[l] <= length as f32 { value } else { 0.0 };
+                    lanes[l] += f[l];
+                }
+                part.copy_from_slice(&f[..part.len()]);
             }
-            let total = sum(
-                [row],
+            // The nearest pixel alone gives 1.
+            let scale = 1.0 / total(lanes);
+            update(
+                row,
+                [],
                 #[inline(always)]
-                |[f]| f,
+                |f, []| f * scale,
             );
-            row.iter_mut().for_each(|f| *f /= total);
         }
     }
 
@@ -98,32 +113,36 @@ impl Grid {
         let rows = f.chunks_exact(length).zip(df.chunks_exact(length));
         for (i, (f, df)) in rows.enumerate() {
             let (mu, nearest) = self.middle(axis, i, length);
+            let offset = self.offset(i);
             let mean = sum(
                 [f, df],
                 #[inline(always)]
                 |[f, df]| f * df,
             );
-            let (mut first, mut second) = (0.0, 0.0);
-            for (a, (&f, &df)) in f.iter().zip(df).enumerate() {
-                let a = (a + 1) as f32;
-                let away = f * (df - mean) * (a - nearest);
-                first += away;
-                second += away * (a + nearest - 2.0 * mu);
-            }
-            let dmu = 2.0 * self.sharpness * first;
-            to.centre[axis] += dmu;
-            to.delta += self.offset(i) * dmu;
-            to.log_variance += self.sharpness * second;
+            blocks(
+                [f, df],
+                #[inline(always)]
+                |range, [f, df]| {
+                    let a = pixels(range.start);
+                    for l in 0..LANES {
+                        let away = f[l] * (df[l] - mean) * (a[l] - nearest);
+                        to.centre[axis][l] += away;
+                        to.delta[l] += offset * away;
+                        to.log_variance[l] += away * (a[l] + nearest - 2.0 * mu);
+                    }
+                },
+            );
         }
     }
 
     /// The gradient of the five parameters.
     #[inline(always)]
     pub(super) fn parameters(&self, g: &GridGradient, dlog_gamma: f32, dp: &mut [f32]) {
-        dp[0] = self.scale[0] * g.centre[0];
-        dp[1] = self.scale[1] * g.centre[1];
-        dp[2] = g.log_variance;
-        dp[3] = self.delta * g.delta;
+        let dmu = 2.0 * self.sharpness;
+        dp[0] = self.scale[0] * dmu * total(g.centre[0]);
+        dp[1] = self.scale[1] * dmu * total(g.centre[1]);
+        dp[2] = self.sharpness * total(g.log_variance);
+        dp[3] = self.delta * dmu * total(g.delta);
         dp[4] = dlog_gamma;
     }
 }

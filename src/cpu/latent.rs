@@ -4,7 +4,7 @@
 //! m, dm \[B, 2Z\] = \[mu, s\], eps \[T, B, Z\], z, dz \[B, Z\], kl, dkl \[B\].
 
 use super::math::exp;
-use super::simd::{rows, sum};
+use super::simd::{rows, sum, update};
 use crate::ops::latent::Params;
 
 /// z = mu + e^s eps; kl = sum (mu^2 + e^2s - 2 s - 1) / 2.
@@ -18,9 +18,12 @@ pub fn forward(p: &Params, [m, eps]: [&[f32]; 2], [z, kl]: [&mut [f32]; 2]) {
         #[inline(always)]
         |r, z| {
             let (mu, s) = m[2 * n * r..][..2 * n].split_at(n);
-            for (((z, &mu), &s), &eps) in z.iter_mut().zip(mu).zip(s).zip(&eps[n * r..][..n]) {
-                *z = mu + exp(s) * eps;
-            }
+            update(
+                z,
+                [mu, s, &eps[n * r..][..n]],
+                #[inline(always)]
+                |_, [mu, s, eps]| mu + exp(s) * eps,
+            );
         },
     );
     rows(
@@ -52,13 +55,21 @@ pub fn gradient(p: &Params, [m, eps, dz, dkl]: [&[f32]; 4], [dm]: [&mut [f32]; 1
             let (mu, s) = m[2 * n * r..][..2 * n].split_at(n);
             let (dmu, ds) = dm.split_at_mut(n);
             let (eps, dz, dkl) = (&eps[n * r..][..n], &dz[n * r..][..n], dkl[r]);
-            for ((dmu, &mu), &dz) in dmu.iter_mut().zip(mu).zip(dz) {
-                *dmu = dz + mu * dkl;
-            }
-            for (((ds, &s), &eps), &dz) in ds.iter_mut().zip(s).zip(eps).zip(dz) {
-                let e = exp(s);
-                *ds = dz * eps * e + (e * e - 1.0) * dkl;
-            }
+            update(
+                dmu,
+                [mu, dz],
+                #[inline(always)]
+                |_, [mu, dz]| dz + mu * dkl,
+            );
+            update(
+                ds,
+                [s, eps, dz],
+                #[inline(always)]
+                |_, [s, eps, dz]| {
+                    let e = exp(s);
+                    dz * eps * e + (e * e - 1.0) * dkl
+                },
+            );
         },
     );
 }

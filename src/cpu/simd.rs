@@ -3,8 +3,12 @@
 //! The loop is a closure that the compiler inlines into a function with the wider instruction set
 //! switched on, and vectorizes there. Loops are written with `for`, and closures that are handed
 //! on carry `#[inline(always)]`: a call that stays outside is compiled for the baseline, where a fused
-//! multiply-add is a library call. Chunks are fixed by the length of the data alone, so results
+//! multiply-add is a library call. Short rows are worked on in blocks of sixteen ([`update`], [`blocks`], [`sum`]),
+//! the last one padded. Chunks are fixed by the length of the data alone, so results
 //! have the same bits for any number of threads.
+
+use std::hint::black_box;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -107,28 +111,57 @@ pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f3
         .for_each(|(task, y)| run(task * rows_a_task, y));
 }
 
-/// Sum of f(a\[i\], b\[i\], ...) in sixteen interleaved lanes and a fixed tree: vector code, and the
-/// same bits always.
+/// Floats of a block: a register of AVX-512, two of AVX2, four of NEON.
+pub const LANES: usize = 16;
+
+/// What a loop over short rows works on: its length is known, so no part of it is left to scalar code.
+pub type Block = [f32; LANES];
+
+/// Zeros after what is left of a row.
 #[inline(always)]
-pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
-    const LANES: usize = 16;
-    let n = inputs[0].len();
-    assert!(inputs.iter().all(|x| x.len() == n));
-    let mut lanes = [0.0_f32; LANES];
-    let whole = n - n % LANES;
-    let mut i = 0;
-    while i < whole {
-        // Blocks of known length: no check of an index inside the loop.
-        let blocks: [&[f32; LANES]; N] =
-            std::array::from_fn(|j| inputs[j][i..i + LANES].try_into().expect("sixteen"));
+fn pad(rest: &[f32]) -> Block {
+    let mut block = [0.0; LANES];
+    block[..rest.len()].copy_from_slice(rest);
+    block
+}
+
+/// y\[i\] = f(y\[i\], \[a\[i\], b\[i\], ...\]) in blocks. The last one goes through a padded copy: left to a scalar
+/// loop, the end of a short row costs more than the row.
+#[inline(always)]
+pub fn update<const N: usize>(
+    y: &mut [f32],
+    inputs: [&[f32]; N],
+    f: impl Fn(f32, [f32; N]) -> f32,
+) {
+    assert!(inputs.iter().all(|x| x.len() == y.len()));
+    #[inline(always)]
+    fn block<const N: usize>(
+        y: &Block,
+        inputs: [&Block; N],
+        f: &impl Fn(f32, [f32; N]) -> f32,
+    ) -> Block {
+        let mut result = [0.0; LANES];
         for lane in 0..LANES {
-            lanes[lane] += f(std::array::from_fn(|j| blocks[j][lane]));
+            result[lane] = f(y[lane], std::array::from_fn(|j| inputs[j][lane]));
         }
-        i += LANES;
+        result
     }
-    for lane in 0..n - whole {
-        lanes[lane] += f(std::array::from_fn(|j| inputs[j][whole + lane]));
+    let (whole, rest) = y.as_chunks_mut();
+    let inputs = inputs.map(|x| x.as_chunks());
+    for (i, y) in whole.iter_mut().enumerate() {
+        // Hidden from the compiler, which would else take several blocks at once, with gathers.
+        let y = black_box(y);
+        *y = block(y, std::array::from_fn(|j| &inputs[j].0[i]), &f);
     }
+    if !rest.is_empty() {
+        let (y, inputs) = (pad(rest), inputs.map(|(_, x)| pad(x)));
+        rest.copy_from_slice(&block(&y, inputs.each_ref(), &f)[..rest.len()]);
+    }
+}
+
+/// Sum of the lanes in a fixed tree.
+#[inline(always)]
+pub fn total(mut lanes: Block) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -137,4 +170,36 @@ pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> 
         width /= 2;
     }
     lanes[0]
+}
+
+/// Calls `f(range of elements, block of each input)` for the blocks of the inputs; the last one is padded with
+/// zeros, as in [`update`].
+#[inline(always)]
+pub fn blocks<const N: usize>(inputs: [&[f32]; N], mut f: impl FnMut(Range<usize>, [&Block; N])) {
+    let n = inputs[0].len();
+    assert!(inputs.iter().all(|x| x.len() == n));
+    let inputs = inputs.map(|x| x.as_chunks());
+    for i in 0..n / LANES {
+        f(i * LANES..(i + 1) * LANES, std::array::from_fn(|j| &inputs[j].0[i]));
+    }
+    if !n.is_multiple_of(LANES) {
+        f(n - n % LANES..n, inputs.map(|(_, x)| pad(x)).each_ref());
+    }
+}
+
+/// Sum of f(a\[i\], b\[i\], ...) in sixteen interleaved lanes: the same bits always.
+#[inline(always)]
+pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    blocks(
+        inputs,
+        #[inline(always)]
+        |range, x| {
+            for lane in 0..LANES {
+                let value = f(std::array::from_fn(|j| x[j][lane]));
+                lanes[lane] += if lane < range.len() { value } else { 0.0 };
+            }
+        },
+    );
+    total(lanes)
 }

@@ -8,6 +8,7 @@
 use super::Activation;
 use super::simd::Simd;
 use crate::cpu::math;
+use crate::cpu::simd::update;
 use std::cell::Cell;
 
 /// One cache line, for the alignment.
@@ -161,25 +162,16 @@ pub(super) unsafe fn activate(
     }
 }
 
-/// `f` over a part of C, a vector's worth at a time; the last piece of a row goes through a padded
-/// copy, so that it is not left to a scalar loop.
+/// `f` over a part of C.
 #[inline(always)]
 unsafe fn map(c: *mut f32, stride: usize, rows: usize, cols: usize, f: impl Fn(f32) -> f32 + Copy) {
     for i in 0..rows {
         let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), cols) };
-        let (whole, rest) = row.as_chunks_mut::<16>();
-        for piece in whole {
-            for x in piece {
-                *x = f(*x);
-            }
-        }
-        if !rest.is_empty() {
-            let mut piece = [0.0; 16];
-            piece[..rest.len()].copy_from_slice(rest);
-            for x in &mut piece {
-                *x = f(*x);
-            }
-            rest.copy_from_slice(&piece[..rest.len()]);
-        }
+        update(
+            row,
+            [],
+            #[inline(always)]
+            |y, []| f(y),
+        );
     }
 }
