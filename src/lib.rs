@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod profile;
 pub mod rng;
 pub mod tensor;
 pub mod train;

@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
     &["kernel"],
     &["tensor"],
     &["device"],
-    &["cpu", "gpu", "rng", "error"],
+    &["cpu", "gpu", "profile", "rng", "error"],
 ];
 
 /// A CPU kernel reads the parameters that its op declares, and the gradient check runs the op's cases.
