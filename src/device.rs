@@ -126,9 +126,7 @@ impl Device {
         }
         profile.runs += 1;
         profile.seconds += seconds;
-        kernels
-            .iter()
-            .for_each(|(name, sum)| profile.kernels.entry(name).or_default().add(sum));
+        kernels.iter().for_each(|(name, sum)| profile.kernels.entry(name).or_default().add(sum));
         Ok(value)
     }
 

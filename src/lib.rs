@@ -2,12 +2,14 @@
 //! autodiff engine written from scratch, with WGSL compute shaders and CPU SIMD kernels.
 
 pub mod autograd;
+pub mod bench;
 pub mod cpu;
 pub mod data;
 pub mod device;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
+pub mod machine;
 pub mod models;
 pub mod nn;
 pub mod ops;

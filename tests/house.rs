@@ -29,12 +29,13 @@ fn module(path: &Path) -> String {
 }
 
 /// From the top down. A module imports from its own layer's modules and from lower layers.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["main"],
     &["cli"],
+    &["bench"],
     &["train"],
     &["models", "data"],
-    &["nn"],
+    &["nn", "machine"],
     &["ops"],
     &["autograd"],
     &["kernel"],

@@ -60,11 +60,13 @@ mod isa;
 mod kernel;
 mod pack;
 mod parallel;
+mod peak;
 mod simd;
 
 use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
+pub use peak::{block, multiply_adds};
 
 /// What is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
