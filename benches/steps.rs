@@ -3,13 +3,14 @@
 //!
 //!     cargo bench --bench steps -- [--only PREFIX] [--threads N] [--seconds S] [--device NAME]
 //!
-//! Prints one line a workload: name, images/s and ms of the median step. `benches/peer.py` runs it beside
+//! Prints the device's peak of multiply-adds and one line a workload: name, images/s and ms of the
+//! median step. `benches/peer.py` runs it beside
 //! PyTorch; what was measured stands in `benches/RESULTS.md`.
 
 mod common;
 
 use common::Arguments;
-use pixelloom::bench::{time, workloads};
+use pixelloom::bench::{probe, time, workloads};
 
 fn main() {
     let arguments = Arguments::read();
@@ -17,6 +18,8 @@ fn main() {
     let only = arguments.value("--only").unwrap_or_default();
     arguments.pool().install(|| {
         let device = arguments.device();
+        let peak = probe::peak(&device).expect("the device works");
+        println!("# peak {peak:.1} GFLOP/s");
         for workload in workloads().iter().filter(|w| w.is(&only)) {
             let mut ready = workload.build(&device);
             let t = time(&device, &mut ready, seconds, 3).expect("the device works").median;

@@ -144,11 +144,15 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
         let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
         let mut plain = Training::new(&Device::cpu(), make, dims, 20, Rule::Adam);
         // The first step also makes the optimiser's states.
-        assert_eq!(training.step(0).item(), plain.step(0).item(), "{name}");
+        assert_eq!(training.step(0).item().unwrap(), plain.step(0).item().unwrap(), "{name}");
         let mut profile = Profile::default();
         for step in 1..4 {
             let loss = device.profiled(&mut profile, || training.step(step)).unwrap();
-            assert_eq!(loss.item(), plain.step(step).item(), "{name}: profiled, the loss differs");
+            assert_eq!(
+                loss.item().unwrap(),
+                plain.step(step).item().unwrap(),
+                "{name}: profiled, the loss differs"
+            );
         }
         assert!(training.weights() == plain.weights(), "{name}: profiled, the weights differ");
         training.step(4);
@@ -157,8 +161,14 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
         assert_eq!(total.dispatches, 3 * dispatches, "{name}");
         assert!(0.0 < total.seconds && total.seconds <= profile.seconds, "{name}: {profile:?}");
         assert!(profile.kernels.values().all(|k| k.calls > 0 && k.seconds > 0.0 && k.bytes > 0));
-        let matmul = profile.kernels["matmul"];
-        assert!(name != "vae" || (matmul.calls, matmul.flops > 0) == (3 * 14, true), "{matmul:?}");
+        if name == "vae" {
+            // Five products forwards, as many for weights, and four for inputs; the image has no gradient.
+            let matmul = profile.kernels["matmul"];
+            assert_eq!(matmul.calls, 3 * 14);
+            let products =
+                2 * ROWS as u64 * (3 * (784 * 20 + 2 * 20 * 20 + 20 * 20 + 20 * 784) - 784 * 20);
+            assert_eq!(matmul.flops, 3 * products);
+        }
     }
 }
 
