@@ -58,9 +58,10 @@ pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
     let least = all().map(|(_, s)| intensity(&s)).fold(0.1, f64::min);
     let most = all().map(|(_, s)| intensity(&s)).fold(100.0, f64::max);
     let mut series = Vec::new();
+    // Room at the right for names.
     for (number, (machine, profile)) in measured.iter().enumerate() {
         let ridge = machine.peak / machine.bandwidth;
-        let mut corners = vec![least / 1.5, ridge.clamp(least, most), most * 1.5];
+        let mut corners = vec![least / 1.5, ridge.clamp(least, most), most * 4.0];
         corners.dedup();
         let roof = |x: f64| (x, machine.roof(x, 1.0));
         series.push(Series {
