@@ -1,10 +1,14 @@
 //! Where tensors live and kernels run. This is the one file that asks which device it is.
 
+use std::time::Instant;
+
 use crate::cpu::gemm::{Mat, pack, packed_len};
 use crate::cpu::{Cpu, CpuBuffer};
 use crate::error::Result;
+use crate::gpu::Program;
 #[cfg(feature = "gpu")]
-use crate::gpu::{Dispatch, Gpu, GpuBuffer, Program};
+use crate::gpu::{Dispatch, Gpu, GpuBuffer};
+use crate::profile::{Ledger, Profile, Sum};
 
 /// The CPU or a GPU adapter. Clones are handles of the same device.
 #[derive(Clone)]
@@ -30,8 +34,9 @@ pub trait Launch {
     /// Runs on host slices.
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
     /// The shader.
-    #[cfg(feature = "gpu")]
     fn program(&self) -> &'static Program;
+    /// This one launch for a profile; its time is not known yet.
+    fn work(&self) -> Sum;
     /// Hands the dispatches, in order, to `record`.
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch]));
@@ -92,6 +97,48 @@ impl Device {
         }
     }
 
+    /// Runs `f` and waits for what it launched on this device, each launch timed, and adds that to
+    /// `profile` as one run. On a GPU every dispatch has a pass of its own then, so the run takes longer
+    /// than usual, but its kernels do not.
+    ///
+    /// Errors: [`crate::Error::Device`] when this adapter has no timestamps, or when it failed.
+    ///
+    /// # Panics
+    ///
+    /// When `f`, or another thread, profiles the same device.
+    pub fn profiled<T>(&self, profile: &mut Profile, f: impl FnOnce() -> T) -> Result<T> {
+        #[cfg(feature = "gpu")]
+        if let Device::Gpu(gpu) = self {
+            gpu.profile(true)?;
+        }
+        self.ledger().start();
+        let begin = Instant::now();
+        let value = f();
+        let waited = self.synchronize();
+        let seconds = begin.elapsed().as_secs_f64();
+        #[allow(unused_mut)] // Without a GPU the times are in it.
+        let mut kernels = self.ledger().stop();
+        waited?;
+        #[cfg(feature = "gpu")]
+        if let Device::Gpu(gpu) = self {
+            for time in gpu.profile(false)? {
+                kernels.entry(time.program).or_default().seconds += time.ns as f64 / 1e9;
+            }
+        }
+        profile.runs += 1;
+        profile.seconds += seconds;
+        kernels.iter().for_each(|(name, sum)| profile.kernels.entry(name).or_default().add(sum));
+        Ok(value)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        match self {
+            Device::Cpu(cpu) => cpu.ledger(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.ledger(),
+        }
+    }
+
     pub(crate) fn alloc(&self, len: usize) -> Buffer {
         match self {
             Device::Cpu(cpu) => Buffer::Cpu(cpu.alloc(len)),
@@ -147,16 +194,25 @@ impl Device {
     #[track_caller]
     pub(crate) fn run(&self, launch: &dyn Launch, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
         match self {
-            Device::Cpu(_) => {
+            Device::Cpu(cpu) => {
                 let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
                 let mut outputs: Vec<&mut [f32]> =
                     outputs.iter_mut().map(|b| b.host_mut()).collect();
+                if !cpu.ledger().is_on() {
+                    return launch.on_cpu(&inputs, &mut outputs);
+                }
+                let begin = Instant::now();
                 launch.on_cpu(&inputs, &mut outputs);
+                let seconds = begin.elapsed().as_secs_f64();
+                cpu.ledger().add(launch.program().name, &Sum { seconds, ..launch.work() });
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => {
                 let inputs: Vec<&GpuBuffer> = inputs.iter().map(|b| b.gpu()).collect();
                 let outputs: Vec<&GpuBuffer> = outputs.iter().map(|b| b.gpu()).collect();
+                if gpu.ledger().is_on() {
+                    gpu.ledger().add(launch.program().name, &launch.work());
+                }
                 launch.on_gpu(&mut |dispatches| {
                     gpu.record(launch.program(), dispatches, &inputs, &outputs);
                 });

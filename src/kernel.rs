@@ -10,6 +10,7 @@ use crate::device::{Buffer, Launch};
 #[cfg(feature = "gpu")]
 use crate::gpu::Dispatch;
 use crate::gpu::Program;
+use crate::profile::Sum;
 use crate::tensor::Tensor;
 
 /// One dispatch of a kernel's shader.
@@ -88,9 +89,14 @@ impl<P: Pod, const I: usize, const O: usize> Launch for Call<P, I, O> {
         (self.kernel.cpu)(&self.params, std::array::from_fn(|i| inputs[i]), outputs);
     }
 
-    #[cfg(feature = "gpu")]
     fn program(&self) -> &'static Program {
         &self.kernel.program
+    }
+
+    fn work(&self) -> Sum {
+        let Cost { flops, bytes, .. } = (self.kernel.cost)(&self.params);
+        let dispatches = (self.kernel.stages)(&self.params).len() as u64;
+        Sum { calls: 1, dispatches, seconds: 0.0, flops, bytes }
     }
 
     #[cfg(feature = "gpu")]

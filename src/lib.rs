@@ -2,15 +2,18 @@
 //! autodiff engine written from scratch, with WGSL compute shaders and CPU SIMD kernels.
 
 pub mod autograd;
+pub mod bench;
 pub mod cpu;
 pub mod data;
 pub mod device;
 pub mod error;
 pub mod gpu;
 pub mod kernel;
+pub mod machine;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod profile;
 pub mod rng;
 pub mod tensor;
 pub mod train;

@@ -29,18 +29,19 @@ fn module(path: &Path) -> String {
 }
 
 /// From the top down. A module imports from its own layer's modules and from lower layers.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["main"],
     &["cli"],
+    &["bench"],
     &["train"],
     &["models", "data"],
-    &["nn"],
+    &["nn", "machine"],
     &["ops"],
     &["autograd"],
     &["kernel"],
     &["tensor"],
     &["device"],
-    &["cpu", "gpu", "rng", "error"],
+    &["cpu", "gpu", "profile", "rng", "error"],
 ];
 
 /// A CPU kernel reads the parameters that its op declares, and the gradient check runs the op's cases.

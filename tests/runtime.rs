@@ -10,6 +10,7 @@ use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, 
 use pixelloom::models::vae::{Vae, VaeConfig};
 use pixelloom::nn::{Optimizer, OptimizerConfig};
 use pixelloom::ops::optimizer::Rule;
+use pixelloom::profile::Profile;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
@@ -135,6 +136,42 @@ fn the_same_bits_with_one_two_and_four_threads() {
     }
 }
 
+/// A profile sees every launch once, its times are within that of the steps, and it changes nothing.
+#[test]
+fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
+    for (name, make, dims, dispatches) in MODELS {
+        let device = Device::cpu();
+        let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
+        let mut plain = Training::new(&Device::cpu(), make, dims, 20, Rule::Adam);
+        // The first step also makes the optimiser's states.
+        assert_eq!(training.step(0).item().unwrap(), plain.step(0).item().unwrap(), "{name}");
+        let mut profile = Profile::default();
+        for step in 1..4 {
+            let loss = device.profiled(&mut profile, || training.step(step)).unwrap();
+            assert_eq!(
+                loss.item().unwrap(),
+                plain.step(step).item().unwrap(),
+                "{name}: profiled, the loss differs"
+            );
+        }
+        assert!(training.weights() == plain.weights(), "{name}: profiled, the weights differ");
+        training.step(4);
+        let total = profile.total();
+        assert_eq!(profile.runs, 3);
+        assert_eq!(total.dispatches, 3 * dispatches, "{name}");
+        assert!(0.0 < total.seconds && total.seconds <= profile.seconds, "{name}: {profile:?}");
+        assert!(profile.kernels.values().all(|k| k.calls > 0 && k.seconds > 0.0 && k.bytes > 0));
+        if name == "vae" {
+            // Five products forwards, as many for weights, and four for inputs; the image has no gradient.
+            let matmul = profile.kernels["matmul"];
+            assert_eq!(matmul.calls, 3 * 14);
+            let products =
+                2 * ROWS as u64 * (3 * (784 * 20 + 2 * 20 * 20 + 20 * 20 + 20 * 784) - 784 * 20);
+            assert_eq!(matmul.flops, 3 * products);
+        }
+    }
+}
+
 #[test]
 fn memory_of_a_step_is_constant_on_the_cpu() {
     for (name, make, dims, _) in MODELS {
@@ -176,6 +213,34 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
         assert!(training.step(30).item().unwrap().is_finite());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The device's own times, by the kernels that the CPU's profile has too.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_profile_of_a_gpu_has_the_same_calls() {
+    // Another device than the tests above count on.
+    let options = pixelloom::gpu::GpuOptions { zero_workgroup_memory: true, ..Default::default() };
+    let Some(gpu) = common::gpu(options) else { return };
+    let timestamps = gpu.summary().timestamp;
+    let run = |device: &Device| {
+        let mut profile = Profile::default();
+        let mut training = Training::new(device, vae, 784, 20, Rule::Adam);
+        training.step(0);
+        device.profiled(&mut profile, || training.step(1)).map(|_| profile)
+    };
+    let on_gpu = run(&Device::Gpu(gpu));
+    if !timestamps {
+        let message = on_gpu.unwrap_err().to_string();
+        assert!(message.contains("no timestamps"), "{message}");
+        return;
+    }
+    let (on_gpu, on_cpu) = (on_gpu.unwrap(), run(&Device::cpu()).unwrap());
+    let calls = |p: &Profile| -> Vec<_> {
+        p.kernels.iter().map(|(n, k)| (*n, k.calls, k.dispatches, k.flops)).collect()
+    };
+    assert_eq!(calls(&on_gpu), calls(&on_cpu));
+    assert!(on_gpu.total().seconds > 0.0 && on_gpu.total().seconds <= on_gpu.seconds);
 }
 
 /// Pitfall 26: one whole training step of the model on both devices, from the same weights and noise.

@@ -9,6 +9,7 @@ use std::process::Command;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+use pixelloom::bench::probe;
 use pixelloom::ops;
 
 const INVOCATIONS: u32 = 256;
@@ -37,7 +38,7 @@ fn shaders() -> Vec<(&'static str, Shader)> {
         };
         (program.name, shader)
     };
-    ops::kernels().into_iter().map(shader).collect()
+    ops::kernels().into_iter().chain(probe::kernels()).map(shader).collect()
 }
 
 fn ensure(holds: bool, why: impl Fn() -> String) -> Result<(), String> {
@@ -227,7 +228,7 @@ fn files_and_kernels_correspond() {
     let kernels = shaders();
     let of_kernels: BTreeSet<&str> = kernels.iter().map(|(name, _)| *name).collect();
     assert_eq!(of_kernels.len(), kernels.len(), "two kernels of one name");
-    let texts = files(root);
+    let texts = [files(root), files(&format!("{root}/probe"))].concat();
     let of_files: BTreeSet<&str> = texts.iter().map(|(stem, _)| stem.as_str()).collect();
     assert_eq!(of_files, of_kernels);
     for (stem, text) in &texts {

@@ -13,13 +13,8 @@ pub struct Devices {}
 impl Devices {
     pub fn run(&self) -> Result<()> {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let isas = Isa::available().iter().map(|isa| match isa {
-            Isa::Avx512 => "AVX-512",
-            Isa::Avx2 => "AVX2+FMA",
-            Isa::Neon => "NEON",
-            Isa::Portable => "portable",
-        });
-        say(&format!("cpu    {cores} threads; {}", isas.collect::<Vec<_>>().join(", ")))?;
+        let isas: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
+        say(&format!("cpu    {cores} threads; {}", isas.join(", ")))?;
         adapters()
     }
 }

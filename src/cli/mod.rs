@@ -1,6 +1,7 @@
 //! The command line: one file a command. Results go to stdout, progress and errors to stderr.
 
 mod bar;
+mod bench;
 mod complete;
 mod data;
 mod devices;
@@ -38,6 +39,7 @@ enum Command {
     Complete(complete::Complete),
     Explain(explain::Explain),
     Report(report::Report),
+    Bench(bench::Bench),
     Data(data::Data),
     Devices(devices::Devices),
     Presets(presets::Presets),
@@ -53,6 +55,7 @@ impl Cli {
             Command::Complete(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::Presets(command) => command.run(),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::Error;
+use pixelloom::bench::table::by_kernel;
+use pixelloom::profile::Profile;
 use pixelloom::train::{Config, Job, RunDir, Settings, Summary, presets, settings, train};
 use toml::{Table, Value};
 
@@ -129,6 +131,10 @@ pub struct Train {
     #[arg(long, help_heading = "Run directory")]
     resume: bool,
 
+    /// Time every kernel of the training steps, and print a table at the end; training is slower then
+    /// on a GPU, and its figures are the same
+    #[arg(long, help_heading = "Machine")]
+    profile: bool,
     #[command(flatten)]
     machine: Machine,
 }
@@ -148,7 +154,7 @@ impl Train {
             return self.machine.run(|device| {
                 let device = device.clone();
                 let job = Job { config, data, device, run, resume: true, command: command_line() };
-                self.outcome(train(job)?)
+                self.train(job)
             });
         }
         let file = self.config.as_deref();
@@ -163,8 +169,18 @@ impl Train {
             let run = RunDir::create(&path, &config, self.force)?;
             let device = device.clone();
             let job = Job { config, data, device, run, resume: false, command: command_line() };
-            self.outcome(train(job)?)
+            self.train(job)
         })
+    }
+
+    /// Trains and prints what came of it; the table by kernel also when a signal ends the run.
+    fn train(&self, job: Job) -> Result<()> {
+        let mut profile = self.profile.then(Profile::default);
+        let outcome = train(job, profile.as_mut());
+        if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
+            say(&by_kernel(&profile, "step").to_string())?;
+        }
+        self.outcome(outcome?)
     }
 
     fn directory(&self, default: &str) -> PathBuf {

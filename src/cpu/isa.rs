@@ -47,6 +47,16 @@ impl Isa {
         })
     }
 
+    /// As users know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Avx512 => "AVX-512",
+            Isa::Avx2 => "AVX2+FMA",
+            Isa::Neon => "NEON",
+            Isa::Portable => "portable",
+        }
+    }
+
     /// The one that kernels use: the fastest, unless [`Isa::choose`] said otherwise.
     #[inline]
     pub fn current() -> Isa {

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use crate::profile::Ledger;
+
 const LINE: usize = 16;
 /// Idle bytes that are kept in any case; more only up to the most that was ever live.
 const KEPT: usize = 256 << 20;
@@ -34,7 +36,13 @@ struct State {
 
 /// The CPU as a device: a pool of buffers. Clones share the pool.
 #[derive(Clone, Default)]
-pub struct Cpu(Arc<Mutex<State>>);
+pub struct Cpu(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    ledger: Ledger,
+}
 
 /// A buffer of `len` floats that returns to its pool when dropped.
 pub struct CpuBuffer {
@@ -60,7 +68,12 @@ impl Cpu {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What its kernels took, while it is profiled.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
     /// A buffer whose contents are unspecified: whoever asks for it writes every element.

@@ -4,6 +4,7 @@ use super::adapters::{self, AdapterSummary};
 use super::pipelines::Pipelines;
 use super::pool::Pool;
 use super::recorder::Recorder;
+use crate::profile::Ledger;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     pub recorder: Mutex<Recorder>,
     pub readbacks: AtomicU64,
     pub uploads: AtomicU64,
+    pub ledger: Ledger,
 }
 
 /// The first thing that went wrong; everything after it is a no-op.
@@ -127,6 +129,7 @@ impl Gpu {
             recorder: Mutex::new(Recorder::new(&device)),
             readbacks: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
+            ledger: Ledger::default(),
             device,
             queue,
             summary: summary.clone(),
@@ -138,6 +141,11 @@ impl Gpu {
     /// The adapter that was opened.
     pub fn summary(&self) -> &AdapterSummary {
         &self.0.summary
+    }
+
+    /// What its kernels did, while it is profiled; their times are [`Gpu::profile`]'s.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
     /// Figures so far; see [`Stats`].

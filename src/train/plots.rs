@@ -29,6 +29,10 @@ pub enum Stroke {
     Dashed,
     /// A thin pale line, for raw values behind their average.
     Faint,
+    /// Dots without a line.
+    Marks,
+    /// A row of points, for what is calculated rather than measured.
+    Dotted,
 }
 
 /// One line of a plot.
@@ -43,6 +47,8 @@ pub struct Series {
     pub stroke: Stroke,
     /// Which of the six colours it has (modulo six).
     pub colour: usize,
+    /// What stands beside its points, one each; may be empty.
+    pub labels: Vec<String>,
 }
 
 /// What [`curve`] draws.
@@ -56,6 +62,8 @@ pub struct Plot {
     pub y_label: String,
     /// Whether the x axis is logarithmic.
     pub log_x: bool,
+    /// Whether the y axis is.
+    pub log_y: bool,
     /// Points above this are left out.
     pub y_max: Option<f64>,
     /// The lines, first drawn first.
@@ -181,9 +189,10 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
         x.is_finite()
             && y.is_finite()
             && (!plot.log_x || *x > 0.0)
+            && (!plot.log_y || *y > 0.0)
             && plot.y_max.is_none_or(|max| *y <= max)
     };
-    let points_of = |s: &Series| s.points.iter().copied().filter(|p| seen(p)).collect();
+    let points_of = |s: &Series| s.points.iter().copied().filter(seen).collect();
     let lines: Vec<Vec<(f64, f64)>> = plot.series.iter().map(points_of).collect();
     let lines_are_empty = lines.iter().all(Vec::is_empty);
     let reference = plot.reference.as_ref().filter(|(_, value)| value.is_finite());
@@ -191,7 +200,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     // A straight axis of counts starts at none.
     let none = (!plot.log_x && !lines_are_empty).then_some(0.0);
     let x = Axis::new(all().map(|p| p.0).chain(none), plot.log_x);
-    let y = Axis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), false).widened(0.07);
+    let y = Axis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), plot.log_y).widened(0.07);
     let (left, right) = (x.low, x.high);
     // The legend goes to the corner at the right where fewer points are.
     let middle = (x.middle(), y.middle());
@@ -228,26 +237,40 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
 
     for (series, points) in plot.series.iter().zip(lines) {
         let colour = COLOURS[series.colour % COLOURS.len()];
-        let dots = points.len() <= 25 && series.stroke != Stroke::Faint;
+        let few = points.len() <= 25 && !matches!(series.stroke, Stroke::Faint | Stroke::Dotted);
+        let dots = few || series.stroke == Stroke::Marks;
         let marks = if dots { points.clone() } else { Vec::new() };
         let style = match series.stroke {
-            Stroke::Solid | Stroke::Dashed => colour.stroke_width(4),
+            Stroke::Solid | Stroke::Dashed | Stroke::Marks => colour.stroke_width(4),
+            Stroke::Dotted => colour.stroke_width(3),
             Stroke::Faint => colour.mix(0.45).stroke_width(2),
         };
-        let dashed = series.stroke == Stroke::Dashed;
-        let drawn = if dashed {
-            chart.draw_series(DashedLineSeries::new(points, 14, 10, style))?
-        } else {
-            chart.draw_series(LineSeries::new(points, style))?
+        let dashes = match series.stroke {
+            Stroke::Dashed => Some((14, 10)),
+            Stroke::Dotted => Some((4, 8)),
+            _ => None,
         };
+        let line = if series.stroke == Stroke::Marks { Vec::new() } else { points };
+        let drawn = match dashes {
+            Some((dash, gap)) => {
+                chart.draw_series(DashedLineSeries::new(line, dash, gap, style))?
+            }
+            None => chart.draw_series(LineSeries::new(line, style))?,
+        };
+        let only_marks = series.stroke == Stroke::Marks;
         drawn.label(&series.name).legend(move |(x, y)| {
             let ends = vec![(x, y), (x + 48, y)];
-            if dashed {
-                DashedPathElement::new(ends, 14, 10, style).into_dyn()
-            } else {
-                PathElement::new(ends, style).into_dyn()
+            match dashes {
+                Some((dash, gap)) => DashedPathElement::new(ends, dash, gap, style).into_dyn(),
+                None if only_marks => Circle::new((x + 24, y), 7, colour.filled()).into_dyn(),
+                None => PathElement::new(ends, style).into_dyn(),
             }
         });
+        let small = ("sans-serif", 22).into_font().color(&INK);
+        let named = series.points.iter().zip(&series.labels).filter(|(p, _)| seen(p));
+        chart.draw_series(named.map(|(p, label)| {
+            EmptyElement::at(*p) + Text::new(label.clone(), (11, -22), small.clone())
+        }))?;
         chart.draw_series(marks.into_iter().map(|p| Circle::new(p, 7, colour.filled())))?;
     }
     if let Some((label, value)) = reference {

@@ -105,7 +105,7 @@ fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -
             let points = series_from_metrics(&run.metrics, kind, Some(split), key);
             let name = if runs.len() > 1 { format!("{}, {split}", run.name) } else { split.into() };
             if !points.is_empty() {
-                series.push(Series { name, points, stroke, colour });
+                series.push(Series { name, points, stroke, colour, ..Series::default() });
             }
         }
     }
@@ -160,15 +160,21 @@ fn training_plot(run: &Run) -> Plot {
     let mut series = Vec::new();
     if !losses.is_empty() {
         let (stroke, colour) = (Stroke::Faint, 0);
-        series.push(Series { name: "training loss".into(), points: raw, stroke, colour });
+        series.push(Series {
+            name: "training loss".into(),
+            points: raw,
+            stroke,
+            colour,
+            ..Series::default()
+        });
         let name = "training loss, running mean".into();
-        series.push(Series { name, points: mean, stroke: Stroke::Solid, colour });
+        series.push(Series { name, points: mean, colour, ..Series::default() });
     }
     for (colour, split) in ["train", "valid", "test"].into_iter().enumerate() {
         let points = series_from_metrics(&run.metrics, "eval", Some(split), run.score());
         if !points.is_empty() {
             let (name, stroke) = (format!("{split} {}", run.score()), Stroke::Solid);
-            series.push(Series { name, points, stroke, colour: 3 - colour });
+            series.push(Series { name, points, stroke, colour: 3 - colour, ..Series::default() });
         }
     }
     plot(series)

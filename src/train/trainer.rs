@@ -26,6 +26,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Optimizer;
 use crate::ops::binary::{self, Operation};
+use crate::profile::Profile;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
@@ -75,9 +76,10 @@ struct Trainer {
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the
 /// summary and the report. Fails with [`Error::Interrupted`] after a signal, the state saved.
-pub fn train(job: Job) -> Result<Summary> {
+/// The steps, and nothing else, are added to `profile`, if it is asked for.
+pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Summary> {
     let mut trainer = Trainer::new(job)?;
-    let outcome = trainer.run().and_then(|()| trainer.finish());
+    let outcome = trainer.run(profile).and_then(|()| trainer.finish());
     trainer.progress.finish();
     outcome
 }
@@ -148,7 +150,7 @@ impl Trainer {
         })
     }
 
-    fn run(&mut self) -> Result<()> {
+    fn run(&mut self, mut profile: Option<&mut Profile>) -> Result<()> {
         if self.last_saved.is_none() {
             self.save()?;
         }
@@ -162,7 +164,13 @@ impl Trainer {
             if self.position.step >= self.total {
                 return Ok(());
             }
-            self.step()?;
+            match &mut profile {
+                Some(profile) => {
+                    let device = self.job.device.clone();
+                    device.profiled(profile, || self.step())??;
+                }
+                None => self.step()?,
+            }
             let step = self.position.step;
             if step.is_multiple_of(self.job.config.log_every) || step == self.total {
                 self.log()?;

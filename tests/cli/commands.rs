@@ -11,7 +11,7 @@ use super::{Place, TINY, names};
 fn every_command_has_help() {
     let place = Place::new();
     for command in [
-        "", "train", "eval", "sample", "complete", "explain", "report", "data", "devices",
+        "", "train", "eval", "sample", "complete", "explain", "report", "bench", "data", "devices",
         "presets",
     ] {
         let help = place.succeed(&format!("{command} --help"));

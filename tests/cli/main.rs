@@ -1,5 +1,6 @@
 //! The program as its users run it: exit codes, messages, files, checkpoints, signals.
 
+mod bench;
 mod checkpoints;
 mod commands;
 mod draw;

@@ -351,13 +351,14 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
         let points = (0..40).map(|i| 10_f64.powf(5.0 + f64::from(i) / 13.0));
         let low = 160.0 - 10.0 * colour as f64;
         let points = points.map(|x| (x, -low + 8.0 * (x / 1e5).ln())).collect();
-        Series { name: name.into(), points, stroke, colour }
+        Series { name: name.into(), points, stroke, colour, ..Series::default() }
     };
     let plot = Plot {
         title: "MNIST, latent dimension 20 <L>".into(),
         x_label: "training samples evaluated".into(),
         y_label: "bound (nats an image)".into(),
         log_x: true,
+        log_y: false,
         y_max: None,
         series: vec![
             series("AEVB (train)", Stroke::Dashed, 1),
@@ -384,6 +385,27 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
     for stand_in in ["#010203", "#030201"] {
         assert!(!svg.contains(stand_in), "a colour that no page has");
     }
+}
+
+/// Marks have names beside them and no line; a dotted line has no marks; what is not positive is left out.
+#[test]
+fn a_figure_with_two_logarithmic_axes() {
+    let marks = Series {
+        name: "kernels".into(),
+        points: vec![(0.1, 10.0), (1.0, 100.0), (10.0, 0.0)],
+        labels: ["low", "high", "nowhere"].map(str::to_string).into(),
+        stroke: Stroke::Marks,
+        ..Series::default()
+    };
+    let (points, stroke) = (vec![(0.1, 10.0), (10.0, 1000.0)], Stroke::Dotted);
+    let roof = Series { name: "roof".into(), points, stroke, ..Series::default() };
+    let series = vec![marks, roof];
+    let svg = curve(&Plot { log_x: true, log_y: true, series, ..Plot::default() });
+    assert_well_formed(&svg);
+    for (text, stands) in [("low", true), ("high", true), ("nowhere", false), ("roof", true)] {
+        assert_eq!(svg.contains(&format!("\n{text}\n</text>")), stands, "{text}");
+    }
+    assert_eq!(svg.matches("<circle").count(), 3, "two points, and one in the legend");
 }
 
 #[test]

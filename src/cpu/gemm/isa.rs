@@ -3,8 +3,8 @@
 use super::super::Isa;
 use super::Activation;
 use super::kernel::{Kernel, Tile, kernel};
-use super::pack;
 use super::simd::{self, Simd};
+use super::{pack, peak};
 
 impl Isa {
     /// The compiled kernels.
@@ -52,6 +52,8 @@ pub(super) struct Kernels {
     pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
     /// [`pack::prefetch_runs`].
     pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
+    /// [`peak::chains`] of as many vectors as the highest tile has.
+    pub multiply_adds: unsafe fn(*mut f32, f32, f32, usize),
     /// [`pack::activate`].
     pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
 }
@@ -96,6 +98,10 @@ macro_rules! kernels {
                 unsafe { pack::prefetch_runs::<$simd>(src, stride, count, len) }
             }
             $(#[target_feature(enable = $feature)])?
+            pub unsafe fn multiply_adds(x: *mut f32, a: f32, b: f32, reps: usize) {
+                unsafe { peak::chains::<$simd, { 2 * [$($mr),*].len() }>(x, a, b, reps) }
+            }
+            $(#[target_feature(enable = $feature)])?
             pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {
                 unsafe { pack::activate(c, stride, rows, cols, f) }
             }
@@ -126,6 +132,7 @@ macro_rules! kernels {
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
             prefetch_runs: $module::prefetch_runs,
+            multiply_adds: $module::multiply_adds,
             activate: $module::activate,
         };
     };

@@ -61,6 +61,7 @@ mod isa;
 mod kernel;
 mod pack;
 mod parallel;
+mod peak;
 mod simd;
 
 use rayon::prelude::*;
@@ -68,6 +69,7 @@ use rayon::prelude::*;
 use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
+pub use peak::{block, multiply_adds};
 
 /// Floats of a task that packs.
 const PACK_TASK: usize = 64 * 1024;

@@ -30,8 +30,12 @@ impl Axis {
         }
     }
 
-    /// A straight axis with a margin of a share of its length on both sides.
+    /// The axis with a margin of a share of its length on both sides.
     pub fn widened(self, share: f64) -> Axis {
+        if self.log {
+            let margin = (self.high / self.low).powf(share);
+            return Axis { low: self.low / margin, high: self.high * margin, ..self };
+        }
         let margin = share * (self.high - self.low);
         Axis { low: self.low - margin, high: self.high + margin, ..self }
     }

@@ -130,6 +130,7 @@ fn series(run: &Run, colour: usize) -> Vec<Series> {
         points,
         stroke,
         colour,
+        ..Series::default()
     };
     let method = run.method();
     if method.as_deref() == Some("monte-carlo-em") {

@@ -1,13 +1,13 @@
-//! Speed of the CPU kernels: the matrix product on the models' shapes, beside the crates `gemm`
-//! and `matrixmultiply`, and as a share of what the multiply-add units can do.
+//! The matrix product on the models' shapes, beside the crates `gemm` and `matrixmultiply`.
 //!
-//! `cargo bench --bench kernels` measures on one and on two threads, each in a process of its own,
-//! and prints a Markdown table; `-- NAME` keeps the shapes whose name contains NAME. Criterion
-//! picks the number of iterations; in every sample the three contenders take many short turns, so
-//! that whatever else the machine does meets them alike. It only ever adds time, so the table
-//! compares the turns that bound the fastest tenth.
+//! Measured on one and on two threads, each in a process of its own. Criterion picks the number of
+//! iterations; in every sample the three contenders take many short turns, so that whatever else the
+//! machine does meets them alike. It only ever adds time, so the table compares the turns that bound
+//! the fastest tenth.
 
 use criterion::Criterion;
+use pixelloom::Device;
+use pixelloom::bench::probe;
 use pixelloom::cpu::gemm::{Activation, Gemm, Mat, gemm};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -192,70 +192,6 @@ fn measure(
     (!times[0].is_empty()).then(|| times.each_mut().map(|times| flops / fastest_tenth(times) / 1e9))
 }
 
-/// GFLOP/s of multiply-adds on registers alone, on every thread of the current pool.
-fn peak() -> f64 {
-    const REPS: usize = 1_000_000;
-    let once = || {
-        let start = Instant::now();
-        let flops: usize = rayon::broadcast(|_| multiply_adds(REPS)).into_iter().sum();
-        flops as f64 / start.elapsed().as_secs_f64() / 1e9
-    };
-    (0..5).map(|_| once()).fold(0.0, f64::max)
-}
-
-/// Does `reps` rounds of independent multiply-adds and tells how many operations they were.
-fn multiply_adds(reps: usize) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: just detected.
-            return unsafe { multiply_adds_512(reps) };
-        }
-        if is_x86_feature_detected!("fma") {
-            // SAFETY: just detected.
-            return unsafe { multiply_adds_256(reps) };
-        }
-    }
-    let mut x = [[0.5f32; 4]; 12];
-    for _ in 0..reps {
-        for x in x.as_flattened_mut() {
-            *x = x.mul_add(0.5, 0.25);
-        }
-    }
-    black_box(x);
-    2 * 4 * 12 * reps
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn multiply_adds_512(reps: usize) -> usize {
-    use std::arch::x86_64::*;
-    let (half, quarter) = (black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(0.25)));
-    let mut x = [half; 24];
-    for _ in 0..reps {
-        for x in &mut x {
-            *x = _mm512_fmadd_ps(*x, half, quarter);
-        }
-    }
-    black_box(x);
-    2 * 16 * 24 * reps
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn multiply_adds_256(reps: usize) -> usize {
-    use std::arch::x86_64::*;
-    let (half, quarter) = (black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(0.25)));
-    let mut x = [half; 12];
-    for _ in 0..reps {
-        for x in &mut x {
-            *x = _mm256_fmadd_ps(*x, half, quarter);
-        }
-    }
-    black_box(x);
-    2 * 8 * 12 * reps
-}
-
 /// One process, one number of threads: rows to standard output for the parent.
 fn child(threads: usize) {
     let mut criterion = Criterion::default()
@@ -264,6 +200,7 @@ fn child(threads: usize) {
         .measurement_time(Duration::from_millis(400))
         .without_plots()
         .configure_from_args();
+    let peak = || probe::peak(&Device::cpu()).expect("the CPU does not fail");
     // Of several, the fastest: the one that nothing disturbed.
     let mut fastest = peak();
     for (index, shape) in SHAPES.iter().enumerate() {
@@ -276,9 +213,10 @@ fn child(threads: usize) {
 }
 
 /// Runs this program again as a measuring process.
-fn spawn(threads: usize) -> (f64, Vec<Option<Row>>) {
+fn spawn(threads: usize, names: &[String]) -> (f64, Vec<Option<Row>>) {
     let output = Command::new(std::env::current_exe().expect("the path of this program"))
-        .args(std::env::args_os().skip(1))
+        .arg("--bench")
+        .args(names)
         .env(THREADS, threads.to_string())
         .env("RAYON_NUM_THREADS", threads.to_string())
         .env("MATMUL_NUM_THREADS", threads.to_string())
@@ -300,13 +238,20 @@ fn spawn(threads: usize) -> (f64, Vec<Option<Row>>) {
     (peak, rows)
 }
 
-fn main() {
-    if let Some(threads) = std::env::var(THREADS).ok().and_then(|x| x.parse().ok()) {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        return pool.expect("a thread pool").install(|| child(threads));
-    }
-    let (peak1, rows1) = spawn(1);
-    let (peak2, rows2) = spawn(2);
+/// Measures, if this process was started for that by [`table`].
+pub fn is_child() -> bool {
+    let Some(threads) = std::env::var(THREADS).ok().and_then(|x| x.parse().ok()) else {
+        return false;
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.expect("a thread pool").install(|| child(threads));
+    true
+}
+
+/// Prints the table, of the shapes whose names contain one of `names`, or of all.
+pub fn table(names: &[String]) {
+    let (peak1, rows1) = spawn(1, names);
+    let (peak2, rows2) = spawn(2, names);
     println!("\nMultiply-add peak: {peak1:.0} GFLOP/s on one thread, {peak2:.0} on two.\n");
     println!(
         "| m x n x k | pixelloom | gemm | matrixmultiply | ratio | of peak | \

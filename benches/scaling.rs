@@ -1,0 +1,147 @@
+//! What a training step costs against batch, side of the image, layers and hidden size, for a few kinds
+//! of model, each beside its arithmetic.
+//!
+//!     cargo bench --bench scaling -- [--only KIND] [--kind batch|side|layers|hidden] [--threads N]
+//!                                    [--seconds S] [--device NAME] [--svg DIR]
+//!
+//! Prints a Markdown table for each, and with `--svg` draws them, time over size on logarithmic axes; the
+//! dotted line is the arithmetic, through the time of the largest size.
+
+mod common;
+
+use common::{Arguments, save};
+use pixelloom::Device;
+use pixelloom::bench::table::{digits, percent};
+use pixelloom::bench::{Machine, Net, Table, Task, Workload, time};
+use pixelloom::models::draw::DrawConfig;
+use pixelloom::models::pixel::{Body, PixelConfig};
+use pixelloom::models::vae::VaeConfig;
+use pixelloom::train::plots::{Plot, Series, Stroke};
+
+/// A kind of model at its usual size.
+struct Kind {
+    name: &'static str,
+    net: Net,
+    batch: usize,
+}
+
+fn kinds() -> Vec<Kind> {
+    let pixel = |body, layers, hidden| Net::Pixel(body, PixelConfig::mnist(layers, hidden));
+    let draw = DrawConfig { glimpses: 16, learned_states: false, ..DrawConfig::mnist() };
+    [
+        ("vae", Net::Vae(VaeConfig::mnist(20)), 100),
+        ("draw", Net::Draw(draw), 32),
+        ("pixelcnn", pixel(Body::PixelCnn, 7, 32), 16),
+        ("rowlstm", pixel(Body::RowLstm, 4, 16), 16),
+        ("diagbilstm", pixel(Body::DiagBilstm, 4, 16), 16),
+    ]
+    .map(|(name, net, batch)| Kind { name, net, batch })
+    .into()
+}
+
+/// What varies, and its values.
+const AXES: [(&str, &[usize]); 4] = [
+    ("batch", &[1, 2, 4, 8, 16, 32, 64, 128, 256]),
+    ("side", &[14, 20, 28, 40, 64]),
+    ("layers", &[1, 2, 4, 8, 16]),
+    ("hidden", &[8, 16, 32, 64, 128, 256, 512]),
+];
+
+/// `kind` with one of its sizes set; nothing where that kind has none, or where it would take minutes.
+fn at(kind: &Kind, axis: &str, value: usize) -> Option<Workload> {
+    let (mut net, mut batch) = (kind.net, kind.batch);
+    match (axis, &mut net) {
+        ("batch", _) => batch = value,
+        ("side", Net::Vae(c)) => (c.height, c.width) = (value, value),
+        ("side", Net::Draw(c)) => (c.height, c.width) = (value, value),
+        ("side", Net::Pixel(_, c)) => (c.height, c.width) = (value, value),
+        // The glimpses of DRAW are its depth.
+        ("layers", Net::Draw(c)) => c.glimpses = value,
+        ("layers", Net::Pixel(_, c)) => c.layers = value,
+        ("hidden", Net::Vae(c)) => c.hidden = value,
+        ("hidden", Net::Draw(c)) => c.hidden = value,
+        ("hidden", Net::Pixel(_, c)) if value <= 128 => c.hidden = value,
+        _ => return None,
+    }
+    Some(Workload { name: format!("{} {axis} {value}", kind.name), task: Task::Train, net, batch })
+}
+
+fn main() {
+    let arguments = Arguments::read();
+    let (only, axis) = (arguments.value("--only"), arguments.value("--kind"));
+    let seconds = arguments.number("--seconds", 0.5);
+    let svg = arguments.svg();
+    arguments.pool().install(|| {
+        let device = arguments.device();
+        let machine = Machine::measure(&device).expect("the device works");
+        println!("{machine}\n");
+        for (name, values) in AXES {
+            if axis.as_deref().is_some_and(|axis| axis != name) {
+                continue;
+            }
+            let mut series = Vec::new();
+            for (colour, kind) in kinds().iter().enumerate() {
+                if only.as_deref().is_some_and(|only| !kind.name.starts_with(only)) {
+                    continue;
+                }
+                series.extend(measure(kind, name, values, colour, &device, &machine, seconds));
+            }
+            if let (Some(dir), false) = (&svg, series.is_empty()) {
+                std::fs::create_dir_all(dir).expect("the folder for the plots");
+                save(&plot(name, series, &machine), &dir.join(format!("{name}.svg")));
+            }
+        }
+    });
+}
+
+/// Measures one kind over one axis, prints the table, and returns the time and the arithmetic.
+fn measure(
+    kind: &Kind,
+    axis: &str,
+    values: &[usize],
+    colour: usize,
+    device: &Device,
+    machine: &Machine,
+    seconds: f64,
+) -> Vec<Series> {
+    let head = [axis, "ms a step", "us an image", "MFLOP an image", "GFLOP/s", "of peak"];
+    let (mut table, mut times) = (Table::new(&head), Vec::new());
+    for &value in values {
+        let Some(workload) = at(kind, axis, value) else { continue };
+        let mut ready = workload.build(device);
+        let t = time(device, &mut ready, seconds, 1).expect("the device works").median;
+        let (batch, flops) = (workload.batch as f64, workload.flops());
+        let gflops = flops * batch / t / 1e9;
+        table.row(vec![
+            value.to_string(),
+            digits(1e3 * t),
+            digits(1e6 * t / batch),
+            digits(flops / 1e6),
+            digits(gflops),
+            percent(gflops / machine.peak),
+        ]);
+        times.push((value as f64, 1e3 * t, flops * batch));
+    }
+    let Some(&(_, last, most)) = times.last() else { return Vec::new() };
+    println!("{}, by {axis}\n\n{table}", kind.name);
+    let of =
+        |name: String, stroke, points| Series { name, points, stroke, colour, ..Series::default() };
+    let measured = times.iter().map(|&(x, t, _)| (x, t)).collect();
+    let arithmetic = times.iter().map(|&(x, _, flops)| (x, last * flops / most)).collect();
+    vec![
+        of(kind.name.into(), Stroke::Solid, measured),
+        of(format!("{}, arithmetic", kind.name), Stroke::Dotted, arithmetic),
+    ]
+}
+
+fn plot(axis: &str, series: Vec<Series>, machine: &Machine) -> Plot {
+    Plot {
+        title: format!("A training step by {axis}\n{machine}"),
+        x_label: axis.into(),
+        y_label: "ms a step".into(),
+        log_x: true,
+        log_y: true,
+        series,
+        ..Plot::default()
+    }
+}

@@ -1,0 +1,177 @@
+//! What a device can do at most: multiply-adds a second, bytes a second, launches a second. Two kernels
+//! that do nothing else, the same on CPU and GPU.
+
+use std::time::Instant;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::cpu::gemm::{block, multiply_adds};
+use crate::cpu::simd::map2;
+use crate::device::Device;
+use crate::error::Result;
+use crate::gpu::Program;
+use crate::kernel::{AnyKernel, Cost, Kernel, elementwise};
+use crate::tensor::Tensor;
+
+/// Of [`MULTIPLY_ADDS`]: numbers, rounds, and x = a x + b.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Chains {
+    n: u32,
+    reps: u32,
+    a: f32,
+    b: f32,
+}
+
+/// Of [`TRIAD`]: numbers, and s.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Triad {
+    n: u32,
+    s: f32,
+}
+
+/// Rounds of x = a x + b on every number. Input: x; output: y.
+pub static MULTIPLY_ADDS: Kernel<Chains, 1, 1> = Kernel {
+    program: Program {
+        name: "multiply_adds",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/probe/multiply_adds.wgsl")
+        ),
+        inputs: 1,
+        outputs: 1,
+    },
+    cpu: |p, [x], [y]| multiply_adds(x, (p.a, p.b), p.reps as usize, y),
+    stages: |p| elementwise("multiply_adds", (p.n as usize).div_ceil(16), p),
+    cost: |p| Cost {
+        flops: 2 * u64::from(p.n) * u64::from(p.reps),
+        bytes: 8 * u64::from(p.n),
+        loop_iterations: u64::from(p.reps) + 32,
+    },
+    entries: &["multiply_adds"],
+};
+
+/// y = a + s b. Inputs: a, b.
+pub static TRIAD: Kernel<Triad, 2, 1> = Kernel {
+    program: Program {
+        name: "triad",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/probe/triad.wgsl")
+        ),
+        inputs: 2,
+        outputs: 1,
+    },
+    cpu: |p, [a, b], [y]| {
+        let s = p.s;
+        map2(
+            y,
+            a,
+            b,
+            #[inline(always)]
+            |a, b| a + s * b,
+        )
+    },
+    stages: |p| elementwise("triad", p.n as usize, p),
+    cost: |p| Cost { flops: 2 * u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["triad"],
+};
+
+/// The probes, for the tests of shaders.
+pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
+    vec![Box::new(&MULTIPLY_ADDS), Box::new(&TRIAD)]
+}
+
+/// Numbers of each of the triad's three arrays: 384 MiB together, far more than caches hold.
+const TRIAD_NUMBERS: usize = 32 << 20;
+/// Blocks for each CPU thread, so many that the last one to wake up has its part.
+const CPU_BLOCKS: usize = 128;
+/// Numbers that occupy a large GPU, sixteen an invocation.
+const GPU_CHAINS: usize = 4 << 20;
+/// Most rounds of a launch: software drivers leave loops after 65,535 iterations.
+const MOST_REPS: u32 = 1 << 15;
+/// A launch that takes so long is measured well.
+const LONG: f64 = 0.02;
+/// Of so many, the fastest counts: the one that nothing disturbed.
+const TRIES: usize = 7;
+
+fn timed(device: &Device, mut launch: impl FnMut()) -> Result<f64> {
+    device.synchronize()?;
+    let begin = Instant::now();
+    launch();
+    device.synchronize()?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn fastest(device: &Device, mut launch: impl FnMut()) -> Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..TRIES {
+        best = best.min(timed(device, &mut launch)?);
+    }
+    Ok(best)
+}
+
+/// y of `x` after `reps` rounds of x / 2 + 1 / 4.
+pub fn chains(x: &Tensor, reps: u32) -> Tensor {
+    let params = Chains { n: x.len() as u32, reps, a: 0.5, b: 0.25 };
+    let [y] = MULTIPLY_ADDS.launch(params, [x], [x.shape()]);
+    y
+}
+
+/// a + 3 b, both of one shape.
+pub fn triad(a: &Tensor, b: &Tensor) -> Tensor {
+    let [y] = TRIAD.launch(Triad { n: a.len() as u32, s: 3.0 }, [a, b], [a.shape()]);
+    y
+}
+
+/// Most GFLOP/s of multiply-adds on registers alone, on all threads of the current pool or on the GPU.
+///
+/// Errors: when the device fails.
+pub fn peak(device: &Device) -> Result<f64> {
+    let cpu = CPU_BLOCKS * rayon::current_num_threads() * block();
+    let x = Tensor::full(device, 0.5, &[if device.is_cpu() { cpu } else { GPU_CHAINS }]);
+    let (mut reps, mut seconds) = (16, 0.0);
+    // The fastest of several also here: an interruption would pass for a launch that is long enough, and in
+    // a short one half of the threads sleep.
+    while reps < MOST_REPS && seconds < LONG {
+        reps *= 2;
+        seconds = fastest(device, || drop(chains(&x, reps)))?;
+    }
+    Ok(2.0 * x.len() as f64 * f64::from(reps) / seconds / 1e9)
+}
+
+/// Most GB/s from and to memory: a triad over arrays that no cache holds, 12 bytes an element. What a
+/// processor reads before it writes is not counted.
+///
+/// Errors: when the device fails, or has no 384 MiB.
+pub fn bandwidth(device: &Device) -> Result<f64> {
+    let [a, b] = [1.0, 2.0].map(|v| Tensor::full(device, v, &[TRIAD_NUMBERS]));
+    let seconds = fastest(device, || drop(triad(&a, &b)))?;
+    Ok(12.0 * TRIAD_NUMBERS as f64 / seconds / 1e9)
+}
+
+/// Seconds of a launch that has nothing to do: one of many in a row, and one that is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    /// Of many in a row, each after the one before.
+    pub in_a_row: f64,
+    /// Alone, from the launch until the device says that it is done.
+    pub alone: f64,
+}
+
+/// See [`Latency`]. Errors: when the device fails.
+pub fn latency(device: &Device) -> Result<Latency> {
+    const MANY: usize = 1024;
+    let b = Tensor::zeros(device, &[1]);
+    let in_a_row = fastest(device, || {
+        let last = (0..MANY).fold(b.clone(), |a, _| triad(&a, &b));
+        drop(last);
+    })?;
+    let mut alone: Vec<f64> = Vec::new();
+    for _ in 0..64 {
+        alone.push(timed(device, || drop(triad(&b, &b)))?);
+    }
+    alone.sort_by(f64::total_cmp);
+    Ok(Latency { in_a_row: in_a_row / MANY as f64, alone: alone[alone.len() / 2] })
+}

@@ -1,0 +1,100 @@
+//! The clock around a workload's steps, and the machine that they are compared with.
+
+use std::time::Instant;
+
+use super::probe;
+use super::table::{digits, percent};
+use super::workloads::{Ready, Workload};
+use crate::cpu::Isa;
+use crate::device::Device;
+use crate::error::Result;
+
+/// A device and what it can do at most.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Its name; of the CPU also instruction set and threads.
+    pub name: String,
+    /// GFLOP/s of multiply-adds on registers; see [`probe::peak`].
+    pub peak: f64,
+    /// GB/s of memory; see [`probe::bandwidth`].
+    pub bandwidth: f64,
+}
+
+impl Machine {
+    /// Measures `device`, the CPU in the current pool.
+    ///
+    /// Errors: when the device fails, or its memory is too small for the probe.
+    pub fn measure(device: &Device) -> Result<Machine> {
+        let threads = rayon::current_num_threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        let isa = Isa::current().name();
+        let name = match device.is_cpu() {
+            true => format!("cpu, {isa}, {threads} thread{plural}"),
+            false => device.name(),
+        };
+        // A CPU device of its own gives its memory back.
+        let own = if device.is_cpu() { Device::cpu() } else { device.clone() };
+        Ok(Machine { name, peak: probe::peak(&own)?, bandwidth: probe::bandwidth(&own)? })
+    }
+
+    /// Most GFLOP/s of something that does `flops` operations on `bytes` of memory.
+    pub fn roof(&self, flops: f64, bytes: f64) -> f64 {
+        self.peak.min(flops / bytes * self.bandwidth)
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Machine { name, peak, bandwidth } = self;
+        write!(f, "{name}: {peak:.0} GFLOP/s of multiply-adds, {bandwidth:.1} GB/s of memory")
+    }
+}
+
+/// How long steps took.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Steps timed.
+    pub steps: u32,
+    /// Median seconds of a step.
+    pub median: f64,
+}
+
+/// Steps that a GPU gets before one of them is waited for, as in training, and what they may take.
+const GPU_BLOCK: u32 = 8;
+const GPU_BLOCK_SECONDS: f64 = 1.0;
+
+/// Times steps until `seconds` have passed, at least `least` times, after one that does not count. On
+/// the CPU each is timed, on a GPU blocks of eight, unless these would take over a second.
+///
+/// Errors: when the device fails.
+pub fn time(device: &Device, ready: &mut Ready, seconds: f64, least: usize) -> Result<Timing> {
+    let (mut times, mut next, start) = (Vec::new(), 1, Instant::now());
+    ready.run(0..1)?;
+    let long = start.elapsed().as_secs_f64() * f64::from(GPU_BLOCK) > GPU_BLOCK_SECONDS;
+    let block = if device.is_cpu() || long { 1 } else { GPU_BLOCK };
+    while start.elapsed().as_secs_f64() < seconds || times.len() < least.max(1) {
+        let begin = Instant::now();
+        ready.run(next..next + block)?;
+        times.push(begin.elapsed().as_secs_f64() / f64::from(block));
+        next += block;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(Timing { steps: next - 1, median: times[times.len() / 2] })
+}
+
+/// The cells of a workload's row: its name, task, images/s, ms a step, GFLOP/s, share of the peak.
+pub fn cells(workload: &Workload, timing: &Timing, machine: &Machine) -> Vec<String> {
+    let images = workload.batch as f64 / timing.median;
+    let gflops = images * workload.flops() / 1e9;
+    vec![
+        workload.name.clone(),
+        workload.task.name().into(),
+        digits(images),
+        digits(1e3 * timing.median),
+        digits(gflops),
+        percent(gflops / machine.peak),
+    ]
+}
+
+/// The head of a table of [`cells`].
+pub const HEAD: [&str; 6] = ["workload", "task", "images/s", "ms a step", "GFLOP/s", "of peak"];

@@ -1,0 +1,56 @@
+//! `pixelloom bench`: how fast this machine trains and draws, beside what it can do at most.
+
+use anyhow::Result;
+use clap::Args;
+use pixelloom::Error;
+use pixelloom::bench::{self, Table, timing, workloads};
+
+use super::machine::Machine;
+use super::{complain, say};
+
+/// Time training steps of the papers' models, and compare them with what the machine can do at most
+#[derive(Args)]
+pub struct Bench {
+    /// Only workloads whose name begins so, such as vae or pixelcnn-mnist
+    #[arg(long, value_name = "NAME", default_value = "")]
+    only: String,
+    /// Time for each workload; at least one step is timed, after one that is not
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+
+    #[command(flatten)]
+    machine: Machine,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 2".to_string())?;
+    let fits = (0.0..=3600.0).contains(&seconds);
+    if fits { Ok(seconds) } else { Err("it must lie between 0 and 3600".into()) }
+}
+
+impl Bench {
+    pub fn run(&self) -> Result<()> {
+        let all = workloads();
+        let chosen: Vec<_> = all.iter().filter(|w| w.is(&self.only)).collect();
+        if chosen.is_empty() {
+            let names: Vec<_> = all.iter().map(|w| w.name.as_str()).collect();
+            return Err(Error::Config(format!(
+                "no workload begins with \"{}\"; there are: {}",
+                self.only,
+                names.join(", ")
+            ))
+            .into());
+        }
+        self.machine.run(|device| {
+            let machine = bench::Machine::measure(device)?;
+            say(&format!("{machine}\n"))?;
+            let mut table = Table::new(&timing::HEAD);
+            for workload in chosen {
+                complain(&format!("{} {} ...", workload.name, workload.task.name()));
+                let timing = bench::time(device, &mut workload.build(device), self.seconds, 1)?;
+                table.row(timing::cells(workload, &timing, &machine));
+            }
+            Ok(say(table.to_string().trim_end())?)
+        })
+    }
+}

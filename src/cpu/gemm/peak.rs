@@ -1,0 +1,53 @@
+//! What the multiply-add units can do: chains of them on registers alone, to measure products against.
+
+use rayon::prelude::*;
+
+use super::simd::Simd;
+use crate::cpu::Isa;
+
+/// `reps` times x = a x + b on `CHAINS` vectors from `x`, each a chain of its own: enough of them to
+/// cover the latency.
+#[inline(always)]
+pub(super) unsafe fn chains<S: Simd, const CHAINS: usize>(
+    x: *mut f32,
+    a: f32,
+    b: f32,
+    reps: usize,
+) {
+    unsafe {
+        let (a, b) = (S::splat(&a), S::splat(&b));
+        let mut v: [S::V; CHAINS] = std::array::from_fn(|i| S::load(x.add(i * S::LANES)));
+        for _ in 0..reps {
+            for v in &mut v {
+                *v = S::fma(*v, a, b);
+            }
+        }
+        for (i, v) in v.into_iter().enumerate() {
+            S::store(x.add(i * S::LANES), v);
+        }
+    }
+}
+
+/// Numbers whose chains fill the registers of the instruction set in use: the length of a block of
+/// [`multiply_adds`].
+pub fn block() -> usize {
+    let kernels = Isa::current().kernels();
+    2 * kernels.mr * kernels.lanes
+}
+
+/// y\[i\] = what `reps` rounds of x = a x + b make of x\[i\], in blocks of [`block`] in parallel.
+pub fn multiply_adds(x: &[f32], (a, b): (f32, f32), reps: usize, y: &mut [f32]) {
+    let (run, block) = (Isa::current().kernels().multiply_adds, block());
+    y.copy_from_slice(x);
+    y.par_chunks_mut(block).for_each(|y| {
+        if y.len() == block {
+            // SAFETY: the instruction set is there, and `y` has the numbers of a block.
+            return unsafe { run(y.as_mut_ptr(), a, b, reps) };
+        }
+        let mut whole = vec![0.0; block];
+        whole[..y.len()].copy_from_slice(y);
+        // SAFETY: as above.
+        unsafe { run(whole.as_mut_ptr(), a, b, reps) };
+        y.copy_from_slice(&whole[..y.len()]);
+    });
+}

@@ -1,0 +1,55 @@
+//! The profile of a training run, and `pixelloom bench`.
+
+use super::{Place, TINY};
+
+/// The cells of the row that begins with `name`.
+#[track_caller]
+fn row(text: &str, name: &str) -> Vec<String> {
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect()
+    };
+    let found = rows.map(cells).find(|cells| cells[0] == name);
+    found.unwrap_or_else(|| panic!("no row {name}: {text}"))
+}
+
+fn number(cell: &str) -> f64 {
+    cell.trim_end_matches(" %").parse().unwrap_or_else(|_| panic!("{cell} is no number"))
+}
+
+#[test]
+fn a_profile_is_a_table_by_kernel_and_changes_nothing() {
+    let place = Place::new();
+    let plain = place.succeed(&format!("{TINY} --name a"));
+    let said = place.succeed(&format!("{TINY} --name b --profile"));
+    place.assert_equal_runs("runs/a", "runs/b");
+    assert!(!plain.contains('|') && said.ends_with(&plain), "{said}");
+    let all = row(&said, "(all)");
+    assert_eq!(number(&all[3]), 100.0);
+    let mut shares = number(&row(&said, "(outside kernels)")[3]);
+    // Twelve steps, and no evaluation among them.
+    for (kernel, calls) in [("adam", 10.0), ("bernoulli", 1.0), ("bernoulli_gradient", 1.0)] {
+        assert_eq!(number(&row(&said, kernel)[1]), calls, "{kernel}: {said}");
+    }
+    let kernels = said.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| ("));
+    for line in kernels.skip(2) {
+        let cells = row(&said, line.trim_matches('|').split('|').next().unwrap().trim());
+        shares += number(&cells[3]);
+        assert!(number(&cells[1]) > 0.0 && number(&cells[5]) > 0.0, "{line}");
+    }
+    assert!((shares - 100.0).abs() < 2.0, "{shares}: {said}");
+}
+
+#[test]
+fn a_bench_names_the_machine_and_measures_what_is_asked_for() {
+    let place = Place::new();
+    let said = place.succeed("bench --only vae --seconds 0.01 --device cpu --threads 1");
+    assert!(said.starts_with("cpu, ") && said.contains(" 1 thread: "), "{said}");
+    let cells = row(&said, "vae-mnist b100 h500 z20");
+    assert_eq!(cells[1], "train");
+    let [images, ms, gflops, share] = [2, 3, 4, 5].map(|i| number(&cells[i]));
+    assert!(images > 0.0 && gflops > 0.0 && share > 0.0 && share < 110.0, "{said}");
+    assert!((images * ms / 1e5 - 1.0).abs() < 0.02, "{said}");
+    assert_eq!(said.lines().count(), 5, "{said}");
+    assert!(place.fail("bench --only gan", 3).contains("there are: vae-mnist"));
+}
