@@ -130,7 +130,8 @@ fn every_file_says_what_it_is_and_stays_readable() {
     }
 }
 
-/// The same stem names an op and its CPU functions; `shared` is made of other ops' kernels. (Shaders carry the kernels' names: `shaders.rs`.)
+/// The same stem names an op and its CPU functions; `shared` is made of other ops' kernels. (Shaders
+/// carry the kernels' names: `shaders.rs`.)
 #[test]
 fn stems_are_the_same_in_ops_and_cpu() {
     let stems = |dir: &str| -> Vec<String> {

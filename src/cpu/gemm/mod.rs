@@ -164,9 +164,14 @@ pub fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
     unsafe { blocking::multiply(Isa::current().kernels(), &checked(g, c, c_stride)) }
 }
 
+/// NR, the columns of a panel: the width of a full tile.
+fn panel() -> usize {
+    2 * Isa::current().kernels().lanes
+}
+
 /// Length of what [`pack`] makes of B[k, n].
 pub fn packed_len(k: usize, n: usize) -> usize {
-    k * n.next_multiple_of(2 * Isa::current().kernels().lanes)
+    k * n.next_multiple_of(panel())
 }
 
 /// Packs B[k, n] for many products, each of which would do it anew: panels of NR columns, `[k][NR]`, zeros
@@ -177,8 +182,7 @@ pub fn packed_len(k: usize, n: usize) -> usize {
 #[track_caller]
 pub fn pack(b: Mat, k: usize, n: usize, out: &mut [f32]) {
     assert_eq!(out.len(), packed_len(k, n), "gemm: packed B[{k}, {n}] has another length");
-    let kernels = Isa::current().kernels();
-    let nr = 2 * kernels.lanes;
+    let (kernels, nr) = (Isa::current().kernels(), panel());
     let view = view("B", b, k, n);
     let pack = if view.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
     let panels = PACK_TASK.div_ceil((k * nr).max(1));
@@ -196,7 +200,7 @@ fn checked(g: &Gemm, c: &mut [f32], c_stride: usize) -> Product {
     let (m, n, k) = (g.m, g.n, g.k);
     let a = view("A", g.a, m, k);
     let b = if g.b.is_packed() {
-        let panel = 2 * Isa::current().kernels().lanes;
+        let panel = panel();
         assert!(
             g.b.data.len() == packed_len(k, n),
             "gemm: packed B[{k}, {n}] has {} floats",
