@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use pixelloom::Error;
 use pixelloom::bench::table::by_kernel;
 use pixelloom::profile::Profile;
-use pixelloom::train::{Config, Job, RunDir, Settings, Summary, presets, settings, train};
+use pixelloom::train::{Config, Job, Resume, RunDir, Settings, Summary, presets, settings, train};
 use toml::{Table, Value};
 
 use super::locate::RUNS;
@@ -55,6 +55,13 @@ impl Kind {
             "{what} is a {kind}, not a {asked}; say `pixelloom train {kind}`, or name a {asked}"
         )))
     }
+}
+
+/// Which checkpoint a run goes on from.
+#[derive(Clone, Copy, ValueEnum)]
+enum ResumeFrom {
+    Newest,
+    Auto,
 }
 
 /// Train a model and leave a run directory: settings, metrics, checkpoints, samples, report
@@ -127,9 +134,11 @@ pub struct Train {
     /// Replace a run that is there
     #[arg(long, help_heading = "Run directory", conflicts_with = "resume")]
     force: bool,
-    /// Go on from the newest checkpoint of the run, exactly as if it had not stopped
-    #[arg(long, help_heading = "Run directory")]
-    resume: bool,
+    /// Go on from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
+    /// newest whole one, if later ones are damaged
+    #[arg(long, value_enum, value_name = "FROM", help_heading = "Run directory",
+          num_args = 0..=1, require_equals = true, default_missing_value = "newest")]
+    resume: Option<ResumeFrom>,
 
     /// Time every kernel of the training steps, and print a table at the end; training is slower then
     /// on a GPU, and its figures are the same
@@ -142,7 +151,11 @@ pub struct Train {
 impl Train {
     pub fn run(&self) -> Result<()> {
         let default = presets::default_of(self.model.name()).name;
-        if self.resume {
+        if let Some(from) = self.resume {
+            let resume = match from {
+                ResumeFrom::Newest => Resume::Newest,
+                ResumeFrom::Auto => Resume::NewestWhole,
+            };
             let name = self.preset.as_deref().unwrap_or(default);
             let (run, saved) = RunDir::open(&self.directory(name))?;
             self.model.check(&saved, &format!("the run {}", run.path().display()))?;
@@ -153,7 +166,7 @@ impl Train {
             run.newest()?;
             return self.machine.run(|device| {
                 let device = device.clone();
-                let job = Job { config, data, device, run, resume: true, command: command_line() };
+                let job = Job { config, data, device, run, resume, command: command_line() };
                 self.train(job)
             });
         }
@@ -168,7 +181,8 @@ impl Train {
         self.machine.run(|device| {
             let run = RunDir::create(&path, &config, self.force)?;
             let device = device.clone();
-            let job = Job { config, data, device, run, resume: false, command: command_line() };
+            let (resume, command) = (Resume::No, command_line());
+            let job = Job { config, data, device, run, resume, command };
             self.train(job)
         })
     }

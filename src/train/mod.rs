@@ -29,4 +29,4 @@ pub use evaluate::{Part, Scores};
 pub use model::{AnyModel, KINDS, ModelConfig};
 pub use run_dir::RunDir;
 pub use settings::Settings;
-pub use trainer::{Job, Summary, train};
+pub use trainer::{Job, Resume, Summary, train};
