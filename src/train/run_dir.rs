@@ -195,7 +195,9 @@ impl RunDir {
     pub fn put_away(&self, dir: &Path) -> Result<PathBuf> {
         let away = dir.with_extension("damaged");
         let moved = if away.exists() { files::remove(&away) } else { Ok(()) };
-        moved.and_then(|()| files::rename(dir, &away)).map_err(|e| Error::disk("rename", dir, e))?;
+        moved
+            .and_then(|()| files::rename(dir, &away))
+            .map_err(|e| Error::disk("rename", dir, e))?;
         Ok(away)
     }
 

@@ -9,6 +9,8 @@ mod evaluation;
 mod faults;
 mod finish;
 mod last;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Instant;

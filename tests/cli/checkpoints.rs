@@ -148,7 +148,10 @@ fn resume_auto_goes_on_from_the_newest_whole_one() {
         std::fs::remove_file(at(&format!("{name}/model.safetensors"))).expect("removed");
     }
     let message = place.fail(&auto, 5);
-    assert!(message.contains("all checkpoints before it") && message.contains("--force"), "{message}");
+    assert!(
+        message.contains("all checkpoints before it") && message.contains("--force"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -99,7 +99,9 @@ fn real_disks_that_are_full_or_read_only() {
     place.assert_equal_runs("whole", "runs/a");
 
     assert!(mount.mount(&["-o", "remount,ro"]));
-    for command in ["train vae --resume --device cpu --epochs 4 --name a", &format!("{run} --name b")] {
+    for command in
+        ["train vae --resume --device cpu --epochs 4 --name a", &format!("{run} --name b")]
+    {
         let message = place.fail(command, 8);
         assert!(message.contains("Read-only file system"), "{message}");
     }

@@ -40,7 +40,7 @@ fn kill(count: usize) {
     let mut random = Random(seed);
     // On a real disk, where it takes a while to save, so that some are killed in the midst of it.
     let place = Place::new();
-    place.put_images("images");
+    place.put_images("images", 6);
     let small = |family| small(family).replace("--epochs 3", "--epochs 2");
     let mut lasts = Vec::new();
     for family in FAMILIES {
@@ -76,7 +76,9 @@ fn kill(count: usize) {
         place.go_on(&small(family), &run, family);
         std::fs::remove_dir_all(place.path(&format!("runs/{run}"))).expect("removed");
     }
-    println!("{kills} kills, of the first ones {unsaved} before a checkpoint, {inside} inside of one");
+    println!(
+        "{kills} kills, of the first ones {unsaved} before a checkpoint, {inside} inside of one"
+    );
 }
 
 #[test]
