@@ -122,8 +122,7 @@ fn averages_are_what_is_scored() {
     let lines = place.metrics("runs/a");
     let of = |split: &str| {
         let line = lines.iter().rev().find(|line| line.contains(&format!("\"split\":\"{split}\"")));
-        let line: Value =
-            serde_json::from_str(&format!("{}}}", line.expect("a line"))).expect("JSON");
+        let line: Value = serde_json::from_str(line.expect("a line")).expect("JSON");
         line["bound"].as_f64().expect("a number")
     };
     for split in ["valid", "test"] {

@@ -122,7 +122,7 @@ fn the_terminal_is_as_it_was() {
     assert!(took < LIMIT, "{took:?}");
     let bar = shown.rfind(" steps ").expect("a bar");
     assert!(shown[bar..].contains("\u{1b}[2K"), "the bar stays: {:?}", &shown[bar..]);
-    assert!(shown[bar..].contains("is saved"), "{:?}", &shown[bar..]);
+    assert!(shown.contains("is saved"), "{shown:?}");
     let (hidden, seen) = (shown.rfind("\u{1b}[?25l"), shown.rfind("\u{1b}[?25h"));
     assert!(hidden <= seen, "the cursor stays hidden");
 }
