@@ -7,9 +7,11 @@ mod data;
 mod devices;
 mod eval;
 mod explain;
+mod export;
 mod glimpses;
 mod locate;
 mod machine;
+mod models;
 mod presets;
 mod report;
 mod sample;
@@ -39,6 +41,8 @@ enum Command {
     Complete(complete::Complete),
     Explain(explain::Explain),
     Report(report::Report),
+    Export(export::Export),
+    Models(models::Models),
     Bench(bench::Bench),
     Data(data::Data),
     Devices(devices::Devices),
@@ -55,6 +59,8 @@ impl Cli {
             Command::Complete(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Models(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -1,5 +1,6 @@
 //! Training: settings, run directories, checkpoints, the loop, evaluation, pictures, films and reports.
 
+pub mod card;
 pub mod checkpoint;
 pub mod config;
 pub mod drawing;
@@ -15,6 +16,7 @@ pub mod nearest;
 pub mod pictures;
 pub mod plots;
 pub mod presets;
+pub mod pretrained;
 mod progress;
 pub mod report;
 pub mod run_dir;

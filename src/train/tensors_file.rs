@@ -62,6 +62,13 @@ impl Content {
 
     /// Writes the file and waits until it is on the disk. Fails with [`Error::Disk`].
     pub fn write(&self, path: &Path) -> Result<()> {
+        File::create(path)
+            .and_then(|mut file| file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()))
+            .map_err(|e| Error::disk("write", path, e))
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut texts: Map<String, Value> =
             self.texts.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
         texts.insert("format".into(), json!(FORMAT));
@@ -82,13 +89,18 @@ impl Content {
         for tensor in self.tensors.values() {
             bytes.extend(bytes_of(&tensor.data));
         }
-        File::create(path)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-            .map_err(|e| Error::disk("write", path, e))
+        bytes
     }
 
     /// Reads and checks a file. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
     pub fn read(path: &Path) -> Result<Content> {
+        let bytes = std::fs::read(path)
+            .map_err(|e| Error::Checkpoint(format!("{} cannot be read: {e}", path.display())))?;
+        Content::parse(&bytes, path)
+    }
+
+    /// Checks the bytes of the file at `path`. Fails with [`Error::Checkpoint`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Content> {
         let damaged = |what: &dyn std::fmt::Display| {
             Error::Checkpoint(format!(
                 "{} is damaged: {what}; restore it from a copy, or remove its folder to go on from \
@@ -96,10 +108,8 @@ impl Content {
                 path.display()
             ))
         };
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::Checkpoint(format!("{} cannot be read: {e}", path.display())))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
         let mut texts: BTreeMap<String, String> =
             header.metadata().clone().unwrap_or_default().into_iter().collect();
         let format = texts.remove("format").unwrap_or_default();

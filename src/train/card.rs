@@ -1,0 +1,164 @@
+//! A model's card: what it is, what it was trained on and how, and what it scores. A model file, one
+//! `.safetensors` with the weights and the card, needs nothing else beside it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::{Config, presets};
+use crate::data::thousands;
+use crate::error::Result;
+
+/// What a model file says of its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Model kind.
+    pub model: String,
+    /// Trainable numbers.
+    pub parameters: usize,
+    /// Data set, split, images and binarization that it was trained on.
+    pub data: String,
+    /// All settings, as `config.toml` holds them.
+    pub settings: String,
+    /// Batches that it was trained for.
+    pub steps: u64,
+    /// How long that took and where, of a finished run.
+    pub training: Option<Training>,
+    /// The command that trains it again.
+    pub command: String,
+    /// What it scores.
+    pub figures: Vec<Figure>,
+}
+
+/// Time and place of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Wall time, s.
+    pub seconds: f64,
+    /// Device.
+    pub device: String,
+    /// Threads of the CPU.
+    pub threads: usize,
+}
+
+/// A score of a split, as `pixelloom eval` gives it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Name of the data set.
+    pub data: String,
+    /// Data set, split, images and binarization.
+    pub what: String,
+    /// "bound" or "nll".
+    pub name: String,
+    /// Mean over the images, nats.
+    pub nats: f64,
+    /// The same with units.
+    pub text: String,
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let settings: Table = self.settings.parse().unwrap_or_default();
+        let line = |key: &str, skip: &[&str]| {
+            let table = settings.get(key).and_then(Value::as_table).cloned().unwrap_or_default();
+            let shown = flat(&table).into_iter().filter(|(key, _)| !skip.contains(&key.as_str()));
+            let words = shown.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
+            words.join(", ").replace('"', "")
+        };
+        let number = |key: &str| settings.get(key).map_or(String::new(), Value::to_string);
+        writeln!(f, "{}, {} parameters", self.model, thousands(self.parameters))?;
+        writeln!(f, "  model     {}", line("model", &["kind"]))?;
+        writeln!(f, "  data      {}", self.data)?;
+        writeln!(
+            f,
+            "  training  {} steps of {}, seed {}; {}",
+            thousands(self.steps as usize),
+            number("batch"),
+            number("seed"),
+            line("optimizer", &["epsilon"])
+        )?;
+        if let Some(Training { seconds, device, threads }) = &self.training {
+            let threads = if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+            writeln!(f, "            {seconds:.0} s, {device}, {threads}")?;
+        }
+        write!(f, "  again     {}", self.command)?;
+        for figure in &self.figures {
+            write!(f, "\n  {:9} {} ({})", figure.name, figure.text, figure.what)?;
+        }
+        Ok(())
+    }
+}
+
+/// Keys with dots and their values, in order.
+fn flat(table: &Table) -> Vec<(String, Value)> {
+    let mut pairs = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(below) => {
+                let below = flat(below).into_iter();
+                pairs.extend(below.map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            _ => pairs.push((key.clone(), value.clone())),
+        }
+    }
+    pairs
+}
+
+/// The shortest command that trains under `config`: its preset, and what differs from it. How often
+/// it is looked at and saved, and where the data lie, make no other model.
+///
+/// Fails with [`Error::Config`](crate::Error::Config) if the preset is none of this program's.
+pub fn command(config: &Config) -> Result<String> {
+    const LOOKS: [&str; 6] =
+        ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal"];
+    let pairs = |config: &Config| {
+        let table: Table = config.to_toml().parse().expect("settings are TOML");
+        flat(&table)
+    };
+    let usual = pairs(&presets::find(&config.preset)?.config());
+    let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
+    for (key, value) in pairs(config) {
+        let same = usual.iter().any(|(other, usual)| *other == key && *usual == value);
+        // The set's own binarization is what a preset leaves open.
+        if same || LOOKS.contains(&key.as_str()) || key == "data.binarization" {
+            continue;
+        }
+        words += &format!(" --set {key}={}", value.to_string().replace('"', ""));
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Settings;
+
+    #[test]
+    fn a_command_is_the_preset_and_what_differs() {
+        let preset = presets::find("draw-mnist").unwrap().config();
+        let plain = "pixelloom train draw --preset draw-mnist";
+        assert_eq!(command(&preset).unwrap(), plain);
+        let mut settings = Settings::new(&preset);
+        for (key, value) in [
+            ("optimizer.rate", Value::Float(0.0015)),
+            ("save_every", Value::Integer(7)),
+            ("data.dir", Value::String("elsewhere".into())),
+            ("epochs", Value::Integer(3)),
+            ("model.glimpses", Value::Integer(5)),
+        ] {
+            settings.put(key, value).unwrap();
+        }
+        let changed = settings.config().unwrap();
+        let text = command(&changed).unwrap();
+        let mut words: Vec<_> = text.strip_prefix(plain).unwrap().split(" --set ").collect();
+        words.sort_unstable();
+        assert_eq!(words, ["", "epochs=3", "model.glimpses=5", "optimizer.rate=0.0015"]);
+        // What it prints gives these settings again.
+        let mut again = Settings::new(&preset);
+        words[1..].iter().for_each(|word| again.set(word).unwrap());
+        let again = again.config().unwrap();
+        assert_eq!(again.model, changed.model);
+        assert_eq!(again.optimizer, changed.optimizer);
+    }
+}
