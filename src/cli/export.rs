@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::data::{self, Split};
+use pixelloom::data::Split;
+use pixelloom::train::RunDir;
 use pixelloom::train::card::{self, Card, Figure, Training};
-use pixelloom::train::{AnyModel, Part, RunDir, evaluate};
 use pixelloom::{Device, Error};
 use serde_json::Value;
 
@@ -58,26 +58,14 @@ impl Export {
         let (_, mut config) = RunDir::open(run.path())?;
         let checkpoint = &located.checkpoint;
         let dir = self.data_dir.clone().unwrap_or_else(|| config.data.dir.clone());
-        let model = checkpoint.load(device)?;
-        let trained = &checkpoint.data;
-        let own = [trained.name.clone()];
+        let own = [checkpoint.data.name.clone()];
         let names = if self.score.is_empty() { &own[..] } else { &self.score };
         let figures = names.iter().map(|name| {
-            let mode = (*name == trained.name).then_some(trained.binarization);
-            let data = checkpoint.model.view(data::open(name, mode, &dir)?)?;
-            let rows = checkpoint.model.evaluation_batch();
-            let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
-            let bar = Bar::new(&format!("images of {name}"), data.test.count);
-            let scores = evaluate::evaluate(model.model(), device, &part, &|done| bar.at(done));
+            let bar = Bar::new(&format!("images of {name}"), 1);
+            let progress = |done, of| bar.of(done, of);
+            let figure = Figure::score(checkpoint, name, &dir, device, &progress);
             bar.done();
-            let scores = scores?.expect("nothing stops it");
-            Ok(Figure {
-                data: name.clone(),
-                what: data.describe(Split::Test),
-                name: scores.name().into(),
-                nats: scores.score(),
-                text: checkpoint.model.figure(scores.name(), scores.score()),
-            })
+            figure
         });
         let figures = figures.collect::<Result<Vec<_>, Error>>()?;
         // Where the data lay is nobody's business.
@@ -85,7 +73,7 @@ impl Export {
         config.data.dir = "data".into();
         Ok(Card {
             model: config.model.kind().into(),
-            parameters: AnyModel::model(&model).parameter_count(),
+            parameters: checkpoint.load(device)?.model().parameter_count(),
             data: checkpoint.model.view(data)?.describe(Split::Train),
             settings: config.to_toml(),
             steps: checkpoint.step,

@@ -2,12 +2,15 @@
 //! `.safetensors` with the weights and the card, needs nothing else beside it.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::{Config, presets};
-use crate::data::thousands;
+use super::evaluate::{self, Part};
+use super::{Checkpoint, Config, presets};
+use crate::data::{self, Split, thousands};
+use crate::device::Device;
 use crate::error::Result;
 
 /// What a model file says of its weights.
@@ -57,6 +60,39 @@ pub struct Figure {
     pub text: String,
 }
 
+impl Figure {
+    /// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the set
+    /// of the training; `progress` hears how many images of how many are done. Fails if the set cannot be
+    /// read or a score is not finite.
+    pub fn score(
+        checkpoint: &Checkpoint,
+        name: &str,
+        dir: &Path,
+        device: &Device,
+        progress: &dyn Fn(usize, usize),
+    ) -> Result<Figure> {
+        let trained = &checkpoint.data;
+        let mode = (name == trained.name).then_some(trained.binarization);
+        let data = checkpoint.model.view(data::open(name, mode, dir)?)?;
+        let rows = checkpoint.model.evaluation_batch();
+        let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
+        let model = checkpoint.load(device)?;
+        let watch = |done| {
+            progress(done, data.test.count);
+            false
+        };
+        let scores = evaluate::evaluate(model.model(), device, &part, &watch)?;
+        let scores = scores.expect("nothing stops it");
+        Ok(Figure {
+            data: name.into(),
+            what: data.describe(Split::Test),
+            name: scores.name().into(),
+            nats: scores.score(),
+            text: checkpoint.model.figure(scores.name(), scores.score()),
+        })
+    }
+}
+
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let settings: Table = self.settings.parse().unwrap_or_default();
@@ -79,7 +115,8 @@ impl fmt::Display for Card {
             line("optimizer", &["epsilon"])
         )?;
         if let Some(Training { seconds, device, threads }) = &self.training {
-            let threads = if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+            let threads =
+                if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
             writeln!(f, "            {seconds:.0} s, {device}, {threads}")?;
         }
         write!(f, "  again     {}", self.command)?;
