@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::evaluate::{self, Part};
-use super::{Checkpoint, Config, presets};
+use super::{Checkpoint, Config, Settings, presets};
 use crate::data::{self, Split, thousands};
 use crate::device::Device;
 use crate::error::Result;
@@ -142,25 +142,39 @@ fn flat(table: &Table) -> Vec<(String, Value)> {
     pairs
 }
 
-/// The shortest command that trains under `config`: its preset, and what differs from it. How often
-/// it is looked at and saved, and where the data lie, make no other model.
+/// Settings that say how often a run is looked at and saved, and where the data lie: they make no other
+/// model.
+const LOOKS: [&str; 6] = ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal"];
+
+/// A short command that trains under `config`: its preset, and what must be set besides.
 ///
 /// Fails with [`Error::Config`](crate::Error::Config) if the preset is none of this program's.
 pub fn command(config: &Config) -> Result<String> {
-    const LOOKS: [&str; 6] =
-        ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal"];
+    let preset = presets::find(&config.preset)?.config();
     let pairs = |config: &Config| {
         let table: Table = config.to_toml().parse().expect("settings are TOML");
-        flat(&table)
+        let looks = |(key, _): &(String, Value)| !LOOKS.contains(&key.as_str());
+        flat(&table).into_iter().filter(looks).collect::<Vec<_>>()
     };
-    let usual = pairs(&presets::find(&config.preset)?.config());
-    let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
-    for (key, value) in pairs(config) {
-        let same = usual.iter().any(|(other, usual)| *other == key && *usual == value);
-        // The set's own binarization is what a preset leaves open.
-        if same || LOOKS.contains(&key.as_str()) || key == "data.binarization" {
-            continue;
+    let (usual, wanted) = (pairs(&preset), pairs(config));
+    let gives = |chosen: &[(String, Value)]| -> Result<bool> {
+        let mut settings = Settings::new(&preset);
+        chosen.iter().try_for_each(|(key, value)| settings.put(key, value.clone()))?;
+        Ok(pairs(&settings.config()?) == wanted)
+    };
+    let mut chosen: Vec<_> = wanted.iter().filter(|pair| !usual.contains(pair)).cloned().collect();
+    // A rule or a kind brings its usual numbers, so it comes before those that differ from them.
+    chosen.sort_by_key(|(key, _)| {
+        ![".rule", ".kind", ".name"].iter().any(|choice| key.ends_with(choice))
+    });
+    for (key, _) in chosen.clone() {
+        let without: Vec<_> = chosen.iter().filter(|pair| pair.0 != key).cloned().collect();
+        if gives(&without)? {
+            chosen = without;
         }
+    }
+    let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
+    for (key, value) in chosen {
         words += &format!(" --set {key}={}", value.to_string().replace('"', ""));
     }
     Ok(words)
@@ -169,7 +183,6 @@ pub fn command(config: &Config) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Settings;
 
     #[test]
     fn a_command_is_the_preset_and_what_differs() {
@@ -197,5 +210,13 @@ mod tests {
         let again = again.config().unwrap();
         assert_eq!(again.model, changed.model);
         assert_eq!(again.optimizer, changed.optimizer);
+        // A rule's usual numbers are not worth a word.
+        let mut settings = Settings::new(&presets::find("aevb-manifold").unwrap().config());
+        ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false"]
+            .iter()
+            .for_each(|word| settings.set(word).unwrap());
+        let text = command(&settings.config().unwrap()).unwrap();
+        let end = "aevb-manifold --set optimizer.rule=adam --set optimizer.rate=0.5 --set weight_prior=false";
+        assert!(text.ends_with(end), "{text}");
     }
 }
