@@ -20,6 +20,7 @@ mod train;
 use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
+use pixelloom::train::ranks;
 
 const AFTER: &str = "\
 Exit codes: 0 done, 1 fault of the program, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
@@ -52,6 +53,9 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub fn run(&self) -> anyhow::Result<()> {
+        if !matches!(self.command, Command::Train(_)) {
+            ranks::refuse("this command")?;
+        }
         match &self.command {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
@@ -76,7 +80,7 @@ fn say(text: &str) -> io::Result<()> {
 
 /// A line on stderr; if nobody reads it, it is lost.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}{text}", ranks::prefix());
 }
 
 /// Whether the reader of stdout has gone away, which is not an error (`pixelloom data | head -1`).

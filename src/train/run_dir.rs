@@ -77,6 +77,11 @@ impl RunDir {
         Ok((run, config))
     }
 
+    /// The directory at `path`, neither made nor read: for a rank that leaves the files to another.
+    pub fn of_another_rank(path: &Path) -> RunDir {
+        RunDir { path: path.to_path_buf(), lock: None }
+    }
+
     /// Keeps other processes from training here, until this value is dropped or the process ends,
     /// however it does. Fails with [`Error::Config`] if one does already.
     pub fn lock(&mut self) -> Result<()> {

@@ -19,8 +19,9 @@ use super::evaluate::{self, Scores};
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{AnyModel, Config, RunDir};
+use super::{AnyModel, Config, Ranks, RunDir};
 use crate::Tape;
+use crate::autograd::Gradients;
 use crate::data::{DataSet, Loader, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -42,6 +43,8 @@ pub struct Job {
     pub device: Device,
     /// The run's directory.
     pub run: RunDir,
+    /// What this process is among those that train together.
+    pub ranks: Ranks,
     /// Goes on from the newest checkpoint.
     pub resume: bool,
     /// The command, for the record.
@@ -75,18 +78,23 @@ struct Trainer {
 }
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the
-/// summary and the report. Fails with [`Error::Interrupted`] after a signal, the state saved.
+/// summary and the report; on ranks other than 0 there is none. Fails with [`Error::Interrupted`] after a signal, the state saved.
 /// The steps, and nothing else, are added to `profile`, if it is asked for.
-pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Summary> {
+pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>> {
+    let first = job.ranks.is_first();
     let mut trainer = Trainer::new(job)?;
-    let outcome = trainer.run(profile).and_then(|()| trainer.finish());
+    let outcome = trainer.run(profile);
+    let outcome = outcome.and_then(|()| first.then(|| trainer.finish()).transpose());
     trainer.progress.finish();
     outcome
 }
 
 impl Trainer {
     fn new(mut job: Job) -> Result<Trainer> {
-        job.run.lock()?;
+        let ranks = job.ranks;
+        if ranks.is_first() {
+            job.run.lock()?;
+        }
         let signals = Signals::catch()?;
         let config = &job.config;
         let images = &job.data.train;
@@ -105,7 +113,7 @@ impl Trainer {
         let mut position = Position::default();
         let mut loss_sum = Tensor::zeros(&job.device, &[]);
         let (mut seconds_before, mut last_saved) = (0.0, None);
-        if job.resume {
+        if job.resume && ranks.is_first() {
             let dir = job.run.newest()?;
             let state = State::open(&dir)?;
             if state.settings != config.hash() {
@@ -130,10 +138,15 @@ impl Trainer {
             last_saved = Some((dir, position.clone()));
             job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
+        ranks.share_start(model.model(), &mut optimizer, &mut position, &mut loss_sum)?;
+        let metrics = match ranks.is_first() {
+            true => Metrics::open(&job.run.metrics())?,
+            false => Metrics::nowhere(),
+        };
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
-            metrics: Metrics::open(&job.run.metrics())?,
-            progress: Progress::new(total, position.step),
+            metrics,
+            progress: Progress::new(total, position.step, ranks.is_first()),
             started: Instant::now(),
             interval: (0.0, 0),
             model,
@@ -158,7 +171,7 @@ impl Trainer {
             if self.evaluation_due() && self.evaluate()? {
                 self.save()?;
             }
-            if let Some(signal) = self.signals.caught() {
+            if let Some(signal) = self.job.ranks.agree(self.signals.caught()) {
                 return self.interrupt(signal);
             }
             if self.position.step >= self.total {
@@ -172,7 +185,8 @@ impl Trainer {
                 None => self.step()?,
             }
             let step = self.position.step;
-            if step.is_multiple_of(self.job.config.log_every) || step == self.total {
+            let due = step.is_multiple_of(self.job.config.log_every) || step == self.total;
+            if due && self.job.ranks.is_first() {
                 self.log()?;
             }
             self.progress.step(step);
@@ -188,21 +202,36 @@ impl Trainer {
         let start = Instant::now();
         let (config, data, device) = (&self.job.config, &self.job.data, &self.job.device);
         let step = self.position.step;
-        let (epoch, indices) = self.loader.batch(step);
-        let rows = indices.len();
+        let (epoch, batch) = self.loader.batch(step);
+        let (ranks, total) = (self.job.ranks, batch.len());
+        let mine = ranks.rows(total);
+        let (indices, rows) = (&batch[mine.clone()], mine.len());
         let batch = &mut self.host[..rows * data.train.dims()];
-        fill_batch(&data.train, data.binarization, config.seed, epoch, &indices, batch);
+        fill_batch(&data.train, data.binarization, config.seed, epoch, indices, batch);
         let x = Tensor::new(device, batch, &[rows, data.train.dims()]);
         let model = self.model.model();
         let updates = model.updates();
-        let key = |u| Key::new(config.seed, stream::LATENT, (step * updates + u) as u32);
-        let labels = evaluate::labels(device, &data.train, &indices);
-        let prepared = model.prepare(&x, labels.as_ref(), key(0))?;
+        let key = |u| {
+            let step = (step * updates + u) as u32;
+            Key::new(config.seed, stream::LATENT, step).of_rows(&mine, total)
+        };
+        let labels = evaluate::labels(device, &data.train, indices);
+        // A rank can be without rows: it waits for the sums.
+        let prepared = match rows {
+            0 => Vec::new(),
+            _ => model.prepare(&x, labels.as_ref(), key(0))?,
+        };
         for u in 0..updates {
-            let tape = Tape::new();
-            let loss = model.loss(&tape.constant(x.clone()), &prepared, key(u));
-            let gradients = tape.backward_from(&loss);
-            self.loss_sum = binary::apply(Operation::Add, &self.loss_sum, loss.value());
+            let (loss, gradients) = if rows == 0 {
+                (Tensor::zeros(device, &[]), Gradients::none())
+            } else {
+                let tape = Tape::new();
+                let loss = model.loss(&tape.constant(x.clone()), &prepared, key(u));
+                (loss.value().clone(), tape.backward_from(&loss))
+            };
+            let share = rows as f32 / total as f32;
+            let (loss, gradients) = ranks.sum_gradients(model, share, &loss, gradients)?;
+            self.loss_sum = binary::apply(Operation::Add, &self.loss_sum, &loss);
             self.optimizer.step(model, &gradients);
             self.position.summed += 1;
         }
@@ -210,7 +239,7 @@ impl Trainer {
         self.position.step += 1;
         self.position.optimizer_steps = self.optimizer.steps;
         self.interval.0 += start.elapsed().as_secs_f64();
-        self.interval.1 += rows as u64;
+        self.interval.1 += total as u64;
         Ok(())
     }
 
@@ -250,8 +279,11 @@ impl Trainer {
         due && self.position.evaluated != step
     }
 
-    /// Saves a checkpoint, unless the last one is of this very position.
+    /// Saves a checkpoint, unless the last one is of this very position; rank 0 does.
     fn save(&mut self) -> Result<()> {
+        if !self.job.ranks.is_first() {
+            return Ok(());
+        }
         if self.last_saved.as_ref().is_some_and(|(_, position)| *position == self.position) {
             return Ok(());
         }

@@ -179,7 +179,7 @@ impl Draw {
     /// Standard normal numbers for all glimpses of `rows` images, \[T, B, Z\]: noise of q, or draws of the
     /// prior.
     pub fn noise(&self, device: &Device, rows: usize, key: Key) -> Tensor {
-        random::normal(device, key, &[self.config.glimpses, rows, self.config.latent])
+        random::normal_rows(device, key, [self.config.glimpses, rows, self.config.latent])
     }
 
     /// What every glimpse does to reconstruct x \[B, H W C\].

@@ -19,8 +19,12 @@ const SAMPLED: usize = 120_000;
 
 impl Trainer {
     /// Scores the validation split and a part of the training images; false if a signal came before
-    /// it was done.
+    /// it was done. Rank 0 does, the others wait for it.
     pub(super) fn evaluate(&mut self) -> Result<bool> {
+        if !self.job.ranks.is_first() {
+            self.position.evaluated = self.position.step;
+            return Ok(true);
+        }
         let Some(scores) = self.score(Split::Valid, usize::MAX)? else { return Ok(false) };
         let Some(train) = self.score(Split::Train, TRAIN_PART)? else { return Ok(false) };
         let mut marginals = Vec::new();
