@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use pixelloom::Error;
 use pixelloom::bench::table::by_kernel;
 use pixelloom::profile::Profile;
-use pixelloom::train::{Config, Job, Ranks, RunDir, Settings, Summary, presets, settings, train};
+use pixelloom::train::{
+    Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, settings, train,
+};
 use toml::{Table, Value};
 
 use super::locate::RUNS;
@@ -55,6 +57,13 @@ impl Kind {
             "{what} is a {kind}, not a {asked}; say `pixelloom train {kind}`, or name a {asked}"
         )))
     }
+}
+
+/// Which checkpoint a run goes on from.
+#[derive(Clone, Copy, ValueEnum)]
+enum ResumeFrom {
+    Newest,
+    Auto,
 }
 
 /// Train a model and leave a run directory: settings, metrics, checkpoints, samples, report
@@ -127,9 +136,11 @@ pub struct Train {
     /// Replace a run that is there
     #[arg(long, help_heading = "Run directory", conflicts_with = "resume")]
     force: bool,
-    /// Go on from the newest checkpoint of the run, exactly as if it had not stopped
-    #[arg(long, help_heading = "Run directory")]
-    resume: bool,
+    /// Go on from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
+    /// newest whole one, if later ones are damaged
+    #[arg(long, value_enum, value_name = "FROM", help_heading = "Run directory",
+          num_args = 0..=1, require_equals = true, default_missing_value = "newest")]
+    resume: Option<ResumeFrom>,
 
     /// Time every kernel of the training steps, and print a table at the end; training is slower then
     /// on a GPU, and its figures are the same
@@ -146,7 +157,11 @@ impl Train {
             return self.follow(ranks);
         }
         let default = presets::default_of(self.model.name()).name;
-        if self.resume {
+        if let Some(from) = self.resume {
+            let resume = match from {
+                ResumeFrom::Newest => Resume::Newest,
+                ResumeFrom::Auto => Resume::NewestWhole,
+            };
             let name = self.preset.as_deref().unwrap_or(default);
             let (run, saved) = RunDir::open(&self.directory(name))?;
             self.model.check(&saved, &format!("the run {}", run.path().display()))?;
@@ -159,7 +174,7 @@ impl Train {
             return self.machine.run(|device| {
                 let device = device.clone();
                 let command = command_line();
-                self.train(Job { config, data, device, run, ranks, resume: true, command })
+                self.train(Job { config, data, device, run, ranks, resume, command })
             });
         }
         let file = self.config.as_deref();
@@ -174,7 +189,7 @@ impl Train {
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
             let (device, command) = (device.clone(), command_line());
-            self.train(Job { config, data, device, run, ranks, resume: false, command })
+            self.train(Job { config, data, device, run, ranks, resume: Resume::No, command })
         })
     }
 
@@ -186,8 +201,9 @@ impl Train {
         let (config, data) = Settings::new(&config).fit(data)?;
         let run = RunDir::of_another_rank(&self.directory(&config.preset));
         self.machine.run(|device| {
-            let (device, command, resume) = (device.clone(), command_line(), self.resume);
-            match train(Job { config, data, device, run, ranks, resume, command }, None) {
+            let (device, command) = (device.clone(), command_line());
+            match train(Job { config, data, device, run, ranks, resume: Resume::No, command }, None)
+            {
                 // Rank 0 says so.
                 Err(Error::Interrupted(_)) => Ok(()),
                 outcome => Ok(outcome.map(drop)?),

@@ -6,13 +6,12 @@
 //! the name is complete. One that replaces another of its step puts that aside first, as
 //! `step-NNNNNNNN.old`, which stands in until the new one bears the name.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::card::Card;
-use super::files::{sync_dir, write_whole};
+use super::files::{self, sync_dir, write_whole};
 use super::model::KINDS;
 use super::tensors_file::{Content, HostTensor};
 use super::{AnyModel, Config, ModelConfig};
@@ -27,6 +26,10 @@ const STATE: &str = "state.safetensors";
 /// The text of a model file that holds its card.
 const CARD: &str = "card";
 const LOSS_SUM: &str = "loss_sum";
+/// Before a process number: a checkpoint that is not finished.
+pub(super) const WRITING: &str = ".writing-";
+/// Before a checkpoint's name: one that is being removed.
+pub(super) const REMOVING: &str = ".removing-";
 /// Before the parameter's name in the state file; the number of the state tensor follows it.
 const MOMENTS: &str = "optimizer.";
 
@@ -99,13 +102,13 @@ fn exchange(written: &Path, target: &Path) -> std::io::Result<()> {
     let sync = || sync_dir(parent).map_err(std::io::Error::other);
     if target.exists() {
         if old.exists() {
-            fs::remove_dir_all(&old)?;
+            files::remove(&old)?;
         }
-        fs::rename(target, &old)?;
+        files::rename(target, &old)?;
     }
-    fs::rename(written, target)?;
+    files::rename(written, target)?;
     sync()?;
-    if old.exists() { fs::remove_dir_all(&old) } else { Ok(()) }
+    if old.exists() { files::remove(&old) } else { Ok(()) }
 }
 
 fn json(value: &impl Serialize) -> Result<String> {
@@ -157,18 +160,41 @@ pub fn save(
         .into();
 
     let target = parent.join(name(position.step));
-    let fail = |what: &'static str| {
-        let target = target.clone();
-        move |e: std::io::Error| Error::disk(what, &target, e)
+    let temporary = parent.join(format!("{WRITING}{}", std::process::id()));
+    let write = || {
+        let fail = |e| Error::disk("write", &target, e);
+        if temporary.exists() {
+            files::remove(&temporary).map_err(fail)?;
+        }
+        files::create_dir(&temporary).map_err(fail)?;
+        weights.write(&temporary.join(MODEL))?;
+        state.write(&temporary.join(STATE))?;
+        sync_dir(&temporary)?;
+        exchange(&temporary, &target).map_err(fail)
     };
-    let temporary = parent.join(format!(".writing-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&temporary);
-    fs::create_dir_all(&temporary).map_err(fail("write"))?;
-    weights.write(&temporary.join(MODEL))?;
-    state.write(&temporary.join(STATE))?;
-    sync_dir(&temporary)?;
-    exchange(&temporary, &target).map_err(fail("write"))?;
-    Ok(target)
+    match write() {
+        Ok(()) => Ok(target),
+        Err(e) => {
+            // A full disk gets its room back, if that can be.
+            let _ = files::remove(&temporary);
+            Err(e)
+        }
+    }
+}
+
+/// Reads the checkpoint in `dir`, weights and state. Fails with [`Error::Checkpoint`].
+pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
+    let (weights, state) = (Checkpoint::open(dir)?, State::open(dir)?);
+    if weights.step != state.position.step {
+        return Err(Error::Checkpoint(format!(
+            "{} is of step {}, {STATE} beside it of step {}; restore both from one copy, or go on from \
+             another checkpoint with --resume=auto",
+            dir.join(MODEL).display(),
+            weights.step,
+            state.position.step
+        )));
+    }
+    Ok((weights, state))
 }
 
 impl Checkpoint {
@@ -306,6 +332,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::models::vae::VaeConfig;
 

@@ -1,34 +1,159 @@
-//! Files that appear whole or not at all, and stay through a crash: written under another name,
-//! synced, renamed, the directory synced.
+//! Every file operation of training goes through here. Files appear whole or not at all, and stay
+//! through a crash: written under another name, synced, renamed, the directory synced.
+//!
+//! Fault injection, for tests of just that: with `PIXELLOOM_FAULT=KIND:N` in the environment something
+//! happens at the N-th operation of the process, counted from 1. KIND is `abort` (the process ends
+//! there, as if killed), `full` (from there on nothing that needs room works) or `read-only` (from there
+//! on nothing works). A write that is hit has written half of its bytes.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
+
+/// The end of the names that files have while they are written.
+const UNFINISHED: &str = ".tmp";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Abort,
+    Full,
+    ReadOnly,
+}
+
+/// The fault that is asked for, and at which operation.
+static PLAN: LazyLock<Option<(Fault, u64)>> = LazyLock::new(|| {
+    let plan = std::env::var("PIXELLOOM_FAULT").ok()?;
+    let (kind, n) = plan.split_once(':')?;
+    let kind = match kind {
+        "abort" => Fault::Abort,
+        "full" => Fault::Full,
+        "read-only" => Fault::ReadOnly,
+        _ => return None,
+    };
+    Some((kind, n.parse().ok()?))
+});
+
+/// Operations so far, counted while a fault is planned.
+static OPERATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// The fault that hits the next operation, if one does. `grows`: the operation needs room.
+fn fault(grows: bool) -> Option<Fault> {
+    let (fault, first) = (*PLAN)?;
+    let n = OPERATIONS.fetch_add(1, Ordering::Relaxed) + 1;
+    let hit = match fault {
+        Fault::Abort => n == first,
+        Fault::Full => n >= first && grows,
+        Fault::ReadOnly => n >= first,
+    };
+    hit.then_some(fault)
+}
+
+impl Fault {
+    /// The error of the operation, if the process lives to see it.
+    fn happen(self) -> io::Error {
+        match self {
+            Fault::Abort => std::process::abort(),
+            Fault::Full => ErrorKind::StorageFull.into(),
+            Fault::ReadOnly => ErrorKind::ReadOnlyFilesystem.into(),
+        }
+    }
+}
+
+/// An operation that a fault can hit.
+fn operation<T>(grows: bool, f: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fault(grows).map_or_else(f, |fault| Err(fault.happen()))
+}
+
+/// Writes all `bytes`.
+pub(crate) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let Some(fault) = fault(true) else { return file.write_all(bytes) };
+    let _ = file.write_all(&bytes[..bytes.len() / 2]);
+    Err(fault.happen())
+}
+
+/// Opens a file for appending, made if it is not there.
+pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
+    operation(true, || OpenOptions::new().create(true).append(true).open(path))
+}
+
+/// Waits until a file is on the disk.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    operation(false, || file.sync_all())
+}
+
+/// Makes a directory, and those that it lies in.
+pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+    operation(true, || fs::create_dir_all(path))
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    operation(false, || fs::rename(from, to))
+}
+
+/// Removes a file, or a directory with all that is in it.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return operation(false, || fs::remove_file(path));
+    }
+    for entry in fs::read_dir(path)? {
+        remove(&entry?.path())?;
+    }
+    operation(false, || fs::remove_dir(path))
+}
+
+/// Writes a file and waits until it is on the disk. A crash may leave half of it.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = operation(true, || File::create(path))?;
+    write(&mut file, bytes)?;
+    sync(&file)
+}
 
 /// Writes the file at `path`, so that neither a reader nor a crash ever meets half of it. Fails with
 /// [`Error::Disk`].
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{}{UNFINISHED}", std::process::id()));
     let temporary: PathBuf = path.with_file_name(name);
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, bytes).and_then(|()| rename(&temporary, path));
     written.map_err(|e| {
         // The cause is what matters; whether the remains could be cleared away is not.
-        let _ = fs::remove_file(&temporary);
+        let _ = remove(&temporary);
         Error::disk("write", path, e)
     })?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
+/// Whether `name` is that of a file which [`write_whole`] has not finished.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    let number = name.strip_suffix(UNFINISHED).and_then(|rest| rest.rsplit_once('.'));
+    number.is_some_and(|(_, pid)| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// Waits until a directory's entries are on the disk. Fails with [`Error::Disk`].
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     if cfg!(unix) {
-        File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::disk("sync", dir, e))?;
+        let synced = operation(false, || File::open(dir).and_then(|d| d.sync_all()));
+        synced.map_err(|e| Error::disk("sync", dir, e))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unfinished_files_are_told_by_their_names() {
+        for name in ["config.toml.123.tmp", "a.1.tmp"] {
+            assert!(is_unfinished(name), "{name}");
+        }
+        for name in ["config.toml", "notes.tmp", "12.tmpx", "a..tmp", "a.1x.tmp"] {
+            assert!(!is_unfinished(name), "{name}");
+        }
+    }
 }

@@ -1,15 +1,14 @@
 //! `metrics.jsonl`: one JSON object a line. Numbers that depend on the clock, `seconds` and
 //! `images_per_second`, come last in a line; the rest of a line is a function of the settings.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serializer;
 use serde_json::Value;
 
 use super::checkpoint::Position;
-use super::files::write_whole;
+use super::files::{self, write_whole};
 use crate::error::{Error, Result};
 
 /// The key of a classifier's wrong answers, in percent of the images.
@@ -35,7 +34,7 @@ impl serde::Serialize for Line<'_> {
 impl Metrics {
     /// Opens the file at `path`, made if it is not there.
     pub fn open(path: &Path) -> Result<Metrics> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = files::open_to_append(path);
         let file = file.map_err(|e| Error::disk("open", path, e))?;
         Ok(Metrics { file: Some(file), path: path.to_path_buf() })
     }
@@ -50,21 +49,22 @@ impl Metrics {
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut text = serde_json::to_string(&Line(fields)).expect("keys are strings");
         text.push('\n');
-        file.write_all(text.as_bytes()).map_err(|e| Error::disk("write", &self.path, e))
+        files::write(file, text.as_bytes()).map_err(|e| Error::disk("write", &self.path, e))
     }
 
     /// Waits until the lines are on the disk.
     pub fn sync(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        file.sync_data().map_err(|e| Error::disk("sync", &self.path, e))
+        files::sync(file).map_err(|e| Error::disk("sync", &self.path, e))
     }
 }
 
 /// Cuts off what was written after the checkpoint at `position`, which a resumed run writes anew.
 /// Returns the seconds that the kept lines account for.
 pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let text = match std::fs::read(path) {
+        // The last line may end within a letter.
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0.0),
         Err(e) => return Err(Error::disk("read", path, e)),
     };

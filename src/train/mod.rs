@@ -33,4 +33,4 @@ pub use model::{AnyModel, KINDS, ModelConfig};
 pub use ranks::Ranks;
 pub use run_dir::RunDir;
 pub use settings::Settings;
-pub use trainer::{Job, Summary, train};
+pub use trainer::{Job, Resume, Summary, train};

@@ -1,17 +1,32 @@
 //! A run's directory: `config.toml`, `metrics.jsonl`, `checkpoints/`, `samples/`, `summary.json`,
 //! `report.html`, and `lock`, which the training process holds.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Config;
-use super::checkpoint;
-use super::files::write_whole;
+use super::checkpoint::{self, REMOVING, WRITING};
+use super::files::{self, is_unfinished, write_whole};
 use crate::error::{Error, Result};
 
 /// The file that says, by being locked, that a process trains here.
 const LOCK: &str = "lock";
+const CONFIG: &str = "config.toml";
+const CHECKPOINTS: &str = "checkpoints";
+const SAMPLES: &str = "samples";
+
+/// Whether a process leaves this that ended before it had written the settings.
+fn is_begun(entry: &DirEntry) -> bool {
+    match entry.file_name().to_str() {
+        Some(LOCK) => true,
+        Some(CHECKPOINTS | SAMPLES) => {
+            fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none())
+        }
+        Some(name) => name.starts_with(CONFIG) && is_unfinished(name),
+        None => false,
+    }
+}
 
 /// The directory of a run.
 #[derive(Clone, Debug)]
@@ -27,7 +42,7 @@ impl RunDir {
     pub fn create(path: &Path, config: &Config, force: bool) -> Result<RunDir> {
         let mut run = RunDir { path: path.to_path_buf(), lock: None };
         let occupied = fs::read_dir(path)
-            .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name() != LOCK));
+            .is_ok_and(|entries| entries.flatten().any(|entry| !is_begun(&entry)));
         if occupied && !force {
             return Err(Error::Config(format!(
                 "{} exists already; continue it with --resume, replace it with --force, or choose \
@@ -42,19 +57,27 @@ impl RunDir {
                 path.display()
             )));
         }
-        fs::create_dir_all(path).map_err(|e| Error::disk("create", path, e))?;
+        files::create_dir(path).map_err(|e| Error::disk("create", path, e))?;
         run.lock()?;
-        for entry in fs::read_dir(path).map_err(|e| Error::disk("read", path, e))?.flatten() {
-            let path = entry.path();
-            let removed = match entry.file_type() {
-                _ if entry.file_name() == LOCK => Ok(()),
-                Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
-                _ => fs::remove_file(&path),
-            };
-            removed.map_err(|e| Error::disk("remove", &path, e))?;
+        // Settings and checkpoints/ stay till the end: a process that is killed here leaves a run, which
+        // can be replaced too.
+        let inside = |dir: &Path| -> Result<Vec<PathBuf>> {
+            let entries = fs::read_dir(dir).map_err(|e| Error::disk("read", dir, e))?;
+            Ok(entries.flatten().map(|entry| entry.path()).collect())
+        };
+        let mut old = inside(path)?;
+        old.retain(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            !name.is_some_and(|name| [LOCK, CONFIG, CHECKPOINTS].contains(&name))
+        });
+        if run.checkpoints().is_dir() {
+            old.extend(inside(&run.checkpoints())?);
+        }
+        for path in old {
+            files::remove(&path).map_err(|e| Error::disk("remove", &path, e))?;
         }
         for dir in [run.checkpoints(), run.samples()] {
-            fs::create_dir_all(&dir).map_err(|e| Error::disk("create", &dir, e))?;
+            files::create_dir(&dir).map_err(|e| Error::disk("create", &dir, e))?;
         }
         run.write_config(config)?;
         Ok(run)
@@ -83,13 +106,14 @@ impl RunDir {
     }
 
     /// Keeps other processes from training here, until this value is dropped or the process ends,
-    /// however it does. Fails with [`Error::Config`] if one does already.
+    /// however it does, and removes files that a killed one had not finished. Fails with
+    /// [`Error::Config`] if one does already.
     pub fn lock(&mut self) -> Result<()> {
         if self.lock.is_some() {
             return Ok(());
         }
         let path = self.path.join(LOCK);
-        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = files::open_to_append(&path);
         let file = file.map_err(|e| Error::disk("open", &path, e))?;
         match file.try_lock() {
             Ok(()) => self.lock = Some(Arc::new(file)),
@@ -101,12 +125,20 @@ impl RunDir {
             }
             Err(TryLockError::Error(e)) => return Err(Error::disk("lock", &path, e)),
         }
+        for dir in [self.path.clone(), self.samples()] {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.file_name().to_str().is_some_and(is_unfinished) {
+                    let path = entry.path();
+                    files::remove(&path).map_err(|e| Error::disk("remove", &path, e))?;
+                }
+            }
+        }
         Ok(())
     }
 
     /// Writes `config.toml`.
     pub fn write_config(&self, config: &Config) -> Result<()> {
-        self.write("config.toml", &config.to_toml())
+        self.write(CONFIG, &config.to_toml())
     }
 
     /// Writes a file of the run, whole or not at all.
@@ -144,16 +176,34 @@ impl RunDir {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // One that was put aside goes when its successor is there.
             let replaced = name.ends_with(".old") && path.with_extension("").exists();
-            name.starts_with(".writing-") || replaced
+            name.starts_with(WRITING) || name.starts_with(REMOVING) || replaced
         });
         // What is stale goes first: it would stand in for what is old.
         let stale: Vec<PathBuf> = stale.collect();
         let old = old.iter().filter(|&&s| Some(s) != best).map(|&s| self.checkpoint(s));
         let old: Vec<PathBuf> = old.collect();
-        for path in stale.into_iter().chain(old) {
-            fs::remove_dir_all(&path).map_err(|e| Error::disk("remove", &path, e))?;
+        for path in stale {
+            files::remove(&path).map_err(|e| Error::disk("remove", &path, e))?;
+        }
+        for path in old {
+            // Half of a checkpoint never bears the name of one.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let doomed = path.with_file_name(format!("{REMOVING}{name}"));
+            let removed = files::rename(&path, &doomed).and_then(|()| files::remove(&doomed));
+            removed.map_err(|e| Error::disk("remove", &path, e))?;
         }
         Ok(())
+    }
+
+    /// Takes a damaged checkpoint out of the way: `step-NNNNNNNN` becomes `step-NNNNNNNN.damaged`, which
+    /// counts as none. Returns its new name.
+    pub fn put_away(&self, dir: &Path) -> Result<PathBuf> {
+        let away = dir.with_extension("damaged");
+        let moved = if away.exists() { files::remove(&away) } else { Ok(()) };
+        moved
+            .and_then(|()| files::rename(dir, &away))
+            .map_err(|e| Error::disk("rename", dir, e))?;
+        Ok(away)
     }
 
     /// The directory.
@@ -163,7 +213,7 @@ impl RunDir {
 
     /// Where the checkpoints are.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The directory of one checkpoint: the proper one, or else the one put aside.
@@ -175,7 +225,7 @@ impl RunDir {
 
     /// Where the pictures are.
     pub fn samples(&self) -> PathBuf {
-        self.path.join("samples")
+        self.path.join(SAMPLES)
     }
 
     /// The file of the run's numbers.
@@ -184,7 +234,7 @@ impl RunDir {
     }
 
     fn config_path(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path.join(CONFIG)
     }
 }
 

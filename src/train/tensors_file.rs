@@ -2,19 +2,20 @@
 //!
 //! The format has no checksum of its own, so the text `sha256` holds one over everything else:
 //! the other texts and each tensor's name, shape and little-endian bytes, in order of name. Equal
-//! content gives equal bytes.
+//! content gives equal bytes, and only those bytes are read: a changed byte either changes the content,
+//! so that the checksum is another, or it leaves the content alone (a space of the header), and then
+//! the bytes are not those that this content gives. A file without a checksum is refused.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::config::hex;
+use super::files::write_synced;
 use crate::error::{Error, Result};
 
 /// Value of the text `format`.
@@ -60,29 +61,25 @@ impl Content {
         hex(&sum.finalize())
     }
 
-    /// Writes the file and waits until it is on the disk. Fails with [`Error::Disk`].
-    pub fn write(&self, path: &Path) -> Result<()> {
-        File::create(path)
-            .and_then(|mut file| file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()))
-            .map_err(|e| Error::disk("write", path, e))
-    }
-
-    /// The bytes of the file.
+    /// The file's bytes. All keys stand in order, so they are a function of the content.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut texts: Map<String, Value> =
-            self.texts.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-        texts.insert("format".into(), json!(FORMAT));
-        texts.insert("sha256".into(), json!(self.checksum()));
-        let mut header = Map::from_iter([("__metadata__".to_string(), Value::Object(texts))]);
+        let mut texts: BTreeMap<&str, &str> =
+            self.texts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let sum = self.checksum();
+        texts.extend([("format", FORMAT), ("sha256", &sum)]);
+        let mut header = BTreeMap::from([("__metadata__", json!(texts))]);
         let mut offset = 0;
         for (name, tensor) in &self.tensors {
             let end = offset + 4 * tensor.data.len();
-            let entry =
-                json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end]});
-            header.insert(name.clone(), entry);
+            let entry: BTreeMap<&str, Value> = BTreeMap::from([
+                ("data_offsets", json!([offset, end])),
+                ("dtype", json!("F32")),
+                ("shape", json!(tensor.shape)),
+            ]);
+            header.insert(name, json!(entry));
             offset = end;
         }
-        let mut text = Value::Object(header).to_string().into_bytes();
+        let mut text = serde_json::to_vec(&header).expect("keys are strings");
         text.resize(text.len().next_multiple_of(8), b' ');
         let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
         bytes.extend(text);
@@ -92,22 +89,21 @@ impl Content {
         bytes
     }
 
+    /// Writes the file and waits until it is on the disk. Fails with [`Error::Disk`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_synced(path, &self.to_bytes()).map_err(|e| Error::disk("write", path, e))
+    }
+
     /// Reads and checks a file. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
     pub fn read(path: &Path) -> Result<Content> {
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::Checkpoint(format!("{} cannot be read: {e}", path.display())))?;
+        let bytes =
+            std::fs::read(path).map_err(|e| fault(path, &format!("cannot be read: {e}")))?;
         Content::parse(&bytes, path)
     }
 
     /// Checks the bytes of the file at `path`. Fails with [`Error::Checkpoint`].
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Content> {
-        let damaged = |what: &dyn std::fmt::Display| {
-            Error::Checkpoint(format!(
-                "{} is damaged: {what}; restore it from a copy, or remove its folder to go on from \
-                 the checkpoint before it",
-                path.display()
-            ))
-        };
+        let damaged = |what: &dyn std::fmt::Display| fault(path, &format!("is damaged: {what}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
         let mut texts: BTreeMap<String, String> =
@@ -120,7 +116,9 @@ impl Content {
                 path.display()
             )));
         }
-        let expected = texts.remove("sha256").unwrap_or_default();
+        let Some(expected) = texts.remove("sha256") else {
+            return Err(damaged(&"it has no checksum"));
+        };
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             if view.dtype() != Dtype::F32 {
@@ -137,6 +135,9 @@ impl Content {
         if content.checksum() != expected {
             return Err(damaged(&"its content does not have its checksum"));
         }
+        if content.to_bytes() != bytes {
+            return Err(damaged(&"its header is not as this program writes it"));
+        }
         Ok(content)
     }
 
@@ -151,6 +152,15 @@ impl Content {
             ))
         })
     }
+}
+
+/// That the file at `path` is not to be used.
+fn fault(path: &Path, what: &str) -> Error {
+    Error::Checkpoint(format!(
+        "{} {what}; restore it from a copy, or take the checkpoint before it: training goes on from \
+         that with --resume=auto",
+        path.display()
+    ))
 }
 
 fn bytes_of(data: &[f32]) -> Vec<u8> {

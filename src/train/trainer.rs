@@ -45,10 +45,21 @@ pub struct Job {
     pub run: RunDir,
     /// What this process is among those that train together.
     pub ranks: Ranks,
-    /// Goes on from the newest checkpoint.
-    pub resume: bool,
+    /// Where it begins.
+    pub resume: Resume,
     /// The command, for the record.
     pub command: String,
+}
+
+/// Where training begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// With new weights.
+    No,
+    /// At the newest checkpoint; it is an error if that is damaged.
+    Newest,
+    /// At the newest checkpoint that is whole; damaged ones after it are named and put away.
+    NewestWhole,
 }
 
 struct Trainer {
@@ -89,6 +100,29 @@ pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>>
     outcome
 }
 
+/// The checkpoint to go on from; those after it that are `damaged`, and how.
+fn open(
+    run: &RunDir,
+    resume: Resume,
+    damaged: &mut Vec<(PathBuf, String)>,
+) -> Result<(Checkpoint, State)> {
+    let newest = run.newest()?;
+    for step in run.steps().into_iter().rev() {
+        let dir = run.checkpoint(step);
+        match checkpoint::open(&dir) {
+            Err(Error::Checkpoint(what)) if resume == Resume::NewestWhole => {
+                damaged.push((dir, what));
+            }
+            other => return other,
+        }
+    }
+    Err(Error::Checkpoint(format!(
+        "{} and all checkpoints before it are damaged: {}; start anew with --force",
+        newest.display(),
+        damaged.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ")
+    )))
+}
+
 impl Trainer {
     fn new(mut job: Job) -> Result<Trainer> {
         let ranks = job.ranks;
@@ -113,9 +147,10 @@ impl Trainer {
         let mut position = Position::default();
         let mut loss_sum = Tensor::zeros(&job.device, &[]);
         let (mut seconds_before, mut last_saved) = (0.0, None);
-        if job.resume && ranks.is_first() {
-            let dir = job.run.newest()?;
-            let state = State::open(&dir)?;
+        let mut damaged = Vec::new();
+        if job.resume != Resume::No && ranks.is_first() {
+            let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
+            let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).to_path_buf();
             if state.settings != config.hash() {
                 return Err(Error::Config(format!(
                     "{} was trained under other settings; a resumed run may change only --epochs \
@@ -132,7 +167,7 @@ impl Trainer {
                     config.epochs
                 )));
             }
-            Checkpoint::open(&dir)?.load_into(model.model())?;
+            checkpoint.load_into(model.model())?;
             loss_sum = state.restore(model.model(), &mut optimizer, &job.device)?;
             seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
             last_saved = Some((dir, position.clone()));
@@ -143,10 +178,21 @@ impl Trainer {
             true => Metrics::open(&job.run.metrics())?,
             false => Metrics::nowhere(),
         };
+        let progress = Progress::new(total, position.step, ranks.is_first());
+        if let Some((good, _)) = &last_saved {
+            for (dir, error) in damaged {
+                let away = job.run.put_away(&dir)?;
+                progress.line(&format!(
+                    "warning: {error}; going on from {}, the damaged one is kept as {}",
+                    good.display(),
+                    away.display()
+                ));
+            }
+        }
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
             metrics,
-            progress: Progress::new(total, position.step, ranks.is_first()),
+            progress,
             started: Instant::now(),
             interval: (0.0, 0),
             model,
@@ -164,8 +210,10 @@ impl Trainer {
     }
 
     fn run(&mut self, mut profile: Option<&mut Profile>) -> Result<()> {
-        if self.last_saved.is_none() {
-            self.save()?;
+        match &self.last_saved {
+            None => self.save()?,
+            // A process that was killed may not have come to it.
+            Some(_) => self.prune()?,
         }
         loop {
             if self.evaluation_due() && self.evaluate()? {
@@ -301,7 +349,11 @@ impl Trainer {
         );
         let saved = self.finite(saved)?;
         self.last_saved = Some((saved, self.position.clone()));
-        self.job.run.prune(config.keep, self.position.best.map(|(step, _)| step))
+        self.prune()
+    }
+
+    fn prune(&self) -> Result<()> {
+        self.job.run.prune(self.job.config.keep, self.position.best.map(|(step, _)| step))
     }
 
     fn interrupt(&mut self, signal: i32) -> Result<()> {

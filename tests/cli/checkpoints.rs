@@ -1,6 +1,9 @@
 //! Checkpoints that are missing, damaged or of another model are refused, never half believed.
 
-use super::{Place, TINY};
+use pixelloom::Error;
+use pixelloom::train::checkpoint;
+
+use super::{Place, TINY, small, stderr};
 
 /// Ways to read a checkpoint, given the run's name.
 const READERS: [&str; 3] =
@@ -54,8 +57,101 @@ fn damage_is_found() {
     let message = place.fail(READERS[2], 5);
     assert!(message.contains("state.safetensors"), "{message}");
     // What the message advises works.
-    std::fs::remove_dir_all(place.path(last)).expect("removed");
-    place.succeed(READERS[2]);
+    assert!(message.contains("--resume=auto"), "{message}");
+    place.succeed(&READERS[2].replace("--resume", "--resume=auto"));
+}
+
+/// Whatever byte of a checkpoint changes, and wherever a file ends too early: it is refused, by name.
+#[test]
+fn every_changed_byte_and_every_cut_is_found() {
+    let place = Place::with_images();
+    let tiny = small("vae").replace("--hidden 4 --latent 2", "--hidden 2 --latent 1");
+    place.succeed(&format!("{tiny} --name a --epochs 1").replace("--epochs 3", ""));
+    let dir = place.path("runs/a/checkpoints/step-00000004");
+    checkpoint::open(&dir).map(drop).expect("it is whole");
+    for file in ["model.safetensors", "state.safetensors"] {
+        let path = dir.join(file);
+        let whole = std::fs::read(&path).expect("read");
+        assert!(whole.len() < 20_000, "{file}: {} bytes are many", whole.len());
+        let refused = |what: &dyn std::fmt::Display, bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("written");
+            let Err(error) = checkpoint::open(&dir) else { panic!("{file}, {what}: believed") };
+            let Error::Checkpoint(message) = &error else { panic!("{file}, {what}: {error}") };
+            assert!(message.contains(file) && error.exit_code() == 5, "{what}: {message}");
+        };
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            // The lowest bit, a space to the end of a line, the highest bit, all.
+            for change in [0x01, b' ' ^ b'\n', 0x80, 0xff] {
+                bytes[at] = whole[at] ^ change;
+                refused(&format!("byte {at} ^ {change}"), &bytes);
+            }
+            refused(&format!("cut at {at}"), &whole[..at]);
+        }
+        std::fs::remove_file(&path).expect("removed");
+        let Err(Error::Checkpoint(message)) = checkpoint::open(&dir) else { panic!("{file}") };
+        assert!(message.contains(file), "{message}");
+        std::fs::write(&path, &whole).expect("written");
+    }
+    checkpoint::open(&dir).map(drop).expect("it is whole again");
+    // Two whole files that do not belong together.
+    let other = place.path("runs/a/checkpoints/step-00000003/state.safetensors");
+    std::fs::copy(other, dir.join("state.safetensors")).expect("copied");
+    let Err(Error::Checkpoint(message)) = checkpoint::open(&dir) else { panic!("mixed") };
+    assert!(message.contains("of step 4") && message.contains("of step 3"), "{message}");
+}
+
+#[test]
+fn resume_auto_goes_on_from_the_newest_whole_one() {
+    let place = Place::with_images();
+    let small = format!("{} --set keep=3", small("vae"));
+    place.succeed(&format!("{small} --name whole"));
+    place.succeed(&format!("{small} --name a"));
+    let at = |below: &str| place.path(&format!("runs/a/checkpoints/{below}"));
+    // The newest misses a file, the one before has a wrong byte.
+    std::fs::remove_file(at("step-00000012/state.safetensors")).expect("removed");
+    let path = at("step-00000011/model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("read");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let plain = "train vae --resume --device cpu --name a";
+    for newest in [plain, &plain.replace("--resume", "--resume=newest")] {
+        let message = place.fail(newest, 5);
+        let named = "step-00000012/state.safetensors cannot be read";
+        assert!(message.contains(named) && message.contains("--resume=auto"), "{message}");
+    }
+    place.fail(&plain.replace("--resume", "--resume auto"), 2);
+    let auto = plain.replace("--resume", "--resume=auto");
+    let output = place.run(&auto);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    for part in [
+        "step-00000012/state.safetensors cannot be read",
+        "step-00000011/model.safetensors is damaged",
+        "going on from runs/a/checkpoints/step-00000010",
+        "step-00000012.damaged",
+    ] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let steps = |run: &str| {
+        let mut names = place.checkpoints(run);
+        names.retain(|name| !name.ends_with(".damaged"));
+        names
+    };
+    assert_eq!(steps("runs/a"), steps("runs/whole"));
+    for name in ["step-00000012.damaged", "step-00000011.damaged"] {
+        std::fs::remove_dir_all(at(name)).expect("it was kept");
+    }
+    place.assert_equal_runs("runs/whole", "runs/a");
+    // With nothing that is whole there is nothing to go on from.
+    for name in place.checkpoints("runs/a") {
+        std::fs::remove_file(at(&format!("{name}/model.safetensors"))).expect("removed");
+    }
+    let message = place.fail(&auto, 5);
+    assert!(
+        message.contains("all checkpoints before it") && message.contains("--force"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod checkpoints;
 mod commands;
 mod draw;
 mod errors;
+mod faults;
+mod kills;
 mod pixel;
 mod resume;
 
@@ -22,10 +24,71 @@ pub const TINY: &str = "train vae --device cpu --hidden 8 --latent 2 --batch 60 
                         --log-every 3 --eval-every 1 --set data.limit=200 \
                         --set optimizer.schedule=constant";
 
+/// A run of a few moments on the images of [`Place::with_images`]: 4 batches an epoch, a checkpoint
+/// after every step.
+pub fn small(kind: &str) -> String {
+    let model = match kind {
+        "vae" => "--hidden 4 --latent 2 --binarization dynamic",
+        "draw" | "plain" => "--hidden 4 --latent 2 --glimpses 2",
+        _ => "--layers 1 --hidden 2 --set model.head=2 --set model.levels=4",
+    };
+    let (kind, own) = match kind {
+        "draw" => ("draw", "--set model.read=2 --set model.write=2"),
+        "plain" => ("draw", "--set model.attention=false"),
+        other => (other, ""),
+    };
+    format!(
+        "train {kind} {model} {own} --device cpu --threads 2 --batch 8 --epochs 3 --rate 0.01 \
+         --log-every 2 --eval-every 1 --data folder:images --set save_every=1 \
+         --set optimizer.schedule=constant"
+    )
+}
+
 #[allow(clippy::new_without_default)]
 impl Place {
     pub fn new() -> Place {
         Place(TempDir::new().expect("a temporary folder"))
+    }
+
+    /// A folder in memory, where the machine has such, with 40 grey images of 6 x 6 in `images`.
+    pub fn with_images() -> Place {
+        let memory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+        let place = Place(memory.expect("a temporary folder"));
+        place.put_images("images");
+        place
+    }
+
+    pub fn put_images(&self, below: &str) {
+        std::fs::create_dir_all(self.path(below)).expect("made");
+        for i in 0..40_u32 {
+            let file = self.path(&format!("{below}/{i:02}.png"));
+            let file = std::fs::File::create(file).expect("made");
+            let mut encoder = png::Encoder::new(file, 6, 6);
+            encoder.set_color(png::ColorType::Grayscale);
+            let mut writer = encoder.write_header().expect("written");
+            let bytes: Vec<u8> =
+                (0..36_u32).map(|j| (i * 7919 + j * 104_729 + i * j * 31) as u8).collect();
+            writer.write_image_data(&bytes).expect("written");
+        }
+    }
+
+    /// Goes on with a run of `arguments` that was cut short, or begins it anew if it was cut before its
+    /// first checkpoint; then it equals the run `whole`, and nothing half-made is left.
+    #[track_caller]
+    pub fn go_on(&self, arguments: &str, run: &str, whole: &str) {
+        let checkpoints = self.path(&format!("runs/{run}/checkpoints"));
+        let saved =
+            checkpoints.is_dir() && names(&checkpoints).iter().any(|n| n.starts_with("step-"));
+        let rest = if saved { "--resume" } else { "--force" };
+        let mut words = arguments.split(' ').filter(|word| !word.is_empty());
+        let resumed = format!("train {} --device cpu", words.nth(1).expect("a kind"));
+        let begin = if saved { &resumed } else { arguments };
+        self.succeed(&format!("{begin} {rest} --name {run}"));
+        self.assert_equal_runs(&format!("runs/{whole}"), &format!("runs/{run}"));
+        for below in ["", "/checkpoints", "/samples"] {
+            let of = |run: &str| names(&self.path(&format!("runs/{run}{below}")));
+            assert_eq!(of(run), of(whole), "{run}{below}");
+        }
     }
 
     pub fn path(&self, below: &str) -> PathBuf {
