@@ -17,7 +17,7 @@ pub struct Key {
     pub stream: u32,
     /// The training step, or whatever counts the draws of this stream.
     pub step: u32,
-    /// Rows of the batch before and after those at hand, where other processes have them. A row's
+    /// Rows of the batch before and after those at hand, where others have them. A row's
     /// noise is that of its place in the whole batch.
     pub elsewhere: (u32, u32),
 }
@@ -79,9 +79,11 @@ impl Key {
         Key { seed, stream, step, elsewhere: (0, 0) }
     }
 
-    /// The key of the `rows` of a batch of `total`.
+    /// The key of the `rows` of `total` that this key is for.
     pub fn of_rows(self, rows: &std::ops::Range<usize>, total: usize) -> Key {
-        Key { elsewhere: (rows.start as u32, (total - rows.end) as u32), ..self }
+        let (before, after) = self.elsewhere;
+        let elsewhere = (before + rows.start as u32, after + (total - rows.end) as u32);
+        Key { elsewhere, ..self }
     }
 
     /// Block number `block` of this draw.

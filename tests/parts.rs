@@ -3,14 +3,16 @@
 
 mod common;
 
+use pixelloom::autograd::Gradients;
 use pixelloom::models::draw::DrawConfig;
+use pixelloom::models::parts::loss_and_gradients;
 use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::case::distance;
 use pixelloom::ops::layout::slice;
 use pixelloom::ops::random;
 use pixelloom::rng::{Key, stream};
 use pixelloom::train::ModelConfig;
-use pixelloom::{Tape, Tensor};
+use pixelloom::{Device, Tape, Tensor};
 
 const ROWS: usize = 7;
 
@@ -66,6 +68,41 @@ fn parts_of_a_batch_add_up_to_the_whole() {
             assert!(off < 1e-4, "{model:?} on {}: {off}", device.name());
         }
     }
+}
+
+/// A step's two parts of the rows are the whole, whatever has been cut off before, and the same bits on any
+/// number of threads.
+#[test]
+fn a_step_in_two_parts_is_the_step() {
+    let draw = DrawConfig { height: 4, width: 5, hidden: 6, latent: 3, ..DrawConfig::mnist() };
+    let device = Device::cpu();
+    let model = ModelConfig::Draw(draw).build(&device, 3).unwrap();
+    let model = model.model();
+    assert!(model.in_parts());
+    let (rows, total) = (37, 50);
+    let key = Key::new(5, stream::LATENT, 11).of_rows(&(4..4 + rows), total);
+    let x = random::uniform(&device, Key::new(1, stream::TEST, 0), &[rows, 20]);
+    let flat = |(loss, gradients): (Tensor, Gradients)| {
+        let mut all = loss.to_vec().unwrap();
+        for (_, param) in model.parameters() {
+            all.extend(gradients.param(param).unwrap().to_vec().unwrap());
+        }
+        all
+    };
+    let tape = Tape::new();
+    let loss = model.loss(&tape.constant(x.clone()), &[], key);
+    let whole = flat((loss.value().clone(), tape.backward_from(&loss)));
+    let mut found = Vec::new();
+    for threads in [1, 2, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let parts = pool.install(|| loss_and_gradients(model, &x, &[], key));
+        let parts = flat(parts);
+        let off = distance(&parts[..1], &whole[..1]).max(distance(&parts[1..], &whole[1..]));
+        assert!(off < 1e-4, "{off}");
+        assert!(parts != whole, "it was not in parts: no sum is in another order");
+        found.push(parts);
+    }
+    assert!(found[0] == found[1] && found[0] == found[2]);
 }
 
 /// Noise for a part that is drawn as if it were a batch would be that of other rows.

@@ -267,6 +267,17 @@ impl Gradients {
         Tape::new().backward(&[])
     }
 
+    /// Adds the parameters' gradients of another tape: those of the same model on other rows.
+    pub fn add(&mut self, other: &Gradients) {
+        for (&id, &slot) in &other.params {
+            let Some(more) = &other.slots[slot] else { continue };
+            let own = *self.params.entry(id).or_insert(self.slots.len());
+            self.slots.resize(self.slots.len().max(own + 1), None);
+            let sum = self.slots[own].as_ref().map(|own| accumulate::sum(own, more));
+            self.slots[own] = Some(sum.unwrap_or_else(|| more.clone()));
+        }
+    }
+
     /// Puts `gradient` in the place of a parameter's, such as the sum over all processes.
     pub fn set_param(&mut self, param: &Param, gradient: Tensor) {
         let slot = *self.params.entry(param.id()).or_insert(self.slots.len());

@@ -20,11 +20,11 @@ use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
 use super::{AnyModel, Config, Ranks, RunDir};
-use crate::Tape;
 use crate::autograd::Gradients;
 use crate::data::{DataSet, Loader, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::models::parts::loss_and_gradients;
 use crate::nn::Optimizer;
 use crate::ops::binary::{self, Operation};
 use crate::profile::Profile;
@@ -273,9 +273,7 @@ impl Trainer {
             let (loss, gradients) = if rows == 0 {
                 (Tensor::zeros(device, &[]), Gradients::none())
             } else {
-                let tape = Tape::new();
-                let loss = model.loss(&tape.constant(x.clone()), &prepared, key(u));
-                (loss.value().clone(), tape.backward_from(&loss))
+                loss_and_gradients(model, &x, &prepared, key(u))
             };
             let share = rows as f32 / total as f32;
             let (loss, gradients) = ranks.sum_gradients(model, share, &loss, gradients)?;

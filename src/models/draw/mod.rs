@@ -226,6 +226,10 @@ impl Module for Draw {
 }
 
 impl Model for Draw {
+    fn in_parts(&self) -> bool {
+        true
+    }
+
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
         let noise = self.noise(x.device(), x.shape()[0], key);
         let bound = self.bound(x, &noise, &mut |_| {});
