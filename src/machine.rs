@@ -5,14 +5,19 @@ use crate::error::Result;
 
 /// The device called `which`, and why it is that one: `auto` (the first GPU, else the CPU), `cpu`, `gpu`
 /// (the first GPU), `gpu:N`, or a part of an adapter's name. Software drivers are never chosen unless
-/// by number or name. A GPU's kernels are compiled first, so that no step waits for the driver, and
+/// by number or name. Process number `local` of those that train together on this machine takes the GPU
+/// of that number in place of the first. A GPU's kernels are compiled first, so that no step waits for the driver, and
 /// `compiled(done, total)` is called after each.
 ///
 /// Errors: [`crate::Error::Device`] when there is no such device, or it cannot be used.
-pub fn choose(which: &str, compiled: &mut dyn FnMut(usize, usize)) -> Result<(Device, String)> {
+pub fn choose(
+    which: &str,
+    local: usize,
+    compiled: &mut dyn FnMut(usize, usize),
+) -> Result<(Device, String)> {
     match which {
         "cpu" => Ok((Device::cpu(), "asked for".into())),
-        other => gpu::choose(other, compiled),
+        other => gpu::choose(other, local, compiled),
     }
 }
 
@@ -20,7 +25,9 @@ pub fn choose(which: &str, compiled: &mut dyn FnMut(usize, usize)) -> Result<(De
 mod gpu {
     use crate::{Device, Error, Result};
 
-    pub fn choose(which: &str, _: &mut dyn FnMut(usize, usize)) -> Result<(Device, String)> {
+    type Compiled<'a> = &'a mut dyn FnMut(usize, usize);
+
+    pub fn choose(which: &str, _: usize, _: Compiled) -> Result<(Device, String)> {
         match which {
             "auto" => Ok((Device::cpu(), "auto: this program is built without GPU support".into())),
             other => Err(Error::Device(format!(
@@ -39,18 +46,23 @@ mod gpu {
 
     type Compiled<'a> = &'a mut dyn FnMut(usize, usize);
 
-    pub fn choose(which: &str, compiled: Compiled) -> Result<(Device, String)> {
+    pub fn choose(which: &str, local: usize, compiled: Compiled) -> Result<(Device, String)> {
         let found = adapters();
-        let real = found.iter().find(|a| !a.software);
+        let own = || {
+            let name = if local == 0 { "the first GPU" } else { "this process's GPU" };
+            Ok::<_, Error>((nth_real(&found, local)?, name))
+        };
         match which {
-            "auto" => Ok(match real.map(|a| (a, open(a, compiled))) {
-                Some((_, Ok(device))) => (device, "auto: the first GPU".into()),
-                Some((a, Err(why))) => (Device::cpu(), format!("auto: not {}: {why}", a.name)),
-                None => (Device::cpu(), "auto: there is no GPU with a driver".into()),
+            "auto" => Ok(match own()? {
+                (None, _) => (Device::cpu(), "auto: there is no GPU with a driver".into()),
+                (Some(a), name) => match open(a, compiled) {
+                    Ok(device) => (device, format!("auto: {name}")),
+                    Err(why) => (Device::cpu(), format!("auto: not {}: {why}", a.name)),
+                },
             }),
-            "gpu" => match real {
-                Some(a) => Ok((open(a, compiled)?, "the first GPU".into())),
-                None => Err(missing("no GPU with a driver was found", &found)),
+            "gpu" => match own()? {
+                (Some(a), name) => Ok((open(a, compiled)?, name.into())),
+                (None, _) => Err(missing("no GPU with a driver was found", &found)),
             },
             other => {
                 let number = other.strip_prefix("gpu:").map(str::parse::<usize>);
@@ -70,6 +82,21 @@ mod gpu {
         }
     }
 
+    /// The GPU of process number `local` on this machine; `None` if there are no GPUs. A GPU is for one
+    /// process, and processes on unlike devices would wait for the slowest.
+    fn nth_real(found: &[AdapterSummary], local: usize) -> Result<Option<&AdapterSummary>> {
+        let real: Vec<_> = found.iter().filter(|a| !a.software).collect();
+        if local < real.len() || real.is_empty() {
+            return Ok(real.get(local).copied());
+        }
+        Err(Error::Device(format!(
+            "there is no GPU for process {} on this machine, which has {}; start one process a GPU, or \
+             say --device cpu",
+            local + 1,
+            real.len()
+        )))
+    }
+
     fn open(adapter: &AdapterSummary, compiled: Compiled) -> Result<Device> {
         let gpu = Gpu::open(adapter.index, GpuOptions::default())?;
         let kernels = kernels();
@@ -85,5 +112,25 @@ mod gpu {
             format!("gpu:{} ({}, {}{software})", a.index, a.name, a.backend)
         }));
         Error::Device(format!("{what}; there are: {}", names.join(", ")))
+    }
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn every_process_has_a_gpu_of_its_own() {
+            let adapter = |index, software| AdapterSummary {
+                index,
+                name: format!("adapter {index}"),
+                software,
+                ..AdapterSummary::default()
+            };
+            let found = [adapter(0, true), adapter(1, false), adapter(2, true), adapter(3, false)];
+            let index = |local| nth_real(&found, local).map(|a| a.map(|a| a.index));
+            assert_eq!((index(0).unwrap(), index(1).unwrap()), (Some(1), Some(3)));
+            let message = index(2).unwrap_err().to_string();
+            assert!(message.contains("process 3") && message.contains("has 2"), "{message}");
+            assert!(nth_real(&found[..1], 5).unwrap().is_none(), "the CPU is shared");
+        }
     }
 }

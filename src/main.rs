@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pixelloom::Error;
+use pixelloom::train::ranks;
 
 /// Exit code of a fault in the program itself.
 const INTERNAL: u8 = 1;
@@ -13,16 +14,17 @@ const INTERNAL: u8 = 1;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // A panic has printed its message already.
-    match std::panic::catch_unwind(|| cli.run()) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) if cli::is_closed_pipe(&error) => ExitCode::SUCCESS,
+    let code = match std::panic::catch_unwind(|| cli.run()) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) if cli::is_closed_pipe(&error) => 0,
         Ok(Err(error)) => {
             cli::complain(&format!("error: {error:#}"));
             match error.downcast_ref::<Error>() {
-                Some(error) => ExitCode::from(error.exit_code() as u8),
-                None => ExitCode::from(INTERNAL),
+                Some(error) => error.exit_code() as u8,
+                None => INTERNAL,
             }
         }
-        Err(_) => ExitCode::from(INTERNAL),
-    }
+        Err(_) => INTERNAL,
+    };
+    ExitCode::from(ranks::leave(code))
 }

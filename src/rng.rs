@@ -17,6 +17,9 @@ pub struct Key {
     pub stream: u32,
     /// The training step, or whatever counts the draws of this stream.
     pub step: u32,
+    /// Rows of the batch before and after those at hand, where others have them. A row's
+    /// noise is that of its place in the whole batch.
+    pub elsewhere: (u32, u32),
 }
 
 /// The streams in use. A model that draws several times a step adds small numbers to its base.
@@ -71,9 +74,16 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 }
 
 impl Key {
-    /// The key for draws of `stream` at `step` under `seed`.
+    /// The key for draws of `stream` at `step` under `seed`, for a whole batch.
     pub fn new(seed: u64, stream: u32, step: u32) -> Key {
-        Key { seed, stream, step }
+        Key { seed, stream, step, elsewhere: (0, 0) }
+    }
+
+    /// The key of the `rows` of `total` that this key is for.
+    pub fn of_rows(self, rows: &std::ops::Range<usize>, total: usize) -> Key {
+        let (before, after) = self.elsewhere;
+        let elsewhere = (before + rows.start as u32, after + (total - rows.end) as u32);
+        Key { elsewhere, ..self }
     }
 
     /// Block number `block` of this draw.

@@ -83,7 +83,7 @@ impl Arguments {
         if names.is_empty() {
             names.push("cpu".into());
         }
-        let open = |name: &String| match choose(name, &mut |_, _| ()) {
+        let open = |name: &String| match choose(name, 0, &mut |_, _| ()) {
             Ok((device, _)) => device,
             Err(error) => {
                 eprintln!("error: {error}");

@@ -295,6 +295,29 @@ impl Gradients {
         self.slots[var.slot?].as_ref()
     }
 
+    /// No gradients: those of a loss over no images.
+    pub fn none() -> Gradients {
+        Tape::new().backward(&[])
+    }
+
+    /// Adds the parameters' gradients of another tape: those of the same model on other rows.
+    pub fn add(&mut self, other: &Gradients) {
+        for (&id, &slot) in &other.params {
+            let Some(more) = &other.slots[slot] else { continue };
+            let own = *self.params.entry(id).or_insert(self.slots.len());
+            self.slots.resize(self.slots.len().max(own + 1), None);
+            let sum = self.slots[own].as_ref().map(|own| accumulate::sum(own, more));
+            self.slots[own] = Some(sum.unwrap_or_else(|| more.clone()));
+        }
+    }
+
+    /// Puts `gradient` in the place of a parameter's, such as the sum over all processes.
+    pub fn set_param(&mut self, param: &Param, gradient: Tensor) {
+        let slot = *self.params.entry(param.id()).or_insert(self.slots.len());
+        self.slots.resize(self.slots.len().max(slot + 1), None);
+        self.slots[slot] = Some(gradient);
+    }
+
     /// Gradient with respect to a parameter; `None` if the loss does not depend on it.
     pub fn param(&self, param: &Param) -> Option<&Tensor> {
         self.slots[*self.params.get(&param.id())?].as_ref()

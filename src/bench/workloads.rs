@@ -2,11 +2,11 @@
 //! images. One list for everything that measures.
 
 use super::arithmetic::Net;
-use crate::autograd::Tape;
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
 use crate::models::draw::{Draw, DrawConfig};
+use crate::models::parts::loss_and_gradients;
 use crate::models::pixel::{Body, PixelConfig, PixelModel};
 use crate::models::vae::{Vae, VaeConfig};
 use crate::nn::{Optimizer, OptimizerConfig};
@@ -109,12 +109,12 @@ impl Workload {
         let rate = if rule == Rule::Adam { 1e-3 } else { 1e-4 };
         let mut optimizer = Optimizer::new(OptimizerConfig::new(rule, rate));
         let step = move |number| {
-            let tape = Tape::new();
-            let x = tape.constant(Tensor::new(&device, &x, &[batch, x.len() / batch]));
-            let loss = model.loss(&x, &[], Key::new(0, stream::LATENT, number));
-            optimizer.step(&model, &tape.backward_from(&loss));
+            let x = Tensor::new(&device, &x, &[batch, x.len() / batch]);
+            let key = Key::new(0, stream::LATENT, number);
+            let (loss, gradients) = loss_and_gradients(&model, &x, &[], key);
+            optimizer.step(&model, &gradients);
             device.flush()?;
-            Ok(loss.value().clone())
+            Ok(loss)
         };
         Ready { parameters, step: Box::new(step), most: 100_000.0 }
     }

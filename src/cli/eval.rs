@@ -55,8 +55,7 @@ impl Eval {
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
             self.check(&model)?;
-            let (checkpoint, dir) = (&located.checkpoint, located.checkpoint.dir.display());
-            complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
+            let checkpoint = &located.checkpoint;
             if let Some(note) = checkpoint.model.caveat(data.binarization) {
                 complain(&format!("note: {note}"));
             }

@@ -125,8 +125,6 @@ impl Field {
     fn open(&self, device: &Device) -> Result<(AnyModel, ModelConfig), Error> {
         if let Some(path) = &self.path {
             let checkpoint = locate::open(path, self.best)?.checkpoint;
-            let dir = checkpoint.dir.display();
-            complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
             return Ok((checkpoint.load(device)?, checkpoint.model));
         }
         let net = PixelConfig {

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
+use pixelloom::train::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::train::{Checkpoint, RunDir, checkpoint};
+
+use super::complain;
 
 /// Folder of the runs.
 pub const RUNS: &str = "runs";
 
 #[derive(Args)]
 pub struct Source {
-    /// A run (its directory or its name below runs/) or a checkpoint directory
-    #[arg(value_name = "RUN|CHECKPOINT")]
+    /// A run (its directory or its name below runs/), a checkpoint directory, a model file, or a
+    /// model that comes with the program: vae, pixelcnn, diagbilstm, draw
+    #[arg(value_name = "RUN|CHECKPOINT|MODEL")]
     path: PathBuf,
     /// Of a run, take the checkpoint with the best validation score, not the newest
     #[arg(long)]
@@ -23,7 +27,8 @@ pub struct Source {
 /// Another data set than the model was trained on.
 #[derive(Args)]
 pub struct DataArgs {
-    /// Data set [default: the one it was trained on]
+    /// Data set [default: the one it was trained on, or the embedded digits for a model that comes
+    /// with the program]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     data: Option<String>,
     /// grey, fixed, dynamic or threshold [default: as in training]
@@ -38,6 +43,8 @@ pub struct DataArgs {
 pub struct Located {
     pub checkpoint: Checkpoint,
     pub run: Option<PathBuf>,
+    /// It came with the program.
+    pretrained: bool,
 }
 
 /// The run at `path`, or of that name below `runs/`.
@@ -47,17 +54,36 @@ pub fn run_path(path: &Path) -> PathBuf {
 }
 
 impl Source {
-    /// Finds and reads the checkpoint.
+    /// Finds and reads the checkpoint, and says which it is: its card, or where it lies.
     pub fn open(&self) -> Result<Located, Error> {
         open(&self.path, self.best)
     }
 }
 
-/// The checkpoint at `path`, or the newest or the best of the run there.
+/// The checkpoint at `path`, or the newest or the best of the run there, or the model file, or the model
+/// that comes with the program. Says which it is: its card, or where it lies.
 pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
-    let given = path;
+    let located = find(path, best)?;
+    let checkpoint = &located.checkpoint;
+    match checkpoint.card()? {
+        Some(card) => complain(&format!("{}: {card}", checkpoint.path.display())),
+        None => {
+            let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).display();
+            complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
+        }
+    }
+    Ok(located)
+}
+
+fn find(given: &Path, best: bool) -> Result<Located, Error> {
     let path = run_path(given);
-    let (dir, run) = if path.join("model.safetensors").is_file() {
+    let pretrained = Pretrained::find(given).filter(|_| !path.exists());
+    if let Some(model) = pretrained {
+        return Ok(Located { checkpoint: model.open()?, run: None, pretrained: true });
+    }
+    let (dir, run) = if path.is_file() {
+        (path, None)
+    } else if path.join("model.safetensors").is_file() {
         // RUN/checkpoints/step-NNNNNNNN
         let run = path.canonicalize().ok().and_then(|p| p.ancestors().nth(2).map(Path::to_owned));
         (path, run.filter(|run| run.join("config.toml").is_file()))
@@ -77,19 +103,22 @@ pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
         (dir, Some(path))
     } else {
         return Err(Error::Checkpoint(format!(
-            "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it); \
-             train one with `pixelloom train`",
-            given.display()
+            "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it), \
+             nor a model that comes with the program ({}); train one with `pixelloom train`",
+            given.display(),
+            PRETRAINED.iter().map(|model| model.name).collect::<Vec<_>>().join(", ")
         )));
     };
-    Ok(Located { checkpoint: Checkpoint::open(&dir)?, run })
+    Ok(Located { checkpoint: Checkpoint::open(&dir)?, run, pretrained: false })
 }
 
 impl DataArgs {
     /// Opens the model's data set, or the one that was asked for.
     pub fn open(&self, located: &Located) -> Result<DataSet, Error> {
         let trained = &located.checkpoint.data;
-        let name = self.data.as_deref().unwrap_or(&trained.name);
+        // A newcomer has no other images yet.
+        let usual = if located.pretrained { "digits" } else { &trained.name };
+        let name = self.data.as_deref().unwrap_or(usual);
         let binarization = match &self.binarization {
             Some(mode) => Some(mode.parse::<Binarization>()?),
             None => (name == trained.name).then_some(trained.binarization),

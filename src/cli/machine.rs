@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pixelloom::machine::choose as choose_device;
+use pixelloom::train::ranks::local;
 use pixelloom::{Device, Error};
 
 use super::complain;
@@ -48,7 +49,7 @@ fn choose(which: &str) -> Result<(Device, String), Error> {
     let (start, bar) = (Instant::now(), ProgressBar::hidden());
     bar.set_style(style());
     let mut kernels = 0;
-    let chosen = choose_device(which, &mut |done, total| {
+    let chosen = choose_device(which, local(), &mut |done, total| {
         if kernels == 0 {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }

@@ -7,9 +7,11 @@ mod data;
 mod devices;
 mod eval;
 mod explain;
+mod export;
 mod glimpses;
 mod locate;
 mod machine;
+mod models;
 mod presets;
 mod report;
 mod sample;
@@ -18,6 +20,7 @@ mod train;
 use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
+use pixelloom::train::ranks;
 
 const AFTER: &str = "\
 Exit codes: 0 done, 1 fault of the program, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
@@ -39,6 +42,8 @@ enum Command {
     Complete(complete::Complete),
     Explain(explain::Explain),
     Report(report::Report),
+    Export(export::Export),
+    Models(models::Models),
     Bench(bench::Bench),
     Data(data::Data),
     Devices(devices::Devices),
@@ -48,6 +53,9 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub fn run(&self) -> anyhow::Result<()> {
+        if !matches!(self.command, Command::Train(_)) {
+            ranks::refuse("this command")?;
+        }
         match &self.command {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
@@ -55,6 +63,8 @@ impl Cli {
             Command::Complete(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Models(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),
@@ -70,7 +80,7 @@ fn say(text: &str) -> io::Result<()> {
 
 /// A line on stderr; if nobody reads it, it is lost.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}{text}", ranks::prefix());
 }
 
 /// Whether the reader of stdout has gone away, which is not an error (`pixelloom data | head -1`).

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use pixelloom::Error;
 use pixelloom::bench::table::by_kernel;
 use pixelloom::profile::Profile;
-use pixelloom::train::{Config, Job, Resume, RunDir, Settings, Summary, presets, settings, train};
+use pixelloom::train::{
+    Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, settings, train,
+};
 use toml::{Table, Value};
 
 use super::locate::RUNS;
@@ -153,6 +155,10 @@ pub struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<()> {
+        let ranks = Ranks::enter()?;
+        if !ranks.is_first() {
+            return self.follow(ranks);
+        }
         let default = presets::default_of(self.model.name()).name;
         if let Some(from) = self.resume {
             let resume = match from {
@@ -167,10 +173,11 @@ impl Train {
             let data = settings.config()?.data.open()?;
             let (config, data) = settings.fit(data)?;
             run.newest()?;
+            ranks.tell_text(config.to_toml());
             return self.machine.run(|device| {
                 let device = device.clone();
-                let job = Job { config, data, device, run, resume, command: command_line() };
-                self.train(job)
+                let command = command_line();
+                self.train(Job { config, data, device, run, ranks, resume, command })
             });
         }
         let file = self.config.as_deref();
@@ -183,10 +190,27 @@ impl Train {
         let path = self.directory(&config.preset);
         self.machine.run(|device| {
             let run = RunDir::create(&path, &config, self.force)?;
-            let device = device.clone();
-            let (resume, command) = (Resume::No, command_line());
-            let job = Job { config, data, device, run, resume, command };
-            self.train(job)
+            ranks.tell_text(config.to_toml());
+            let (device, command) = (device.clone(), command_line());
+            self.train(Job { config, data, device, run, ranks, resume: Resume::No, command })
+        })
+    }
+
+    /// Trains beside rank 0, which tells the settings and does all that is seen of a run.
+    fn follow(&self, ranks: Ranks) -> Result<()> {
+        let text = ranks.tell_text(String::new());
+        let config: Config = toml::from_str(&text).map_err(|e| Error::Config(e.to_string()))?;
+        let data = config.data.open()?;
+        let (config, data) = Settings::new(&config).fit(data)?;
+        let run = RunDir::of_another_rank(&self.directory(&config.preset));
+        self.machine.run(|device| {
+            let (device, command) = (device.clone(), command_line());
+            match train(Job { config, data, device, run, ranks, resume: Resume::No, command }, None)
+            {
+                // Rank 0 says so.
+                Err(Error::Interrupted(_)) => Ok(()),
+                outcome => Ok(outcome.map(drop)?),
+            }
         })
     }
 
@@ -197,7 +221,7 @@ impl Train {
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
             say(&by_kernel(&profile, "step").to_string())?;
         }
-        self.outcome(outcome?)
+        outcome?.map_or(Ok(()), |summary| self.outcome(summary))
     }
 
     fn directory(&self, default: &str) -> PathBuf {

@@ -8,7 +8,7 @@ const WORKGROUP_BYTES: u32 = 16 << 10;
 const STORAGE_BUFFERS: u32 = 8;
 
 /// What a caller needs to know of an adapter in order to choose one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AdapterSummary {
     /// Position in [`adapters`], and the number that [`Gpu::open`](super::Gpu::open) takes.
     pub index: usize,

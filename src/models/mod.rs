@@ -2,6 +2,7 @@
 
 pub mod draw;
 pub mod iwae;
+pub mod parts;
 pub mod pixel;
 pub mod vae;
 
@@ -20,7 +21,7 @@ pub type PerImage = (Cow<'static, str>, Vec<f32>);
 
 /// A model that the trainer can train. Images are rows of \[rows, height * width * channels\]
 /// with values in \[0, 1\].
-pub trait Model: Module {
+pub trait Model: Module + Sync {
     /// What the trainer keeps for a batch while it makes [`Model::updates`] steps on it, such as
     /// posterior samples. `labels` \[rows\] are class numbers, where the data has them.
     fn prepare(&self, _x: &Tensor, _labels: Option<&Tensor>, _key: Key) -> Result<Vec<Tensor>> {
@@ -35,6 +36,11 @@ pub trait Model: Module {
 
     /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
+
+    /// Whether a CPU is faster with the rows in two parts, each on a tape of its own: see [`parts`].
+    fn in_parts(&self) -> bool {
+        false
+    }
 
     /// For each row of x: first the (bound on the) negative log-likelihood, then its parts. Fails where
     /// the model needs `labels` \[rows\] and there are none.

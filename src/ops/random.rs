@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
+use super::layout::slice;
 use crate::cpu;
 use crate::device::Device;
 use crate::gpu::Program;
@@ -61,7 +62,10 @@ pub static RANDOM: Kernel<Params, 0, 1> = Kernel {
     entries: &["random"],
 };
 
+/// Draws a whole tensor: numbers 0, 1, ... of the draw.
+#[track_caller]
 fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) -> Tensor {
+    assert_eq!(key.elsewhere, (0, 0), "random: noise for a part of a batch is drawn by rows");
     let params = Params {
         n: shape.iter().product::<usize>() as u32,
         distribution: distribution as u32,
@@ -75,13 +79,35 @@ fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) 
 }
 
 /// Uniform numbers on \[0, 1).
+#[track_caller]
 pub fn uniform(device: &Device, key: Key, shape: &[usize]) -> Tensor {
     draw(device, key, shape, Distribution::Uniform)
 }
 
 /// Standard normal numbers.
+#[track_caller]
 pub fn normal(device: &Device, key: Key, shape: &[usize]) -> Tensor {
     draw(device, key, shape, Distribution::Normal)
+}
+
+/// As [`uniform`], of shape \[outer, rows, inner\], where the rows may be a part of a batch: each gets the
+/// numbers that it has in the whole batch.
+pub fn uniform_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
+    draw_rows(device, key, shape, Distribution::Uniform)
+}
+
+/// As [`normal`], of shape \[outer, rows, inner\]; see [`uniform_rows`].
+pub fn normal_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
+    draw_rows(device, key, shape, Distribution::Normal)
+}
+
+/// Noise costs little beside what is computed with it, so that of the whole batch is drawn and cut.
+fn draw_rows(device: &Device, key: Key, shape: [usize; 3], distribution: Distribution) -> Tensor {
+    let ((before, after), [outer, rows, inner]) = (key.elsewhere, shape);
+    let (before, after) = (before as usize, after as usize);
+    let whole = Key { elsewhere: (0, 0), ..key };
+    let y = draw(device, whole, &[outer, before + rows + after, inner], distribution);
+    if before + after == 0 { y } else { slice(&y, 1, before as i64, rows) }
 }
 
 /// 1 where u < p, else 0: Bernoulli draws from uniform numbers `u` and probabilities `p` of one shape.

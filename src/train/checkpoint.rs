@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, sync_dir};
+use super::card::Card;
+use super::files::{self, sync_dir, write_whole};
 use super::model::KINDS;
 use super::tensors_file::{Content, HostTensor};
 use super::{AnyModel, Config, ModelConfig};
@@ -23,6 +24,8 @@ use crate::tensor::Tensor;
 
 const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.safetensors";
+/// The text of a model file that holds its card.
+const CARD: &str = "card";
 const LOSS_SUM: &str = "loss_sum";
 /// Before a process number: a checkpoint that is not finished.
 pub(super) const WRITING: &str = ".writing-";
@@ -65,8 +68,8 @@ pub struct TrainedOn {
 
 /// A checkpoint's weights and what they are, read and checked.
 pub struct Checkpoint {
-    /// Its directory.
-    pub dir: PathBuf,
+    /// Its file of weights.
+    pub path: PathBuf,
     /// The model.
     pub model: ModelConfig,
     /// The data it was trained on.
@@ -212,10 +215,15 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
 }
 
 impl Checkpoint {
-    /// Reads the weights in `dir`. Fails with [`Error::Checkpoint`].
+    /// Reads the weights in the directory `dir`, or those of the model file of that name (see
+    /// [`export`](Checkpoint::export)). Fails with [`Error::Checkpoint`].
     pub fn open(dir: &Path) -> Result<Checkpoint> {
-        let path = dir.join(MODEL);
-        let weights = Content::read(&path)?;
+        let path = if dir.is_file() { dir.to_path_buf() } else { dir.join(MODEL) };
+        Checkpoint::of(Content::read(&path)?, path)
+    }
+
+    /// The checkpoint that a file at `path` holds. Fails with [`Error::Checkpoint`].
+    pub(super) fn of(weights: Content, path: PathBuf) -> Result<Checkpoint> {
         let kind = weights.texts.get("kind").map_or("", String::as_str);
         if !KINDS.contains(&kind) {
             return Err(Error::Checkpoint(format!(
@@ -232,12 +240,26 @@ impl Checkpoint {
             ))
         })?;
         Ok(Checkpoint {
-            dir: dir.to_path_buf(),
             model,
             data: weights.json("data", &path)?,
             step: weights.json("step", &path)?,
             weights,
+            path,
         })
+    }
+
+    /// What the model's file says of its training, if it is one that was exported. Fails with
+    /// [`Error::Checkpoint`] if that cannot be read.
+    pub fn card(&self) -> Result<Option<Card>> {
+        let there = self.weights.texts.contains_key(CARD);
+        there.then(|| self.weights.json(CARD, &self.path)).transpose()
+    }
+
+    /// Writes the weights and `card` into one file, whole or not at all. Fails with [`Error::Disk`].
+    pub fn export(&self, card: &Card, path: &Path) -> Result<()> {
+        let mut content = self.weights.clone();
+        content.texts.insert(CARD.into(), json(card)?);
+        write_whole(path, &content.to_bytes())
     }
 
     /// The model with its weights.
@@ -252,7 +274,7 @@ impl Checkpoint {
         let fault = |what: String| {
             Err(Error::Checkpoint(format!(
                 "{}: {what}; it belongs to another model",
-                self.dir.join(MODEL).display()
+                self.path.display()
             )))
         };
         let parameters = model.parameters();

@@ -16,9 +16,9 @@ pub const ERROR_PERCENT: &str = "error_percent";
 /// The key of the mean KL of every glimpse, an array, nats.
 pub const KL_PER_GLIMPSE: &str = "kl_per_glimpse";
 
-/// A file of metrics, open for appending.
+/// A file of metrics, open for appending; none on a rank that leaves the files to another.
 pub struct Metrics {
-    file: File,
+    file: Option<File>,
     path: PathBuf,
 }
 
@@ -36,20 +36,26 @@ impl Metrics {
     pub fn open(path: &Path) -> Result<Metrics> {
         let file = files::open_to_append(path);
         let file = file.map_err(|e| Error::disk("open", path, e))?;
-        Ok(Metrics { file, path: path.to_path_buf() })
+        Ok(Metrics { file: Some(file), path: path.to_path_buf() })
+    }
+
+    /// Metrics that are written nowhere.
+    pub fn nowhere() -> Metrics {
+        Metrics { file: None, path: PathBuf::new() }
     }
 
     /// Appends one object.
     pub fn line(&mut self, fields: &[(&str, Value)]) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let mut text = serde_json::to_string(&Line(fields)).expect("keys are strings");
         text.push('\n');
-        files::write(&mut self.file, text.as_bytes())
-            .map_err(|e| Error::disk("write", &self.path, e))
+        files::write(file, text.as_bytes()).map_err(|e| Error::disk("write", &self.path, e))
     }
 
     /// Waits until the lines are on the disk.
     pub fn sync(&self) -> Result<()> {
-        files::sync(&self.file).map_err(|e| Error::disk("sync", &self.path, e))
+        let Some(file) = &self.file else { return Ok(()) };
+        files::sync(file).map_err(|e| Error::disk("sync", &self.path, e))
     }
 }
 

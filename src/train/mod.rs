@@ -1,5 +1,6 @@
 //! Training: settings, run directories, checkpoints, the loop, evaluation, pictures, films and reports.
 
+pub mod card;
 pub mod checkpoint;
 pub mod config;
 pub mod drawing;
@@ -15,7 +16,9 @@ pub mod nearest;
 pub mod pictures;
 pub mod plots;
 pub mod presets;
+pub mod pretrained;
 mod progress;
+pub mod ranks;
 pub mod report;
 pub mod run_dir;
 pub mod settings;
@@ -27,6 +30,7 @@ pub use checkpoint::{Checkpoint, Position};
 pub use config::{Config, DataConfig, MARGINAL_LATENT};
 pub use evaluate::{Part, Scores};
 pub use model::{AnyModel, KINDS, ModelConfig};
+pub use ranks::Ranks;
 pub use run_dir::RunDir;
 pub use settings::Settings;
 pub use trainer::{Job, Resume, Summary, train};

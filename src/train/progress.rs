@@ -11,6 +11,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// What shows progress.
 pub struct Progress {
+    /// Whether it shows anything.
+    shown: bool,
     bar: Option<ProgressBar>,
     total: u64,
     /// When the last line was written.
@@ -19,9 +21,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of `total` steps, `done` are done.
-    pub fn new(total: u64, done: u64) -> Progress {
-        let bar = std::io::stderr().is_terminal().then(|| {
+    /// Of `total` steps, `done` are done; nothing is ever shown unless `shown`.
+    pub fn new(total: u64, done: u64, shown: bool) -> Progress {
+        let bar = (shown && std::io::stderr().is_terminal()).then(|| {
             let template = "{bar:24} {pos}/{len} steps  {msg}  {eta} left";
             let style = ProgressStyle::with_template(template);
             let bar = ProgressBar::new(total).with_style(style.expect("a template without fault"));
@@ -29,14 +31,14 @@ impl Progress {
             bar.reset_eta();
             bar
         });
-        Progress { bar, total, written: Instant::now(), message: String::new() }
+        Progress { shown, bar, total, written: Instant::now(), message: String::new() }
     }
 
     /// `step` steps are done.
     pub fn step(&mut self, step: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(step),
-            None if self.written.elapsed() >= PAUSE => {
+            None if self.shown && self.written.elapsed() >= PAUSE => {
                 self.written = Instant::now();
                 note(format!("step {step}/{}  {}", self.total, self.message).trim_end());
             }
@@ -56,7 +58,8 @@ impl Progress {
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| note(text)),
-            None => note(text),
+            None if self.shown => note(text),
+            None => {}
         }
     }
 

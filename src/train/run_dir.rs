@@ -100,6 +100,11 @@ impl RunDir {
         Ok((run, config))
     }
 
+    /// The directory at `path`, neither made nor read: for a rank that leaves the files to another.
+    pub fn of_another_rank(path: &Path) -> RunDir {
+        RunDir { path: path.to_path_buf(), lock: None }
+    }
+
     /// Keeps other processes from training here, until this value is dropped or the process ends,
     /// however it does, and removes files that a killed one had not finished. Fails with
     /// [`Error::Config`] if one does already.

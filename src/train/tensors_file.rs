@@ -62,7 +62,7 @@ impl Content {
     }
 
     /// The file's bytes. All keys stand in order, so they are a function of the content.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut texts: BTreeMap<&str, &str> =
             self.texts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let sum = self.checksum();
@@ -91,22 +91,21 @@ impl Content {
 
     /// Writes the file and waits until it is on the disk. Fails with [`Error::Disk`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        write_synced(path, &self.bytes()).map_err(|e| Error::disk("write", path, e))
+        write_synced(path, &self.to_bytes()).map_err(|e| Error::disk("write", path, e))
     }
 
     /// Reads and checks a file. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
     pub fn read(path: &Path) -> Result<Content> {
-        let fault = |what: &dyn std::fmt::Display| {
-            Error::Checkpoint(format!(
-                "{} {what}; restore it from a copy, or take the checkpoint before it: training goes on \
-                 from that with --resume=auto",
-                path.display()
-            ))
-        };
-        let damaged = |what: &dyn std::fmt::Display| fault(&format!("is damaged: {what}"));
-        let bytes = std::fs::read(path).map_err(|e| fault(&format!("cannot be read: {e}")))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
+        let bytes =
+            std::fs::read(path).map_err(|e| fault(path, &format!("cannot be read: {e}")))?;
+        Content::parse(&bytes, path)
+    }
+
+    /// Checks the bytes of the file at `path`. Fails with [`Error::Checkpoint`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Content> {
+        let damaged = |what: &dyn std::fmt::Display| fault(path, &format!("is damaged: {what}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
         let mut texts: BTreeMap<String, String> =
             header.metadata().clone().unwrap_or_default().into_iter().collect();
         let format = texts.remove("format").unwrap_or_default();
@@ -136,7 +135,7 @@ impl Content {
         if content.checksum() != expected {
             return Err(damaged(&"its content does not have its checksum"));
         }
-        if content.bytes() != bytes {
+        if content.to_bytes() != bytes {
             return Err(damaged(&"its header is not as this program writes it"));
         }
         Ok(content)
@@ -153,6 +152,15 @@ impl Content {
             ))
         })
     }
+}
+
+/// That the file at `path` is not to be used.
+fn fault(path: &Path, what: &str) -> Error {
+    Error::Checkpoint(format!(
+        "{} {what}; restore it from a copy, or take the checkpoint before it: training goes on from \
+         that with --resume=auto",
+        path.display()
+    ))
 }
 
 fn bytes_of(data: &[f32]) -> Vec<u8> {

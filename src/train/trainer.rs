@@ -22,11 +22,12 @@ use super::evaluate::{self, Scores};
 use super::metrics::{self, Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
-use super::{AnyModel, Config, RunDir};
-use crate::Tape;
+use super::{AnyModel, Config, Ranks, RunDir};
+use crate::autograd::Gradients;
 use crate::data::{DataSet, Loader, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::models::parts::loss_and_gradients;
 use crate::nn::Optimizer;
 use crate::profile::Profile;
 use crate::rng::{Key, stream};
@@ -44,6 +45,8 @@ pub struct Job {
     pub device: Device,
     /// The run's directory.
     pub run: RunDir,
+    /// What this process is among those that train together.
+    pub ranks: Ranks,
     /// Where it begins.
     pub resume: Resume,
     /// The command, for the record.
@@ -86,15 +89,19 @@ struct Trainer {
 }
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the
-/// summary and the report. Fails with [`Error::Interrupted`] after a signal, the state saved.
+/// summary and the report; on ranks other than 0 there is none. Fails with [`Error::Interrupted`] after
+/// a signal, the state saved.
 /// The steps, and nothing else, are added to `profile`, if it is asked for.
-pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Summary> {
+pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>> {
+    let first = job.ranks.is_first();
     let mut trainer = Trainer::new(job)?;
-    let outcome = trainer.run(profile).and_then(|()| trainer.averaged(Trainer::finish));
-    let outcome = outcome.map_err(|e| match e {
-        Error::Interrupted(signal) => trainer.interrupt(signal),
-        other => trainer.with_checkpoint(other),
-    });
+    let outcome = trainer.run(profile);
+    let outcome = outcome
+        .and_then(|()| first.then(|| trainer.averaged(Trainer::finish)).transpose())
+        .map_err(|e| match e {
+            Error::Interrupted(signal) => trainer.interrupt(signal),
+            other => trainer.with_checkpoint(other),
+        });
     trainer.progress.finish();
     outcome
 }
@@ -124,7 +131,10 @@ fn open(
 
 impl Trainer {
     fn new(mut job: Job) -> Result<Trainer> {
-        job.run.lock()?;
+        let ranks = job.ranks;
+        if ranks.is_first() {
+            job.run.lock()?;
+        }
         let signals = Signals::catch()?;
         let config = &job.config;
         let images = &job.data.train;
@@ -143,9 +153,9 @@ impl Trainer {
         let mut position = Position::default();
         let (mut seconds_before, mut last_saved) = (0.0, None);
         let mut damaged = Vec::new();
-        if job.resume != Resume::No {
+        if job.resume != Resume::No && ranks.is_first() {
             let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
-            let dir = checkpoint.dir.clone();
+            let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).to_path_buf();
             if state.settings != config.hash() {
                 return Err(Error::Config(format!(
                     "{} was trained under other settings; a resumed run may change only --epochs \
@@ -168,7 +178,12 @@ impl Trainer {
             last_saved = Some((dir, position.clone()));
             job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
-        let progress = Progress::new(total, position.step);
+        ranks.share_start(model.model(), &mut optimizer, &mut position)?;
+        let metrics = match ranks.is_first() {
+            true => Metrics::open(&job.run.metrics())?,
+            false => Metrics::nowhere(),
+        };
+        let progress = Progress::new(total, position.step, ranks.is_first());
         if let Some((good, _)) = &last_saved {
             for (dir, error) in damaged {
                 let away = job.run.put_away(&dir)?;
@@ -181,7 +196,7 @@ impl Trainer {
         }
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
-            metrics: Metrics::open(&job.run.metrics())?,
+            metrics,
             progress,
             started: Instant::now(),
             interval: (0.0, 0),
@@ -207,10 +222,15 @@ impl Trainer {
         loop {
             if self.evaluation_due() {
                 self.check()?;
-                self.averaged(Trainer::evaluate)?;
-                self.save()?;
+                match self.averaged(Trainer::evaluate) {
+                    // All ranks hear of it below.
+                    Err(Error::Interrupted(_)) => {}
+                    other => other.and_then(|()| self.save())?,
+                }
             }
-            self.signals.check()?;
+            if let Some(signal) = self.job.ranks.agree(self.signals.caught()) {
+                return Err(Error::Interrupted(signal));
+            }
             if self.position.step >= self.total {
                 return Ok(());
             }
@@ -222,7 +242,8 @@ impl Trainer {
                 None => self.step()?,
             }
             let step = self.position.step;
-            if step.is_multiple_of(self.job.config.log_every) || step == self.total {
+            let due = step.is_multiple_of(self.job.config.log_every) || step == self.total;
+            if due && self.job.ranks.is_first() {
                 self.log()?;
             }
             self.progress.step(step);
@@ -237,28 +258,41 @@ impl Trainer {
     fn step(&mut self) -> Result<()> {
         let start = Instant::now();
         let step = self.position.step;
-        let (epoch, indices) = self.loader.batch(step);
-        let rows = indices.len();
+        let (epoch, batch) = self.loader.batch(step);
+        let (ranks, total) = (self.job.ranks, batch.len());
+        let mine = ranks.rows(total);
+        let (indices, rows) = (&batch[mine.clone()], mine.len());
         let mut host = std::mem::take(&mut self.host);
-        let (x, labels) = self.upload(epoch, &indices, &mut host);
+        let (x, labels) = self.upload(epoch, indices, &mut host);
         self.host = host;
         let (seed, device) = (self.job.config.seed, &self.job.device);
         let model = self.model.model();
         let updates = model.updates();
-        let key = |u| Key::new(seed, stream::LATENT, (step * updates + u) as u32);
-        let prepared = model.prepare(&x, labels.as_ref(), key(0))?;
+        let key = |u| {
+            let step = (step * updates + u) as u32;
+            Key::new(seed, stream::LATENT, step).of_rows(&mine, total)
+        };
+        // A rank can be without rows: it waits for the sums.
+        let prepared = match rows {
+            0 => Vec::new(),
+            _ => model.prepare(&x, labels.as_ref(), key(0))?,
+        };
         for u in 0..updates {
-            let tape = Tape::new();
-            let loss = model.loss(&tape.constant(x.clone()), &prepared, key(u));
-            let gradients = tape.backward_from(&loss);
-            self.optimizer.step_on(model, &gradients, Some(loss.value()));
+            let (loss, gradients) = if rows == 0 {
+                (Tensor::zeros(device, &[]), Gradients::none())
+            } else {
+                loss_and_gradients(model, &x, &prepared, key(u))
+            };
+            let share = rows as f32 / total as f32;
+            let (loss, gradients) = ranks.sum_gradients(model, share, &loss, gradients)?;
+            self.optimizer.step_on(model, &gradients, Some(&loss));
             self.position.summed += 1;
         }
         device.flush()?;
         self.position.step += 1;
         self.position.optimizer_steps = self.optimizer.steps;
         self.interval.0 += start.elapsed().as_secs_f64();
-        self.interval.1 += rows as u64;
+        self.interval.1 += total as u64;
         if self.job.device.is_cpu() { self.check() } else { Ok(()) }
     }
 
@@ -330,8 +364,11 @@ impl Trainer {
         due && self.position.evaluated != step
     }
 
-    /// Saves a checkpoint, unless the last one is of this very position.
+    /// Saves a checkpoint, unless the last one is of this very position; rank 0 does.
     fn save(&mut self) -> Result<()> {
+        if !self.job.ranks.is_first() {
+            return Ok(());
+        }
         self.check()?;
         if self.last_saved.as_ref().is_some_and(|(_, position)| *position == self.position) {
             return Ok(());

@@ -11,6 +11,25 @@ fn usage() {
     place.fail("train vae --resume --force", 2);
 }
 
+/// Without MPI every process would train by itself, and all in one directory.
+#[test]
+fn processes_of_mpirun() {
+    let place = Place::new();
+    for (variable, arguments) in
+        [("OMPI_COMM_WORLD_SIZE", "train vae"), ("PMI_SIZE", "train vae"), ("PMI_SIZE", "presets")]
+    {
+        if cfg!(feature = "mpi") && arguments == "train vae" {
+            continue; // It would ask the library; see tests/mpi.rs.
+        }
+        let output = place.command(arguments).env(variable, "2").output().expect("it starts");
+        let text = super::stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(text.starts_with("error: 2 processes were started by mpirun"), "{text}");
+        assert!(text.contains("start it without mpirun"), "{text}");
+        assert!(!place.path("runs").exists());
+    }
+}
+
 #[test]
 fn settings() {
     let place = Place::new();

@@ -179,7 +179,7 @@ impl Draw {
     /// Standard normal numbers for all glimpses of `rows` images, \[T, B, Z\]: noise of q, or draws of the
     /// prior.
     pub fn noise(&self, device: &Device, rows: usize, key: Key) -> Tensor {
-        random::normal(device, key, &[self.config.glimpses, rows, self.config.latent])
+        random::normal_rows(device, key, [self.config.glimpses, rows, self.config.latent])
     }
 
     /// What every glimpse does to reconstruct x \[B, H W C\].
@@ -226,6 +226,10 @@ impl Module for Draw {
 }
 
 impl Model for Draw {
+    fn in_parts(&self) -> bool {
+        true
+    }
+
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
         let noise = self.noise(x.device(), x.shape()[0], key);
         let bound = self.bound(x, &noise, &mut |_| {});

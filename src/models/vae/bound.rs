@@ -30,9 +30,12 @@ fn neg_log_prior<'t>(z: &Var<'t>) -> Var<'t> {
     z.gaussian_nll(&zero, &zero)
 }
 
-/// z = mu + e^(lv / 2) eps, eps ~ N(0, I) (10).
-pub fn reparameterize<'t>(mu: &Var<'t>, lv: &Var<'t>, key: Key) -> Var<'t> {
-    let eps = mu.tape().constant(random::normal(mu.device(), key, mu.shape()));
+/// z = mu + e^(lv / 2) eps, eps ~ N(0, I) (10), of `samples` draws a row: row l B + i of mu and lv is that
+/// of draw l of row i.
+pub fn reparameterize<'t>(mu: &Var<'t>, lv: &Var<'t>, samples: usize, key: Key) -> Var<'t> {
+    let [rows, latent] = *mu.shape() else { panic!("a mean is [rows, Z], not {:?}", mu.shape()) };
+    let eps = random::normal_rows(mu.device(), key, [samples, rows / samples, latent]);
+    let eps = mu.tape().constant(eps.reshape(mu.shape()));
     mu.add(&lv.affine(0.5, 0.0).exp().mul(&eps))
 }
 
@@ -59,7 +62,7 @@ pub fn negative_bound<'t>(
     let repeated = |v: &Var<'t>| repeat(v, samples);
     // Row l B + i holds sample l of image i.
     let (x_l, mu_l, lv_l) = (repeated(x), repeated(&mu), repeated(&lv));
-    let z = reparameterize(&mu_l, &lv_l, key);
+    let z = reparameterize(&mu_l, &lv_l, samples, key);
     let mean = |v: Var<'t>| match samples {
         1 => v,
         _ => v.reshape(&[samples, rows]).sum_axes(0, 1).affine(1.0 / samples as f32, 0.0),
@@ -84,6 +87,6 @@ pub fn log_weights(
     let x = tape.constant(x.clone());
     let (mu, lv) = model.encode(&x);
     let (x_l, mu_l, lv_l) = (repeat(&x, samples), repeat(&mu, samples), repeat(&lv, samples));
-    let z = reparameterize(&mu_l, &lv_l, key);
+    let z = reparameterize(&mu_l, &lv_l, samples, key);
     z.gaussian_nll(&mu_l, &lv_l).sub(&model.neg_log_joint(&x_l, &z)).value().clone()
 }

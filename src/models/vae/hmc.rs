@@ -55,7 +55,7 @@ impl Chain {
     ) -> Result<Chain> {
         let (rows, latent) = (x.shape()[0], model.latent());
         let first = Key { stream: stream::HMC, ..key };
-        let z: Vec<f32> = normals(first, rows * latent);
+        let z: Vec<f32> = normals(first, rows, latent);
         Chain::start(model, x, z, step, leapfrog, key)
     }
 
@@ -126,10 +126,12 @@ impl Chain {
         let momenta = Key { stream: stream_number + 1, ..self.key };
         let uniforms = Key { stream: stream_number + 2, ..self.key };
         let jitter = Key { stream: stream_number + 3, ..self.key };
-        let step: Vec<f32> =
-            (0..).zip(&self.step).map(|(row, e)| e * (0.7 + 0.6 * jitter.uniform(row))).collect();
+        // A row's noise is that of its place in the whole batch.
+        let before = u64::from(self.key.elsewhere.0);
+        let step = (before..).zip(&self.step);
+        let step: Vec<f32> = step.map(|(row, e)| e * (0.7 + 0.6 * jitter.uniform(row))).collect();
         let n = self.latent;
-        let mut p = normals(momenta, self.z.len());
+        let mut p = normals(momenta, self.energy.len(), n);
         let kinetic = |p: &[f32]| -> Vec<f32> {
             p.chunks(n).map(|p| 0.5 * p.iter().map(|p| p * p).sum::<f32>()).collect()
         };
@@ -153,7 +155,7 @@ impl Chain {
         for row in 0..self.energy.len() {
             let difference = start[row] - (potential[row] + end[row]);
             // A trajectory that left the range of numbers is rejected: the comparison fails on NaN.
-            let accept = uniforms.uniform(row as u64) < difference.exp();
+            let accept = uniforms.uniform(before + row as u64) < difference.exp();
             if accept {
                 let at = row * n..(row + 1) * n;
                 self.z[at.clone()].copy_from_slice(&z[at.clone()]);
@@ -173,10 +175,11 @@ impl Chain {
     }
 }
 
-/// The first `count` standard normals of a draw.
-fn normals(key: Key, count: usize) -> Vec<f32> {
-    let mut values = vec![0.0; count];
-    fill_from(key, Distribution::Normal, 0, &mut values);
+/// Standard normals \[rows, latent\] for the rows that `key` is for.
+fn normals(key: Key, rows: usize, latent: usize) -> Vec<f32> {
+    let mut values = vec![0.0; rows * latent];
+    let first = u64::from(key.elsewhere.0) * latent as u64;
+    fill_from(key, Distribution::Normal, first, &mut values);
     values
 }
 

@@ -114,14 +114,15 @@ impl Vae {
     fn draw_x(&self, z: &Tensor, key: Key) -> Tensor {
         let tape = Tape::inference();
         let decoded = self.decode(&tape.constant(z.clone()));
-        let shape = decoded.output.shape();
+        let shape = [1, z.shape()[0], self.config.dims()];
         match &decoded.log_variance {
             None => {
-                let u = random::uniform(z.device(), key, shape);
-                random::below(&u, decoded.output.sigmoid().value())
+                let u = random::uniform_rows(z.device(), key, shape);
+                random::below(&u.reshape(&shape[1..]), decoded.output.sigmoid().value())
             }
             Some(lv) => {
-                let noise = tape.constant(random::normal(z.device(), key, shape));
+                let noise = random::normal_rows(z.device(), key, shape).reshape(&shape[1..]);
+                let noise = tape.constant(noise);
                 decoded.output.add(&lv.affine(0.5, 0.0).exp().mul(&noise)).value().clone()
             }
         }
@@ -134,12 +135,12 @@ impl Vae {
         let drawn = {
             let aside = Tape::inference();
             let (mu, lv) = self.encode(&aside.constant(x.value().clone()));
-            bound::reparameterize(&mu, &lv, key).value().clone()
+            bound::reparameterize(&mu, &lv, 1, key).value().clone()
         };
         let wake = self.neg_log_joint(x, &tape.constant(drawn));
-        let shape = [x.shape()[0], self.config.latent];
+        let shape = [1, x.shape()[0], self.config.latent];
         let dream = Key { stream: key.stream + 1, ..key };
-        let z = random::normal(x.device(), dream, &shape);
+        let z = random::normal_rows(x.device(), dream, shape).reshape(&shape[1..]);
         let x = self.draw_x(&z, Key { stream: key.stream + 2, ..key });
         let (mu, lv) = self.encode(&tape.constant(x));
         wake.add(&tape.constant(z).gaussian_nll(&mu, &lv)).mean()

@@ -20,7 +20,12 @@ const SAMPLED: usize = 120_000;
 impl Trainer {
     /// Scores the validation split and a part of the training images, and draws samples. Fails with
     /// [`Error::Interrupted`] after a signal; then nothing is written, and a resumed run does it anew.
+    /// Rank 0 does, the others wait for it.
     pub(super) fn evaluate(&mut self) -> Result<()> {
+        if !self.job.ranks.is_first() {
+            self.position.evaluated = self.position.step;
+            return Ok(());
+        }
         let scores = self.score(Split::Valid, usize::MAX)?;
         let train = self.score(Split::Train, TRAIN_PART)?;
         let mut marginals = Vec::new();

@@ -11,9 +11,10 @@ fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     let data = settings.config().unwrap().data.open().unwrap();
     let (config, data) = settings.fit(data).unwrap();
     let run = RunDir::create(&home.join("run"), &config, false).unwrap();
-    let (device, resume) = (device.clone(), Resume::No);
-    let mut trainer =
-        Trainer::new(Job { config, data, device, run, resume, command: String::new() }).unwrap();
+    let (device, ranks, resume) = (device.clone(), Ranks::enter().unwrap(), Resume::No);
+    let command = String::new();
+    let job = Job { config, data, device, run, ranks, resume, command };
+    let mut trainer = Trainer::new(job).unwrap();
     trainer.save().unwrap();
     trainer
 }

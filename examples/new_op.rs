@@ -1,0 +1,116 @@
+//! A new op outside the crate, y = x / (1 + |x|) (softsign): its kernels for CPU and GPU, its gradient rule
+//! and its gradient check. `cargo run --release --example new_op` runs it, `cargo test --release
+//! --example new_op` its test.
+//!
+//! dL/dx = dL/dy / (1 + |x|)^2. All have one shape, whichever.
+
+use pixelloom::autograd::Backward;
+use pixelloom::autograd::gradcheck::gradient_error;
+use pixelloom::gpu::Program;
+use pixelloom::kernel::{Cost, Kernel, elementwise};
+use pixelloom::ops::case::{Case, Input};
+use pixelloom::{Device, Result, Tape, Tensor, Var};
+
+// Binding 0 is the kernel's parameter, here the number of elements; then come inputs and outputs. An
+// invocation makes an element, in a grid of two dimensions, since one has 65,535 workgroups at most.
+const FORWARD: &str = "
+    @group(0) @binding(0) var<uniform> n: u32;
+    @group(0) @binding(1) var<storage, read> x: array<f32>;
+    @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(256)
+    fn softsign(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>) {
+        let i = id.x + id.y * g.x * 256u;
+        if i < n { y[i] = x[i] / (1.0 + abs(x[i])); }
+    }";
+const GRADIENT: &str = "
+    @group(0) @binding(0) var<uniform> n: u32;
+    @group(0) @binding(1) var<storage, read> x: array<f32>;
+    @group(0) @binding(2) var<storage, read> dy: array<f32>;
+    @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+    @compute @workgroup_size(256)
+    fn softsign_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>) {
+        let i = id.x + id.y * g.x * 256u;
+        if i < n { let s = 1.0 + abs(x[i]); dx[i] = dy[i] / (s * s); }
+    }";
+
+static SOFTSIGN: Kernel<u32, 1, 1> = Kernel {
+    program: Program { name: "softsign", source: FORWARD, inputs: 1, outputs: 1 },
+    cpu: |_, [x], [y]| y.iter_mut().zip(x).for_each(|(y, x)| *y = x / (1.0 + x.abs())),
+    stages: |n| elementwise("softsign", *n as usize, n),
+    cost: |n| Cost { flops: 2 * u64::from(*n), bytes: 8 * u64::from(*n), loop_iterations: 0 },
+    entries: &["softsign"],
+};
+
+static SOFTSIGN_GRADIENT: Kernel<u32, 2, 1> = Kernel {
+    program: Program { name: "softsign_gradient", source: GRADIENT, inputs: 2, outputs: 1 },
+    cpu: |_, [x, dy], [dx]| {
+        dx.iter_mut()
+            .zip(x.iter().zip(dy))
+            .for_each(|(dx, (x, dy))| *dx = dy / (1.0 + x.abs()).powi(2))
+    },
+    stages: |n| elementwise("softsign_gradient", *n as usize, n),
+    cost: |n| Cost { flops: 4 * u64::from(*n), bytes: 12 * u64::from(*n), loop_iterations: 0 },
+    entries: &["softsign_gradient"],
+};
+
+/// What the tape keeps for the way back: x.
+struct Rule(Tensor);
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "softsign"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {
+        let x = &self.0;
+        let [dx] = SOFTSIGN_GRADIENT.launch(x.len() as u32, [x, &dy[0]], [x.shape()]);
+        vec![Some(dx)]
+    }
+}
+
+/// x / (1 + |x|), elementwise.
+fn softsign<'t>(x: &Var<'t>) -> Var<'t> {
+    let value = x.value();
+    let [y] = SOFTSIGN.launch(value.len() as u32, [value], [value.shape()]);
+    let [y] = x.tape().record(&[x], [y], || Box::new(Rule(value.clone())));
+    y
+}
+
+/// The largest relative error of the rule beside central differences; 1e-3 or less is a pass.
+fn check(device: &Device) -> Result<f64> {
+    // The second derivative jumps at 0, where differences tell nothing: inputs keep off it.
+    let case = |x| Case::new("softsign", "", vec![x], |x| vec![softsign(&x[0])]);
+    let sizes: [&[usize]; 3] = [&[1], &[5, 7], &[3, 257]];
+    let errors = sizes.map(|shape| gradient_error(&case(Input::off_zero("x", shape)), device));
+    errors.into_iter().try_fold(0.0, |worst: f64, error| Ok(worst.max(error?)))
+}
+
+fn main() -> Result<()> {
+    let (device, why) = pixelloom::machine::choose("auto", 0, &mut |_, _| ())?;
+    let tape = Tape::new();
+    let x = tape.leaf(Tensor::new(&device, &[-3.0, 0.0, 1.0], &[3]));
+    let y = softsign(&x);
+    println!("softsign(-3, 0, 1) = {:?} on {} ({why})", y.value().to_vec()?, device.name());
+    let gradients = tape.backward_from(&y.sum());
+    println!("its derivative = {:?}", gradients.of(&x).map(Tensor::to_vec).transpose()?);
+    println!("gradient check: relative error {:.1e}", check(&device)?);
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_is_the_derivative_on_every_device() {
+        for device in common::devices() {
+            let error = check(&device).unwrap();
+            assert!(error <= 1e-3, "relative error {error} on {}", device.name());
+        }
+        main().unwrap();
+    }
+}

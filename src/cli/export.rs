@@ -1,0 +1,97 @@
+//! `pixelloom export`: a run's weights and their card in one file.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use pixelloom::data::Split;
+use pixelloom::train::RunDir;
+use pixelloom::train::card::{self, Card, Figure, Training};
+use pixelloom::{Device, Error};
+use serde_json::Value;
+
+use super::bar::Bar;
+use super::locate::{Located, Source};
+use super::machine::Machine;
+use super::say;
+
+/// Write the weights of a run, and a card that says what they are, into one file
+#[derive(Args)]
+pub struct Export {
+    #[command(flatten)]
+    source: Source,
+    /// The file to write
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+    /// Data set whose test split is scored for the card; may be repeated [default: the one it was
+    /// trained on]
+    #[arg(long, value_name = "NAME")]
+    score: Vec<String>,
+    /// Folder of the data sets [default: the run's]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+impl Export {
+    pub fn run(&self) -> Result<()> {
+        let located = self.source.open()?;
+        let Some(path) = &located.run else {
+            return Err(Error::Config(
+                "export makes a file out of a run, whose settings and figures stand beside its \
+                 checkpoints; name a run"
+                    .into(),
+            )
+            .into());
+        };
+        let (run, _) = RunDir::open(path)?;
+        self.machine.run(|device| {
+            let card = self.card(&located, &run, device)?;
+            located.checkpoint.export(&card, &self.out)?;
+            say(&format!("{}: {card}", self.out.display()))?;
+            Ok(())
+        })
+    }
+
+    fn card(&self, located: &Located, run: &RunDir, device: &Device) -> Result<Card, Error> {
+        let (_, mut config) = RunDir::open(run.path())?;
+        let checkpoint = &located.checkpoint;
+        let dir = self.data_dir.clone().unwrap_or_else(|| config.data.dir.clone());
+        let own = [checkpoint.data.name.clone()];
+        let names = if self.score.is_empty() { &own[..] } else { &self.score };
+        let figures = names.iter().map(|name| {
+            let bar = Bar::new(&format!("images of {name}"), 1);
+            let progress = |done, of| drop(bar.of(done, of));
+            let figure = Figure::score(checkpoint, name, &dir, device, &progress);
+            bar.done();
+            figure
+        });
+        let figures = figures.collect::<Result<Vec<_>, Error>>()?;
+        // Where the data lay is nobody's business.
+        let data = config.data.open()?;
+        config.data.dir = "data".into();
+        Ok(Card {
+            model: config.model.kind().into(),
+            parameters: checkpoint.load(device)?.model().parameter_count(),
+            data: checkpoint.model.view(data)?.describe(Split::Train),
+            settings: config.to_toml(),
+            steps: checkpoint.step,
+            training: training(run, checkpoint.step),
+            command: card::command(&config)?,
+            figures,
+        })
+    }
+}
+
+/// Time and place, from the summary of a run that ended at `step`.
+fn training(run: &RunDir, step: u64) -> Option<Training> {
+    let text = std::fs::read_to_string(run.path().join("summary.json")).ok()?;
+    let summary: Value = serde_json::from_str(&text).ok()?;
+    (summary["steps"].as_u64()? == step).then_some(())?;
+    Some(Training {
+        seconds: summary["seconds"].as_f64()?,
+        device: summary["device"].as_str()?.into(),
+        threads: usize::try_from(summary["threads"].as_u64()?).ok()?,
+    })
+}

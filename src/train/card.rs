@@ -1,0 +1,222 @@
+//! A model's card: what it is, what it was trained on and how, and what it scores. A model file, one
+//! `.safetensors` with the weights and the card, needs nothing else beside it.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::evaluate::{self, Part};
+use super::{Checkpoint, Config, Settings, presets};
+use crate::data::{self, Split, thousands};
+use crate::device::Device;
+use crate::error::Result;
+
+/// What a model file says of its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Model kind.
+    pub model: String,
+    /// Trainable numbers.
+    pub parameters: usize,
+    /// Data set, split, images and binarization that it was trained on.
+    pub data: String,
+    /// All settings, as `config.toml` holds them.
+    pub settings: String,
+    /// Batches that it was trained for.
+    pub steps: u64,
+    /// How long that took and where, of a finished run.
+    pub training: Option<Training>,
+    /// The command that trains it again.
+    pub command: String,
+    /// What it scores.
+    pub figures: Vec<Figure>,
+}
+
+/// Time and place of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Wall time, s.
+    pub seconds: f64,
+    /// Device.
+    pub device: String,
+    /// Threads of the CPU.
+    pub threads: usize,
+}
+
+/// A score of a split, as `pixelloom eval` gives it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Name of the data set.
+    pub data: String,
+    /// Data set, split, images and binarization.
+    pub what: String,
+    /// "bound" or "nll".
+    pub name: String,
+    /// Mean over the images, nats.
+    pub nats: f64,
+    /// The same with units.
+    pub text: String,
+}
+
+impl Figure {
+    /// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the set
+    /// of the training; `progress` hears how many images of how many are done. Fails if the set cannot be
+    /// read or a score is not finite.
+    pub fn score(
+        checkpoint: &Checkpoint,
+        name: &str,
+        dir: &Path,
+        device: &Device,
+        progress: &dyn Fn(usize, usize),
+    ) -> Result<Figure> {
+        let trained = &checkpoint.data;
+        let mode = (name == trained.name).then_some(trained.binarization);
+        let data = checkpoint.model.view(data::open(name, mode, dir)?)?;
+        let rows = checkpoint.model.evaluation_batch();
+        let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
+        let model = checkpoint.load(device)?;
+        let watch = |done| {
+            progress(done, data.test.count);
+            false
+        };
+        let scores = evaluate::evaluate(model.model(), device, &part, &watch)?;
+        let scores = scores.expect("nothing stops it");
+        Ok(Figure {
+            data: name.into(),
+            what: data.describe(Split::Test),
+            name: scores.name().into(),
+            nats: scores.score(),
+            text: checkpoint.model.figure(scores.name(), scores.score()),
+        })
+    }
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let settings: Table = self.settings.parse().unwrap_or_default();
+        let line = |key: &str, skip: &[&str]| {
+            let table = settings.get(key).and_then(Value::as_table).cloned().unwrap_or_default();
+            let shown = flat(&table).into_iter().filter(|(key, _)| !skip.contains(&key.as_str()));
+            let words = shown.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
+            words.join(", ").replace('"', "")
+        };
+        let number = |key: &str| settings.get(key).map_or(String::new(), Value::to_string);
+        writeln!(f, "{}, {} parameters", self.model, thousands(self.parameters))?;
+        writeln!(f, "  model     {}", line("model", &["kind"]))?;
+        writeln!(f, "  data      {}", self.data)?;
+        writeln!(
+            f,
+            "  training  {} steps of {}, seed {}; {}",
+            thousands(self.steps as usize),
+            number("batch"),
+            number("seed"),
+            line("optimizer", &["epsilon"])
+        )?;
+        if let Some(Training { seconds, device, threads }) = &self.training {
+            let threads =
+                if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+            writeln!(f, "            {seconds:.0} s, {device}, {threads}")?;
+        }
+        write!(f, "  again     {}", self.command)?;
+        for figure in &self.figures {
+            write!(f, "\n  {:9} {} ({})", figure.name, figure.text, figure.what)?;
+        }
+        Ok(())
+    }
+}
+
+/// Keys with dots and their values, in order.
+fn flat(table: &Table) -> Vec<(String, Value)> {
+    let mut pairs = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(below) => {
+                let below = flat(below).into_iter();
+                pairs.extend(below.map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            _ => pairs.push((key.clone(), value.clone())),
+        }
+    }
+    pairs
+}
+
+/// Settings that say how often a run is looked at and saved, and where the data lie: they make no other
+/// model.
+const LOOKS: [&str; 6] = ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal"];
+
+/// A short command that trains under `config`: its preset, and what must be set besides.
+///
+/// Fails with [`Error::Config`](crate::Error::Config) if the preset is none of this program's.
+pub fn command(config: &Config) -> Result<String> {
+    let preset = presets::find(&config.preset)?.config();
+    let pairs = |config: &Config| {
+        let table: Table = config.to_toml().parse().expect("settings are TOML");
+        let looks = |(key, _): &(String, Value)| !LOOKS.contains(&key.as_str());
+        flat(&table).into_iter().filter(looks).collect::<Vec<_>>()
+    };
+    let (usual, wanted) = (pairs(&preset), pairs(config));
+    let gives = |chosen: &[(String, Value)]| -> Result<bool> {
+        let mut settings = Settings::new(&preset);
+        chosen.iter().try_for_each(|(key, value)| settings.put(key, value.clone()))?;
+        Ok(pairs(&settings.config()?) == wanted)
+    };
+    let mut chosen: Vec<_> = wanted.iter().filter(|pair| !usual.contains(pair)).cloned().collect();
+    // A rule or a kind brings its usual numbers, so it comes before those that differ from them.
+    chosen.sort_by_key(|(key, _)| {
+        ![".rule", ".kind", ".name"].iter().any(|choice| key.ends_with(choice))
+    });
+    for (key, _) in chosen.clone() {
+        let without: Vec<_> = chosen.iter().filter(|pair| pair.0 != key).cloned().collect();
+        if gives(&without)? {
+            chosen = without;
+        }
+    }
+    let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
+    for (key, value) in chosen {
+        words += &format!(" --set {key}={}", value.to_string().replace('"', ""));
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_the_preset_and_what_differs() {
+        let preset = presets::find("draw-mnist").unwrap().config();
+        let plain = "pixelloom train draw --preset draw-mnist";
+        assert_eq!(command(&preset).unwrap(), plain);
+        let mut settings = Settings::new(&preset);
+        for (key, value) in [
+            ("optimizer.rate", Value::Float(0.0015)),
+            ("save_every", Value::Integer(7)),
+            ("data.dir", Value::String("elsewhere".into())),
+            ("epochs", Value::Integer(3)),
+            ("model.glimpses", Value::Integer(5)),
+        ] {
+            settings.put(key, value).unwrap();
+        }
+        let changed = settings.config().unwrap();
+        let text = command(&changed).unwrap();
+        let mut words: Vec<_> = text.strip_prefix(plain).unwrap().split(" --set ").collect();
+        words.sort_unstable();
+        assert_eq!(words, ["", "epochs=3", "model.glimpses=5", "optimizer.rate=0.0015"]);
+        // What it prints gives these settings again.
+        let mut again = Settings::new(&preset);
+        words[1..].iter().for_each(|word| again.set(word).unwrap());
+        let again = again.config().unwrap();
+        assert_eq!(again.model, changed.model);
+        assert_eq!(again.optimizer, changed.optimizer);
+        // A rule's usual numbers are not worth a word.
+        let mut settings = Settings::new(&presets::find("aevb-manifold").unwrap().config());
+        ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false"]
+            .iter()
+            .for_each(|word| settings.set(word).unwrap());
+        let text = command(&settings.config().unwrap()).unwrap();
+        let end = "aevb-manifold --set optimizer.rule=adam --set optimizer.rate=0.5 --set weight_prior=false";
+        assert!(text.ends_with(end), "{text}");
+    }
+}
