@@ -50,7 +50,8 @@ fn while_samples_are_drawn() {
     let place = Place::new();
     place.put_images("images", 28);
     // The line of the last step is followed by scores of a few images, which are soon done.
-    stops(&place, SLOW, ("\"step\":4", 1500), ("-INT", 130));
+    let slower = SLOW.replace("hidden 56", "hidden 160");
+    stops(&place, &slower, ("\"step\":4", 2500), ("-INT", 130));
     assert!(names(&place.path("runs/a/samples")).is_empty(), "it was done with them");
 }
 

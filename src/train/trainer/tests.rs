@@ -123,7 +123,8 @@ fn a_lost_gpu_names_the_last_checkpoint() {
     let error = trainer.with_checkpoint(error);
     let text = error.to_string();
     assert_eq!(error.exit_code(), 6, "{text}");
-    assert!(text.contains("was lost") && text.contains("step-00000003"), "{text}");
+    assert!(text.contains("was lost") && text.contains("last checkpoint: "), "{text}");
+    assert!(text.contains("step-00000003"), "{text}");
     let dir = trainer.job.run.newest().unwrap();
     checkpoint::open(&dir).map(drop).unwrap();
 }
