@@ -203,11 +203,12 @@ fn every_entry_point_is_exercised() {
     gpu.profile(true).unwrap();
     check(&ops::cases(), all);
     let device = Device::Gpu(gpu.clone());
-    for rule in [Rule::Sgd, Rule::Adam] {
+    for (rule, clip) in [(Rule::Sgd, Some(1.0)), (Rule::Adam, None)] {
         let model = Weights(Param::new(random::normal(&device, Key::new(1, 0, 0), &[10])));
         let tape = Tape::new();
         let gradients = tape.backward_from(&tape.param(&model.0).square().sum());
-        let config = OptimizerConfig { clip: Some(1.0), ..OptimizerConfig::new(rule, 0.1) };
+        let usual = OptimizerConfig::new(rule, 0.1);
+        let config = OptimizerConfig { clip, average: Some(0.9), ..usual };
         Optimizer::new(config).step(&model, &gradients);
     }
     sample(&device);

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Weights, devices, poisoned_cpu};
 use pixelloom::autograd::Tape;
-use pixelloom::nn::{Decay, Optimizer, OptimizerConfig, Param};
+use pixelloom::nn::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Param};
 use pixelloom::ops::case::distance;
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::random;
@@ -265,5 +265,137 @@ fn three_optimizer_steps_by_hand() {
         let wrong = OptimizerConfig { beta1: plain.beta1 * 0.9 + 0.01, ..plain };
         let d = distance(&three_steps(wrong, &poisoned_cpu()), &three_steps_by_hand(plain));
         assert!(d > 1e-4 || rule == Rule::Adagrad, "{rule:?}: {d}");
+    }
+}
+
+/// One step of an optimiser whose gradient is `g`.
+fn step_with(optimizer: &mut Optimizer, model: &Weights, g: &[f32], loss: f32) {
+    let device = model.0.value().device().clone();
+    let tape = Tape::new();
+    let g = tape.constant(Tensor::new(&device, g, &[N]));
+    let gradients = tape.backward_from(&tape.param(&model.0).mul(&g).sum());
+    optimizer.step_on(model, &gradients, Some(&Tensor::new(&device, &[loss], &[])));
+}
+
+#[test]
+fn a_moving_average_by_hand() {
+    for decay in [0.3, 0.999] {
+        // a_0 are the first weights; the decay of step t is min(d, (1 + t) / (10 + t)).
+        let (mut w, mut a) = (numbers(0, 0), numbers(0, 0));
+        for t in 0..5_u16 {
+            let d = f32::min(decay, (1.0 + f32::from(t)) / (10.0 + f32::from(t)));
+            for ((w, a), g) in w.iter_mut().zip(&mut a).zip(numbers(1, t.into())) {
+                *w -= 0.1 * g;
+                *a = d * *a + (1.0 - d) * *w;
+            }
+        }
+        for device in devices() {
+            let usual = OptimizerConfig::new(Rule::Sgd, 0.1);
+            let config = OptimizerConfig { average: Some(decay), beta1: 0.0, ..usual };
+            let mut optimizer = Optimizer::new(config);
+            let model = Weights(Param::new(Tensor::new(&device, &numbers(0, 0), &[N])));
+            (0..5).for_each(|t| step_with(&mut optimizer, &model, &numbers(1, t), 1.0));
+            let value = || model.0.value().to_vec().unwrap();
+            let raw = value();
+            optimizer.swap_averages(&model);
+            assert!(distance(&value(), &a) < 1e-6, "{}: {decay}", device.name());
+            assert!(distance(&raw, &w) < 1e-6 && distance(&raw, &a) > 1e-3);
+            optimizer.swap_averages(&model);
+            assert_eq!(value(), raw);
+        }
+    }
+}
+
+/// Bits of weights, moments, average and sum of losses.
+fn bits(optimizer: &Optimizer, model: &Weights) -> Vec<u32> {
+    let value = model.0.value();
+    let tensors = optimizer.states["w"].iter().chain(optimizer.averages.get("w")).chain([&value]);
+    let tensors = tensors.chain(&optimizer.loss_sum);
+    tensors.flat_map(|t| t.to_vec().unwrap()).map(f32::to_bits).collect()
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing() {
+    for device in devices() {
+        for rule in [Rule::Sgd, Rule::Adagrad, Rule::RmsProp, Rule::Adam] {
+            for (clip, on_nonfinite) in [
+                (None, OnNonfinite::Skip),
+                (Some(1.0), OnNonfinite::Skip),
+                (None, OnNonfinite::Stop),
+                (Some(1.0), OnNonfinite::Stop),
+            ] {
+                let usual = OptimizerConfig::new(rule, 0.1);
+                let config = OptimizerConfig { average: Some(0.9), clip, on_nonfinite, ..usual };
+                let what = format!("{}, {config:?}", device.name());
+                let mut optimizer = Optimizer::new(config);
+                let model = Weights(Param::new(Tensor::new(&device, &numbers(0, 0), &[N])));
+                step_with(&mut optimizer, &model, &numbers(1, 0), 1.0);
+                assert_eq!(optimizer.faults().unwrap(), Faults::default(), "{what}");
+                let before = bits(&optimizer, &model);
+                for (at, bad) in [(0, f32::NAN), (17, f32::INFINITY), (N - 1, f32::NEG_INFINITY)] {
+                    let mut g = numbers(1, 1);
+                    g[at] = bad;
+                    step_with(&mut optimizer, &model, &g, 1.0);
+                }
+                step_with(&mut optimizer, &model, &numbers(1, 2), f32::NAN);
+                assert!(bits(&optimizer, &model) == before, "{what}");
+                step_with(&mut optimizer, &model, &numbers(1, 3), 1.0);
+                let after = bits(&optimizer, &model);
+                let faults = optimizer.faults().unwrap();
+                assert_eq!((faults.first, faults.overflow), (Some(1), None), "{what}");
+                assert_eq!(optimizer.steps, 6);
+                if on_nonfinite == OnNonfinite::Stop {
+                    assert!(faults.skipped == 5 && after == before, "{what}");
+                    assert_eq!(optimizer.faults().unwrap().first, Some(1), "{what}");
+                } else {
+                    assert!(faults.skipped == 4 && after != before, "{what}");
+                    assert_eq!(optimizer.loss_sum.as_ref().unwrap().to_vec().unwrap(), [2.0]);
+                    assert_eq!(optimizer.faults().unwrap(), Faults::default(), "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// A finite gradient can make a weight, or a moment, that is not.
+#[test]
+fn an_update_that_overflows_is_found() {
+    for device in devices() {
+        for (rule, rate) in [(Rule::Sgd, 1e30), (Rule::Adagrad, 0.1), (Rule::Adam, 0.1)] {
+            let mut optimizer = Optimizer::new(OptimizerConfig::new(rule, rate));
+            let model = Weights(Param::new(Tensor::new(&device, &numbers(0, 0), &[N])));
+            let mut g = numbers(1, 0);
+            step_with(&mut optimizer, &model, &vec![0.0; N], 1.0);
+            assert_eq!(optimizer.faults().unwrap(), Faults::default());
+            g[5] = 1e25;
+            step_with(&mut optimizer, &model, &g, 1.0);
+            step_with(&mut optimizer, &model, &vec![0.0; N], 1.0);
+            let faults = optimizer.faults().unwrap();
+            assert_eq!(
+                (faults.overflow, faults.first),
+                (Some(1), None),
+                "{} {rule:?}",
+                device.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_checked_tape_names_the_first_operation() {
+    for device in devices() {
+        let value = |x: f32| Param::new(Tensor::new(&device, &[1.0, x], &[2]));
+        let fault = |x: f32, f: for<'t> fn(Var<'t>) -> Var<'t>| {
+            let (tape, param) = (Tape::checked(), value(x));
+            let y = f(tape.param(&param));
+            tape.backward_from(&y.sum());
+            tape.fault()
+        };
+        assert_eq!(fault(2.0, |x| x.mul(&x).exp()), None);
+        // e^1000, and then everything after it.
+        assert_eq!(fault(1000.0, |x| x.exp().square()).as_deref(), Some("the output of unary"));
+        // ln 1e-40 is a number, 1e40 is none.
+        let found = fault(1e-40, |x| x.log().square());
+        assert_eq!(found.as_deref(), Some("a gradient of unary"), "{}", device.name());
     }
 }

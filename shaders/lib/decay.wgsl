@@ -11,12 +11,18 @@ struct Params {
     decoupled: u32,
     correction1: f32,
     correction2: f32,
+    number: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 // The gradient with the clipping factor and coupled decay.
 fn full_gradient(g: f32, scale: f32, w: f32) -> f32 {
     return fma(select(p.decay, 0.0, p.decoupled != 0u), w, g * scale);
+}
+
+// Whether a new value is infinite or NaN, told by its exponent.
+fn is_broken(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
 }
 
 // The weight after decoupled decay.

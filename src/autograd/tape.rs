@@ -39,6 +39,8 @@ struct State {
     nodes: Vec<Node>,
     shapes: Vec<Vec<usize>>,
     params: HashMap<u64, usize>,
+    /// Of a checked tape, what was not finite first.
+    fault: Option<String>,
 }
 
 /// What has a gradient on a tape.
@@ -55,6 +57,8 @@ enum Record {
 /// panic.
 pub struct Tape {
     record: Record,
+    /// Looks at every value and every gradient.
+    checked: bool,
     id: u64,
     state: RefCell<State>,
 }
@@ -95,7 +99,18 @@ impl Tape {
 
     fn with(record: Record) -> Tape {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Tape { record, id, state: RefCell::default() }
+        Tape { record, checked: false, id, state: RefCell::default() }
+    }
+
+    /// A tape that records and looks at every number, fetching it from the device: slow, for
+    /// [`Tape::fault`].
+    pub fn checked() -> Tape {
+        Tape { checked: true, ..Tape::new() }
+    }
+
+    /// Of a checked tape: the first operation whose output, or whose gradient, was not finite.
+    pub fn fault(&self) -> Option<String> {
+        self.state.borrow().fault.clone()
     }
 
     /// A value without gradient.
@@ -140,8 +155,12 @@ impl Tape {
         }
         let state = &mut *self.state.borrow_mut();
         let first = state.shapes.len();
+        let rule = rule();
+        if self.checked {
+            state.check("the output", rule.name(), outputs.iter());
+        }
         state.nodes.push(Node {
-            rule: rule(),
+            rule,
             parents: parents.iter().map(|p| p.slot).collect(),
             first,
             outputs: N,
@@ -157,7 +176,8 @@ impl Tape {
     /// Gradients of sum over `seeds` of <output, dy>. Takes the nodes off the tape.
     #[track_caller]
     pub fn backward(&self, seeds: &[(&Var, Tensor)]) -> Gradients {
-        let fresh = State { spent: true, ..State::default() };
+        let fault = self.state.borrow().fault.clone();
+        let fresh = State { spent: true, fault, ..State::default() };
         let state = std::mem::replace(&mut *self.state.borrow_mut(), fresh);
         assert!(!state.spent, "backward: this tape's pass is over");
         let mut slots: Vec<Option<Tensor>> = vec![None; state.shapes.len()];
@@ -183,6 +203,9 @@ impl Tape {
             let name = node.rule.name();
             let gradients = node.rule.backward(&dy, &need);
             assert_eq!(gradients.len(), node.parents.len(), "{name}: wrong number of gradients");
+            if self.checked {
+                self.state.borrow_mut().check("a gradient", name, gradients.iter().flatten());
+            }
             for (gradient, parent) in gradients.into_iter().zip(&node.parents) {
                 let Some(slot) = *parent else { continue };
                 let gradient =
@@ -218,6 +241,16 @@ impl State {
         assert!(!self.spent, "a tape records no more after its backward pass");
         self.shapes.push(shape.to_vec());
         self.shapes.len() - 1
+    }
+
+    /// Keeps what is not finite, if it is the first. A failure of the device shows elsewhere.
+    fn check<'a>(&mut self, what: &str, name: &str, tensors: impl Iterator<Item = &'a Tensor>) {
+        let finite = |t: &Tensor| t.to_vec().map_or(true, |all| all.iter().all(|x| x.is_finite()));
+        for tensor in tensors {
+            if self.fault.is_none() && !finite(tensor) {
+                self.fault = Some(format!("{what} of {name}"));
+            }
+        }
     }
 }
 

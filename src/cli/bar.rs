@@ -1,6 +1,7 @@
 //! A progress bar on stderr; nothing where that is no terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pixelloom::Error;
 
 pub struct Bar(ProgressBar);
 
@@ -18,10 +19,11 @@ impl Bar {
         false
     }
 
-    /// `done` of `total` are done.
-    pub fn of(&self, done: usize, total: usize) {
+    /// `done` of `total` are done; never a reason to stop.
+    pub fn of(&self, done: usize, total: usize) -> Result<(), Error> {
         self.0.set_length(total as u64);
         self.0.set_position(done as u64);
+        Ok(())
     }
 
     /// Takes the bar away.

@@ -62,7 +62,7 @@ impl Export {
         let names = if self.score.is_empty() { &own[..] } else { &self.score };
         let figures = names.iter().map(|name| {
             let bar = Bar::new(&format!("images of {name}"), 1);
-            let progress = |done, of| bar.of(done, of);
+            let progress = |done, of| drop(bar.of(done, of));
             let figure = Figure::score(checkpoint, name, &dir, device, &progress);
             bar.done();
             figure

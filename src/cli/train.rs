@@ -99,6 +99,9 @@ pub struct Train {
     /// sgd, adagrad, rmsprop or adam
     #[arg(long, value_name = "RULE", help_heading = "Settings")]
     optimizer: Option<String>,
+    /// stop, or skip: leave out steps whose numbers are not finite
+    #[arg(long, value_name = "WHAT", help_heading = "Settings")]
+    on_nonfinite: Option<String>,
     /// Hidden units of a vae and of the LSTMs of draw and classifier, maps h of a pixel model's layers
     #[arg(long, value_name = "N", help_heading = "Settings")]
     hidden: Option<i64>,
@@ -244,6 +247,7 @@ impl Train {
         ];
         let strings = [
             ("optimizer.rule", &self.optimizer),
+            ("optimizer.on_nonfinite", &self.on_nonfinite),
             ("data.name", &self.data),
             ("data.binarization", &self.binarization),
             ("data.dir", &self.data_dir),

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod binary;
 pub mod categorical;
 pub mod filterbank;
+pub mod finite;
 pub mod fold;
 pub mod gemm;
 mod isa;

@@ -148,6 +148,12 @@ impl Gpu {
         &self.0.ledger
     }
 
+    /// Loses the device, as a reset of its driver would.
+    #[cfg(test)]
+    pub(crate) fn lose(&self) {
+        self.0.device.destroy();
+    }
+
     /// Figures so far; see [`Stats`].
     pub fn stats(&self) -> Stats {
         let recorder = lock(&self.0.recorder);
@@ -251,7 +257,7 @@ mod tests {
         };
         let x = gpu.upload(&[1.0, 2.0]);
         assert_eq!(gpu.download(&x).unwrap(), [1.0, 2.0]);
-        gpu.0.device.destroy();
+        gpu.lose();
         let y = gpu.alloc(100);
         gpu.upload(&[1.0]);
         for outcome in [gpu.download(&x), gpu.download(&y), gpu.wait().map(|()| vec![])] {

@@ -12,7 +12,7 @@ pub use linear::Linear;
 pub use lstm_cell::LstmCell;
 pub use lstm_scan::{LstmScan, PackedLstm};
 pub use masked_conv::{MaskedConv, PackedConv};
-pub use optimizer::{Decay, Optimizer, OptimizerConfig, Schedule};
+pub use optimizer::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Schedule};
 pub use upsample::Upsample;
 
 /// Something with parameters. Names are paths (`encoder.hidden.weight`), and the checkpoint's names.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Module;
 use crate::autograd::Gradients;
-use crate::ops::optimizer::{Params, Rule, clip_factor, update};
+use crate::error::Result;
+use crate::ops::finite::{self, VerdictParams};
+use crate::ops::optimizer::{Params, Rule, average, squares, update};
 use crate::tensor::Tensor;
 
 /// How weight decay d enters.
@@ -60,6 +62,23 @@ impl Schedule {
     }
 }
 
+/// What a step does whose loss or gradient is not finite. Its update is left out in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNonfinite {
+    /// Nothing changes any more, until [`Optimizer::faults`] tells.
+    #[default]
+    Stop,
+    /// The steps after it go on.
+    Skip,
+}
+
+impl OnNonfinite {
+    fn is_default(&self) -> bool {
+        *self == OnNonfinite::Stop
+    }
+}
+
 /// Settings of an optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +103,14 @@ pub struct OptimizerConfig {
     pub warmup: u64,
     /// Learning rate over the steps.
     pub schedule: Schedule,
+    /// Decay d of the moving average of the weights (EMA), below 1; none if absent or 0. After step t
+    /// (from 0) a = d_t a + (1 - d_t) w, d_t = min(d, (1 + t) / (10 + t)): the average begins as the
+    /// first weights, and soon forgets them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f32>,
+    /// What happens when numbers are not finite.
+    #[serde(default, skip_serializing_if = "OnNonfinite::is_default")]
+    pub on_nonfinite: OnNonfinite,
 }
 
 impl OptimizerConfig {
@@ -106,28 +133,65 @@ impl OptimizerConfig {
             clip: None,
             warmup: 0,
             schedule: Schedule::Constant,
+            average: None,
+            on_nonfinite: OnNonfinite::Stop,
         }
     }
+}
+
+/// What judges steps, on the device of the model ([`finite`]).
+struct Judge {
+    /// What the gradients of a step are multiplied by, \[1\]; below 0 where it is left out.
+    scale: Tensor,
+    /// \[4\].
+    tally: Tensor,
+    /// Stands in for what a step has not, \[1\].
+    nothing: Tensor,
+    /// Optimiser steps when the tally was emptied.
+    since: u64,
+}
+
+/// What was not finite since the last look. Steps are numbered from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Steps that were left out.
+    pub skipped: u64,
+    /// The first of them.
+    pub first: Option<u64>,
+    /// The step whose update made a weight or a moment that is not finite.
+    pub overflow: Option<u64>,
 }
 
 /// An optimiser with its state.
 pub struct Optimizer {
     /// The settings.
     pub config: OptimizerConfig,
-    /// Steps taken.
+    /// Steps taken, those that were left out counted too.
     pub steps: u64,
     /// Moments and sums by parameter name.
     pub states: BTreeMap<String, Vec<Tensor>>,
+    /// Moving averages of the parameters by name, if the settings want them and a step was taken.
+    pub averages: BTreeMap<String, Tensor>,
+    /// Sum of the losses of the good steps, \[1\], on the device.
+    pub loss_sum: Option<Tensor>,
+    judge: Option<Judge>,
 }
 
 impl Optimizer {
     /// No steps taken, all states zero.
     pub fn new(config: OptimizerConfig) -> Optimizer {
-        Optimizer { config, steps: 0, states: BTreeMap::new() }
+        let (states, averages) = Default::default();
+        Optimizer { config, steps: 0, states, averages, loss_sum: None, judge: None }
     }
 
     /// One step on all parameters that the loss reached. Nothing is read back from the device.
     pub fn step(&mut self, model: &dyn Module, gradients: &Gradients) {
+        self.step_on(model, gradients, None);
+    }
+
+    /// As [`Optimizer::step`]; the `loss` \[\] is added to the sum of losses. If it, or a gradient, is not
+    /// finite, the step changes nothing but the count of steps.
+    pub fn step_on(&mut self, model: &dyn Module, gradients: &Gradients, loss: Option<&Tensor>) {
         let config = &self.config;
         let parameters = model.parameters();
         let reached: Vec<_> = parameters
@@ -135,10 +199,31 @@ impl Optimizer {
             .filter_map(|(name, p)| gradients.param(p).map(|g| (name, *p, g)))
             .collect();
         let Some((_, _, first)) = reached.first() else { return };
-        let scale = match config.clip {
-            Some(limit) => clip_factor(&reached.iter().map(|r| r.2).collect::<Vec<_>>(), limit),
-            None => Tensor::full(first.device(), 1.0, &[1]),
+        let device = first.device();
+        let steps = self.steps;
+        let judge = self.judge.get_or_insert_with(|| Judge {
+            scale: Tensor::zeros(device, &[1]),
+            tally: Tensor::zeros(device, &[4]),
+            nothing: Tensor::zeros(device, &[1]),
+            since: steps,
+        });
+        let number = (self.steps + 1 - judge.since) as f32;
+        let total = match config.clip {
+            // A gradient that is not finite shows in the sum of all squares.
+            Some(_) => squares(&reached.iter().map(|r| r.2).collect::<Vec<_>>()),
+            None => {
+                reached.iter().for_each(|(_, _, g)| finite::mark(g, &mut judge.tally));
+                judge.nothing.clone()
+            }
         };
+        let verdict = VerdictParams {
+            limit: config.clip.unwrap_or(0.0),
+            number,
+            latch: u32::from(config.on_nonfinite == OnNonfinite::Stop),
+        };
+        let sum = self.loss_sum.get_or_insert_with(|| Tensor::zeros(device, &[1]));
+        let loss = loss.unwrap_or(&judge.nothing);
+        finite::judge(verdict, &total, loss, [&mut judge.scale, &mut judge.tally, sum]);
         let t = (self.steps + 1) as i32;
         let correction = |beta: f32| (1.0 - f64::from(beta).powi(t)) as f32;
         let params = Params {
@@ -152,13 +237,55 @@ impl Optimizer {
             decoupled: u32::from(config.decay_kind == Decay::Decoupled),
             correction1: correction(config.beta1),
             correction2: correction(config.beta2),
+            number,
         };
+        let decay = config.average.unwrap_or(0.0);
+        if decay > 0.0 {
+            for (name, param) in &parameters {
+                self.averages.entry(name.clone()).or_insert_with(|| param.value());
+            }
+        }
         for (name, param, gradient) in reached {
             let zeros =
                 || vec![Tensor::zeros(gradient.device(), gradient.shape()); config.rule.states()];
             let states = self.states.entry(name.clone()).or_insert_with(zeros);
-            param.update(|w| update(params, gradient, &scale, w, states));
+            let Judge { scale, tally, .. } = &mut *judge;
+            param.update(|w| update(params, gradient, scale, w, states, tally));
+            if let Some(a) = self.averages.get_mut(name).filter(|_| decay > 0.0) {
+                let t = self.steps as f32;
+                average(a, &param.value(), scale, 1.0 - decay.min((1.0 + t) / (10.0 + t)));
+            }
         }
         self.steps += 1;
+    }
+
+    /// What was not finite since the last call; fetches four numbers from the device. With
+    /// [`OnNonfinite::Stop`], and after an overflow, the optimiser stays as it is.
+    pub fn faults(&mut self) -> Result<Faults> {
+        let Some(judge) = &mut self.judge else { return Ok(Faults::default()) };
+        let tally = judge.tally.to_vec()?;
+        let step = |number: f32| (number > 0.0).then(|| judge.since + number as u64 - 1);
+        let overflow = step(tally[3]);
+        // After an overflow all steps are left out; that is the one fault then.
+        let first = step(tally[2]).filter(|first| overflow.is_none_or(|o| *first <= o));
+        let faults = Faults { skipped: tally[1] as u64, first, overflow };
+        let stopped = self.config.on_nonfinite == OnNonfinite::Stop && faults.first.is_some();
+        if !stopped && overflow.is_none() {
+            if faults.skipped > 0 {
+                judge.tally = Tensor::zeros(judge.tally.device(), &[4]);
+            }
+            judge.since = self.steps;
+        }
+        Ok(faults)
+    }
+
+    /// Exchanges the parameters for their moving averages, if there are such, or back.
+    pub fn swap_averages(&mut self, model: &dyn Module) {
+        for (name, param) in model.parameters() {
+            if let Some(average) = self.averages.get_mut(&name) {
+                let value = param.value();
+                param.set(std::mem::replace(average, value));
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod binary;
 pub mod case;
 pub mod categorical;
 pub mod filterbank;
+pub mod finite;
 pub mod fold;
 pub mod latent;
 pub mod layout;
@@ -69,7 +70,9 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&random::RANDOM),
         Box::new(&optimizer::ONE_STATE),
         Box::new(&optimizer::ADAM),
-        Box::new(&optimizer::CLIP),
+        Box::new(&optimizer::AVERAGE),
+        Box::new(&finite::FINITE),
+        Box::new(&finite::VERDICT),
     ]
 }
 

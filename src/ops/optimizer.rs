@@ -8,7 +8,9 @@
 //!
 //! Weight decay is either coupled (g += d w: the gradient of a normal prior) or decoupled
 //! (w -= lr d w; Loshchilov & Hutter 2019). Clipping by the global norm happens on the device:
-//! nothing is read back.
+//! nothing is read back. A negative factor leaves a step out ([`super::finite`]).
+//!
+//! Moving average of the weights (EMA): a += (1 - d) (w - a).
 
 use bytemuck::{Pod, Zeroable};
 
@@ -17,7 +19,7 @@ use super::layout::unshare;
 use super::reduce::sum_squares;
 use crate::cpu;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise};
+use crate::kernel::{Cost, Kernel, elementwise};
 use crate::tensor::Tensor;
 
 /// The update rule; the numbers are the shader's.
@@ -56,6 +58,8 @@ pub struct Params {
     pub(crate) decoupled: u32,
     pub(crate) correction1: f32,
     pub(crate) correction2: f32,
+    /// The step's number in the tally.
+    pub(crate) number: f32,
 }
 
 impl Params {
@@ -69,15 +73,16 @@ impl Params {
     }
 }
 
-/// Largest norm that is let through.
+/// One step of a moving average.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct ClipParams {
-    pub(crate) limit: f32,
+pub struct AverageParams {
+    pub(crate) n: u32,
+    pub(crate) share: f32,
 }
 
-/// SGD, Adagrad, RMSProp. Inputs: gradient, scale \[1\]; states: w, s.
-pub static ONE_STATE: Kernel<Params, 2, 2> = Kernel {
+/// SGD, Adagrad, RMSProp. Inputs: gradient, scale \[1\]; states: w, s, tally \[4\].
+pub static ONE_STATE: Kernel<Params, 2, 3> = Kernel {
     program: Program {
         name: "optimizer",
         source: concat!(
@@ -86,7 +91,7 @@ pub static ONE_STATE: Kernel<Params, 2, 2> = Kernel {
             include_str!("../../shaders/optimizer.wgsl")
         ),
         inputs: 2,
-        outputs: 2,
+        outputs: 3,
     },
     cpu: cpu::optimizer::one_state,
     stages: |p| elementwise("update", p.n as usize, p),
@@ -94,8 +99,8 @@ pub static ONE_STATE: Kernel<Params, 2, 2> = Kernel {
     entries: &["update"],
 };
 
-/// Adam. Inputs: gradient, scale \[1\]; states: w, m, v.
-pub static ADAM: Kernel<Params, 2, 3> = Kernel {
+/// Adam. Inputs: gradient, scale \[1\]; states: w, m, v, tally \[4\].
+pub static ADAM: Kernel<Params, 2, 4> = Kernel {
     program: Program {
         name: "adam",
         source: concat!(
@@ -104,7 +109,7 @@ pub static ADAM: Kernel<Params, 2, 3> = Kernel {
             include_str!("../../shaders/adam.wgsl")
         ),
         inputs: 2,
-        outputs: 3,
+        outputs: 4,
     },
     cpu: cpu::optimizer::adam,
     stages: |p| elementwise("update", p.n as usize, p),
@@ -112,25 +117,25 @@ pub static ADAM: Kernel<Params, 2, 3> = Kernel {
     entries: &["update"],
 };
 
-/// Clipping factor min(1, limit / sqrt(squares)) of one number.
-pub static CLIP: Kernel<ClipParams, 1, 1> = Kernel {
+/// Moving average. Inputs: w, scale \[1\]; state: a.
+pub static AVERAGE: Kernel<AverageParams, 2, 1> = Kernel {
     program: Program {
-        name: "clip",
+        name: "average",
         source: concat!(
-            include_str!("../../shaders/lib/math.wgsl"),
-            include_str!("../../shaders/clip.wgsl")
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/average.wgsl")
         ),
-        inputs: 1,
+        inputs: 2,
         outputs: 1,
     },
-    cpu: cpu::optimizer::clip,
-    stages: |p| vec![Stage { entry: "clip", groups: [1; 3], params: *p }],
-    cost: |_| Cost { flops: 2, bytes: 8, loop_iterations: 0 },
-    entries: &["clip"],
+    cpu: cpu::optimizer::average,
+    stages: |p| elementwise("average", p.n as usize, p),
+    cost: |p| Cost { flops: 3 * u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["average"],
 };
 
-/// Updates `w` and its `states` in place from `gradient` times `scale` \[1\]; all but `scale` are of
-/// one shape.
+/// Updates `w` and its `states` in place from `gradient` times `scale` \[1\]; all but `scale` and `tally`
+/// \[4\] are of one shape.
 #[track_caller]
 pub fn update(
     mut p: Params,
@@ -138,6 +143,7 @@ pub fn update(
     scale: &Tensor,
     w: &mut Tensor,
     states: &mut [Tensor],
+    tally: &mut Tensor,
 ) {
     p.n = w.len() as u32;
     assert_eq!(gradient.shape(), w.shape(), "optimizer: gradient of another shape");
@@ -148,17 +154,21 @@ pub fn update(
     unshare(w);
     states.iter_mut().for_each(unshare);
     match states {
-        [s] => ONE_STATE.update(p, [gradient, scale], [w, s]),
-        [m, v] => ADAM.update(p, [gradient, scale], [w, m, v]),
+        [s] => ONE_STATE.update(p, [gradient, scale], [w, s, tally]),
+        [m, v] => ADAM.update(p, [gradient, scale], [w, m, v, tally]),
         _ => panic!("optimizer: {} states", states.len()),
     }
 }
 
-/// min(1, limit / norm) where norm is that of all gradients together; shape \[1\], on their device.
-pub fn clip_factor(gradients: &[&Tensor], limit: f32) -> Tensor {
+/// Moves the average `a` of `w` in place by `share` of their difference, unless `scale` \[1\] is negative.
+pub fn average(a: &mut Tensor, w: &Tensor, scale: &Tensor, share: f32) {
+    unshare(a);
+    AVERAGE.update(AverageParams { n: w.len() as u32, share }, [w, scale], [a]);
+}
+
+/// The sum of the squares of all gradients, shape \[\], on their device.
+pub fn squares(gradients: &[&Tensor]) -> Tensor {
     let squares = gradients.iter().map(|g| sum_squares(g));
     let total = squares.reduce(|a, b| binary::apply(Operation::Add, &a, &b));
-    let total = total.expect("clip_factor: no gradients");
-    let [scale] = CLIP.launch(ClipParams { limit }, [&total], [&[1]]);
-    scale
+    total.expect("squares: no gradients")
 }

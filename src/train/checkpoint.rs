@@ -1,6 +1,7 @@
 //! Checkpoints: a directory `step-NNNNNNNN` with `model.safetensors` (weights by their `Module` names;
 //! texts `kind`, `config`, `data`, `step`) and `state.safetensors` (the optimiser's moments, the loss
-//! summed since the last line of metrics; texts `position`, `settings`).
+//! summed since the last line of metrics; texts `position`, `settings`). Of a run with moving averages
+//! the weights are the averages, and what is trained is in the state, as `raw.NAME`.
 //!
 //! It is written under another name, each file and the directory synced, then renamed: what bears
 //! the name is complete. One that replaces another of its step puts that aside first, as
@@ -32,6 +33,8 @@ pub(super) const WRITING: &str = ".writing-";
 pub(super) const REMOVING: &str = ".removing-";
 /// Before the parameter's name in the state file; the number of the state tensor follows it.
 const MOMENTS: &str = "optimizer.";
+/// Before the parameter's name in the state file, where the weights are moving averages.
+const RAW: &str = "raw.";
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,8 +43,14 @@ pub struct Position {
     pub step: u64,
     /// Optimiser steps done.
     pub optimizer_steps: u64,
-    /// Losses in the running sum.
+    /// Losses since the last line.
     pub summed: u64,
+    /// Of these steps those that were left out, as something was not finite, ...
+    #[serde(default)]
+    pub skipped: u64,
+    /// ... and the batch of the first, from 1.
+    #[serde(default)]
+    pub first_skipped: Option<u64>,
     /// The step evaluated last.
     pub evaluated: u64,
     /// Step and validation score of the best evaluation.
@@ -121,7 +130,7 @@ fn host(tensor: &Tensor) -> Result<HostTensor> {
 
 /// Writes a checkpoint below `parent` and returns its directory.
 ///
-/// Fails with [`Error::NotFinite`], writing nothing, when a weight is not finite; with
+/// Fails with [`Error::NotFinite`], writing nothing, when a number is not finite; with
 /// [`Error::Disk`] when writing fails.
 pub fn save(
     parent: &Path,
@@ -130,15 +139,18 @@ pub fn save(
     model: &dyn Module,
     optimizer: &Optimizer,
     position: &Position,
-    loss_sum: &Tensor,
 ) -> Result<PathBuf> {
-    let mut weights = Content::default();
+    let (mut weights, mut state) = (Content::default(), Content::default());
     for (name, param) in model.parameters() {
-        let tensor = host(&param.value())?;
-        if !tensor.data.iter().all(|w| w.is_finite()) {
-            return Err(Error::NotFinite(format!("a number of weight {name} is not finite")));
-        }
-        weights.tensors.insert(name, tensor);
+        let value = host(&param.value())?;
+        let value = match optimizer.averages.get(&name) {
+            None => value,
+            Some(average) => {
+                state.tensors.insert(format!("{RAW}{name}"), value);
+                host(average)?
+            }
+        };
+        weights.tensors.insert(name, value);
     }
     weights.texts = [
         ("kind", config.model.kind().to_string()),
@@ -148,13 +160,18 @@ pub fn save(
     ]
     .map(|(key, text)| (key.to_string(), text))
     .into();
-    let mut state = Content::default();
     for (name, moments) in &optimizer.states {
         for (i, tensor) in moments.iter().enumerate() {
             state.tensors.insert(format!("{MOMENTS}{name}.{i}"), host(tensor)?);
         }
     }
-    state.tensors.insert(LOSS_SUM.into(), host(loss_sum)?);
+    let sum = optimizer.loss_sum.as_ref().map_or(Ok(0.0), Tensor::item)?;
+    state.tensors.insert(LOSS_SUM.into(), HostTensor { shape: Vec::new(), data: vec![sum] });
+    for (name, tensor) in weights.tensors.iter().chain(&state.tensors) {
+        if !tensor.data.iter().all(|x| x.is_finite()) {
+            return Err(Error::NotFinite(format!("a number of {name} is not finite")));
+        }
+    }
     state.texts = [("position", json(position)?), ("settings", config.hash())]
         .map(|(key, text)| (key.to_string(), text))
         .into();
@@ -293,13 +310,9 @@ impl State {
         Ok(State { position, settings, content, path })
     }
 
-    /// Puts the moments into `optimizer` and returns the running sum of losses.
-    pub fn restore(
-        self,
-        model: &dyn Module,
-        optimizer: &mut Optimizer,
-        device: &Device,
-    ) -> Result<Tensor> {
+    /// Puts moments, moving averages and the running sum of losses into `optimizer`, and the weights
+    /// that are trained into `model`, which holds the checkpoint's weights.
+    pub fn restore(self, model: &dyn Module, optimizer: &mut Optimizer) -> Result<()> {
         let fault = |what: String| {
             Error::Checkpoint(format!("{}: {what}; it belongs to another run", self.path.display()))
         };
@@ -307,6 +320,15 @@ impl State {
         let sum = tensors.remove(LOSS_SUM).filter(|sum| sum.data.len() == 1);
         let sum = sum.ok_or_else(|| fault("the sum of losses is missing".into()))?;
         for (name, param) in model.parameters() {
+            let value = param.value();
+            let device = value.device();
+            if let Some(raw) = tensors.remove(&format!("{RAW}{name}")) {
+                if raw.shape != value.shape() {
+                    return Err(fault(format!("the trained {name} has another shape")));
+                }
+                param.set(Tensor::new(device, &raw.data, &raw.shape));
+                optimizer.averages.insert(name.clone(), value.clone());
+            }
             let mut moments = Vec::new();
             while let Some(tensor) = tensors.remove(&format!("{MOMENTS}{name}.{}", moments.len())) {
                 if tensor.shape != param.value().shape() {
@@ -326,7 +348,9 @@ impl State {
             return Err(fault(format!("tensor {extra} is unknown")));
         }
         optimizer.steps = self.position.optimizer_steps;
-        Ok(Tensor::new(device, &sum.data, &[]))
+        let device = model.parameters().first().map(|(_, param)| param.value().device().clone());
+        optimizer.loss_sum = device.map(|device| Tensor::new(&device, &sum.data, &[1]));
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::ModelConfig;
 use crate::data::{self, Binarization, DataSet};
 use crate::error::{Error, Result};
-use crate::nn::{OptimizerConfig, Schedule};
+use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
 
 /// Latent dimensions up to which the estimate of appendix D of the AEVB paper is good.
 pub const MARGINAL_LATENT: usize = 5;
@@ -163,6 +163,11 @@ impl Config {
         {
             return bad("optimizer.clip", &clip, "be above 0 and finite");
         }
+        if let Some(average) = o.average
+            && !(0.0..1.0).contains(&average)
+        {
+            return bad("optimizer.average", &average, "lie in [0, 1)");
+        }
         if self.weight_prior && o.decay != 0.0 {
             return bad("optimizer.decay", &o.decay, "be 0 when weight_prior is on");
         }
@@ -175,7 +180,8 @@ impl Config {
     }
 
     /// A hash of what a resumed run must share with the run it continues: all but the length (unless
-    /// the schedule depends on it), the data's folder and how many checkpoints are kept.
+    /// the schedule depends on it), the data's folder, how many checkpoints are kept and what happens when
+    /// numbers are not finite.
     pub fn hash(&self) -> String {
         let mut same = self.clone();
         if !matches!(self.optimizer.schedule, Schedule::Cosine { total: 0, .. }) {
@@ -183,6 +189,7 @@ impl Config {
         }
         same.data.dir = PathBuf::new();
         same.keep = 0;
+        same.optimizer.on_nonfinite = OnNonfinite::Stop;
         hex(&Sha256::digest(same.to_toml()))
     }
 }

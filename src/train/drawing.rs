@@ -30,8 +30,8 @@ pub struct Drawing<'a> {
     pub shape: Shape,
     /// Seed of the draws.
     pub seed: u64,
-    /// Told how much of how much is done, from any thread.
-    pub progress: &'a (dyn Fn(usize, usize) + Sync),
+    /// Told how much of how much is done, from any thread; its error ends the work.
+    pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
     /// Keep what the images are like on the way. All of them are then drawn at once.
     pub film: bool,
 }

@@ -169,7 +169,10 @@ pub fn log_marginals(
 ) -> Result<Option<Vec<f64>>> {
     let mut values = Vec::with_capacity(part.indices.len());
     let complete = batches(device, part, watch, |number, x, _| {
-        values.extend(marginal::log_marginal(vae, x, marginal::Settings::paper(), key(number))?);
+        let (settings, stop) = (marginal::Settings::paper(), || watch(number as usize * part.rows));
+        // What was stopped has no values; the watch says so again at the end of the batch.
+        let found = marginal::log_marginal(vae, x, settings, key(number), &stop)?;
+        values.extend(found.unwrap_or_default());
         Ok(())
     })?;
     match values.iter().position(|v| !v.is_finite()) {

@@ -11,6 +11,7 @@ use super::{AnyModel, pictures};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
+use crate::models::pixel::Watch;
 use crate::models::vae::Vae;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
@@ -25,20 +26,27 @@ const SIDE: usize = 20;
 /// Columns of a sheet.
 pub(super) const COLUMNS: usize = 10;
 
-/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` is told how many are drawn. Fails where the
-/// model draws none, and when the device does.
+/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` is told, now and then, how many are drawn, and
+/// ends it by an error. Fails where the model draws none, and when the device does.
 pub fn draw(
     model: &dyn Model,
     device: &Device,
     count: usize,
     seed: u64,
-    progress: &dyn Fn(usize),
+    progress: &(dyn Fn(usize) -> Result<()> + Sync),
 ) -> Result<Vec<f32>> {
     let mut images = Vec::new();
     for (chunk, start) in (0..count).step_by(CHUNK).enumerate() {
         let (key, rows) = (sample_key(seed, chunk), CHUNK.min(count - start));
-        images.extend(model.sample(device, rows, key)?.to_vec()?);
-        progress(start + rows);
+        let drawn = match model.autoregressive() {
+            Some(model) => {
+                let mut watch = Watch { progress: &|_, _| progress(start), film: None };
+                model.draw(device, rows, None, key, &mut watch)?
+            }
+            None => model.sample(device, rows, key)?,
+        };
+        images.extend(drawn.to_vec()?);
+        progress(start + rows)?;
     }
     Ok(images)
 }

@@ -29,8 +29,8 @@ pub fn nearest(
     samples: &[f32],
     images: &Images,
     mode: Binarization,
-    progress: &dyn Fn(usize),
-) -> Vec<usize> {
+    progress: &dyn Fn(usize) -> Result<()>,
+) -> Result<Vec<usize>> {
     let dims = images.dims();
     let mut best = vec![(f32::INFINITY, 0); samples.len() / dims];
     for start in (0..images.count).step_by(CHUNK) {
@@ -45,9 +45,9 @@ pub fn nearest(
                 }
             }
         });
-        progress(start + part.indices.len());
+        progress(start + part.indices.len())?;
     }
-    best.into_iter().map(|(_, place)| place).collect()
+    Ok(best.into_iter().map(|(_, place)| place).collect())
 }
 
 /// The sum of squared differences, in an order that the compiler may do side by side.
@@ -67,11 +67,11 @@ pub fn write(
     samples: &[f32],
     images: &Images,
     mode: Binarization,
-    progress: &dyn Fn(usize),
+    progress: &dyn Fn(usize) -> Result<()>,
 ) -> Result<()> {
     let dims = images.dims();
     let shape: Shape = (images.height, images.width, images.channels);
-    let indices = nearest(samples, images, mode, progress);
+    let indices = nearest(samples, images, mode, progress)?;
     let found = Part { images, mode, indices, rows: 1 }.numbers();
     let pairs = samples.chunks_exact(dims).zip(found.chunks_exact(dims));
     let tiles: Vec<f32> = pairs
@@ -107,7 +107,11 @@ mod tests {
         };
         let samples = [0.3, 0.4, 31.4, 7.6, 49.0, 60.0].map(|v: f32| v / 255.0);
         let done = std::cell::Cell::new(0);
-        let found = nearest(&samples, &images, Binarization::Grey, &|n| done.set(n));
+        let progress = |n| {
+            done.set(n);
+            Ok(())
+        };
+        let found = nearest(&samples, &images, Binarization::Grey, &progress).unwrap();
         assert_eq!((found, done.get()), (vec![0, 31 * 50 + 8, 49 * 50 + 49], 2500));
         let a: Vec<f32> = (0..19).map(|i| i as f32).collect();
         let b: Vec<f32> = (0..19).map(|i| i as f32 + if i == 18 { 3.0 } else { 1.0 }).collect();

@@ -13,11 +13,13 @@ use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
 
 /// Keys that may be absent, each with a value that shows its type.
-static OPTIONAL: [(&str, Value); 4] = [
+static OPTIONAL: [(&str, Value); 6] = [
     ("data.binarization", Value::String(String::new())),
     ("data.limit", Value::Integer(0)),
     ("model.stage", Value::Integer(0)),
     ("optimizer.clip", Value::Float(0.0)),
+    ("optimizer.average", Value::Float(0.0)),
+    ("optimizer.on_nonfinite", Value::String(String::new())),
 ];
 
 /// Settings under construction.

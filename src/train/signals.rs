@@ -29,6 +29,11 @@ impl Signals {
         Ok(Signals { caught })
     }
 
+    /// Fails with [`Error::Interrupted`] if a signal came.
+    pub fn check(&self) -> Result<()> {
+        self.caught().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+    }
+
     /// The signal that came, if one did.
     pub fn caught(&self) -> Option<i32> {
         match self.caught.load(Ordering::Relaxed) {

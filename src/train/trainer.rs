@@ -6,8 +6,11 @@
 //! `log_every` steps.
 
 mod evaluation;
+mod faults;
 mod finish;
 mod last;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -26,7 +29,6 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::parts::loss_and_gradients;
 use crate::nn::Optimizer;
-use crate::ops::binary::{self, Operation};
 use crate::profile::Profile;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
@@ -70,8 +72,6 @@ struct Trainer {
     /// Batches of the whole run.
     total: u64,
     position: Position,
-    /// Sum of the losses since the last line, on the device, \[\].
-    loss_sum: Tensor,
     /// A batch on its way to the device.
     host: Vec<f32>,
     metrics: Metrics,
@@ -89,13 +89,19 @@ struct Trainer {
 }
 
 /// Trains, or goes on training, until the last step; then scores the test split and writes the
-/// summary and the report; on ranks other than 0 there is none. Fails with [`Error::Interrupted`] after a signal, the state saved.
+/// summary and the report; on ranks other than 0 there is none. Fails with [`Error::Interrupted`] after
+/// a signal, the state saved.
 /// The steps, and nothing else, are added to `profile`, if it is asked for.
 pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>> {
     let first = job.ranks.is_first();
     let mut trainer = Trainer::new(job)?;
     let outcome = trainer.run(profile);
-    let outcome = outcome.and_then(|()| first.then(|| trainer.finish()).transpose());
+    let outcome = outcome
+        .and_then(|()| first.then(|| trainer.averaged(Trainer::finish)).transpose())
+        .map_err(|e| match e {
+            Error::Interrupted(signal) => trainer.interrupt(signal),
+            other => trainer.with_checkpoint(other),
+        });
     trainer.progress.finish();
     outcome
 }
@@ -145,7 +151,6 @@ impl Trainer {
         }
         let mut optimizer = Optimizer::new(config.optimizer(images.count, steps));
         let mut position = Position::default();
-        let mut loss_sum = Tensor::zeros(&job.device, &[]);
         let (mut seconds_before, mut last_saved) = (0.0, None);
         let mut damaged = Vec::new();
         if job.resume != Resume::No && ranks.is_first() {
@@ -168,12 +173,12 @@ impl Trainer {
                 )));
             }
             checkpoint.load_into(model.model())?;
-            loss_sum = state.restore(model.model(), &mut optimizer, &job.device)?;
+            state.restore(model.model(), &mut optimizer)?;
             seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
             last_saved = Some((dir, position.clone()));
             job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
-        ranks.share_start(model.model(), &mut optimizer, &mut position, &mut loss_sum)?;
+        ranks.share_start(model.model(), &mut optimizer, &mut position)?;
         let metrics = match ranks.is_first() {
             true => Metrics::open(&job.run.metrics())?,
             false => Metrics::nowhere(),
@@ -200,7 +205,6 @@ impl Trainer {
             loader,
             total,
             position,
-            loss_sum,
             signals,
             seconds_before,
             last_saved,
@@ -216,11 +220,16 @@ impl Trainer {
             Some(_) => self.prune()?,
         }
         loop {
-            if self.evaluation_due() && self.evaluate()? {
-                self.save()?;
+            if self.evaluation_due() {
+                self.check()?;
+                match self.averaged(Trainer::evaluate) {
+                    // All ranks hear of it below.
+                    Err(Error::Interrupted(_)) => {}
+                    other => other.and_then(|()| self.save())?,
+                }
             }
             if let Some(signal) = self.job.ranks.agree(self.signals.caught()) {
-                return self.interrupt(signal);
+                return Err(Error::Interrupted(signal));
             }
             if self.position.step >= self.total {
                 return Ok(());
@@ -248,22 +257,21 @@ impl Trainer {
     /// One batch: uploaded once, then used for all of the model's updates.
     fn step(&mut self) -> Result<()> {
         let start = Instant::now();
-        let (config, data, device) = (&self.job.config, &self.job.data, &self.job.device);
         let step = self.position.step;
         let (epoch, batch) = self.loader.batch(step);
         let (ranks, total) = (self.job.ranks, batch.len());
         let mine = ranks.rows(total);
         let (indices, rows) = (&batch[mine.clone()], mine.len());
-        let batch = &mut self.host[..rows * data.train.dims()];
-        fill_batch(&data.train, data.binarization, config.seed, epoch, indices, batch);
-        let x = Tensor::new(device, batch, &[rows, data.train.dims()]);
+        let mut host = std::mem::take(&mut self.host);
+        let (x, labels) = self.upload(epoch, indices, &mut host);
+        self.host = host;
+        let (seed, device) = (self.job.config.seed, &self.job.device);
         let model = self.model.model();
         let updates = model.updates();
         let key = |u| {
             let step = (step * updates + u) as u32;
-            Key::new(config.seed, stream::LATENT, step).of_rows(&mine, total)
+            Key::new(seed, stream::LATENT, step).of_rows(&mine, total)
         };
-        let labels = evaluate::labels(device, &data.train, indices);
         // A rank can be without rows: it waits for the sums.
         let prepared = match rows {
             0 => Vec::new(),
@@ -277,8 +285,7 @@ impl Trainer {
             };
             let share = rows as f32 / total as f32;
             let (loss, gradients) = ranks.sum_gradients(model, share, &loss, gradients)?;
-            self.loss_sum = binary::apply(Operation::Add, &self.loss_sum, &loss);
-            self.optimizer.step(model, &gradients);
+            self.optimizer.step_on(model, &gradients, Some(&loss));
             self.position.summed += 1;
         }
         device.flush()?;
@@ -286,36 +293,68 @@ impl Trainer {
         self.position.optimizer_steps = self.optimizer.steps;
         self.interval.0 += start.elapsed().as_secs_f64();
         self.interval.1 += total as u64;
-        Ok(())
+        if self.job.device.is_cpu() { self.check() } else { Ok(()) }
     }
 
-    /// Fetches the sum of losses and writes a line: their mean over the steps since the last one.
+    /// A batch on the device, \[rows, D\], and its labels, by way of `host`.
+    fn upload(&self, epoch: u32, indices: &[usize], host: &mut [f32]) -> (Tensor, Option<Tensor>) {
+        let Job { config, data, device, .. } = &self.job;
+        let batch = &mut host[..indices.len() * data.train.dims()];
+        fill_batch(&data.train, data.binarization, config.seed, epoch, indices, batch);
+        let x = Tensor::new(device, batch, &[indices.len(), data.train.dims()]);
+        (x, evaluate::labels(device, &data.train, indices))
+    }
+
+    /// Runs `f` with the moving averages of the weights in their place, if there are such.
+    fn averaged<T>(&mut self, f: impl FnOnce(&mut Trainer) -> Result<T>) -> Result<T> {
+        self.optimizer.swap_averages(self.model.model());
+        let result = f(self);
+        self.optimizer.swap_averages(self.model.model());
+        result
+    }
+
+    /// Fetches the sum of losses and writes a line: their mean over the steps since the last one, without
+    /// those that were left out.
     fn log(&mut self) -> Result<()> {
         let waited = Instant::now();
-        let position = &mut self.position;
-        let loss = f64::from(self.loss_sum.item()?) / position.summed as f64;
+        self.check()?;
+        let sum = self.optimizer.loss_sum.take().map_or(Ok(0.0), |sum| sum.item())?;
         self.interval.0 += waited.elapsed().as_secs_f64();
-        if !loss.is_finite() {
-            return Err(self.run_away(&format!("the loss is {loss}")));
+        let position = &mut self.position;
+        let (skipped, first) = (position.skipped, position.first_skipped.take());
+        let counted = position.summed - skipped;
+        let loss = f64::from(sum) / counted as f64;
+        (position.summed, position.skipped) = (0, 0);
+        if counted > 0 && !loss.is_finite() {
+            return self.finite(Err(Error::NotFinite(format!("the mean loss is {loss}"))));
         }
-        self.loss_sum = Tensor::zeros(&self.job.device, &[]);
-        position.summed = 0;
+        if let Some(first) = first {
+            self.progress.line(&format!(
+                "warning: {skipped} updates with numbers that are not finite were left out, the first \
+                 in step {first}"
+            ));
+        }
+        let position = &self.position;
         let (step, schedule) = (position.step, self.optimizer.config.schedule);
         let last = self.optimizer.steps.saturating_sub(1);
         let rate = self.optimizer.config.rate * schedule.factor(last, self.optimizer.config.warmup);
         let speed = self.interval.1 as f64 / self.interval.0.max(1e-9);
         self.interval = (0.0, 0);
         self.progress.figures(loss, speed);
-        self.metrics.line(&[
+        let mut fields = vec![
             ("kind", json!("train")),
             ("step", json!(step)),
             ("epoch", json!(step.div_ceil(self.loader.batches_per_epoch()))),
             ("images", json!(self.images(step))),
             ("loss", json!(loss)),
             ("rate", short(rate)),
-            ("seconds", json!(self.seconds())),
-            ("images_per_second", json!(speed.round())),
-        ])
+        ];
+        if let Some(first) = first {
+            fields.extend([("skipped", json!(skipped)), ("first_skipped", json!(first))]);
+        }
+        fields.push(("seconds", json!(self.seconds())));
+        fields.push(("images_per_second", json!(speed.round())));
+        self.metrics.line(&fields)
     }
 
     fn evaluation_due(&self) -> bool {
@@ -330,6 +369,7 @@ impl Trainer {
         if !self.job.ranks.is_first() {
             return Ok(());
         }
+        self.check()?;
         if self.last_saved.as_ref().is_some_and(|(_, position)| *position == self.position) {
             return Ok(());
         }
@@ -343,7 +383,6 @@ impl Trainer {
             self.model.model(),
             &self.optimizer,
             &self.position,
-            &self.loss_sum,
         );
         let saved = self.finite(saved)?;
         self.last_saved = Some((saved, self.position.clone()));
@@ -354,30 +393,14 @@ impl Trainer {
         self.job.run.prune(self.job.config.keep, self.position.best.map(|(step, _)| step))
     }
 
-    fn interrupt(&mut self, signal: i32) -> Result<()> {
-        self.save()?;
+    /// Saves, and returns the error of the signal, or that of saving.
+    fn interrupt(&mut self, signal: i32) -> Error {
+        if let Err(e) = self.save() {
+            return self.with_checkpoint(e);
+        }
         self.progress
             .line(&format!("step {} is saved; continue with --resume", self.position.step));
-        Err(Error::Interrupted(signal))
-    }
-
-    /// A result whose error for numbers that are not finite says where, and what to do.
-    fn finite<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|e| match e {
-            Error::NotFinite(what) => self.run_away(&what),
-            other => other,
-        })
-    }
-
-    /// The error for numbers that are not finite: where, and what to do.
-    fn run_away(&self, what: &str) -> Error {
-        let good = self.last_saved.as_ref().map(|(dir, _)| dir.display().to_string());
-        let good = good.unwrap_or("none".into());
-        Error::NotFinite(format!(
-            "{what} at step {} (it is fetched every {} steps); last good checkpoint: {good}; train \
-             again with a lower --rate, or with --set optimizer.clip=1",
-            self.position.step, self.job.config.log_every
-        ))
+        Error::Interrupted(signal)
     }
 
     /// Training images seen after `step` batches.

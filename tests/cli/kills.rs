@@ -40,7 +40,7 @@ fn kill(count: usize) {
     let mut random = Random(seed);
     // On a real disk, where it takes a while to save, so that some are killed in the midst of it.
     let place = Place::new();
-    place.put_images("images");
+    place.put_images("images", 6);
     let small = |family| small(family).replace("--epochs 3", "--epochs 2");
     let mut lasts = Vec::new();
     for family in FAMILIES {

@@ -5,10 +5,13 @@ mod checkpoints;
 mod commands;
 mod draw;
 mod errors;
+mod exact;
 mod faults;
 mod kills;
 mod pixel;
 mod resume;
+#[cfg(unix)]
+mod signals;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -54,20 +57,21 @@ impl Place {
     pub fn with_images() -> Place {
         let memory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
         let place = Place(memory.expect("a temporary folder"));
-        place.put_images("images");
+        place.put_images("images", 6);
         place
     }
 
-    pub fn put_images(&self, below: &str) {
+    /// 40 grey images of side x side.
+    pub fn put_images(&self, below: &str, side: u32) {
         std::fs::create_dir_all(self.path(below)).expect("made");
         for i in 0..40_u32 {
             let file = self.path(&format!("{below}/{i:02}.png"));
             let file = std::fs::File::create(file).expect("made");
-            let mut encoder = png::Encoder::new(file, 6, 6);
+            let mut encoder = png::Encoder::new(file, side, side);
             encoder.set_color(png::ColorType::Grayscale);
             let mut writer = encoder.write_header().expect("written");
             let bytes: Vec<u8> =
-                (0..36_u32).map(|j| (i * 7919 + j * 104_729 + i * j * 31) as u8).collect();
+                (0..side * side).map(|j| (i * 7919 + j * 104_729 + i * j * 31) as u8).collect();
             writer.write_image_data(&bytes).expect("written");
         }
     }

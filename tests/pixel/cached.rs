@@ -136,7 +136,7 @@ fn a_chain_completes() {
     let mask: Vec<bool> = (0..24).map(|p| p < 12).collect();
     let mut frames = Vec::new();
     let mut film = |frame: Vec<f32>| frames.push(frame);
-    let mut watch = Watch { progress: &|_, _| {}, film: Some((4, &mut film)) };
+    let mut watch = Watch { progress: &|_, _| Ok(()), film: Some((4, &mut film)) };
     let known = Some(Known { images: &images, mask: &mask });
     let drawn = model.draw(&device, ROWS, known, Key::new(1, 0, 0), &mut watch).unwrap();
     let drawn = drawn.to_vec().unwrap();
@@ -164,6 +164,7 @@ fn threads_and_watching_change_nothing() {
             let progress = |done: usize, total: usize| {
                 assert_eq!(total, 30);
                 last.fetch_max(done, std::sync::atomic::Ordering::Relaxed);
+                Ok(())
             };
             let film = watched.then_some((7, &mut film as &mut dyn FnMut(Vec<f32>)));
             let mut watch = Watch { progress: &progress, film };

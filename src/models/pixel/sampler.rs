@@ -36,8 +36,8 @@ pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
 
 /// Who looks on while images are drawn.
 pub struct Watch<'a> {
-    /// Told how many pixels of how many are done, from any thread.
-    pub progress: &'a (dyn Fn(usize, usize) + Sync),
+    /// Told how many pixels of how many are done, from any thread; its error ends the work.
+    pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
     /// Handed the images \[B, H, W, C\] in \[0, 1\] every so many pixels; the device is waited for.
     pub film: Option<Film<'a>>,
 }
@@ -45,7 +45,7 @@ pub struct Watch<'a> {
 impl Watch<'_> {
     /// Nobody looks on.
     pub fn nobody() -> Watch<'static> {
-        Watch { progress: &|_, _| {}, film: None }
+        Watch { progress: &|_, _| Ok(()), film: None }
     }
 }
 
@@ -300,7 +300,7 @@ pub fn fill(
     let data = if !device.is_cpu() || parts == 1 || watch.film.is_some() {
         let (progress, film) = (watch.progress, &mut watch.film);
         run(x, u, small, &mut |pixel, sampler| {
-            progress(pixel + 1, pixels);
+            progress(pixel + 1, pixels)?;
             match film {
                 Some((every, film)) if pixel % *every == 0 || pixel + 1 == pixels => {
                     film(sampler.images()?);
@@ -317,8 +317,7 @@ pub fn fill(
             let of = |t: &Tensor| layout::slice(t, 0, from as i64, to - from);
             run(&of(x), &of(u), small.map(of).as_ref(), &mut |_, _| {
                 let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                progress(done / parts, pixels);
-                Ok(())
+                progress(done / parts, pixels)
             })
         };
         let drawn: Result<Vec<Vec<f32>>> = (0..parts).into_par_iter().map(part).collect();

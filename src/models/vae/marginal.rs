@@ -35,20 +35,30 @@ impl Settings {
     }
 }
 
-/// Estimates log p(x), nats, one number a row of x.
+/// Estimates log p(x), nats, one number a row of x; `None` if `stop`, asked after every few trajectories,
+/// said so.
 pub fn log_marginal(
     model: &(impl LatentModel + ?Sized),
     x: &Tensor,
     settings: Settings,
     key: Key,
-) -> Result<Vec<f64>> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<f64>>> {
     let (rows, n) = (x.shape()[0], model.latent());
     let mut chain = Chain::from_prior(model, x, FIRST_STEP, settings.leapfrog, key)?;
-    chain.run(model, x, settings.burn_in, true)?;
+    for _ in 0..settings.burn_in {
+        chain.run(model, x, 1, true)?;
+        if stop() {
+            return Ok(None);
+        }
+    }
     let mut fit: Vec<Vec<f32>> = vec![Vec::new(); rows];
     for _ in 0..settings.samples {
         chain.run(model, x, settings.thin, false)?;
         fit.iter_mut().zip(chain.z().chunks(n)).for_each(|(f, z)| f.extend(z));
+        if stop() {
+            return Ok(None);
+        }
     }
     let densities: Vec<Gaussian> = fit.iter().map(|z| Gaussian::fit(z, n)).collect();
     let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); rows];
@@ -58,9 +68,12 @@ pub fn log_marginal(
             // log q(z) - log p(x, z)
             ratios[row].push(densities[row].log_density(z) + f64::from(chain.energies()[row]));
         }
+        if stop() {
+            return Ok(None);
+        }
     }
     let count = (settings.samples as f64).ln();
-    finite("marginal likelihood", ratios.iter().map(|r| count - log_sum_exp(r)).collect())
+    finite("marginal likelihood", ratios.iter().map(|r| count - log_sum_exp(r)).collect()).map(Some)
 }
 
 /// A normal density with full covariance, by its Cholesky factor.

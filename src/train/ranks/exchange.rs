@@ -9,28 +9,33 @@ use crate::tensor::Tensor;
 use crate::train::Position;
 
 impl Ranks {
-    /// Gives all ranks the weights, the optimiser's state, the position and the running sum of losses
-    /// that rank 0 begins with. Needs no file system that they share.
+    /// Gives all ranks the weights, the optimiser's state and the position that rank 0 begins with. Needs
+    /// no file system that they share.
     pub fn share_start(
         self,
         model: &dyn Module,
         optimizer: &mut Optimizer,
         position: &mut Position,
-        loss_sum: &mut Tensor,
     ) -> Result<()> {
         if self.count == 1 {
             return Ok(());
         }
         let reached: Vec<&String> = optimizer.states.keys().collect();
-        let text = serde_json::to_string(&(&*position, reached)).expect("a position is JSON");
+        let averaged = !optimizer.averages.is_empty();
+        let text = serde_json::to_string(&(&*position, reached, averaged));
+        let text = text.expect("a position is JSON");
         let text = self.tell_text(text);
-        let (start, reached): (Position, Vec<String>) =
+        let (start, reached, averaged): (Position, Vec<String>, bool) =
             serde_json::from_str(&text).map_err(|e| Error::Config(format!("rank 0 sent {e}")))?;
         *position = start;
         optimizer.steps = position.optimizer_steps;
-        *loss_sum = self.told(loss_sum)?;
         for (name, param) in model.parameters() {
             param.set(self.told(&param.value())?);
+            if averaged {
+                let average = optimizer.averages.entry(name.clone());
+                let average = average.or_insert_with(|| param.value());
+                *average = self.told(average)?;
+            }
             if reached.contains(&name) {
                 let zeros = || Tensor::zeros(param.value().device(), param.value().shape());
                 let count = optimizer.config.rule.states();

@@ -2,7 +2,9 @@
 //! pictures.
 //!
 //! A line of metrics is one JSON object:
-//! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}` or
+//! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}`, with `"skipped":N,"first_skipped":STEP` where
+//! updates were left out since the line before as they were not finite (the loss is the mean of the
+//! others, null if there are none), or
 //! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}`, of pixel
 //! models with `"nll":NATS,"bits_per_dim":BITS` for the bound, of DRAW also with
 //! `"kl_per_glimpse":[NATS,..]`, of classifiers with `"nll":NATS,"error_percent":PERCENT`, or

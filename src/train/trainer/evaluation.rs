@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Job, Trainer};
 use crate::data::Split;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::train::evaluate::{self, Part, Scores};
 use crate::train::figures;
 use crate::train::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
@@ -18,21 +18,30 @@ const SAMPLES: usize = 100;
 const SAMPLED: usize = 120_000;
 
 impl Trainer {
-    /// Scores the validation split and a part of the training images; false if a signal came before
-    /// it was done. Rank 0 does, the others wait for it.
-    pub(super) fn evaluate(&mut self) -> Result<bool> {
+    /// Scores the validation split and a part of the training images, and draws samples. Fails with
+    /// [`Error::Interrupted`] after a signal; then nothing is written, and a resumed run does it anew.
+    /// Rank 0 does, the others wait for it.
+    pub(super) fn evaluate(&mut self) -> Result<()> {
         if !self.job.ranks.is_first() {
             self.position.evaluated = self.position.step;
-            return Ok(true);
+            return Ok(());
         }
-        let Some(scores) = self.score(Split::Valid, usize::MAX)? else { return Ok(false) };
-        let Some(train) = self.score(Split::Train, TRAIN_PART)? else { return Ok(false) };
+        let scores = self.score(Split::Valid, usize::MAX)?;
+        let train = self.score(Split::Train, TRAIN_PART)?;
         let mut marginals = Vec::new();
         for split in [Split::Valid, Split::Train] {
             if self.job.config.marginal > 0 {
-                let Some(values) = self.log_marginals(split)? else { return Ok(false) };
-                marginals.push((split, values));
+                marginals.push((split, self.log_marginals(split)?));
             }
+        }
+        let config = &self.job.config;
+        if config.model.draws() {
+            let path = self.job.run.samples().join(format!("step-{:08}.png", self.position.step));
+            let (device, seed) = (&self.job.device, config.seed);
+            let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
+            let watch = |_| self.signals.check();
+            let images = figures::draw(self.model.model(), device, count, seed, &watch)?;
+            figures::write_samples(&path, &images, config.model.shape())?;
         }
         let (step, score) = (self.position.step, scores.score());
         self.eval_line(Split::Valid, &scores)?;
@@ -51,16 +60,7 @@ impl Trainer {
             self.in_short(&scores)
         ));
         self.last_valid = Some((step, scores));
-        let path = self.job.run.samples().join(format!("step-{step:08}.png"));
-        let config = &self.job.config;
-        if !config.model.draws() {
-            return Ok(true);
-        }
-        let (device, shape) = (&self.job.device, config.model.shape());
-        let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
-        let images = figures::draw(self.model.model(), device, count, config.seed, &|_| {})?;
-        figures::write_samples(&path, &images, shape)?;
-        Ok(true)
+        Ok(())
     }
 
     /// The score, and before it what a reader looks at first, if that is another figure.
@@ -74,11 +74,18 @@ impl Trainer {
         }
     }
 
-    /// Scores up to `most` images, spread over the split.
-    pub(super) fn score(&self, split: Split, most: usize) -> Result<Option<Scores>> {
+    /// What came of it, or the error of the signal that stopped it.
+    fn complete<T>(&self, result: Result<Option<T>>) -> Result<T> {
+        let signal = || Error::Interrupted(self.signals.caught().unwrap_or_default());
+        self.finite(result)?.ok_or_else(signal)
+    }
+
+    /// Scores up to `most` images, spread over the split. Fails with [`Error::Interrupted`] after a
+    /// signal.
+    pub(super) fn score(&self, split: Split, most: usize) -> Result<Scores> {
         let stop = |_| self.signals.caught().is_some();
         let part = self.part(split, most);
-        self.finite(evaluate::evaluate(self.model.model(), &self.job.device, &part, &stop))
+        self.complete(evaluate::evaluate(self.model.model(), &self.job.device, &part, &stop))
     }
 
     pub(super) fn part(&self, split: Split, most: usize) -> Part<'_> {
@@ -86,11 +93,11 @@ impl Trainer {
         Part::of(data.split(split), data.binarization, most, config.model.evaluation_batch())
     }
 
-    fn log_marginals(&self, split: Split) -> Result<Option<Vec<f64>>> {
+    fn log_marginals(&self, split: Split) -> Result<Vec<f64>> {
         let stop = |_| self.signals.caught().is_some();
         let part = self.part(split, self.job.config.marginal);
         let vae = self.model.vae("marginal")?;
-        self.finite(evaluate::log_marginals(vae, &self.job.device, &part, &stop))
+        self.complete(evaluate::log_marginals(vae, &self.job.device, &part, &stop))
     }
 
     fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{Job, Trainer};
 use crate::data::Split;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::train::metrics::ERROR_PERCENT;
-use crate::train::{AnyModel, Scores, report};
+use crate::train::{AnyModel, report};
 
 /// Images of the train split that are scored at the end of a run, spread evenly, unless it is of a vae:
 /// a score of all would take as long as an epoch.
@@ -65,11 +65,11 @@ impl Trainer {
             AnyModel::Vae(_) => usize::MAX,
             _ => TRAIN_PART,
         };
-        let test = self.score_to_the_end(Split::Test, usize::MAX)?;
-        let train = self.score_to_the_end(Split::Train, train_part)?;
+        let test = self.score(Split::Test, usize::MAX)?;
+        let train = self.score(Split::Train, train_part)?;
         let valid = match self.last_valid.take() {
             Some((step, scores)) if step == self.position.step => scores,
-            _ => self.score_to_the_end(Split::Valid, usize::MAX)?,
+            _ => self.score(Split::Valid, usize::MAX)?,
         };
         self.eval_line(Split::Test, &test)?;
         self.metrics.sync()?;
@@ -116,11 +116,5 @@ impl Trainer {
         run.write("summary.json", &(text + "\n"))?;
         report::write(run.path())?;
         Ok(summary)
-    }
-
-    /// Scores up to `most` images of a split. Fails with [`Error::Interrupted`] after a signal.
-    fn score_to_the_end(&self, split: Split, most: usize) -> Result<Scores> {
-        let signal = || Error::Interrupted(self.signals.caught().unwrap_or_default());
-        self.score(split, most)?.ok_or_else(signal)
     }
 }

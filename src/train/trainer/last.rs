@@ -33,6 +33,7 @@ impl Trainer {
         let Job { config, device, run, .. } = &self.job;
         let file = |name: &str| run.samples().join(name);
         let (shape, seed) = (config.model.shape(), config.seed);
+        self.signals.check()?;
         match &self.model {
             AnyModel::Vae(vae) => {
                 let part = self.to_show(RECONSTRUCTED);
@@ -45,7 +46,8 @@ impl Trainer {
             AnyModel::Classifier(classifier) => self.glimpses_of_classifier(classifier)?,
             AnyModel::Pixel(_) | AnyModel::MultiScale(_) => {
                 let model = self.model.autoregressive("a completion")?;
-                let drawing = Drawing { device, shape, seed, progress: &|_, _| {}, film: false };
+                let progress = |_, _| self.signals.check();
+                let drawing = Drawing { device, shape, seed, progress: &progress, film: false };
                 let what = Completion {
                     originals: &self.to_show(COMPLETED.0).numbers(),
                     mask: &drawing::lower_half(shape),
@@ -65,6 +67,7 @@ impl Trainer {
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
         drawn.write_strip(&file("film.png"))?;
         drawn.write_film(&file("film.gif"))?;
+        self.signals.check()?;
         let part = self.to_show(SHOWN.1);
         let images = part.numbers();
         let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
@@ -72,11 +75,13 @@ impl Trainer {
         let reading = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &[] };
         reading.write_strip(&file("reading.png"))?;
         reading.write_film(&file("reading.gif"))?;
+        self.signals.check()?;
         let part = self.to_show(RECONSTRUCTED);
         figures::reconstructions(&file("reconstructions.png"), &self.model, device, &part)?;
-        let samples = figures::draw(draw, device, NEAREST, config.seed, &|_| {})?;
+        let watch = |_| self.signals.check();
+        let samples = figures::draw(draw, device, NEAREST, config.seed, &watch)?;
         let (train, mode) = (&data.train, data.binarization);
-        nearest::write(&file("nearest.png"), &samples, train, mode, &|_| {})?;
+        nearest::write(&file("nearest.png"), &samples, train, mode, &watch)?;
         let what = format!("{}, {}", data.describe(Split::Test), device.name());
         run.write("samples/kl.svg", &curve(&glimpse_plot(&test.kl_per_glimpse(), &what)))
     }

@@ -1,0 +1,120 @@
+//! Numbers that are not finite: found in the step in which they arise, which is then run again to say
+//! where. A GPU is asked every `log_every` steps; nothing changes in between, so that the batch meets the
+//! same weights again.
+
+use super::Trainer;
+use crate::Tape;
+use crate::error::{Error, Result};
+use crate::nn::OnNonfinite;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// Images that a message lists.
+const LISTED: usize = 100;
+
+impl Trainer {
+    /// Asks the optimiser for what was not finite. Fails with [`Error::NotFinite`], or counts the steps
+    /// that were left out, as the settings say.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let faults = self.optimizer.faults()?;
+        if let Some(at) = faults.overflow {
+            let of = |p: &Tensor| p.to_vec().is_ok_and(|all| all.iter().any(|x| !x.is_finite()));
+            let parameters = self.model.model().parameters();
+            let broken = parameters.iter().find(|(_, p)| of(&p.value()));
+            let what = broken.map_or("a moment of the optimiser".into(), |(name, _)| {
+                format!("the weight {name} after its update")
+            });
+            return Err(self.not_finite(&what, at));
+        }
+        let Some(first) = faults.first else { return Ok(()) };
+        if self.optimizer.config.on_nonfinite == OnNonfinite::Stop {
+            let what = self.find(first)?;
+            return Err(self.not_finite(&what, first));
+        }
+        let step = first / self.model.model().updates() + 1;
+        self.position.skipped += faults.skipped;
+        self.position.first_skipped.get_or_insert(step);
+        Ok(())
+    }
+
+    /// Images, their epoch and the noise's number of an optimiser step (from 0): of which batch it is.
+    fn batch_of(&self, optimizer_step: u64) -> (u64, u32, Vec<usize>) {
+        let step = optimizer_step / self.model.model().updates();
+        let (epoch, indices) = self.loader.batch(step);
+        (step, epoch, indices)
+    }
+
+    /// Runs an optimiser step's batch again, on the weights as they are, and looks at every number: what
+    /// is not finite first.
+    fn find(&self, optimizer_step: u64) -> Result<String> {
+        let model = self.model.model();
+        let (step, epoch, indices) = self.batch_of(optimizer_step);
+        let mut host = vec![0.0; indices.len() * self.job.data.train.dims()];
+        let (x, labels) = self.upload(epoch, &indices, &mut host);
+        let key = |number| Key::new(self.job.config.seed, stream::LATENT, number as u32);
+        let prepared = model.prepare(&x, labels.as_ref(), key(step * model.updates()))?;
+        let tape = Tape::checked();
+        let loss = model.loss(&tape.constant(x), &prepared, key(optimizer_step));
+        let gradients = tape.backward_from(&loss);
+        if let Some(what) = tape.fault() {
+            return Ok(what);
+        }
+        for (name, param) in model.parameters() {
+            if let Some(gradient) = gradients.param(param)
+                && !gradient.to_vec()?.iter().all(|x| x.is_finite())
+            {
+                return Ok(format!("the sum of the gradients of {name}"));
+            }
+        }
+        Ok("the norm of the gradients".into())
+    }
+
+    /// The error for an optimiser step (from 0) in which `what` is not finite.
+    fn not_finite(&self, what: &str, optimizer_step: u64) -> Error {
+        let (step, epoch, indices) = self.batch_of(optimizer_step);
+        let per_epoch = self.loader.batches_per_epoch();
+        let images: Vec<String> = indices.iter().take(LISTED).map(usize::to_string).collect();
+        let more = if indices.len() > LISTED { ", ..." } else { "" };
+        self.run_away(&format!(
+            "{what} is not finite in step {}, batch {} of epoch {} (training images {}{more})",
+            step + 1,
+            step % per_epoch + 1,
+            epoch + 1,
+            images.join(", ")
+        ))
+    }
+
+    /// A result whose error for numbers that are not finite says where, and what to do.
+    pub(super) fn finite<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| match e {
+            Error::NotFinite(what) => {
+                self.run_away(&format!("{what}, after step {}", self.position.step))
+            }
+            other => other,
+        })
+    }
+
+    /// The error for numbers that are not finite, with what to do.
+    pub(super) fn run_away(&self, what: &str) -> Error {
+        Error::NotFinite(format!(
+            "{what}; last good checkpoint: {}; train again with a lower --rate, with --set \
+             optimizer.clip=1, or leave such steps out: --on-nonfinite skip",
+            self.last_good()
+        ))
+    }
+
+    /// A failure of the device with what is left of the run.
+    pub(super) fn with_checkpoint(&self, e: Error) -> Error {
+        match e {
+            Error::Device(what) => Error::Device(format!(
+                "{what}; last checkpoint: {}, go on from it with --resume",
+                self.last_good()
+            )),
+            other => other,
+        }
+    }
+
+    fn last_good(&self) -> String {
+        self.last_saved.as_ref().map_or("none".into(), |(dir, _)| dir.display().to_string())
+    }
+}
