@@ -40,7 +40,7 @@ fn excerpts(guide: &str) -> Vec<(String, String)> {
                 let is_file = |word: &&str| {
                     ["src/", "shaders/", "tests/"].iter().any(|f| word.starts_with(f))
                 };
-                if let Some(name) = line.split('`').filter(is_file).next_back() {
+                if let Some(name) = line.split('`').rfind(is_file) {
                     file = name.to_string();
                 }
             }
