@@ -1,5 +1,74 @@
 //! pixelloom: Auto-Encoding Variational Bayes, DRAW and Pixel Recurrent Neural Networks on an
 //! autodiff engine written from scratch, with WGSL compute shaders and CPU SIMD kernels.
+//!
+//! # From a number to its gradient
+//!
+//! A [`Tensor`] lives on a [`Device`]. A [`Tape`] records what is computed with it, as [`Var`]s, and runs
+//! backwards once:
+//!
+//! ```
+//! use pixelloom::{Device, Tape, Tensor};
+//!
+//! let device = Device::cpu();
+//! let tape = Tape::new();
+//! let x = tape.leaf(Tensor::new(&device, &[0.5, -1.0], &[2]));
+//! let loss = x.square().sum();
+//! let gradients = tape.backward_from(&loss);
+//! assert_eq!(gradients.of(&x).unwrap().to_vec()?, [1.0, -2.0]);
+//! # Ok::<(), pixelloom::Error>(())
+//! ```
+//!
+//! # From a model to its likelihood
+//!
+//! Every model is a [`nn::Module`], parameters by name, and a [`models::Model`], what a training step makes
+//! smaller. A step is a tape, a loss and an [`nn::Optimizer`]:
+//!
+//! ```
+//! use pixelloom::models::Model;
+//! use pixelloom::models::vae::{Vae, VaeConfig};
+//! use pixelloom::nn::{Optimizer, OptimizerConfig};
+//! use pixelloom::ops::optimizer::Rule;
+//! use pixelloom::rng::{Key, stream};
+//! use pixelloom::{Device, Tape, Tensor};
+//!
+//! let device = Device::cpu();
+//! let model = Vae::new(&device, VaeConfig { hidden: 16, ..VaeConfig::mnist(2) }, 1);
+//! let mut optimizer = Optimizer::new(OptimizerConfig::new(Rule::Adam, 1e-2));
+//! let x = Tensor::full(&device, 1.0, &[4, 28 * 28]); // four white images
+//! let mut losses = Vec::new();
+//! for step in 0..20 {
+//!     let tape = Tape::new();
+//!     let loss = model.loss(&tape.constant(x.clone()), &[], Key::new(1, stream::LATENT, step));
+//!     optimizer.step(&model, &tape.backward_from(&loss));
+//!     losses.push(loss.value().item()?); // nats an image
+//! }
+//! assert!(losses[19] < losses[0] / 2.0);
+//! # Ok::<(), pixelloom::Error>(())
+//! ```
+//!
+//! `examples/train_small.rs` is such a loop on images, [`train`](mod@train) the one of the program, with
+//! checkpoints and reports.
+//!
+//! # Where things are
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`models`] | [`vae`](models::vae), [`pixel`](models::pixel) (PixelCNN, Row LSTM, Diagonal BiLSTM, Multi-Scale), [`draw`](models::draw), [`iwae`](models::iwae); each with its paper's equations |
+//! | [`data`] | sets, splits, binarization, batches |
+//! | [`train`](mod@train) | settings, the loop, checkpoints, evaluation, pictures, reports |
+//! | [`nn`] | layers, parameters by name, optimisers |
+//! | [`ops`] | differentiable operations: kernel, method of [`Var`], gradient rule, cases |
+//! | [`autograd`] | the tape and the gradient check |
+//! | [`kernel`], [`cpu`], [`gpu`] | what runs where |
+//! | [`bench`](mod@bench), [`profile`] | how fast, beside what the machine can do |
+//!
+//! The [`guide`] follows one operation from the paper's equation to the shader and back.
+//!
+//! # Features
+//!
+//! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU only.
+//! - `mpi`: training in several processes, one a device ([`train::ranks`]); needs an MPI library.
+#![warn(missing_docs)]
 
 pub mod autograd;
 pub mod bench;
@@ -23,6 +92,9 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use nn::Param;
 pub use tensor::Tensor;
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 
 /// The README's example is compiled and run as a test.
 #[cfg(doctest)]

@@ -96,7 +96,7 @@ fn every_source_file_belongs_to_a_layer() {
 }
 
 #[test]
-fn wgpu_is_named_only_by_the_gpu_runtime_and_the_device_is_asked_for_in_one_file() {
+fn wgpu_and_mpi_are_named_in_one_place_and_the_device_is_asked_for_in_one_file() {
     for path in files(&root().join("src"), "rs") {
         let text = fs::read_to_string(&path).unwrap();
         let code: String = text
@@ -107,6 +107,8 @@ fn wgpu_is_named_only_by_the_gpu_runtime_and_the_device_is_asked_for_in_one_file
         if module(&path) != "gpu" {
             assert!(!code.contains("wgpu::"), "{} names wgpu", path.display());
         }
+        let ranks = root().join("src/train/ranks.rs");
+        assert!(path == ranks || !code.contains("mpi::"), "{} names mpi", path.display());
         if module(&path) != "device" {
             for arm in ["Device::Cpu(_)", "Device::Gpu(_)", "Buffer::Cpu(", "Buffer::Gpu("] {
                 assert!(!code.contains(arm), "{} asks which device it is", path.display());
@@ -118,7 +120,8 @@ fn wgpu_is_named_only_by_the_gpu_runtime_and_the_device_is_asked_for_in_one_file
 #[test]
 fn every_file_says_what_it_is_and_stays_readable() {
     let sources = files(&root().join("src"), "rs");
-    for path in sources.iter().chain(&files(&root().join("tests"), "rs")) {
+    let others = ["tests", "examples"].map(|dir| files(&root().join(dir), "rs")).concat();
+    for path in sources.iter().chain(&others) {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.starts_with("//!"), "{} does not say what it is", path.display());
         let lines = text.lines().count();

@@ -80,7 +80,8 @@ fn say(text: &str) -> io::Result<()> {
 
 /// A line on stderr; if nobody reads it, it is lost.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{}{text}", ranks::prefix());
+    // One write: lines of several processes come together.
+    let _ = io::stderr().write_all(format!("{}{text}\n", ranks::prefix()).as_bytes());
 }
 
 /// Whether the reader of stdout has gone away, which is not an error (`pixelloom data | head -1`).

@@ -1,4 +1,10 @@
-//! The importance-weighted bound (Burda, Grosse, Salakhutdinov, arXiv 1509.00519).
+//! The importance-weighted bound (Burda, Grosse, Salakhutdinov, arXiv 1509.00519):
+//!
+//! ```text
+//! log p(x) >= E log 1/K sum_k w_k,   w_k = p(x, z_k) / q(z_k|x),   z_k ~ q(z|x)         (8)
+//! ```
+//!
+//! K = 1 is the usual bound; it rises with K towards log p(x).
 
 use super::Weighted;
 use crate::autograd::Var;

@@ -1,6 +1,17 @@
 //! Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner, Kavukcuoglu, arXiv 1601.06759): exact
 //! likelihoods p(x) = prod over pixels in raster order, R then G then B, of p(x_i | x_<i).
 //!
+//! ```text
+//! p(x) = prod_i p(x_i | x_<i)                                                              (1)
+//! p(x_i | x_<i) = p(R | x_<i) p(G | x_<i, R) p(B | x_<i, R, G),  each a softmax over the levels   (2)
+//! [o, f, i, g] = sigma(K_ss * h_{i-1} + K_is * x_i)       sigma: sigmoid, tanh for g       (3)
+//! c_i = f . c_{i-1} + i . g,   h_i = o . tanh(c_i)
+//! ```
+//!
+//! (3) is the LSTM of both PixelRNNs, a row or a diagonal at a time; K_is is a masked convolution, K_ss sees
+//! the state before: three pixels of the row above (Row LSTM), or the pixels above and to the left
+//! (Diagonal BiLSTM). A PixelCNN has masked 3 x 3 convolutions in its place.
+//!
 //! [`PixelNet`] is the network (PixelCNN, Row LSTM or Diagonal BiLSTM), [`PixelModel`] what is trained,
 //! [`MultiScale`] the paper's chain of a small unconditional and larger conditional networks.
 //! Samples and completions come from [`sampler`], one pixel after another.

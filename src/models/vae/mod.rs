@@ -7,6 +7,13 @@
 //!   Bernoulli: logits = W2 h + b2                                                      (C.1)
 //!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6                    (C.2, section 5)
 //! ```
+//! What is made larger is the bound on log p(x), by one of two estimates from L draws of eps:
+//!
+//! ```text
+//! L_A = 1/L sum_l  log p(x, z_l) - log q(z_l|x)                                        (6)
+//! L_B = -KL(q(z|x) || p(z)) + 1/L sum_l log p(x|z_l)                                   (7)
+//! -KL = 1/2 sum_j  1 + log s_j^2 - mu_j^2 - s_j^2                                      (10, appendix B)
+//! ```
 //! Shapes: x \[B, D\], h \[B, H\], mu, log s^2, eps, z \[B, Z\].
 //!
 //! The same networks are trained by the paper's estimators A and B and by its two baselines,
