@@ -78,6 +78,18 @@ impl Device {
         }
     }
 
+    /// Runs `f` and returns the most bytes that live tensors had at once meanwhile, those that lived before
+    /// included.
+    pub fn most_bytes<T>(&self, f: impl FnOnce() -> T) -> (T, usize) {
+        let watch = || match self {
+            Device::Cpu(cpu) => cpu.watch(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.watch() as usize,
+        };
+        watch();
+        (f(), watch())
+    }
+
     /// Waits until everything launched so far is done, and returns the first fault, if there was
     /// one. A device that failed stays failed.
     pub fn synchronize(&self) -> Result<()> {

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+
 /// The launches of a kernel, added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Sum {
     /// Launches.
     pub calls: u64,
@@ -46,7 +48,7 @@ impl Sum {
 }
 
 /// Work that was timed, by kernel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Profile {
     /// Pieces of work, such as training steps.
     pub runs: u64,

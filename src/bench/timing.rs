@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::probe;
 use super::table::{digits, percent};
 use super::workloads::{Ready, Workload};
@@ -10,7 +12,7 @@ use crate::device::Device;
 use crate::error::Result;
 
 /// A device and what it can do at most.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// Its name; of the CPU also instruction set and threads.
     pub name: String,
@@ -82,17 +84,47 @@ pub fn time(device: &Device, ready: &mut Ready, seconds: f64, least: usize) -> R
     Ok(Timing { steps: next - 1, median: times[times.len() / 2] })
 }
 
-/// The cells of a workload's row: its name, task, images/s, ms a step, GFLOP/s, share of the peak.
-pub fn cells(workload: &Workload, timing: &Timing, machine: &Machine) -> Vec<String> {
+/// What a workload's timing tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// Name of the workload.
+    pub workload: String,
+    /// What a step does.
+    pub task: &'static str,
+    /// Images a second.
+    pub images_per_second: f64,
+    /// Median milliseconds of a step.
+    pub ms_per_step: f64,
+    /// GFLOP/s of the products that an image needs.
+    pub gflops: f64,
+    /// Of what the machine can do at most.
+    pub share_of_peak: f64,
+}
+
+/// The figures of a workload.
+pub fn figures(workload: &Workload, timing: &Timing, machine: &Machine) -> Figures {
     let images = workload.batch as f64 / timing.median;
     let gflops = images * workload.flops() / 1e9;
+    Figures {
+        workload: workload.name.clone(),
+        task: workload.task.name(),
+        images_per_second: images,
+        ms_per_step: 1e3 * timing.median,
+        gflops,
+        share_of_peak: gflops / machine.peak,
+    }
+}
+
+/// The cells of a workload's row: its name, task, images/s, ms a step, GFLOP/s, share of the peak.
+pub fn cells(workload: &Workload, timing: &Timing, machine: &Machine) -> Vec<String> {
+    let figures = figures(workload, timing, machine);
     vec![
-        workload.name.clone(),
-        workload.task.name().into(),
-        digits(images),
-        digits(1e3 * timing.median),
-        digits(gflops),
-        percent(gflops / machine.peak),
+        figures.workload,
+        figures.task.into(),
+        digits(figures.images_per_second),
+        digits(figures.ms_per_step),
+        digits(figures.gflops),
+        percent(figures.share_of_peak),
     ]
 }
 

@@ -6,10 +6,16 @@ use pixelloom::Error;
 use pixelloom::bench::{self, Table, timing, workloads};
 
 use super::machine::Machine;
-use super::{complain, say};
+use super::out::{add, complain, give, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom bench --only pixelcnn
+  pixelloom bench --seconds 5 --device gpu --json";
 
 /// Time training steps of the papers' models, and compare them with what the machine can do at most
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Bench {
     /// Only workloads whose name begins so, such as vae or pixelcnn-mnist
     #[arg(long, value_name = "NAME", default_value = "")]
@@ -44,11 +50,13 @@ impl Bench {
         self.machine.run(|device| {
             let machine = bench::Machine::measure(device)?;
             say(&format!("{machine}\n"))?;
+            give("machine", &machine);
             let mut table = Table::new(&timing::HEAD);
             for workload in chosen {
                 complain(&format!("{} {} ...", workload.name, workload.task.name()));
                 let timing = bench::time(device, &mut workload.build(device), self.seconds, 1)?;
                 table.row(timing::cells(workload, &timing, &machine));
+                add("workloads", timing::figures(workload, &timing, &machine));
             }
             Ok(say(table.to_string().trim_end())?)
         })

@@ -12,15 +12,22 @@ use pixelloom::{Device, Error};
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
-use super::say;
+use super::out::wrote;
 
 /// Images, and completions of each, if the user says nothing.
 const USUAL: (u32, u32) = (8, 6);
 /// The same of a film.
 const FILMED: (u32, u32) = (4, 4);
 
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom complete digits-diagbilstm --out half.png
+  pixelloom complete digits-diagbilstm --rect 7,7,14,14 --film c.gif
+  pixelloom complete digits-diagbilstm --mask mask.png --image own.png";
+
 /// Hide a part of test images and let a model draw it: a row each of what is given, completions, original
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Complete {
     #[command(flatten)]
     source: Source,
@@ -68,9 +75,9 @@ impl Complete {
         let located = self.source.open()?;
         let mask = self.mask(&located.checkpoint.model)?;
         self.machine.run(|device| self.draw(&located, &mask, device))?;
-        say(&self.out.display().to_string())?;
+        wrote(&self.out)?;
         if let Some(film) = &self.film {
-            say(&film.display().to_string())?;
+            wrote(film)?;
         }
         Ok(())
     }

@@ -6,16 +6,25 @@ use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
 use pixelloom::train::pictures;
+use serde_json::json;
 
-use super::say;
+use super::out::{add, give, say, wrote};
 
 /// Images on a sheet, and in a row of it.
 const SHEET: (usize, usize) = (100, 10);
 
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom data
+  pixelloom data digits --sheet digits.png
+  pixelloom data folder:pictures --binarization grey";
+
 /// List the data sets, or describe one
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Data {
-    /// The data set to describe, folder:PATH for a folder of PNG images
+    /// The data set to describe, folder:PATH for a folder of PNG images, first-N:NAME for the first N
+    /// training images of NAME as every split
     name: Option<String>,
     /// grey, fixed, dynamic or threshold [default: the set's own]
     #[arg(long, value_name = "MODE")]
@@ -40,12 +49,20 @@ impl Data {
         for name in data::names() {
             match data::outline(name, &self.data_dir) {
                 Ok(Outline { counts: [train, valid, test], shape: [height, width, channels] }) => {
+                    add(
+                        "data",
+                        json!({"name": name, "train": train, "valid": valid, "test": test,
+                            "height": height, "width": width, "channels": channels}),
+                    );
                     say(&format!(
                         "{name:16} {train} train, {valid} valid, {test} test images of {height} x \
                          {width} x {channels}"
                     ))?;
                 }
-                Err(why) => say(&format!("{name:16} not here: {why}"))?,
+                Err(why) => {
+                    add("data", json!({"name": name, "missing": why.to_string()}));
+                    say(&format!("{name:16} not here: {why}"))?;
+                }
             }
         }
         say(&format!(
@@ -59,6 +76,8 @@ impl Data {
     fn describe(&self, name: &str) -> Result<()> {
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
         let set = data::open(name, mode, &self.data_dir)?;
+        give("name", name);
+        give("binarization", set.binarization);
         for split in [Split::Train, Split::Valid, Split::Test] {
             let images = set.split(split);
             let sum =
@@ -66,6 +85,13 @@ impl Data {
             let values = images.count as f64 * images.dims() as f64;
             let mean =
                 (0..images.count).map(sum).sum::<u64>() as f64 / values / f64::from(images.max);
+            add(
+                "splits",
+                json!({"split": split.to_string(), "what": set.describe(split),
+                    "images": images.count, "height": images.height, "width": images.width,
+                    "channels": images.channels, "mean_intensity": mean,
+                    "labels": images.labels.is_some()}),
+            );
             say(&set.describe(split))?;
             say(&format!(
                 "    {} x {} x {} (height, width, channels), mean intensity {mean:.4}, labels: {}",
@@ -83,7 +109,7 @@ impl Data {
             fill_batch(images, set.binarization, EVALUATION_SEED, 0, &indices, &mut sheet);
             let shape = (images.height, images.width, images.channels);
             pictures::write_sheet(path, &sheet, count, shape, SHEET.1)?;
-            say(&path.display().to_string())?;
+            wrote(path)?;
         }
         Ok(())
     }

@@ -3,11 +3,18 @@
 use anyhow::Result;
 use clap::Args;
 use pixelloom::cpu::Isa;
+use serde_json::json;
 
-use super::say;
+use super::out::{give, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom devices
+  pixelloom train vae --device gpu:0";
 
 /// List the devices that a command can run on
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Devices {}
 
 impl Devices {
@@ -15,33 +22,48 @@ impl Devices {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let isas: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
         say(&format!("cpu    {cores} threads; {}", isas.join(", ")))?;
+        give("cpu", json!({"threads": cores, "uses": Isa::current().name(), "isas": isas}));
         adapters()
     }
 }
 
 #[cfg(not(feature = "gpu"))]
-fn adapters() -> Result<()> {
+pub fn adapters() -> Result<()> {
+    give("adapters", [(); 0]);
     Ok(say("built without GPU support (feature \"gpu\")")?)
 }
 
+/// Says and gives which adapters there are.
 #[cfg(feature = "gpu")]
-fn adapters() -> Result<()> {
+pub fn adapters() -> Result<()> {
     let found = pixelloom::gpu::adapters();
+    give("adapters", [(); 0]);
     for a in &found {
         let software = if a.software { "; SOFTWARE, never chosen by itself" } else { "" };
         let (index, name, backend, kind) = (a.index, &a.name, &a.backend, a.device_type);
         say(&format!("gpu:{index}  {name}; {backend}, {kind}; {}{software}", a.driver))?;
         let yes_no = |b: bool| if b { "yes" } else { "no" };
+        let largest = a.max_storage_buffer_binding_size.min(a.max_buffer_size);
+        let workgroup = a.max_compute_invocations_per_workgroup;
+        let shared = a.max_compute_workgroup_storage_size;
+        let buffers = a.max_storage_buffers_per_shader_stage;
         say(&format!(
-            "       largest tensor {} MiB, workgroup {} invocations and {} KiB, {} buffers a kernel, \
-             timestamps {}, subgroups {}",
-            a.max_storage_buffer_binding_size.min(a.max_buffer_size) >> 20,
-            a.max_compute_invocations_per_workgroup,
-            a.max_compute_workgroup_storage_size >> 10,
-            a.max_storage_buffers_per_shader_stage,
+            "       largest tensor {} MiB, workgroup {workgroup} invocations and {} KiB, {buffers} \
+             buffers a kernel, timestamps {}, subgroups {}",
+            largest >> 20,
+            shared >> 10,
             yes_no(a.timestamp),
             yes_no(a.subgroups),
         ))?;
+        super::out::add(
+            "adapters",
+            json!({
+                "device": format!("gpu:{index}"), "name": name, "backend": backend, "type": kind,
+                "driver": a.driver, "software": a.software, "largest_tensor_bytes": largest,
+                "workgroup_invocations": workgroup, "workgroup_bytes": shared,
+                "buffers_a_kernel": buffers, "timestamps": a.timestamp, "subgroups": a.subgroups,
+            }),
+        );
     }
     if found.is_empty() {
         say("no GPU with a driver (Vulkan, Metal or DX12) was found")?;

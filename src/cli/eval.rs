@@ -1,6 +1,7 @@
 //! `pixelloom eval`: the bound, the exact nll or the error; of models with latent variables also the
 //! importance-weighted bound, of a vae the marginal likelihood of appendix D.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -9,11 +10,12 @@ use pixelloom::data::{DataSet, Split};
 use pixelloom::models::iwae::iwae;
 use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Part, Scores, evaluate};
 use pixelloom::{Device, Error};
+use serde_json::json;
 
 use super::bar::Bar;
 use super::locate::{DataArgs, Source};
 use super::machine::Machine;
-use super::{complain, say};
+use super::out::{add, complain, give, say};
 
 /// Images of the appendix's estimate.
 const MARGINAL_IMAGES: usize = 1000;
@@ -25,8 +27,15 @@ enum SplitName {
     Test,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom eval runs/digits --iwae 100
+  pixelloom eval digits-pixelcnn --split valid --per-image nll.csv
+  pixelloom eval digits --json";
+
 /// Score a split: means over its images, in nats; of a classifier first the error in percent
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Eval {
     #[command(flatten)]
     source: Source,
@@ -56,7 +65,10 @@ impl Eval {
             let model = located.checkpoint.load(device)?;
             self.check(&model)?;
             let checkpoint = &located.checkpoint;
+            give("checkpoint", &checkpoint.path);
+            give("step", checkpoint.step);
             if let Some(note) = checkpoint.model.caveat(data.binarization) {
+                give("note", note);
                 complain(&format!("note: {note}"));
             }
             self.score(&model, &checkpoint.model, &data, device)
@@ -102,15 +114,22 @@ impl Eval {
         let scores = scores.expect("nothing stops it");
         let (first, mut means) = (scores.headline().0, scores.means());
         means.sort_by_key(|(name, _)| *name != first);
+        give("split", split.to_string());
+        give("what", data.describe(split));
+        give("device", device.name());
+        give("headline", first);
+        give("means", means.iter().copied().collect::<BTreeMap<_, _>>());
         for (name, mean) in means {
             say(&format!("{split} {name}: {} {what}", config.figure(name, mean)))?;
         }
         let kl = scores.kl_per_glimpse();
         if !kl.is_empty() {
+            give("kl_per_glimpse", &kl);
             let kl: Vec<String> = kl.iter().map(|kl| format!("{kl:.2}")).collect();
             say(&format!("{split} kl per glimpse: {} nats {what}", kl.join(" ")))?;
         }
         if let Some(warning) = config.suspicion(&data.name, scores.score()) {
+            give("warning", &warning);
             complain(&format!("warning: {warning}"));
         }
         let mut weighted = None;
@@ -127,6 +146,7 @@ impl Eval {
             bar.done();
             done?;
             let mean = evaluate::mean(values.iter().copied());
+            give("iwae", json!({"samples": k, "bound": mean}));
             say(&format!("{split} IWAE-{k} bound: {mean:.2} nats {what}"))?;
             weighted = Some(values);
         }
@@ -144,15 +164,19 @@ impl Eval {
             let values = values.expect("nothing stops it");
             let mean = evaluate::mean(values.iter().copied());
             let bounds = chosen.indices.iter().map(|&i| f64::from(scores.0[0].1[i]));
+            let bound = evaluate::mean(bounds);
+            let images = chosen.indices.len();
+            give("marginal", json!({"images": images, "log_p": mean, "their_bound": bound}));
             say(&format!(
                 "{split} -log p(x) of {} images, spread evenly: {:.2} nats, their bound: {:.2} {what}",
-                chosen.indices.len(),
-                -mean,
-                evaluate::mean(bounds)
+                images, -mean, bound
             ))?;
         }
         match &self.per_image {
-            Some(path) => Ok(write_csv(path, &scores, weighted.as_deref())?),
+            Some(path) => {
+                add("files", path);
+                Ok(write_csv(path, &scores, weighted.as_deref())?)
+            }
             None => Ok(()),
         }
     }

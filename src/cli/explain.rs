@@ -12,17 +12,24 @@ use pixelloom::train::{AnyModel, ModelConfig};
 use pixelloom::{Device, Error, Tensor};
 
 use super::glimpses::Glimpses;
+use super::locate;
 use super::machine::Machine;
+use super::out::{complain, give, say, wrote};
 use super::train::Kind;
-use super::{complain, locate, say};
 
 /// Maps of a model that is made for its connections alone.
 const MAPS: usize = 6;
 /// Images of noise at which a trained model's gradients are taken: at a single one, ReLUs hide some.
 const IMAGES: usize = 16;
 
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom explain receptive-field digits-pixelcnn
+  pixelloom explain glimpses digits-draw --out reading.png";
+
 /// Show how a model works
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Explain {
     #[command(subcommand)]
     what: What,
@@ -34,8 +41,14 @@ enum What {
     Glimpses(Glimpses),
 }
 
+const FIELD_EXAMPLES: &str = "\
+Examples:
+  pixelloom explain receptive-field --model pixelcnn --layers 4
+  pixelloom explain receptive-field digits-pixelcnn --row 20 --column 5";
+
 /// Picture what the prediction of a pixel depends on: blue to yellow more and more, grey not at all
 #[derive(Args)]
+#[command(after_help = FIELD_EXAMPLES)]
 #[command(group(ArgGroup::new("which").required(true).args(["path", "model"])))]
 struct Field {
     /// A run or a checkpoint of a pixel model, whose own weights are taken
@@ -116,7 +129,8 @@ impl Field {
                 complain("note: of the last stage, without what it sees through the small image");
             }
             say(&field.text())?;
-            say(&self.out.display().to_string())?;
+            give("text", field.text());
+            wrote(&self.out)?;
             Ok(())
         })
     }

@@ -13,10 +13,15 @@ use serde_json::Value;
 use super::bar::Bar;
 use super::locate::{Located, Source};
 use super::machine::Machine;
-use super::say;
+use super::out::{add, give, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom export digits --best --out digits.safetensors";
 
 /// Write the weights of a run, and a card that says what they are, into one file
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Export {
     #[command(flatten)]
     source: Source,
@@ -49,6 +54,8 @@ impl Export {
         self.machine.run(|device| {
             let card = self.card(&located, &run, device)?;
             located.checkpoint.export(&card, &self.out)?;
+            add("files", &self.out);
+            give("card", &card);
             say(&format!("{}: {card}", self.out.display()))?;
             Ok(())
         })

@@ -8,14 +8,20 @@ use clap::Args;
 use pixelloom::train::glimpses::{self, Glimpses as Pictures};
 use pixelloom::train::{AnyModel, Part, evaluate};
 use pixelloom::{Device, Error, Tensor};
+use serde_json::json;
 
 use super::complete::read_image;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
-use super::say;
+use super::out::{add, say, wrote};
 
 /// Images, if the user says nothing.
 const COUNT: u32 = 8;
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom explain glimpses digits-draw --out reading.png --film reading.gif
+  pixelloom explain glimpses digits-cluttered --image own.png";
 
 /// Picture where draw or a classifier looks (green) and writes (red), glimpse by glimpse
 ///
@@ -23,6 +29,7 @@ const COUNT: u32 = 8;
 /// centres of the outermost filters, the thicker the more they blur. A red frame marks what a classifier gets
 /// wrong.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Glimpses {
     #[command(flatten)]
     source: Source,
@@ -65,7 +72,7 @@ impl Glimpses {
             self.write(&located, &model, &shown, device)
         })?;
         for path in std::iter::once(&self.out).chain(&self.film) {
-            say(&path.display().to_string())?;
+            wrote(path)?;
         }
         Ok(())
     }
@@ -123,6 +130,7 @@ fn report(shown: &Shown, found: &[usize]) -> Result<Vec<bool>> {
             Some(class) => format!(", wrong: it is {class}"),
             None => String::new(),
         };
+        add("images", json!({"name": name, "found": found, "class": class}));
         say(&format!("{name}: class {found}{verdict}"))?;
     }
     Ok(wrong)

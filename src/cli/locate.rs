@@ -8,7 +8,7 @@ use pixelloom::data::{self, Binarization, DataSet};
 use pixelloom::train::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::train::{Checkpoint, RunDir, checkpoint};
 
-use super::complain;
+use super::out::complain;
 
 /// Folder of the runs.
 pub const RUNS: &str = "runs";

@@ -9,7 +9,7 @@ use pixelloom::machine::choose as choose_device;
 use pixelloom::train::ranks::local;
 use pixelloom::{Device, Error};
 
-use super::complain;
+use super::out::complain;
 
 /// Most threads that may be asked for.
 const MOST_THREADS: i64 = 1024;

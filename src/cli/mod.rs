@@ -3,26 +3,35 @@
 mod bar;
 mod bench;
 mod complete;
+mod completions;
+mod config;
 mod data;
 mod devices;
 mod eval;
 mod explain;
 mod export;
 mod glimpses;
+mod info;
 mod locate;
 mod machine;
 mod models;
+mod out;
 mod presets;
 mod report;
 mod sample;
+mod settings;
 mod train;
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::{Parser, Subcommand};
+pub use out::complain;
 use pixelloom::train::ranks;
 
 const AFTER: &str = "\
+Example:
+  pixelloom train vae
+
 Exit codes: 0 done, 1 fault of the program, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
 7 not finite, 8 disk, 130 and 143 stopped by a signal after saving.";
 
@@ -32,6 +41,9 @@ Exit codes: 0 done, 1 fault of the program, 2 usage, 3 settings, 4 data, 5 check
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print results as one JSON object
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -48,6 +60,9 @@ enum Command {
     Data(data::Data),
     Devices(devices::Devices),
     Presets(presets::Presets),
+    Config(config::Config),
+    Info(info::Info),
+    Completions(completions::Completions),
 }
 
 impl Cli {
@@ -55,6 +70,10 @@ impl Cli {
     pub fn run(&self) -> anyhow::Result<()> {
         if !matches!(self.command, Command::Train(_)) {
             ranks::refuse("this command")?;
+        }
+        // A script for a shell is what it is.
+        if self.json && !matches!(self.command, Command::Completions(_)) {
+            out::as_json();
         }
         match &self.command {
             Command::Train(command) => command.run(),
@@ -69,22 +88,56 @@ impl Cli {
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::Presets(command) => command.run(),
-        }
+            Command::Config(command) => command.run(),
+            Command::Info(command) => command.run(),
+            Command::Completions(command) => command.run(),
+        }?;
+        Ok(out::finish()?)
     }
-}
-
-/// A line of results, on stdout.
-fn say(text: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{text}")
-}
-
-/// A line on stderr; if nobody reads it, it is lost.
-pub fn complain(text: &str) {
-    // One write: lines of several processes come together.
-    let _ = io::stderr().write_all(format!("{}{text}\n", ranks::prefix()).as_bytes());
 }
 
 /// Whether the reader of stdout has gone away, which is not an error (`pixelloom data | head -1`).
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, CommandFactory};
+
+    use super::*;
+
+    /// Every command says what it does, what each of its arguments is, and shows how it is used; what it
+    /// shows is understood.
+    #[test]
+    fn every_help_is_complete_and_its_examples_work() {
+        fn walk(command: &clap::Command, path: &str, examples: &mut Vec<String>) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty(), "{path} does not say what it does");
+            let helps = |arg: &&Arg| arg.get_help().is_some() || arg.get_long_help().is_some();
+            let silent: Vec<_> = command.get_arguments().filter(|arg| !helps(arg)).collect();
+            assert!(silent.is_empty(), "{path}: {silent:?}");
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> =
+                after.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            let own = lines.iter().any(|line| line.starts_with(path));
+            assert!(after.starts_with("Example") && own, "{path} shows no example: {after}");
+            // What stands behind a pipe, or goes to a file, is the shell's.
+            let parts = lines.iter().flat_map(|line| line.split("&&"));
+            examples.extend(
+                parts.map(|part| part.split(['>', '|']).next().unwrap_or_default().trim().into()),
+            );
+            for below in command.get_subcommands() {
+                walk(below, &format!("{path} {}", below.get_name()), examples);
+            }
+        }
+        let command = Cli::command();
+        command.clone().debug_assert();
+        let mut examples = Vec::new();
+        walk(&command, "pixelloom", &mut examples);
+        for example in examples.iter().filter(|example| example.starts_with("pixelloom")) {
+            let parsed = Cli::try_parse_from(example.split_whitespace());
+            assert!(parsed.is_ok(), "{example}: {}", parsed.err().unwrap());
+        }
+    }
 }

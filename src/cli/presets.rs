@@ -3,11 +3,18 @@
 use anyhow::Result;
 use clap::Args;
 use pixelloom::train::presets;
+use serde_json::json;
 
-use super::say;
+use super::out::{add, give, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom presets
+  pixelloom presets digits > my.toml && pixelloom train vae --config my.toml";
 
 /// List the presets, or print the settings of one
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Presets {
     /// The preset to print, as a file for --config
     name: Option<String>,
@@ -18,10 +25,17 @@ impl Presets {
         match &self.name {
             None => {
                 for preset in presets::all() {
-                    say(&format!("{:21} {}", preset.name, preset.what))?;
+                    let (name, what) = (preset.name, preset.what);
+                    let model = preset.config().model.kind();
+                    add("presets", json!({"name": name, "model": model, "what": what}));
+                    say(&format!("{name:21} {what}"))?;
                 }
             }
-            Some(name) => say(presets::find(name)?.config().to_toml().trim_end())?,
+            Some(name) => {
+                let config = presets::find(name)?.config();
+                give("settings", &config);
+                say(config.to_toml().trim_end())?;
+            }
         }
         Ok(())
     }

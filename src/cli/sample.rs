@@ -15,13 +15,20 @@ use pixelloom::train::{AnyModel, Part, figures, nearest};
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
-use super::say;
+use super::out::wrote;
 
 /// Images of a sheet, and of one with a film, a strip or neighbours, if the user says nothing.
 const COUNT: (u32, u32) = (100, 16);
 
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom sample runs/digits --count 64 --out samples.png
+  pixelloom sample digits-draw --film drawing.gif --strip strip.png
+  pixelloom sample aevb-manifold --manifold --out manifold.png";
+
 /// Draw images from a model into a PNG sheet
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Sample {
     #[command(flatten)]
     source: Source,
@@ -65,7 +72,7 @@ impl Sample {
         })?;
         let more = [&self.film, &self.strip, &self.nearest].into_iter().flatten();
         for path in std::iter::once(&self.out).chain(more) {
-            say(&path.display().to_string())?;
+            wrote(path)?;
         }
         Ok(())
     }

@@ -4,17 +4,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pixelloom::Error;
 use pixelloom::bench::table::by_kernel;
+use pixelloom::data::{DataSet, thousands};
 use pixelloom::profile::Profile;
+use pixelloom::train::dry_run::{self, DryRun};
 use pixelloom::train::{
-    Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, settings, train,
+    Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, ranks, train,
 };
-use toml::{Table, Value};
+use pixelloom::{Device, Error};
 
 use super::locate::RUNS;
 use super::machine::Machine;
-use super::{complain, say};
+use super::out::{complain, give, give_all, say};
+use super::settings::SettingsArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom train vae
+  pixelloom train diagbilstm --preset mnist-diagbilstm-7 --name best
+  pixelloom train draw --glimpses 10 --set model.attention=false --dry-run
+  pixelloom train pixelcnn --overfit-batch
+  pixelloom train vae --resume --epochs 200";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Kind {
@@ -48,7 +58,7 @@ impl Kind {
     }
 
     /// That `config`, of `what`, is of this kind.
-    fn check(self, config: &Config, what: &str) -> Result<(), Error> {
+    pub fn check(self, config: &Config, what: &str) -> Result<(), Error> {
         let (kind, asked) = (config.model.kind(), self.name());
         if kind == asked {
             return Ok(());
@@ -68,67 +78,14 @@ enum ResumeFrom {
 
 /// Train a model and leave a run directory: settings, metrics, checkpoints, samples, report
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Train {
     /// The model
     #[arg(value_enum)]
     model: Kind,
 
-    /// Named settings to begin with, see `pixelloom presets` [default: the
-    /// first of the model]
-    #[arg(long, value_name = "NAME", help_heading = "Settings", conflicts_with = "resume")]
-    preset: Option<String>,
-    /// A TOML file of settings, on top of the preset
-    #[arg(long, value_name = "FILE", help_heading = "Settings", conflicts_with = "resume")]
-    config: Option<PathBuf>,
-    /// Any setting, such as model.hidden=300 or model.method=wake-sleep; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
-    set: Vec<String>,
-    /// Passes over the training images
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    epochs: Option<i64>,
-    /// Images of a step
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    batch: Option<i64>,
-    /// Seed of weights, order, bits and noise
-    #[arg(long, value_name = "N", help_heading = "Settings",
-          value_parser = clap::value_parser!(i64).range(0..))]
-    seed: Option<i64>,
-    /// Learning rate
-    #[arg(long, value_name = "X", help_heading = "Settings")]
-    rate: Option<f64>,
-    /// sgd, adagrad, rmsprop or adam
-    #[arg(long, value_name = "RULE", help_heading = "Settings")]
-    optimizer: Option<String>,
-    /// stop, or skip: leave out steps whose numbers are not finite
-    #[arg(long, value_name = "WHAT", help_heading = "Settings")]
-    on_nonfinite: Option<String>,
-    /// Hidden units of a vae and of the LSTMs of draw and classifier, maps h of a pixel model's layers
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    hidden: Option<i64>,
-    /// Layers of a pixel model
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    layers: Option<i64>,
-    /// Latent dimensions of a vae, of each glimpse of draw
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    latent: Option<i64>,
-    /// Glimpses of draw and classifier
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    glimpses: Option<i64>,
-    /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
-    #[arg(long, value_name = "NAME", help_heading = "Settings")]
-    data: Option<String>,
-    /// grey, fixed, dynamic or threshold
-    #[arg(long, value_name = "MODE", help_heading = "Settings")]
-    binarization: Option<String>,
-    /// Folder of the data sets
-    #[arg(long, value_name = "DIR", help_heading = "Settings")]
-    data_dir: Option<String>,
-    /// Steps between lines of metrics
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    log_every: Option<i64>,
-    /// Epochs between evaluations, each with a checkpoint and samples
-    #[arg(long, value_name = "N", help_heading = "Settings")]
-    eval_every: Option<i64>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 
     /// Name of the run, below runs/ [default: the preset's]
     #[arg(long, value_name = "NAME", help_heading = "Run directory")]
@@ -142,8 +99,12 @@ pub struct Train {
     /// Go on from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
     /// newest whole one, if later ones are damaged
     #[arg(long, value_enum, value_name = "FROM", help_heading = "Run directory",
-          num_args = 0..=1, require_equals = true, default_missing_value = "newest")]
+          num_args = 0..=1, require_equals = true, default_missing_value = "newest",
+          conflicts_with_all = ["preset", "config", "overfit_batch"])]
     resume: Option<ResumeFrom>,
+    /// Print the settings, the parameters and the memory of a step, run one, and write nothing
+    #[arg(long, help_heading = "Run directory", conflicts_with_all = ["resume", "force", "profile"])]
+    dry_run: bool,
 
     /// Time every kernel of the training steps, and print a table at the end; training is slower then
     /// on a GPU, and its figures are the same
@@ -155,21 +116,28 @@ pub struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<()> {
+        if self.dry_run {
+            ranks::refuse("a dry run")?;
+            let settings = self.settings.layers(Some(self.model))?;
+            let (config, data) = settings.fit(settings.config()?.data.open()?)?;
+            give("settings", &config);
+            say(settings.explain(&config).trim_end())?;
+            return self.machine.run(|device| dry_run(&config, &data, device));
+        }
         let ranks = Ranks::enter()?;
         if !ranks.is_first() {
             return self.follow(ranks);
         }
-        let default = presets::default_of(self.model.name()).name;
         if let Some(from) = self.resume {
             let resume = match from {
                 ResumeFrom::Newest => Resume::Newest,
                 ResumeFrom::Auto => Resume::NewestWhole,
             };
-            let name = self.preset.as_deref().unwrap_or(default);
-            let (run, saved) = RunDir::open(&self.directory(name))?;
+            let default = presets::default_of(self.model.name()).name;
+            let (run, saved) = RunDir::open(&self.directory(default))?;
             self.model.check(&saved, &format!("the run {}", run.path().display()))?;
             let mut settings = Settings::new(&saved);
-            self.flags(&mut settings)?;
+            self.settings.put(&mut settings)?;
             let data = settings.config()?.data.open()?;
             let (config, data) = settings.fit(data)?;
             run.newest()?;
@@ -180,14 +148,11 @@ impl Train {
                 self.train(Job { config, data, device, run, ranks, resume, command })
             });
         }
-        let file = self.config.as_deref();
-        let mut settings = Settings::layered(self.preset.as_deref(), file, default)?;
-        let named = settings.config()?;
-        self.model.check(&named, &format!("the preset {}", named.preset))?;
-        self.flags(&mut settings)?;
+        let settings = self.settings.layers(Some(self.model))?;
         let data = settings.config()?.data.open()?;
         let (config, data) = settings.fit(data)?;
-        let path = self.directory(&config.preset);
+        let of = if self.settings.overfit_batch { "-overfit" } else { "" };
+        let path = self.directory(&format!("{}{of}", config.preset));
         self.machine.run(|device| {
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
@@ -217,9 +182,11 @@ impl Train {
     /// Trains and prints what came of it; the table by kernel also when a signal ends the run.
     fn train(&self, job: Job) -> Result<()> {
         let mut profile = self.profile.then(Profile::default);
+        give("run", job.run.path());
         let outcome = train(job, profile.as_mut());
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
             say(&by_kernel(&profile, "step").to_string())?;
+            give("profile", &profile);
         }
         outcome?.map_or(Ok(()), |summary| self.outcome(summary))
     }
@@ -232,42 +199,9 @@ impl Train {
         }
     }
 
-    /// Puts the flags on top.
-    fn flags(&self, settings: &mut Settings) -> Result<(), Error> {
-        let integers = [
-            ("epochs", self.epochs),
-            ("batch", self.batch),
-            ("seed", self.seed),
-            ("log_every", self.log_every),
-            ("eval_every", self.eval_every),
-            ("model.hidden", self.hidden),
-            ("model.layers", self.layers),
-            ("model.latent", self.latent),
-            ("model.glimpses", self.glimpses),
-        ];
-        let strings = [
-            ("optimizer.rule", &self.optimizer),
-            ("optimizer.on_nonfinite", &self.on_nonfinite),
-            ("data.name", &self.data),
-            ("data.binarization", &self.binarization),
-            ("data.dir", &self.data_dir),
-        ];
-        let mut layer = Table::new();
-        let mut put = |key, value: Option<Value>| {
-            if let Some(value) = value {
-                settings::insert(&mut layer, key, value);
-            }
-        };
-        integers.into_iter().for_each(|(key, value)| put(key, value.map(Value::Integer)));
-        strings.into_iter().for_each(|(key, value)| put(key, value.clone().map(Value::String)));
-        put("optimizer.rate", self.rate.map(Value::Float));
-        // Another data set or optimiser brings its own settings; what --set says comes after those.
-        settings.overlay(layer)?;
-        self.set.iter().try_for_each(|assignment| settings.set(assignment))
-    }
-
     fn outcome(&self, summary: Summary) -> Result<()> {
         let Summary { what, device, score, text, .. } = &summary;
+        give_all(&summary);
         if let Some(note) = &summary.note {
             complain(&format!("note: {note}"));
         }
@@ -277,6 +211,27 @@ impl Train {
         say(&format!("test {score}: {text} ({what}, {device})"))?;
         Ok(())
     }
+}
+
+/// Says what a step takes, and that nothing was written.
+fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
+    const MIB: f64 = (1 << 20) as f64;
+    let estimated = |bytes: usize| {
+        complain(&format!("a step is estimated to take {:.1} MiB", bytes as f64 / MIB));
+    };
+    let done = dry_run::dry_run(config, data, device, &estimated)?;
+    give_all(&done);
+    let DryRun { parameters, steps, batch, estimated_bytes, measured_bytes, loss } = done;
+    let (estimated, measured) = (estimated_bytes as f64 / MIB, measured_bytes as f64 / MIB);
+    say(&format!("\nparameters  {}", thousands(parameters)))?;
+    say(&format!("steps       {} of {batch} images", thousands(steps as usize)))?;
+    say(&format!(
+        "memory      {estimated:.1} MiB of tensors in a step as estimated, {measured:.1} MiB as measured \
+         ({}; beside the data set)",
+        device.name()
+    ))?;
+    say(&format!("loss        {loss:.2} nats in that step"))?;
+    Ok(say("dry run: nothing was written")?)
 }
 
 fn command_line() -> String {

@@ -32,6 +32,8 @@ struct State {
     poison: bool,
     /// Most bytes ever live.
     peak: usize,
+    /// Most bytes live since [`Cpu::watch`].
+    watched: usize,
 }
 
 /// The CPU as a device: a pool of buffers. Clones share the pool.
@@ -71,6 +73,13 @@ impl Cpu {
         self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Most bytes that were live at once since the last call.
+    pub(crate) fn watch(&self) -> usize {
+        let mut state = self.state();
+        let live = state.stats.live_bytes;
+        std::mem::replace(&mut state.watched, live)
+    }
+
     /// What its kernels took, while it is profiled.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.0.ledger
@@ -82,6 +91,7 @@ impl Cpu {
         let mut state = self.state();
         state.stats.live_bytes += count * size_of::<Line>();
         state.peak = state.peak.max(state.stats.live_bytes);
+        state.watched = state.watched.max(state.stats.live_bytes);
         let recycled = state.idle.get_mut(&count).and_then(Vec::pop);
         match recycled {
             Some(_) => state.stats.idle_bytes -= count * size_of::<Line>(),

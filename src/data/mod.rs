@@ -44,7 +44,7 @@ use crate::rng::{self, Key};
 
 pub use images::Images;
 pub use loader::Loader;
-pub use sets::{Outline, names, open, outline};
+pub use sets::{Outline, first, names, open, outline};
 
 /// The seed that validation and test images are made and binarized with, at epoch 0, so that the numbers of
 /// two evaluations, or of two runs with different seeds, are of the same bits.
@@ -231,7 +231,7 @@ pub fn shuffled(count: usize, key: Key) -> Vec<usize> {
 }
 
 /// 1234567 as "1,234,567".
-pub(crate) fn thousands(n: usize) -> String {
+pub fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|g| str::from_utf8(g).unwrap_or("")).collect();

@@ -16,6 +16,10 @@
 //! | two-mnist        | 50,000  | 10,000 | 10,000 | 60 x 60     | those of mnist                       |
 //! | cluttered-mnist  | 50,000  | 10,000 | 10,000 | 100 x 100   | those of mnist                       |
 //! | folder:PATH      | 80%     | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
+//! | first-N:NAME     | N       | N      | N      | of NAME     | those of NAME                        |
+//!
+//! The last are the first N training images of another set in every split, scenes made once: a model must
+//! be able to learn them by heart, and its figures on them say nothing else.
 //!
 //! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
 //! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
@@ -34,8 +38,8 @@ use std::path::{Path, PathBuf};
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
 use super::scene::{Kind, Scene};
 use super::{
-    DataSet, Images, amat, bits, cifar, digits, files, folder, idx, mat5, shuffled, svhn,
-    svhn_cropped,
+    DataSet, EVALUATION_SEED, Images, amat, bits, cifar, digits, files, folder, idx, mat5,
+    shuffled, svhn, svhn_cropped, thousands,
 };
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
@@ -171,17 +175,59 @@ pub fn outline(name: &str, dir: &Path) -> Result<Outline> {
 }
 
 /// How a set is called in a report.
-pub(super) fn title(name: &str) -> &str {
-    SETS.iter().find(|set| set.name == name).map_or(name, |set| set.title)
+pub(super) fn title(name: &str) -> String {
+    if let Some((count, of)) = parse_first(name) {
+        let count = thousands(count);
+        return format!(
+            "{name} (the first {count} training images of {} as every split)",
+            title(of)
+        );
+    }
+    SETS.iter().find(|set| set.name == name).map_or(name, |set| set.title).to_string()
+}
+
+/// Before the number in the name of a set of first images.
+const FIRST: &str = "first-";
+
+/// The name of the set of the first `count` training images of `name`, in every split.
+pub fn first(count: usize, name: &str) -> String {
+    format!("{FIRST}{count}:{name}")
+}
+
+/// Count and name of `first-COUNT:NAME`.
+fn parse_first(name: &str) -> Option<(usize, &str)> {
+    let (count, of) = name.strip_prefix(FIRST)?.split_once(':')?;
+    Some((count.parse().ok().filter(|count| *count > 0)?, of))
+}
+
+/// The first `count` training images of `set` in every split, as an evaluation sees them.
+fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
+    if count > set.train.count {
+        return Err(Error::Config(format!(
+            "data set {name}: {} has {} training images; ask for as many or fewer",
+            set.name, set.train.count
+        )));
+    }
+    let images = &set.train;
+    let pixels: Vec<u8> =
+        (0..count).flat_map(|i| images.view(i, EVALUATION_SEED, 0).into_owned()).collect();
+    let labels = images.labels.as_ref().map(|labels| labels[..count].to_vec());
+    let train = Images { pixels: pixels.into(), labels, count, scene: None, ..*images };
+    let (valid, test) = (train.clone(), train.clone());
+    Ok(DataSet { name: name.into(), train, valid, test, ..set })
 }
 
 /// Opens the data set `name` with a binarization, or with the set's own for `None`.
 ///
 /// `dir` is the folder that `datasets.sh` fills. The name `folder:PATH` means the PNG images in the
 /// folder PATH, wherever `dir` is: in its folders `train`, `valid` and `test`, or directly in it,
-/// where they are shuffled and cut. Fails with [`Error::Config`] on an unknown name or a binarization
+/// where they are shuffled and cut. The name `first-N:NAME` means the first N training images of the set
+/// NAME, the same in every split. Fails with [`Error::Config`] on an unknown name or a binarization
 /// that does not fit the set, with [`Error::Data`] on a missing or damaged file.
 pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
+    if let Some((count, of)) = parse_first(name) {
+        return firsts(name, count, open(of, binarization, dir)?);
+    }
     if let Some(path) = name.strip_prefix(folder::PREFIX) {
         return folder::open(name, path, binarization);
     }

@@ -154,6 +154,13 @@ impl Gpu {
         self.0.device.destroy();
     }
 
+    /// Most bytes that were live at once since the last call.
+    pub(crate) fn watch(&self) -> u64 {
+        let mut pool = lock(&self.0.pool);
+        let live = pool.live_bytes;
+        std::mem::replace(&mut pool.watched, live)
+    }
+
     /// Figures so far; see [`Stats`].
     pub fn stats(&self) -> Stats {
         let recorder = lock(&self.0.recorder);

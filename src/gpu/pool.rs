@@ -65,6 +65,8 @@ pub(super) struct Pool {
     pub live_buffers: u64,
     pub pooled_bytes: u64,
     peak_live_bytes: u64,
+    /// Most bytes live since [`Gpu::watch`](super::Gpu::watch).
+    pub watched: u64,
     releases: u64,
     buffers: u64,
 }
@@ -246,6 +248,7 @@ impl Shared {
         pool.live_buffers += 1;
         pool.live_bytes += bytes;
         pool.peak_live_bytes = pool.peak_live_bytes.max(pool.live_bytes);
+        pool.watched = pool.watched.max(pool.live_bytes);
         GpuBuffer { buffer, id, len, bytes, pooled, pool: self.pool.clone() }
     }
 

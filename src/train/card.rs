@@ -128,7 +128,7 @@ impl fmt::Display for Card {
 }
 
 /// Keys with dots and their values, in order.
-fn flat(table: &Table) -> Vec<(String, Value)> {
+pub(super) fn flat(table: &Table) -> Vec<(String, Value)> {
     let mut pairs = Vec::new();
     for (key, value) in table {
         match value {
@@ -159,7 +159,9 @@ pub fn command(config: &Config) -> Result<String> {
     let (usual, wanted) = (pairs(&preset), pairs(config));
     let gives = |chosen: &[(String, Value)]| -> Result<bool> {
         let mut settings = Settings::new(&preset);
-        chosen.iter().try_for_each(|(key, value)| settings.put(key, value.clone()))?;
+        chosen
+            .iter()
+            .try_for_each(|(key, value)| settings.put(key, value.clone(), "what differs"))?;
         Ok(pairs(&settings.config()?) == wanted)
     };
     let mut chosen: Vec<_> = wanted.iter().filter(|pair| !usual.contains(pair)).cloned().collect();
@@ -197,7 +199,7 @@ mod tests {
             ("epochs", Value::Integer(3)),
             ("model.glimpses", Value::Integer(5)),
         ] {
-            settings.put(key, value).unwrap();
+            settings.put(key, value, "here").unwrap();
         }
         let changed = settings.config().unwrap();
         let text = command(&changed).unwrap();

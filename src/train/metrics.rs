@@ -1,5 +1,5 @@
-//! `metrics.jsonl`: one JSON object a line. Numbers that depend on the clock, `seconds` and
-//! `images_per_second`, come last in a line; the rest of a line is a function of the settings.
+//! `metrics.jsonl`: one JSON object a line. Numbers that depend on the clock, `seconds` and those after
+//! it, come last in a line; the rest of a line is a function of the settings.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,37 @@ use crate::error::{Error, Result};
 pub const ERROR_PERCENT: &str = "error_percent";
 /// The key of the mean KL of every glimpse, an array, nats.
 pub const KL_PER_GLIMPSE: &str = "kl_per_glimpse";
+
+/// Wall time of a run, in seconds: all of it, and what of it went into training steps, into evaluations
+/// with their pictures, and into checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seconds {
+    /// From the start on.
+    pub all: f64,
+    /// In training steps.
+    pub steps: f64,
+    /// In evaluations and pictures.
+    pub evaluations: f64,
+    /// In checkpoints.
+    pub checkpoints: f64,
+}
+
+/// The keys of [`Seconds`], in their order, in lines of kind "train" and in the summary.
+pub const SECONDS: [&str; 4] =
+    ["seconds", "seconds_in_steps", "seconds_in_evaluations", "seconds_in_checkpoints"];
+
+impl Seconds {
+    /// What `line` says, none where it says nothing.
+    pub fn of(line: &Value) -> Option<Seconds> {
+        let [all, steps, evaluations, checkpoints] = SECONDS.map(|key| line[key].as_f64());
+        Some(Seconds {
+            all: all?,
+            steps: steps?,
+            evaluations: evaluations?,
+            checkpoints: checkpoints?,
+        })
+    }
+}
 
 /// A file of metrics, open for appending; none on a rank that leaves the files to another.
 pub struct Metrics {
@@ -60,15 +91,15 @@ impl Metrics {
 }
 
 /// Cuts off what was written after the checkpoint at `position`, which a resumed run writes anew.
-/// Returns the seconds that the kept lines account for.
-pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
+/// Returns the time that the kept lines account for.
+pub fn rewind(path: &Path, position: &Position) -> Result<Seconds> {
     let text = match std::fs::read(path) {
         // The last line may end within a letter.
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0.0),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Seconds::default()),
         Err(e) => return Err(Error::disk("read", path, e)),
     };
-    let mut seconds = 0.0;
+    let mut seconds = Seconds::default();
     let mut kept = String::new();
     // A last line without its end is what a killed process left.
     for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
@@ -84,7 +115,7 @@ pub fn rewind(path: &Path, position: &Position) -> Result<f64> {
         };
         if before {
             kept.push_str(line);
-            seconds = value["seconds"].as_f64().unwrap_or(seconds);
+            seconds = Seconds::of(&value).unwrap_or(seconds);
         }
     }
     write_whole(path, kept.as_bytes())?;

@@ -4,6 +4,7 @@ pub mod card;
 pub mod checkpoint;
 pub mod config;
 pub mod drawing;
+pub mod dry_run;
 pub mod evaluate;
 pub mod explain;
 pub mod figures;

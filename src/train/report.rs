@@ -5,10 +5,14 @@
 //! binarization and device, since figures under different ones cannot be compared.
 
 mod compare;
+mod csv;
+mod events;
 mod glimpses;
 mod html;
+mod pictures;
 mod reference;
 mod run;
+mod time;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,18 +24,17 @@ use super::metrics::ERROR_PERCENT;
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use crate::data::thousands;
 use crate::error::Result;
-use html::{duration, figure, page, section, table};
-use run::{Picture, Run};
+use html::{duration, facts, figure, page, section, table};
+use run::Run;
 
 pub use compare::compare;
+pub use csv::csv;
+pub use events::events;
 pub(crate) use html::escape;
 pub use run::read_metrics;
 
 /// Raw training losses that are drawn; more would be one grey band.
 const MOST_POINTS: usize = 1500;
-
-/// Pictures of one kind that show how they change over time.
-const MOST_PICTURES: usize = 6;
 
 const NATS: &str = "nats an image";
 /// The key of bits a number of the image.
@@ -40,15 +43,15 @@ const IMAGES: &str = "training images seen";
 
 /// Writes `report.html` and `curve.svg` into a run directory.
 ///
-/// Reads `config.toml`, `metrics.jsonl`, `timing.jsonl`, `summary.json` (all but the first may be
-/// missing, as while a run goes on), and the pictures `*.png`, `*.gif` in it and in `samples/`.
+/// Reads `config.toml`, `metrics.jsonl`, `summary.json` (all but the first may be missing, as while a
+/// run goes on), and the pictures `*.png`, `*.gif` in it and in `samples/`.
 ///
 /// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
 /// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
 /// be written.
 pub fn write(run_dir: &Path) -> Result<()> {
     let run = Run::read(run_dir)?;
-    let plot = Plot { reference: reference::reference(&run), ..training_plot(&run) };
+    let plot = Plot { reference: reference::score(&run), ..training_plot(&run) };
     let svg = curve(&plot);
     write_whole(&run_dir.join("curve.svg"), svg.as_bytes())?;
 
@@ -71,14 +74,15 @@ pub fn write(run_dir: &Path) -> Result<()> {
         Some(preset) if preset != run.name => format!("{}: {preset}", run.name),
         _ => run.name.clone(),
     };
-    let mut body = format!("<h1>{}</h1>\n<p>{}</p>\n", escape(&title), escape(&paragraph(&run)));
+    let mut body = format!("<h1>{}</h1>\n", escape(&title));
+    body += &facts(&known(&run));
+    body += &format!("<p>{}</p>\n", escape(&paragraph(&run)));
     body += &figure(&svg, &caption);
-    body += &marginal_section(std::slice::from_ref(&run), false);
-    body += &error_section(std::slice::from_ref(&run), false);
-    body += &glimpses::section(&run);
     body += &section("Figures", &figures(&run));
-    body += &section("Pictures", &pictures(&run.pictures));
-    body += &section("Time", &times(&run));
+    body += &curves(std::slice::from_ref(&run), false);
+    body += &glimpses::section(&run);
+    body += &pictures::sections(&run.pictures);
+    body += &time::time(&run);
     if let Some(command) = run.text("command") {
         body += &section("Command", &format!("<pre><code>{}</code></pre>\n", escape(command)));
     }
@@ -114,6 +118,27 @@ fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -
     (!plot.series.is_empty()).then_some(plot)
 }
 
+/// What else the runs' metrics have of their splits, a section each: marginal likelihoods, errors, the
+/// parts of the bound.
+fn curves(runs: &[Run], log_x: bool) -> String {
+    marginal_section(runs, log_x) + &error_section(runs, log_x) + &parts_section(runs, log_x)
+}
+
+/// The two parts of a bound, a plot each, a section of its own, or nothing.
+fn parts_section(runs: &[Run], log_x: bool) -> String {
+    let mut html = String::new();
+    for (key, what) in
+        [("reconstruction", "Reconstruction, E_q[-log p(x | z)]"), ("kl", "KL(q(z | x) | p(z))")]
+    {
+        let Some(plot) = split_plot(runs, "eval", key, &format!("{key}, {NATS}"), log_x) else {
+            continue;
+        };
+        let caption = format!("{what}, in {NATS}, over {IMAGES}. {}", data_of(runs, "eval", key));
+        html += &figure(&curve(&plot), &caption);
+    }
+    if html.is_empty() { html } else { section("Parts of the bound", &html) }
+}
+
 /// log p(x) as in the AEVB paper's Figure 3, a section of its own, or nothing.
 fn marginal_section(runs: &[Run], log_x: bool) -> String {
     let label = format!("log p(x), {NATS}");
@@ -131,13 +156,17 @@ fn marginal_section(runs: &[Run], log_x: bool) -> String {
 /// The errors of classifiers, a section of its own, or nothing.
 fn error_section(runs: &[Run], log_x: bool) -> String {
     let label = "error, % of the images";
-    let Some(plot) = split_plot(runs, "eval", ERROR_PERCENT, label, log_x) else {
+    let Some(mut plot) = split_plot(runs, "eval", ERROR_PERCENT, label, log_x) else {
         return String::new();
     };
-    let caption = format!(
+    let mut caption = format!(
         "Images whose class is not found, in percent, over {IMAGES}; lower is better. {}",
         data_of(runs, "eval", ERROR_PERCENT)
     );
+    plot.reference = reference::shared(runs, reference::error);
+    if let Some((label, percent)) = &plot.reference {
+        caption += &format!(" Dotted line, test split: {label}, {percent:.2} %.");
+    }
     section("Error", &figure(&curve(&plot), &caption))
 }
 
@@ -178,6 +207,25 @@ fn training_plot(run: &Run) -> Plot {
         }
     }
     plot(series)
+}
+
+/// What a reader looks at first: names and values.
+fn known(run: &Run) -> Vec<(String, String)> {
+    let mut known = Vec::new();
+    for split in ["test", "valid"] {
+        if let Some(score) = run.last_score(split) {
+            let (name, value) = match score.error {
+                Some(error) => ("error", format!("{error:.2} %")),
+                None => (run.score(), format!("{:.2}", score.nats)),
+            };
+            known.push((format!("{split} {name}"), value));
+        }
+    }
+    let count = |key: &str| run.number(key).map(|n| thousands(n as usize));
+    known.extend(count("parameters").map(|n| ("parameters".into(), n)));
+    known.push(("images seen".into(), thousands(run.last("images") as usize)));
+    known.extend(run.number("seconds").map(|seconds| ("time".into(), duration(seconds))));
+    known
 }
 
 /// The run in a few sentences.
@@ -280,46 +328,4 @@ fn figures(run: &Run) -> String {
         _ => "bound and its parts in nats an image",
     };
     table(&format!("The last evaluation of each kind of data; {of}."), &head, &rows)
-}
-
-/// Pictures over time, one row a kind, then the others.
-fn pictures(all: &[Picture]) -> String {
-    let mut html = String::new();
-    let mut kinds: Vec<&str> = all.iter().filter_map(|p| Some(p.moment()?.0)).collect();
-    kinds.dedup();
-    for kind in kinds {
-        let series: Vec<_> =
-            all.iter().filter(|p| p.moment().is_some_and(|m| m.0 == kind)).collect();
-        let chosen = series.len().min(MOST_PICTURES);
-        html += "<div class=\"row time\">\n";
-        for i in 0..chosen {
-            // Evenly spaced from the first to the last.
-            html += &series[i * (series.len() - 1) / (chosen - 1).max(1)].figure();
-        }
-        html += "</div>\n";
-    }
-    html += "<div class=\"row\">\n";
-    all.iter().filter(|p| p.moment().is_none()).for_each(|p| html += &p.figure());
-    html += "</div>\n";
-    if all.is_empty() { "<p>No pictures yet.</p>\n".into() } else { html }
-}
-
-fn times(run: &Run) -> String {
-    let device = run.device();
-    let mut rows = Vec::new();
-    let mut add = |what: &str, value: String| rows.push(vec![what.into(), value, device.clone()]);
-    if let Some(seconds) = run.number("seconds") {
-        add("whole run", duration(seconds));
-        if run.last("images") > 0.0 && seconds > 0.0 {
-            let rate = run.last("images") / seconds;
-            add("images a second, whole run with its evaluations", format!("{rate:.1}"));
-        }
-    }
-    if let Some(rate) = run.last_timing("images_per_second") {
-        add("images a second, last measured", format!("{rate:.1}"));
-    }
-    if rows.is_empty() {
-        return "<p>No times were recorded.</p>\n".into();
-    }
-    table("The whole run, and the speed of its steps.", &["what", "value", "device"], &rows)
 }

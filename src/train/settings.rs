@@ -1,13 +1,14 @@
 //! Layers of settings: a preset, then a TOML file, then flags. Every key must be known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::card::flat;
 use super::{Config, presets};
-use crate::data::DataSet;
+use crate::data::{self, Binarization, DataSet};
 use crate::error::{Error, Result};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
@@ -25,9 +26,12 @@ static OPTIONAL: [(&str, Value); 6] = [
 /// Settings under construction.
 pub struct Settings {
     table: Table,
-    /// Keys that a file or a flag gave.
-    given: BTreeSet<String>,
+    /// Where the values come from that the preset did not give, by key.
+    origins: BTreeMap<String, String>,
 }
+
+/// Epochs, and epochs between evaluations, where one batch is learnt by heart: an epoch is a step.
+const OVERFIT: [(&str, i64); 3] = [("epochs", 300), ("eval_every", 100), ("log_every", 10)];
 
 /// `value` as a table, its numbers as they are written in TOML.
 fn table_of(value: &impl Serialize) -> Table {
@@ -38,7 +42,7 @@ fn table_of(value: &impl Serialize) -> Table {
 impl Settings {
     /// The settings of a run or a preset.
     pub fn new(config: &Config) -> Settings {
-        Settings { table: table_of(config), given: BTreeSet::new() }
+        Settings { table: table_of(config), origins: BTreeMap::new() }
     }
 
     /// The preset `preset`, or the one that `file` names, or `default`; then the file.
@@ -67,7 +71,7 @@ impl Settings {
             (None, None) => default,
         };
         let mut settings = Settings::new(&presets::find(name)?.config());
-        settings.overlay(layer)?;
+        settings.overlay(layer, &file.unwrap_or(Path::new("")).display().to_string())?;
         Ok(settings)
     }
 
@@ -76,9 +80,79 @@ impl Settings {
         self.table["model"].get("kind").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A layer on top. Fails with [`Error::Config`] on unknown keys and wrong types.
-    pub fn overlay(&mut self, layer: Table) -> Result<()> {
-        merge(&mut self.table, layer, "", &mut self.given)
+    /// A layer on top, which comes from `origin`. Fails with [`Error::Config`] on unknown keys and wrong
+    /// types.
+    pub fn overlay(&mut self, layer: Table, origin: &str) -> Result<()> {
+        let before: BTreeMap<String, Value> = flat(&self.table).into_iter().collect();
+        let mut given = BTreeSet::new();
+        merge(&mut self.table, layer, "", &mut given)?;
+        for (key, value) in flat(&self.table) {
+            if given.contains(&key) {
+                self.origins.insert(key, origin.into());
+            } else if before.get(&key) != Some(&value) {
+                self.origins.insert(key, format!("goes with {origin}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch of training images, learnt by heart: the data become the first images of the set, as many
+    /// as a batch has, in every split, and bits are no longer drawn. Numbers of epochs that nothing but the
+    /// preset gave become those of a run of some hundred steps. Fails as [`DataConfig::open`] does.
+    ///
+    /// [`DataConfig::open`]: super::DataConfig::open
+    pub fn overfit(&mut self) -> Result<()> {
+        let config = self.config()?;
+        let set = config.data.open()?;
+        let mode = match set.binarization {
+            Binarization::Dynamic => Binarization::Threshold,
+            mode => mode,
+        };
+        let count = config.batch.min(set.train.count);
+        let mut layer = Table::new();
+        insert(&mut layer, "data.name", Value::String(data::first(count, &config.data.name)));
+        insert(&mut layer, "data.binarization", Value::String(mode.to_string()));
+        for (key, value) in OVERFIT {
+            if !self.origins.contains_key(key) {
+                insert(&mut layer, key, Value::Integer(value));
+            }
+        }
+        self.overlay(layer, "--overfit-batch")
+    }
+
+    /// Where each value of `config`, which [`Settings::fit`] made, comes from, by key: the preset, a file,
+    /// a flag, or the data.
+    pub fn origins(&self, config: &Config) -> BTreeMap<String, String> {
+        let own: BTreeMap<String, Value> = flat(&self.table).into_iter().collect();
+        let preset = format!("preset {}", config.preset);
+        let origin = |(key, value): (String, Value)| {
+            let origin = match self.origins.get(&key) {
+                _ if own.get(&key) != Some(&value) => "the data",
+                Some(origin) => origin,
+                None => &preset,
+            };
+            (key, origin.to_string())
+        };
+        flat(&table_of(config)).into_iter().map(origin).collect()
+    }
+
+    /// `config` as TOML, a comment behind each value that says where it comes from.
+    pub fn explain(&self, config: &Config) -> String {
+        let origins = self.origins(config);
+        let text = config.to_toml();
+        let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let mut section = String::new();
+        let line = |line: &str| {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                section = format!("{name}.");
+            }
+            let key = line.split_once(" = ").map(|(key, _)| format!("{section}{key}"));
+            match key.and_then(|key| origins.get(&key)) {
+                Some(origin) => format!("{line:width$}  # {origin}\n"),
+                None => format!("{line}\n"),
+            }
+        };
+        text.lines().map(line).collect()
     }
 
     /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string.
@@ -92,24 +166,24 @@ impl Settings {
             return Err(Error::Config("--set preset=...: use --preset".into()));
         }
         let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
-        self.put(key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into())))
+        self.put(key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into())), "--set")
     }
 
-    /// One key with dots.
-    pub fn put(&mut self, key: &str, value: Value) -> Result<()> {
+    /// One key with dots, its value from `origin`.
+    pub fn put(&mut self, key: &str, value: Value, origin: &str) -> Result<()> {
         let mut layer = Table::new();
         insert(&mut layer, key, value);
-        self.overlay(layer)
+        self.overlay(layer, origin)
     }
 
     /// The settings, checked, with the image size that `data` has, and the data as the model sees it.
-    pub fn fit(self, data: DataSet) -> Result<(Config, DataSet)> {
+    pub fn fit(&self, data: DataSet) -> Result<(Config, DataSet)> {
         let mut config = self.config()?;
         let asked = config.model.shape();
         config.model.fit(&data.train)?;
         let shape = config.model.shape();
         let sizes = ["model.height", "model.width", "model.channels"];
-        let given = sizes.iter().any(|key| self.given.contains(*key));
+        let given = sizes.iter().any(|key| self.origins.contains_key(*key));
         if given && asked != shape {
             return Err(Error::Config(format!(
                 "model.height, model.width (and model.channels) are {} x {} x {}, but the images of \

@@ -5,6 +5,7 @@
 //! another one does. Nothing is read back from the device but the sum of losses, every
 //! `log_every` steps.
 
+mod clock;
 mod evaluation;
 mod faults;
 mod finish;
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
 use super::evaluate::{self, Scores};
-use super::metrics::{self, Metrics, short};
+use super::metrics::{self, Metrics, Seconds, short};
 use super::progress::Progress;
 use super::signals::Signals;
 use super::{AnyModel, Config, Ranks, RunDir};
@@ -32,6 +33,7 @@ use crate::nn::Optimizer;
 use crate::profile::Profile;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
+use clock::Clock;
 
 pub use finish::Summary;
 
@@ -77,9 +79,7 @@ struct Trainer {
     metrics: Metrics,
     signals: Signals,
     progress: Progress,
-    started: Instant,
-    /// Wall time before this process.
-    seconds_before: f64,
+    clock: Clock,
     /// Time and images of training steps since the last line.
     interval: (f64, u64),
     /// The last checkpoint and what position it holds.
@@ -151,7 +151,7 @@ impl Trainer {
         }
         let mut optimizer = Optimizer::new(config.optimizer(images.count, steps));
         let mut position = Position::default();
-        let (mut seconds_before, mut last_saved) = (0.0, None);
+        let (mut clock, mut last_saved) = (Clock::after(Seconds::default()), None);
         let mut damaged = Vec::new();
         if job.resume != Resume::No && ranks.is_first() {
             let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
@@ -174,7 +174,7 @@ impl Trainer {
             }
             checkpoint.load_into(model.model())?;
             state.restore(model.model(), &mut optimizer)?;
-            seconds_before = metrics::rewind(&job.run.metrics(), &position)?;
+            clock = Clock::after(metrics::rewind(&job.run.metrics(), &position)?);
             last_saved = Some((dir, position.clone()));
             job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
         }
@@ -198,7 +198,6 @@ impl Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
             metrics,
             progress,
-            started: Instant::now(),
             interval: (0.0, 0),
             model,
             optimizer,
@@ -206,7 +205,7 @@ impl Trainer {
             total,
             position,
             signals,
-            seconds_before,
+            clock,
             last_saved,
             last_valid: None,
             job,
@@ -222,7 +221,10 @@ impl Trainer {
         loop {
             if self.evaluation_due() {
                 self.check()?;
-                match self.averaged(Trainer::evaluate) {
+                let begin = Instant::now();
+                let done = self.averaged(Trainer::evaluate);
+                self.clock.evaluated(begin);
+                match done {
                     // All ranks hear of it below.
                     Err(Error::Interrupted(_)) => {}
                     other => other.and_then(|()| self.save())?,
@@ -339,6 +341,8 @@ impl Trainer {
         let last = self.optimizer.steps.saturating_sub(1);
         let rate = self.optimizer.config.rate * schedule.factor(last, self.optimizer.config.warmup);
         let speed = self.interval.1 as f64 / self.interval.0.max(1e-9);
+        self.clock.steps(self.interval.0);
+        let seconds = self.clock.seconds();
         self.interval = (0.0, 0);
         self.progress.figures(loss, speed);
         let mut fields = vec![
@@ -352,8 +356,13 @@ impl Trainer {
         if let Some(first) = first {
             fields.extend([("skipped", json!(skipped)), ("first_skipped", json!(first))]);
         }
-        fields.push(("seconds", json!(self.seconds())));
-        fields.push(("images_per_second", json!(speed.round())));
+        fields.extend([
+            ("seconds", json!(seconds.all)),
+            ("images_per_second", json!(speed.round())),
+            ("seconds_in_steps", json!(seconds.steps)),
+            ("seconds_in_evaluations", json!(seconds.evaluations)),
+            ("seconds_in_checkpoints", json!(seconds.checkpoints)),
+        ]);
         self.metrics.line(&fields)
     }
 
@@ -373,6 +382,7 @@ impl Trainer {
         if self.last_saved.as_ref().is_some_and(|(_, position)| *position == self.position) {
             return Ok(());
         }
+        let begin = Instant::now();
         self.metrics.sync()?;
         let (config, data) = (&self.job.config, &self.job.data);
         let on = TrainedOn { name: data.name.clone(), binarization: data.binarization };
@@ -386,7 +396,9 @@ impl Trainer {
         );
         let saved = self.finite(saved)?;
         self.last_saved = Some((saved, self.position.clone()));
-        self.prune()
+        self.prune()?;
+        self.clock.saved(begin);
+        Ok(())
     }
 
     fn prune(&self) -> Result<()> {
@@ -409,10 +421,5 @@ impl Trainer {
         let (epochs, rest) =
             (step / self.loader.batches_per_epoch(), step % self.loader.batches_per_epoch());
         epochs * count + rest * batch
-    }
-
-    fn seconds(&self) -> f64 {
-        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
-        (seconds * 1000.0).round() / 1000.0
     }
 }

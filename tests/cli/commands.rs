@@ -11,12 +11,28 @@ use super::{Place, TINY, names};
 fn every_command_has_help() {
     let place = Place::new();
     for command in [
-        "", "train", "eval", "sample", "complete", "explain", "report", "bench", "data", "devices",
+        "",
+        "train",
+        "eval",
+        "sample",
+        "complete",
+        "explain",
+        "report",
+        "bench",
+        "data",
+        "devices",
         "presets",
+        "export",
+        "models",
+        "config",
+        "config show",
+        "info",
+        "completions",
     ] {
         let help = place.succeed(&format!("{command} --help"));
         assert!(help.contains("Usage: pixelloom"), "{command}: {help}");
-        assert!(place.succeed("--help").contains(command));
+        let first = command.split(' ').next().unwrap_or_default();
+        assert!(place.succeed("--help").contains(first));
     }
 }
 
@@ -59,6 +75,16 @@ fn training_leaves_a_run() {
     assert_eq!(summary["what"], what);
     assert_eq!(summary["parameters"], 784 * 8 + 8 + 2 * (8 * 2 + 2) + 2 * 8 + 8 + 8 * 784 + 784);
     assert!((summary["test_bound"].as_f64().expect("a number") - bound).abs() <= 0.005);
+
+    let seconds = |key: &str| summary[key].as_f64().expect("seconds");
+    let parts =
+        ["seconds_in_steps", "seconds_in_evaluations", "seconds_in_checkpoints"].map(seconds);
+    assert!(parts.iter().all(|part| *part > 0.0), "{parts:?}");
+    assert!(parts.iter().sum::<f64>() <= seconds("seconds") + 0.002, "{parts:?}");
+    let text = String::from_utf8(place.read("runs/a/metrics.jsonl")).expect("text");
+    let last = text.lines().rfind(|line| line.contains("\"kind\":\"train\"")).expect("a line");
+    let last: Value = serde_json::from_str(last).expect("JSON");
+    assert!(last["seconds_in_steps"].as_f64().is_some_and(|s| s > 0.0 && s <= parts[0]), "{last}");
 
     let lines = place.metrics(run);
     let expected = "{\"kind\":\"train\",\"step\":3,\"epoch\":1,\"images\":180,\"loss\":";
@@ -163,6 +189,10 @@ fn a_model_is_scored_and_sampled() {
         ["runs/a/report.html", "runs/a/report.html", "c.html"]
     );
     assert!(place.path("runs/a/report.html").is_file() && place.path("c.html").is_file());
+    // Several runs are compared, wherever that goes.
+    assert!(place.succeed("report a runs/a").ends_with("\ncompare.html\n"));
+    assert!(place.path("compare.html").is_file());
+    assert_eq!(place.succeed("report a"), "runs/a/report.html\n");
 }
 
 #[test]
@@ -191,12 +221,24 @@ fn data_presets_and_devices_are_listed() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let place = Place::new();
-    for command in ["presets", "data", "devices"] {
+    for command in [
+        "presets",
+        "data",
+        "devices",
+        "info",
+        "data --json",
+        "completions bash",
+        "config show vae",
+        "--help",
+        "train vae --dry-run --hidden 3 --device cpu",
+    ] {
         let mut command = place.command(command);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the program starts");
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{}", super::stderr(&output));
+        let said = super::stderr(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(!said.contains("panicked") && !said.contains("error"), "{said}");
     }
 }

@@ -1,7 +1,9 @@
 //! The program as its users run it: exit codes, messages, files, checkpoints, signals.
 
 mod bench;
+mod browser;
 mod checkpoints;
+mod comforts;
 mod commands;
 mod draw;
 mod errors;

@@ -32,6 +32,26 @@ fn runs_are_compared_and_different_data_is_pointed_out() {
     assert!(!page.contains("cannot be compared"));
 
     assert!(!page.contains("Marginal likelihood"));
+    // The same settings, and the last sheet of each run.
+    assert!(!page.contains("Settings that differ"));
+    for text in
+        ["<h2>Parts of the bound</h2>", "one, after step 200", "two &amp; three, after step 200"]
+    {
+        assert!(page.contains(text), "{text}");
+    }
+    assert_eq!(page.matches("<img ").count(), 2);
+    fs::write(two.join("config.toml"), "batch = 50\n[model]\nhidden = 3\n").unwrap();
+    compare(&[one, two], &out, false).unwrap();
+    let page = fs::read_to_string(&out).unwrap();
+    assert_well_formed(&page);
+    for row in [
+        ">setting</th><th scope=\"col\" class=\"text\">one</th><th scope=\"col\">two &amp; three</th>",
+        "<td class=\"text\">batch</td><td class=\"text\">100</td><td>50</td>",
+        "<td class=\"text\">model.hidden</td><td class=\"text\">–</td><td>3</td>",
+    ] {
+        assert!(page.contains(row), "{row}");
+    }
+    make_run(two);
 
     // The second run is scored on another binarization, and has no validation bounds.
     let metrics = fs::read_to_string(two.join("metrics.jsonl")).unwrap();

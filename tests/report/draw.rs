@@ -38,6 +38,9 @@ fn draws_report_has_its_glimpses_and_films() {
     assert_well_formed(&page);
     for part in [
         "<h2>Glimpses</h2>",
+        "<h2>Canvases</h2>",
+        "<h2>Reading</h2>",
+        "<h2>Nearest training images</h2>",
         &format!("\n{TEST}, cpu (AVX-512), 2 threads\n</text>"),
         "mean KL, nats an image",
         "KL(q(z) | N(0, I)): 2.50 at 3.",
@@ -82,6 +85,23 @@ fn a_classifiers_report_has_its_error() {
         assert!(page.contains(part), "the report lacks {part:?}");
     }
     assert!(!page.contains("bound") && !page.contains("bits"));
+    assert!(!page.contains("in the paper"));
+    for (glimpses, data, line) in [
+        (8, "cluttered-mnist", Some("8 glimpses in the paper, from memory, 3.36 %.")),
+        (4, "cluttered-mnist", Some("4 glimpses in the paper, from memory, 4.18 %.")),
+        (5, "cluttered-mnist", None),
+        (8, "cluttered-digits", None),
+    ] {
+        let page = report_of(|dir| {
+            classify(dir);
+            let settings = format!(
+                "[data]\nname = \"{data}\"\n[model]\nkind = \"classifier\"\nglimpses = {glimpses}\n"
+            );
+            fs::write(dir.join("config.toml"), settings).unwrap();
+        });
+        assert_eq!(page.contains("in the paper"), line.is_some(), "{glimpses} {data}");
+        assert!(line.is_none_or(|line| page.contains(line)), "{line:?}");
+    }
 }
 
 #[test]

@@ -1,18 +1,23 @@
 //! The page that compares runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::html::{duration, escape, figure, page, table};
+use toml::Value;
+
+use super::html::{duration, escape, figure, page, section, table};
 use super::run::{Run, Score};
-use super::{IMAGES, MOST_POINTS, NATS, error_section, marginal_section, plot};
+use super::{IMAGES, MOST_POINTS, NATS, curves, pictures, plot, reference};
 use crate::data::thousands;
 use crate::error::{Error, Result};
+use crate::train::card::flat;
 use crate::train::files::write_whole;
 use crate::train::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 
 /// Writes the page `out` that compares runs: a table, and in one plot their validation scores, solid,
-/// and their scores on training images, dashed; if they have them, their marginal likelihoods in
-/// another. With `log_x` both are over a logarithmic axis, as the paper's Figures 2 and 3.
+/// and their scores on training images, dashed; if they have them, their marginal likelihoods, errors
+/// and parts of the bound in others; their last samples side by side; the settings that differ. With
+/// `log_x` the plots are over a logarithmic axis, as the paper's Figures 2 and 3.
 ///
 /// Scores on different data are pointed out. Fails as [`write`](super::write) does, and with
 /// [`Error::Config`] if there are no runs.
@@ -40,6 +45,7 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
         "steps",
         "images seen",
         "time",
+        "images/s",
         "device",
     ];
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
@@ -52,19 +58,44 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     let series: Vec<Series> =
         runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
     let scores = score_name(&runs);
-    let caption = format!(
+    let mut caption = format!(
         "Each {scores} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
          same number of training images at every evaluation, spread evenly, or the training loss \
          where that was not scored. Runs by Monte Carlo EM train no encoder, so their bounds mean \
          little and are left out. Data and devices as above."
     );
     // A logarithmic axis has room for the first steps, a straight one leaves them out.
-    let plot = plot(series);
+    let plot = Plot { reference: reference::shared(&runs, reference::score), ..plot(series) };
+    if let Some((label, nats)) = &plot.reference {
+        caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
+    }
     let plot = if log_x { Plot { log_x, y_max: None, ..plot } } else { plot };
     body += &figure(&curve(&plot), &caption);
-    body += &marginal_section(&runs, log_x);
-    body += &error_section(&runs, log_x);
+    body += &curves(&runs, log_x);
+    let named: Vec<_> = runs.iter().map(|run| (run.name.as_str(), &run.pictures[..])).collect();
+    body += &pictures::last_samples(&named);
+    body += &differences(&runs);
     write_whole(out, page(title, &body).as_bytes())
+}
+
+/// The settings in which the runs differ, a section; nothing where they are the same or a file is no TOML.
+fn differences(runs: &[Run]) -> String {
+    let flat = |run: &Run| run.config.parse().map(|table| flat(&table)).unwrap_or_default();
+    let settings: Vec<BTreeMap<String, Value>> =
+        runs.iter().map(|run| flat(run).into_iter().collect()).collect();
+    let keys: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
+    let differs = |key: &&String| settings.iter().any(|of| of.get(*key) != settings[0].get(*key));
+    let row = |key: &String| {
+        let value = |of: &BTreeMap<String, Value>| of.get(key).map_or("–".into(), Value::to_string);
+        std::iter::once(key.clone()).chain(settings.iter().map(value)).collect()
+    };
+    let rows: Vec<Vec<String>> = keys.into_iter().filter(differs).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = runs.iter().map(|run| run.name.as_str());
+    let head: Vec<&str> = std::iter::once("setting").chain(names).collect();
+    section("Settings that differ", &table("All others are the same.", &head, &rows))
 }
 
 /// What a reader looks at first: "error" of classifiers, else as [`score_name`].
@@ -117,6 +148,7 @@ fn row(run: &Run) -> Vec<String> {
         thousands(run.last("step") as usize),
         thousands(run.last("images") as usize),
         run.number("seconds").map_or_else(none, duration),
+        run.last_of_training("images_per_second").map_or_else(none, |rate| format!("{rate:.0}")),
         run.device(),
     ]
 }

@@ -21,11 +21,17 @@ th{font-weight:600}
 img{display:block;max-width:100%;height:auto}
 .row.time figure{width:18.5rem}
 main .curve{width:100%;min-width:34rem}
+.facts{display:flex;flex-wrap:wrap;gap:.5rem;margin:1rem 0}
+.facts div{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.4rem .9rem}
+.facts dt{color:var(--soft);font-size:.8rem}.facts dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums}
 pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem;line-height:1.4}
 .note{border-left:4px solid #d55e00;padding-left:.75rem}
 @media print{body{font-size:11pt}main,footer{max-width:none;padding:0}
 figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 ";
+
+/// A browser is told to load nothing and run nothing, whatever should get into a page.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// Text made safe for HTML and XML, in content and in attributes.
 pub(crate) fn escape(text: &str) -> String {
@@ -37,6 +43,7 @@ pub fn page(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <title>{} – pixelloom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <main>\n{body}</main>\n<footer>Written by pixelloom {}.</footer>\n</body>\n</html>\n",
         escape(title),
@@ -55,6 +62,14 @@ pub fn figure(element: &str, caption: &str) -> String {
         "<figure>\n<div class=\"scroll\">{element}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
         escape(caption)
     )
+}
+
+/// Names and values, all text, side by side.
+pub fn facts(known: &[(String, String)]) -> String {
+    let fact = |(name, value): &(String, String)| {
+        format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value))
+    };
+    format!("<dl class=\"facts\">\n{}</dl>\n", known.iter().map(fact).collect::<String>())
 }
 
 /// A table under its caption; all of it is text. Columns in which every cell begins as

@@ -1,5 +1,4 @@
-//! What a run directory holds: `config.toml`, `metrics.jsonl`, `timing.jsonl`, `summary.json` and
-//! pictures.
+//! What a run directory holds: `config.toml`, `metrics.jsonl`, `summary.json` and pictures.
 //!
 //! A line of metrics is one JSON object:
 //! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}`, with `"skipped":N,"first_skipped":STEP` where
@@ -12,18 +11,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::NATS;
-use super::html::{escape, figure};
-use crate::data::thousands;
+use super::pictures::{self, Picture};
 use crate::error::{Error, Result};
-use crate::train::metrics::ERROR_PERCENT;
+use crate::train::metrics::{ERROR_PERCENT, Seconds};
 
 /// A run directory in memory.
 pub struct Run {
@@ -33,8 +29,6 @@ pub struct Run {
     pub config: String,
     /// Lines of `metrics.jsonl`.
     pub metrics: Vec<Value>,
-    /// Lines of `timing.jsonl`.
-    timing: Vec<Value>,
     /// `summary.json`, null while there is none.
     pub summary: Value,
     /// Pictures by kind and moment.
@@ -63,15 +57,6 @@ impl Score {
     }
 }
 
-/// A PNG or GIF file of a run.
-pub struct Picture {
-    /// Its path below the run directory, without `.png`.
-    name: String,
-    bytes: Vec<u8>,
-    width: u32,
-    height: u32,
-}
-
 impl Run {
     /// Reads a run directory; what is missing beside `config.toml` is empty.
     pub fn read(dir: &Path) -> Result<Run> {
@@ -95,9 +80,8 @@ impl Run {
             name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             config: String::from_utf8_lossy(&config).into_owned(),
             metrics: read_metrics(&dir.join("metrics.jsonl"))?,
-            timing: read_lines(&dir.join("timing.jsonl"))?,
             summary,
-            pictures: pictures(dir)?,
+            pictures: pictures::read(dir)?,
         })
     }
 
@@ -133,10 +117,16 @@ impl Run {
         self.metrics.iter().filter_map(|line| line[key].as_f64()).fold(0.0, f64::max)
     }
 
-    /// The last value of `key` in the timings, or else in the metrics.
-    pub fn last_timing(&self, key: &str) -> Option<f64> {
-        let last = |lines: &[Value]| lines.iter().rev().find_map(|line| line[key].as_f64());
-        last(&self.timing).or_else(|| last(&self.metrics))
+    /// The last value of `key` in the training lines.
+    pub fn last_of_training(&self, key: &str) -> Option<f64> {
+        let training = self.metrics.iter().rev().filter(|line| line["kind"] == "train");
+        training.filter_map(|line| line[key].as_f64()).next()
+    }
+
+    /// The wall time and what it went into: the summary's, or else of the last training line.
+    pub fn seconds(&self) -> Option<Seconds> {
+        let lines = self.metrics.iter().rev().filter(|line| line["kind"] == "train");
+        Seconds::of(&self.summary).or_else(|| lines.filter_map(Seconds::of).next())
     }
 
     /// The last evaluation line of each kind of data: train, valid, test.
@@ -220,123 +210,23 @@ pub fn what(line: &Value) -> String {
         .map_or_else(|| format!("{} split of a data set not recorded", split()), String::from)
 }
 
-impl Picture {
-    /// For a picture such as `samples/step-00001000`, its kind `samples/step-` and moment 1000.
-    pub fn moment(&self) -> Option<(&str, u64)> {
-        let kind = self.name.trim_end_matches(|c: char| c.is_ascii_digit());
-        let moment = self.name[kind.len()..].parse().ok()?;
-        self.name.starts_with("samples/").then_some((kind, moment))
-    }
-
-    /// A figure element with the picture in it.
-    pub fn figure(&self) -> String {
-        let (caption, alt) = match self.moment() {
-            Some((kind, moment)) if kind.ends_with("step-") => {
-                let text = format!("after step {}", thousands(moment as usize));
-                (text.clone(), format!("Sheet of images drawn from the model {text}"))
-            }
-            _ => match CAPTIONS.iter().find(|(name, _)| *name == self.name) {
-                Some((_, text)) => (text.to_string(), format!("Sheet of images: {text}")),
-                None => (self.name.clone(), format!("Sheet of images: {}", self.name)),
-            },
-        };
-        let (width, height) = (self.width, self.height);
-        let kind = if self.name.ends_with(FILM) { "gif" } else { "png" };
-        let image = format!(
-            "<img alt=\"{}\" width=\"{width}\" height=\"{height}\" \
-             src=\"data:image/{kind};base64,{}\">",
-            escape(&alt),
-            STANDARD.encode(&self.bytes)
-        );
-        figure(&image, &caption)
-    }
-}
-
-/// How a film's name ends.
-const FILM: &str = ".gif";
-
-/// What pictures show, by their names.
-const CAPTIONS: [(&str, &str); 7] = [
-    (
-        "samples/completions",
-        "completions, a row each: what is given, what the model draws, the original",
-    ),
-    (
-        "samples/film",
-        "samples as they are drawn, a row each: the canvas after each glimpse, in red where it writes",
-    ),
-    ("samples/film.gif", "samples as they are drawn, in red where each glimpse writes"),
-    (
-        "samples/reading",
-        "test images glimpse by glimpse: in green where it looks, below in red where it writes on the \
-         canvas; a classifier writes nothing, a red frame marks what it gets wrong",
-    ),
-    ("samples/reading.gif", "the same as a film"),
-    ("samples/nearest", "samples, each beside the training image nearest to it, in a blue frame"),
-    ("samples/reconstructions", "reconstructions, each below its test image"),
-];
-
-/// The pictures of a run: its own and those in `samples/`, by kind and moment.
-fn pictures(dir: &Path) -> Result<Vec<Picture>> {
-    let mut found = Vec::new();
-    for (folder, prefix) in [(dir.to_path_buf(), ""), (dir.join("samples"), "samples/")] {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        for path in paths {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            match name.strip_suffix(".png") {
-                Some(stem) => found.push(picture(&path, format!("{prefix}{stem}"))?),
-                None if name.ends_with(FILM) => found.push(film(&path, format!("{prefix}{name}"))?),
-                None => {}
-            }
-        }
-    }
-    found.sort_by(|a, b| (a.moment(), &a.name).cmp(&(b.moment(), &b.name)));
-    Ok(found)
-}
-
-fn picture(path: &PathBuf, name: String) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
-    let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
-    let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
-    Ok(Picture { name, bytes, width, height })
-}
-
-fn film(path: &PathBuf, name: String) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
-    let decoder = gif::Decoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
-    let (width, height) = (decoder.width().into(), decoder.height().into());
-    Ok(Picture { name, bytes, width, height })
-}
-
 /// The lines of a `metrics.jsonl`, none if there is no such file.
 ///
 /// A last line that does not end and cannot be read was being written when the run was killed, or
 /// is being written now: it is left out. Any other line that is no JSON object with a `kind` is an
 /// [`Error::Data`] naming file and line.
 pub fn read_metrics(path: &Path) -> Result<Vec<Value>> {
-    let lines = read_lines(path)?;
-    if let Some(at) = lines.iter().position(|line| !line["kind"].is_string()) {
-        return Err(damaged(path, format!("line {}: has no \"kind\"", at + 1)));
-    }
-    Ok(lines)
-}
-
-/// The JSON objects of a file, one a line.
-fn read_lines(path: &Path) -> Result<Vec<Value>> {
     let bytes = read(path)?.unwrap_or_default();
     let mut lines = Vec::new();
     for (at, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        let fault = |what: &str| Err(damaged(path, format!("line {}: {what}", at + 1)));
         match serde_json::from_slice::<Value>(line) {
-            Ok(value) if value.is_object() => lines.push(value),
+            Ok(value) if value["kind"].is_string() => lines.push(value),
             _ if !line.ends_with(b"\n") => {}
-            Ok(_) => return Err(damaged(path, format!("line {}: not an object", at + 1))),
-            Err(e) => {
-                // The parser saw this line alone and calls it line 1.
-                let text = e.to_string();
-                let cause = text.split(" at line ").next().unwrap_or_default();
-                return Err(damaged(path, format!("line {}: {cause}", at + 1)));
-            }
+            Ok(Value::Object(_)) => return fault("has no \"kind\""),
+            Ok(_) => return fault("not an object"),
+            // The parser saw this line alone and calls it line 1.
+            Err(e) => return fault(e.to_string().split(" at line ").next().unwrap_or_default()),
         }
     }
     Ok(lines)
@@ -351,7 +241,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
+pub(super) fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
     Error::Data(format!(
         "cannot read {}: {cause}; mend or remove it and write the report again",
         path.display()

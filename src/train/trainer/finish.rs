@@ -1,6 +1,7 @@
 //! The end of a run: the scores of all splits, the summary, the last pictures, the report.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -35,6 +36,12 @@ pub struct Summary {
     pub epochs: u64,
     /// Wall time of all parts of the run.
     pub seconds: f64,
+    /// What of it went into training steps.
+    pub seconds_in_steps: f64,
+    /// Into evaluations and pictures.
+    pub seconds_in_evaluations: f64,
+    /// Into checkpoints.
+    pub seconds_in_checkpoints: f64,
     /// What a reader looks at first: "bound", "nll" or "error".
     pub score: String,
     /// That figure of the test split with its units.
@@ -61,6 +68,7 @@ pub struct Summary {
 impl Trainer {
     /// Scores all splits and writes the summary, the pictures and the report.
     pub(super) fn finish(&mut self) -> Result<Summary> {
+        let begin = Instant::now();
         let train_part = match self.model {
             AnyModel::Vae(_) => usize::MAX,
             _ => TRAIN_PART,
@@ -73,6 +81,9 @@ impl Trainer {
         };
         self.eval_line(Split::Test, &test)?;
         self.metrics.sync()?;
+        self.last_pictures(&test)?;
+        self.clock.evaluated(begin);
+        let seconds = self.clock.seconds();
         let Job { config, data, device, run, .. } = &self.job;
         let (best_step, best_valid) =
             self.position.best.unwrap_or((self.position.step, valid.score()));
@@ -100,7 +111,10 @@ impl Trainer {
             seed: config.seed,
             steps: self.position.step,
             epochs: config.epochs,
-            seconds: self.seconds(),
+            seconds: seconds.all,
+            seconds_in_steps: seconds.steps,
+            seconds_in_evaluations: seconds.evaluations,
+            seconds_in_checkpoints: seconds.checkpoints,
             score: test.headline().0.into(),
             text: config.model.figure(test.headline().0, test.headline().1),
             scores,
@@ -111,7 +125,6 @@ impl Trainer {
             best_step,
             command: self.job.command.clone(),
         };
-        self.last_pictures(&test)?;
         let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
         run.write("summary.json", &(text + "\n"))?;
         report::write(run.path())?;

@@ -1,0 +1,133 @@
+//! The flags that are settings: a preset, then a file, then single ones. `train` and `config show` have
+//! them in common.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pixelloom::Error;
+use pixelloom::train::{Settings, presets, settings};
+use toml::{Table, Value};
+
+use super::train::Kind;
+
+#[derive(Args)]
+pub struct SettingsArgs {
+    /// Named settings to begin with, see `pixelloom presets` [default: the
+    /// first of the model]
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    pub preset: Option<String>,
+    /// A TOML file of settings, on top of the preset
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+    /// Any setting, such as model.hidden=300 or model.method=wake-sleep; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
+    set: Vec<String>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    epochs: Option<i64>,
+    /// Images of a step
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    batch: Option<i64>,
+    /// Seed of weights, order, bits and noise
+    #[arg(long, value_name = "N", help_heading = "Settings",
+          value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
+    /// Learning rate
+    #[arg(long, value_name = "X", help_heading = "Settings")]
+    rate: Option<f64>,
+    /// sgd, adagrad, rmsprop or adam
+    #[arg(long, value_name = "RULE", help_heading = "Settings")]
+    optimizer: Option<String>,
+    /// stop, or skip: leave out steps whose numbers are not finite
+    #[arg(long, value_name = "WHAT", help_heading = "Settings")]
+    on_nonfinite: Option<String>,
+    /// Hidden units of a vae and of the LSTMs of draw and classifier, maps h of a pixel model's layers
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    hidden: Option<i64>,
+    /// Layers of a pixel model
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    layers: Option<i64>,
+    /// Latent dimensions of a vae, of each glimpse of draw
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    latent: Option<i64>,
+    /// Glimpses of draw and classifier
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    glimpses: Option<i64>,
+    /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    data: Option<String>,
+    /// grey, fixed, dynamic or threshold
+    #[arg(long, value_name = "MODE", help_heading = "Settings")]
+    binarization: Option<String>,
+    /// Folder of the data sets
+    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    data_dir: Option<String>,
+    /// Steps between lines of metrics
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    log_every: Option<i64>,
+    /// Epochs between evaluations, each with a checkpoint and samples
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    eval_every: Option<i64>,
+    /// Learn one batch by heart, to see that a model can learn at all: the first training images are all
+    /// the data there are, in every split
+    #[arg(long, help_heading = "Settings")]
+    pub overfit_batch: bool,
+}
+
+impl SettingsArgs {
+    /// The settings of a model of this kind, or of the kind that the preset is, from all layers. Fails with
+    /// [`Error::Config`].
+    pub fn layers(&self, kind: Option<Kind>) -> Result<Settings, Error> {
+        let kind_or_any = kind.map_or("vae", Kind::name);
+        let default = presets::default_of(kind_or_any).name;
+        let file = self.config.as_deref();
+        let mut settings = Settings::layered(self.preset.as_deref(), file, default)?;
+        let named = settings.config()?;
+        if let Some(kind) = kind {
+            kind.check(&named, &format!("the preset {}", named.preset))?;
+        }
+        self.put(&mut settings)?;
+        if self.overfit_batch {
+            settings.overfit()?;
+        }
+        Ok(settings)
+    }
+
+    /// Puts the flags on top.
+    pub fn put(&self, settings: &mut Settings) -> Result<(), Error> {
+        let integers = [
+            ("--epochs", "epochs", self.epochs),
+            ("--batch", "batch", self.batch),
+            ("--seed", "seed", self.seed),
+            ("--log-every", "log_every", self.log_every),
+            ("--eval-every", "eval_every", self.eval_every),
+            ("--hidden", "model.hidden", self.hidden),
+            ("--layers", "model.layers", self.layers),
+            ("--latent", "model.latent", self.latent),
+            ("--glimpses", "model.glimpses", self.glimpses),
+        ];
+        let strings = [
+            ("--optimizer", "optimizer.rule", &self.optimizer),
+            ("--on-nonfinite", "optimizer.on_nonfinite", &self.on_nonfinite),
+            ("--data", "data.name", &self.data),
+            ("--binarization", "data.binarization", &self.binarization),
+            ("--data-dir", "data.dir", &self.data_dir),
+        ];
+        let numbers = integers.into_iter().map(|(flag, key, n)| (flag, key, n.map(Value::Integer)));
+        let texts = strings
+            .into_iter()
+            .map(|(flag, key, text)| (flag, key, text.clone().map(Value::String)));
+        let rate = ("--rate", "optimizer.rate", self.rate.map(Value::Float));
+        // Another data set or optimiser brings its own settings; what is said of them comes after those.
+        let mut first = texts.collect::<Vec<_>>();
+        first.extend(numbers.chain([rate]));
+        for (flag, key, value) in first {
+            if let Some(value) = value {
+                let mut layer = Table::new();
+                settings::insert(&mut layer, key, value);
+                settings.overlay(layer, flag)?;
+            }
+        }
+        self.set.iter().try_for_each(|assignment| settings.set(assignment))
+    }
+}
