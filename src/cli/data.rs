@@ -7,7 +7,7 @@ use clap::Args;
 use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
 use pixelloom::train::pictures;
 
-use super::say;
+use super::{complain, say};
 
 /// Images on a sheet, and in a row of it.
 const SHEET: (usize, usize) = (100, 10);
@@ -58,7 +58,7 @@ impl Data {
 
     fn describe(&self, name: &str) -> Result<()> {
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
-        let set = data::open(name, mode, &self.data_dir)?;
+        let set = data::open_with(name, mode, &self.data_dir, &complain)?;
         for split in [Split::Train, Split::Valid, Split::Test] {
             let images = set.split(split);
             let sum =

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::bar::Bar;
 use super::locate::{Located, Source};
 use super::machine::Machine;
-use super::say;
+use super::{complain, say};
 
 /// Write the weights of a run, and a card that says what they are, into one file
 #[derive(Args)]
@@ -69,7 +69,7 @@ impl Export {
         });
         let figures = figures.collect::<Result<Vec<_>, Error>>()?;
         // Where the data lay is nobody's business.
-        let data = config.data.open()?;
+        let data = config.data.open(&complain)?;
         config.data.dir = "data".into();
         Ok(Card {
             model: config.model.kind().into(),

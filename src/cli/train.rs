@@ -170,7 +170,7 @@ impl Train {
             self.model.check(&saved, &format!("the run {}", run.path().display()))?;
             let mut settings = Settings::new(&saved);
             self.flags(&mut settings)?;
-            let data = settings.config()?.data.open()?;
+            let data = settings.config()?.data.open(&complain)?;
             let (config, data) = settings.fit(data)?;
             run.newest()?;
             ranks.tell_text(config.to_toml());
@@ -185,7 +185,7 @@ impl Train {
         let named = settings.config()?;
         self.model.check(&named, &format!("the preset {}", named.preset))?;
         self.flags(&mut settings)?;
-        let data = settings.config()?.data.open()?;
+        let data = settings.config()?.data.open(&complain)?;
         let (config, data) = settings.fit(data)?;
         let path = self.directory(&config.preset);
         self.machine.run(|device| {
@@ -200,7 +200,7 @@ impl Train {
     fn follow(&self, ranks: Ranks) -> Result<()> {
         let text = ranks.tell_text(String::new());
         let config: Config = toml::from_str(&text).map_err(|e| Error::Config(e.to_string()))?;
-        let data = config.data.open()?;
+        let data = config.data.open(&complain)?;
         let (config, data) = Settings::new(&config).fit(data)?;
         let run = RunDir::of_another_rank(&self.directory(&config.preset));
         self.machine.run(|device| {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::{Config, presets};
-use crate::data::DataSet;
+use crate::data::{DataSet, files};
 use crate::error::{Error, Result};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
@@ -29,6 +29,38 @@ pub struct Settings {
     given: BTreeSet<String>,
 }
 
+/// The longest file of settings, a hundred times those of a run.
+const MOST: u64 = 1 << 18;
+
+/// Tables within each other, at most: a setting's key has three parts.
+const DEEPEST: usize = 8;
+
+/// The text of a file of settings.
+pub(super) fn text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(files::whole(path, MOST)?).map_err(std::io::Error::other)
+}
+
+/// The error about a file of settings.
+fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::Config(format!(
+        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
+        path.display(),
+        cause.to_string().trim().replace('\n', " ")
+    ))
+}
+
+/// The most letters of a value in a message.
+const SHOWN: usize = 60;
+
+/// A value as a message shows it.
+fn short(value: &impl std::fmt::Display) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 /// `value` as a table, its numbers as they are written in TOML.
 fn table_of(value: &impl Serialize) -> Table {
     let text = toml::to_string(value).expect("settings are TOML");
@@ -43,26 +75,28 @@ impl Settings {
 
     /// The preset `preset`, or the one that `file` names, or `default`; then the file.
     pub fn layered(preset: Option<&str>, file: Option<&Path>, default: &str) -> Result<Settings> {
-        let mut layer = match file {
-            None => Table::new(),
-            Some(path) => {
-                let fault = |e: &dyn std::fmt::Display| {
-                    Error::Config(format!(
-                        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
-                        path.display(),
-                        e.to_string().trim().replace('\n', " ")
-                    ))
-                };
-                let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
-                text.parse::<Table>().map_err(|e| fault(&e))?
-            }
-        };
+        let Some(path) = file else { return Settings::parsed(preset, "", Path::new(""), default) };
+        let text = text(path).map_err(|e| unreadable(path, &e))?;
+        Settings::parsed(preset, &text, path, default)
+    }
+
+    /// As [`Settings::layered`], of a file's text. `path` is for messages.
+    pub fn parsed(
+        preset: Option<&str>,
+        text: &str,
+        path: &Path,
+        default: &str,
+    ) -> Result<Settings> {
+        let mut layer = text.parse::<Table>().map_err(|e| unreadable(path, &e))?;
         let named = layer.remove("preset");
         let name = match (preset, &named) {
             (Some(name), _) => name,
             (None, Some(Value::String(name))) => name,
             (None, Some(other)) => {
-                return Err(Error::Config(format!("preset = {other}: a name is expected")));
+                return Err(Error::Config(format!(
+                    "preset = {}: a name in quotes is expected, see `pixelloom presets`",
+                    short(other)
+                )));
             }
             (None, None) => default,
         };
@@ -85,11 +119,18 @@ impl Settings {
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let Some((key, text)) = assignment.split_once('=') else {
             return Err(Error::Config(format!(
-                "--set {assignment}: key=value is expected, such as model.hidden=300"
+                "--set {}: key=value is expected, such as model.hidden=300",
+                short(&assignment)
             )));
         };
         if key.trim() == "preset" {
-            return Err(Error::Config("--set preset=...: use --preset".into()));
+            return Err(Error::Config("--set preset=...: use --preset NAME instead".into()));
+        }
+        if key.split('.').count() > DEEPEST {
+            return Err(Error::Config(format!(
+                "--set {}: a key has at most {DEEPEST} parts with dots between them",
+                short(&key)
+            )));
         }
         let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
         self.put(key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into())))
@@ -119,6 +160,7 @@ impl Settings {
         }
         config.model.check()?;
         config.model.check_batch(config.batch.min(data.train.count))?;
+        config.steps(data.train.count)?;
         let data = config.model.view(data)?;
         config.data.binarization = Some(data.binarization);
         Ok((config, data))
@@ -198,7 +240,11 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
     {
         let names = || variants.iter().map(|v| v[tag].to_string()).collect::<Vec<_>>().join(", ");
         let Some(variant) = variants.iter().find(|variant| variant.get(tag) == Some(name)) else {
-            return Err(Error::Config(format!("{path}.{tag} = {name}: there are {}", names())));
+            return Err(Error::Config(format!(
+                "{path}.{tag} = {}: there are {}",
+                short(name),
+                names()
+            )));
         };
         *base = variant.clone();
     }
@@ -207,8 +253,9 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
         && old != new
     {
         return Err(Error::Config(format!(
-            "model.kind = {new}, but the preset is a {old}; begin with a preset of that kind, see \
-             `pixelloom presets`"
+            "model.kind = {}, but the preset is a {old}; begin with a preset of that kind, see \
+             `pixelloom presets`",
+            short(new)
         )));
     }
     if path == "data" && layer.get("name").is_some_and(|name| base.get("name") != Some(name)) {
@@ -244,7 +291,7 @@ fn mismatch(key: &str, value: &Value, expected: &str) -> Error {
         "boolean" => "true or false",
         other => other,
     };
-    Error::Config(format!("{key} = {value}: {kind} is expected"))
+    Error::Config(format!("{} = {}: {kind} is expected", short(&key), short(value)))
 }
 
 /// The key with dots of the first value in `value`, which has the key `path`.
@@ -268,7 +315,10 @@ fn unknown(key: &str) -> Error {
         (whole.min(strsim::damerau_levenshtein(&last(key), &last(other))), whole)
     };
     let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
-    Error::Config(format!("unknown setting \"{key}\"; the nearest known one is \"{nearest}\""))
+    Error::Config(format!(
+        "unknown setting \"{}\"; the nearest known one is \"{nearest}\"",
+        short(&key)
+    ))
 }
 
 /// Every key of every preset and variant.

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,9 +21,12 @@ use serde_json::Value;
 
 use super::NATS;
 use super::html::{escape, figure};
-use crate::data::thousands;
+use crate::data::{files, thousands};
 use crate::error::{Error, Result};
 use crate::train::metrics::ERROR_PERCENT;
+
+/// The longest file that is read: far more than any run writes.
+const MOST: u64 = 1 << 28;
 
 /// A run directory in memory.
 pub struct Run {
@@ -295,15 +298,15 @@ fn pictures(dir: &Path) -> Result<Vec<Picture>> {
     Ok(found)
 }
 
-fn picture(path: &PathBuf, name: String) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
+fn picture(path: &Path, name: String) -> Result<Picture> {
+    let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
     let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
     let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
     Ok(Picture { name, bytes, width, height })
 }
 
-fn film(path: &PathBuf, name: String) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
+fn film(path: &Path, name: String) -> Result<Picture> {
+    let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
     let decoder = gif::Decoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
     let (width, height) = (decoder.width().into(), decoder.height().into());
     Ok(Picture { name, bytes, width, height })
@@ -324,7 +327,11 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Value>> {
 
 /// The JSON objects of a file, one a line.
 fn read_lines(path: &Path) -> Result<Vec<Value>> {
-    let bytes = read(path)?.unwrap_or_default();
+    lines_of(&read(path)?.unwrap_or_default(), path)
+}
+
+/// The JSON objects in the bytes of a file, one a line. `path` is for messages.
+pub fn lines_of(bytes: &[u8], path: &Path) -> Result<Vec<Value>> {
     let mut lines = Vec::new();
     for (at, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         match serde_json::from_slice::<Value>(line) {
@@ -344,7 +351,7 @@ fn read_lines(path: &Path) -> Result<Vec<Value>> {
 
 /// The bytes of a file, `None` if there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match files::whole(path, MOST) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(damaged(path, e)),
