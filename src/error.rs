@@ -9,26 +9,51 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Settings that contradict each other or name something unknown.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Config(String),
     /// A data set that is missing, damaged or of the wrong kind.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Data(String),
     /// A checkpoint that is missing, damaged or of another model.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Checkpoint(String),
     /// No such device, device lost, out of device memory.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Device(String),
     /// A value became infinite or not a number.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     NotFinite(String),
     /// Writing failed: full disk, no permission.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Disk(String),
     /// Stopped by a signal (its number), after the state was saved.
     #[error("interrupted by signal {0}; the state was saved")]
     Interrupted(i32),
+}
+
+/// The letters of a message that are shown, from its begin and its end.
+const SHOWN: (usize, usize) = (1200, 400);
+
+/// A message as a line that does nothing to a terminal: names and values in it may come from any file, and may be
+/// of any length.
+fn plain(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for letter in message.chars() {
+        match letter {
+            '\n' | '\r' | '\t' => line.push(' '),
+            letter if letter.is_control() => line.extend(letter.escape_default()),
+            letter => line.push(letter),
+        }
+    }
+    let end = |line: &str, letters| line.char_indices().nth(letters).map(|(at, _)| at);
+    let begin =
+        |line: &str, letters: usize| line.char_indices().nth_back(letters - 1).map(|(at, _)| at);
+    match (end(&line, SHOWN.0), begin(&line, SHOWN.1)) {
+        (Some(end), Some(begin)) if end < begin => {
+            format!("{} ... {}", &line[..end], &line[begin..])
+        }
+        _ => line,
+    }
 }
 
 /// `Result` with the crate's [`Error`].
@@ -50,6 +75,32 @@ impl Error {
 
     /// A failed write: what, where, why.
     pub fn disk(what: &str, path: &Path, cause: impl std::fmt::Display) -> Error {
-        Error::Disk(format!("cannot {what} {}: {cause}", path.display()))
+        Error::Disk(format!(
+            "cannot {what} {}: {cause}; check that its folder is there, may be written to and has room",
+            path.display()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_one_line_without_control_characters() {
+        let error = Error::Data("a\nb\u{1b}[31m \0 é \u{9b}".into());
+        assert_eq!(error.to_string(), "a b\\u{1b}[31m \\u{0} é \\u{9b}");
+    }
+
+    #[test]
+    fn messages_are_short() {
+        let fits = "é".repeat(SHOWN.0 + SHOWN.1);
+        assert_eq!(Error::Data(fits.clone()).to_string(), fits);
+        let text = Error::Data(format!("file.x: {}; remove it", "é\0".repeat(5000))).to_string();
+        assert!(
+            text.starts_with("file.x: é\\u{0}é") && text.ends_with("\\u{0}; remove it"),
+            "{text}"
+        );
+        assert_eq!(text.chars().count(), SHOWN.0 + 5 + SHOWN.1);
     }
 }

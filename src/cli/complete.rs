@@ -146,7 +146,8 @@ pub fn read_image(
             _ => "with transparency",
         };
         return Err(Error::Data(format!(
-            "{} is {} x {} (height x width), {}; the model's images are {height} x {width}, {}",
+            "{} is {} x {} (height x width), {}; the model's images are {height} x {width}, {}: save it \
+             like them",
             path.display(),
             found.0,
             found.1,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::complain;
 use super::out::{give, say};
 use super::settings::SettingsArgs;
 use super::train::Kind;
@@ -47,7 +48,7 @@ impl Config {
         let settings = show.settings.layers(show.model)?;
         let mut config = settings.config()?;
         if show.resolved {
-            config = settings.fit(config.data.open()?)?.0;
+            config = settings.fit(config.data.open(&complain)?)?.0;
         }
         give("settings", &config);
         give("origins", settings.origins(&config));

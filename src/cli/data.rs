@@ -8,6 +8,7 @@ use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_
 use pixelloom::train::pictures;
 use serde_json::json;
 
+use super::complain;
 use super::out::{add, give, say, wrote};
 
 /// Images on a sheet, and in a row of it.
@@ -75,7 +76,7 @@ impl Data {
 
     fn describe(&self, name: &str) -> Result<()> {
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
-        let set = data::open(name, mode, &self.data_dir)?;
+        let set = data::open_with(name, mode, &self.data_dir, &complain)?;
         give("name", name);
         give("binarization", set.binarization);
         for split in [Split::Train, Split::Valid, Split::Test] {

@@ -55,7 +55,7 @@ struct Field {
     #[arg(value_name = "RUN|CHECKPOINT")]
     path: Option<PathBuf>,
     /// Of a run, take the checkpoint with the best validation score, not the newest
-    #[arg(long, requires = "path")]
+    #[arg(long, conflicts_with = "model")]
     best: bool,
     /// A model with random positive weights instead, whose every connection shows (multiscale: the
     /// larger of two PixelCNNs)

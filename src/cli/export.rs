@@ -11,6 +11,7 @@ use pixelloom::{Device, Error};
 use serde_json::Value;
 
 use super::bar::Bar;
+use super::complain;
 use super::locate::{Located, Source};
 use super::machine::Machine;
 use super::out::{add, give, say};
@@ -76,7 +77,7 @@ impl Export {
         });
         let figures = figures.collect::<Result<Vec<_>, Error>>()?;
         // Where the data lay is nobody's business.
-        let data = config.data.open()?;
+        let data = config.data.open(&complain)?;
         config.data.dir = "data".into();
         Ok(Card {
             model: config.model.kind().into(),

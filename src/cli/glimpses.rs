@@ -65,9 +65,7 @@ impl Glimpses {
         glimpses::check_count(count)?;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
-            if !matches!(model, AnyModel::Classifier(_)) {
-                model.draw("explain glimpses")?;
-            }
+            model.check_glimpses("explain glimpses")?;
             let shown = self.images(&located, count)?;
             self.write(&located, &model, &shown, device)
         })?;

@@ -128,6 +128,6 @@ impl DataArgs {
             (None, Some(run)) => RunDir::open(run)?.1.data.dir,
             (None, None) => PathBuf::from("data"),
         };
-        located.checkpoint.model.view(data::open(name, binarization, &dir)?)
+        located.checkpoint.model.view(data::open_with(name, binarization, &dir, &complain)?)
     }
 }

@@ -8,6 +8,7 @@ use pixelloom::Error;
 use pixelloom::train::{Settings, presets, settings};
 use toml::{Table, Value};
 
+use super::complain;
 use super::train::Kind;
 
 #[derive(Args)]
@@ -88,7 +89,7 @@ impl SettingsArgs {
         }
         self.put(&mut settings)?;
         if self.overfit_batch {
-            settings.overfit()?;
+            settings.overfit(&complain)?;
         }
         Ok(settings)
     }

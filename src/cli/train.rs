@@ -119,7 +119,7 @@ impl Train {
         if self.dry_run {
             ranks::refuse("a dry run")?;
             let settings = self.settings.layers(Some(self.model))?;
-            let (config, data) = settings.fit(settings.config()?.data.open()?)?;
+            let (config, data) = settings.fit(settings.config()?.data.open(&complain)?)?;
             give("settings", &config);
             say(settings.explain(&config).trim_end())?;
             return self.machine.run(|device| dry_run(&config, &data, device));
@@ -138,7 +138,7 @@ impl Train {
             self.model.check(&saved, &format!("the run {}", run.path().display()))?;
             let mut settings = Settings::new(&saved);
             self.settings.put(&mut settings)?;
-            let data = settings.config()?.data.open()?;
+            let data = settings.config()?.data.open(&complain)?;
             let (config, data) = settings.fit(data)?;
             run.newest()?;
             ranks.tell_text(config.to_toml());
@@ -149,7 +149,7 @@ impl Train {
             });
         }
         let settings = self.settings.layers(Some(self.model))?;
-        let data = settings.config()?.data.open()?;
+        let data = settings.config()?.data.open(&complain)?;
         let (config, data) = settings.fit(data)?;
         let of = if self.settings.overfit_batch { "-overfit" } else { "" };
         let path = self.directory(&format!("{}{of}", config.preset));
@@ -165,7 +165,7 @@ impl Train {
     fn follow(&self, ranks: Ranks) -> Result<()> {
         let text = ranks.tell_text(String::new());
         let config: Config = toml::from_str(&text).map_err(|e| Error::Config(e.to_string()))?;
-        let data = config.data.open()?;
+        let data = config.data.open(&complain)?;
         let (config, data) = Settings::new(&config).fit(data)?;
         let run = RunDir::of_another_rank(&self.directory(&config.preset));
         self.machine.run(|device| {

@@ -1,7 +1,7 @@
 //! Reading a whole file whose size was looked at first, and naming what is missing.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -11,32 +11,54 @@ pub(super) fn fault<T>(name: &str, what: impl std::fmt::Display) -> Result<T> {
     Err(Error::Data(format!("{name}: {what}")))
 }
 
-/// The bytes of the file at `path`, which may be at most `limit` bytes long.
+/// Opens the regular file at `path`, and says how long it is.
 ///
-/// Memory is asked for only after the length was checked. Fails on anything but a regular file.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let name = path.display().to_string();
-    let cannot = |e| Error::Data(format!("{name}: cannot be read: {e}"));
-    let meta = std::fs::metadata(path).map_err(cannot)?;
+/// Fails on folders, and on pipes and devices, whose reading might never end.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+    let meta = std::fs::metadata(path)?;
     if meta.is_dir() {
-        return fault(&name, "is a directory, not a file");
+        return Err(io::Error::other("is a directory, not a file"));
     }
     if !meta.is_file() {
-        return fault(&name, "is not a regular file");
+        return Err(io::Error::other("is not a regular file; copy what it gives into one"));
     }
-    if meta.len() == 0 {
-        return fault(&name, "is empty");
+    Ok((File::open(path)?, meta.len()))
+}
+
+/// The bytes of the regular file at `path`, which may be at most `limit` bytes long.
+///
+/// Memory is asked for only after the length was checked.
+pub(crate) fn whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, length) = open(path)?;
+    if length > limit {
+        let what = format!("has {length} bytes; at most {limit} are expected");
+        return Err(io::Error::other(what));
     }
-    if meta.len() > limit {
-        return fault(&name, format!("has {} bytes; at most {limit} are expected", meta.len()));
-    }
-    let mut bytes = Vec::with_capacity(meta.len() as usize);
-    let file = File::open(path).map_err(cannot)?;
-    file.take(meta.len()).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 != meta.len() {
-        return fault(&name, "changed while it was read");
+    let mut bytes = Vec::new();
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| bytes.try_reserve_exact(length).ok())
+        .ok_or_else(|| io::Error::other(format!("has {length} bytes, too many for the memory")))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != length {
+        return Err(io::Error::other("changed while it was read"));
     }
     Ok(bytes)
+}
+
+/// What is wrong with a file: the system's own words after "cannot be read".
+pub(crate) fn cause(e: &io::Error) -> String {
+    if e.raw_os_error().is_some() { format!("cannot be read: {e}") } else { e.to_string() }
+}
+
+/// The bytes of a file of data, which is not empty and at most `limit` bytes long, as [`whole`].
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let name = path.display().to_string();
+    match whole(path, limit) {
+        Ok(bytes) if bytes.is_empty() => fault(&name, "is empty"),
+        Ok(bytes) => Ok(bytes),
+        Err(e) => fault(&name, cause(&e)),
+    }
 }
 
 /// The first of `names` that exists in `dir/folder`; the error names the first of them and the

@@ -93,7 +93,7 @@ fn files(folder: &Path) -> Result<[Vec<PathBuf>; 3]> {
         let inner = folder.join(split);
         match listed(&inner) {
             Ok(paths) if paths.is_empty() => {
-                fault(&inner.display().to_string(), "holds no PNG images (*.png)")
+                fault(&inner.display().to_string(), "holds no PNG images (*.png); put some there")
             }
             other => other,
         }

@@ -13,7 +13,7 @@ use super::files::fault;
 use crate::error::{Error, Result};
 
 /// The most bytes deflate can make of one (zlib's documentation, "Maximum Compression Factor").
-const RATIO: usize = 1032;
+pub(super) const RATIO: usize = 1032;
 
 /// Whether `bytes` begin like gzip data.
 pub fn is_gzip(bytes: &[u8]) -> bool {

@@ -16,7 +16,7 @@ pub mod bits;
 pub mod cifar;
 pub mod digit_struct;
 pub mod digits;
-mod files;
+pub(crate) mod files;
 mod folder;
 pub mod gz;
 pub mod idx;
@@ -44,11 +44,14 @@ use crate::rng::{self, Key};
 
 pub use images::Images;
 pub use loader::Loader;
-pub use sets::{Outline, first, names, open, outline};
+pub use sets::{Outline, first, names, open, open_with, outline};
 
 /// The seed that validation and test images are made and binarized with, at epoch 0, so that the numbers of
 /// two evaluations, or of two runs with different seeds, are of the same bits.
 pub const EVALUATION_SEED: u64 = 0x6576_616c;
+
+/// Is told, in a line, what takes long or has to be done again while a data set is opened.
+pub type Tell<'a> = &'a dyn Fn(&str);
 
 /// How pixels become the numbers a model sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,14 @@
 //! Palettes become colours, 1, 2 and 4 bits become 8, of 16 bits the upper 8 are kept, and a
 //! transparent colour becomes an alpha channel. Of an animated PNG the still image is read.
 
+use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
 use png::{ColorType, DecodingError, Transformations};
 
 use super::files::{self, fault};
+use super::gz::RATIO;
 use crate::error::{Error, Result};
 
 /// The most rows, and columns, of an image.
@@ -16,9 +18,6 @@ const MOST: u32 = 4096;
 
 /// The longest file that is read: the largest image in 16-bit colour with alpha takes half of it.
 const MOST_BYTES: u64 = 1 << 28;
-
-/// The most bytes deflate can make of one (zlib's documentation, "Maximum Compression Factor").
-const RATIO: u64 = 1032;
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
@@ -38,7 +37,9 @@ pub struct Picture {
 /// Reads the PNG file at `path`. Fails with [`Error::Data`] as [`parse`] does, and on anything but a
 /// regular file.
 pub fn read(path: &Path) -> Result<Picture> {
-    parse(&files::read(path, MOST_BYTES)?, &path.display().to_string())
+    let parsed =
+        files::read(path, MOST_BYTES).and_then(|bytes| parse(&bytes, &path.display().to_string()));
+    parsed.map_err(|e| Error::Data(format!("{e}; a whole PNG image is needed in its place")))
 }
 
 /// The image of a PNG file. `name` is for messages.
@@ -68,13 +69,26 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
         );
     }
     let stored = u64::from(height) * u64::from(width) * header.bits_per_pixel() as u64 / 8;
-    if stored > RATIO * bytes.len() as u64 {
+    if stored > (RATIO * bytes.len()) as u64 {
         return fault(
             name,
             format!("declares {stored} bytes, more than a file of {} can hold", bytes.len()),
         );
     }
     let mut reader = decoder.read_info().map_err(damaged)?;
+    let info = reader.info();
+    if info.color_type == ColorType::Indexed {
+        // The decoder panics at a palette of no whole colours, or of fewer than are transparent.
+        let length = |bytes: &Option<Cow<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+        let (palette, transparent) = (length(&info.palette), length(&info.trns));
+        if !(3..=3 * 256).contains(&palette) || !palette.is_multiple_of(3) {
+            return fault(name, format!("has a palette of {palette} bytes, expected 3 a colour"));
+        }
+        if transparent > palette / 3 {
+            let colours = palette / 3;
+            return fault(name, format!("has {transparent} levels of alpha for {colours} colours"));
+        }
+    }
     let channels = match reader.output_color_type().0 {
         ColorType::Grayscale => 1,
         ColorType::GrayscaleAlpha => 2,

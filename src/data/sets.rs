@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
 use super::scene::{Kind, Scene};
 use super::{
-    DataSet, EVALUATION_SEED, Images, amat, bits, cifar, digits, files, folder, idx, mat5,
+    DataSet, EVALUATION_SEED, Images, Tell, amat, bits, cifar, digits, files, folder, idx, mat5,
     shuffled, svhn, svhn_cropped, thousands,
 };
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ struct Set {
     title: &'static str,
     /// The binarizations that fit; the first is the default.
     modes: &'static [Binarization],
-    read: fn(&Path) -> Result<Splits>,
+    read: fn(&Path, Tell) -> Result<Splits>,
 }
 
 const SETS: [Set; 13] = [
@@ -72,69 +72,74 @@ const SETS: [Set; 13] = [
         name: "digits",
         title: "digits (embedded MNIST subset)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |_| embedded(),
+        read: |_, _| embedded(),
     },
-    Set { name: "mnist", title: "mnist", modes: &[Dynamic, Grey, Threshold], read: mnist },
+    Set {
+        name: "mnist",
+        title: "mnist",
+        modes: &[Dynamic, Grey, Threshold],
+        read: |dir, _| mnist(dir),
+    },
     Set {
         name: "binarized-mnist",
         title: "binarized-mnist (Larochelle & Murray)",
         modes: &[Fixed],
-        read: binarized_mnist,
+        read: |dir, _| binarized_mnist(dir),
     },
-    Set { name: "frey", title: "frey (Frey face)", modes: &[Grey], read: frey },
+    Set { name: "frey", title: "frey (Frey face)", modes: &[Grey], read: |dir, _| frey(dir) },
     Set {
         name: "cifar10",
         title: "cifar10 (CIFAR-10)",
         modes: &[Grey],
-        read: |dir| cifar10(dir, 5, 5_000),
+        read: |dir, _| cifar10(dir, 5, 5_000),
     },
     Set {
         name: "cifar10-batch1",
         title: "cifar10-batch1 (CIFAR-10, data_batch_1 only)",
         modes: &[Grey],
-        read: |dir| cifar10(dir, 1, 1_000),
+        read: |dir, _| cifar10(dir, 1, 1_000),
     },
     Set {
         name: "svhn",
         title: "svhn (Street View House Numbers, 54 x 54 crops)",
         modes: &[Grey],
-        read: |dir| house_numbers(dir, "svhn", &[SVHN_TRAIN, SVHN_EXTRA], SVHN_VALID),
+        read: |dir, tell| house_numbers(dir, "svhn", &[SVHN_TRAIN, SVHN_EXTRA], SVHN_VALID, tell),
     },
     Set {
         name: "svhn-small",
         title: "svhn-small (Street View House Numbers without the extra ones, 54 x 54 crops)",
         modes: &[Grey],
-        read: |dir| house_numbers(dir, "svhn-small", &[SVHN_TRAIN], SVHN_SMALL_VALID),
+        read: |dir, tell| house_numbers(dir, "svhn-small", &[SVHN_TRAIN], SVHN_SMALL_VALID, tell),
     },
     Set {
         name: "svhn-cropped",
         title: "svhn-cropped (Street View House Numbers, cropped digits)",
         modes: &[Grey],
-        read: svhn_cropped,
+        read: |dir, _| svhn_cropped(dir),
     },
     Set {
         name: "two-digits",
         title: "two-digits (two of the embedded MNIST digits on 60 x 60)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |_| Ok(made(embedded()?, Kind::Two, 60)),
+        read: |_, _| Ok(made(embedded()?, Kind::Two, 60)),
     },
     Set {
         name: "cluttered-digits",
         title: "cluttered-digits (one of the embedded MNIST digits in clutter on 100 x 100)",
         modes: &[Grey, Dynamic, Threshold],
-        read: |_| Ok(made(embedded()?, Kind::Cluttered, 100)),
+        read: |_, _| Ok(made(embedded()?, Kind::Cluttered, 100)),
     },
     Set {
         name: "two-mnist",
         title: "two-mnist (two MNIST digits on 60 x 60)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |dir| Ok(made(mnist(dir)?, Kind::Two, 60)),
+        read: |dir, _| Ok(made(mnist(dir)?, Kind::Two, 60)),
     },
     Set {
         name: "cluttered-mnist",
         title: "cluttered-mnist (an MNIST digit in clutter on 100 x 100)",
         modes: &[Grey, Dynamic, Threshold],
-        read: |dir| Ok(made(mnist(dir)?, Kind::Cluttered, 100)),
+        read: |dir, _| Ok(made(mnist(dir)?, Kind::Cluttered, 100)),
     },
 ];
 
@@ -225,8 +230,18 @@ fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
 /// NAME, the same in every split. Fails with [`Error::Config`] on an unknown name or a binarization
 /// that does not fit the set, with [`Error::Data`] on a missing or damaged file.
 pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
+    open_with(name, binarization, dir, &|_| ())
+}
+
+/// As [`open`], and `tell` is told what takes long.
+pub fn open_with(
+    name: &str,
+    binarization: Option<Binarization>,
+    dir: &Path,
+    tell: Tell,
+) -> Result<DataSet> {
     if let Some((count, of)) = parse_first(name) {
-        return firsts(name, count, open(of, binarization, dir)?);
+        return firsts(name, count, open_with(of, binarization, dir, tell)?);
     }
     if let Some(path) = name.strip_prefix(folder::PREFIX) {
         return folder::open(name, path, binarization);
@@ -240,7 +255,7 @@ pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Resul
         )));
     };
     let binarization = fitting(name, set.modes, binarization)?;
-    let (train, valid, test) = (set.read)(dir)?;
+    let (train, valid, test) = (set.read)(dir, tell)?;
     Ok(DataSet { name: name.to_string(), binarization, train, valid, test })
 }
 
@@ -419,7 +434,13 @@ fn house_number_file(dir: &Path, set: &str, part: &str) -> Result<PathBuf> {
     files::find(dir, "svhn", &[format!("{part}.tar.gz"), format!("{part}-64.bin")], set)
 }
 
-fn house_numbers(dir: &Path, set: &str, parts: &[(&str, usize)], valid: usize) -> Result<Splits> {
+fn house_numbers(
+    dir: &Path,
+    set: &str,
+    parts: &[(&str, usize)],
+    valid: usize,
+    tell: Tell,
+) -> Result<Splits> {
     // What is missing is said before minutes go into what is there.
     for (part, _) in parts.iter().chain([&SVHN_TEST]) {
         house_number_file(dir, set, part)?;
@@ -427,7 +448,7 @@ fn house_numbers(dir: &Path, set: &str, parts: &[(&str, usize)], valid: usize) -
     let folder = dir.join("svhn");
     let replaced =
         |e| Error::Data(format!("{e}; remove the file and run `{}`", files::get(dir, set)));
-    let test = svhn::testing(&folder, SVHN_TEST.0, SVHN_TEST.1).map_err(replaced)?;
-    let (train, valid) = svhn::learning(&folder, parts, valid).map_err(replaced)?;
+    let test = svhn::testing(&folder, SVHN_TEST.0, SVHN_TEST.1, tell).map_err(replaced)?;
+    let (train, valid) = svhn::learning(&folder, parts, valid, tell).map_err(replaced)?;
     Ok((train, valid, test))
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use flate2::Crc;
 
-use super::files::fault;
+use super::files::{self, fault};
 use super::scene::{Kind, Scene};
 use super::svhn_archive::{BYTES, SIDE, prepare};
-use super::{Images, shuffled, thousands};
+use super::{Images, Tell, shuffled, thousands};
 use crate::error::Result;
 use crate::rng::{self, Key};
 
@@ -33,8 +33,14 @@ const MAGIC: &[u8; 16] = b"pixelloom svhn 1";
 /// Images of the parts (name and count) in `folder`, all but `valid` for training, [N, 54, 54, 3] out
 /// of 64 x 64, and `valid` centre crops that a seed of its own chooses.
 ///
-/// Fails if an archive is neither there nor prepared, is damaged, or holds another number of pictures.
-pub fn learning(folder: &Path, parts: &[(&str, usize)], valid: usize) -> Result<(Images, Images)> {
+/// `tell` is told of what is prepared. Fails if an archive is neither there nor prepared, is damaged, or holds another
+/// number of pictures.
+pub fn learning(
+    folder: &Path,
+    parts: &[(&str, usize)],
+    valid: usize,
+    tell: Tell,
+) -> Result<(Images, Images)> {
     let total: usize = parts.iter().map(|(_, count)| count).sum();
     assert!(valid < total, "{valid} validation images of {total}");
     let mut held = vec![None; total];
@@ -54,7 +60,7 @@ pub fn learning(folder: &Path, parts: &[(&str, usize)], valid: usize) -> Result<
     let (to_train, to_crops) = (unshared(&mut train), unshared(&mut crops));
     let mut before = 0;
     for (part, count) in parts {
-        prepared(folder, part, *count, &mut |k, image| match held[before + k] {
+        prepared(folder, part, *count, tell, &mut |k, image| match held[before + k] {
             Some(v) => centre(image, &mut to_crops[v * CROP_BYTES..][..CROP_BYTES]),
             None => to_train[train_at[before + k] * BYTES..][..BYTES].copy_from_slice(image),
         })?;
@@ -65,10 +71,10 @@ pub fn learning(folder: &Path, parts: &[(&str, usize)], valid: usize) -> Result<
 }
 
 /// Centre crops of the `count` images of a part, [count, 54, 54, 3]. Fails as [`learning`] does.
-pub fn testing(folder: &Path, part: &str, count: usize) -> Result<Images> {
+pub fn testing(folder: &Path, part: &str, count: usize, tell: Tell) -> Result<Images> {
     let mut crops = zeros(count * CROP_BYTES);
     let to_crops = unshared(&mut crops);
-    prepared(folder, part, count, &mut |k, image| {
+    prepared(folder, part, count, tell, &mut |k, image| {
         centre(image, &mut to_crops[k * CROP_BYTES..][..CROP_BYTES]);
     })?;
     Ok(images(crops, count, None))
@@ -99,7 +105,7 @@ type Taker<'a> = &'a mut dyn FnMut(usize, &[u8]);
 
 /// Hands the `count` prepared images of a part, [64, 64, 3] each, to `take`: as they were kept, or out
 /// of the archive, and then they are kept.
-fn prepared(folder: &Path, part: &str, count: usize, take: Taker) -> Result<()> {
+fn prepared(folder: &Path, part: &str, count: usize, tell: Tell, take: Taker) -> Result<()> {
     let archive = folder.join(format!("{part}.tar.gz"));
     let kept = folder.join(format!("{part}-64.bin"));
     let length = std::fs::metadata(&archive).ok().map(|meta| meta.len());
@@ -107,20 +113,20 @@ fn prepared(folder: &Path, part: &str, count: usize, take: Taker) -> Result<()> 
         match take_kept(&kept, length, count, take) {
             Ok(()) => return Ok(()),
             Err(why) if length.is_some() => {
-                eprintln!("{}: {why}; it is made again", kept.display());
+                tell(&format!("{}: {why}; it is made again", kept.display()));
             }
             Err(why) => return fault(&kept.display().to_string(), why),
         }
     }
     let Some(length) = length else { return fault(&archive.display().to_string(), "no such file") };
-    eprintln!(
+    tell(&format!(
         "{}: cutting {} numbers out of their pictures; this is done once",
         archive.display(),
         thousands(count)
-    );
+    ));
     let images = prepare(&archive, count)?;
     if let Err(e) = keep(&kept, length, &images) {
-        eprintln!("{}: cannot be kept ({e}), so it will be done again", kept.display());
+        tell(&format!("{}: cannot be kept ({e}), so it will be done again", kept.display()));
     }
     images.chunks_exact(BYTES).enumerate().for_each(|(k, image)| take(k, image));
     Ok(())
@@ -137,7 +143,8 @@ fn take_kept(
     take: Taker,
 ) -> std::result::Result<(), String> {
     let cannot = |e: std::io::Error| format!("cannot be read: {e}");
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(cannot)?);
+    let (file, _) = files::open(path).map_err(|e| files::cause(&e))?;
+    let mut file = BufReader::with_capacity(1 << 20, file);
     let mut head = [0; 32];
     file.read_exact(&mut head).map_err(cannot)?;
     // Without the archive nothing is known of its length.

@@ -5,7 +5,6 @@
 //! (arXiv 1312.6082, section 5): the smallest rectangle around all digits of a number, made 30% longer
 //! both ways, is cut out (as far as it lies in the picture) and resized to 64 x 64.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -13,7 +12,8 @@ use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
 use super::digit_struct::{self, Bounds};
-use super::files::fault;
+use super::files::{self, fault};
+use super::gz::RATIO;
 use super::{picture, resize};
 use crate::error::{Error, Result};
 
@@ -29,18 +29,35 @@ const EXPANSION: f64 = 0.3;
 const MOST_PNG: u64 = 1 << 26;
 const MOST_STRUCT: u64 = 1 << 30;
 
-/// Pictures that are decoded together, by all threads.
-const TOGETHER: usize = 512;
+/// Pictures that are decoded together, by all threads, and their files' bytes from which on no more wait.
+const TOGETHER: (usize, usize) = (512, 1 << 26);
 
 /// The `count` pictures of an archive, cut out and resized, [count, 64, 64, 3]; N.png is image N - 1.
 ///
 /// Fails on damaged data, and if it does not hold 1.png to COUNT.png, each once, with boxes in them.
 pub fn prepare(archive: &Path, count: usize) -> Result<Vec<u8>> {
-    let name = &archive.display().to_string();
-    let bounds = bounds(archive, name, count)?;
+    let name = archive.display().to_string();
+    let cannot = |e| Error::Data(format!("{name}: {}", files::cause(&e)));
+    let (_, length) = files::open(archive).map_err(cannot)?;
+    unpack(&|| Ok(files::open(archive).map_err(cannot)?.0), length, &name, count)
+}
+
+/// As [`prepare`], of an archive of `length` bytes that `open` begins to read anew. `name` is for messages.
+///
+/// Nothing is written, whatever paths and links the archive has. Memory: the images, one file of the
+/// archive (never more than deflate can make of `length` bytes, and pictures together 64 MiB and one
+/// more), and of pictures as many as there are threads.
+pub fn unpack<R: Read>(
+    open: &dyn Fn() -> Result<R>,
+    length: u64,
+    name: &str,
+    count: usize,
+) -> Result<Vec<u8>> {
+    let archive = Archive { open, length, name };
+    let bounds = bounds(&archive, count)?;
     let mut images = vec![0; count * BYTES];
     let mut seen = vec![false; count];
-    let mut waiting: Vec<(usize, Vec<u8>)> = Vec::new();
+    let (mut waiting, mut bytes) = (Vec::<(usize, Vec<u8>)>::new(), 0);
     let mut finish = |waiting: &mut Vec<(usize, Vec<u8>)>| {
         let cut = |(k, png): &(usize, Vec<u8>)| Ok((*k, cut(png, bounds[*k], name, k + 1)?));
         for (k, image) in waiting.par_iter().map(cut).collect::<Result<Vec<_>>>()? {
@@ -49,16 +66,19 @@ pub fn prepare(archive: &Path, count: usize) -> Result<Vec<u8>> {
         waiting.clear();
         Ok(())
     };
-    entries(archive, name, MOST_PNG, &mut |title, read| {
+    archive.entries(MOST_PNG, &mut |title, read| {
         let Some(number) = title.strip_suffix(".png") else { return Ok(true) };
         let k = index(number, count)
             .ok_or_else(|| Error::Data(format!("{name}: {title} is none of its {count}")))?;
         if std::mem::replace(&mut seen[k], true) {
             return fault(name, format!("holds {title} twice"));
         }
-        waiting.push((k, read()?));
-        if waiting.len() == TOGETHER {
+        let png = read()?;
+        bytes += png.len();
+        waiting.push((k, png));
+        if waiting.len() == TOGETHER.0 || bytes >= TOGETHER.1 {
             finish(&mut waiting)?;
+            bytes = 0;
         }
         Ok(true)
     })?;
@@ -75,9 +95,10 @@ fn index(number: &str, count: usize) -> Option<usize> {
 }
 
 /// Where the digits of every picture are.
-fn bounds(archive: &Path, name: &str, count: usize) -> Result<Vec<Bounds>> {
+fn bounds<R: Read>(archive: &Archive<R>, count: usize) -> Result<Vec<Bounds>> {
+    let name = archive.name;
     let mut file = None;
-    entries(archive, name, MOST_STRUCT, &mut |title, read| {
+    archive.entries(MOST_STRUCT, &mut |title, read| {
         if title == "digitStruct.mat" {
             file = Some(read()?);
         }
@@ -100,36 +121,53 @@ fn bounds(archive: &Path, name: &str, count: usize) -> Result<Vec<Bounds>> {
 /// Takes the last part of a file's name, and what reads the file; says whether to go on.
 type Visitor<'a> = &'a mut dyn FnMut(&str, &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<bool>;
 
-/// Visits the files of an archive, of which at most `most` bytes are read.
-fn entries(archive: &Path, name: &str, most: u64, visit: Visitor) -> Result<()> {
-    let cannot = |e: std::io::Error| Error::Data(format!("{name}: cannot be unpacked: {e}"));
-    let file = File::open(archive).map_err(cannot)?;
-    let file = MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file));
-    for entry in tar::Archive::new(file).entries().map_err(cannot)? {
-        let mut entry = entry.map_err(cannot)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let path = entry.path_bytes().into_owned();
-        let title = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let title = String::from_utf8_lossy(title).into_owned();
-        let size = entry.size();
-        let mut read = || {
-            if size > most {
-                return fault(name, format!("{title} has {size} bytes; at most {most} are read"));
+/// A gzipped tar archive.
+struct Archive<'a, R> {
+    open: &'a dyn Fn() -> Result<R>,
+    length: u64,
+    name: &'a str,
+}
+
+impl<R: Read> Archive<'_, R> {
+    /// Visits the files, of which at most `most` bytes are read.
+    fn entries(&self, most: u64, visit: Visitor) -> Result<()> {
+        let name = self.name;
+        let cannot = |e: std::io::Error| Error::Data(format!("{name}: cannot be unpacked: {e}"));
+        let file = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, (self.open)()?));
+        // Raw: entries of long names and the like, which would be read whole into memory, are passed over.
+        for entry in tar::Archive::new(file).entries().map_err(cannot)?.raw(true) {
+            let mut entry = entry.map_err(cannot)?;
+            if !entry.header().entry_type().is_file() {
+                continue;
             }
-            let mut bytes = Vec::new();
-            entry.by_ref().take(size).read_to_end(&mut bytes).map_err(cannot)?;
-            match bytes.len() as u64 {
-                read if read == size => Ok(bytes),
-                read => fault(name, format!("{title} ends after {read} of {size} bytes")),
+            let path = entry.path_bytes().into_owned();
+            let title = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            let title = String::from_utf8_lossy(title).into_owned();
+            let size = entry.size();
+            let mut read = || {
+                if size > most {
+                    return fault(
+                        name,
+                        format!("{title} has {size} bytes; at most {most} are read"),
+                    );
+                }
+                if size > self.length.saturating_mul(RATIO as u64) {
+                    let what = format!("{} bytes cannot hold the {size} of {title}", self.length);
+                    return fault(name, what);
+                }
+                let mut bytes = Vec::with_capacity(size as usize);
+                entry.by_ref().take(size).read_to_end(&mut bytes).map_err(cannot)?;
+                match bytes.len() as u64 {
+                    read if read == size => Ok(bytes),
+                    read => fault(name, format!("{title} ends after {read} of {size} bytes")),
+                }
+            };
+            if !visit(&title, &mut read)? {
+                break;
             }
-        };
-        if !visit(&title, &mut read)? {
-            break;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Cuts the number out of picture `number`, [64, 64, 3].

@@ -223,7 +223,7 @@ impl Checkpoint {
     }
 
     /// The checkpoint that a file at `path` holds. Fails with [`Error::Checkpoint`].
-    pub(super) fn of(weights: Content, path: PathBuf) -> Result<Checkpoint> {
+    pub fn of(weights: Content, path: PathBuf) -> Result<Checkpoint> {
         let kind = weights.texts.get("kind").map_or("", String::as_str);
         if !KINDS.contains(&kind) {
             return Err(Error::Checkpoint(format!(
@@ -303,8 +303,12 @@ impl Checkpoint {
 impl State {
     /// Reads what lies beside the weights in `dir`. Fails with [`Error::Checkpoint`].
     pub fn open(dir: &Path) -> Result<State> {
+        State::of(Content::read(&dir.join(STATE))?, dir)
+    }
+
+    /// The state whose file in `dir` holds `content`. Fails as [`State::open`] does.
+    pub fn of(content: Content, dir: &Path) -> Result<State> {
         let path = dir.join(STATE);
-        let content = Content::read(&path)?;
         let position = content.json("position", &path)?;
         let settings = content.texts.get("settings").cloned().unwrap_or_default();
         Ok(State { position, settings, content, path })

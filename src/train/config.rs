@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelConfig;
-use crate::data::{self, Binarization, DataSet};
+use crate::data::{self, Binarization, DataSet, Tell};
 use crate::error::{Error, Result};
 use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
 
@@ -63,9 +63,9 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
-    /// Reads the data set.
-    pub fn open(&self) -> Result<DataSet> {
-        let mut set = data::open(&self.name, self.binarization, &self.dir)?;
+    /// Reads the data set; `tell` is told what takes long.
+    pub fn open(&self, tell: Tell) -> Result<DataSet> {
+        let mut set = data::open_with(&self.name, self.binarization, &self.dir, tell)?;
         if let Some(limit) = self.limit {
             if limit == 0 || limit > set.train.count {
                 return Err(Error::Config(format!(
@@ -172,6 +172,21 @@ impl Config {
             return bad("optimizer.decay", &o.decay, "be 0 when weight_prior is on");
         }
         Ok(())
+    }
+
+    /// Optimiser steps of the run, over so many training images. Fails with [`Error::Config`] on more than
+    /// noise is numbered for.
+    pub fn steps(&self, images: usize) -> Result<u64> {
+        let batches = self.epochs.saturating_mul(images.div_ceil(self.batch) as u64);
+        let steps = batches.saturating_mul(self.model.updates());
+        if steps > u64::from(u32::MAX) {
+            return Err(Error::Config(format!(
+                "{steps} optimiser steps are more than the {} that noise is numbered for; fewer \
+                 --epochs",
+                u32::MAX
+            )));
+        }
+        Ok(steps)
     }
 
     /// The text of `config.toml`.

@@ -70,7 +70,7 @@ pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Re
     if !inside(top, rows, height) || !inside(left, columns, width) {
         return Err(Error::Config(format!(
             "a rectangle of {rows} x {columns} pixels (height x width) from row {top} and column \
-             {left} on does not lie inside of an image of {height} x {width}"
+             {left} on does not lie inside of an image of {height} x {width}; they are counted from 0"
         )));
     }
     let hidden = |pixel: usize| {

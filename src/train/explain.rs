@@ -57,7 +57,7 @@ pub fn receptive_field(
     if row >= height || column >= width || channel >= channels {
         return Err(Error::Config(format!(
             "row {row}, column {column}, channel {channel} lies outside of images of {height} x \
-             {width} x {channels} (they are counted from 0)"
+             {width} x {channels}; they are counted from 0"
         )));
     }
     let tape = Tape::for_leaves();

@@ -1,14 +1,16 @@
 //! `metrics.jsonl`: one JSON object a line. Numbers that depend on the clock, `seconds` and those after
 //! it, come last in a line; the rest of a line is a function of the settings.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::Serializer;
+use serde::{Deserialize, Serializer};
 use serde_json::Value;
 
 use super::checkpoint::Position;
 use super::files::{self, write_whole};
+use crate::data::files::whole;
 use crate::error::{Error, Result};
 
 /// The key of a classifier's wrong answers, in percent of the images.
@@ -90,36 +92,72 @@ impl Metrics {
     }
 }
 
+/// What decides whether a resumed run keeps a line; whatever else is in it takes no memory.
+#[derive(Deserialize)]
+struct Head<'a> {
+    step: Option<u64>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    split: Option<Cow<'a, str>>,
+    seconds: Option<f64>,
+    seconds_in_steps: Option<f64>,
+    seconds_in_evaluations: Option<f64>,
+    seconds_in_checkpoints: Option<f64>,
+}
+
+impl Head<'_> {
+    fn time(&self) -> Option<Seconds> {
+        Some(Seconds {
+            all: self.seconds?,
+            steps: self.seconds_in_steps?,
+            evaluations: self.seconds_in_evaluations?,
+            checkpoints: self.seconds_in_checkpoints?,
+        })
+    }
+}
+
 /// Cuts off what was written after the checkpoint at `position`, which a resumed run writes anew.
 /// Returns the time that the kept lines account for.
 pub fn rewind(path: &Path, position: &Position) -> Result<Seconds> {
-    let text = match std::fs::read(path) {
-        // The last line may end within a letter.
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    let bytes = match whole(path, u64::MAX) {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Seconds::default()),
-        Err(e) => return Err(Error::disk("read", path, e)),
+        Err(e) => {
+            let path = path.display();
+            let what = format!("cannot read {path}: {e}; move it away to go on without it");
+            return Err(Error::Disk(what));
+        }
     };
+    let (kept, seconds) = rewound(&bytes, position);
+    write_whole(path, &kept)?;
+    Ok(seconds)
+}
+
+/// What [`rewind`] keeps of a file's bytes, and their time. It ends at the first line that cannot be read: a
+/// killed process, or a machine whose power failed, leaves anything behind what was synced.
+pub fn rewound(bytes: &[u8], position: &Position) -> (Vec<u8>, Seconds) {
     let mut seconds = Seconds::default();
-    let mut kept = String::new();
+    let mut kept = Vec::with_capacity(bytes.len());
     // A last line without its end is what a killed process left.
-    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        let Ok(value) = serde_json::from_str::<Value>(line) else { break };
-        let before = match value["step"].as_u64() {
-            Some(step) if step == position.step => match value["kind"].as_str() {
+    for line in bytes.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let Ok(head) = serde_json::from_slice::<Head>(line) else { break };
+        let test = head.split.as_deref() == Some("test");
+        let before = match head.step {
+            Some(step) if step == position.step => match head.kind.as_deref() {
                 // Of one evaluation, all or none: its lines are written together.
-                Some("eval" | "marginal") => value["split"] != "test" && position.evaluated == step,
+                Some("eval" | "marginal") => !test && position.evaluated == step,
                 _ => true,
             },
-            Some(step) => step < position.step && value["split"] != "test",
+            Some(step) => step < position.step && !test,
             None => false,
         };
         if before {
-            kept.push_str(line);
-            seconds = Seconds::of(&value).unwrap_or(seconds);
+            kept.extend_from_slice(line);
+            seconds = head.time().unwrap_or(seconds);
         }
     }
-    write_whole(path, kept.as_bytes())?;
-    Ok(seconds)
+    (kept, seconds)
 }
 
 /// An f32 as the shortest decimal that gives it back.

@@ -24,7 +24,7 @@ pub mod report;
 pub mod run_dir;
 pub mod settings;
 mod signals;
-mod tensors_file;
+pub mod tensors_file;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, Position};

@@ -212,6 +212,14 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// Optimiser steps a batch.
+    pub fn updates(&self) -> u64 {
+        match self {
+            ModelConfig::Vae(config) => config.updates(),
+            _ => 1,
+        }
+    }
+
     /// Whether it draws images: a classifier does not.
     pub fn draws(&self) -> bool {
         !matches!(self, ModelConfig::Classifier(_))

@@ -31,7 +31,7 @@ pub use compare::compare;
 pub use csv::csv;
 pub use events::events;
 pub(crate) use html::escape;
-pub use run::read_metrics;
+pub use run::{lines_of, read_metrics};
 
 /// Raw training losses that are drawn; more would be one grey band.
 const MOST_POINTS: usize = 1500;

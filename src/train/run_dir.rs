@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Config;
 use super::checkpoint::{self, REMOVING, WRITING};
 use super::files::{self, is_unfinished, write_whole};
+use super::settings;
 use crate::error::{Error, Result};
 
 /// The file that says, by being locked, that a process trains here.
@@ -95,7 +96,7 @@ impl RunDir {
                 e.to_string().trim().replace('\n', " ")
             ))
         };
-        let text = fs::read_to_string(&file).map_err(|e| fault(&e))?;
+        let text = settings::text(&file).map_err(|e| fault(&e))?;
         let config = toml::from_str(&text).map_err(|e| fault(&e))?;
         Ok((run, config))
     }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::card::flat;
 use super::{Config, presets};
-use crate::data::{self, Binarization, DataSet};
+use crate::data::{self, Binarization, DataSet, Tell, files};
 use crate::error::{Error, Result};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
@@ -33,6 +33,38 @@ pub struct Settings {
 /// Epochs, and epochs between evaluations, where one batch is learnt by heart: an epoch is a step.
 const OVERFIT: [(&str, i64); 3] = [("epochs", 300), ("eval_every", 100), ("log_every", 10)];
 
+/// The longest file of settings, a hundred times those of a run.
+const MOST: u64 = 1 << 18;
+
+/// Tables within each other, at most: a setting's key has three parts.
+const DEEPEST: usize = 8;
+
+/// The text of a file of settings.
+pub(super) fn text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(files::whole(path, MOST)?).map_err(std::io::Error::other)
+}
+
+/// The error about a file of settings.
+fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::Config(format!(
+        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
+        path.display(),
+        cause.to_string().trim().replace('\n', " ")
+    ))
+}
+
+/// The most letters of a value in a message.
+const SHOWN: usize = 60;
+
+/// A value as a message shows it.
+fn short(value: &impl std::fmt::Display) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 /// `value` as a table, its numbers as they are written in TOML.
 fn table_of(value: &impl Serialize) -> Table {
     let text = toml::to_string(value).expect("settings are TOML");
@@ -47,31 +79,33 @@ impl Settings {
 
     /// The preset `preset`, or the one that `file` names, or `default`; then the file.
     pub fn layered(preset: Option<&str>, file: Option<&Path>, default: &str) -> Result<Settings> {
-        let mut layer = match file {
-            None => Table::new(),
-            Some(path) => {
-                let fault = |e: &dyn std::fmt::Display| {
-                    Error::Config(format!(
-                        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
-                        path.display(),
-                        e.to_string().trim().replace('\n', " ")
-                    ))
-                };
-                let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
-                text.parse::<Table>().map_err(|e| fault(&e))?
-            }
-        };
+        let Some(path) = file else { return Settings::parsed(preset, "", Path::new(""), default) };
+        let text = text(path).map_err(|e| unreadable(path, &e))?;
+        Settings::parsed(preset, &text, path, default)
+    }
+
+    /// As [`Settings::layered`], of a file's text. `path` is for messages.
+    pub fn parsed(
+        preset: Option<&str>,
+        text: &str,
+        path: &Path,
+        default: &str,
+    ) -> Result<Settings> {
+        let mut layer = text.parse::<Table>().map_err(|e| unreadable(path, &e))?;
         let named = layer.remove("preset");
         let name = match (preset, &named) {
             (Some(name), _) => name,
             (None, Some(Value::String(name))) => name,
             (None, Some(other)) => {
-                return Err(Error::Config(format!("preset = {other}: a name is expected")));
+                return Err(Error::Config(format!(
+                    "preset = {}: a name in quotes is expected, see `pixelloom presets`",
+                    short(other)
+                )));
             }
             (None, None) => default,
         };
         let mut settings = Settings::new(&presets::find(name)?.config());
-        settings.overlay(layer, &file.unwrap_or(Path::new("")).display().to_string())?;
+        settings.overlay(layer, &path.display().to_string())?;
         Ok(settings)
     }
 
@@ -98,12 +132,12 @@ impl Settings {
 
     /// One batch of training images, learnt by heart: the data become the first images of the set, as many
     /// as a batch has, in every split, and bits are no longer drawn. Numbers of epochs that nothing but the
-    /// preset gave become those of a run of some hundred steps. Fails as [`DataConfig::open`] does.
+    /// preset gave become those of a run of some hundred steps. `tell` is told what takes long. Fails as [`DataConfig::open`] does.
     ///
     /// [`DataConfig::open`]: super::DataConfig::open
-    pub fn overfit(&mut self) -> Result<()> {
+    pub fn overfit(&mut self, tell: Tell) -> Result<()> {
         let config = self.config()?;
-        let set = config.data.open()?;
+        let set = config.data.open(tell)?;
         let mode = match set.binarization {
             Binarization::Dynamic => Binarization::Threshold,
             mode => mode,
@@ -159,11 +193,18 @@ impl Settings {
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let Some((key, text)) = assignment.split_once('=') else {
             return Err(Error::Config(format!(
-                "--set {assignment}: key=value is expected, such as model.hidden=300"
+                "--set {}: key=value is expected, such as model.hidden=300",
+                short(&assignment)
             )));
         };
         if key.trim() == "preset" {
-            return Err(Error::Config("--set preset=...: use --preset".into()));
+            return Err(Error::Config("--set preset=...: use --preset NAME instead".into()));
+        }
+        if key.split('.').count() > DEEPEST {
+            return Err(Error::Config(format!(
+                "--set {}: a key has at most {DEEPEST} parts with dots between them",
+                short(&key)
+            )));
         }
         let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
         self.put(key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into())), "--set")
@@ -193,6 +234,7 @@ impl Settings {
         }
         config.model.check()?;
         config.model.check_batch(config.batch.min(data.train.count))?;
+        config.steps(data.train.count)?;
         let data = config.model.view(data)?;
         config.data.binarization = Some(data.binarization);
         Ok((config, data))
@@ -272,7 +314,11 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
     {
         let names = || variants.iter().map(|v| v[tag].to_string()).collect::<Vec<_>>().join(", ");
         let Some(variant) = variants.iter().find(|variant| variant.get(tag) == Some(name)) else {
-            return Err(Error::Config(format!("{path}.{tag} = {name}: there are {}", names())));
+            return Err(Error::Config(format!(
+                "{path}.{tag} = {}: there are {}",
+                short(name),
+                names()
+            )));
         };
         *base = variant.clone();
     }
@@ -281,8 +327,9 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
         && old != new
     {
         return Err(Error::Config(format!(
-            "model.kind = {new}, but the preset is a {old}; begin with a preset of that kind, see \
-             `pixelloom presets`"
+            "model.kind = {}, but the preset is a {old}; begin with a preset of that kind, see \
+             `pixelloom presets`",
+            short(new)
         )));
     }
     if path == "data" && layer.get("name").is_some_and(|name| base.get("name") != Some(name)) {
@@ -318,7 +365,7 @@ fn mismatch(key: &str, value: &Value, expected: &str) -> Error {
         "boolean" => "true or false",
         other => other,
     };
-    Error::Config(format!("{key} = {value}: {kind} is expected"))
+    Error::Config(format!("{} = {}: {kind} is expected", short(&key), short(value)))
 }
 
 /// The key with dots of the first value in `value`, which has the key `path`.
@@ -342,7 +389,10 @@ fn unknown(key: &str) -> Error {
         (whole.min(strsim::damerau_levenshtein(&last(key), &last(other))), whole)
     };
     let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
-    Error::Config(format!("unknown setting \"{key}\"; the nearest known one is \"{nearest}\""))
+    Error::Config(format!(
+        "unknown setting \"{}\"; the nearest known one is \"{nearest}\"",
+        short(&key)
+    ))
 }
 
 /// Every key of every preset and variant.

@@ -16,10 +16,14 @@ use sha2::{Digest, Sha256};
 
 use super::config::hex;
 use super::files::write_synced;
+use crate::data::files::{cause, whole};
 use crate::error::{Error, Result};
 
 /// Value of the text `format`.
 const FORMAT: &str = "pixelloom-1";
+
+/// Numbers that are added to the checksum at once.
+const PIECE: usize = 1 << 12;
 
 /// A tensor on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,22 +45,24 @@ pub struct Content {
 
 impl Content {
     fn checksum(&self) -> String {
-        let mut sum = Sha256::new();
         // Lengths go before variable parts, so that no two contents give the same bytes.
-        let mut part = |bytes: &[u8]| {
+        let part = |sum: &mut Sha256, bytes: &[u8]| {
             sum.update((bytes.len() as u64).to_le_bytes());
             sum.update(bytes);
         };
+        let mut sum = Sha256::new();
         for (key, value) in &self.texts {
-            part(key.as_bytes());
-            part(value.as_bytes());
+            part(&mut sum, key.as_bytes());
+            part(&mut sum, value.as_bytes());
         }
         for (name, tensor) in &self.tensors {
-            part(name.as_bytes());
+            part(&mut sum, name.as_bytes());
             let shape: Vec<u8> =
                 tensor.shape.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
-            part(&shape);
-            part(&bytes_of(&tensor.data));
+            part(&mut sum, &shape);
+            // In pieces, as a copy of the largest tensor may not fit into memory.
+            sum.update((4 * tensor.data.len() as u64).to_le_bytes());
+            tensor.data.chunks(PIECE).for_each(|piece| sum.update(bytes_of(piece)));
         }
         hex(&sum.finalize())
     }
@@ -96,12 +102,13 @@ impl Content {
 
     /// Reads and checks a file. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
     pub fn read(path: &Path) -> Result<Content> {
-        let bytes =
-            std::fs::read(path).map_err(|e| fault(path, &format!("cannot be read: {e}")))?;
+        let bytes = whole(path, u64::MAX).map_err(|e| fault(path, &cause(&e)))?;
         Content::parse(&bytes, path)
     }
 
     /// Checks the bytes of the file at `path`. Fails with [`Error::Checkpoint`].
+    ///
+    /// Memory: the tensors, and the header some times over.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Content> {
         let damaged = |what: &dyn std::fmt::Display| fault(path, &format!("is damaged: {what}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
@@ -112,7 +119,7 @@ impl Content {
         if format != FORMAT {
             return Err(Error::Checkpoint(format!(
                 "{} has format \"{format}\", this program reads \"{FORMAT}\"; it was written by \
-                 another program or version",
+                 another program or version: read it with that one",
                 path.display()
             )));
         }

@@ -141,14 +141,7 @@ impl Trainer {
         let loader = Loader::new(images.count, config.batch, config.seed);
         let total = config.epochs.saturating_mul(loader.batches_per_epoch());
         let model = config.model.build(&job.device, config.seed)?;
-        let steps = total.saturating_mul(model.model().updates());
-        if steps > u64::from(u32::MAX) {
-            return Err(Error::Config(format!(
-                "{steps} optimiser steps are more than the {} that noise is numbered for; fewer \
-                 --epochs",
-                u32::MAX
-            )));
-        }
+        let steps = config.steps(images.count)?;
         let mut optimizer = Optimizer::new(config.optimizer(images.count, steps));
         let mut position = Position::default();
         let (mut clock, mut last_saved) = (Clock::after(Seconds::default()), None);

@@ -9,7 +9,9 @@ mod draw;
 mod errors;
 mod exact;
 mod faults;
+mod hostile;
 mod kills;
+mod messages;
 mod pixel;
 mod resume;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use pixelloom::{Error, Result};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::memory;
+use crate::peak::peak;
 use crate::samples::{self, says};
 
 const IMAGE: usize = 64 * 64 * 3;
@@ -121,11 +121,11 @@ fn splits_and_crops() {
             |e: usize| prepared[k * IMAGE + ((5 + e / 162) * 64 + 5 + e / 3 % 54) * 3 + e % 3];
         (0..54 * 54 * 3).map(value).collect()
     };
-    let test = svhn::testing(dir.path(), "train", 6).unwrap();
+    let test = svhn::testing(dir.path(), "train", 6, &|_| ()).unwrap();
     assert_eq!((test.count, test.height, test.width, test.channels), (6, 54, 54, 3));
     assert!((0..6).all(|k| test.image(k) == centre(k)));
 
-    let (train, valid) = svhn::learning(dir.path(), &[("train", 6)], 2).unwrap();
+    let (train, valid) = svhn::learning(dir.path(), &[("train", 6)], 2, &|_| ()).unwrap();
     assert_eq!((train.count, train.height, train.width, valid.count), (4, 54, 54, 2));
     assert_eq!(train.scene, Some(Scene { kind: Kind::Crop, height: 64, width: 64 }));
     // Every image is in one of them, once; the training images in their order.
@@ -142,7 +142,7 @@ fn splits_and_crops() {
     // Two parts, one after the other.
     std::fs::copy(sample("train.tar.gz"), dir.path().join("extra.tar.gz")).unwrap();
     let parts = [("train", 6), ("extra", 6)];
-    let (train, valid) = svhn::learning(dir.path(), &parts, 5).unwrap();
+    let (train, valid) = svhn::learning(dir.path(), &parts, 5, &|_| ()).unwrap();
     assert_eq!((train.count, valid.count), (7, 5));
     let of = |image: &[u8]| (0..6).find(|k| &prepared[k * IMAGE..][..IMAGE] == image).unwrap();
     let mut seen: Vec<usize> = (0..7).map(|t| of(train.image(t))).collect();
@@ -155,7 +155,7 @@ fn splits_and_crops() {
 fn prepared_images_are_kept_and_made_again_when_damaged() {
     let dir = folder();
     let (archive, kept) = (dir.path().join("train.tar.gz"), dir.path().join("train-64.bin"));
-    let test = || svhn::testing(dir.path(), "train", 6);
+    let test = || svhn::testing(dir.path(), "train", 6, &|_| ());
     let first = test().unwrap().pixels;
     let good = std::fs::read(&kept).unwrap();
     assert_eq!(good.len(), 32 + 6 * (IMAGE + 4));
@@ -197,7 +197,7 @@ fn images_that_cannot_be_kept_are_used_all_the_same() {
     let dir = folder();
     let kept = dir.path().join("train-64.bin");
     std::fs::create_dir(&kept).unwrap();
-    let test = svhn::testing(dir.path(), "train", 6).unwrap();
+    let test = svhn::testing(dir.path(), "train", 6, &|_| ()).unwrap();
     assert_eq!((test.count, kept.is_dir()), (6, true));
     let names = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(names, 2, "something was left behind");
@@ -293,7 +293,7 @@ proptest! {
     ) {
         thread_local!(static GOOD: Vec<u8> = digit_struct());
         let bytes = samples::mutated(GOOD.with(Clone::clone), &edits, (!keep).then_some(cut));
-        let (most, _) = memory::peak(|| digit_struct::parse(bytes.clone(), "x"));
+        let (most, _) = peak(|| digit_struct::parse(bytes.clone(), "x"));
         assert!(most < 1 << 22, "{most} bytes");
     }
 }

@@ -7,8 +7,11 @@ mod batches;
 mod cifar;
 mod digits;
 mod folder;
+mod hostile;
 mod house_numbers;
 mod memory;
+#[path = "../common/peak.rs"]
+mod peak;
 mod real;
 mod samples;
 mod scenes;

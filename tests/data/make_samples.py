@@ -80,9 +80,9 @@ def digit_struct(count):
     return b"MATLAB 7.3 MAT-file".ljust(512) + file.getvalue()[512:]
 
 
-def full():
-    """Six PNG images and the struct behind them, in an archive as the published ones."""
-    packed = gzip.GzipFile(OUT / "train.tar.gz", "wb", mtime=0)
+def full(file, numbers):
+    """PNG images and the struct behind them, in an archive as the published ones."""
+    packed = gzip.GzipFile(OUT / file, "wb", mtime=0)
     with packed, tarfile.open(fileobj=packed, mode="w") as archive:
 
         def add(name, content):
@@ -93,9 +93,9 @@ def full():
         folder = tarfile.TarInfo("train/")
         folder.type = tarfile.DIRTYPE
         archive.addfile(folder)
-        for n in [3, 1, 2, 6, 5, 4]:
+        for n in numbers:
             add(f"train/{n}.png", png(n))
-        add("train/digitStruct.mat", digit_struct(6))
+        add("train/digitStruct.mat", digit_struct(len(numbers)))
         add("train/see_bboxes.m", b"% how to look at it\n")
 
 
@@ -116,5 +116,6 @@ def prepared():
 
 OUT.mkdir(exist_ok=True)
 cropped()
-full()
+full("train.tar.gz", [3, 1, 2, 6, 5, 4])
+full("one.tar.gz", [1])
 prepared()

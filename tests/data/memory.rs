@@ -1,45 +1,11 @@
 //! What a file can make its reader allocate, counted by thread.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use pixelloom::data::{amat, bits, cifar, idx, mat5, picture};
 
+use crate::peak::peak;
 use crate::samples::{self, Mat};
 
 const MIB: usize = 1 << 20;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// SAFETY: passes everything on to the system's allocator. Moving a block counts it twice meanwhile.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        NOW.set(NOW.get().wrapping_add(layout.size()));
-        PEAK.set(PEAK.get().max(NOW.get()));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        NOW.set(NOW.get().wrapping_sub(layout.size()));
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-/// The most bytes this thread held at once during `work`, beyond what it held before.
-pub fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    NOW.set(0);
-    PEAK.set(0);
-    let result = work();
-    (PEAK.get(), result)
-}
 
 #[track_caller]
 fn within<T, E>(limit: usize, good: bool, work: impl FnOnce() -> Result<T, E>) {

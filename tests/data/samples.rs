@@ -176,3 +176,10 @@ pub fn shared(test: &str) -> Option<PathBuf> {
     eprintln!("{test}: skipped, no {} (see PIXELLOOM_SHARED)", data.display());
     None
 }
+
+/// The CRC-32 of bytes, little endian.
+pub fn crc(bytes: &[u8]) -> [u8; 4] {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum().to_le_bytes()
+}

@@ -75,6 +75,14 @@ impl VaeConfig {
         self.height * self.width
     }
 
+    /// Optimiser steps a batch.
+    pub fn updates(&self) -> u64 {
+        match self.method {
+            Method::MonteCarloEm { updates, .. } => updates,
+            _ => 1,
+        }
+    }
+
     /// Rejects sizes that make no model.
     pub fn check(&self) -> Result<()> {
         let positive = [
@@ -125,7 +133,7 @@ impl VaeConfig {
         }
         if !(self.init_deviation > 0.0 && self.init_deviation.is_finite()) {
             return Err(Error::Config(format!(
-                "model.init_deviation = {}: it must be above 0",
+                "model.init_deviation = {}: it must be above 0 and finite",
                 self.init_deviation
             )));
         }

@@ -201,10 +201,7 @@ impl Model for Vae {
     }
 
     fn updates(&self) -> u64 {
-        match self.config.method {
-            Method::MonteCarloEm { updates, .. } => updates,
-            _ => 1,
-        }
+        self.config.updates()
     }
 
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t> {

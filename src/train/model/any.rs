@@ -45,7 +45,7 @@ impl AnyModel {
             AnyModel::Classifier(_) => "classifier",
         };
         Error::Config(format!(
-            "{what} needs a model {property} ({}), this one is a {own}",
+            "{what} needs a model {property} ({}), this one is a {own}; name another run",
             kinds.join(", ")
         ))
     }
@@ -63,6 +63,15 @@ impl AnyModel {
         match self {
             AnyModel::Draw(draw) => Ok(draw),
             _ => Err(self.unfit(what, "that draws by glimpses", &["draw"])),
+        }
+    }
+
+    /// That the model looks or draws by glimpses, for the feature `what`. Fails with [`Error::Config`] if it
+    /// does not.
+    pub fn check_glimpses(&self, what: &str) -> Result<()> {
+        match self {
+            AnyModel::Draw(_) | AnyModel::Classifier(_) => Ok(()),
+            _ => Err(self.unfit(what, "that works by glimpses", &["draw", "classifier"])),
         }
     }
 

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::html::{escape, figure, section};
-use super::run::damaged;
-use crate::data::thousands;
+use super::run::{MOST, damaged};
+use crate::data::{files, thousands};
 use crate::error::Result;
 
 /// Sheets of samples that show how they change over time; more are passed over.
@@ -206,15 +206,15 @@ pub fn read(dir: &Path) -> Result<Vec<Picture>> {
     Ok(found)
 }
 
-fn picture(path: &PathBuf, name: String) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
+fn picture(path: &Path, name: String) -> Result<Picture> {
+    let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
     let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
     let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
     Ok(Picture { name, bytes, width, height })
 }
 
-fn film(path: &PathBuf, name: String) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| damaged(path, e))?;
+fn film(path: &Path, name: String) -> Result<Picture> {
+    let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
     let decoder = gif::Decoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
     let (width, height) = (decoder.width().into(), decoder.height().into());
     Ok(Picture { name, bytes, width, height })

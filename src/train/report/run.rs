@@ -18,8 +18,12 @@ use serde_json::Value;
 
 use super::NATS;
 use super::pictures::{self, Picture};
+use crate::data::files;
 use crate::error::{Error, Result};
 use crate::train::metrics::{ERROR_PERCENT, Seconds};
+
+/// The longest file that is read: far more than any run writes.
+pub(super) const MOST: u64 = 1 << 28;
 
 /// A run directory in memory.
 pub struct Run {
@@ -216,7 +220,11 @@ pub fn what(line: &Value) -> String {
 /// is being written now: it is left out. Any other line that is no JSON object with a `kind` is an
 /// [`Error::Data`] naming file and line.
 pub fn read_metrics(path: &Path) -> Result<Vec<Value>> {
-    let bytes = read(path)?.unwrap_or_default();
+    lines_of(&read(path)?.unwrap_or_default(), path)
+}
+
+/// [`read_metrics`] of the bytes of a file. `path` is for messages.
+pub fn lines_of(bytes: &[u8], path: &Path) -> Result<Vec<Value>> {
     let mut lines = Vec::new();
     for (at, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let fault = |what: &str| Err(damaged(path, format!("line {}: {what}", at + 1)));
@@ -234,7 +242,7 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Value>> {
 
 /// The bytes of a file, `None` if there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match files::whole(path, MOST) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(damaged(path, e)),

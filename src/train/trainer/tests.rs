@@ -8,7 +8,7 @@ fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     let mut settings = Settings::new(&presets::find("digits").unwrap().config());
     let usual = ["model.hidden=6", "model.latent=2", "batch=50", "data.limit=200", "log_every=8"];
     usual.iter().chain(flags).for_each(|flag| settings.set(flag).unwrap());
-    let data = settings.config().unwrap().data.open().unwrap();
+    let data = settings.config().unwrap().data.open(&|_| ()).unwrap();
     let (config, data) = settings.fit(data).unwrap();
     let run = RunDir::create(&home.join("run"), &config, false).unwrap();
     let (device, ranks, resume) = (device.clone(), Ranks::enter().unwrap(), Resume::No);

@@ -1,0 +1,50 @@
+//! Files that cannot be written, files of a run that cannot be read.
+
+use super::super::TINY;
+use super::{Place, Transcript, said};
+
+#[test]
+fn outputs() {
+    let place = Place::new();
+    let mut transcript = Transcript::new(&place);
+    std::fs::write(place.path("file"), "text").expect("written");
+    std::fs::create_dir(place.path("folder")).expect("made");
+    transcript.fails(&format!("{TINY} --out file/run"), 8);
+    transcript.fails("data digits --sheet file/s.png", 8);
+    transcript.fails("data digits --sheet folder", 8);
+    transcript.fails(
+        "explain receptive-field --model pixelcnn --size 5x5 --out file/f.png --device cpu",
+        8,
+    );
+    place.succeed(&format!("{TINY} --name a"));
+    for command in [
+        "sample a --count 2 --out file/s.png",
+        "sample a --count 2 --nearest file/n.png",
+        "sample a --manifold --out nowhere/m.png",
+        "eval a --per-image file/a.csv",
+    ] {
+        transcript.fails(&format!("{command} --device cpu"), 8);
+    }
+    transcript.fails("report a --compare file/c.html", 8);
+    for (file, text) in [
+        ("metrics.jsonl", "{\"kind\":\"train\"}\nnothing\n"),
+        ("metrics.jsonl", "[]\n"),
+        ("metrics.jsonl", "{\"step\":1}\n"),
+        ("summary.json", "{"),
+        ("samples/x.png", "no picture"),
+        ("samples/x.gif", "no film"),
+    ] {
+        let path = place.path("runs/a").join(file);
+        let good = std::fs::read(&path).ok();
+        std::fs::write(&path, text).expect("written");
+        transcript.fails("report a", 4);
+        match good {
+            Some(good) => std::fs::write(&path, good).expect("written"),
+            None => std::fs::remove_file(&path).expect("removed"),
+        }
+    }
+    std::fs::remove_file(place.path("runs/a/metrics.jsonl")).expect("removed");
+    std::fs::create_dir(place.path("runs/a/metrics.jsonl")).expect("made");
+    transcript.fails("train vae --resume --name a --device cpu", 8);
+    said!(transcript);
+}
