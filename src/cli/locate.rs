@@ -16,7 +16,7 @@ pub const RUNS: &str = "runs";
 #[derive(Args)]
 pub struct Source {
     /// A run (its directory or its name below runs/), a checkpoint directory, a model file, or a
-    /// model that comes with the program: vae, pixelcnn, diagbilstm, draw
+    /// model that comes with the program, see `pixelloom models`
     #[arg(value_name = "RUN|CHECKPOINT|MODEL")]
     path: PathBuf,
     /// Of a run, take the checkpoint with the best validation score, not the newest

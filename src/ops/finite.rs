@@ -5,7 +5,7 @@
 //! whose update made a weight or a moment that is not finite. Steps are numbered from 1 since the last
 //! fetch, and 0 stands for none.
 //!
-//! [`judge`] gives the factor that all gradients of a step are multiplied by: clipping, or -1 where the
+//! `judge` gives the factor that all gradients of a step are multiplied by: clipping, or -1 where the
 //! step is bad, and then no update of the step changes anything.
 
 use bytemuck::{Pod, Zeroable};

@@ -202,6 +202,8 @@ fn palettes_with_too_many_levels_of_alpha() {
         let alpha = vec![9; count];
         let bytes = samples::png_with(2, 2, png::ColorType::Indexed, 2, &rows, Some(&alpha));
         match picture::parse(&bytes, "file.x") {
+            // More than any palette can have are no levels of alpha: the decoder passes over them.
+            Ok(picture) if count > 256 => assert_eq!(picture.channels, 3),
             Ok(picture) => assert_eq!((count, picture.channels), (3, 4)),
             error => says(error, ""),
         }
@@ -343,7 +345,11 @@ fn the_library_does_not_print() {
     fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { sources(&path, found) } else { found.push(path) }
+            if path.is_dir() {
+                sources(&path, found);
+            } else if !path.ends_with("tests.rs") {
+                found.push(path);
+            }
         }
     }
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -46,7 +46,6 @@ fn usage() {
         "explain glimpses a --count 0",
         "explain glimpses a --image own.png --count 3",
         "report",
-        "report a --log-x",
         "bench --seconds x",
         "bench --seconds 5000",
         "data --sheet s.png",
