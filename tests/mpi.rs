@@ -18,6 +18,9 @@ const VAE: &str = "train vae --hidden 16 --latent 3 --rate 0.003 --eval-every 5 
 const LONG: &str = "train vae --hidden 16 --latent 3 --batch 100 --log-every 7 --eval-every 1000 \
                     --set save_every=10 --set optimizer.schedule=constant";
 
+/// More ranks than cores; and ranks that wait for one another for ever are a failure, not a hang.
+const MPIRUN: [&str; 3] = ["--oversubscribe", "--timeout", "60"];
+
 struct Place(TempDir);
 
 impl Place {
@@ -34,7 +37,7 @@ impl Place {
         let program = assert_cmd::cargo::cargo_bin!("pixelloom");
         let mut command = Command::new(if ranks == 0 { program } else { Path::new("mpirun") });
         if ranks > 0 {
-            command.args(["--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]);
+            command.args(MPIRUN).args(["--bind-to", "none", "-n", &ranks.to_string()]);
             command.arg(program);
         }
         command.args(arguments.split_whitespace());
@@ -277,7 +280,7 @@ fn an_error_on_one_rank_ends_all() {
     let program = assert_cmd::cargo::cargo_bin!("pixelloom");
     let train = "train vae --data folder:images --binarization grey --batch 8 --device cpu";
     let mut command = Command::new("mpirun");
-    command.arg("--oversubscribe");
+    command.args(MPIRUN);
     for (dir, end) in [("a", Some(":")), ("b", None)] {
         command.args(["-n", "1", "-wdir"]).arg(place.path(dir)).arg(program);
         command.args(train.split_whitespace()).args(end);
@@ -294,7 +297,7 @@ fn an_error_on_one_rank_ends_all() {
 fn other_commands_do_not_run_in_several_processes() {
     let place = Place::new();
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "-n", "2"]).arg(assert_cmd::cargo::cargo_bin!("pixelloom"));
+    command.args(MPIRUN).args(["-n", "2"]).arg(assert_cmd::cargo::cargo_bin!("pixelloom"));
     let output = as_root(command.arg("presets")).current_dir(place.0.path()).output();
     let output = output.expect("mpirun is installed");
     assert_eq!(output.status.code(), Some(3));
