@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::Split;
-use pixelloom::train::RunDir;
 use pixelloom::train::card::{self, Card, Figure, Training};
+use pixelloom::train::{Config, RunDir};
 use pixelloom::{Device, Error};
 use serde_json::Value;
 
@@ -51,9 +51,9 @@ impl Export {
             )
             .into());
         };
-        let (run, _) = RunDir::open(path)?;
+        let (run, config) = RunDir::open(path)?;
         self.machine.run(|device| {
-            let card = self.card(&located, &run, device)?;
+            let card = self.card(&located, &run, config.clone(), device)?;
             located.checkpoint.export(&card, &self.out)?;
             add("files", &self.out);
             give("card", &card);
@@ -62,8 +62,13 @@ impl Export {
         })
     }
 
-    fn card(&self, located: &Located, run: &RunDir, device: &Device) -> Result<Card, Error> {
-        let (_, mut config) = RunDir::open(run.path())?;
+    fn card(
+        &self,
+        located: &Located,
+        run: &RunDir,
+        mut config: Config,
+        device: &Device,
+    ) -> Result<Card, Error> {
         let checkpoint = &located.checkpoint;
         let dir = self.data_dir.clone().unwrap_or_else(|| config.data.dir.clone());
         let own = [checkpoint.data.name.clone()];

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use pixelloom::Error;
 use pixelloom::train::{RunDir, report};
 
 use super::locate;
@@ -41,6 +42,13 @@ pub struct Report {
 
 impl Report {
     pub fn run(&self) -> Result<()> {
+        if self.log_x && self.compare.is_none() && self.runs.len() == 1 {
+            return Err(Error::Config(
+                "--log-x is of the page that compares runs; name several, or --compare FILE.html"
+                    .into(),
+            )
+            .into());
+        }
         let runs: Vec<PathBuf> = self.runs.iter().map(|run| locate::run_path(run)).collect();
         for run in &runs {
             let (run, _) = RunDir::open(run)?;

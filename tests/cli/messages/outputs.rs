@@ -26,6 +26,7 @@ fn outputs() {
         transcript.fails(&format!("{command} --device cpu"), 8);
     }
     transcript.fails("report a --compare file/c.html", 8);
+    transcript.fails("report a --log-x", 3);
     for (file, text) in [
         ("metrics.jsonl", "{\"kind\":\"train\"}\nnothing\n"),
         ("metrics.jsonl", "[]\n"),
