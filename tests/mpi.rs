@@ -175,6 +175,42 @@ fn two_ranks_of_a_vae_with_clipping_and_several_samples_equal_one() {
     two_equal_one(&format!("{VAE} --set optimizer.clip=5 --set model.method.samples=3"));
 }
 
+/// Averages are of the weights that all ranks share; a run that is resumed has them too.
+#[test]
+fn two_ranks_of_a_vae_with_averages_equal_one() {
+    let averaged = format!("{VAE} --set optimizer.average=0.9");
+    two_equal_one(&averaged);
+    let place = Place::new();
+    place.succeed(2, &format!("{averaged} --name whole"));
+    place.succeed(2, &format!("{} --name parts", averaged.replace("epochs 13", "epochs 6")));
+    place.succeed(2, "train vae --resume --name parts --epochs 13");
+    let (whole, parts) =
+        (place.last("whole", "model.safetensors"), place.last("parts", "model.safetensors"));
+    assert!(whole == parts, "the averages of a resumed run differ");
+}
+
+/// Weights run so far that some batches overflow, by one image of 60 or by the only one that a rank has:
+/// every rank leaves out the steps that one process leaves out, and goes on with the others.
+#[test]
+fn ranks_leave_out_steps_together() {
+    let place = Place::new();
+    let flags = "--rate 7 --set optimizer.clip=1 --on-nonfinite skip --eval-every 99 --log-every 1";
+    let skipped = |ranks: usize| -> Vec<bool> {
+        let vae = VAE.replace("--rate 0.003", "").replace("--eval-every 5", "");
+        let vae = vae.replace("--log-every 9", "");
+        place.succeed(ranks, &format!("{vae} {flags} --name of-{ranks}"));
+        let text = place.read(&format!("runs/of-{ranks}/metrics.jsonl"));
+        let text = String::from_utf8(text).expect("text");
+        let steps = text.lines().filter(|line| line.contains("\"kind\":\"train\""));
+        steps.map(|line| line.contains("\"skipped\":")).collect()
+    };
+    let (one, two) = (skipped(0), skipped(2));
+    assert_eq!(one.len(), 52);
+    let last_good = one.iter().rposition(|skipped| !skipped).expect("a good step");
+    assert!(one[..last_good].contains(&true), "good steps follow bad ones: {one:?}");
+    assert_eq!(one, two);
+}
+
 #[test]
 fn two_ranks_of_wake_sleep_and_monte_carlo_em_equal_one() {
     two_equal_one(&format!("{VAE} --set model.method=wake-sleep"));

@@ -154,6 +154,12 @@ impl Gpu {
         self.0.device.destroy();
     }
 
+    /// Leaves no memory but what is in use, as on a device that is full.
+    #[cfg(test)]
+    pub(crate) fn fill(&self) {
+        lock(&self.0.pool).fill();
+    }
+
     /// Most bytes that were live at once since the last call.
     pub(crate) fn watch(&self) -> u64 {
         let mut pool = lock(&self.0.pool);
@@ -255,6 +261,26 @@ fn lost(adapter: &str, why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_device_gives_errors_not_panics() {
+        let Ok(gpu) = Gpu::open(0, GpuOptions::default()) else {
+            println!("skipped: no adapter");
+            return;
+        };
+        let x = gpu.upload(&[1.0, 2.0]);
+        drop(gpu.alloc(500));
+        gpu.fill();
+        // What waits for reuse is not memory that is missing; more is.
+        let again = gpu.alloc(500);
+        gpu.wait().unwrap();
+        drop(again);
+        let y = gpu.alloc(1 << 20);
+        for outcome in [gpu.download(&y), gpu.download(&x)] {
+            let message = outcome.unwrap_err().to_string();
+            assert!(message.contains("has no memory for a buffer of 4 MiB"), "{message}");
+        }
+    }
 
     #[test]
     fn a_lost_device_gives_errors_not_panics() {

@@ -69,6 +69,8 @@ pub(super) struct Pool {
     pub watched: u64,
     releases: u64,
     buffers: u64,
+    /// Most bytes that there are, in tests of a full device.
+    room: Option<u64>,
 }
 
 struct Free {
@@ -105,6 +107,16 @@ impl Pool {
             class.pop_front();
             self.pooled_bytes -= bytes;
         }
+    }
+
+    /// No byte more than there are now.
+    #[cfg(test)]
+    pub fn fill(&mut self) {
+        self.room = Some(self.live_bytes + self.pooled_bytes);
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        self.room.is_none_or(|room| self.live_bytes + self.pooled_bytes + bytes <= room)
     }
 
     fn clear(&mut self) {
@@ -182,6 +194,9 @@ impl Gpu {
             return shared.placeholder(len);
         }
         let create = || {
+            if !lock(&shared.pool).has_room(bytes) {
+                return Err(wgpu::Error::OutOfMemory { source: "a test filled it".into() });
+            }
             shared.guarded(|| {
                 shared.device.create_buffer(&wgpu::BufferDescriptor {
                     label: None,

@@ -199,6 +199,11 @@ fn one_batch_is_learnt_by_heart() {
     }
     let again = place.succeed("eval digits-overfit --device cpu");
     assert_eq!(again.lines().next(), said.lines().next(), "the data are found again by name");
+    let rest = "train vae --resume --name digits-overfit --epochs 310 --device cpu";
+    let rest = place.succeed(rest);
+    assert!(rest.contains("first-16:digits"), "it goes on with the same images: {rest}");
+    let line = place.metrics(run).pop().expect("a line");
+    assert!(line.contains("\"step\":310"), "{line}");
     // Numbers that were given stay, a batch larger than the set is the set, scenes are made once.
     let config = |flags: &str| place.succeed(&format!("config show {flags} --overfit-batch"));
     assert!(config("vae --epochs 7").contains("epochs = 7 "));

@@ -109,6 +109,25 @@ fn a_run_leaves_out_steps_that_are_not_finite() {
 
 #[cfg(feature = "gpu")]
 #[test]
+fn a_full_gpu_names_the_last_checkpoint() {
+    let Ok(gpu) = crate::gpu::Gpu::open(0, crate::gpu::GpuOptions::default()) else {
+        println!("skipped: no adapter");
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let mut trainer = trainer(&Device::Gpu(gpu.clone()), home.path(), &[]);
+    gpu.fill();
+    let error = steps_to_the_line(&mut trainer).unwrap_err();
+    let error = trainer.with_checkpoint(error);
+    let text = error.to_string();
+    assert_eq!(error.exit_code(), 6, "{text}");
+    for part in ["has no memory for a buffer", "lower the batch size", "step-00000000"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
 fn a_lost_gpu_names_the_last_checkpoint() {
     let Ok(gpu) = crate::gpu::Gpu::open(0, crate::gpu::GpuOptions::default()) else {
         println!("skipped: no adapter");
