@@ -205,6 +205,19 @@ fn a_run_that_has_only_begun_has_a_report() {
 }
 
 #[test]
+fn a_run_without_a_summary_names_the_device_of_its_last_evaluation() {
+    let page = report_of(|dir| {
+        fs::remove_file(dir.join("summary.json")).unwrap();
+        let path = dir.join("metrics.jsonl");
+        let line = json!({"kind": "eval", "split": "valid", "what": VALID, "device": "gpu:7 (a GPU)",
+            "step": 200, "images": 20_000, "bound": 132.0, "reconstruction": 112.0, "kl": 20.0});
+        let lines = fs::read_to_string(&path).unwrap();
+        fs::write(path, format!("{lines}{line}\n")).unwrap();
+    });
+    assert!(page.contains("on gpu:7 (a GPU).") && !page.contains("not recorded yet"));
+}
+
+#[test]
 fn a_bound_of_the_summary_alone_has_its_own_row() {
     let page = report_of(|dir| {
         let summary = json!({"train_bound": 101.5, "test_bound": 99.5, "what": "frey, grey"});

@@ -4,10 +4,10 @@
 //! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}`, with `"skipped":N,"first_skipped":STEP` where
 //! updates were left out since the line before as they were not finite (the loss is the mean of the
 //! others, null if there are none), or
-//! `{"kind":"eval","split":"valid","what":"..","step":N,"images":SEEN,"bound":NATS,..}`, of pixel
+//! `{"kind":"eval","split":"valid","what":"..","device":"..","step":N,"images":SEEN,"bound":NATS,..}`, of pixel
 //! models with `"nll":NATS,"bits_per_dim":BITS` for the bound, of DRAW also with
 //! `"kl_per_glimpse":[NATS,..]`, of classifiers with `"nll":NATS,"error_percent":PERCENT`, or
-//! `{"kind":"marginal","split":"valid","what":"..","step":N,"images":SEEN,"log_p":NATS}`.
+//! `{"kind":"marginal","split":"valid","what":"..","device":"..","step":N,"images":SEEN,"log_p":NATS}`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -106,13 +106,17 @@ impl Run {
         self.summary[key].as_str()
     }
 
-    /// Device and threads, or that nothing is known of them.
+    /// Device and threads of the summary, or else the device of the last evaluation, or that nothing is known
+    /// of them.
     pub fn device(&self) -> String {
         match (self.text("device"), self.number("threads")) {
             (Some(device), Some(1.0)) => format!("{device}, 1 thread"),
             (Some(device), Some(threads)) => format!("{device}, {threads} threads"),
             (Some(device), None) => device.into(),
-            _ => "a device not recorded yet".into(),
+            _ => {
+                let device = self.metrics.iter().rev().find_map(|line| line["device"].as_str());
+                device.unwrap_or("a device not recorded yet").into()
+            }
         }
     }
 

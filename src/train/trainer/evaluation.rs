@@ -106,6 +106,7 @@ impl Trainer {
             ("kind", json!("marginal")),
             ("split", json!(split.to_string())),
             ("what", json!(self.job.data.describe_part(split, values.len()))),
+            ("device", json!(self.job.device.name())),
             ("step", json!(step)),
             ("images", json!(self.images(step))),
             ("log_p", json!(evaluate::mean(values.iter().copied()))),
@@ -118,6 +119,7 @@ impl Trainer {
             ("kind", json!("eval")),
             ("split", json!(split.to_string())),
             ("what", json!(self.job.data.describe_part(split, scores.images()))),
+            ("device", json!(self.job.device.name())),
             ("step", json!(step)),
             ("images", json!(self.images(step))),
         ];
@@ -126,7 +128,7 @@ impl Trainer {
             name => (name, json!(mean)),
         }));
         if let Some(bits) = self.job.config.model.bits_per_dim(scores.score()) {
-            fields.insert(6, ("bits_per_dim", json!(bits)));
+            fields.insert(7, ("bits_per_dim", json!(bits)));
         }
         let kl = scores.kl_per_glimpse();
         if !kl.is_empty() {
