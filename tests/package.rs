@@ -53,6 +53,27 @@ fn the_manifest_is_complete() {
     );
 }
 
+/// Every picture that the README shows is there, and no other.
+#[test]
+fn the_gallery_is_shown() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let folder = root().join("benches/gallery");
+    let mut shown: Vec<String> = readme
+        .split("](benches/gallery/")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(name, _)| name.into())
+        .collect();
+    let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut there: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+    shown.sort();
+    there.sort();
+    assert!(!shown.is_empty());
+    assert_eq!(shown, there);
+    let size: u64 = there.iter().map(|n| folder.join(n).metadata().unwrap().len()).sum();
+    assert!(size < 1_500_000, "{size} bytes");
+}
+
 /// All that the build and the tests read, and nothing that a run leaves.
 #[test]
 fn the_package_is_whole_and_small() {

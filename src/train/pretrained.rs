@@ -23,7 +23,7 @@ macro_rules! pretrained {
 }
 
 /// All of them.
-pub static PRETRAINED: [Pretrained; 1] = pretrained!["vae"];
+pub static PRETRAINED: [Pretrained; 4] = pretrained!["vae", "pixelcnn", "diagbilstm", "draw"];
 
 impl Pretrained {
     /// The model of this name.
