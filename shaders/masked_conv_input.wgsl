@@ -5,12 +5,16 @@
 @group(0) @binding(3) var<storage, read> d: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 
-fn d_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
-    let pixel = seen(at, -offset);
+// A channel of a pixel, numbered as `seen` does.
+fn d_of(pixel: i32, channel: u32) -> f32 {
     if pixel < 0 {
         return 0.0;
     }
     return d[u32(pixel) * p.outputs + channel];
+}
+
+fn d_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
+    return d_of(seen(at, -offset), channel);
 }
 
 // Column k of the left side for four pixels.
@@ -61,13 +65,20 @@ fn store_four(pixel: u32, column: u32, sums: vec4<f32>) {
     store(pixel, column + 3u, sums.w);
 }
 
+fn store_block(pixel: u32, column: u32, sums: Block) {
+    store_four(pixel, column, sums.r0);
+    store_four(pixel + 1u, column, sums.r1);
+    store_four(pixel + 2u, column, sums.r2);
+    store_four(pixel + 3u, column, sums.r3);
+}
+
 @compute @workgroup_size(256)
 fn masked_conv_input(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.inputs);
+    let tile = tile_of(id, groups, p.inputs, 64u);
     if tile.y * 64u >= pixels() {
         return;
     }
@@ -95,8 +106,83 @@ fn masked_conv_input(
         workgroupBarrier();
     }
     let column = tile.x * 64u + 4u * fast;
-    store_four(pixel, column, sum.r0);
-    store_four(pixel + 1u, column, sum.r1);
-    store_four(pixel + 2u, column, sum.r2);
-    store_four(pixel + 3u, column, sum.r3);
+    store_block(pixel, column, sum);
+}
+
+// A channel of four pixels, numbered as `four_seen` does.
+fn channel_of_d(pixels: vec4<i32>, channel: u32) -> vec4<f32> {
+    return vec4<f32>(
+        d_of(pixels.x, channel),
+        d_of(pixels.y, channel),
+        d_of(pixels.z, channel),
+        d_of(pixels.w, channel),
+    );
+}
+
+// What a tap's output weighs for four inputs, all there or none.
+fn four_weights(tap: u32, input: u32, output: u32) -> vec4<f32> {
+    if tap >= p.taps || input >= p.inputs {
+        return vec4<f32>(0.0);
+    }
+    let at = (tap * p.inputs + input) * p.outputs + output;
+    return vec4<f32>(
+        weights[at],
+        weights[at + p.outputs],
+        weights[at + 2u * p.outputs],
+        weights[at + 3u * p.outputs],
+    );
+}
+
+// Tiles of 128 x 128, for channels in eights.
+@compute @workgroup_size(256)
+fn masked_conv_input_wide(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_of(id, groups, p.inputs, 128u);
+    if tile.y * 128u >= pixels() {
+        return;
+    }
+    // Loading: eight invocations side by side take outputs of one pixel, and of one input.
+    let load_k = lane % 8u;
+    let load_four = lane / 8u;
+    let first = tile.y * 128u + 4u * load_four;
+    let a = place_of(first);
+    let b = place_of(first + 1u);
+    let c = place_of(first + 2u);
+    let e = place_of(first + 3u);
+    let origin = tile.x * 128u + 4u * load_four;
+    let depth = p.taps * p.outputs;
+
+    var top_left = no_sum();
+    var top_right = no_sum();
+    var below_left = no_sum();
+    var below_right = no_sum();
+    var tap = 0u;
+    var channel = load_k;
+    var sources = four_seen(a, b, c, e, -offset_of(0u));
+    var next_a = channel_of_d(sources, channel);
+    var next_b = four_weights(0u, origin, channel);
+    for (var k = 0u; k < depth; k += 8u) {
+        a_tile[load_k * WIDE_PITCH + load_four] = next_a;
+        b_tile[load_k * WIDE_PITCH + load_four] = next_b;
+        workgroupBarrier();
+        channel += 8u;
+        if channel >= p.outputs {
+            channel -= p.outputs;
+            tap += 1u;
+            sources = select(vec4<i32>(-1), four_seen(a, b, c, e, -offset_of(tap)), tap < p.taps);
+        }
+        next_a = channel_of_d(sources, channel);
+        next_b = four_weights(tap, origin, channel);
+        add_wide_tile(&top_left, &top_right, &below_left, &below_right, lane / 16u, lane % 16u);
+        workgroupBarrier();
+    }
+    let pixel = tile.y * 128u + 4u * (lane / 16u);
+    let column = tile.x * 128u + 4u * (lane % 16u);
+    store_block(pixel, column, top_left);
+    store_block(pixel, column + 64u, top_right);
+    store_block(pixel + 64u, column, below_left);
+    store_block(pixel + 64u, column + 64u, below_right);
 }

@@ -66,6 +66,13 @@ fn store(piece: u32, row: u32, column: u32, sum: f32) {
     }
 }
 
+fn store_block(piece: u32, row: u32, column: u32, sums: Block) {
+    store_four(piece, row, column, sums.r0);
+    store_four(piece, row + 1u, column, sums.r1);
+    store_four(piece, row + 2u, column, sums.r2);
+    store_four(piece, row + 3u, column, sums.r3);
+}
+
 fn store_four(piece: u32, row: u32, column: u32, sums: vec4<f32>) {
     store(piece, row, column, sums.x);
     store(piece, row, column + 1u, sums.y);
@@ -79,7 +86,7 @@ fn weight_pieces(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.outputs);
+    let tile = tile_of(id, groups, p.outputs, 64u);
     let down = (rows() + 63u) / 64u;
     let piece = tile.y / down;
     if piece >= pieces() {
@@ -109,11 +116,98 @@ fn weight_pieces(
         add_tile(&sum, slow, fast);
         workgroupBarrier();
     }
-    let row = top + 4u * slow;
-    store_four(piece, row, column, sum.r0);
-    store_four(piece, row + 1u, column, sum.r1);
-    store_four(piece, row + 2u, column, sum.r2);
-    store_four(piece, row + 3u, column, sum.r3);
+    store_block(piece, top + 4u * slow, column, sum);
+}
+
+// Four channels of the pixel that `at` sees.
+fn four_channels(at: Place, row: Row) -> vec4<f32> {
+    let pixel = seen(at, row.offset);
+    if pixel < 0 || row.number + 1u >= rows() {
+        return vec4<f32>(0.0);
+    }
+    let start = u32(pixel) * p.inputs + row.channel;
+    return vec4<f32>(shown(x[start]), shown(x[start + 1u]), shown(x[start + 2u]), shown(x[start + 3u]));
+}
+
+// As `four_of_d`, of whole fours.
+fn four_outputs(pixel: u32, last: u32, column: u32) -> vec4<f32> {
+    if pixel >= last || column >= p.outputs {
+        return vec4<f32>(0.0);
+    }
+    let start = pixel * p.outputs + column;
+    return vec4<f32>(d[start], d[start + 1u], d[start + 2u], d[start + 3u]);
+}
+
+// Tiles of 128 x 128, for channels in eights. The row of dbias takes no tile of its own: workgroups of
+// the first tile of rows add up what they load of d.
+@compute @workgroup_size(256)
+fn weight_pieces_wide(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_of(id, groups, p.outputs, 128u);
+    let down = (p.taps * p.inputs + 127u) / 128u;
+    let piece = tile.y / down;
+    if piece >= pieces() {
+        return;
+    }
+    let top = (tile.y - piece * down) * 128u;
+    // Loading: 32 invocations side by side take channels of one pixel.
+    let load_k = lane / 32u;
+    let load_four = lane % 32u;
+    let row = row_of(top + 4u * load_four);
+    let load_column = tile.x * 128u + 4u * load_four;
+    let first = piece * p.chunk;
+    let last = min(first + p.chunk, pixels());
+
+    var top_left = no_sum();
+    var top_right = no_sum();
+    var below_left = no_sum();
+    var below_right = no_sum();
+    var bias_sum = vec4<f32>(0.0);
+    var pixel = first + load_k;
+    var next_a = four_channels(place_before(pixel, last), row);
+    var next_b = four_outputs(pixel, last, load_column);
+    for (var k = first; k < last; k += 8u) {
+        a_tile[load_k * WIDE_PITCH + load_four] = next_a;
+        b_tile[load_k * WIDE_PITCH + load_four] = next_b;
+        bias_sum += next_b;
+        workgroupBarrier();
+        pixel += 8u;
+        next_a = four_channels(place_before(pixel, last), row);
+        next_b = four_outputs(pixel, last, load_column);
+        add_wide_tile(&top_left, &top_right, &below_left, &below_right, lane / 16u, lane % 16u);
+        workgroupBarrier();
+    }
+    let down_row = top + 4u * (lane / 16u);
+    let column = tile.x * 128u + 4u * (lane % 16u);
+    store_weights(piece, down_row, column, top_left);
+    store_weights(piece, down_row, column + 64u, top_right);
+    store_weights(piece, down_row + 64u, column, below_left);
+    store_weights(piece, down_row + 64u, column + 64u, below_right);
+
+    b_tile[load_k * WIDE_PITCH + load_four] = bias_sum;
+    workgroupBarrier();
+    if top == 0u && load_k == 0u {
+        var total = bias_sum;
+        for (var k = 1u; k < 8u; k++) {
+            total += b_tile[k * WIDE_PITCH + load_four];
+        }
+        store_four(piece, rows() - 1u, load_column, total);
+    }
+}
+
+// Nowhere from `last` on.
+fn place_before(pixel: u32, last: u32) -> Place {
+    return place_of(select(pixel, pixels(), pixel >= last));
+}
+
+// Not the row of dbias.
+fn store_weights(piece: u32, row: u32, column: u32, sums: Block) {
+    if row + 1u < rows() {
+        store_block(piece, row, column, sums);
+    }
 }
 
 // An invocation an element of dp and of dbias.

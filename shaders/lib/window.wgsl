@@ -60,11 +60,16 @@ fn shown(x: f32) -> f32 {
     return select(x, relu(x), p.relu_before != 0u);
 }
 
-// Which tile of 64 x 64 of a matrix with so many columns (x across, y down) a workgroup makes; the
+// The numbers of the pixels that four see at an offset, -1 outside their images.
+fn four_seen(a: Place, b: Place, c: Place, d: Place, offset: vec2<i32>) -> vec4<i32> {
+    return vec4<i32>(seen(a, offset), seen(b, offset), seen(c, offset), seen(d, offset));
+}
+
+// Which tile of side x side of a matrix with so many columns (x across, y down) a workgroup makes; the
 // grid is folded.
-fn tile_of(group: vec3<u32>, groups: vec3<u32>, columns: u32) -> vec2<u32> {
+fn tile_of(group: vec3<u32>, groups: vec3<u32>, columns: u32, side: u32) -> vec2<u32> {
     let flat = group.x + group.y * groups.x;
-    let across = (columns + 63u) / 64u;
+    let across = (columns + side - 1u) / side;
     let down = flat / across;
     return vec2<u32>(flat - down * across, down);
 }

@@ -95,6 +95,21 @@ impl Params {
         self.pixels().div_ceil(self.chunk.max(1) as usize).max(1)
     }
 
+    /// Whether wide tiles, which load numbers by fours and eights, may be used.
+    fn in_eights(&self) -> bool {
+        self.inputs.is_multiple_of(8) && self.outputs.is_multiple_of(8)
+    }
+
+    /// Workgroups' entry point for the weight gradient, and tiles of it; wide ones where neither side
+    /// leaves most of them empty.
+    fn weight_tiles(&self) -> (&'static str, usize) {
+        let (rows, outputs) = ((self.taps * self.inputs) as usize, self.outputs as usize);
+        let wide = self.in_eights() && rows > TILE && outputs > TILE;
+        // One row more in narrow ones: the bias, whose "input" is 1.
+        let rows = if wide { rows } else { rows + 1 };
+        tiling(["weight_pieces", "weight_pieces_wide"], wide, rows, outputs)
+    }
+
     fn flops(&self) -> u64 {
         2 * self.pixels() as u64
             * u64::from(self.taps)
@@ -120,30 +135,54 @@ macro_rules! source {
     };
 }
 
-/// Side of the tiles that a GPU workgroup makes, in pixels and channels.
+/// Sides of the tiles that a GPU workgroup makes, in rows and columns of the product.
 const TILE: usize = 64;
-/// Depth of its steps along taps and channels.
+const WIDE: usize = 128;
+/// Fewest wide tiles that keep a GPU busy.
+const WIDE_TILES: usize = 64;
+/// Most numbers along the product's depth that a workgroup takes at once.
 const DEPTH: u32 = 16;
 
-/// Tiles of \[pixels, channels\].
-fn tiles(pixels: usize, channels: u32) -> usize {
-    pixels.div_ceil(TILE) * (channels as usize).div_ceil(TILE)
+/// Tiles of \[rows, columns\].
+fn tiles(rows: usize, columns: usize, side: usize) -> usize {
+    rows.div_ceil(side) * columns.div_ceil(side)
+}
+
+/// Entry point, side of a tile and number of tiles of a product \[rows, columns\].
+fn tiling(
+    entries: [&'static str; 2],
+    wide: bool,
+    rows: usize,
+    columns: usize,
+) -> (&'static str, usize) {
+    let [small, large] = entries;
+    match wide {
+        true => (large, tiles(rows, columns, WIDE)),
+        false => (small, tiles(rows, columns, TILE)),
+    }
+}
+
+/// The stage of a product of all pixels with `columns` channels: wide tiles if they are enough.
+fn by_pixel(p: &Params, entries: [&'static str; 2], columns: u32) -> Vec<Stage<Params>> {
+    let (pixels, columns) = (p.pixels(), columns as usize);
+    let wide = p.in_eights() && columns > TILE && tiles(pixels, columns, WIDE) >= WIDE_TILES;
+    match tiling(entries, wide, pixels, columns) {
+        (_, 0) => Vec::new(),
+        (entry, n) => vec![Stage { entry, groups: grid(n), params: *p }],
+    }
 }
 
 /// y. Inputs: x, p, bias, residual (any tensor where there is none).
 pub static MASKED_CONV: Kernel<Params, 4, 1> = Kernel {
     program: Program { name: "masked_conv", source: source!("masked_conv"), inputs: 4, outputs: 1 },
     cpu: cpu::masked_conv::forward,
-    stages: |p| match tiles(p.pixels(), p.outputs) {
-        0 => Vec::new(),
-        n => vec![Stage { entry: "masked_conv", groups: grid(n), params: *p }],
-    },
+    stages: |p| by_pixel(p, ["masked_conv", "masked_conv_wide"], p.outputs),
     cost: |p| Cost {
         flops: p.flops(),
         bytes: p.bytes(),
-        loop_iterations: u64::from((p.taps * p.inputs).div_ceil(DEPTH)),
+        loop_iterations: u64::from((p.taps * p.inputs).div_ceil(DEPTH / 2)),
     },
-    entries: &["masked_conv"],
+    entries: &["masked_conv", "masked_conv_wide"],
 };
 
 /// dx. Inputs: x, p, d.
@@ -155,16 +194,13 @@ pub static MASKED_CONV_INPUT: Kernel<Params, 3, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::masked_conv::input_gradient,
-    stages: |p| match tiles(p.pixels(), p.inputs) {
-        0 => Vec::new(),
-        n => vec![Stage { entry: "masked_conv_input", groups: grid(n), params: *p }],
-    },
+    stages: |p| by_pixel(p, ["masked_conv_input", "masked_conv_input_wide"], p.inputs),
     cost: |p| Cost {
         flops: p.flops(),
         bytes: p.bytes(),
-        loop_iterations: u64::from((p.taps * p.outputs).div_ceil(DEPTH)),
+        loop_iterations: u64::from((p.taps * p.outputs).div_ceil(DEPTH / 2)),
     },
-    entries: &["masked_conv_input"],
+    entries: &["masked_conv_input", "masked_conv_input_wide"],
 };
 
 /// dp and dbias. Inputs: x, d. Outputs: dp, dbias, and the pieces of both on a GPU (\[pieces,
@@ -178,23 +214,21 @@ pub static MASKED_CONV_WEIGHT: Kernel<Params, 2, 3> = Kernel {
     },
     cpu: cpu::masked_conv::weight_gradient,
     stages: |p| {
-        // One row more than T I: the bias, whose "input" is 1.
-        let rows = (p.taps * p.inputs) as usize + 1;
-        let n = rows * p.outputs as usize;
+        let n = ((p.taps * p.inputs) as usize + 1) * p.outputs as usize;
         if n == 0 {
             return Vec::new();
         }
-        let tiles = tiles(rows, p.outputs) * p.pieces();
-        let mut stages = vec![Stage { entry: "weight_pieces", groups: grid(tiles), params: *p }];
+        let (entry, tiles) = p.weight_tiles();
+        let mut stages = vec![Stage { entry, groups: grid(tiles * p.pieces()), params: *p }];
         stages.extend(elementwise("add_pieces", n, p));
         stages
     },
     cost: |p| Cost {
         flops: p.flops(),
         bytes: p.bytes(),
-        loop_iterations: u64::from(p.chunk.div_ceil(DEPTH)).max(p.pieces() as u64),
+        loop_iterations: u64::from(p.chunk.div_ceil(DEPTH / 2)).max(p.pieces() as u64),
     },
-    entries: &["weight_pieces", "add_pieces"],
+    entries: &["weight_pieces", "weight_pieces_wide", "add_pieces"],
 };
 
 /// y at one pixel of every image, in place: the step of a cached sampler. Inputs as [`MASKED_CONV`].
@@ -233,9 +267,7 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
         "masked_conv: x {x:?}, p {p:?}, {window:?} do not fit"
     );
     let pixels = batch * height * width;
-    let side = tiles(taps * inputs + 1, outputs as u32).max(1);
-    let pieces = (BUSY / side).min(pixels / PIECE).max(1);
-    Params {
+    let mut params = Params {
         batch: batch as u32,
         height: height as u32,
         width: width as u32,
@@ -251,8 +283,12 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
         has_residual: 0,
         row: 0,
         column: 0,
-        chunk: pixels.div_ceil(pieces).next_multiple_of(DEPTH as usize).max(1) as u32,
-    }
+        chunk: 0,
+    };
+    let (_, tiles) = params.weight_tiles();
+    let pieces = (BUSY / tiles.max(1)).min(pixels / PIECE).max(1);
+    params.chunk = pixels.div_ceil(pieces).next_multiple_of(DEPTH as usize).max(1) as u32;
+    params
 }
 
 /// The parameters with a bias and a residual, their shapes checked.
@@ -423,6 +459,8 @@ pub fn cases() -> Vec<Case> {
         // Several blocks of rows an image on the CPU.
         case([2, 28, 28, 32], [32, 32, 3, 3], mask(Sight::B, 1), both, false),
         case([1, 9, 31, 70], [3, 70, 7, 7], mask(Sight::A, 1), before, true),
+        // Wide tiles on a GPU, the last ones of each side in part.
+        case([8, 33, 31, 72], [72, 72, 1, 3], mask(Sight::B, 1), before, true),
     ];
     cases.push(Case::new(
         "masked_conv",
