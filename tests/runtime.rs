@@ -206,6 +206,11 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
                 }
                 assert_eq!(now.live_bytes, before.live_bytes, "{name}: live bytes, step {step}");
                 assert_eq!(now.pooled_bytes, before.pooled_bytes, "{name}: pooled, step {step}");
+                // Only what works on the uploaded batch, in each glimpse, is bound anew.
+                let bound = now.bind_groups - before.bind_groups;
+                assert!(bound < 20, "{name}: {bound} bind groups in step {step}");
+                let (kept, earlier) = (now.kept_bind_groups, before.kept_bind_groups);
+                assert_eq!(kept, earlier, "{name}: bind groups kept in step {step}");
             }
             assert_eq!(now.readbacks, before.readbacks, "{name}: read-backs in step {step}");
             before = now;

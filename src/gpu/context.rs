@@ -28,6 +28,10 @@ pub struct Stats {
     pub dispatches: u64,
     /// Command buffers submitted.
     pub submissions: u64,
+    /// Bind groups made: one a program and buffers that it had not worked on before.
+    pub bind_groups: u64,
+    /// Of these, how many are kept.
+    pub kept_bind_groups: u64,
     /// Calls of [`Gpu::download`].
     pub readbacks: u64,
     /// Calls of [`Gpu::upload`].
@@ -174,6 +178,8 @@ impl Gpu {
         Stats {
             dispatches: recorder.dispatches,
             submissions: recorder.submissions,
+            bind_groups: recorder.bindings.count,
+            kept_bind_groups: recorder.bindings.kept(),
             readbacks: self.0.readbacks.load(Ordering::Relaxed),
             uploads: self.0.uploads.load(Ordering::Relaxed),
             live_bytes: pool.live_bytes,

@@ -25,6 +25,8 @@ pub use program::{Dispatch, Program};
 #[cfg(feature = "gpu")]
 mod adapters;
 #[cfg(feature = "gpu")]
+mod bindings;
+#[cfg(feature = "gpu")]
 mod context;
 #[cfg(feature = "gpu")]
 mod pipelines;

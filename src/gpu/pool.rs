@@ -6,7 +6,7 @@
 
 use super::context::{Gpu, Shared, lock};
 use super::program::{Dispatch, Program};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// The pool may always keep this much, and otherwise as much as was ever in use at once.
@@ -51,8 +51,9 @@ impl Drop for GpuBuffer {
         let mut pool = lock(&self.pool);
         pool.live_bytes -= self.bytes;
         pool.live_buffers -= 1;
-        if self.pooled {
-            pool.put(self.bytes, self.id, self.buffer.clone());
+        match self.pooled {
+            true => pool.put(self.bytes, self.id, self.buffer.clone()),
+            false => pool.forgotten.push(self.id),
         }
     }
 }
@@ -60,7 +61,8 @@ impl Drop for GpuBuffer {
 /// Free buffers, and the count of those in use.
 #[derive(Default)]
 pub(super) struct Pool {
-    free: BTreeMap<u64, VecDeque<Free>>,
+    /// By size class and name.
+    free: BTreeMap<u64, BTreeMap<u64, Free>>,
     pub live_bytes: u64,
     pub live_buffers: u64,
     pub pooled_bytes: u64,
@@ -69,44 +71,49 @@ pub(super) struct Pool {
     pub watched: u64,
     releases: u64,
     buffers: u64,
+    /// Memory given up since [`take_forgotten`](Pool::take_forgotten).
+    forgotten: Vec<u64>,
     /// Most bytes that there are, in tests of a full device.
     room: Option<u64>,
 }
 
 struct Free {
     buffer: wgpu::Buffer,
-    id: u64,
     released: u64,
 }
 
 impl Pool {
-    /// The buffer of this class that was released last: the likeliest to be in a cache.
+    /// The first made of the free buffers of this class. In whichever order they were released, a step
+    /// like the one before gets the same ones, and their bind groups with them.
     fn take(&mut self, bytes: u64) -> Option<(wgpu::Buffer, u64)> {
-        let free = self.free.get_mut(&bytes)?.pop_back()?;
+        let (id, free) = self.free.get_mut(&bytes)?.pop_first()?;
         self.pooled_bytes -= bytes;
-        Some((free.buffer, free.id))
+        Some((free.buffer, id))
     }
 
     fn put(&mut self, bytes: u64, id: u64, buffer: wgpu::Buffer) {
         self.releases += 1;
         let released = self.releases;
         self.pooled_bytes += bytes;
-        self.free.entry(bytes).or_default().push_back(Free { buffer, id, released });
+        self.free.entry(bytes).or_default().insert(id, Free { buffer, released });
         while self.pooled_bytes > self.peak_live_bytes.max(KEPT_BYTES) {
             self.drop_oldest();
         }
     }
 
     fn drop_oldest(&mut self) {
-        let oldest = self
-            .free
-            .iter_mut()
-            .filter(|(_, class)| !class.is_empty())
-            .min_by_key(|(_, class)| class[0].released);
-        if let Some((bytes, class)) = oldest {
-            class.pop_front();
+        let all = self.free.iter().flat_map(|(bytes, class)| class.iter().zip(std::iter::repeat(bytes)));
+        let oldest = all.min_by_key(|((_, free), _)| free.released);
+        if let Some((id, bytes)) = oldest.map(|((id, _), bytes)| (*id, *bytes)) {
+            self.free.get_mut(&bytes).map(|class| class.remove(&id));
+            self.forgotten.push(id);
             self.pooled_bytes -= bytes;
         }
+    }
+
+    /// The names of the memory that was given up since the last call.
+    pub fn take_forgotten(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// No byte more than there are now.
@@ -120,6 +127,7 @@ impl Pool {
     }
 
     fn clear(&mut self) {
+        self.forgotten.extend(self.free.values().flat_map(BTreeMap::keys));
         self.free.clear();
         self.pooled_bytes = 0;
     }
@@ -209,7 +217,7 @@ impl Gpu {
         let created = create().or_else(|_| {
             // What waits for reuse, and what the device still holds, may be enough.
             lock(&shared.pool).clear();
-            shared.submit();
+            shared.submit_with(|_| ());
             shared.wait_for(None);
             create()
         });

@@ -5,6 +5,7 @@
 //! collected. Their parameters lie in one uniform buffer, a slot a dispatch, which is written right
 //! before its encoder is submitted: the queue runs in order, so submissions before have read theirs.
 
+use super::bindings::Bindings;
 use super::context::{Gpu, Shared, lock};
 use super::pipelines::{PARAMS_BYTES, Prepared};
 use super::pool::GpuBuffer;
@@ -34,6 +35,7 @@ pub(super) struct Recorder {
     slots: Vec<u8>,
     cost: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
+    pub bindings: Bindings,
     pub profiler: Option<Profiler>,
     pub dispatches: u64,
     pub submissions: u64,
@@ -58,6 +60,7 @@ impl Recorder {
             slots: Vec::with_capacity(SLOTS * PARAMS_BYTES as usize),
             cost: 0,
             in_flight: VecDeque::new(),
+            bindings: Bindings::default(),
             profiler: None,
             dispatches: 0,
             submissions: 0,
@@ -124,6 +127,7 @@ impl Recorder {
         if self.in_flight.len() == IN_FLIGHT {
             shared.wait_for(self.in_flight.pop_front());
         }
+        self.bindings.forget(&lock(&shared.pool).take_forgotten());
         let submission = shared.queue.submit([commands]);
         if let Some(profiler) = &mut self.profiler {
             profiler.collect(shared, &submission);
@@ -172,7 +176,9 @@ impl Gpu {
             };
             let mut recorder = lock(&shared.recorder);
             let bindings = bindings.get_or_insert_with(|| {
-                shared.bind(program, &prepared, &recorder.params, inputs, outputs)
+                let Recorder { bindings, params, .. } = &mut *recorder;
+                let buffers: Vec<_> = inputs.iter().chain(outputs).copied().collect();
+                bindings.get(program, &buffers, || shared.bind(program, &prepared, params, &buffers))
             });
             recorder.dispatch(shared, program, &prepared, bindings, dispatch);
         }
@@ -230,11 +236,9 @@ impl Shared {
         program: &Program,
         prepared: &Arc<Prepared>,
         params: &wgpu::Buffer,
-        inputs: &[&GpuBuffer],
-        outputs: &[&GpuBuffer],
+        buffers: &[&GpuBuffer],
     ) -> wgpu::BindGroup {
-        let storage =
-            inputs.iter().chain(outputs).map(|buffer| (&buffer.buffer, buffer.binding_bytes()));
+        let storage = buffers.iter().map(|buffer| (&buffer.buffer, buffer.binding_bytes()));
         let entries: Vec<_> = (0..)
             .zip(std::iter::once((params, PARAMS_BYTES)).chain(storage))
             .map(|(binding, (buffer, bytes))| wgpu::BindGroupEntry {
