@@ -5,17 +5,18 @@
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x_fours: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight_fours: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias_fours: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual_fours: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> y_fours: array<vec4<f32>>;
 
-// A channel of a pixel, numbered as `seen` does.
-fn x_of(pixel: i32, channel: u32) -> f32 {
+fn x_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
+    let pixel = seen(at, offset);
     if pixel < 0 {
         return 0.0;
     }
     return shown(x[u32(pixel) * p.inputs + channel]);
-}
-
-fn x_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
-    return x_of(seen(at, offset), channel);
 }
 
 // Column k of the left side for four pixels.
@@ -65,13 +66,6 @@ fn store_four(pixel: u32, column: u32, sums: vec4<f32>) {
     store(pixel, column + 3u, sums.w);
 }
 
-fn store_block(pixel: u32, column: u32, sums: Block) {
-    store_four(pixel, column, sums.r0);
-    store_four(pixel + 1u, column, sums.r1);
-    store_four(pixel + 2u, column, sums.r2);
-    store_four(pixel + 3u, column, sums.r3);
-}
-
 @compute @workgroup_size(256)
 fn masked_conv(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -105,29 +99,54 @@ fn masked_conv(
         add_tile(&sum, slow, fast);
         workgroupBarrier();
     }
-    store_block(pixel, column, sum);
+    store_four(pixel, column, sum.r0);
+    store_four(pixel + 1u, column, sum.r1);
+    store_four(pixel + 2u, column, sum.r2);
+    store_four(pixel + 3u, column, sum.r3);
 }
 
-// A channel of four pixels, numbered as `four_seen` does.
-fn channel_of_x(pixels: vec4<i32>, channel: u32) -> vec4<f32> {
-    return vec4<f32>(
-        x_of(pixels.x, channel),
-        x_of(pixels.y, channel),
-        x_of(pixels.z, channel),
-        x_of(pixels.w, channel),
-    );
+// Tiles of 128 x 128, for channels in eights: buffers are read and written by fours.
+
+// Four channels of a pixel, numbered as `seen` does.
+fn channels_of(pixel: i32, channel: u32) -> vec4<f32> {
+    if pixel < 0 {
+        return vec4<f32>(0.0);
+    }
+    return shown_fours(x_fours[(u32(pixel) * p.inputs + channel) / 4u]);
 }
 
-// As `four_of_weights`, of whole fours.
-fn four_weights(k: u32, column: u32) -> vec4<f32> {
+fn weights_of(k: u32, column: u32) -> vec4<f32> {
     if k >= p.taps * p.inputs || column >= p.outputs {
         return vec4<f32>(0.0);
     }
-    let at = k * p.outputs + column;
-    return vec4<f32>(weights[at], weights[at + 1u], weights[at + 2u], weights[at + 3u]);
+    return weight_fours[(k * p.outputs + column) / 4u];
 }
 
-// Tiles of 128 x 128, for channels in eights.
+fn store_fours(pixel: u32, column: u32, sums: vec4<f32>) {
+    if pixel >= pixels() || column >= p.outputs {
+        return;
+    }
+    let at = (pixel * p.outputs + column) / 4u;
+    var values = sums;
+    if p.has_bias != 0u {
+        values += bias_fours[column / 4u];
+    }
+    if p.relu_after != 0u {
+        values = relu_fours(values);
+    }
+    if p.has_residual != 0u {
+        values += residual_fours[at];
+    }
+    y_fours[at] = values;
+}
+
+fn store_wide(pixel: u32, column: u32, sums: Block) {
+    store_fours(pixel, column, sums.r0);
+    store_fours(pixel + 16u, column, sums.r1);
+    store_fours(pixel + 32u, column, sums.r2);
+    store_fours(pixel + 48u, column, sums.r3);
+}
+
 @compute @workgroup_size(256)
 fn masked_conv_wide(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -138,47 +157,45 @@ fn masked_conv_wide(
     if tile.y * 128u >= pixels() {
         return;
     }
-    // Loading: eight invocations side by side take channels of one pixel, 32 weights of one channel.
-    let x_k = lane % 8u;
-    let x_four = lane / 8u;
+    // Loading: two invocations side by side take eight channels of a pixel, 32 the weights of a channel.
+    let half = lane % 2u;
+    let x_slot = half * FOURS_PITCH + lane / 2u;
     let w_k = lane / 32u;
-    let w_four = lane % 32u;
-    let first = tile.y * 128u + 4u * x_four;
-    let a = place_of(first);
-    let b = place_of(first + 1u);
-    let c = place_of(first + 2u);
-    let d = place_of(first + 3u);
-    let w_column = tile.x * 128u + 4u * w_four;
+    let w_slot = w_k * WIDE_PITCH + lane % 32u;
+    let place = place_of(tile.y * 128u + lane / 2u);
+    let w_column = tile.x * 128u + 4u * (lane % 32u);
     let depth = p.taps * p.inputs;
+    let spot = spot_of(lane);
 
     var top_left = no_sum();
     var top_right = no_sum();
     var below_left = no_sum();
     var below_right = no_sum();
     var tap = 0u;
-    var channel = x_k;
-    var sources = four_seen(a, b, c, d, offset_of(0u));
-    var next_a = channel_of_x(sources, channel);
-    var next_b = four_weights(w_k, w_column);
+    var channel = 0u;
+    var source = seen(place, offset_of(0u));
+    var next_x = channels_of(source, 4u * half);
+    var next_w = weights_of(w_k, w_column);
     for (var k = 0u; k < depth; k += 8u) {
-        a_tile[x_k * WIDE_PITCH + x_four] = next_a;
-        b_tile[w_k * WIDE_PITCH + w_four] = next_b;
+        a_tile[x_slot] = next_x;
+        b_tile[w_slot] = next_w;
         workgroupBarrier();
         channel += 8u;
         if channel >= p.inputs {
-            channel -= p.inputs;
+            channel = 0u;
             tap += 1u;
-            sources = select(vec4<i32>(-1), four_seen(a, b, c, d, offset_of(tap)), tap < p.taps);
+            source = select(-1, seen(place, offset_of(tap)), tap < p.taps);
         }
-        next_a = channel_of_x(sources, channel);
-        next_b = four_weights(k + 8u + w_k, w_column);
-        add_wide_tile(&top_left, &top_right, &below_left, &below_right, lane / 16u, lane % 16u);
+        next_x = channels_of(source, channel + 4u * half);
+        next_w = weights_of(k + 8u + w_k, w_column);
+        add_wide_fours(&top_left, &top_right, &below_left, &below_right, 0u, spot.x, spot.y);
+        add_wide_fours(&top_left, &top_right, &below_left, &below_right, 1u, spot.x, spot.y);
         workgroupBarrier();
     }
-    let pixel = tile.y * 128u + 4u * (lane / 16u);
-    let column = tile.x * 128u + 4u * (lane % 16u);
-    store_block(pixel, column, top_left);
-    store_block(pixel, column + 64u, top_right);
-    store_block(pixel + 64u, column, below_left);
-    store_block(pixel + 64u, column + 64u, below_right);
+    let pixel = tile.y * 128u + spot.x;
+    let column = tile.x * 128u + 4u * spot.y;
+    store_wide(pixel, column, top_left);
+    store_wide(pixel, column + 64u, top_right);
+    store_wide(pixel + 64u, column, below_left);
+    store_wide(pixel + 64u, column + 64u, below_right);
 }

@@ -4,17 +4,16 @@
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(1) var<storage, read> x_fours: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> d_fours: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx_fours: array<vec4<f32>>;
 
-// A channel of a pixel, numbered as `seen` does.
-fn d_of(pixel: i32, channel: u32) -> f32 {
+fn d_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
+    let pixel = seen(at, -offset);
     if pixel < 0 {
         return 0.0;
     }
     return d[u32(pixel) * p.outputs + channel];
-}
-
-fn d_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
-    return d_of(seen(at, -offset), channel);
 }
 
 // Column k of the left side for four pixels.
@@ -65,13 +64,6 @@ fn store_four(pixel: u32, column: u32, sums: vec4<f32>) {
     store(pixel, column + 3u, sums.w);
 }
 
-fn store_block(pixel: u32, column: u32, sums: Block) {
-    store_four(pixel, column, sums.r0);
-    store_four(pixel + 1u, column, sums.r1);
-    store_four(pixel + 2u, column, sums.r2);
-    store_four(pixel + 3u, column, sums.r3);
-}
-
 @compute @workgroup_size(256)
 fn masked_conv_input(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -106,21 +98,24 @@ fn masked_conv_input(
         workgroupBarrier();
     }
     let column = tile.x * 64u + 4u * fast;
-    store_block(pixel, column, sum);
+    store_four(pixel, column, sum.r0);
+    store_four(pixel + 1u, column, sum.r1);
+    store_four(pixel + 2u, column, sum.r2);
+    store_four(pixel + 3u, column, sum.r3);
 }
 
-// A channel of four pixels, numbered as `four_seen` does.
-fn channel_of_d(pixels: vec4<i32>, channel: u32) -> vec4<f32> {
-    return vec4<f32>(
-        d_of(pixels.x, channel),
-        d_of(pixels.y, channel),
-        d_of(pixels.z, channel),
-        d_of(pixels.w, channel),
-    );
+// Tiles of 128 x 128, for channels in eights: d and dx are read and written by fours.
+
+// Four channels of a pixel, numbered as `seen` does.
+fn channels_of(pixel: i32, channel: u32) -> vec4<f32> {
+    if pixel < 0 {
+        return vec4<f32>(0.0);
+    }
+    return d_fours[(u32(pixel) * p.outputs + channel) / 4u];
 }
 
 // What a tap's output weighs for four inputs, all there or none.
-fn four_weights(tap: u32, input: u32, output: u32) -> vec4<f32> {
+fn weights_of(tap: u32, input: u32, output: u32) -> vec4<f32> {
     if tap >= p.taps || input >= p.inputs {
         return vec4<f32>(0.0);
     }
@@ -133,7 +128,25 @@ fn four_weights(tap: u32, input: u32, output: u32) -> vec4<f32> {
     );
 }
 
-// Tiles of 128 x 128, for channels in eights.
+fn store_fours(pixel: u32, column: u32, sums: vec4<f32>) {
+    if pixel >= pixels() || column >= p.inputs {
+        return;
+    }
+    let at = (pixel * p.inputs + column) / 4u;
+    var values = sums;
+    if p.relu_before != 0u {
+        values = select(vec4<f32>(0.0), values, x_fours[at] > vec4<f32>(0.0));
+    }
+    dx_fours[at] = values;
+}
+
+fn store_wide(pixel: u32, column: u32, sums: Block) {
+    store_fours(pixel, column, sums.r0);
+    store_fours(pixel + 16u, column, sums.r1);
+    store_fours(pixel + 32u, column, sums.r2);
+    store_fours(pixel + 48u, column, sums.r3);
+}
+
 @compute @workgroup_size(256)
 fn masked_conv_input_wide(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -144,45 +157,45 @@ fn masked_conv_input_wide(
     if tile.y * 128u >= pixels() {
         return;
     }
-    // Loading: eight invocations side by side take outputs of one pixel, and of one input.
-    let load_k = lane % 8u;
-    let load_four = lane / 8u;
-    let first = tile.y * 128u + 4u * load_four;
-    let a = place_of(first);
-    let b = place_of(first + 1u);
-    let c = place_of(first + 2u);
-    let e = place_of(first + 3u);
-    let origin = tile.x * 128u + 4u * load_four;
+    // Loading: two invocations side by side take eight outputs of a pixel; eight, those of an input.
+    let half = lane % 2u;
+    let d_slot = half * FOURS_PITCH + lane / 2u;
+    let w_k = lane % 8u;
+    let w_slot = w_k * WIDE_PITCH + lane / 8u;
+    let place = place_of(tile.y * 128u + lane / 2u);
+    let w_input = tile.x * 128u + 4u * (lane / 8u);
     let depth = p.taps * p.outputs;
+    let spot = spot_of(lane);
 
     var top_left = no_sum();
     var top_right = no_sum();
     var below_left = no_sum();
     var below_right = no_sum();
     var tap = 0u;
-    var channel = load_k;
-    var sources = four_seen(a, b, c, e, -offset_of(0u));
-    var next_a = channel_of_d(sources, channel);
-    var next_b = four_weights(0u, origin, channel);
+    var channel = 0u;
+    var source = seen(place, -offset_of(0u));
+    var next_d = channels_of(source, 4u * half);
+    var next_w = weights_of(0u, w_input, w_k);
     for (var k = 0u; k < depth; k += 8u) {
-        a_tile[load_k * WIDE_PITCH + load_four] = next_a;
-        b_tile[load_k * WIDE_PITCH + load_four] = next_b;
+        a_tile[d_slot] = next_d;
+        b_tile[w_slot] = next_w;
         workgroupBarrier();
         channel += 8u;
         if channel >= p.outputs {
-            channel -= p.outputs;
+            channel = 0u;
             tap += 1u;
-            sources = select(vec4<i32>(-1), four_seen(a, b, c, e, -offset_of(tap)), tap < p.taps);
+            source = select(-1, seen(place, -offset_of(tap)), tap < p.taps);
         }
-        next_a = channel_of_d(sources, channel);
-        next_b = four_weights(tap, origin, channel);
-        add_wide_tile(&top_left, &top_right, &below_left, &below_right, lane / 16u, lane % 16u);
+        next_d = channels_of(source, channel + 4u * half);
+        next_w = weights_of(tap, w_input, channel + w_k);
+        add_wide_fours(&top_left, &top_right, &below_left, &below_right, 0u, spot.x, spot.y);
+        add_wide_fours(&top_left, &top_right, &below_left, &below_right, 1u, spot.x, spot.y);
         workgroupBarrier();
     }
-    let pixel = tile.y * 128u + 4u * (lane / 16u);
-    let column = tile.x * 128u + 4u * (lane % 16u);
-    store_block(pixel, column, top_left);
-    store_block(pixel, column + 64u, top_right);
-    store_block(pixel + 64u, column, below_left);
-    store_block(pixel + 64u, column + 64u, below_right);
+    let pixel = tile.y * 128u + spot.x;
+    let column = tile.x * 128u + 4u * spot.y;
+    store_wide(pixel, column, top_left);
+    store_wide(pixel, column + 64u, top_right);
+    store_wide(pixel + 64u, column, below_left);
+    store_wide(pixel + 64u, column + 64u, below_right);
 }

@@ -7,6 +7,8 @@
 @group(0) @binding(3) var<storage, read_write> dp: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(5) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(1) var<storage, read> x_fours: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_fours: array<vec4<f32>>;
 
 fn rows() -> u32 {
     return p.taps * p.inputs + 1u;
@@ -125,8 +127,7 @@ fn four_channels(at: Place, row: Row) -> vec4<f32> {
     if pixel < 0 || row.number + 1u >= rows() {
         return vec4<f32>(0.0);
     }
-    let start = u32(pixel) * p.inputs + row.channel;
-    return vec4<f32>(shown(x[start]), shown(x[start + 1u]), shown(x[start + 2u]), shown(x[start + 3u]));
+    return shown_fours(x_fours[(u32(pixel) * p.inputs + row.channel) / 4u]);
 }
 
 // As `four_of_d`, of whole fours.
@@ -134,8 +135,7 @@ fn four_outputs(pixel: u32, last: u32, column: u32) -> vec4<f32> {
     if pixel >= last || column >= p.outputs {
         return vec4<f32>(0.0);
     }
-    let start = pixel * p.outputs + column;
-    return vec4<f32>(d[start], d[start + 1u], d[start + 2u], d[start + 3u]);
+    return d_fours[(pixel * p.outputs + column) / 4u];
 }
 
 // Tiles of 128 x 128, for channels in eights. The row of dbias takes no tile of its own: workgroups of
@@ -160,6 +160,7 @@ fn weight_pieces_wide(
     let load_column = tile.x * 128u + 4u * load_four;
     let first = piece * p.chunk;
     let last = min(first + p.chunk, pixels());
+    let spot = spot_of(lane);
 
     var top_left = no_sum();
     var top_right = no_sum();
@@ -177,11 +178,11 @@ fn weight_pieces_wide(
         pixel += 8u;
         next_a = four_channels(place_before(pixel, last), row);
         next_b = four_outputs(pixel, last, load_column);
-        add_wide_tile(&top_left, &top_right, &below_left, &below_right, lane / 16u, lane % 16u);
+        add_wide_tile(&top_left, &top_right, &below_left, &below_right, spot.x, spot.y);
         workgroupBarrier();
     }
-    let down_row = top + 4u * (lane / 16u);
-    let column = tile.x * 128u + 4u * (lane % 16u);
+    let down_row = top + 4u * spot.x;
+    let column = tile.x * 128u + 4u * spot.y;
     store_weights(piece, down_row, column, top_left);
     store_weights(piece, down_row, column + 64u, top_right);
     store_weights(piece, down_row + 64u, column, below_left);

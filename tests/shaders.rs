@@ -62,7 +62,7 @@ fn check(shader: &Shader) -> Result<(), String> {
 }
 
 /// Group 0: uniform parameters at 0, inputs to be read, outputs to be read and written, all arrays
-/// of f32.
+/// of f32, each perhaps a second time as an array of vectors of four.
 fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
     let (inputs, count) = (shader.inputs, shader.inputs + shader.outputs);
     ensure(count <= STORAGE_BUFFERS, || format!("{count} storage buffers"))?;
@@ -73,7 +73,9 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
             ensure(variable.space == AddressSpace::WorkGroup, || format!("{name}: unbound"))?;
             continue;
         };
-        ensure(at.group == 0 && found.insert(at.binding), || format!("{name}: {at:?}"))?;
+        let fours = name.ends_with("_fours");
+        let once = if fours { found.contains(&at.binding) } else { found.insert(at.binding) };
+        ensure(at.group == 0 && once, || format!("{name}: {at:?}"))?;
         let number = at.binding as usize;
         let (read, both) = (StorageAccess::LOAD, StorageAccess::LOAD | StorageAccess::STORE);
         let expected = match number {
@@ -90,11 +92,16 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
                 format!("parameters of {size} bytes, on the host {}", shader.params_size)
             })?;
         } else {
-            let scalar = match ty {
-                TypeInner::Array { base, .. } => module.types[*base].inner.scalar(),
+            let element = match ty {
+                TypeInner::Array { base, .. } => Some(module.types[*base].inner.clone()),
                 _ => None,
             };
-            ensure(scalar == Some(naga::Scalar::F32), || format!("{name} is no array of f32"))?;
+            let scalar = naga::Scalar::F32;
+            let expected = match fours {
+                false => TypeInner::Scalar(scalar),
+                true => TypeInner::Vector { size: naga::VectorSize::Quad, scalar },
+            };
+            ensure(element == Some(expected), || format!("{name} is no array of f32"))?;
         }
     }
     let all: BTreeSet<u32> = (0..=count as u32).collect();

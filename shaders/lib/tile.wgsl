@@ -4,6 +4,7 @@
 // invocations side by side off each other's banks.
 const PITCH: u32 = 17u;
 const WIDE_PITCH: u32 = 33u;
+const FOURS_PITCH: u32 = 132u;
 var<workgroup> a_tile: array<vec4<f32>, 272>;
 var<workgroup> b_tile: array<vec4<f32>, 272>;
 
@@ -45,19 +46,24 @@ fn add_tile(sum: ptr<function, Block>, row: u32, column: u32) {
     add_product(sum, 15u, row, column);
 }
 
-// The sums of an invocation of a wide tile: at rows 4 row.. and, below, 64 + 4 row.., of columns 4 column..
-// and, to the right, 64 + 4 column...
+// The row and column, of 16 x 16 invocations, of one of them: the 32 that run together read 4 vectors of
+// one tile and 8 of the other.
+fn spot_of(lane: u32) -> vec2<u32> {
+    return vec2<u32>(lane / 64u * 4u + lane / 8u % 4u, lane / 32u % 2u * 8u + lane % 8u);
+}
+
+// The products of column k of a wide A, its rows in two vectors, with row k of B: columns 4 column.. and, to
+// the right, 64 + 4 column...
 fn add_wide_product(
     top_left: ptr<function, Block>,
     top_right: ptr<function, Block>,
     below_left: ptr<function, Block>,
     below_right: ptr<function, Block>,
+    top: vec4<f32>,
+    below: vec4<f32>,
     k: u32,
-    row: u32,
     column: u32,
 ) {
-    let top = a_tile[k * WIDE_PITCH + row];
-    let below = a_tile[k * WIDE_PITCH + 16u + row];
     let left = b_tile[k * WIDE_PITCH + column];
     let right = b_tile[k * WIDE_PITCH + 16u + column];
     add_outer(top_left, top, left);
@@ -66,6 +72,7 @@ fn add_wide_product(
     add_outer(below_right, below, right);
 }
 
+// A as B, vectors of neighbours along a side: rows 4 row.. and, below, 64 + 4 row...
 fn add_wide_tile(
     top_left: ptr<function, Block>,
     top_right: ptr<function, Block>,
@@ -74,12 +81,51 @@ fn add_wide_tile(
     row: u32,
     column: u32,
 ) {
-    add_wide_product(top_left, top_right, below_left, below_right, 0u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 1u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 2u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 3u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 4u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 5u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 6u, row, column);
-    add_wide_product(top_left, top_right, below_left, below_right, 7u, row, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[0u * WIDE_PITCH + row], a_tile[0u * WIDE_PITCH + 16u + row], 0u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[1u * WIDE_PITCH + row], a_tile[1u * WIDE_PITCH + 16u + row], 1u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[2u * WIDE_PITCH + row], a_tile[2u * WIDE_PITCH + 16u + row], 2u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[3u * WIDE_PITCH + row], a_tile[3u * WIDE_PITCH + 16u + row], 3u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[4u * WIDE_PITCH + row], a_tile[4u * WIDE_PITCH + 16u + row], 4u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[5u * WIDE_PITCH + row], a_tile[5u * WIDE_PITCH + 16u + row], 5u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[6u * WIDE_PITCH + row], a_tile[6u * WIDE_PITCH + 16u + row], 6u, column);
+    add_wide_product(top_left, top_right, below_left, below_right, a_tile[7u * WIDE_PITCH + row], a_tile[7u * WIDE_PITCH + 16u + row], 7u, column);
+}
+
+// A in vectors of four neighbours along k, as it lies in memory, 128 rows for either four: rows row,
+// 16 + row, 32 + row, 48 + row and, below, 64 + row...
+fn add_wide_fours(
+    top_left: ptr<function, Block>,
+    top_right: ptr<function, Block>,
+    below_left: ptr<function, Block>,
+    below_right: ptr<function, Block>,
+    half: u32,
+    row: u32,
+    column: u32,
+) {
+    let first = half * FOURS_PITCH + row;
+    let a = a_tile[first];
+    let b = a_tile[first + 16u];
+    let c = a_tile[first + 32u];
+    let d = a_tile[first + 48u];
+    let e = a_tile[first + 64u];
+    let f = a_tile[first + 80u];
+    let g = a_tile[first + 96u];
+    let h = a_tile[first + 112u];
+    let k = 4u * half;
+    add_wide_product(
+        top_left, top_right, below_left, below_right,
+        vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(e.x, f.x, g.x, h.x), k + 0u, column,
+    );
+    add_wide_product(
+        top_left, top_right, below_left, below_right,
+        vec4<f32>(a.y, b.y, c.y, d.y), vec4<f32>(e.y, f.y, g.y, h.y), k + 1u, column,
+    );
+    add_wide_product(
+        top_left, top_right, below_left, below_right,
+        vec4<f32>(a.z, b.z, c.z, d.z), vec4<f32>(e.z, f.z, g.z, h.z), k + 2u, column,
+    );
+    add_wide_product(
+        top_left, top_right, below_left, below_right,
+        vec4<f32>(a.w, b.w, c.w, d.w), vec4<f32>(e.w, f.w, g.w, h.w), k + 3u, column,
+    );
 }

@@ -55,14 +55,17 @@ fn relu(x: f32) -> f32 {
     return select(0.0, x, x > 0.0 || is_nan(x));
 }
 
+fn relu_fours(x: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(relu(x.x), relu(x.y), relu(x.z), relu(x.w));
+}
+
 // x as the ReLU in front, if there is one, shows it.
 fn shown(x: f32) -> f32 {
     return select(x, relu(x), p.relu_before != 0u);
 }
 
-// The numbers of the pixels that four see at an offset, -1 outside their images.
-fn four_seen(a: Place, b: Place, c: Place, d: Place, offset: vec2<i32>) -> vec4<i32> {
-    return vec4<i32>(seen(a, offset), seen(b, offset), seen(c, offset), seen(d, offset));
+fn shown_fours(x: vec4<f32>) -> vec4<f32> {
+    return select(x, relu_fours(x), p.relu_before != 0u);
 }
 
 // Which tile of side x side of a matrix with so many columns (x across, y down) a workgroup makes; the
