@@ -70,24 +70,26 @@ impl Export {
         device: &Device,
     ) -> Result<Card, Error> {
         let checkpoint = &located.checkpoint;
-        let dir = self.data_dir.clone().unwrap_or_else(|| config.data.dir.clone());
+        if let Some(dir) = &self.data_dir {
+            config.data.dir.clone_from(dir);
+        }
+        let data = checkpoint.model.view(config.data.open(&complain)?)?;
         let own = [checkpoint.data.name.clone()];
         let names = if self.score.is_empty() { &own[..] } else { &self.score };
         let figures = names.iter().map(|name| {
             let bar = Bar::new(&format!("images of {name}"), 1);
             let progress = |done, of| drop(bar.of(done, of));
-            let figure = Figure::score(checkpoint, name, &dir, device, &progress);
+            let figure = Figure::score(checkpoint, name, &config.data.dir, device, &progress);
             bar.done();
             figure
         });
         let figures = figures.collect::<Result<Vec<_>, Error>>()?;
         // Where the data lay is nobody's business.
-        let data = config.data.open(&complain)?;
         config.data.dir = "data".into();
         Ok(Card {
             model: config.model.kind().into(),
             parameters: checkpoint.load(device)?.model().parameter_count(),
-            data: checkpoint.model.view(data)?.describe(Split::Train),
+            data: data.describe(Split::Train),
             settings: config.to_toml(),
             steps: checkpoint.step,
             training: training(run, checkpoint.step),

@@ -102,7 +102,8 @@ impl Pool {
     }
 
     fn drop_oldest(&mut self) {
-        let all = self.free.iter().flat_map(|(bytes, class)| class.iter().zip(std::iter::repeat(bytes)));
+        let all =
+            self.free.iter().flat_map(|(bytes, class)| class.iter().zip(std::iter::repeat(bytes)));
         let oldest = all.min_by_key(|((_, free), _)| free.released);
         if let Some((id, bytes)) = oldest.map(|((id, _), bytes)| (*id, *bytes)) {
             self.free.get_mut(&bytes).map(|class| class.remove(&id));

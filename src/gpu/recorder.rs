@@ -178,7 +178,8 @@ impl Gpu {
             let bindings = bindings.get_or_insert_with(|| {
                 let Recorder { bindings, params, .. } = &mut *recorder;
                 let buffers: Vec<_> = inputs.iter().chain(outputs).copied().collect();
-                bindings.get(program, &buffers, || shared.bind(program, &prepared, params, &buffers))
+                bindings
+                    .get(program, &buffers, || shared.bind(program, &prepared, params, &buffers))
             });
             recorder.dispatch(shared, program, &prepared, bindings, dispatch);
         }

@@ -1,5 +1,7 @@
 //! Checkpoints that are missing, damaged or of another model are refused, never half believed.
 
+use std::path::{Path, PathBuf};
+
 use pixelloom::Error;
 use pixelloom::train::checkpoint;
 
@@ -200,4 +202,28 @@ fn the_best_is_kept() {
     assert_eq!(place.checkpoints("runs/a"), expected);
     let score = place.succeed("eval a --best --split valid --device cpu");
     assert!(score.starts_with(&format!("valid bound: {:.2} ", best.0)), "{score}, {best:?}");
+}
+
+/// The data of a run may lie elsewhere when it is exported.
+#[test]
+fn an_export_reads_the_data_where_it_is_told() {
+    let shared = std::env::var_os("PIXELLOOM_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    if !shared.join("data/freyface").is_dir() {
+        println!("skipped: no {}", shared.join("data/freyface").display());
+        return;
+    }
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("here")).expect("made");
+    let from = shared.join("data/freyface/frey_rawface.mat");
+    std::fs::create_dir_all(place.path("here/freyface")).expect("made");
+    std::fs::copy(from, place.path("here/freyface/frey_rawface.mat")).expect("copied");
+    place.succeed(&format!("{TINY} --preset aevb-frey --data-dir here --name a"));
+    std::fs::rename(place.path("here"), place.path("there")).expect("renamed");
+    let export = "export a --device cpu --out a.safetensors";
+    let said = place.fail(export, 4);
+    assert!(said.contains("here/freyface"), "{said}");
+    let card = place.succeed(&format!("{export} --data-dir there"));
+    assert!(card.contains("frey (Frey face), train split, 200 images"), "{card}");
+    assert!(!card.contains("there"), "{card}");
 }
