@@ -14,6 +14,9 @@
 //! }
 //! ```
 //!
+//! An entry point may see a buffer as vectors instead, declared a second time with a name that says so:
+//! `@binding(1) var<storage, read> x_fours: array<vec4<f32>>`.
+//!
 //! `Gpu::record` appends dispatches to an open compute pass and returns at once; nothing is
 //! waited for until `Gpu::download` or `Gpu::wait`. Whatever goes wrong on the way is kept and
 //! returned there, so that a training step has no error handling of its own.
