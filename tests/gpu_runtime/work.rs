@@ -154,8 +154,9 @@ fn the_pool_reuses_buffers() {
     assert!(pooled <= 3 * live, "{pooled}");
     assert_eq!(gpu.download(&state).unwrap(), vec![61.0; 5000]);
     drop(state);
-    // A fresh buffer would be zeros.
-    assert_eq!(gpu.download(&gpu.alloc(5000)).unwrap()[0], 61.0);
+    // A fresh buffer would be zeros; these were the last step's.
+    let first = gpu.download(&gpu.alloc(5000)).unwrap()[0];
+    assert!([59.0, 60.0, 61.0].contains(&first), "{first}");
     assert_eq!((gpu.stats().live_bytes, gpu.stats().live_buffers), (0, 0));
 }
 
