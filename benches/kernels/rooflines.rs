@@ -59,7 +59,7 @@ fn profiled(device: &Device, profile: &mut Profile, f: impl FnOnce()) {
     }
 }
 
-/// The cases of all ops, forwards and backwards, and optimisers with clipping.
+/// The cases of all ops, forwards and backwards, and optimisers with clipping and averages.
 fn small(device: &Device) -> Profile {
     let mut profile = Profile::default();
     for case in ops::cases() {
@@ -69,7 +69,8 @@ fn small(device: &Device) -> Profile {
     }
     for rule in [Rule::Sgd, Rule::Adagrad, Rule::RmsProp, Rule::Adam] {
         let model = One(Param::new(Tensor::full(device, 1.0, &[1 << 16])));
-        let config = OptimizerConfig { clip: Some(1.0), ..OptimizerConfig::new(rule, 1e-3) };
+        let plain = OptimizerConfig::new(rule, 1e-3);
+        let config = OptimizerConfig { clip: Some(1.0), average: Some(0.9), ..plain };
         let mut optimizer = Optimizer::new(config);
         profiled(device, &mut profile, || {
             for _ in 0..REPEATS {
