@@ -148,7 +148,7 @@ fn tiles(rows: usize, columns: usize, side: usize) -> usize {
     rows.div_ceil(side) * columns.div_ceil(side)
 }
 
-/// Entry point, side of a tile and number of tiles of a product \[rows, columns\].
+/// Entry point (of `entries`, the second if `wide`) and number of tiles of a product \[rows, columns\].
 fn tiling(
     entries: [&'static str; 2],
     wide: bool,
