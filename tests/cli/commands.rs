@@ -1,6 +1,5 @@
 //! What each command does when all is well.
 
-use std::process::Stdio;
 
 use pixelloom::train::pictures::{SEPARATOR, scale};
 use serde_json::Value;
@@ -232,11 +231,10 @@ fn a_closed_pipe_is_no_error() {
         "--help",
         "train vae --dry-run --hidden 3 --device cpu",
     ] {
-        let mut command = place.command(command);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.expect("the program starts");
-        drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it ends");
+        // Closed before the program starts, so that its first line already finds nobody.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = place.command(command).stdout(writer).output().expect("the program starts");
         let said = super::stderr(&output);
         assert!(output.status.success(), "{said}");
         assert!(!said.contains("panicked") && !said.contains("error"), "{said}");

@@ -168,8 +168,11 @@ impl Place {
     }
 }
 
+/// What the program said on stderr. Without a desktop, Vulkan's device selection layer writes lines
+/// of its own there as soon as adapters are listed; they are left out.
 pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.split_inclusive('\n').filter(|l| !l.starts_with("error: XDG_RUNTIME_DIR ")).collect()
 }
 
 pub fn names(dir: &Path) -> Vec<String> {
