@@ -75,7 +75,8 @@ pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
     Ok(located)
 }
 
-fn find(given: &Path, best: bool) -> Result<Located, Error> {
+/// As [`open`], and says nothing.
+pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
     let path = run_path(given);
     let pretrained = Pretrained::find(given).filter(|_| !path.exists());
     if let Some(model) = pretrained {

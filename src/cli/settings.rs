@@ -1,14 +1,14 @@
 //! The flags that are settings: a preset, then a file, then single ones. `train` and `config show` have
 //! them in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pixelloom::Error;
 use pixelloom::train::{Settings, presets, settings};
 use toml::{Table, Value};
 
-use super::complain;
+use super::{complain, locate};
 use super::train::Kind;
 
 #[derive(Args)]
@@ -20,6 +20,10 @@ pub struct SettingsArgs {
     /// A TOML file of settings, on top of the preset
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
+    /// Begin with these weights, and the sizes of their model: a run, a checkpoint, a model file, or a
+    /// model that comes with the program
+    #[arg(long, value_name = "RUN|CHECKPOINT|MODEL", help_heading = "Settings")]
+    init: Option<String>,
     /// Any setting, such as model.hidden=300 or model.method=wake-sleep; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
@@ -87,6 +91,9 @@ impl SettingsArgs {
         if let Some(kind) = kind {
             kind.check(&named, &format!("the preset {}", named.preset))?;
         }
+        if let Some(init) = &self.init {
+            settings.begin_with(&locate::find(Path::new(init), false)?.checkpoint.model, init)?;
+        }
         self.put(&mut settings)?;
         if self.overfit_batch {
             settings.overfit(&complain)?;
@@ -108,6 +115,7 @@ impl SettingsArgs {
             ("--glimpses", "model.glimpses", self.glimpses),
         ];
         let strings = [
+            ("--init", "init", &self.init),
             ("--optimizer", "optimizer.rule", &self.optimizer),
             ("--on-nonfinite", "optimizer.on_nonfinite", &self.on_nonfinite),
             ("--data", "data.name", &self.data),

@@ -13,7 +13,7 @@ use pixelloom::train::{
 };
 use pixelloom::{Device, Error};
 
-use super::locate::RUNS;
+use super::locate::{self, RUNS};
 use super::machine::Machine;
 use super::out::{complain, give, give_all, say};
 use super::settings::SettingsArgs;
@@ -24,7 +24,8 @@ Examples:
   pixelloom train diagbilstm --preset mnist-diagbilstm-7 --name best
   pixelloom train draw --glimpses 10 --set model.attention=false --dry-run
   pixelloom train pixelcnn --overfit-batch
-  pixelloom train vae --resume --epochs 200";
+  pixelloom train vae --resume --epochs 200
+  pixelloom train diagbilstm --init diagbilstm --rate 0.0003 --epochs 2 --name tuned";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Kind {
@@ -100,7 +101,7 @@ pub struct Train {
     /// newest whole one, if later ones are damaged
     #[arg(long, value_enum, value_name = "FROM", help_heading = "Run directory",
           num_args = 0..=1, require_equals = true, default_missing_value = "newest",
-          conflicts_with_all = ["preset", "config", "overfit_batch"])]
+          conflicts_with_all = ["preset", "config", "init", "overfit_batch"])]
     resume: Option<ResumeFrom>,
     /// Print the settings, the parameters and the memory of a step, run one, and write nothing
     #[arg(long, help_heading = "Run directory", conflicts_with_all = ["resume", "force", "profile"])]
@@ -145,19 +146,24 @@ impl Train {
             return self.machine.run(|device| {
                 let device = device.clone();
                 let command = command_line();
-                self.train(Job { config, data, device, run, ranks, resume, command })
+                self.train(Job { config, data, device, run, ranks, resume, init: None, command })
             });
         }
         let settings = self.settings.layers(Some(self.model))?;
         let data = settings.config()?.data.open(&complain)?;
         let (config, data) = settings.fit(data)?;
+        let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;
+        let init = init.map(|located| located.checkpoint);
+        if let Some(init) = &init {
+            init.load_into(config.model.build(&Device::cpu(), 0)?.model())?; // While there is no run yet.
+        }
         let of = if self.settings.overfit_batch { "-overfit" } else { "" };
         let path = self.directory(&format!("{}{of}", config.preset));
         self.machine.run(|device| {
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
             let (device, command) = (device.clone(), command_line());
-            self.train(Job { config, data, device, run, ranks, resume: Resume::No, command })
+            self.train(Job { config, data, device, run, ranks, resume: Resume::No, init, command })
         })
     }
 
@@ -169,8 +175,8 @@ impl Train {
         let (config, data) = Settings::new(&config).fit(data)?;
         let run = RunDir::of_another_rank(&self.directory(&config.preset));
         self.machine.run(|device| {
-            let (device, command) = (device.clone(), command_line());
-            match train(Job { config, data, device, run, ranks, resume: Resume::No, command }, None)
+            let (device, command, resume) = (device.clone(), command_line(), Resume::No);
+            match train(Job { config, data, device, run, ranks, resume, init: None, command }, None)
             {
                 // Rank 0 says so.
                 Err(Error::Interrupted(_)) => Ok(()),

@@ -21,6 +21,9 @@ pub struct Config {
     pub preset: String,
     /// Seed of weights, order, bits and noise.
     pub seed: u64,
+    /// What gave the weights to begin with, if no seed did: a run, a checkpoint, a model file or a model
+    /// that comes with the program.
+    pub init: Option<PathBuf>,
     /// Passes over the training images.
     pub epochs: u64,
     /// Images of a step.

@@ -71,6 +71,7 @@ fn base(name: &str, data: &str, model: ModelConfig) -> Config {
     Config {
         preset: name.into(),
         seed: 1,
+        init: None,
         epochs: 100,
         batch: 100,
         log_every: 50,

@@ -7,14 +7,15 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::card::flat;
-use super::{Config, presets};
+use super::{Config, ModelConfig, presets};
 use crate::data::{self, Binarization, DataSet, Tell, files};
 use crate::error::{Error, Result};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
 
 /// Keys that may be absent, each with a value that shows its type.
-static OPTIONAL: [(&str, Value); 6] = [
+static OPTIONAL: [(&str, Value); 7] = [
+    ("init", Value::String(String::new())),
     ("data.binarization", Value::String(String::new())),
     ("data.limit", Value::Integer(0)),
     ("model.stage", Value::Integer(0)),
@@ -128,6 +129,21 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Takes all of `model`, whose weights, those of `init`, training begins with. Fails with
+    /// [`Error::Config`] unless it is of the kind that these settings are of.
+    pub fn begin_with(&mut self, model: &ModelConfig, init: &str) -> Result<()> {
+        if model.kind() != self.kind() {
+            return Err(Error::Config(format!(
+                "init = {init}: it is a {}, and these are the settings of a {}; name weights of such a \
+                 model, or settings of the other",
+                model.kind(),
+                self.kind()
+            )));
+        }
+        let model = Value::Table(table_of(model));
+        self.overlay(Table::from_iter([("model".into(), model)]), "--init")
     }
 
     /// One batch of training images, learnt by heart: the data become the first images of the set, as many

@@ -51,6 +51,8 @@ pub struct Job {
     pub ranks: Ranks,
     /// Where it begins.
     pub resume: Resume,
+    /// The weights that [`Resume::No`] begins with; drawn by the seed if absent.
+    pub init: Option<Checkpoint>,
     /// The command, for the record.
     pub command: String,
 }
@@ -170,6 +172,8 @@ impl Trainer {
             clock = Clock::after(metrics::rewind(&job.run.metrics(), &position)?);
             last_saved = Some((dir, position.clone()));
             job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
+        } else if let Some(init) = &job.init {
+            init.load_into(model.model())?;
         }
         ranks.share_start(model.model(), &mut optimizer, &mut position)?;
         let metrics = match ranks.is_first() {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pixelloom::Error;
-use pixelloom::train::checkpoint;
+use pixelloom::train::{Checkpoint, checkpoint};
+use pixelloom::{Device, Error, Tensor};
 
 use super::{Place, TINY, small, stderr};
 
@@ -101,6 +101,44 @@ fn every_changed_byte_and_every_cut_is_found() {
     std::fs::copy(other, dir.join("state.safetensors")).expect("copied");
     let Err(Error::Checkpoint(message)) = checkpoint::open(&dir) else { panic!("mixed") };
     assert!(message.contains("of step 4") && message.contains("of step 3"), "{message}");
+}
+
+/// A run may begin with the weights of another, whose sizes it takes; it goes on as any run does.
+#[test]
+fn a_run_begins_with_the_weights_of_another() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    let begin = "train vae --device cpu --init a --optimizer sgd --set optimizer.schedule=constant --batch 60 \
+                 --eval-every 1 --log-every 2 --set data.limit=200 --set keep=9";
+    for (name, epochs) in [("parts", 1), ("whole", 2)] {
+        place.succeed(&format!("{begin} --epochs {epochs} --name {name}"));
+    }
+    let weights = |below: &str| {
+        let model = Checkpoint::open(&place.path(&format!("runs/{below}"))).expect("it is whole");
+        let model = model.load(&Device::cpu()).expect("it is a model");
+        let parameters = model.model().parameters();
+        let bits = |tensor: Tensor| {
+            tensor.to_vec().expect("read").into_iter().map(f32::to_bits).collect()
+        };
+        parameters.into_iter().map(|(name, of)| (name, bits(of.value()))).collect::<Vec<_>>()
+    };
+    let last: Vec<(String, Vec<u32>)> = weights("a/checkpoints/step-00000012");
+    assert!(weights("whole/checkpoints/step-00000000") == last, "it begins with other weights");
+    assert!(weights("whole/checkpoints/step-00000008") != last, "it learns nothing");
+    // The weights to begin with are no longer asked for.
+    std::fs::remove_dir_all(place.path("runs/a")).expect("removed");
+    place.succeed("train vae --resume --device cpu --epochs 2 --name parts");
+    place.assert_equal_runs("runs/whole", "runs/parts");
+    let shown = place.succeed("config show diagbilstm --init diagbilstm --layers 5");
+    let shown = shown.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    for line in [
+        "init = \"diagbilstm\" # --init",
+        "hidden = 16 # --init",
+        "layers = 5 # --layers",
+        "name = \"digits\" # preset digits-diagbilstm",
+    ] {
+        assert!(shown.contains(line), "{line} is not in {shown}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     let run = RunDir::create(&home.join("run"), &config, false).unwrap();
     let (device, ranks, resume) = (device.clone(), Ranks::enter().unwrap(), Resume::No);
     let command = String::new();
-    let job = Job { config, data, device, run, ranks, resume, command };
+    let job = Job { config, data, device, run, ranks, resume, init: None, command };
     let mut trainer = Trainer::new(job).unwrap();
     trainer.save().unwrap();
     trainer

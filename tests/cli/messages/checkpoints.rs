@@ -15,6 +15,13 @@ fn checkpoints() {
     transcript.fails("report nowhere", 5);
     place.succeed(&format!("{TINY} --name a"));
     place.succeed(&format!("{TINY} --name b --hidden 7").replace("--hidden 8", ""));
+    // To begin with: of nothing, of another kind, of other sizes; beside --resume.
+    let begin = |more: &str| format!("train vae --device cpu --name c --init {more}");
+    for more in ["nowhere", "pixelcnn", "b --hidden 5"] {
+        transcript.fails(&begin(more), if more == "pixelcnn" { 3 } else { 5 });
+    }
+    transcript.fails(&begin("b --resume"), 2);
+    assert!(!place.path("runs/c").exists());
     let last = "runs/a/checkpoints/step-00000012/model.safetensors";
     let good = place.read(last);
     let header = u64::from_le_bytes(good[..8].try_into().expect("8 bytes")) as usize;
