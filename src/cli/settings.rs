@@ -8,8 +8,8 @@ use pixelloom::Error;
 use pixelloom::train::{Settings, presets, settings};
 use toml::{Table, Value};
 
-use super::{complain, locate};
 use super::train::Kind;
+use super::{complain, locate};
 
 #[derive(Args)]
 pub struct SettingsArgs {

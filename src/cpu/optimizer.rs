@@ -25,9 +25,10 @@ pub fn one_state(p: &Params, [g, scale]: [&[f32]; 2], [w, s, tally]: [&mut [f32]
             s: &mut [f32],
             f: impl Fn(f32, f32, f32) -> (f32, f32),
         ) -> bool {
+            // Its numbers by value: behind a reference, a store to w might change them.
             vectorize(
                 #[inline(always)]
-                || {
+                move || {
                     let mut worst = 0;
                     for ((&g, w), s) in g.iter().zip(w.iter_mut()).zip(s.iter_mut()) {
                         (*w, *s) = f(g, *w, *s);
@@ -37,15 +38,19 @@ pub fn one_state(p: &Params, [g, scale]: [&[f32]; 2], [w, s, tally]: [&mut [f32]
                 },
             )
         }
-        let gradient = |g: f32, w: f32| coupled.mul_add(w, g * scale);
+        // A closure, without this attribute, would be compiled for any processor, its mul_add a call.
+        #[inline(always)]
+        fn gradient(g: f32, w: f32, scale: f32, coupled: f32) -> f32 {
+            coupled.mul_add(w, g * scale)
+        }
         match p.rule() {
             Rule::Sgd => each(
                 g,
                 w,
                 s,
                 #[inline(always)]
-                |g, w, s| {
-                    let s = a.mul_add(s, gradient(g, w));
+                move |g, w, s| {
+                    let s = a.mul_add(s, gradient(g, w, scale, coupled));
                     (shrink * w - lr * s, s)
                 },
             ),
@@ -54,8 +59,8 @@ pub fn one_state(p: &Params, [g, scale]: [&[f32]; 2], [w, s, tally]: [&mut [f32]
                 w,
                 s,
                 #[inline(always)]
-                |g, w, s| {
-                    let g = gradient(g, w);
+                move |g, w, s| {
+                    let g = gradient(g, w, scale, coupled);
                     let s = g.mul_add(g, s);
                     (shrink * w - lr * g / (s.sqrt() + eps), s)
                 },
@@ -65,8 +70,8 @@ pub fn one_state(p: &Params, [g, scale]: [&[f32]; 2], [w, s, tally]: [&mut [f32]
                 w,
                 s,
                 #[inline(always)]
-                |g, w, s| {
-                    let g = gradient(g, w);
+                move |g, w, s| {
+                    let g = gradient(g, w, scale, coupled);
                     let s = a.mul_add(s, (1.0 - a) * g * g);
                     (shrink * w - lr * g / (s.sqrt() + eps), s)
                 },

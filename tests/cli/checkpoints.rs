@@ -117,9 +117,8 @@ fn a_run_begins_with_the_weights_of_another() {
         let model = Checkpoint::open(&place.path(&format!("runs/{below}"))).expect("it is whole");
         let model = model.load(&Device::cpu()).expect("it is a model");
         let parameters = model.model().parameters();
-        let bits = |tensor: Tensor| {
-            tensor.to_vec().expect("read").into_iter().map(f32::to_bits).collect()
-        };
+        let bits =
+            |tensor: Tensor| tensor.to_vec().expect("read").into_iter().map(f32::to_bits).collect();
         parameters.into_iter().map(|(name, of)| (name, bits(of.value()))).collect::<Vec<_>>()
     };
     let last: Vec<(String, Vec<u32>)> = weights("a/checkpoints/step-00000012");

@@ -1,6 +1,5 @@
 //! What each command does when all is well.
 
-
 use pixelloom::train::pictures::{SEPARATOR, scale};
 use serde_json::Value;
 
