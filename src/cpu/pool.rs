@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use crate::profile::Ledger;
 
 const LINE: usize = 16;
-/// Idle bytes that are kept in any case; more only up to the most that was ever live.
+/// Bytes that are kept, live and idle, in any case; more only up to twice the most that was ever live: no
+/// moment of a step needs as many buffers of each length as the whole step does, and all of these are
+/// to be there in the next.
 const KEPT: usize = 256 << 20;
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -125,7 +127,8 @@ impl Drop for CpuBuffer {
         let bytes = lines.len() * size_of::<Line>();
         let mut state = self.pool.state();
         state.stats.live_bytes -= bytes;
-        if state.stats.idle_bytes + bytes > KEPT.max(state.peak) {
+        let held = state.stats.live_bytes + state.stats.idle_bytes + bytes;
+        if held > KEPT.max(2 * state.peak) {
             // Of lengths that are no longer asked for, most likely.
             state.idle.clear();
             state.stats.idle_bytes = 0;
@@ -148,5 +151,22 @@ mod tests {
         let idle = cpu.stats().idle_bytes;
         assert!(idle <= KEPT, "{idle} bytes lie idle");
         assert_eq!(cpu.stats().live_bytes, 0);
+    }
+
+    /// Forwards other lengths are needed than backwards, so all buffers together are more than any moment
+    /// has.
+    #[test]
+    fn the_next_step_finds_all_buffers_of_the_last() {
+        let cpu = Cpu::new();
+        let mut fresh = Vec::new();
+        for _step in 0..3 {
+            let weights = cpu.alloc(KEPT / 8);
+            let forwards = cpu.alloc(KEPT / 4);
+            drop(forwards);
+            let backwards = cpu.alloc(KEPT / 4 + LINE);
+            drop((backwards, weights));
+            fresh.push(cpu.stats().fresh_allocations);
+        }
+        assert_eq!(fresh, [3, 3, 3]);
     }
 }
