@@ -236,6 +236,42 @@ fn appendix_d_is_within_a_twentieth_of_a_nat() {
     }
 }
 
+/// A likelihood of two modes: nearly all of p(x) is in a narrow one, where the prior rarely is; a wide one
+/// with next to nothing lies where the prior is.
+struct TwoModes;
+
+impl LatentModel for TwoModes {
+    fn latent(&self) -> usize {
+        1
+    }
+
+    fn encode<'t>(&self, x: &Var<'t>) -> (Var<'t>, Var<'t>) {
+        let value = |v: f32| x.tape().constant(Tensor::full(x.device(), v, &[x.shape()[0], 1]));
+        (value(2.6), value(2.0 * 0.1_f32.ln()))
+    }
+
+    /// -log(N(z; 2.5, 0.05^2) + e^-12 N(z; -1, 0.5^2)).
+    fn neg_log_likelihood<'t>(&self, x: &Var<'t>, z: &Var<'t>) -> Var<'t> {
+        let value = |v: f32| x.tape().constant(Tensor::full(x.device(), v, z.shape()));
+        let narrow = z.gaussian_nll(&value(2.5), &value(2.0 * 0.05_f32.ln()));
+        let wide = z.gaussian_nll(&value(-1.0), &value(2.0 * 0.5_f32.ln())).affine(1.0, 12.0);
+        narrow.sub(&narrow.sub(&wide).softplus())
+    }
+}
+
+#[test]
+fn appendix_d_finds_the_narrow_mode() {
+    let x = Tensor::zeros(&Device::cpu(), &[40, 1]);
+    let normal = |z: f64, variance: f64| {
+        (-0.5 * z * z / variance).exp() / (std::f64::consts::TAU * variance).sqrt()
+    };
+    let exact = (normal(2.5, 1.0025) + (-12.0_f64).exp() * normal(1.0, 1.25)).ln();
+    let key = Key::new(9, stream::HMC, 0);
+    let got = log_marginal(&TwoModes, &x, Settings::paper(), key, &|| false).unwrap().unwrap();
+    let mean = got.iter().sum::<f64>() / 40.0;
+    assert!((mean - exact).abs() < 0.05, "{mean} against {exact}");
+}
+
 #[test]
 fn kl_is_zero_at_the_prior_and_agrees_with_sampling() {
     let device = Device::cpu();

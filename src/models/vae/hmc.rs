@@ -59,6 +59,45 @@ impl Chain {
         Chain::start(model, x, z, step, leapfrog, key)
     }
 
+    /// Chains that begin, row by row, at the most probable of `draws` draws from the prior and as many from
+    /// q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a chain that begins far
+    /// from it stays at whatever lesser mode lies between.
+    pub fn from_best(
+        model: &(impl LatentModel + ?Sized),
+        x: &Tensor,
+        draws: u32,
+        step: f32,
+        leapfrog: usize,
+        key: Key,
+    ) -> Result<Chain> {
+        let (rows, latent) = (x.shape()[0], model.latent());
+        let tape = Tape::inference();
+        let data = tape.constant(x.clone());
+        let (mu, lv) = model.encode(&data);
+        let (mu, lv) = (mu.value().to_vec()?, lv.value().to_vec()?);
+        let mut best = (vec![f32::INFINITY; rows], vec![0.0; rows * latent]);
+        for draw in 0..2 * draws {
+            let noise = Key { stream: stream::HMC | draw << 12, ..key };
+            let mut z = normals(noise, rows, latent);
+            if draw % 2 == 1 {
+                z.iter_mut()
+                    .zip(&mu)
+                    .zip(&lv)
+                    .for_each(|((z, m), v)| *z = m + (0.5 * v).exp() * *z);
+            }
+            let here = tape.constant(Tensor::new(x.device(), &z, &[rows, latent]));
+            let energies = model.neg_log_joint(&data, &here).value().to_vec()?;
+            for (row, energy) in energies.into_iter().enumerate() {
+                if energy < best.0[row] {
+                    best.0[row] = energy;
+                    let at = row * latent..(row + 1) * latent;
+                    best.1[at.clone()].copy_from_slice(&z[at]);
+                }
+            }
+        }
+        Chain::start(model, x, best.1, step, leapfrog, key)
+    }
+
     /// Chains that begin at z \[rows, latent\].
     pub fn start(
         model: &(impl LatentModel + ?Sized),

@@ -3,7 +3,8 @@
 //! ```text
 //! 1 / p(x) = E_{p(z|x)} [q(z) / p(x, z)]   for any density q
 //! ```
-//! 1. Draw L values of z from the posterior by HMC.
+//! 1. Draw L values of z from the posterior by HMC, which begins at the best of some draws from the prior
+//!    and from q(z|x): where it does not find the posterior, the estimate lies too low.
 //! 2. Fit a density q to them (here a Gaussian with full covariance).
 //! 3. Draw L new values and average q(z) / p(x, z) over them.
 
@@ -13,6 +14,9 @@ use crate::error::Result;
 use crate::models::iwae::{finite, log_sum_exp};
 use crate::rng::Key;
 use crate::tensor::Tensor;
+
+/// Draws from the prior, and from q(z|x), out of which a chain begins at the best.
+const DRAWS: u32 = 128;
 
 /// Settings of the estimator.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +49,7 @@ pub fn log_marginal(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<f64>>> {
     let (rows, n) = (x.shape()[0], model.latent());
-    let mut chain = Chain::from_prior(model, x, FIRST_STEP, settings.leapfrog, key)?;
+    let mut chain = Chain::from_best(model, x, DRAWS, FIRST_STEP, settings.leapfrog, key)?;
     for _ in 0..settings.burn_in {
         chain.run(model, x, 1, true)?;
         if stop() {
