@@ -56,6 +56,7 @@ fn a_card_says_what_the_weights_are() {
         let (preset, rest) =
             card.command.split_once(" --preset ").unwrap().1.split_once(' ').unwrap();
         let mut settings = Settings::new(&presets::find(preset).unwrap().config());
+        let rest = rest.replace("--init ", "--set init=");
         let assignments = rest.split("--set ").map(str::trim).filter(|word| !word.is_empty());
         assignments.for_each(|assignment| settings.set(assignment).unwrap());
         let trained = settings.config().unwrap();

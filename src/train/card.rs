@@ -178,7 +178,8 @@ pub fn command(config: &Config) -> Result<String> {
     }
     let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
     for (key, value) in chosen {
-        words += &format!(" --set {key}={}", value.to_string().replace('"', ""));
+        let flag = if key == "init" { "--init ".into() } else { format!("--set {key}=") };
+        words += &format!(" {flag}{}", value.to_string().replace('"', ""));
     }
     Ok(words)
 }
@@ -215,11 +216,11 @@ mod tests {
         assert_eq!(again.optimizer, changed.optimizer);
         // A rule's usual numbers are not worth a word.
         let mut settings = Settings::new(&presets::find("aevb-manifold").unwrap().config());
-        ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false"]
+        ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false", "init=runs/a"]
             .iter()
             .for_each(|word| settings.set(word).unwrap());
         let text = command(&settings.config().unwrap()).unwrap();
-        let end = "aevb-manifold --set optimizer.rule=adam --set optimizer.rate=0.5 --set weight_prior=false";
+        let end = "aevb-manifold --set optimizer.rule=adam --init runs/a --set optimizer.rate=0.5 --set weight_prior=false";
         assert!(text.ends_with(end), "{text}");
     }
 }
