@@ -201,7 +201,8 @@ fn hmc_finds_the_posterior() {
     let tape = Tape::inference();
     let (mu, _) = model.encode(&tape.constant(x.clone()));
     let mu = mu.value().to_vec().unwrap();
-    let mut chain = Chain::from_prior(&model, &x, 0.05, 4, Key::new(6, stream::HMC, 0)).unwrap();
+    let far = vec![3.0; 8 * Z];
+    let mut chain = Chain::start(&model, &x, far, 0.05, 4, Key::new(6, stream::HMC, 0)).unwrap();
     chain.run(&model, &x, 300, true).unwrap();
     let before = chain.accepted;
     let (mut sum, mut squares, draws) = (vec![0.0; mu.len()], vec![0.0; mu.len()], 4000);

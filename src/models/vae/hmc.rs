@@ -24,6 +24,8 @@ use crate::tensor::Tensor;
 pub const FIRST_STEP: f32 = 0.1;
 /// Trajectories of an E-step of Monte Carlo EM.
 pub const E_STEPS: usize = 10;
+/// Draws out of which the chains of an E-step begin at the best.
+pub const E_DRAWS: u32 = 32;
 /// Share of trajectories that tuning aims at.
 const ACCEPTANCE: f32 = 0.9;
 const STEP_RANGE: (f32, f32) = (1e-4, 2.0);
@@ -45,20 +47,6 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Chains that begin at draws from the prior.
-    pub fn from_prior(
-        model: &(impl LatentModel + ?Sized),
-        x: &Tensor,
-        step: f32,
-        leapfrog: usize,
-        key: Key,
-    ) -> Result<Chain> {
-        let (rows, latent) = (x.shape()[0], model.latent());
-        let first = Key { stream: stream::HMC, ..key };
-        let z: Vec<f32> = normals(first, rows, latent);
-        Chain::start(model, x, z, step, leapfrog, key)
-    }
-
     /// Chains that begin, row by row, at the most probable of `draws` draws from the prior and as many from
     /// q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a chain that begins far
     /// from it stays at whatever lesser mode lies between.

@@ -191,8 +191,9 @@ impl Model for Vae {
     fn prepare(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<Tensor>> {
         match self.config.method {
             Method::MonteCarloEm { leapfrog, .. } => {
-                // One trajectory chain from the prior; the paper's E-step takes ten HMC steps.
-                let mut chain = hmc::Chain::from_prior(self, x, hmc::FIRST_STEP, leapfrog, key)?;
+                // The paper's E-step takes ten HMC steps, and does not say from where.
+                let (draws, step) = (hmc::E_DRAWS, hmc::FIRST_STEP);
+                let mut chain = hmc::Chain::from_best(self, x, draws, step, leapfrog, key)?;
                 chain.run(self, x, hmc::E_STEPS, true)?;
                 Ok(vec![chain.position(x.device())])
             }
