@@ -38,7 +38,7 @@ pub fn one_state(p: &Params, [g, scale]: [&[f32]; 2], [w, s, tally]: [&mut [f32]
                 },
             )
         }
-        // A closure, without this attribute, would be compiled for any processor, its mul_add a call.
+        // What the loops call has to be inlined into them, see `cpu/simd.rs`.
         #[inline(always)]
         fn gradient(g: f32, w: f32, scale: f32, coupled: f32) -> f32 {
             coupled.mul_add(w, g * scale)
