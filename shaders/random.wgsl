@@ -1,4 +1,5 @@
-// Philox4x32-10 noise: uniform on [0, 1), or standard normal by Box and Muller. CPU: cpu/random.rs;
+// Philox4x32-10 noise: uniform on [0, 1), standard normal by Box and Muller, or 1 / keep with probability
+// keep and else 0, which dropout multiplies by. CPU: cpu/random.rs;
 // the counter and the key are explained in rng.rs. y [n]; an invocation makes a block of four.
 struct Params {
     n: u32,
@@ -7,11 +8,13 @@ struct Params {
     seed_high: u32,
     stream: u32,
     step: u32,
+    keep: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
-const UNIFORM: u32 = 0u;
+const NORMAL: u32 = 1u;
+const DROPOUT: u32 = 2u;
 const MULTIPLIER_0: u32 = 0xd2511f53u;
 const MULTIPLIER_1: u32 = 0xcd9e8d57u;
 const WEYL_0: u32 = 0x9e3779b9u;
@@ -78,8 +81,11 @@ fn random(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     let words = philox(vec4<u32>(block, 0u, p.step, p.stream));
     // The upper 24 bits.
     var values = vec4<f32>(words >> vec4<u32>(8u)) * (1.0 / 16777216.0);
-    if p.distribution != UNIFORM {
+    if p.distribution == NORMAL {
         values = vec4<f32>(normals(values.x, values.y), normals(values.z, values.w));
+    }
+    if p.distribution == DROPOUT {
+        values = select(vec4<f32>(0.0), vec4<f32>(1.0 / p.keep), values < vec4<f32>(p.keep));
     }
     y[first] = values.x;
     if first + 1u < p.n { y[first + 1u] = values.y; }

@@ -42,6 +42,10 @@ pub mod stream {
     pub const HMC: u32 = 0x500;
     /// Tests and benchmarks.
     pub const TEST: u32 = 0x600;
+    /// Dropout, a stream a layer; [`DROPOUT_OF_A_STAGE`] of them belong to a network of a chain.
+    pub const DROPOUT: u32 = 0x1000;
+    /// Streams of a network of a chain.
+    pub const DROPOUT_OF_A_STAGE: u32 = 0x400;
 }
 
 /// One of the ten rounds.

@@ -155,6 +155,13 @@ fn noise_is_the_same_everywhere() {
                 let got = random::normal(&device, key, &[n]).to_vec().unwrap();
                 let d = distance(&got, &normals);
                 assert!(d <= 1e-5, "{n} normals on {}: {d}", device.name());
+                let tape = Tape::inference();
+                let ones = tape.constant(Tensor::full(&device, 1.0, &[n]));
+                let got = ones.dropout(0.3, key).value().to_vec().unwrap();
+                let kept = |u: &f32| if *u < 0.7 { 1.0 / 0.7 } else { 0.0 };
+                let expected: Vec<f32> = expected.iter().map(kept).collect();
+                let d = distance(&got, &expected);
+                assert!(d <= 1e-6, "{n} kept on {}: {d}", device.name());
             }
         }
     }

@@ -6,6 +6,7 @@ mod common;
 use pixelloom::autograd::Gradients;
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::parts::loss_and_gradients;
+use pixelloom::models::pixel::{Body, PixelConfig};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::case::distance;
 use pixelloom::ops::layout::slice;
@@ -44,6 +45,7 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     let sgvb = |estimator, samples| Method::Sgvb { estimator, samples };
     let em = Method::MonteCarloEm { leapfrog: 3, updates: 1 };
     let draw = DrawConfig { height: 4, width: 5, hidden: 6, latent: 3, ..DrawConfig::mnist() };
+    let dropping = PixelConfig { height: 4, width: 5, dropout: 0.4, ..PixelConfig::mnist(2, 4) };
     let models = [
         vae(sgvb(Estimator::B, 1), Likelihood::Bernoulli),
         vae(sgvb(Estimator::A, 3), Likelihood::Bernoulli),
@@ -51,6 +53,7 @@ fn parts_of_a_batch_add_up_to_the_whole() {
         vae(Method::WakeSleep, Likelihood::Gaussian),
         vae(em, Likelihood::Bernoulli),
         ModelConfig::Draw(draw),
+        ModelConfig::pixel(Body::DiagBilstm, dropping),
     ];
     for device in common::devices() {
         let x = random::uniform(&device, Key::new(1, stream::TEST, 0), &[ROWS, 20]);

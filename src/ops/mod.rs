@@ -94,5 +94,6 @@ pub fn cases() -> Vec<case::Case> {
     all.extend(filterbank::cases());
     all.extend(attention::cases());
     all.extend(fold::cases());
+    all.extend(random::cases());
     all
 }

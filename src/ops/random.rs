@@ -1,14 +1,17 @@
-//! Noise on the device: uniform on \[0, 1) and standard normal, a pure function of a [`Key`].
+//! Noise on the device: uniform on \[0, 1), standard normal, and what dropout multiplies by, a pure
+//! function of a [`Key`].
 
 use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
+use super::case::{Case, Input};
 use super::layout::slice;
+use crate::autograd::Var;
 use crate::cpu;
 use crate::device::Device;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise};
-use crate::rng::Key;
+use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 /// What is drawn; the numbers are the shader's.
@@ -19,6 +22,8 @@ pub enum Distribution {
     Uniform = 0,
     /// Standard normal.
     Normal = 1,
+    /// 1 / keep with probability keep, else 0.
+    Dropout = 2,
 }
 
 /// The key in words, and the number of elements.
@@ -31,6 +36,7 @@ pub struct Params {
     seed_high: u32,
     stream: u32,
     step: u32,
+    keep: f32,
 }
 
 impl Params {
@@ -40,7 +46,13 @@ impl Params {
     }
 
     pub(crate) fn distribution(&self) -> Distribution {
-        [Distribution::Uniform, Distribution::Normal][self.distribution as usize]
+        use Distribution::*;
+        [Uniform, Normal, Dropout][self.distribution as usize]
+    }
+
+    /// Probability that dropout leaves a number.
+    pub(crate) fn keep(&self) -> f32 {
+        self.keep
     }
 }
 
@@ -64,7 +76,12 @@ pub static RANDOM: Kernel<Params, 0, 1> = Kernel {
 
 /// Draws a whole tensor: numbers 0, 1, ... of the draw.
 #[track_caller]
-fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) -> Tensor {
+fn draw(
+    device: &Device,
+    key: Key,
+    shape: &[usize],
+    (distribution, keep): (Distribution, f32),
+) -> Tensor {
     assert_eq!(key.elsewhere, (0, 0), "random: noise for a part of a batch is drawn by rows");
     let params = Params {
         n: shape.iter().product::<usize>() as u32,
@@ -73,6 +90,7 @@ fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) 
         seed_high: (key.seed >> 32) as u32,
         stream: key.stream,
         step: key.step,
+        keep,
     };
     let [y] = RANDOM.launch_on(device, params, [], [shape]);
     y
@@ -81,33 +99,64 @@ fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) 
 /// Uniform numbers on \[0, 1).
 #[track_caller]
 pub fn uniform(device: &Device, key: Key, shape: &[usize]) -> Tensor {
-    draw(device, key, shape, Distribution::Uniform)
+    draw(device, key, shape, (Distribution::Uniform, 1.0))
 }
 
 /// Standard normal numbers.
 #[track_caller]
 pub fn normal(device: &Device, key: Key, shape: &[usize]) -> Tensor {
-    draw(device, key, shape, Distribution::Normal)
+    draw(device, key, shape, (Distribution::Normal, 1.0))
 }
 
 /// As [`uniform`], of shape \[outer, rows, inner\], where the rows may be a part of a batch: each gets the
 /// numbers that it has in the whole batch.
 pub fn uniform_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
-    draw_rows(device, key, shape, Distribution::Uniform)
+    draw_rows(device, key, shape, (Distribution::Uniform, 1.0))
 }
 
 /// As [`normal`], of shape \[outer, rows, inner\]; see [`uniform_rows`].
 pub fn normal_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
-    draw_rows(device, key, shape, Distribution::Normal)
+    draw_rows(device, key, shape, (Distribution::Normal, 1.0))
 }
 
 /// Noise costs little beside what is computed with it, so that of the whole batch is drawn and cut.
-fn draw_rows(device: &Device, key: Key, shape: [usize; 3], distribution: Distribution) -> Tensor {
+fn draw_rows(
+    device: &Device,
+    key: Key,
+    shape: [usize; 3],
+    distribution: (Distribution, f32),
+) -> Tensor {
     let ((before, after), [outer, rows, inner]) = (key.elsewhere, shape);
     let (before, after) = (before as usize, after as usize);
     let whole = Key { elsewhere: (0, 0), ..key };
     let y = draw(device, whole, &[outer, before + rows + after, inner], distribution);
     if before + after == 0 { y } else { slice(&y, 1, before as i64, rows) }
+}
+
+impl<'t> Var<'t> {
+    /// Dropout (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 2014): each number of
+    /// x \[B, ...\] is set to 0 with probability `rate`, in \[0, 1), and else divided by 1 - rate, so that the mean stays.
+    /// An image loses the same numbers whichever others are beside it in a batch of the whole.
+    #[track_caller]
+    pub fn dropout(&self, rate: f32, key: Key) -> Var<'t> {
+        assert!((0.0..1.0).contains(&rate), "dropout: a rate of {rate} lies outside [0, 1)");
+        let rows = self.shape()[0];
+        let shape = [1, rows, self.value().len() / rows.max(1)];
+        let kept = draw_rows(self.device(), key, shape, (Distribution::Dropout, 1.0 - rate));
+        self.mul(&self.tape().constant(kept.reshape(self.shape())))
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |rate: f32, shape: &[usize]| {
+        let label = format!("rate {rate} of {shape:?}");
+        let key = Key::new(1, stream::TEST, 2);
+        Case::new("dropout", &label, vec![Input::normal("x", shape)], move |x| {
+            vec![x[0].dropout(rate, key)]
+        })
+    };
+    vec![case(0.0, &[3, 5]), case(0.3, &[2, 4, 3, 5]), case(0.9, &[700])]
 }
 
 /// 1 where u < p, else 0: Bernoulli draws from uniform numbers `u` and probabilities `p` of one shape.

@@ -4,6 +4,7 @@
 mod common;
 
 mod cached;
+mod dropout;
 mod exact;
 mod learning;
 mod models;

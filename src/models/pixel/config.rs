@@ -45,6 +45,9 @@ pub struct PixelConfig {
     pub skip: bool,
     /// Learn the LSTM's states outside the image; else they are 0.
     pub learned_states: bool,
+    /// The rate of dropout on what a layer adds to the residual stream, while training; 0 is the paper.
+    #[serde(default)]
+    pub dropout: f32,
     /// The network reads (x - mean) / deviation, x in \[0, 1\].
     pub mean: f32,
     /// See `mean`.
@@ -85,6 +88,9 @@ pub struct MultiScaleConfig {
     pub skip: bool,
     /// Learn the LSTM's states outside the image; else they are 0.
     pub learned_states: bool,
+    /// The rate of dropout on what a layer adds to the residual stream, while training; 0 is the paper.
+    #[serde(default)]
+    pub dropout: f32,
     /// The networks read (x - mean) / deviation, x in \[0, 1\].
     pub mean: f32,
     /// See `mean`.
@@ -140,6 +146,9 @@ impl PixelConfig {
                 return bad(key, value, "be at least the number of channels, one map a colour");
             }
         }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return bad("dropout", self.dropout, "be at least 0 and below 1");
+        }
         if !self.mean.is_finite() {
             return bad("mean", self.mean, "be finite");
         }
@@ -162,6 +171,7 @@ impl PixelConfig {
             residual: true,
             skip: false,
             learned_states: false,
+            dropout: 0.0,
             mean: 0.0,
             deviation: 1.0,
         }
@@ -202,6 +212,7 @@ impl MultiScaleConfig {
             residual: self.residual,
             skip: self.skip,
             learned_states: self.learned_states,
+            dropout: self.dropout,
             mean: self.mean,
             deviation: self.deviation,
         };
@@ -258,6 +269,7 @@ impl MultiScaleConfig {
             residual: net.residual,
             skip: net.skip,
             learned_states: net.learned_states,
+            dropout: net.dropout,
             mean: net.mean,
             deviation: net.deviation,
         }

@@ -61,7 +61,13 @@ impl PixelNet {
     /// -log p(x) of each image, nats \[B\]; x \[B, H, W, C\], `small` as for [`PixelNet::forward`].
     #[track_caller]
     pub fn nll<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
-        self.nll_of_logits(&self.forward(x, small), x)
+        self.nll_with(x, small, None)
+    }
+
+    /// As [`PixelNet::nll`], with dropout as for [`PixelNet::forward_with`].
+    #[track_caller]
+    pub fn nll_with<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>, key: Option<Key>) -> Var<'t> {
+        self.nll_of_logits(&self.forward_with(x, small, key), x)
     }
 
     /// How levels become what the network reads.
@@ -97,8 +103,9 @@ impl Module for PixelModel {
 }
 
 impl Model for PixelModel {
-    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], _: Key) -> Var<'t> {
-        self.net.nll(&x.reshape(&self.net.images(x.shape()[0])), None).mean()
+    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
+        let key = Key { stream: stream::DROPOUT, ..key };
+        self.net.nll_with(&x.reshape(&self.net.images(x.shape()[0])), None, Some(key)).mean()
     }
 
     fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {

@@ -82,9 +82,23 @@ impl MultiScale {
 
     /// -log p of every stage's image given the smaller one, nats \[B\] each.
     pub fn nlls<'t>(&self, x: &Var<'t>) -> Vec<Var<'t>> {
+        self.nlls_of(0..self.stages.len(), x, None)
+    }
+
+    /// Those of some stages, with dropout as `key` draws it, if there is one.
+    fn nlls_of<'t>(
+        &self,
+        stages: impl Iterator<Item = usize>,
+        x: &Var<'t>,
+        key: Option<Key>,
+    ) -> Vec<Var<'t>> {
         let images = self.pyramid(&x.reshape(&self.shape(x.shape()[0])));
-        let nll = |k: usize| self.stages[k].nll(&images[k], (k > 0).then(|| &images[k - 1]));
-        (0..self.stages.len()).map(nll).collect()
+        let nll = |k: usize| {
+            let own = stream::DROPOUT + k as u32 * stream::DROPOUT_OF_A_STAGE;
+            let key = key.map(|key| Key { stream: own, ..key });
+            self.stages[k].nll_with(&images[k], (k > 0).then(|| &images[k - 1]), key)
+        };
+        stages.map(nll).collect()
     }
 
     fn shape(&self, rows: usize) -> [usize; 4] {
@@ -108,18 +122,13 @@ impl Module for MultiScale {
 }
 
 impl Model for MultiScale {
-    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], _: Key) -> Var<'t> {
-        match self.config.stage {
-            None => {
-                let nlls = self.nlls(x);
-                let total = nlls.into_iter().reduce(|a, b| a.add(&b)).expect("a stage");
-                total.mean()
-            }
-            Some(k) => {
-                let images = self.pyramid(&x.reshape(&self.shape(x.shape()[0])));
-                self.stages[k].nll(&images[k], (k > 0).then(|| &images[k - 1])).mean()
-            }
-        }
+    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
+        let trained = match self.config.stage {
+            None => 0..self.stages.len(),
+            Some(k) => k..k + 1,
+        };
+        let nlls = self.nlls_of(trained, x, Some(key));
+        nlls.into_iter().reduce(|a, b| a.add(&b)).expect("a stage").mean()
     }
 
     fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! With skip connections y is the last layer's output plus a 1 x 1 convolution (mask B) of every
-//! layer's output, else the last layer's output alone. A conditional network (section 3.6) adds to
+//! layer's output, else the last layer's output alone. Dropout, if there is any, falls on what the last 1 x 1
+//! convolution of a layer reads. A conditional network (section 3.6) adds to
 //! every layer's input-to-state map (PixelCNN: to its 3 x 3 convolution) an unmasked 1 x 1 convolution
 //! of the maps that a transposed convolution makes of the small image.
 //!
@@ -28,6 +29,7 @@ use crate::nn::{LstmScan, MaskedConv, Module, Upsample, join};
 use crate::ops::lstm_scan::Order;
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::Around;
+use crate::rng::Key;
 
 /// A layer of the body. There are few, so their size does not matter.
 #[allow(clippy::large_enum_variant)]
@@ -149,12 +151,27 @@ impl PixelNet {
     /// Logits for an image x in \[0, 1\], and, of a conditional network, the small image it enlarges.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
+        self.forward_with(x, small, None)
+    }
+
+    /// As [`PixelNet::forward`], with dropout as `key` draws it, if there is one: the training pass. Layer i
+    /// draws from stream i after that of the key.
+    #[track_caller]
+    pub fn forward_with<'t>(
+        &self,
+        x: &Var<'t>,
+        small: Option<&Var<'t>>,
+        key: Option<Key>,
+    ) -> Var<'t> {
         assert_eq!(small.is_some(), self.upsample.is_some(), "a small image, just if conditional");
         let maps = self.upsample.as_ref().zip(small).map(|(u, s)| u.forward(&self.scaled(s)));
         let mut x = self.first.forward(&self.scaled(x), PLAIN, None);
         let mut skips: Option<Var<'t>> = None;
-        for layer in &self.layers {
-            x = layer.forward(&x, maps.as_ref(), self.config.residual);
+        let rate = self.config.dropout;
+        let key = key.filter(|_| rate > 0.0);
+        for (i, layer) in self.layers.iter().enumerate() {
+            let dropout = key.map(|key| (rate, Key { stream: key.stream + i as u32, ..key }));
+            x = layer.forward(&x, maps.as_ref(), self.config.residual, dropout);
             if let Some(skip) = &layer.skip {
                 skips = Some(skip.forward(&x, PLAIN, skips.as_ref()));
             }
@@ -169,7 +186,13 @@ impl PixelNet {
 }
 
 impl Layer {
-    fn forward<'t>(&self, x: &Var<'t>, maps: Option<&Var<'t>>, residual: bool) -> Var<'t> {
+    fn forward<'t>(
+        &self,
+        x: &Var<'t>,
+        maps: Option<&Var<'t>>,
+        residual: bool,
+        dropout: Option<(f32, Key)>,
+    ) -> Var<'t> {
         let mut conditions = self.condition.iter();
         let mut condition =
             || conditions.next().zip(maps).map(|(conv, maps)| conv.forward(maps, PLAIN, None));
@@ -189,6 +212,7 @@ impl Layer {
                 (left.add(&right.slice(1, -1, x.shape()[1])), PLAIN)
             }
         };
+        let h = dropout.map_or(h.clone(), |(rate, key)| h.dropout(rate, key));
         self.up.forward(&h, around, residual.then_some(x))
     }
 }

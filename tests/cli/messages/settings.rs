@@ -107,6 +107,7 @@ fn settings_of_other_models() {
         "pixelcnn --set model.levels=16",
         "pixelcnn --set model.mean=nan",
         "pixelcnn --set model.deviation=0.0",
+        "pixelcnn --set model.dropout=1.0",
         "pixelcnn --set model.skip=maybe",
         "pixelcnn --set marginal=10",
         "pixelcnn --latent 3",

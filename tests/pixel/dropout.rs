@@ -1,0 +1,113 @@
+//! Dropout falls on training alone, on every layer and network by itself, and leaves the mean.
+
+use pixelloom::models::Model;
+use pixelloom::models::pixel::{MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
+use pixelloom::rng::{Key, stream};
+use pixelloom::{Device, Tape, Tensor};
+
+use super::models::{BODIES, config, redraw};
+
+const RATE: f32 = 0.4;
+
+fn key(step: u32) -> Key {
+    Key::new(7, stream::TEST, step)
+}
+
+fn images(device: &Device, rows: usize, dims: usize) -> Tensor {
+    let x: Vec<f32> =
+        (0..(rows * dims) as u64).map(|i| f32::from(key(0).uniform(i) < 0.5)).collect();
+    Tensor::new(device, &x, &[rows, dims])
+}
+
+fn loss(model: &dyn Model, x: &Tensor, key: Key) -> f32 {
+    let tape = Tape::inference();
+    model.loss(&tape.constant(x.clone()), &[], key).value().to_vec().unwrap()[0]
+}
+
+fn evaluated(model: &dyn Model, x: &Tensor) -> Vec<f32> {
+    model.evaluate(x, None, key(1)).unwrap().swap_remove(0).1
+}
+
+/// A model and the same weights with dropout.
+fn pair(body: pixelloom::models::pixel::Body, config: PixelConfig) -> [PixelModel; 2] {
+    [0.0, RATE].map(|dropout| {
+        let model = PixelModel::new(&Device::cpu(), body, PixelConfig { dropout, ..config }, 0);
+        redraw(&model, 3, (-0.9, 0.9));
+        model
+    })
+}
+
+#[test]
+fn training_loses_numbers_and_evaluation_does_not() {
+    for body in BODIES {
+        let [plain, dropping] = pair(body, config((5, 4), 1, 2, 4));
+        let x = images(&Device::cpu(), 3, 20);
+        assert_eq!(evaluated(&dropping, &x), evaluated(&plain, &x), "{body:?}");
+        let exact = evaluated(&plain, &x).iter().sum::<f32>() / 3.0;
+        assert!((loss(&plain, &x, key(1)) - exact).abs() <= 1e-5 * exact, "{body:?}");
+        let drawn = loss(&dropping, &x, key(1));
+        assert_ne!(drawn, loss(&plain, &x, key(1)), "{body:?}");
+        assert_eq!(drawn, loss(&dropping, &x, key(1)), "{body:?}: the key says all");
+        assert_ne!(drawn, loss(&dropping, &x, key(2)), "{body:?}: another step, the same numbers");
+    }
+}
+
+/// One layer, a head that is linear where all is positive: the logits' mean over many draws is the logits.
+#[test]
+fn the_mean_stays() {
+    for body in BODIES {
+        let config = PixelConfig { layers: 1, ..config((3, 3), 1, 2, 4) };
+        let [plain, dropping] = pair(body, config);
+        for model in [&plain, &dropping] {
+            redraw(model, 4, (0.05, 0.3));
+        }
+        let tape = Tape::inference();
+        let x = tape.constant(images(&Device::cpu(), 1, 9).reshape(&[1, 3, 3, 1]));
+        let exact = plain.net.forward(&x, None).value().to_vec().unwrap();
+        let draws = 4000;
+        let mut sums = [[0.0_f64; 9]; 2];
+        for step in 0..draws {
+            let logits = dropping.net.forward_with(&x, None, Some(key(step)));
+            for (i, &l) in logits.value().to_vec().unwrap().iter().enumerate() {
+                sums[0][i] += f64::from(l);
+                sums[1][i] += f64::from(l) * f64::from(l);
+            }
+        }
+        let n = f64::from(draws);
+        for i in 0..9 {
+            let mean = sums[0][i] / n;
+            let error = ((sums[1][i] / n - mean * mean) / n).sqrt();
+            assert!(error > 0.0, "{body:?}, pixel {i}: nothing was dropped");
+            let off = (mean - f64::from(exact[i])).abs();
+            assert!(off <= 4.5 * error, "{body:?}, pixel {i}: {mean} for {}, {error}", exact[i]);
+        }
+    }
+}
+
+/// Two layers whose weights are equal, and two networks whose weights are equal, lose different numbers.
+#[test]
+fn layers_and_networks_have_numbers_of_their_own() {
+    let streams = |stages: u32, layers: u32| -> Vec<u32> {
+        let of = |k| (0..layers).map(move |i| stream::DROPOUT + k * stream::DROPOUT_OF_A_STAGE + i);
+        (0..stages).flat_map(of).collect()
+    };
+    // The most that a configuration may have.
+    let mut all = streams(5, 1000);
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count);
+
+    let device = Device::cpu();
+    let net = PixelConfig { dropout: RATE, ..config((4, 4), 1, 2, 4) };
+    let model = |stage| {
+        let chain = MultiScaleConfig::new(BODIES[0], net, vec![2]);
+        let model = MultiScale::new(&device, MultiScaleConfig { stage, ..chain }, 0);
+        redraw(&model, 3, (-0.9, 0.9));
+        model
+    };
+    let x = images(&device, 2, 16);
+    let [first, second, both] =
+        [Some(0), Some(1), None].map(|stage| loss(&model(stage), &x, key(1)));
+    assert!((first + second - both).abs() < 1e-4, "{first} + {second}, {both}");
+}
