@@ -1,7 +1,10 @@
 //! Dropout falls on training alone, on every layer and network by itself, and leaves the mean.
 
+use std::collections::HashMap;
+
 use pixelloom::models::Model;
-use pixelloom::models::pixel::{MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
+use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
+use pixelloom::nn::Module;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
@@ -29,7 +32,7 @@ fn evaluated(model: &dyn Model, x: &Tensor) -> Vec<f32> {
 }
 
 /// A model and the same weights with dropout.
-fn pair(body: pixelloom::models::pixel::Body, config: PixelConfig) -> [PixelModel; 2] {
+fn pair(body: Body, config: PixelConfig) -> [PixelModel; 2] {
     [0.0, RATE].map(|dropout| {
         let model = PixelModel::new(&Device::cpu(), body, PixelConfig { dropout, ..config }, 0);
         redraw(&model, 3, (-0.9, 0.9));
@@ -84,20 +87,35 @@ fn the_mean_stays() {
     }
 }
 
-/// Two layers whose weights are equal, and two networks whose weights are equal, lose different numbers.
+/// A first layer that adds nothing, whatever it loses, leaves what the second draws.
 #[test]
-fn layers_and_networks_have_numbers_of_their_own() {
-    let streams = |stages: u32, layers: u32| -> Vec<u32> {
-        let of = |k| (0..layers).map(move |i| stream::DROPOUT + k * stream::DROPOUT_OF_A_STAGE + i);
-        (0..stages).flat_map(of).collect()
+fn layers_have_numbers_of_their_own() {
+    let device = Device::cpu();
+    let net = PixelConfig { dropout: RATE, ..config((4, 4), 1, 2, 4) };
+    let two = PixelModel::new(&device, BODIES[0], net, 0);
+    redraw(&two, 3, (-0.9, 0.9));
+    let one = PixelModel::new(&device, BODIES[0], PixelConfig { layers: 1, ..net }, 0);
+    let parameters: HashMap<String, _> = two.parameters().into_iter().collect();
+    for (name, param) in &parameters {
+        if name.starts_with("layers.0.up") {
+            param.set(Tensor::zeros(&device, param.value().shape()));
+        }
+    }
+    for (name, param) in one.parameters() {
+        param.set(parameters[&name.replace("layers.0", "layers.1")].value().clone());
+    }
+    let tape = Tape::inference();
+    let x = tape.constant(images(&device, 2, 16).reshape(&[2, 4, 4, 1]));
+    let logits = |model: &PixelModel, stream: u32| {
+        let key = Key { stream, ..key(1) };
+        model.net.forward_with(&x, None, Some(key)).value().to_vec().unwrap()
     };
-    // The most that a configuration may have.
-    let mut all = streams(5, 1000);
-    let count = all.len();
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), count);
+    assert_eq!(logits(&two, 50), logits(&one, 51));
+    assert_ne!(logits(&two, 50), logits(&one, 50));
+}
 
+#[test]
+fn networks_of_a_chain_have_numbers_of_their_own() {
     let device = Device::cpu();
     let net = PixelConfig { dropout: RATE, ..config((4, 4), 1, 2, 4) };
     let model = |stage| {
@@ -110,4 +128,16 @@ fn layers_and_networks_have_numbers_of_their_own() {
     let [first, second, both] =
         [Some(0), Some(1), None].map(|stage| loss(&model(stage), &x, key(1)));
     assert!((first + second - both).abs() < 1e-4, "{first} + {second}, {both}");
+    let tape = Tape::inference();
+    let image = tape.constant(x.reshape(&[2, 4, 4, 1]));
+    let chain = model(None);
+    let images = chain.pyramid(&image);
+    let by_stream = |stream: u32| {
+        let key = Key { stream, ..key(1) };
+        let nll = chain.stages[1].nll_with(&images[1], Some(&images[0]), Some(key));
+        nll.mean().value().to_vec().unwrap()[0]
+    };
+    // Beyond the thousand layers that the first network may have.
+    assert_eq!(second, by_stream(stream::DROPOUT + 1024));
+    assert_ne!(second, by_stream(stream::DROPOUT));
 }
