@@ -255,7 +255,7 @@ pub static MASKED_CONV_AT: Kernel<Params, 4, 1> = Kernel {
 
 /// Workgroups that keep a GPU busy, and the fewest pixels that are worth one of their own.
 const BUSY: usize = 256;
-const PIECE: usize = 512;
+const PIECE: usize = 256;
 
 #[track_caller]
 fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
