@@ -48,7 +48,7 @@ fn pair(a: u32, b: u32) -> (f32, f32) {
 
 /// Numbers 64 `chunk` to 64 `chunk` + 63 of a draw.
 #[inline(always)]
-fn numbers(key: Key, (distribution, keep): (Distribution, f32), chunk: u64) -> [f32; NUMBERS] {
+fn numbers(key: Key, distribution: Distribution, chunk: u64) -> [f32; NUMBERS] {
     let w = words(key, chunk * BLOCKS as u64);
     let mut by_word = [[0.0; BLOCKS]; 4];
     match distribution {
@@ -59,7 +59,7 @@ fn numbers(key: Key, (distribution, keep): (Distribution, f32), chunk: u64) -> [
                 }
             }
         }
-        Distribution::Dropout => {
+        Distribution::Dropout { keep } => {
             for word in 0..4 {
                 for lane in 0..BLOCKS {
                     let kept = uniform(w[word][lane]) < keep;
@@ -88,7 +88,7 @@ fn numbers(key: Key, (distribution, keep): (Distribution, f32), chunk: u64) -> [
 
 /// Standard normal number `element` of a draw.
 pub fn normal(key: Key, element: u64) -> f32 {
-    numbers(key, (Distribution::Normal, 1.0), element / NUMBERS as u64)[element as usize % NUMBERS]
+    numbers(key, Distribution::Normal, element / NUMBERS as u64)[element as usize % NUMBERS]
 }
 
 /// y\[i\] = number `first + i` of a draw.
@@ -99,7 +99,7 @@ pub fn fill_from(key: Key, distribution: Distribution, first: u64, y: &mut [f32]
             let mut done = 0;
             while done < y.len() {
                 let at = first + done as u64;
-                let made = numbers(key, (distribution, 1.0), at / NUMBERS as u64);
+                let made = numbers(key, distribution, at / NUMBERS as u64);
                 let skip = (at % NUMBERS as u64) as usize;
                 let count = (NUMBERS - skip).min(y.len() - done);
                 y[done..done + count].copy_from_slice(&made[skip..skip + count]);
@@ -111,7 +111,7 @@ pub fn fill_from(key: Key, distribution: Distribution, first: u64, y: &mut [f32]
 
 /// y\[i\] = number i of the draw.
 pub fn fill(p: &Params, []: [&[f32]; 0], [y]: [&mut [f32]; 1]) {
-    let (key, distribution) = (p.key(), (p.distribution(), p.keep()));
+    let (key, distribution) = (p.key(), p.distribution());
     let whole = y.len() / NUMBERS * NUMBERS;
     let (body, tail) = y.split_at_mut(whole);
     rows(

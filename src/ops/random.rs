@@ -14,16 +14,18 @@ use crate::kernel::{Cost, Kernel, elementwise};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// What is drawn; the numbers are the shader's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+/// What is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distribution {
     /// Uniform on \[0, 1).
-    Uniform = 0,
+    Uniform,
     /// Standard normal.
-    Normal = 1,
+    Normal,
     /// 1 / keep with probability keep, else 0.
-    Dropout = 2,
+    Dropout {
+        /// In (0, 1].
+        keep: f32,
+    },
 }
 
 /// The key in words, and the number of elements.
@@ -47,12 +49,7 @@ impl Params {
 
     pub(crate) fn distribution(&self) -> Distribution {
         use Distribution::*;
-        [Uniform, Normal, Dropout][self.distribution as usize]
-    }
-
-    /// Probability that dropout leaves a number.
-    pub(crate) fn keep(&self) -> f32 {
-        self.keep
+        [Uniform, Normal, Dropout { keep: self.keep }][self.distribution as usize]
     }
 }
 
@@ -76,16 +73,17 @@ pub static RANDOM: Kernel<Params, 0, 1> = Kernel {
 
 /// Draws a whole tensor: numbers 0, 1, ... of the draw.
 #[track_caller]
-fn draw(
-    device: &Device,
-    key: Key,
-    shape: &[usize],
-    (distribution, keep): (Distribution, f32),
-) -> Tensor {
+fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) -> Tensor {
     assert_eq!(key.elsewhere, (0, 0), "random: noise for a part of a batch is drawn by rows");
+    // The shader's numbers.
+    let (distribution, keep) = match distribution {
+        Distribution::Uniform => (0, 1.0),
+        Distribution::Normal => (1, 1.0),
+        Distribution::Dropout { keep } => (2, keep),
+    };
     let params = Params {
         n: shape.iter().product::<usize>() as u32,
-        distribution: distribution as u32,
+        distribution,
         seed_low: key.seed as u32,
         seed_high: (key.seed >> 32) as u32,
         stream: key.stream,
@@ -99,33 +97,28 @@ fn draw(
 /// Uniform numbers on \[0, 1).
 #[track_caller]
 pub fn uniform(device: &Device, key: Key, shape: &[usize]) -> Tensor {
-    draw(device, key, shape, (Distribution::Uniform, 1.0))
+    draw(device, key, shape, Distribution::Uniform)
 }
 
 /// Standard normal numbers.
 #[track_caller]
 pub fn normal(device: &Device, key: Key, shape: &[usize]) -> Tensor {
-    draw(device, key, shape, (Distribution::Normal, 1.0))
+    draw(device, key, shape, Distribution::Normal)
 }
 
 /// As [`uniform`], of shape \[outer, rows, inner\], where the rows may be a part of a batch: each gets the
 /// numbers that it has in the whole batch.
 pub fn uniform_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
-    draw_rows(device, key, shape, (Distribution::Uniform, 1.0))
+    draw_rows(device, key, shape, Distribution::Uniform)
 }
 
 /// As [`normal`], of shape \[outer, rows, inner\]; see [`uniform_rows`].
 pub fn normal_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
-    draw_rows(device, key, shape, (Distribution::Normal, 1.0))
+    draw_rows(device, key, shape, Distribution::Normal)
 }
 
 /// Noise costs little beside what is computed with it, so that of the whole batch is drawn and cut.
-fn draw_rows(
-    device: &Device,
-    key: Key,
-    shape: [usize; 3],
-    distribution: (Distribution, f32),
-) -> Tensor {
+fn draw_rows(device: &Device, key: Key, shape: [usize; 3], distribution: Distribution) -> Tensor {
     let ((before, after), [outer, rows, inner]) = (key.elsewhere, shape);
     let (before, after) = (before as usize, after as usize);
     let whole = Key { elsewhere: (0, 0), ..key };
@@ -142,7 +135,7 @@ impl<'t> Var<'t> {
         assert!((0.0..1.0).contains(&rate), "dropout: a rate of {rate} lies outside [0, 1)");
         let rows = self.shape()[0];
         let shape = [1, rows, self.value().len() / rows.max(1)];
-        let kept = draw_rows(self.device(), key, shape, (Distribution::Dropout, 1.0 - rate));
+        let kept = draw_rows(self.device(), key, shape, Distribution::Dropout { keep: 1.0 - rate });
         self.mul(&self.tape().constant(kept.reshape(self.shape())))
     }
 }
