@@ -70,6 +70,7 @@ fn vae() {
 #[test]
 fn pixelcnn() {
     rests_equal_the_whole("pixelcnn", COSINE);
+    rests_equal_the_whole("pixelcnn", &format!("{COSINE} --set model.dropout=0.3"));
 }
 
 #[test]
