@@ -212,7 +212,10 @@ impl Layer {
                 (left.add(&right.slice(1, -1, x.shape()[1])), PLAIN)
             }
         };
-        let h = dropout.map_or(h.clone(), |(rate, key)| h.dropout(rate, key));
+        let h = match dropout {
+            Some((rate, key)) => h.dropout(rate, key),
+            None => h,
+        };
         self.up.forward(&h, around, residual.then_some(x))
     }
 }
