@@ -95,7 +95,7 @@ fn pixel(body: Body, config: &PixelConfig) -> Products {
     let first = taps(Sight::A, (7, 7)) * c * 2 * h;
     let gates = 4 * h;
     let core = match body {
-        Body::PixelCnn => 2 * h * h + taps(Sight::B, (3, 3)) * h * h,
+        Body::PixelCnn => 2 * h * h + taps(Sight::B, (config.kernel, config.kernel)) * h * h,
         Body::RowLstm => taps(Sight::B, (1, 3)) * 2 * h * gates + 3 * h * gates,
         Body::DiagBilstm => 2 * (2 * h * gates + 2 * h * gates),
     };

@@ -65,6 +65,9 @@ struct Field {
     #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "path",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     layers: u16,
+    /// The side of a PixelCNN layer's convolution
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "path")]
+    kernel: usize,
     /// The size of its images
     #[arg(long, value_name = "HxW", default_value = "28x28", conflicts_with = "path",
           value_parser = size)]
@@ -145,6 +148,7 @@ impl Field {
             height: self.size.0,
             width: self.size.1,
             channels: self.channels,
+            kernel: self.kernel,
             head: MAPS,
             ..PixelConfig::mnist(self.layers.into(), MAPS)
         };

@@ -71,9 +71,9 @@ impl ModelConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             ModelConfig::Vae(config) => config.check(),
-            ModelConfig::PixelCnn(config)
-            | ModelConfig::RowLstm(config)
-            | ModelConfig::DiagBilstm(config) => config.check(),
+            ModelConfig::PixelCnn(config) => config.check(Body::PixelCnn),
+            ModelConfig::RowLstm(config) => config.check(Body::RowLstm),
+            ModelConfig::DiagBilstm(config) => config.check(Body::DiagBilstm),
             ModelConfig::MultiScale(config) => config.check(),
             ModelConfig::Draw(config) => config.check(),
             ModelConfig::Classifier(config) => config.check(),

@@ -45,6 +45,7 @@ fn variants() -> Vec<PixelConfig> {
         colour,
         PixelConfig { skip: true, learned_states: true, ..grey },
         PixelConfig { residual: false, mean: 0.4, deviation: 0.3, ..colour },
+        PixelConfig { kernel: 5, ..colour },
         PixelConfig { height: 1, width: 6, levels: 256, layers: 1, ..grey },
         PixelConfig { height: 5, width: 1, skip: true, layers: 3, ..grey },
     ]

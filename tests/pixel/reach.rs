@@ -114,12 +114,15 @@ fn lstm(
 /// What each logit sees.
 pub fn simulate(body: Body, config: &PixelConfig) -> Sets {
     let (h, colours) = (config.hidden, config.channels);
+    let side = config.kernel as isize;
     let mut image = Sets::empty(config.height, config.width, colours);
     image.sets.iter_mut().enumerate().for_each(|(i, set)| *set = 1 << i);
     let mut x = conv(&image, 2 * h, (7, 7), true, colours);
     for _ in 0..config.layers {
         let y = match body {
-            Body::PixelCnn => conv(&conv(&x, h, (1, 1), false, colours), h, (3, 3), false, colours),
+            Body::PixelCnn => {
+                conv(&conv(&x, h, (1, 1), false, colours), h, (side, side), false, colours)
+            }
             Body::RowLstm => {
                 let u = conv(&x, h, (1, 3), false, colours);
                 lstm(&u, &[(-1, -1), (-1, 0), (-1, 1)], (-1, 0), |r, _| r)
@@ -210,7 +213,17 @@ fn predictions_see_what_the_layers_connect_and_nothing_else() {
     }
 }
 
-/// The comparison tells networks apart: of another kind, and of another depth.
+#[test]
+fn wider_kernels_see_what_they_connect_and_nothing_else() {
+    for kernel in [1, 5, 7] {
+        for config in [models::config((6, 9), 1, 2, 2), models::config((4, 5), 3, 3, 3)] {
+            let config = PixelConfig { kernel, ..config };
+            assert_eq!(faults(Body::PixelCnn, config), Vec::<String>::new());
+        }
+    }
+}
+
+/// The comparison tells networks apart: of another kind, depth and kernel.
 #[test]
 fn a_simulation_of_another_network_differs() {
     let wide = models::config((4, 12), 1, 2, 2);
@@ -219,6 +232,7 @@ fn a_simulation_of_another_network_differs() {
     for (other, layers) in [(Body::RowLstm, 2), (Body::DiagBilstm, 2), (Body::PixelCnn, 1)] {
         assert_ne!(seen, simulate(other, &PixelConfig { layers, ..wide }).sets(), "{other:?}");
     }
+    assert_ne!(seen, simulate(Body::PixelCnn, &PixelConfig { kernel: 5, ..wide }).sets());
 }
 
 /// Whether the logit of pixel (r, c) of a one-channel image sees pixel (i, j).

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Body {
-    /// Residual blocks with a 3 x 3 masked convolution.
+    /// Residual blocks with a masked convolution, 3 x 3 in the paper.
     PixelCnn,
     /// Row LSTM layers.
     RowLstm,
@@ -37,6 +37,10 @@ pub struct PixelConfig {
     pub layers: usize,
     /// Maps h of a layer; between layers there are 2 h.
     pub hidden: usize,
+    /// Side of a PixelCNN layer's masked convolution, odd; 3 is the paper, and what LSTM layers, which have
+    /// none, leave it at.
+    #[serde(default = "paper_kernel")]
+    pub kernel: usize,
     /// Maps of the two output layers.
     pub head: usize,
     /// Add each layer's input to its output.
@@ -80,6 +84,10 @@ pub struct MultiScaleConfig {
     pub layers: usize,
     /// Maps h of a layer; between layers there are 2 h.
     pub hidden: usize,
+    /// Side of a PixelCNN layer's masked convolution, odd; 3 is the paper, and what LSTM layers, which have
+    /// none, leave it at.
+    #[serde(default = "paper_kernel")]
+    pub kernel: usize,
     /// Maps of the two output layers.
     pub head: usize,
     /// Add each layer's input to its output.
@@ -95,6 +103,10 @@ pub struct MultiScaleConfig {
     pub mean: f32,
     /// See `mean`.
     pub deviation: f32,
+}
+
+fn paper_kernel() -> usize {
+    3
 }
 
 fn bad<T>(key: &str, value: impl std::fmt::Debug, rule: &str) -> Result<T> {
@@ -122,8 +134,8 @@ impl PixelConfig {
         (8 * self.hidden).max(self.head).max(self.outputs())
     }
 
-    /// Rejects sizes that make no model. Fails with [`Error::Config`].
-    pub fn check(&self) -> Result<()> {
+    /// Rejects sizes that make no model of such layers. Fails with [`Error::Config`].
+    pub fn check(&self, body: Body) -> Result<()> {
         for (key, value, most) in [
             ("height", self.height, 4096),
             ("width", self.width, 4096),
@@ -146,6 +158,12 @@ impl PixelConfig {
                 return bad(key, value, "be at least the number of channels, one map a colour");
             }
         }
+        if body != Body::PixelCnn && self.kernel != paper_kernel() {
+            return bad("kernel", self.kernel, "be 3: LSTM layers have no masked convolution to widen");
+        }
+        if self.kernel.is_multiple_of(2) || self.kernel > 31 {
+            return bad("kernel", self.kernel, "be odd and at most 31");
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             return bad("dropout", self.dropout, "be at least 0 and below 1");
         }
@@ -167,6 +185,7 @@ impl PixelConfig {
             levels: 2,
             layers,
             hidden,
+            kernel: paper_kernel(),
             head: 32,
             residual: true,
             skip: false,
@@ -208,6 +227,7 @@ impl MultiScaleConfig {
             levels: self.levels,
             layers: self.layers,
             hidden: self.hidden,
+            kernel: self.kernel,
             head: self.head,
             residual: self.residual,
             skip: self.skip,
@@ -249,7 +269,7 @@ impl MultiScaleConfig {
         if self.condition == 0 || self.condition > 1 << 14 {
             return bad("condition", self.condition, "lie between 1 and 16384");
         }
-        self.stages().iter().try_for_each(PixelConfig::check)
+        self.stages().iter().try_for_each(|stage| stage.check(self.body))
     }
 
     /// Section 3.6 with a stage of `net`'s size on top of one of half its side.
@@ -265,6 +285,7 @@ impl MultiScaleConfig {
             condition: net.hidden,
             layers: net.layers,
             hidden: net.hidden,
+            kernel: net.kernel,
             head: net.head,
             residual: net.residual,
             skip: net.skip,

@@ -107,7 +107,7 @@ impl PixelNet {
                 },
                 Body::PixelCnn => Core::Cnn {
                     down: MaskedConv::new(device, (2 * h, h), (1, 1), b, RELU, rng),
-                    conv: MaskedConv::new(device, (h, h), (3, 3), b, RELU, rng),
+                    conv: MaskedConv::new(device, (h, h), (config.kernel, config.kernel), b, RELU, rng),
                 },
             };
             let gain = if config.residual { last } else { 1.0 };

@@ -108,6 +108,9 @@ fn settings_of_other_models() {
         "pixelcnn --set model.mean=nan",
         "pixelcnn --set model.deviation=0.0",
         "pixelcnn --set model.dropout=1.0",
+        "pixelcnn --set model.kernel=4",
+        "rowlstm --set model.kernel=5",
+        "multiscale --set model.kernel=33",
         "pixelcnn --set model.skip=maybe",
         "pixelcnn --set marginal=10",
         "pixelcnn --latent 3",
@@ -133,5 +136,6 @@ fn settings_of_other_models() {
     transcript.fails("explain receptive-field --model vae --device cpu", 3);
     transcript.fails("explain receptive-field --model pixelcnn --channels 2 --device cpu", 3);
     transcript.fails("explain receptive-field --model pixelcnn --row 28 --device cpu", 3);
+    transcript.fails("explain receptive-field --model diagbilstm --kernel 5 --device cpu", 3);
     said!(transcript);
 }
