@@ -10,7 +10,7 @@
 
 fn h_at(cell: Cell, k: u32) -> f32 {
     let n = k / p.hidden;
-    if n >= neighbours() {
+    if n >= p.neighbours {
         return 0.0;
     }
     let source = seen(cell, offset_of(n));
@@ -21,7 +21,7 @@ fn h_at(cell: Cell, k: u32) -> f32 {
 }
 
 fn s_at(k: u32, channel: u32) -> vec4<f32> {
-    if k >= neighbours() * p.hidden || channel >= p.hidden {
+    if k >= p.neighbours * p.hidden || channel >= p.hidden {
         return vec4<f32>(0.0);
     }
     let at = 4u * k * p.hidden + channel;
@@ -46,7 +46,7 @@ fn lstm_scan(
     // Invocations side by side load channels of one cell, and make channels of one cell.
     let cell = cell_of(tile * 16u + slow, span);
     let channel = (flat - tile * across) * 16u + fast;
-    let depth = neighbours() * p.hidden;
+    let depth = p.neighbours * p.hidden;
 
     var sums = vec4<f32>(0.0);
     var next_h = h_at(cell, fast);
@@ -69,7 +69,7 @@ fn lstm_scan(
     let gate = 4u * u32(index) * p.hidden + channel;
     sums += vec4<f32>(u[gate], u[gate + p.hidden], u[gate + 2u * p.hidden], u[gate + 3u * p.hidden]);
     var before = c0[channel];
-    let source = seen(cell, offset_of(1u));
+    let source = seen(cell, offset_before());
     if source >= 0 {
         before = c[u32(source) * p.hidden + channel];
     }

@@ -19,7 +19,7 @@ var<workgroup> s_tile: array<vec4<f32>, 272>;
 fn d_at(cell: Cell, k: u32) -> vec4<f32> {
     let stacked = 4u * p.hidden;
     let n = k / stacked;
-    if n >= neighbours() {
+    if n >= p.neighbours {
         return vec4<f32>(0.0);
     }
     let source = seen(cell, -offset_of(n));
@@ -33,7 +33,7 @@ fn d_at(cell: Cell, k: u32) -> vec4<f32> {
 fn s_at(k: u32, channel: u32) -> vec4<f32> {
     let stacked = 4u * p.hidden;
     let n = k / stacked;
-    if n >= neighbours() || channel >= p.hidden {
+    if n >= p.neighbours || channel >= p.hidden {
         return vec4<f32>(0.0);
     }
     let at = (n * p.hidden + channel) * stacked + k - n * stacked;
@@ -65,7 +65,7 @@ fn lstm_scan_gradient(
     // Invocations side by side load along k, and make channels of one cell.
     let cell = cell_of(tile * 16u + slow, span);
     let left = (flat - tile * across) * 16u;
-    let depth = 4u * neighbours() * p.hidden;
+    let depth = 4u * p.neighbours * p.hidden;
 
     var sum = vec4<f32>(0.0);
     var next_d = d_at(cell, 4u * fast);
@@ -91,7 +91,7 @@ fn lstm_scan_gradient(
     let at = u32(index) * p.hidden + channel;
     let gate = 4u * u32(index) * p.hidden + channel;
     var before = c0[channel];
-    let source = seen(cell, offset_of(1u));
+    let source = seen(cell, offset_before());
     if source >= 0 {
         before = c[u32(source) * p.hidden + channel];
     }
@@ -100,7 +100,7 @@ fn lstm_scan_gradient(
     let carried = (cell.image * edge + along) * p.hidden + channel;
     // Nothing comes from beyond the last cell.
     var later = 0.0;
-    if seen(cell, -offset_of(1u)) >= 0 {
+    if seen(cell, -offset_before()) >= 0 {
         later = dc[carried];
     }
     let saved = vec4<f32>(

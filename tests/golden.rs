@@ -147,7 +147,7 @@ fn scan<'t>(x: Inputs<'_, 't>, prefix: &str, a: &Attributes, order: Order) -> Va
 }
 
 fn row_lstm<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
-    (vec![("h", channels_first(&scan(x, "", a, Order::Rows)))], None)
+    (vec![("h", channels_first(&scan(x, "", a, Order::Rows(3))))], None)
 }
 
 fn diagonal_lstm<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {

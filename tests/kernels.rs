@@ -140,7 +140,7 @@ fn tiles_in_two_dimensions() {
         let u = tape.leaf(Tensor::new(device, &ramp(4 * cells), &[1, 1, cells, 4]));
         let s = tape.constant(Tensor::full(device, 0.5, &[3, 1, 4]));
         let c0 = tape.constant(Tensor::full(device, -0.5, &[1]));
-        let h = u.lstm_scan(&s, &c0, Order::Rows);
+        let h = u.lstm_scan(&s, &c0, Order::Rows(3));
         let seed = Tensor::new(device, &ramp(cells), h.shape());
         let du = tape.backward(&[(&h, seed)]).of(&u).unwrap().to_vec().unwrap();
         [h.value().to_vec().unwrap(), du]

@@ -13,7 +13,8 @@ use pixelloom::ops::optimizer::Rule;
 use pixelloom::{Device, Tape, Tensor};
 
 const TOLERANCE: f32 = 1e-5;
-const ORDERS: [Order; 3] = [Order::Rows, Order::Diagonal, Order::MirroredDiagonal];
+const ORDERS: [Order; 4] =
+    [Order::Rows(3), Order::Rows(5), Order::Diagonal, Order::MirroredDiagonal];
 /// Heights and widths: lines, a point, and both kinds of oblong.
 const SIZES: [(usize, usize); 5] = [(1, 1), (1, 5), (5, 1), (4, 7), (7, 4)];
 
@@ -140,6 +141,17 @@ fn convolutions_equal_plain_loops() {
     }
 }
 
+/// The cells that one at (r, c) sees, and the one whose c it takes.
+fn neighbours(order: Order, (r, c): (i64, i64)) -> (Vec<(i64, i64)>, (i64, i64)) {
+    match order {
+        Order::Rows(3) => (vec![(r - 1, c - 1), (r - 1, c), (r - 1, c + 1)], (r - 1, c)),
+        Order::Rows(5) => ((c - 2..=c + 2).map(|c| (r - 1, c)).collect(), (r - 1, c)),
+        Order::Rows(k) => panic!("Rows({k}) is not tested here"),
+        Order::Diagonal => (vec![(r - 1, c), (r, c - 1)], (r, c - 1)),
+        Order::MirroredDiagonal => (vec![(r - 1, c), (r, c + 1)], (r, c + 1)),
+    }
+}
+
 /// h and c of a scan, cell by cell, in f64; `cell(r, c)` are flat indices of channels.
 fn naive_scan(
     order: Order,
@@ -155,11 +167,7 @@ fn naive_scan(
                 let mirrored = order == Order::MirroredDiagonal;
                 let column = if mirrored { width - 1 - i } else { i };
                 let (r, column) = (r as i64, column as i64);
-                let seen: &[(i64, i64)] = match order {
-                    Order::Rows => &[(r - 1, column - 1), (r - 1, column), (r - 1, column + 1)],
-                    Order::Diagonal => &[(r - 1, column), (r, column - 1)],
-                    Order::MirroredDiagonal => &[(r - 1, column), (r, column + 1)],
-                };
+                let (seen, before) = neighbours(order, (r, column));
                 let at = |(r, c): (i64, i64)| {
                     let inside = r >= 0 && c >= 0 && c < width as i64;
                     inside.then(|| ((b * height + r as usize) * width + c as usize) * n)
@@ -176,7 +184,7 @@ fn naive_scan(
                         }
                         sum
                     };
-                    let before = at(seen[1]).map_or(f64::from(c0[j]), |there| c[there + j]);
+                    let before = at(before).map_or(f64::from(c0[j]), |there| c[there + j]);
                     let new = sigmoid(gate(1)) * before + sigmoid(gate(2)) * gate(3).tanh();
                     let out = sigmoid(gate(0)) * new.tanh();
                     (c[here + j], h[here + j]) = (new, out);
@@ -240,11 +248,7 @@ fn reached(order: Order, (height, width): (usize, usize), from: (usize, usize)) 
         {
             continue;
         }
-        open.extend(match order {
-            Order::Rows => vec![(r - 1, c - 1), (r - 1, c), (r - 1, c + 1)],
-            Order::Diagonal => vec![(r - 1, c), (r, c - 1)],
-            Order::MirroredDiagonal => vec![(r - 1, c), (r, c + 1)],
-        });
+        open.extend(neighbours(order, (r, c)).0);
     }
     seen
 }

@@ -140,7 +140,7 @@ fn scan(device: &Device, order: Order, [batch, height, width, hidden]: [usize; 4
 #[test]
 fn cells_of_a_scan_make_the_whole() {
     for device in &devices() {
-        for order in [Order::Rows, Order::Diagonal, Order::MirroredDiagonal] {
+        for order in [Order::Rows(3), Order::Rows(5), Order::Diagonal, Order::MirroredDiagonal] {
             scan(device, order, [1, 1, 1, 1]);
             scan(device, order, [2, 1, 5, 3]);
             scan(device, order, [2, 5, 1, 3]);

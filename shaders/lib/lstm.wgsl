@@ -6,6 +6,7 @@ struct Params {
     width: u32,
     hidden: u32,
     order: u32,
+    neighbours: u32,
     step: u32,
     row: u32,
     column: u32,
@@ -15,19 +16,20 @@ struct Params {
 const ROWS: u32 = 0u;
 const DIAGONAL: u32 = 1u;
 
-fn neighbours() -> u32 {
-    return select(2u, 3u, p.order == ROWS);
-}
-
-// Rows and columns from a cell to its neighbour n. Neighbour 1 is the cell before, whose c it takes.
+// Rows and columns from a cell to its neighbour n.
 fn offset_of(n: u32) -> vec2<i32> {
     if p.order == ROWS {
-        return vec2<i32>(-1, i32(n) - 1);
+        return vec2<i32>(-1, i32(n) - i32(p.neighbours / 2u));
     }
     if n == 0u {
         return vec2<i32>(-1, 0);
     }
     return vec2<i32>(0, select(1, -1, p.order == DIAGONAL));
+}
+
+// Rows and columns from a cell to the one before, whose c it takes: the middle of a row, the second of two.
+fn offset_before() -> vec2<i32> {
+    return offset_of(p.neighbours / 2u);
 }
 
 // A cell of image `image`.

@@ -96,7 +96,9 @@ fn pixel(body: Body, config: &PixelConfig) -> Products {
     let gates = 4 * h;
     let core = match body {
         Body::PixelCnn => 2 * h * h + taps(Sight::B, (config.kernel, config.kernel)) * h * h,
-        Body::RowLstm => taps(Sight::B, (1, 3)) * 2 * h * gates + 3 * h * gates,
+        Body::RowLstm => {
+            taps(Sight::B, (1, config.kernel)) * 2 * h * gates + config.kernel * h * gates
+        }
         Body::DiagBilstm => 2 * (2 * h * gates + 2 * h * gates),
     };
     let skip = if config.skip { 4 * h * h } else { 0 };

@@ -47,12 +47,12 @@ impl Walk {
     /// The cell at (row, column), whose c runs along `lane`.
     fn cell(&self, (r, c): (usize, usize), lane: usize) -> Cell {
         let before = match self.order {
-            Order::Rows => r.checked_sub(1).map(|r| (r, c)),
+            Order::Rows(_) => r.checked_sub(1).map(|r| (r, c)),
             Order::Diagonal => c.checked_sub(1).map(|c| (r, c)),
             Order::MirroredDiagonal => (c + 1 < self.width).then_some((r, c + 1)),
         };
         let last = match self.order {
-            Order::Rows => r + 1 == self.height,
+            Order::Rows(_) => r + 1 == self.height,
             Order::Diagonal => c + 1 == self.width,
             Order::MirroredDiagonal => c == 0,
         };
@@ -63,12 +63,12 @@ impl Walk {
     /// The cells of step `t`.
     fn step(&self, t: usize, cells: &mut Vec<Cell>) {
         let range = match self.order {
-            Order::Rows => 0..self.width,
+            Order::Rows(_) => 0..self.width,
             _ => (t + 1).saturating_sub(self.width)..self.height.min(t + 1),
         };
         cells.clear();
         cells.extend(range.map(|i| match self.order {
-            Order::Rows => self.cell((t, i), i),
+            Order::Rows(_) => self.cell((t, i), i),
             Order::Diagonal => self.cell((i, t - i), i),
             Order::MirroredDiagonal => self.cell((i, self.width - 1 - (t - i)), i),
         }));
@@ -168,7 +168,7 @@ pub fn forward(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut [f32]; 
         return;
     }
     let images = group(p.batch as usize);
-    let taps = Taps::new(walk.order.windows(), n);
+    let taps = Taps::new(&walk.order.windows(), n);
     let recurrence = &Recurrence { walk, taps, weights: s, columns: 4 * n };
     let maps = h
         .par_chunks_mut(images * image)
@@ -239,7 +239,7 @@ pub fn gradient(p: &Params, [dh, s, c0, c, gates]: [&[f32]; 5], [dgates, dc]: [&
         return;
     }
     let images = group(p.batch as usize);
-    let forward = Taps::new(walk.order.windows(), n);
+    let forward = Taps::new(&walk.order.windows(), n);
     let weights = &turned(s, walk.order.neighbours(), n, 4 * n);
     let recurrence = &Recurrence { walk, taps: forward.reversed(4 * n), weights, columns: n };
     let lanes = p.edge() * n;
@@ -292,7 +292,7 @@ pub fn at_cell(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32]; 2]) {
     if h.is_empty() {
         return;
     }
-    let taps = Taps::new(walk.order.windows(), n);
+    let taps = Taps::new(&walk.order.windows(), n);
     let recurrence = Recurrence { walk, taps, weights: s, columns: 4 * n };
     let at = (p.row as usize, p.column as usize);
     let cell = walk.cell(at, 0);

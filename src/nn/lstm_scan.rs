@@ -2,7 +2,7 @@
 //! `ops/lstm_scan.rs`. x \[B, H, W, in\], h \[B, H, W, hidden\].
 //!
 //! Pixel Recurrent Neural Networks, sections 3.1 and 3.2, table 1: the Row LSTM's input-to-state kernel
-//! is 1 x 3, the Diagonal LSTM's 1 x 1, both with mask B counted within each gate; the recurrent kernels
+//! is 1 x k, k = 3 in table 1 ("the larger k, the broader the context"), the Diagonal LSTM's 1 x 1, both with mask B counted within each gate; the recurrent kernels
 //! see everything. States outside the image are 0, or learned (h0, c0), one for all places.
 
 use rand::Rng;
@@ -23,7 +23,7 @@ const GAIN: f32 = 0.577_350_26;
 
 /// The layer.
 pub struct LstmScan {
-    /// Input to state: (4 hidden, in, 1, 3) or (4 hidden, in, 1, 1), gates stacked o, f, i, g.
+    /// Input to state: (4 hidden, in, 1, k) or (4 hidden, in, 1, 1), gates stacked o, f, i, g.
     pub input: MaskedConv,
     /// State to state, (4 hidden, hidden, neighbours): the row above from left to right (Row LSTM), or
     /// above and beside (Diagonal LSTM).
@@ -57,7 +57,10 @@ impl LstmScan {
         rng: &mut impl Rng,
     ) -> LstmScan {
         let mask = Mask { sight: Sight::B, groups, stacks: 4 };
-        let kernel = if order == Order::Rows { (1, 3) } else { (1, 1) };
+        let kernel = match order {
+            Order::Rows(k) => (1, k),
+            Order::Diagonal | Order::MirroredDiagonal => (1, 1),
+        };
         let input = MaskedConv::new(device, (inputs, 4 * hidden), kernel, mask, GAIN, rng);
         let neighbours = order.neighbours();
         let bound = 1.0 / ((neighbours * hidden) as f32).sqrt();
@@ -97,9 +100,9 @@ impl LstmScan {
     /// What h0 outside the image adds to the gates at its edge, \[1, H, W, 4 hidden\].
     fn edge<'t>(&self, h0: &Var<'t>, s: &Var<'t>, (height, width): (usize, usize)) -> Var<'t> {
         let hidden = self.hidden;
-        if self.order == Order::Rows {
+        if let Order::Rows(k) = self.order {
             let above = h0.expand(&[1, 1, width, hidden]);
-            let window = Window { top: 0, left: -1, width: 3, taps: 3 };
+            let window = Window { top: 0, left: -(k as i32 / 2), width: k, taps: k };
             let first = above.masked_conv(s, window, Around::default(), None, None);
             return first.slice(1, 0, height);
         }

@@ -10,7 +10,7 @@
 //!
 //! | order | neighbours n | before | a step is |
 //! | --- | --- | --- | --- |
-//! | Rows | (-1, -1), (-1, 0), (-1, 1) | (-1, 0) | a row |
+//! | Rows(k), k odd | (-1, -k/2) to (-1, k/2) | (-1, 0) | a row |
 //! | Diagonal | (-1, 0), (0, -1) | (0, -1) | a diagonal r + c |
 //! | MirroredDiagonal | (-1, 0), (0, 1) | (0, 1) | a diagonal r + (W - 1 - c) |
 //!
@@ -37,31 +37,31 @@ use crate::tensor::Tensor;
 
 /// In which order the cells of an image are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub enum Order {
-    /// Row LSTM: row by row.
-    Rows = 0,
+    /// Row LSTM: row by row; a cell sees so many of the row above, an odd number (3 in the paper).
+    Rows(usize),
     /// Diagonal LSTM from the left: diagonal by diagonal.
-    Diagonal = 1,
+    Diagonal,
     /// Diagonal LSTM from the right: the same on the mirrored image.
-    MirroredDiagonal = 2,
+    MirroredDiagonal,
 }
 
 impl Order {
     /// Neighbours whose state a cell sees.
     pub fn neighbours(self) -> usize {
-        if self == Order::Rows { 3 } else { 2 }
+        match self {
+            Order::Rows(k) => k,
+            Order::Diagonal | Order::MirroredDiagonal => 2,
+        }
     }
 
     /// The neighbours as windows of a convolution, in the order of the weights.
-    pub(crate) fn windows(self) -> &'static [Window] {
-        const fn one(top: i32, left: i32) -> Window {
-            Window { top, left, width: 1, taps: 1 }
-        }
+    pub(crate) fn windows(self) -> Vec<Window> {
+        let one = |top, left| Window { top, left, width: 1, taps: 1 };
         match self {
-            Order::Rows => &[Window { top: -1, left: -1, width: 3, taps: 3 }],
-            Order::Diagonal => const { &[one(-1, 0), one(0, -1)] },
-            Order::MirroredDiagonal => const { &[one(-1, 0), one(0, 1)] },
+            Order::Rows(k) => vec![Window { top: -1, left: -(k as i32 / 2), width: k, taps: k }],
+            Order::Diagonal => vec![one(-1, 0), one(0, -1)],
+            Order::MirroredDiagonal => vec![one(-1, 0), one(0, 1)],
         }
     }
 }
@@ -74,7 +74,9 @@ pub struct Params {
     pub(crate) height: u32,
     pub(crate) width: u32,
     pub(crate) hidden: u32,
+    /// 0 rows, 1 diagonal, 2 mirrored diagonal.
     order: u32,
+    neighbours: u32,
     /// The step that a dispatch makes.
     step: u32,
     /// The cell that [`LSTM_AT`] computes.
@@ -84,41 +86,43 @@ pub struct Params {
 
 impl Params {
     pub(crate) fn order(&self) -> Order {
-        [Order::Rows, Order::Diagonal, Order::MirroredDiagonal][self.order as usize]
+        let rows = Order::Rows(self.neighbours as usize);
+        [rows, Order::Diagonal, Order::MirroredDiagonal][self.order as usize]
     }
 
     /// Steps of a scan.
     pub(crate) fn steps(&self) -> usize {
         match self.order() {
-            Order::Rows => self.height as usize,
+            Order::Rows(_) => self.height as usize,
             _ => (self.height + self.width).saturating_sub(1) as usize,
         }
     }
 
     /// Cells that begin with `c0`: a row of them, or a column.
     pub(crate) fn edge(&self) -> usize {
-        if self.order() == Order::Rows { self.width as usize } else { self.height as usize }
+        let rows = matches!(self.order(), Order::Rows(_));
+        if rows { self.width as usize } else { self.height as usize }
     }
 
     /// Cells of a step, in one image.
     fn cells(&self, step: usize) -> usize {
         let (height, width) = (self.height as usize, self.width as usize);
         match self.order() {
-            Order::Rows => width,
+            Order::Rows(_) => width,
             _ => height.min(step + 1) - (step + 1).saturating_sub(width),
         }
     }
 
     /// The cost, with `loop_iterations` of a GPU invocation.
     fn cost(&self, loop_iterations: u64) -> Cost {
-        let (h, k) = (u64::from(self.hidden), self.order().neighbours() as u64);
+        let (h, k) = (u64::from(self.hidden), u64::from(self.neighbours));
         let cells = u64::from(self.batch) * u64::from(self.height) * u64::from(self.width);
         Cost { flops: cells * (8 * h * h * k + 40 * h), bytes: 4 * cells * 10 * h, loop_iterations }
     }
 
     /// Rows of the weights.
     fn depth(&self) -> u64 {
-        self.order().neighbours() as u64 * u64::from(self.hidden)
+        u64::from(self.neighbours) * u64::from(self.hidden)
     }
 
     /// A dispatch for each step, in an order.
@@ -191,7 +195,7 @@ pub static LSTM_AT: Kernel<Params, 3, 2> = Kernel {
     cpu: cpu::lstm_scan::at_cell,
     stages: |p| elementwise("lstm_at", p.batch as usize * p.hidden as usize, p),
     cost: |p| {
-        let k = p.order().neighbours() as u64 * u64::from(p.hidden);
+        let k = p.depth();
         Cost {
             flops: 8 * u64::from(p.batch) * k * u64::from(p.hidden),
             bytes: 16 * k * u64::from(p.hidden),
@@ -213,8 +217,17 @@ fn params(u: &Tensor, s: &Tensor, c0: &Tensor, order: Order) -> Params {
         s.shape(),
         c0.shape()
     );
-    let [batch, height, width, hidden] = [*batch, *height, *width, *hidden].map(|n| n as u32);
-    Params { batch, height, width, hidden, order: order as u32, step: 0, row: 0, column: 0 }
+    let code = match order {
+        Order::Rows(k) => {
+            assert!(k % 2 == 1, "lstm_scan: {order:?} has no middle, the number must be odd");
+            0
+        }
+        Order::Diagonal => 1,
+        Order::MirroredDiagonal => 2,
+    };
+    let sizes = [*batch, *height, *width, *hidden, order.neighbours()];
+    let [batch, height, width, hidden, neighbours] = sizes.map(|n| n as u32);
+    Params { batch, height, width, hidden, order: code, neighbours, step: 0, row: 0, column: 0 }
 }
 
 /// The state at cell (row, column) of every image from u there and the states of its neighbours,
@@ -293,7 +306,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("lstm_scan", &label, inputs, move |x| vec![x[0].lstm_scan(&x[1], &x[2], order)])
     };
     let mut cases = Vec::new();
-    for order in [Order::Rows, Order::Diagonal, Order::MirroredDiagonal] {
+    for order in [Order::Rows(3), Order::Rows(5), Order::Diagonal, Order::MirroredDiagonal] {
         cases.push(case(1, 1, 1, 1, order));
         cases.push(case(2, 1, 5, 3, order));
         cases.push(case(1, 5, 1, 3, order));

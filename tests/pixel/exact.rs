@@ -2,7 +2,7 @@
 //! every kind of model on every device.
 
 use pixelloom::models::Model;
-use pixelloom::models::pixel::MultiScale;
+use pixelloom::models::pixel::{MultiScale, PixelConfig};
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
@@ -55,6 +55,12 @@ fn probabilities_sum_to_one() {
                 assert_eq!(p.len(), levels.pow(config.dims() as u32));
                 sums_to_one(&p, &format!("{body:?} {config:?} on {}", device.name()));
             }
+        }
+        for body in [BODIES[0], BODIES[1]] {
+            let config = PixelConfig { kernel: 7, ..models::config((3, 3), 1, 2, 4) };
+            let model = models::model(&device, body, config, 3);
+            let p = probabilities(&model, &device, 9, 2);
+            sums_to_one(&p, &format!("{body:?} {config:?} on {}", device.name()));
         }
     }
 }

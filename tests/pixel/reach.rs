@@ -124,8 +124,9 @@ pub fn simulate(body: Body, config: &PixelConfig) -> Sets {
                 conv(&conv(&x, h, (1, 1), false, colours), h, (side, side), false, colours)
             }
             Body::RowLstm => {
-                let u = conv(&x, h, (1, 3), false, colours);
-                lstm(&u, &[(-1, -1), (-1, 0), (-1, 1)], (-1, 0), |r, _| r)
+                let u = conv(&x, h, (1, side), false, colours);
+                let above: Vec<_> = (-(side / 2)..=side / 2).map(|d| (-1, d)).collect();
+                lstm(&u, &above, (-1, 0), |r, _| r)
             }
             Body::DiagBilstm => {
                 let u = conv(&x, h, (1, 1), false, colours);
@@ -217,8 +218,10 @@ fn predictions_see_what_the_layers_connect_and_nothing_else() {
 fn wider_kernels_see_what_they_connect_and_nothing_else() {
     for kernel in [1, 5, 7] {
         for config in [models::config((6, 9), 1, 2, 2), models::config((4, 5), 3, 3, 3)] {
-            let config = PixelConfig { kernel, ..config };
-            assert_eq!(faults(Body::PixelCnn, config), Vec::<String>::new());
+            for body in [Body::PixelCnn, Body::RowLstm] {
+                let config = PixelConfig { kernel, ..config };
+                assert_eq!(faults(body, config), Vec::<String>::new());
+            }
         }
     }
 }

@@ -37,8 +37,8 @@ pub struct PixelConfig {
     pub layers: usize,
     /// Maps h of a layer; between layers there are 2 h.
     pub hidden: usize,
-    /// Side of a PixelCNN layer's masked convolution, odd; 3 is the paper, and what LSTM layers, which have
-    /// none, leave it at.
+    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's k x 1 ones. Odd; 3 is the paper, and
+    /// what the Diagonal BiLSTM, whose convolutions have a size of their own, leaves it at.
     #[serde(default = "paper_kernel")]
     pub kernel: usize,
     /// Maps of the two output layers.
@@ -84,8 +84,8 @@ pub struct MultiScaleConfig {
     pub layers: usize,
     /// Maps h of a layer; between layers there are 2 h.
     pub hidden: usize,
-    /// Side of a PixelCNN layer's masked convolution, odd; 3 is the paper, and what LSTM layers, which have
-    /// none, leave it at.
+    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's k x 1 ones. Odd; 3 is the paper, and
+    /// what the Diagonal BiLSTM, whose convolutions have a size of their own, leaves it at.
     #[serde(default = "paper_kernel")]
     pub kernel: usize,
     /// Maps of the two output layers.
@@ -158,8 +158,8 @@ impl PixelConfig {
                 return bad(key, value, "be at least the number of channels, one map a colour");
             }
         }
-        if body != Body::PixelCnn && self.kernel != paper_kernel() {
-            return bad("kernel", self.kernel, "be 3: LSTM layers have no masked convolution to widen");
+        if body == Body::DiagBilstm && self.kernel != paper_kernel() {
+            return bad("kernel", self.kernel, "be 3: a Diagonal BiLSTM has no kernel to widen");
         }
         if self.kernel.is_multiple_of(2) || self.kernel > 31 {
             return bad("kernel", self.kernel, "be odd and at most 31");

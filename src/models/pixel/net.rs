@@ -100,14 +100,21 @@ impl PixelNet {
                 LstmScan::new(device, (2 * h, h), order, groups, config.learned_states, rng)
             };
             let core = match body {
-                Body::RowLstm => Core::Row(lstm(Order::Rows)),
+                Body::RowLstm => Core::Row(lstm(Order::Rows(config.kernel))),
                 Body::DiagBilstm => Core::Diagonal {
                     left: lstm(Order::Diagonal),
                     right: lstm(Order::MirroredDiagonal),
                 },
                 Body::PixelCnn => Core::Cnn {
                     down: MaskedConv::new(device, (2 * h, h), (1, 1), b, RELU, rng),
-                    conv: MaskedConv::new(device, (h, h), (config.kernel, config.kernel), b, RELU, rng),
+                    conv: MaskedConv::new(
+                        device,
+                        (h, h),
+                        (config.kernel, config.kernel),
+                        b,
+                        RELU,
+                        rng,
+                    ),
                 },
             };
             let gain = if config.residual { last } else { 1.0 };

@@ -109,7 +109,7 @@ fn settings_of_other_models() {
         "pixelcnn --set model.deviation=0.0",
         "pixelcnn --set model.dropout=1.0",
         "pixelcnn --set model.kernel=4",
-        "rowlstm --set model.kernel=5",
+        "diagbilstm --set model.kernel=5",
         "multiscale --set model.kernel=33",
         "pixelcnn --set model.skip=maybe",
         "pixelcnn --set marginal=10",
