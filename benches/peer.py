@@ -6,7 +6,7 @@
 It builds `cargo bench --bench steps` and runs it in turn with PyTorch, a process each, and prints a Markdown
 table with medians over the turns. --steps names a built binary instead. The peak is that of multiply-adds, by
 `pixelloom bench`'s probe, where the binary prints it. --memory prints the peak memory of either program
-instead, a process a workload. --torch-only NAME measures PyTorch alone, which is also how the turns are made.
+instead, a process a workload. --torch-only measures PyTorch alone, which is also how the turns are made.
 
 Networks, sizes, batches and optimisers are those of `src/bench/workloads.rs`, written as a PyTorch user would:
 nn modules, autograd, one call a layer. Sampling makes a full forward pass a pixel, since caching what

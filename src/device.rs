@@ -1,4 +1,5 @@
-//! Where tensors live and kernels run. This is the one file that asks which device it is.
+//! Where tensors live and kernels run. This is the one file that knows what devices there are: others ask
+//! [`Device::is_cpu`] at most, where a device gains by another way of working.
 
 use std::time::Instant;
 

@@ -153,7 +153,7 @@ impl Eval {
         if self.marginal {
             let vae = model.vae("--marginal")?;
             let latent = vae.config.latent;
-            if latent > MARGINAL_LATENT {
+            if latent >= MARGINAL_LATENT {
                 complain(&format!(
                     "note: the estimator is good below {MARGINAL_LATENT} latent dimensions, this \
                      model has {latent}"

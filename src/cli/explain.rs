@@ -51,8 +51,9 @@ Examples:
 #[command(after_help = FIELD_EXAMPLES)]
 #[command(group(ArgGroup::new("which").required(true).args(["path", "model"])))]
 struct Field {
-    /// A run or a checkpoint of a pixel model, whose own weights are taken
-    #[arg(value_name = "RUN|CHECKPOINT")]
+    /// A pixel model whose own weights are taken: a run, a checkpoint, a model file, or one that comes with
+    /// the program
+    #[arg(value_name = "RUN|CHECKPOINT|MODEL")]
     path: Option<PathBuf>,
     /// Of a run, take the checkpoint with the best validation score, not the newest
     #[arg(long, conflicts_with = "model")]
@@ -65,7 +66,7 @@ struct Field {
     #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "path",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     layers: u16,
-    /// The side of a PixelCNN layer's convolution
+    /// The side of a PixelCNN layer's convolution, k of a Row LSTM's
     #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "path")]
     kernel: usize,
     /// The size of its images

@@ -24,7 +24,8 @@ const MIB: u64 = 1 << 20;
 impl Info {
     pub fn run(&self) -> Result<()> {
         let (version, build) = (env!("CARGO_PKG_VERSION"), build());
-        let features = if cfg!(feature = "gpu") { vec!["gpu"] } else { Vec::new() };
+        let known = [("gpu", cfg!(feature = "gpu")), ("mpi", cfg!(feature = "mpi"))];
+        let features: Vec<_> = known.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
         let named = if features.is_empty() { "none".into() } else { features.join(", ") };
         say(&format!("pixelloom  {version}, {build} build"))?;
         say(&format!("target     {}-{}", std::env::consts::ARCH, std::env::consts::OS))?;

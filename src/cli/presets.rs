@@ -28,7 +28,7 @@ impl Presets {
                     let (name, what) = (preset.name, preset.what);
                     let model = preset.config().model.kind();
                     add("presets", json!({"name": name, "model": model, "what": what}));
-                    say(&format!("{name:21} {what}"))?;
+                    say(&format!("{name:23} {what}"))?;
                 }
             }
             Some(name) => {

@@ -1,4 +1,4 @@
-//! CPU kernels: slices in, slices out, one stem a file, as in `shaders/` and `ops/`.
+//! CPU kernels: slices in, slices out, one stem a file, as in `ops/`.
 
 pub mod attention;
 pub mod binary;

@@ -1,5 +1,5 @@
 //! Differentiable operations: one stem a file, holding the kernel, the `Var` method and the gradient
-//! rule. The same stem names the CPU functions in `cpu/` and the shaders in `shaders/`.
+//! rule. The same stem names the CPU functions in `cpu/`; shaders carry their kernels' names.
 
 pub mod attention;
 pub mod binary;

@@ -1,6 +1,6 @@
 //! Drawing one value of a pixel from its logits: the last step of a cached sampler.
 //!
-//! Pixel Recurrent Neural Networks, section 3.2: with two levels, 1 where u < sigmoid(l); with more,
+//! Pixel Recurrent Neural Networks, sections 2.1 and 2.2: with two levels, 1 where u < sigmoid(l); with more,
 //! the first level v with sum over w <= v of softmax(l)_w > u. The value is written into the image
 //! as the network reads it: x = (v / (levels - 1) - mean) / deviation. No gradient.
 //!

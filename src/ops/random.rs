@@ -143,9 +143,9 @@ impl<'t> Var<'t> {
 /// Cases of this op.
 pub fn cases() -> Vec<Case> {
     let case = |rate: f32, shape: &[usize]| {
-        let label = format!("rate {rate} of {shape:?}");
+        let label = format!("dropout, rate {rate} of {shape:?}");
         let key = Key::new(1, stream::TEST, 2);
-        Case::new("dropout", &label, vec![Input::normal("x", shape)], move |x| {
+        Case::new("random", &label, vec![Input::normal("x", shape)], move |x| {
             vec![x[0].dropout(rate, key)]
         })
     };

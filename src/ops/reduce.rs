@@ -124,11 +124,6 @@ fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f3
     launch(x, reduction, n, n.max(1), scale, &result)
 }
 
-/// Sum of all elements, shape \[\].
-pub fn sum_all(x: &Tensor) -> Tensor {
-    reduce(Reduction::Sum, x, 0, x.shape().len(), 1.0)
-}
-
 /// Sum of the squares of all elements, shape \[\].
 pub fn sum_squares(x: &Tensor) -> Tensor {
     reduce(Reduction::SumSquares, x, 0, x.shape().len(), 1.0)

@@ -20,7 +20,7 @@ use super::reduce::{add_rows, sum_to};
 use crate::autograd::{Backward, Var};
 use crate::tensor::Tensor;
 
-/// The gradients of W and b so far, and their uses.
+/// The gradients of W and b so far.
 type Sums = (Tensor, Option<Tensor>);
 
 /// Where the uses of a weight leave their part of its gradient.

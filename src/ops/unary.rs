@@ -1,7 +1,7 @@
 //! Functions of one variable, elementwise: y = f(x), dL/dx = f'(x) dL/dy.
 //!
-//! Every function saves one tensor for its gradient: y where the derivative is simplest in y (tanh,
-//! sigmoid, exp), else x. Shapes: x, y, dx, dy alike.
+//! Every function saves one tensor for its gradient: y where the derivative is simplest in y (exp,
+//! tanh, sigmoid, ReLU, square root), else x. Shapes: x, y, dx, dy alike.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -142,11 +142,6 @@ impl<'t> Var<'t> {
     /// a x + b.
     pub fn affine(&self, a: f32, b: f32) -> Var<'t> {
         self.unary(Affine, a, b)
-    }
-
-    /// -x.
-    pub fn neg(&self) -> Var<'t> {
-        self.affine(-1.0, 0.0)
     }
 
     /// e^x.

@@ -10,7 +10,7 @@ use crate::data::{self, Binarization, DataSet, Tell};
 use crate::error::{Error, Result};
 use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
 
-/// Latent dimensions up to which the estimate of appendix D of the AEVB paper is good.
+/// Latent dimensions below which the estimate of appendix D of the AEVB paper is good.
 pub const MARGINAL_LATENT: usize = 5;
 
 /// Everything that decides a run's numbers, and how often it is looked at.
@@ -115,9 +115,9 @@ impl Config {
         }
         match &self.model {
             _ if self.marginal == 0 => {}
-            ModelConfig::Vae(vae) if vae.latent > MARGINAL_LATENT => {
+            ModelConfig::Vae(vae) if vae.latent >= MARGINAL_LATENT => {
                 return Err(Error::Config(format!(
-                    "marginal = {}, with model.latent = {}: the estimate is good up to {} latent \
+                    "marginal = {}, with model.latent = {}: the estimate is good below {} latent \
                      dimensions; set marginal=0 or a smaller model.latent",
                     self.marginal, vae.latent, MARGINAL_LATENT
                 )));
@@ -208,11 +208,72 @@ impl Config {
         same.data.dir = PathBuf::new();
         same.keep = 0;
         same.optimizer.on_nonfinite = OnNonfinite::Stop;
-        hex(&Sha256::digest(same.to_toml()))
+        // A setting that came later, at what it was before: runs from then can go on.
+        hex(&Sha256::digest(same.to_toml().replace("kernel = 3\n", "")))
     }
 }
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings and hash of a run that was trained before pixel models had a kernel.
+    const BEFORE: &str = r#"
+        preset = "digits-rowlstm"
+        seed = 1
+        epochs = 1
+        batch = 16
+        log_every = 50
+        eval_every = 2
+        marginal = 0
+        save_every = 0
+        keep = 3
+        weight_prior = false
+        data = { name = "first-32:digits", binarization = "dynamic", dir = "data" }
+        [model]
+        kind = "rowlstm"
+        height = 28
+        width = 28
+        channels = 1
+        levels = 2
+        layers = 1
+        hidden = 2
+        head = 32
+        residual = true
+        skip = false
+        learned_states = false
+        dropout = 0.0
+        mean = 0.13
+        deviation = 0.31
+        [optimizer]
+        rule = "adam"
+        rate = 0.003
+        beta1 = 0.9
+        beta2 = 0.999
+        epsilon = 0.00000001
+        decay = 0.0
+        decay_kind = "coupled"
+        warmup = 0
+        schedule = { kind = "cosine", total = 0, floor = 0.0 }
+    "#;
+    const HASH: &str = "7b2cb35e608bb0ac2002cd1624fcb523e08f57fb8cd9e16e1f50ab13817dc1f3";
+
+    #[test]
+    fn a_run_from_before_there_was_a_kernel_can_go_on() {
+        let mut config: Config = toml::from_str(BEFORE).unwrap();
+        let ModelConfig::RowLstm(net) = &config.model else { panic!("a Row LSTM") };
+        assert_eq!(net.kernel, 3);
+        assert_eq!(config.hash(), HASH);
+        config.keep = 7;
+        assert_eq!(config.hash(), HASH, "how many checkpoints are kept does not matter");
+        if let ModelConfig::RowLstm(net) = &mut config.model {
+            net.kernel = 5;
+        }
+        assert_ne!(config.hash(), HASH);
+    }
 }

@@ -139,7 +139,13 @@ pub fn batches(
         let batch = &mut host[..indices.len() * images.dims()];
         fill_batch(images, *mode, EVALUATION_SEED, 0, indices, batch);
         let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
-        f(number as u32, &x, labels(device, images, indices).as_ref())?;
+        f(number as u32, &x, labels(device, images, indices).as_ref()).map_err(|e| match e {
+            Error::NotFinite(what) => Error::NotFinite(format!(
+                "{what} (the batch begins with image {} of the split)",
+                indices[0]
+            )),
+            other => other,
+        })?;
         if watch(number * rows + indices.len()) {
             return Ok(false);
         }
@@ -175,14 +181,7 @@ pub fn log_marginals(
         values.extend(found.unwrap_or_default());
         Ok(())
     })?;
-    match values.iter().position(|v| !v.is_finite()) {
-        _ if !complete => Ok(None),
-        None => Ok(Some(values)),
-        Some(i) => Err(Error::NotFinite(format!(
-            "log p(x) of image {} is estimated as {}",
-            part.indices[i], values[i]
-        ))),
-    }
+    Ok(complete.then_some(values))
 }
 
 /// Scores images; `None` if `watch` stopped it. Fails with [`Error::NotFinite`] if a figure is not

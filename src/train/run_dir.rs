@@ -46,8 +46,8 @@ impl RunDir {
             .is_ok_and(|entries| entries.flatten().any(|entry| !is_begun(&entry)));
         if occupied && !force {
             return Err(Error::Config(format!(
-                "{} exists already; continue it with --resume, replace it with --force, or choose \
-                 another --name",
+                "{0} exists already; continue it with --resume --out {0}, replace it with --force, or \
+                 choose another --name",
                 path.display()
             )));
         }

@@ -31,7 +31,7 @@ pub struct Settings {
     origins: BTreeMap<String, String>,
 }
 
-/// Epochs, and epochs between evaluations, where one batch is learnt by heart: an epoch is a step.
+/// Epochs, epochs between evaluations and steps between lines of metrics, where one batch is learnt by heart: an epoch is a step.
 const OVERFIT: [(&str, i64); 3] = [("epochs", 300), ("eval_every", 100), ("log_every", 10)];
 
 /// The longest file of settings, a hundred times those of a run.
@@ -293,7 +293,7 @@ fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String
         // Of models, a chain alone has stages.
         let optional = optional.filter(|_| key != "stage" || base.contains_key("factors"));
         let Some(old) = base.get(&key).or(optional) else {
-            return Err(unknown(&first_leaf(full, &value)));
+            return Err(unknown(&first_leaf(full, &value), base));
         };
         let value = match (old, value) {
             (Value::Table(old), value) => {
@@ -392,11 +392,14 @@ fn first_leaf(path: String, value: &Value) -> String {
     }
 }
 
-fn unknown(key: &str) -> Error {
+/// The error about a key that `base`, the table it would be in, does not have.
+fn unknown(key: &str, base: &Table) -> Error {
     let known = known_keys();
     if known.contains(key) {
+        let chosen = base.get("kind").or(base.get("name")).and_then(Value::as_str);
         return Error::Config(format!(
-            "the setting \"{key}\" does not apply to the chosen variant; leave it out"
+            "the setting \"{key}\" does not apply to {}; leave it out",
+            chosen.unwrap_or("what was chosen")
         ));
     }
     let last = |key: &str| key.rsplit('.').next().map(str::to_string).unwrap_or_default();

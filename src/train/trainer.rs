@@ -154,7 +154,8 @@ impl Trainer {
             if state.settings != config.hash() {
                 return Err(Error::Config(format!(
                     "{} was trained under other settings; a resumed run may change only --epochs \
-                     (unless its schedule spans the run), --data-dir, --threads and --device",
+                     (unless its schedule spans the run), --data-dir, --threads, --device, --on-nonfinite and \
+                     --set keep=",
                     dir.display()
                 )));
             }
@@ -407,8 +408,11 @@ impl Trainer {
         if let Err(e) = self.save() {
             return self.with_checkpoint(e);
         }
-        self.progress
-            .line(&format!("step {} is saved; continue with --resume", self.position.step));
+        self.progress.line(&format!(
+            "step {} is saved; continue with --resume --out {}",
+            self.position.step,
+            self.job.run.path().display()
+        ));
         Error::Interrupted(signal)
     }
 

@@ -115,7 +115,7 @@ fn weights_are_as_documented() {
         ("head.2.bias", &[1]),
         ("head.2.weight", &[1, 4, 1, 1]),
         ("layers.0.conv.bias", &[4]),
-        ("layers.0.conv.weight", &[4, 4, 3, 3]),
+        ("layers.0.conv.weight", &[4, 4, 7, 7]),
         ("layers.0.down.bias", &[4]),
         ("layers.0.down.weight", &[4, 8, 1, 1]),
         ("layers.0.up.bias", &[8]),
@@ -125,7 +125,7 @@ fn weights_are_as_documented() {
         expected.iter().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     assert_eq!(found, expected);
     // (out, in, row, column): mask A hides its own pixel, mask B what comes after it.
-    for (name, side, first_hidden) in [("first", 7, 24), ("layers.0.conv", 3, 5)] {
+    for (name, side, first_hidden) in [("first", 7, 24), ("layers.0.conv", 7, 25)] {
         let tensor = file.tensor(&format!("{name}.weight")).expect("there");
         let values: Vec<f32> = tensor
             .data()

@@ -37,7 +37,7 @@ pub struct PixelConfig {
     pub layers: usize,
     /// Maps h of a layer; between layers there are 2 h.
     pub hidden: usize,
-    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's k x 1 ones. Odd; 3 is the paper, and
+    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's 1 x k ones. Odd; 3 is the paper, and
     /// what the Diagonal BiLSTM, whose convolutions have a size of their own, leaves it at.
     #[serde(default = "paper_kernel")]
     pub kernel: usize,
@@ -49,7 +49,7 @@ pub struct PixelConfig {
     pub skip: bool,
     /// Learn the LSTM's states outside the image; else they are 0.
     pub learned_states: bool,
-    /// The rate of dropout on what a layer adds to the residual stream, while training; 0 is the paper.
+    /// The rate of dropout on what the last 1 x 1 convolution of a layer reads, while training; 0 is the paper.
     #[serde(default)]
     pub dropout: f32,
     /// The network reads (x - mean) / deviation, x in \[0, 1\].
@@ -84,7 +84,7 @@ pub struct MultiScaleConfig {
     pub layers: usize,
     /// Maps h of a layer; between layers there are 2 h.
     pub hidden: usize,
-    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's k x 1 ones. Odd; 3 is the paper, and
+    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's 1 x k ones. Odd; 3 is the paper, and
     /// what the Diagonal BiLSTM, whose convolutions have a size of their own, leaves it at.
     #[serde(default = "paper_kernel")]
     pub kernel: usize,
@@ -96,7 +96,7 @@ pub struct MultiScaleConfig {
     pub skip: bool,
     /// Learn the LSTM's states outside the image; else they are 0.
     pub learned_states: bool,
-    /// The rate of dropout on what a layer adds to the residual stream, while training; 0 is the paper.
+    /// The rate of dropout on what the last 1 x 1 convolution of a layer reads, while training; 0 is the paper.
     #[serde(default)]
     pub dropout: f32,
     /// The networks read (x - mean) / deviation, x in \[0, 1\].
@@ -176,7 +176,7 @@ impl PixelConfig {
         Ok(())
     }
 
-    /// MNIST, section 5.3: `layers` layers of `hidden`, one sigmoid a pixel.
+    /// MNIST, section 5.5: `layers` layers of `hidden`, one sigmoid a pixel.
     pub fn mnist(layers: usize, hidden: usize) -> PixelConfig {
         PixelConfig {
             height: 28,
@@ -196,7 +196,7 @@ impl PixelConfig {
         }
     }
 
-    /// CIFAR-10 and ImageNet, sections 5.4 and 5.5: 256-way softmax, inputs scaled and centred.
+    /// CIFAR-10 and ImageNet, sections 5.6 and 5.7: 256-way softmax, inputs scaled and centred.
     pub fn colour(side: usize, layers: usize, hidden: usize) -> PixelConfig {
         PixelConfig {
             height: side,
@@ -272,7 +272,8 @@ impl MultiScaleConfig {
         self.stages().iter().try_for_each(|stage| stage.check(self.body))
     }
 
-    /// Section 3.6 with a stage of `net`'s size on top of one of half its side.
+    /// Section 3.6: a chain whose last stage is `net`, each conditional stage larger than the one before by its
+    /// number of `factors`.
     pub fn new(body: Body, net: PixelConfig, factors: Vec<usize>) -> MultiScaleConfig {
         MultiScaleConfig {
             body,

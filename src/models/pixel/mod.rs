@@ -9,7 +9,7 @@
 //! ```
 //!
 //! (3) is the LSTM of both PixelRNNs, a row or a diagonal at a time; K_is is a masked convolution, K_ss sees
-//! the state before: three pixels of the row above (Row LSTM), or the pixels above and to the left
+//! the state before: pixels of the row above (Row LSTM; three in the paper), or the pixels above and to the left
 //! (Diagonal BiLSTM). A PixelCNN has masked convolutions in its place, 3 x 3 in the paper.
 //!
 //! [`PixelNet`] is the network (PixelCNN, Row LSTM or Diagonal BiLSTM), [`PixelModel`] what is trained,

@@ -1,12 +1,12 @@
 //! The network of a pixel model: an image in, the logits of every pixel out, each seeing only what
 //! precedes it.
 //!
-//! Pixel Recurrent Neural Networks, table 1 and figure 5, with h = `hidden`:
+//! Pixel Recurrent Neural Networks, table 1 and figure 5, with h = `hidden` and k = `kernel`, 3 in the paper:
 //!
 //! ```text
 //! first:     7 x 7 convolution, mask A, C -> 2h
-//! PixelCNN:  x + 1x1(relu(3x3(relu(1x1(relu(x))))))    2h -> h -> h -> 2h, mask B
-//! Row LSTM:  x + 1x1(lstm(x))                          h -> 2h
+//! PixelCNN:  x + 1x1(relu(kxk(relu(1x1(relu(x))))))    2h -> h -> h -> 2h, mask B
+//! Row LSTM:  x + 1x1(lstm(x))                          h -> 2h, its convolutions 1 x k
 //! BiLSTM:    x + 1x1(left(x) + down(right(x)))         down: shifted down one row
 //! output:    1x1(relu(1x1(relu(1x1(relu(y))))))        2h -> head -> head -> C levels, mask B
 //! ```
@@ -14,7 +14,7 @@
 //! With skip connections y is the last layer's output plus a 1 x 1 convolution (mask B) of every
 //! layer's output, else the last layer's output alone. Dropout, if there is any, falls on what the last 1 x 1
 //! convolution of a layer reads. A conditional network (section 3.6) adds to
-//! every layer's input-to-state map (PixelCNN: to its 3 x 3 convolution) an unmasked 1 x 1 convolution
+//! every layer's input-to-state map (PixelCNN: to its k x k convolution) an unmasked 1 x 1 convolution
 //! of the maps that a transposed convolution makes of the small image.
 //!
 //! Shapes: images \[B, H, W, C\], maps \[B, H, W, channels\], logits \[B, H, W, C levels\] (C where
@@ -34,7 +34,7 @@ use crate::rng::Key;
 /// A layer of the body. There are few, so their size does not matter.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Core {
-    /// 1 x 1 down, 3 x 3.
+    /// 1 x 1 down, k x k.
     Cnn { down: MaskedConv, conv: MaskedConv },
     /// Row LSTM.
     Row(LstmScan),

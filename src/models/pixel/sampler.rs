@@ -1,6 +1,6 @@
 //! Exact sampling with cached states: work per pixel does not grow with the image.
 //!
-//! Pixel Recurrent Neural Networks, section 3.2: pixels in raster order, R then G then B, each drawn
+//! Pixel Recurrent Neural Networks, section 2.1: pixels in raster order, R then G then B, each drawn
 //! from its distribution given all before. A pixel's features depend on earlier ones only, so they
 //! are computed once, at that pixel alone, and kept in maps:
 //!

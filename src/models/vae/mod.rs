@@ -5,7 +5,7 @@
 //! z = mu + s * eps,  eps ~ N(0, I)                                                     (10)
 //! decoder p(x|z):  h = tanh(W1 z + b1)
 //!   Bernoulli: logits = W2 h + b2                                                      (C.1)
-//!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6                    (C.2, section 5)
+//!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6, at least a floor  (C.2, section 5)
 //! ```
 //! What is made larger is the bound on log p(x), by one of two estimates from L draws of eps:
 //!

@@ -13,7 +13,7 @@ use crate::train::{Config, ModelConfig};
 pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "digits",
-        what: "784-500-20 on the digits inside the program, Adam: a first run of a minute",
+        what: "784-500-20 on the digits inside the program, Adam: a first run of half a minute",
         make: digits,
     },
     Preset {

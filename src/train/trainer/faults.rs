@@ -107,8 +107,9 @@ impl Trainer {
     pub(super) fn with_checkpoint(&self, e: Error) -> Error {
         match e {
             Error::Device(what) => Error::Device(format!(
-                "{what}; last checkpoint: {}, go on from it with --resume",
-                self.last_good()
+                "{what}; last checkpoint: {}, go on from it with --resume --out {}",
+                self.last_good(),
+                self.job.run.path().display()
             )),
             other => other,
         }
