@@ -53,10 +53,11 @@ fn a_card_says_what_the_weights_are() {
         assert_eq!(card.steps, checkpoint.step, "{}", model.name);
         assert!(card.data.contains(&checkpoint.data.name), "{}", card.data);
         // The command's settings are those of the weights.
-        let (preset, rest) =
-            card.command.split_once(" --preset ").unwrap().1.split_once(' ').unwrap();
+        let words = card.command.split_once(" --preset ").unwrap().1;
+        let (preset, rest) = words.split_once(' ').unwrap_or((words, ""));
         let mut settings = Settings::new(&presets::find(preset).unwrap().config());
-        let rest = rest.replace("--init ", "--set init=");
+        let rest = rest.split(" --name ").next().unwrap().replace("--init ", "--set init=");
+        assert_eq!(rest.contains("init="), words.contains(" --name "), "{}", card.command);
         let assignments = rest.split("--set ").map(str::trim).filter(|word| !word.is_empty());
         assignments.for_each(|assignment| settings.set(assignment).unwrap());
         let trained = settings.config().unwrap();
