@@ -226,6 +226,18 @@ fn wider_kernels_see_what_they_connect_and_nothing_else() {
     }
 }
 
+#[test]
+fn networks_of_a_chain_have_its_kernel() {
+    let config = PixelConfig { kernel: 5, ..models::config((4, 8), 1, 2, 3) };
+    let chain = models::chain(&Device::cpu(), Body::PixelCnn, config, &[2], 1);
+    let parameters = chain.parameters().into_iter();
+    let kernels: Vec<_> = parameters.filter(|(name, _)| name.ends_with(".conv.weight")).collect();
+    assert_eq!(kernels.len(), 4, "two layers of two networks");
+    for (name, kernel) in kernels {
+        assert_eq!(kernel.value().shape(), [3, 3, 5, 5], "{name}");
+    }
+}
+
 /// The comparison tells networks apart: of another kind, depth and kernel.
 #[test]
 fn a_simulation_of_another_network_differs() {
