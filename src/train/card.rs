@@ -224,7 +224,8 @@ mod tests {
             .iter()
             .for_each(|word| settings.set(word).unwrap());
         let text = command(&settings.config().unwrap()).unwrap();
-        let end = "aevb-manifold --set optimizer.rule=adam --init runs/a --set optimizer.rate=0.5 --set weight_prior=false";
+        let end = "aevb-manifold --set optimizer.rule=adam --init runs/a --set optimizer.rate=0.5 --set weight_prior=false \
+                   --name aevb-manifold-on";
         assert!(text.ends_with(end), "{text}");
     }
 }
