@@ -24,11 +24,12 @@ impl Presets {
     pub fn run(&self) -> Result<()> {
         match &self.name {
             None => {
+                let width = presets::all().map(|preset| preset.name.len()).max().unwrap_or(0);
                 for preset in presets::all() {
                     let (name, what) = (preset.name, preset.what);
                     let model = preset.config().model.kind();
                     add("presets", json!({"name": name, "model": model, "what": what}));
-                    say(&format!("{name:23} {what}"))?;
+                    say(&format!("{name:width$} {what}"))?;
                 }
             }
             Some(name) => {

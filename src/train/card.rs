@@ -181,7 +181,7 @@ pub fn command(config: &Config) -> Result<String> {
         let flag = if key == "init" { "--init ".into() } else { format!("--set {key}=") };
         words += &format!(" {flag}{}", value.to_string().replace('"', ""));
     }
-    // The run that it begins with has the preset's own name.
+    // A run that it begins with may have the preset's own name.
     if config.init.is_some() {
         words += &format!(" --name {}-on", config.preset);
     }

@@ -209,7 +209,7 @@ impl Config {
         same.keep = 0;
         same.optimizer.on_nonfinite = OnNonfinite::Stop;
         // A setting that came later, at what it was before: runs from then can go on.
-        hex(&Sha256::digest(same.to_toml().replace("kernel = 3\n", "")))
+        hex(&Sha256::digest(same.to_toml().replace("\nkernel = 3\n", "\n")))
     }
 }
 

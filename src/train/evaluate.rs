@@ -272,6 +272,18 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_is_not_finite_is_named_by_its_first_image() {
+        let images = images(130);
+        let part = Part::of(&images, Binarization::Grey, 130, 100);
+        let fails = |number: u32, _: &Tensor, _: Option<&Tensor>| match number {
+            1 => Err(Error::NotFinite("image 7 of its batch".into())),
+            _ => Ok(()),
+        };
+        let error = batches(&Device::cpu(), &part, &|_| false, fails).unwrap_err().to_string();
+        assert!(error.contains("image 7 of its batch (the batch begins with image 100"), "{error}");
+    }
+
+    #[test]
     fn glimpses_are_apart_and_an_error_comes_first() {
         let figure = |name: &'static str, values: [f32; 2]| (name.into(), values.to_vec());
         let (one, two) = (figure("kl.1", [1.0, 2.0]), figure("kl.2", [0.0, 1.0]));

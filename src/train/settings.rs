@@ -31,7 +31,8 @@ pub struct Settings {
     origins: BTreeMap<String, String>,
 }
 
-/// Epochs, epochs between evaluations and steps between lines of metrics, where one batch is learnt by heart: an epoch is a step.
+/// Epochs, epochs between evaluations and steps between lines of metrics, where one batch is learnt by
+/// heart: an epoch is a step.
 const OVERFIT: [(&str, i64); 3] = [("epochs", 300), ("eval_every", 100), ("log_every", 10)];
 
 /// The longest file of settings, a hundred times those of a run.
