@@ -11,7 +11,7 @@ use crate::nn::{Decay, OptimizerConfig, Schedule};
 use crate::ops::optimizer::Rule;
 use crate::train::{Config, ModelConfig};
 
-pub static PRESETS: [Preset; 22] = [
+pub static PRESETS: [Preset; 23] = [
     Preset {
         name: "digits-pixelcnn",
         what: "PixelCNN, 5 layers of 16 with 7 x 7 convolutions (the paper: 3 x 3), on the digits inside the \
@@ -79,12 +79,18 @@ pub static PRESETS: [Preset; 22] = [
         name: "binarized-pixelcnn-wide",
         what: "the same data: PixelCNN, 7 layers of 32 whose convolutions are 7 x 7 where the paper has 3 x 3, \
                Adam, cosine, weight decay, averaged weights: an hour and a half",
-        make: binarized_pixelcnn_wide,
+        make: || binarized_wide("binarized-pixelcnn-wide", Body::PixelCnn, (7, 32), 0.03),
     },
     Preset {
         name: "binarized-rowlstm",
         what: "our own training of a Row LSTM of 7 layers of 16 on fixed binarized MNIST: Adam, cosine",
         make: || binarized("binarized-rowlstm", Body::RowLstm, (7, 16), 24),
+    },
+    Preset {
+        name: "binarized-rowlstm-wide",
+        what: "the same data: Row LSTM, 7 layers of 16 with k = 7 where the paper has 3, Adam, cosine, weight \
+               decay, averaged weights: an hour",
+        make: || binarized_wide("binarized-rowlstm-wide", Body::RowLstm, (7, 16), 0.04),
     },
     Preset {
         name: "binarized-diagbilstm-1",
@@ -206,18 +212,18 @@ fn binarized_pixelcnn_64() -> Config {
     Config { batch: 64, optimizer, model: ModelConfig::PixelCnn(net), ..config }
 }
 
-/// An hour and a half of two cores.
-fn binarized_pixelcnn_wide() -> Config {
-    let config = binarized("binarized-pixelcnn-wide", Body::PixelCnn, (7, 32), 16);
+/// With [`wide`] kernels, and weight decay against learning by heart. An hour or more of two cores.
+fn binarized_wide(name: &str, body: Body, (layers, hidden): (usize, usize), decay: f32) -> Config {
+    let config = binarized(name, body, (layers, hidden), 16);
     let optimizer = OptimizerConfig {
         rate: 2.5e-3,
-        decay: 0.03,
+        decay,
         decay_kind: Decay::Decoupled,
         warmup: 300,
         average: Some(0.9995),
         ..config.optimizer
     };
-    Config { optimizer, model: ModelConfig::PixelCnn(wide(7, 32)), ..config }
+    Config { optimizer, model: ModelConfig::pixel(body, wide(layers, hidden)), ..config }
 }
 
 /// Section 5.6.
