@@ -16,8 +16,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> u: array<f32>;
 @group(0) @binding(3) var<storage, read_write> x: array<f32>;
 
-// The first level up to which the probabilities sum to more than u.
-fn first_above(first: u32, u: f32) -> u32 {
+// The first level up to which the probabilities sum to more than u; NaN where there are none.
+fn first_above(first: u32, u: f32) -> f32 {
     var largest = logits[first];
     for (var i = 1u; i < p.levels; i++) {
         largest = larger(largest, logits[first + i]);
@@ -36,7 +36,7 @@ fn first_above(first: u32, u: f32) -> u32 {
             break;
         }
     }
-    return level;
+    return select(f32(level), total, is_nan(total));
 }
 
 @compute @workgroup_size(256)
@@ -46,11 +46,11 @@ fn pick(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         return;
     }
     let at = (b * p.pixels + p.pixel) * p.channels + p.channel;
-    var level = 0u;
+    var level = 0.0;
     if p.levels == 2u {
-        level = select(0u, 1u, u[at] < sigmoid(logits[at]));
+        level = select(select(0.0, 1.0, u[at] < sigmoid(logits[at])), logits[at], is_nan(logits[at]));
     } else {
         level = first_above(at * p.levels, u[at]);
     }
-    x[at] = (f32(level) / f32(p.levels - 1u) - p.mean) / p.deviation;
+    x[at] = (level / f32(p.levels - 1u) - p.mean) / p.deviation;
 }

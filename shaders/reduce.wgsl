@@ -29,24 +29,28 @@ fn part_of(i: u32) -> Part {
     return Part(first, min(p.chunk, p.n - begin));
 }
 
-fn term(x: f32, largest: f32) -> f32 {
-    switch p.reduction {
-        case SQUARES: { return x * x; }
-        case LOGSUMEXP: { return exp_of(x - largest); }
-        default: { return x; }
-    }
-}
-
-// The result from the sum of its terms.
-fn finish(sum: f32, largest: f32) -> f32 {
-    if p.reduction != LOGSUMEXP {
-        return p.scale * sum;
-    }
-    return select(largest + log_of(sum), largest, is_infinite(largest));
+// What sums and sums of squares add up.
+fn term(x: f32) -> f32 {
+    return select(x, x * x, p.reduction == SQUARES);
 }
 
 fn store(i: u32, value: f32) {
     y[i] = select(value, y[i] + value, p.accumulate != 0u);
+}
+
+// The whole workgroup calls it.
+fn log_sum_exp(part: Part, lane: u32) -> f32 {
+    var largest = from_bits(INFINITY_BITS | 0x80000000u);
+    for (var at = lane; at < part.count; at += 256u) {
+        largest = larger(largest, x[part.first + at]);
+    }
+    largest = row_max(largest, lane);
+    var sum = 0.0;
+    for (var at = lane; at < part.count; at += 256u) {
+        sum += exp_of(x[part.first + at] - largest);
+    }
+    sum = row_sum(sum, lane);
+    return select(largest + log_of(sum), largest, is_infinite(largest));
 }
 
 // A workgroup a result, for neighbours in memory (inner = 1).
@@ -62,25 +66,22 @@ fn reduce_rows(
         return;
     }
     let part = part_of(i);
-    var largest = 0.0;
+    var value = 0.0;
     if p.reduction == LOGSUMEXP {
-        largest = from_bits(INFINITY_BITS | 0x80000000u);
+        value = log_sum_exp(part, lane);
+    } else {
+        var sum = 0.0;
         for (var at = lane; at < part.count; at += 256u) {
-            largest = larger(largest, x[part.first + at]);
+            sum += term(x[part.first + at]);
         }
-        largest = row_max(largest, lane);
+        value = p.scale * row_sum(sum, lane);
     }
-    var sum = 0.0;
-    for (var at = lane; at < part.count; at += 256u) {
-        sum += term(x[part.first + at], largest);
-    }
-    sum = row_sum(sum, lane);
     if lane == 0u {
-        store(i, finish(sum, largest));
+        store(i, value);
     }
 }
 
-// An invocation a result, for neighbours `inner` apart: invocations side by side read side by side.
+// An invocation a result, for neighbours `inner` apart: invocations side by side read side by side. Sums alone.
 @compute @workgroup_size(256)
 fn reduce_columns(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = flat_index(id, groups);
@@ -89,28 +90,21 @@ fn reduce_columns(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         return;
     }
     let part = part_of(i);
-    var largest = 0.0;
-    if p.reduction == LOGSUMEXP {
-        largest = from_bits(INFINITY_BITS | 0x80000000u);
-        for (var k = 0u; k < part.count; k++) {
-            largest = larger(largest, x[part.first + k * p.inner]);
-        }
-    }
     // Four sums, so that four loads are under way at a time.
     var sums = vec4<f32>(0.0);
     let whole = part.count & ~3u;
     for (var k = 0u; k < whole; k += 4u) {
         let at = part.first + k * p.inner;
         sums += vec4<f32>(
-            term(x[at], largest),
-            term(x[at + p.inner], largest),
-            term(x[at + 2u * p.inner], largest),
-            term(x[at + 3u * p.inner], largest),
+            term(x[at]),
+            term(x[at + p.inner]),
+            term(x[at + 2u * p.inner]),
+            term(x[at + 3u * p.inner]),
         );
     }
     var sum = (sums.x + sums.y) + (sums.z + sums.w);
     for (var k = whole; k < part.count; k++) {
-        sum += term(x[part.first + k * p.inner], largest);
+        sum += term(x[part.first + k * p.inner]);
     }
-    store(i, finish(sum, largest));
+    store(i, p.scale * sum);
 }

@@ -138,6 +138,8 @@ impl<P: Pod, const I: usize, const O: usize> Kernel<P, I, O> {
         inputs: [&Tensor; I],
         shapes: [&[usize]; O],
     ) -> [Tensor; O] {
+        #[cfg(test)]
+        traffic::record(self.program.name, (self.cost)(&params).bytes, &inputs, &shapes);
         let mut buffers = shapes.map(|s| device.alloc(s.iter().product()));
         let mut outputs: Vec<&mut Buffer> = buffers.iter_mut().collect();
         device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
@@ -182,4 +184,27 @@ pub fn workgroup_each<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec
 /// The stages of a kernel with one entry point and one invocation an element.
 pub fn elementwise<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
     workgroup_each(entry, n.div_ceil(WORKGROUP as usize), params)
+}
+
+/// What launches say that they read and write, beside the tensors they are given.
+#[cfg(test)]
+pub(crate) mod traffic {
+    use std::cell::RefCell;
+
+    use crate::tensor::Tensor;
+
+    thread_local! {
+        /// Kernel, bytes stated, bytes of its tensors.
+        pub static LAUNCHES: RefCell<Vec<(&'static str, u64, u64)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub fn record(name: &'static str, stated: u64, inputs: &[&Tensor], shapes: &[&[usize]]) {
+        // A tensor may stand in for one that is absent: it is read once.
+        let first =
+            |i: usize| !inputs[..i].iter().any(|t| std::ptr::eq(t.buffer(), inputs[i].buffer()));
+        let read: usize = (0..inputs.len()).filter(|&i| first(i)).map(|i| inputs[i].len()).sum();
+        let written: usize = shapes.iter().map(|s| s.iter().product::<usize>()).sum();
+        let tensors = 4 * (read + written) as u64;
+        LAUNCHES.with(|l| l.borrow_mut().push((name, stated, tensors)));
+    }
 }

@@ -69,6 +69,7 @@ mod gpu {
                 let adapter = match number {
                     Some(Ok(number)) => found.iter().find(|a| a.index == number),
                     Some(Err(_)) => None,
+                    None if other.is_empty() => None,
                     None => {
                         found.iter().find(|a| a.name.to_lowercase().contains(&other.to_lowercase()))
                     }

@@ -233,5 +233,13 @@ fn picks_follow_the_distribution() {
         picks(device, 3, &[-1e4, 0.0, -1e4], &[1]);
         picks(device, 256, &many, &all);
         picks(device, 256, &middle, &some);
+        // Without a distribution there is no value, and none is made up.
+        for (levels, logits) in
+            [(2, &[f32::NAN][..]), (3, &[0.0, f32::NAN, 0.0]), (3, &[f32::INFINITY, 0.0, 0.0])]
+        {
+            let scale = Scale { levels, mean: 0.4, deviation: 0.7 };
+            let x = drawn(device, logits, scale, &[0.0, 0.5, BELOW_ONE]);
+            assert!(x.iter().all(|x| x.is_nan()), "{logits:?}: {x:?} on {}", device.name());
+        }
     }
 }

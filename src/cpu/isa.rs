@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// An instruction set that the CPU kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// x86-64 with 512-bit vectors (F, VL, DQ, BW).
+    /// x86-64 with 512-bit vectors (F, VL, DQ, BW) and fused multiply-add.
     Avx512,
     /// x86-64 with 256-bit vectors and fused multiply-add.
     Avx2,
@@ -31,6 +31,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("fma")
                 {
                     isas.push(Isa::Avx512);
                 }

@@ -365,6 +365,9 @@ pub fn at_pixel(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32
     let pixel = at.0 * width + at.1;
     let (pixels, taps) = (height * width, Taps::forward(p));
     let depth = taps.depth();
+    if batch == 0 {
+        return;
+    }
     GATHERED.with(|scratch| {
         scratch.slice(batch * depth, |a| {
             vectorize(

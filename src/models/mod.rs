@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use crate::autograd::Var;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::rng::Key;
 use crate::tensor::Tensor;
@@ -86,4 +86,16 @@ pub trait Autoregressive: Sync {
     /// Logits of every pixel \[B, H, W, C levels\] of images x \[B, H, W, C\] in \[0, 1\]; their
     /// gradients tell what a pixel's prediction sees.
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
+}
+
+/// Rejects what would make a tensor of 2^31 numbers or more: matrices are indexed by 32 bits.
+pub(crate) fn indexable(what: &str, sizes: &[usize]) -> Result<()> {
+    let numbers: u128 = sizes.iter().map(|&n| n as u128).product();
+    if numbers < 1 << 31 {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "{what} would have {numbers} numbers, it must stay below {}; choose a smaller model",
+        1_u64 << 31
+    )))
 }

@@ -73,13 +73,18 @@ impl Params {
         self.bank() + self.sources as usize * self.between()
     }
 
+    /// Floats of the images read, and of their patches.
+    fn reads(&self) -> usize {
+        self.sources as usize * (self.image() + self.patch())
+    }
+
     /// A workgroup an image.
     fn stages(&self, entry: &'static str) -> Vec<Stage<Params>> {
         workgroup_each(entry, self.batch as usize, self)
     }
 
-    /// The cost of `products` passes over both products.
-    fn cost(&self, products: u64) -> Cost {
+    /// The cost of `products` passes over both products; `words` of an image are read or written.
+    fn cost(&self, products: u64, words: usize) -> Cost {
         let [batch, n, height, width, channels, sources] =
             [self.batch, self.filters, self.height, self.width, self.channels, self.sources]
                 .map(u64::from);
@@ -95,7 +100,7 @@ impl Params {
             + (n * width).div_ceil(256) * (1 + sources * n * (1 + channels));
         Cost {
             flops: products * 2 * batch * n * row * (height + n),
-            bytes: 4 * batch * (2 * height * row + 2 * self.work() as u64),
+            bytes: 4 * batch * words as u64,
             loop_iterations: shared + single + bank_loops(n, height.max(width)),
         }
     }
@@ -122,7 +127,7 @@ pub static ATTENTION_READ: Kernel<Params, 3, 2> = Kernel {
     },
     cpu: cpu::attention::read,
     stages: |p| p.stages("attention_read"),
-    cost: |p| p.cost(1),
+    cost: |p| p.cost(1, p.reads() + 5 + p.work()),
     entries: &["attention_read"],
 };
 
@@ -142,7 +147,7 @@ pub static ATTENTION_READ_GRADIENT: Kernel<Params, 5, 3> = Kernel {
     },
     cpu: cpu::attention::read_gradient,
     stages: |p| p.stages("attention_read_gradient"),
-    cost: |p| p.cost(3),
+    cost: |p| p.cost(3, p.reads() + p.image() + 2 * (5 + p.work())),
     entries: &["attention_read_gradient"],
 };
 
@@ -156,7 +161,7 @@ pub static ATTENTION_WRITE: Kernel<Params, 3, 2> = Kernel {
     },
     cpu: cpu::attention::write,
     stages: |p| p.stages("attention_write"),
-    cost: |p| p.cost(1),
+    cost: |p| p.cost(1, 2 * p.image() + p.patch() + 5 + p.work()),
     entries: &["attention_write"],
 };
 
@@ -176,7 +181,7 @@ pub static ATTENTION_WRITE_GRADIENT: Kernel<Params, 4, 3> = Kernel {
     },
     cpu: cpu::attention::write_gradient,
     stages: |p| p.stages("attention_write_gradient"),
-    cost: |p| p.cost(3),
+    cost: |p| p.cost(3, p.image() + 2 * (p.patch() + 5 + p.work())),
     entries: &["attention_write_gradient"],
 };
 

@@ -45,13 +45,14 @@ impl Params {
         workgroup_each(entry, self.batch as usize, self)
     }
 
-    fn cost(&self) -> Cost {
+    /// The cost, where `banks` banks, and of an image `others` numbers, are read or written.
+    fn cost(&self, banks: u64, others: u64) -> Cost {
         let [batch, n, height, width] =
             [self.batch, self.filters, self.height, self.width].map(u64::from);
         let pixels = n * (height + width);
         Cost {
             flops: 20 * batch * pixels,
-            bytes: 8 * batch * pixels,
+            bytes: 4 * batch * (banks * pixels + others),
             loop_iterations: bank_loops(n, height.max(width)),
         }
     }
@@ -84,7 +85,7 @@ pub static FILTERBANK: Kernel<Params, 1, 3> = Kernel {
     },
     cpu: cpu::filterbank::forward,
     stages: |p| p.stages("filterbank"),
-    cost: |p| p.cost(),
+    cost: |p| p.cost(1, 6),
     entries: &["filterbank"],
 };
 
@@ -98,7 +99,7 @@ pub static FILTERBANK_GRADIENT: Kernel<Params, 6, 1> = Kernel {
     },
     cpu: cpu::filterbank::gradient,
     stages: |p| p.stages("filterbank_gradient"),
-    cost: |p| p.cost(),
+    cost: |p| p.cost(2, 11),
     entries: &["filterbank_gradient"],
 };
 

@@ -76,7 +76,12 @@ const fn gradient<const I: usize, const O: usize>(
         program: Program { name, source, inputs: I, outputs: O },
         cpu,
         stages: |p| elementwise("gradient", p.n() as usize, p),
-        cost: |p| Cost { flops: 20 * p.n(), bytes: 4 * (I + O) as u64 * p.n(), loop_iterations: 0 },
+        // The last input is dy, one number a row.
+        cost: |p| Cost {
+            flops: 20 * p.n(),
+            bytes: 4 * ((I + O - 1) as u64 * p.n() + u64::from(p.rows)),
+            loop_iterations: 0,
+        },
         entries: &["gradient"],
     }
 }

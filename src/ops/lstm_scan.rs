@@ -117,7 +117,11 @@ impl Params {
     fn cost(&self, loop_iterations: u64) -> Cost {
         let (h, k) = (u64::from(self.hidden), u64::from(self.neighbours));
         let cells = u64::from(self.batch) * u64::from(self.height) * u64::from(self.width);
-        Cost { flops: cells * (8 * h * h * k + 40 * h), bytes: 4 * cells * 10 * h, loop_iterations }
+        Cost {
+            flops: cells * (8 * h * h * k + 40 * h),
+            bytes: 4 * (cells * 10 * h + 4 * h * h * k),
+            loop_iterations,
+        }
     }
 
     /// Rows of the weights.
@@ -195,11 +199,12 @@ pub static LSTM_AT: Kernel<Params, 3, 2> = Kernel {
     cpu: cpu::lstm_scan::at_cell,
     stages: |p| elementwise("lstm_at", p.batch as usize * p.hidden as usize, p),
     cost: |p| {
-        let k = p.depth();
+        let (batch, k, hidden) = (u64::from(p.batch), p.depth(), u64::from(p.hidden));
+        // S; of an image the h around its cell, u, and c before and after, and h.
         Cost {
-            flops: 8 * u64::from(p.batch) * k * u64::from(p.hidden),
-            bytes: 16 * k * u64::from(p.hidden),
-            loop_iterations: k + 4,
+            flops: 8 * batch * k * hidden,
+            bytes: 16 * k * hidden + 4 * batch * (k + 7 * hidden),
+            loop_iterations: k + u64::from(p.neighbours),
         }
     },
     entries: &["lstm_at"],

@@ -179,7 +179,7 @@ pub static MASKED_CONV: Kernel<Params, 4, 1> = Kernel {
     stages: |p| by_pixel(p, ["masked_conv", "masked_conv_wide"], p.outputs),
     cost: |p| Cost {
         flops: p.flops(),
-        bytes: p.bytes(),
+        bytes: p.bytes() + 4 * u64::from(p.has_residual) * p.pixels() as u64 * u64::from(p.outputs),
         loop_iterations: u64::from((p.taps * p.inputs).div_ceil(DEPTH / 2)),
     },
     entries: &["masked_conv", "masked_conv_wide"],
@@ -195,9 +195,10 @@ pub static MASKED_CONV_INPUT: Kernel<Params, 3, 1> = Kernel {
     },
     cpu: cpu::masked_conv::input_gradient,
     stages: |p| by_pixel(p, ["masked_conv_input", "masked_conv_input_wide"], p.inputs),
+    // x is read where it went through a ReLU.
     cost: |p| Cost {
         flops: p.flops(),
-        bytes: p.bytes(),
+        bytes: p.bytes() + 4 * u64::from(p.relu_before) * p.pixels() as u64 * u64::from(p.inputs),
         loop_iterations: u64::from((p.taps * p.outputs).div_ceil(DEPTH / 2)),
     },
     entries: &["masked_conv_input", "masked_conv_input_wide"],
@@ -244,9 +245,11 @@ pub static MASKED_CONV_AT: Kernel<Params, 4, 1> = Kernel {
     stages: |p| elementwise("masked_conv_at", p.batch as usize * p.outputs as usize, p),
     cost: |p| {
         let products = u64::from(p.taps) * u64::from(p.inputs);
+        let (batch, outputs) = (u64::from(p.batch), u64::from(p.outputs));
+        let read = products + u64::from(p.has_residual) * outputs;
         Cost {
-            flops: 2 * u64::from(p.batch) * products * u64::from(p.outputs),
-            bytes: 4 * products * u64::from(p.outputs),
+            flops: 2 * batch * products * outputs,
+            bytes: 4 * ((products + u64::from(p.has_bias)) * outputs + batch * (read + outputs)),
             loop_iterations: products + u64::from(p.taps),
         }
     },
@@ -265,6 +268,10 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
     assert!(
         from == inputs && taps == window.taps && window.width > 0,
         "masked_conv: x {x:?}, p {p:?}, {window:?} do not fit"
+    );
+    assert!(
+        height * width * inputs * outputs > 0,
+        "masked_conv: an axis of x {x:?} or of p {p:?} is empty"
     );
     let pixels = batch * height * width;
     let mut params = Params {
@@ -461,6 +468,10 @@ pub fn cases() -> Vec<Case> {
         case([1, 9, 31, 70], [3, 70, 7, 7], mask(Sight::A, 1), before, true),
         // Wide tiles on a GPU, the last ones of each side in part.
         case([8, 33, 31, 72], [72, 72, 1, 3], mask(Sight::B, 1), before, true),
+        // More than two of them across: of the map, of its gradient, of the weights' gradient.
+        case([1, 64, 45, 8], [264, 8, 1, 1], mask(Sight::B, 1), both, false),
+        case([1, 64, 45, 264], [8, 264, 1, 1], mask(Sight::B, 1), plain, false),
+        case([1, 9, 9, 72], [264, 72, 1, 1], mask(Sight::B, 1), both, false),
     ];
     cases.push(Case::new(
         "masked_conv",

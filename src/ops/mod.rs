@@ -97,3 +97,52 @@ pub fn cases() -> Vec<case::Case> {
     all.extend(random::cases());
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::autograd::{Tape, Var};
+    use crate::kernel::traffic::LAUNCHES;
+    use crate::{Device, Tensor};
+
+    /// Shares of a roofline are only as true as these numbers.
+    #[test]
+    fn kernels_state_the_bytes_of_their_tensors() {
+        let device = Device::cpu();
+        for case in cases() {
+            let tape = Tape::new();
+            let x = case.vars(&tape, &case.tensors(&device));
+            let y = (case.call)(&x);
+            let seeds: Vec<(&Var, Tensor)> = y.iter().zip(case.seeds(&y)).collect();
+            tape.backward(&seeds);
+        }
+        let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (name, stated, tensors) in LAUNCHES.take() {
+            let sum = sums.entry(name).or_default();
+            *sum = (sum.0 + stated, sum.1 + tensors);
+        }
+        assert!(sums.len() > 30, "{} kernels", sums.len());
+        for (name, (stated, tensors)) in sums {
+            let share = stated as f64 / tensors as f64;
+            let right = match name {
+                // A broadcast reads a number many times, and a cut leaves some out.
+                "binary" | "window" => 0.9..=2.0,
+                // Of the noise of all glimpses it reads one's.
+                "latent" | "latent_gradient" => 0.7..=1.0,
+                // Hidden taps are read or written by one of the two alone.
+                "mask" | "mask_gradient" => 0.8..=1.2,
+                // The pieces are a GPU's.
+                "masked_conv_weight" => 0.8..=1.0,
+                // x is read where a ReLU was in front.
+                "masked_conv_input" => 0.6..=1.0,
+                _ => 0.95..=1.02,
+            };
+            assert!(
+                right.contains(&share),
+                "{name}: {stated} stated of {tensors} bytes: {share:.3}"
+            );
+        }
+    }
+}

@@ -81,10 +81,11 @@ pub static REDUCE: Kernel<Params, 1, 1> = Kernel {
     stages,
     cost: |p| {
         let n = u64::from(p.outer) * u64::from(p.n) * u64::from(p.inner);
-        // Rows: 256 invocations share a chunk. Columns: four steps an iteration, and its rest. Twice,
-        // as logsumexp looks for the largest first.
-        let share = if p.inner == 1 { p.chunk.div_ceil(256) } else { p.chunk };
-        Cost { flops: n, bytes: 4 * n, loop_iterations: 2 * u64::from(share) }
+        // Rows: 256 invocations share a chunk, twice, as logsumexp looks for the largest first. Columns:
+        // four steps an iteration, and the rest.
+        let rows = p.inner == 1;
+        let share = if rows { 2 * p.chunk.div_ceil(256) } else { p.chunk.div_ceil(4) + 3 };
+        Cost { flops: n, bytes: 4 * n, loop_iterations: u64::from(share) }
     },
     entries: &["reduce_rows", "reduce_columns"],
 };
@@ -115,6 +116,7 @@ fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f3
         y
     };
     let additive = reduction != Reduction::LogSumExp;
+    assert!(additive || inner == 1, "logsumexp: over the last axis alone");
     let piece = if inner == 1 { ROW_PIECE } else { COLUMN_PIECE };
     if additive && n >= 2 * piece && outer * inner < 4096 {
         let pieces = n.div_ceil(piece);

@@ -57,8 +57,8 @@ fn a_run_is_never_overwritten() {
 #[test]
 fn missing_device() {
     let place = Place::new();
-    for which in ["no-such-adapter", "gpu:99", "gpu:x"] {
-        let message = place.fail(&format!("train vae --device {which}"), 6);
+    for which in ["no-such-adapter", "gpu:99", "gpu:x", ""] {
+        let message = place.fail(&format!("train vae --device={which}"), 6);
         assert!(message.contains(which) && message.contains("cpu"), "{message}");
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::models::indexable;
 
 /// The largest size of anything.
 const MOST: usize = 1 << 20;
@@ -63,18 +64,6 @@ fn positive(sizes: &[(&str, usize)]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Rejects what would make a tensor of 2^31 numbers or more: matrices are indexed by 32 bits.
-fn indexable(what: &str, sizes: &[usize]) -> Result<()> {
-    let numbers: u128 = sizes.iter().map(|&n| n as u128).product();
-    if numbers < 1 << 31 {
-        return Ok(());
-    }
-    Err(Error::Config(format!(
-        "{what} would have {numbers} numbers, it must stay below {}; choose a smaller model",
-        1_u64 << 31
-    )))
 }
 
 /// Rejects images that are neither grey nor RGB, or too large.

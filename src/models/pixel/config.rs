@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::models::indexable;
 
 /// What the layers between the first convolution and the output are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,7 +174,13 @@ impl PixelConfig {
         if !(self.deviation > 0.0 && self.deviation.is_finite()) {
             return bad("deviation", self.deviation, "be above 0 and finite");
         }
-        Ok(())
+        // Of all weights only these grow beyond 32 bits within the limits above.
+        let (h, k) = (self.hidden, self.kernel);
+        match body {
+            Body::PixelCnn => indexable("a layer's convolution", &[h, h, k, k]),
+            Body::RowLstm => indexable("an LSTM's weights", &[4 * h, 2 * h, k]),
+            Body::DiagBilstm => indexable("an LSTM's weights", &[4 * h, 2 * h]),
+        }
     }
 
     /// MNIST, section 5.5: `layers` layers of `hidden`, one sigmoid a pixel.
