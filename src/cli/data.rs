@@ -18,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   pixelloom data
   pixelloom data digits --sheet digits.png
+  pixelloom data --script > datasets.sh
   pixelloom data folder:pictures --binarization grey";
 
 /// List the data sets, or describe one
@@ -36,11 +37,19 @@ pub struct Data {
     /// Write the first 100 training images, as a model sees them, to this file
     #[arg(long, value_name = "FILE.png", requires = "name")]
     sheet: Option<PathBuf>,
+    /// Print the shell script that downloads the sets, datasets.sh
+    #[arg(long, conflicts_with_all = ["name", "binarization"])]
+    script: bool,
 }
 
 impl Data {
     pub fn run(&self) -> Result<()> {
         match &self.name {
+            None if self.script => {
+                let script = include_str!("../../datasets.sh");
+                give("script", script);
+                Ok(say(script.trim_end())?)
+            }
             None => self.list(),
             Some(name) => self.describe(name),
         }

@@ -51,8 +51,8 @@ Examples:
 #[command(after_help = FIELD_EXAMPLES)]
 #[command(group(ArgGroup::new("which").required(true).args(["path", "model"])))]
 struct Field {
-    /// A pixel model whose own weights are taken: a run, a checkpoint, a model file, or one that comes with
-    /// the program
+    /// A pixel model whose own weights are taken, at images of even noise: a run, a checkpoint, a model file,
+    /// or one that comes with the program
     #[arg(value_name = "RUN|CHECKPOINT|MODEL")]
     path: Option<PathBuf>,
     /// Of a run, take the checkpoint with the best validation score, not the newest
@@ -129,6 +129,9 @@ impl Field {
             };
             let field = explain::receptive_field(drawer, &x, at)?;
             field.write(&self.out)?;
+            if self.path.is_some() {
+                complain(&format!("note: gradients at {IMAGES} images of even noise, added up"));
+            }
             if let ModelConfig::MultiScale(_) = config {
                 complain("note: of the last stage, without what it sees through the small image");
             }

@@ -25,7 +25,8 @@ Examples:
 
 /// Picture where draw or a classifier looks (green) and writes (red), glimpse by glimpse
 ///
-/// A row an image, a column a glimpse; of draw, a second row shows the canvas. A rectangle passes through the
+/// A row an image, a column a glimpse, 12 of them evenly chosen where there are more; of draw, a second row
+/// shows the canvas. A rectangle passes through the
 /// centres of the outermost filters, the thicker the more they blur. A red frame marks what a classifier gets
 /// wrong.
 #[derive(Args)]

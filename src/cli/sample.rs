@@ -38,7 +38,7 @@ pub struct Sample {
     /// Of a model that draws pixel by pixel, or of draw, also write how the images come to be
     #[arg(long, value_name = "FILE.gif", conflicts_with_all = ["reconstruct", "manifold"])]
     film: Option<PathBuf>,
-    /// Of draw, also write a row for each image: the canvas after each glimpse
+    /// Of draw, also write a row for each image: the canvas after each glimpse, or after 12 of them
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["reconstruct", "manifold"])]
     strip: Option<PathBuf>,
     /// Also write each image beside the training image that is nearest to it, in a blue frame

@@ -1,15 +1,16 @@
 //! `pixelloom train`: a preset, then a file, then flags; a run directory comes out.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::bench::table::by_kernel;
 use pixelloom::data::{DataSet, thousands};
 use pixelloom::profile::Profile;
+use pixelloom::train::card;
 use pixelloom::train::dry_run::{self, DryRun};
 use pixelloom::train::{
-    Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, ranks, train,
+    Checkpoint, Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, ranks, train,
 };
 use pixelloom::{Device, Error};
 
@@ -24,7 +25,7 @@ Examples:
   pixelloom train diagbilstm --preset mnist-diagbilstm-7 --name best
   pixelloom train draw --glimpses 10 --set model.attention=false --dry-run
   pixelloom train pixelcnn --overfit-batch
-  pixelloom train vae --resume --epochs 200
+  pixelloom train vae --resume
   pixelloom train diagbilstm --init diagbilstm --rate 0.0003 --epochs 2 --name tuned";
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -89,7 +90,7 @@ pub struct Train {
     settings: SettingsArgs,
 
     /// Name of the run, below runs/ [default: the preset's]
-    #[arg(long, value_name = "NAME", help_heading = "Run directory")]
+    #[arg(long, value_name = "NAME", help_heading = "Run directory", value_parser = below)]
     name: Option<String>,
     /// Directory of the run, wherever
     #[arg(long, value_name = "DIR", help_heading = "Run directory", conflicts_with = "name")]
@@ -113,6 +114,15 @@ pub struct Train {
     profile: bool,
     #[command(flatten)]
     machine: Machine,
+}
+
+/// A name below a folder, not above or outside of it.
+fn below(name: &str) -> Result<String, String> {
+    let mut parts = Path::new(name).components().peekable();
+    if parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(name.to_string());
+    }
+    Err("a name below runs/ is expected; --out takes any directory".into())
 }
 
 impl Train {
@@ -143,9 +153,14 @@ impl Train {
             let (config, data) = settings.fit(data)?;
             run.newest()?;
             ranks.tell_text(config.to_toml());
+            // What trains it again is what it was begun with.
+            let begun = card::command(&config);
+            let command = match begun {
+                Ok(begun) => format!("{begun}; resumed by {}", command_line()),
+                Err(_) => command_line(),
+            };
             return self.machine.run(|device| {
-                let device = device.clone();
-                let command = command_line();
+                let (device, command) = (device.clone(), command.clone());
                 self.train(Job { config, data, device, run, ranks, resume, init: None, command })
             });
         }
@@ -159,6 +174,7 @@ impl Train {
         }
         let of = if self.settings.overfit_batch { "-overfit" } else { "" };
         let path = self.directory(&format!("{}{of}", config.preset));
+        init.iter().try_for_each(|init| spares(&path, init))?;
         self.machine.run(|device| {
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
@@ -189,12 +205,17 @@ impl Train {
     fn train(&self, job: Job) -> Result<()> {
         let mut profile = self.profile.then(Profile::default);
         give("run", job.run.path());
+        let run = job.run.path().to_path_buf();
+        complain(&format!("run: {}", run.display()));
         let outcome = train(job, profile.as_mut());
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
             say(&by_kernel(&profile, "step").to_string())?;
             give("profile", &profile);
         }
-        outcome?.map_or(Ok(()), |summary| self.outcome(summary))
+        outcome?.map_or(Ok(()), |summary| {
+            complain(&format!("report: {}", run.join("report.html").display()));
+            self.outcome(summary)
+        })
     }
 
     fn directory(&self, default: &str) -> PathBuf {
@@ -240,8 +261,26 @@ fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
     Ok(say("dry run: nothing was written")?)
 }
 
+/// Rejects a new run at `run` in place of the one whose weights it would begin with.
+fn spares(run: &Path, init: &Checkpoint) -> Result<(), Error> {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    match real(run).zip(real(&init.path)) {
+        Some((run_now, weights)) if weights.starts_with(&run_now) => Err(Error::Config(format!(
+            "--init takes its weights from {0}, and the new run would replace {0}; choose another --name",
+            run.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What was typed, as a shell would take it.
 fn command_line() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    let quoted = |word: String| match !word.is_empty() && word.chars().all(plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
     let arguments = std::env::args_os().skip(1);
-    let words = arguments.map(|word| word.to_string_lossy().into_owned());
+    let words = arguments.map(|word| quoted(word.to_string_lossy().into_owned()));
     std::iter::once("pixelloom".to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }

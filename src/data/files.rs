@@ -68,7 +68,11 @@ pub(super) fn find(dir: &Path, folder: &str, names: &[String], set: &str) -> Res
     let found = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
     found.ok_or_else(|| {
         let path = folder.join(&names[0]);
-        Error::Data(format!("{}: no such file; get it with `{}`", path.display(), get(dir, set)))
+        Error::Data(format!(
+            "{}: no such file; get it with `{}` (`pixelloom data --script` prints that script)",
+            path.display(),
+            get(dir, set)
+        ))
     })
 }
 

@@ -119,7 +119,19 @@ struct Rule {
 
 impl Backward for Rule {
     fn name(&self) -> &'static str {
-        "unary"
+        match self.function {
+            Affine => "affine",
+            Exp => "exp",
+            Log => "log",
+            Log1p => "log1p",
+            Tanh => "tanh",
+            Sigmoid => "sigmoid",
+            Softplus => "softplus",
+            Relu => "relu",
+            Square => "square",
+            Sqrt => "sqrt",
+            Clamp => "clamp",
+        }
     }
 
     fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {

@@ -1,7 +1,9 @@
 //! What a prediction of a pixel model sees, from the model's own gradients: d logits / d x.
 //!
 //! Pixel Recurrent Neural Networks, figures 2 and 4: the PixelCNN's field has a blind spot to the
-//! right, the Row LSTM's is a triangle, the Diagonal BiLSTM's all that precedes the pixel.
+//! right, the Row LSTM's is a triangle, the Diagonal BiLSTM's all that precedes the pixel. Of that it misses
+//! one: mask A hides a pixel from the first layer's maps at its own place, and those that see the last pixel of
+//! the row before lie to the right of it, outside the image.
 
 use std::path::Path;
 

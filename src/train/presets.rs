@@ -44,10 +44,10 @@ impl Preset {
 /// The preset of this name. Fails with [`Error::Config`], naming the presets there are.
 pub fn find(name: &str) -> Result<&'static Preset> {
     all().find(|preset| preset.name == name).ok_or_else(|| {
-        let names: Vec<_> = all().map(|preset| preset.name).collect();
+        let nearest = all().min_by_key(|preset| strsim::damerau_levenshtein(name, preset.name));
         Error::Config(format!(
-            "unknown preset \"{name}\"; there are {}; `pixelloom presets` says what they are",
-            names.join(", ")
+            "unknown preset \"{name}\"; the nearest known one is \"{}\"; `pixelloom presets` lists them all",
+            nearest.map_or("", |preset| preset.name)
         ))
     })
 }

@@ -155,8 +155,9 @@ impl Trainer {
                 return Err(Error::Config(format!(
                     "{} was trained under other settings; a resumed run may change only --epochs \
                      (unless its schedule spans the run), --data-dir, --threads, --device, --on-nonfinite and \
-                     --set keep=",
-                    dir.display()
+                     --set keep=; to train on otherwise, begin a new run with its weights: --init {} --name NEW",
+                    dir.display(),
+                    job.run.path().display()
                 )));
             }
             position = state.position.clone();

@@ -48,7 +48,10 @@ fn a_limit_beside_a_data_set_is_kept() {
 #[test]
 fn training_leaves_a_run() {
     let place = Place::new();
-    let said = place.succeed(&format!("{TINY} --name a"));
+    let output = place.run(&format!("{TINY} --name a"));
+    let (said, beside) = (String::from_utf8_lossy(&output.stdout), super::stderr(&output));
+    assert!(beside.contains("run: runs/a\n"), "{beside}");
+    assert!(beside.trim_end().ends_with("report: runs/a/report.html"), "{beside}");
     let bound = said.strip_prefix("test bound: ").and_then(|s| s.split(' ').next());
     let bound: f64 = bound.and_then(|b| b.parse().ok()).expect("a number");
     let what = "digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization";
@@ -206,6 +209,8 @@ fn data_presets_and_devices_are_listed() {
     for name in ["a.png", "b.png", "c.png"] {
         std::fs::copy(place.path("d.png"), place.path("own").join(name)).expect("copied");
     }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets.sh");
+    assert_eq!(place.succeed("data --script"), std::fs::read_to_string(script).expect("there"));
     let own = place.succeed("data folder:own --binarization threshold");
     assert!(own.contains("folder:own, test split, 1 images, threshold binarization"), "{own}");
     for line in place.succeed("presets").lines() {

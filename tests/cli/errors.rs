@@ -55,6 +55,33 @@ fn a_run_is_never_overwritten() {
 }
 
 #[test]
+fn a_run_does_not_replace_what_it_begins_with() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    let last = "runs/a/checkpoints/step-00000012/model.safetensors";
+    let before = place.read(last);
+    for init in ["a", "runs/a", "runs/a/checkpoints/step-00000012"] {
+        for force in ["", "--force"] {
+            let message = place.fail(&format!("{TINY} --name a --init {init} {force}"), 3);
+            assert!(message.contains("would replace runs/a"), "{message}");
+            assert!(place.read(last) == before);
+        }
+    }
+    place.succeed(&format!("{TINY} --name b --init a"));
+}
+
+#[test]
+fn names_of_runs_stay_below_their_folder() {
+    let place = Place::new();
+    for name in ["../evil", "a/../../evil", "/tmp/evil", ".", ""] {
+        let message = place.fail(&format!("{TINY} --name={name}"), 2);
+        assert!(message.contains("--out takes any directory"), "{message}");
+    }
+    place.succeed(&format!("{TINY} --name below/it"));
+    assert!(place.path("runs/below/it/report.html").is_file());
+}
+
+#[test]
 fn missing_device() {
     let place = Place::new();
     for which in ["no-such-adapter", "gpu:99", "gpu:x", ""] {

@@ -70,9 +70,25 @@ fn a_finished_run_resumes_to_itself() {
     place.succeed(&format!("{TINY} --name b"));
     place.succeed(&format!("{RESUME} --name b"));
     place.assert_equal_runs("runs/a", "runs/b");
+    // What trains it again stays on record, in a shell's words.
+    let command = |run: &str| {
+        let summary = place.read(&format!("runs/{run}/summary.json"));
+        let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+        summary["command"].as_str().expect("a command").to_string()
+    };
+    assert_eq!(command("a"), format!("pixelloom {TINY} --name a"));
+    let (begun, resumed) = (command("b"), format!("; resumed by pixelloom {RESUME} --name b"));
+    assert!(begun.ends_with(&resumed), "{begun}");
+    for part in ["pixelloom train vae --preset digits ", "--set epochs=3", "--set data.limit=200"] {
+        assert!(begun.contains(part), "{part} is not in {begun}");
+    }
+    place.succeed(&format!(
+        "{TINY} --name a --force --set optimizer.schedule={{kind=\"constant\"}}"
+    ));
+    assert!(command("a").ends_with(r#" --set 'optimizer.schedule={kind="constant"}'"#));
     // Settings are the run's; only its length may change.
     let message = place.fail(&format!("{RESUME} --name b --rate 0.1"), 3);
-    assert!(message.contains("other settings"), "{message}");
+    assert!(message.contains("other settings") && message.contains("--init runs/b"), "{message}");
     let message = place.fail(&format!("{RESUME} --name b --epochs 2"), 3);
     assert!(message.contains("more --epochs"), "{message}");
 }

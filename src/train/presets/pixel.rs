@@ -78,7 +78,7 @@ pub static PRESETS: [Preset; 23] = [
     Preset {
         name: "binarized-pixelcnn-wide",
         what: "the same data: PixelCNN, 7 layers of 32 whose convolutions are 7 x 7 where the paper has 3 x 3, \
-               Adam, cosine, weight decay, averaged weights: an hour and a half",
+               Adam, cosine, weight decay, averaged weights: under two hours",
         make: || binarized_wide("binarized-pixelcnn-wide", Body::PixelCnn, (7, 32), 0.03),
     },
     Preset {

@@ -10,7 +10,7 @@ use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 /// Images that a message lists.
-const LISTED: usize = 100;
+const LISTED: usize = 10;
 
 impl Trainer {
     /// Asks the optimiser for what was not finite. Fails with [`Error::NotFinite`], or counts the steps

@@ -39,7 +39,7 @@ impl<'a> Transcript<'a> {
         assert_eq!(output.status.code(), Some(code), "{arguments}: {said}");
         assert!(!said.contains("panicked"), "{arguments}: {said}");
         // What a run says beside its error stands elsewhere.
-        let other = ["device: ", "checkpoint: ", "note: ", "step "];
+        let other = ["device: ", "checkpoint: ", "note: ", "run: ", "step "];
         let lines = said.lines().filter(|line| !other.iter().any(|begin| line.starts_with(begin)));
         let lines: Vec<&str> = lines.map(str::trim_end).collect();
         let place = self.place.path("").display().to_string();
