@@ -23,7 +23,8 @@ macro_rules! pretrained {
 }
 
 /// All of them.
-pub static PRETRAINED: [Pretrained; 4] = pretrained!["vae", "pixelcnn", "diagbilstm", "draw"];
+pub static PRETRAINED: [Pretrained; 5] =
+    pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw"];
 
 impl Pretrained {
     /// The model of this name.

@@ -149,7 +149,8 @@ impl DrawConfig {
         }
     }
 
-    /// Table 3, house numbers: 54 x 54 crops, 32 glimpses, 800 units, reads and writes of 12 x 12.
+    /// Table 3, house numbers: 54 x 54 crops, 32 glimpses, 800 units, reads and writes of 12 x 12 (quoted from
+    /// memory).
     pub fn svhn() -> DrawConfig {
         DrawConfig {
             height: 54,
@@ -163,7 +164,8 @@ impl DrawConfig {
         }
     }
 
-    /// Table 3, CIFAR-10: 64 glimpses, 400 units, 200 latent dimensions, reads and writes of 5 x 5.
+    /// Table 3, CIFAR-10: 64 glimpses, 400 units, 200 latent dimensions, reads and writes of 5 x 5 (quoted from
+    /// memory).
     pub fn cifar10() -> DrawConfig {
         DrawConfig {
             height: 32,

@@ -44,12 +44,13 @@ pub static PRESETS: [Preset; 12] = [
     },
     Preset {
         name: "draw-svhn",
-        what: "the paper's house numbers, 54 x 54 crops: 32 glimpses, 800 units, read and write 12x12",
+        what: "the paper's house numbers, 54 x 54 crops: 32 glimpses, 800 units, read and write 12x12 (sizes from \
+               memory)",
         make: svhn,
     },
     Preset {
         name: "draw-cifar10",
-        what: "the paper's CIFAR-10: 64 glimpses, 400 units, z 200, read and write 5x5",
+        what: "the paper's CIFAR-10: 64 glimpses, 400 units, z 200, read and write 5x5 (sizes from memory)",
         make: cifar10,
     },
     Preset {
@@ -65,12 +66,12 @@ pub static PRESETS: [Preset; 12] = [
     },
     Preset {
         name: "cluttered-mnist-4",
-        what: "the paper's cluttered translated MNIST: 4 glimpses of 12x12, 256 units",
+        what: "the paper's cluttered translated MNIST: 4 glimpses of 12x12, 256 units (sizes from memory)",
         make: || cluttered("cluttered-mnist-4", 4),
     },
     Preset {
         name: "cluttered-mnist-8",
-        what: "the paper's cluttered translated MNIST: 8 glimpses of 12x12, 256 units",
+        what: "the paper's cluttered translated MNIST: 8 glimpses of 12x12, 256 units (sizes from memory)",
         make: || cluttered("cluttered-mnist-8", 8),
     },
 ];
