@@ -281,7 +281,7 @@ fn mistakes_are_explained() {
         ("multiscale --set model.stage=2", ["model.stage = 2", "between 0 and 1"]),
         ("pixelcnn --set marginal=5", ["marginal = 5", "pixelcnn"]),
         ("pixelcnn --layers 0", ["model.layers = 0", "between 1"]),
-        ("diagbilstm --hidden 16384 --batch 64", ["batch = 64", "model.hidden"]),
+        ("diagbilstm --hidden 16000 --batch 64", ["batch = 64", "model.hidden"]),
     ] {
         let message = train(flags);
         for part in parts {
