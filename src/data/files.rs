@@ -69,7 +69,7 @@ pub(super) fn find(dir: &Path, folder: &str, names: &[String], set: &str) -> Res
     found.ok_or_else(|| {
         let path = folder.join(&names[0]);
         Error::Data(format!(
-            "{}: no such file; get it with `{}` (`pixelloom data --script` prints that script)",
+            "{}: no such file; get it, by the script that `pixelloom data --script` prints, with `{}`",
             path.display(),
             get(dir, set)
         ))

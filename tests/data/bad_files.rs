@@ -212,8 +212,8 @@ fn files_missing_empty_long_or_folders() {
     assert!(frey(dir.path()).contains(&format!("{name}: ")), "{}", frey(dir.path()));
 
     let message = open("mnist", None, Path::new("data")).unwrap_err().to_string();
-    let hint =
-        "data/mnist/t10k-labels-idx1-ubyte.gz: no such file; get it with `./datasets.sh mnist`";
+    let hint = "data/mnist/t10k-labels-idx1-ubyte.gz: no such file; get it, by the script that \
+         `pixelloom data --script` prints, with `./datasets.sh mnist`";
     assert_eq!(message, hint);
     let bits = dir.path().join("binarized_mnist");
     std::fs::create_dir(&bits).unwrap();

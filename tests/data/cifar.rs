@@ -83,7 +83,8 @@ fn sets_of_full_size() {
         assert!(message.contains("./datasets.sh --dir") && message.ends_with(" cifar10`"));
     }
     let message = open("cifar10-batch1", None, Path::new("data")).unwrap_err().to_string();
-    let hint = "data/cifar10/test_batch.bin: no such file; get it with `./datasets.sh cifar10`";
+    let hint = "data/cifar10/test_batch.bin: no such file; get it, by the script that \
+                `pixelloom data --script` prints, with `./datasets.sh cifar10`";
     assert_eq!(message, hint);
 
     std::fs::create_dir(&folder).unwrap();
