@@ -18,7 +18,8 @@ use super::out::{add, give, say};
 
 const EXAMPLES: &str = "\
 Examples:
-  pixelloom export digits --best --out digits.safetensors";
+  pixelloom export digits --best --out digits.safetensors
+  pixelloom export digits --half --out small.safetensors  # weights of 16 bits, in half the bytes";
 
 /// Write the weights of a run, and a card that says what they are, into one file
 #[derive(Args)]
@@ -29,6 +30,10 @@ pub struct Export {
     /// The file to write
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    /// Round the weights to half precision (11 bits), for a file of half the bytes; the card's figures
+    /// are of these weights
+    #[arg(long)]
+    half: bool,
     /// Data set whose test split is scored for the card; may be repeated [default: the one it was
     /// trained on]
     #[arg(long, value_name = "NAME")]
@@ -42,7 +47,10 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self) -> Result<()> {
-        let located = self.source.open()?;
+        let mut located = self.source.open()?;
+        if self.half {
+            located.checkpoint = located.checkpoint.halved()?;
+        }
         let Some(path) = &located.run else {
             return Err(Error::Config(
                 "export makes a file out of a run, whose settings and figures stand beside its \
@@ -89,6 +97,7 @@ impl Export {
         Ok(Card {
             model: config.model.kind().into(),
             parameters: checkpoint.load(device)?.model().parameter_count(),
+            half: checkpoint.half(),
             data: data.describe(Split::Train),
             settings: config.to_toml(),
             steps: checkpoint.step,

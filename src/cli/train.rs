@@ -275,12 +275,7 @@ fn spares(run: &Path, init: &Checkpoint) -> Result<(), Error> {
 
 /// What was typed, as a shell would take it.
 fn command_line() -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    let quoted = |word: String| match !word.is_empty() && word.chars().all(plain) {
-        true => word,
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
     let arguments = std::env::args_os().skip(1);
-    let words = arguments.map(|word| quoted(word.to_string_lossy().into_owned()));
+    let words = arguments.map(|word| card::shell_word(&word.to_string_lossy()));
     std::iter::once("pixelloom".to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }

@@ -100,9 +100,10 @@ struct Recurrence<'a> {
 }
 
 impl Recurrence<'_> {
-    /// Floats of scratch for `cells` cells.
-    fn scratch(&self, cells: usize) -> usize {
-        cells * (self.taps.depth() + self.columns)
+    /// Floats of scratch for a step of so many images, whose cells are a row, a column or a diagonal.
+    fn scratch(&self, images: usize) -> usize {
+        let cells = self.walk.width.max(self.walk.height);
+        images * cells * (self.taps.depth() + self.columns)
     }
 
     /// The products \[images * cells, columns\] of the cells of a step, image after image.
@@ -176,7 +177,7 @@ pub fn forward(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut [f32]; 
     maps.zip(u.par_chunks(4 * images * image)).for_each(|(((h, c), gates), u)| {
         let mut cells = Vec::new();
         SCRATCH.with(|scratch| {
-            scratch.slice(recurrence.scratch(images * walk.width.max(walk.height)), |scratch| {
+            scratch.slice(recurrence.scratch(images), |scratch| {
                 for t in 0..p.steps() {
                     walk.step(t, &mut cells);
                     let products = recurrence.of(h, &cells, scratch);
@@ -251,7 +252,7 @@ pub fn gradient(p: &Params, [dh, s, c0, c, gates]: [&[f32]; 5], [dgates, dc]: [&
         // A later cell's gradient that has not been computed yet lies outside every step that reads it.
         let mut cells = Vec::new();
         SCRATCH.with(|scratch| {
-            scratch.slice(recurrence.scratch(images * walk.width.max(walk.height)), |scratch| {
+            scratch.slice(recurrence.scratch(images), |scratch| {
                 for t in (0..p.steps()).rev() {
                     walk.step(t, &mut cells);
                     let products = recurrence.of(dgates, &cells, scratch);

@@ -20,6 +20,9 @@ pub struct Card {
     pub model: String,
     /// Trainable numbers.
     pub parameters: usize,
+    /// Whether they were rounded to half precision after training; the figures are of these.
+    #[serde(default)]
+    pub half: bool,
     /// Data set, split, images and binarization that it was trained on.
     pub data: String,
     /// All settings, as `config.toml` holds them.
@@ -103,7 +106,8 @@ impl fmt::Display for Card {
             words.join(", ").replace('"', "")
         };
         let number = |key: &str| settings.get(key).map_or(String::new(), Value::to_string);
-        writeln!(f, "{}, {} parameters", self.model, thousands(self.parameters))?;
+        let half = if self.half { " of half precision" } else { "" };
+        writeln!(f, "{}, {} parameters{half}", self.model, thousands(self.parameters))?;
         writeln!(f, "  model     {}", line("model", &["kind"]))?;
         writeln!(f, "  data      {}", self.data)?;
         writeln!(
@@ -178,14 +182,26 @@ pub fn command(config: &Config) -> Result<String> {
     }
     let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
     for (key, value) in chosen {
-        let flag = if key == "init" { "--init ".into() } else { format!("--set {key}=") };
-        words += &format!(" {flag}{}", value.to_string().replace('"', ""));
+        let value = value.to_string().replace('"', "");
+        words += &match key.as_str() {
+            "init" => format!(" --init {}", shell_word(&value)),
+            _ => format!(" --set {}", shell_word(&format!("{key}={value}"))),
+        };
     }
     // A run that it begins with may have the preset's own name.
     if config.init.is_some() {
         words += &format!(" --name {}-on", config.preset);
     }
     Ok(words)
+}
+
+/// A word of a command as a shell takes it: in quotes if there is a letter in it that means something there.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
@@ -203,12 +219,18 @@ mod tests {
             ("save_every", Value::Integer(7)),
             ("data.dir", Value::String("elsewhere".into())),
             ("epochs", Value::Integer(3)),
+            ("init", Value::String("runs/it's a".into())),
             ("model.glimpses", Value::Integer(5)),
         ] {
             settings.put(key, value, "here").unwrap();
         }
         let changed = settings.config().unwrap();
         let text = command(&changed).unwrap();
+        // A shell takes it apart where it should.
+        let end = r" --name draw-mnist-on";
+        let init = r" --init 'runs/it'\''s a'";
+        assert!(text.contains(init) && text.ends_with(end), "{text}");
+        let text = text.replace(init, "").replace(end, "");
         let mut words: Vec<_> = text.strip_prefix(plain).unwrap().split(" --set ").collect();
         words.sort_unstable();
         assert_eq!(words, ["", "epochs=3", "model.glimpses=5", "optimizer.rate=0.0015"]);

@@ -255,6 +255,17 @@ impl Checkpoint {
         there.then(|| self.weights.json(CARD, &self.path)).transpose()
     }
 
+    /// The same with weights of half precision, in a file of half the bytes. Fails with
+    /// [`Error::Config`] if one is too large.
+    pub fn halved(self) -> Result<Checkpoint> {
+        Ok(Checkpoint { weights: self.weights.halved()?, ..self })
+    }
+
+    /// Whether its weights are of half precision.
+    pub fn half(&self) -> bool {
+        self.weights.half
+    }
+
     /// Writes the weights and `card` into one file, whole or not at all. Fails with [`Error::Disk`].
     pub fn export(&self, card: &Card, path: &Path) -> Result<()> {
         let mut content = self.weights.clone();

@@ -1,4 +1,4 @@
-//! A `.safetensors` file with a checksum: named f32 tensors and named texts.
+//! A `.safetensors` file with a checksum: named tensors, all of F32 or all of F16, and named texts.
 //!
 //! The format has no checksum of its own, so the text `sha256` holds one over everything else:
 //! the other texts and each tensor's name, shape and little-endian bytes, in order of name. Equal
@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use half::f16;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
@@ -41,9 +42,36 @@ pub struct Content {
     pub texts: BTreeMap<String, String>,
     /// Tensors by name.
     pub tensors: BTreeMap<String, HostTensor>,
+    /// Whether the file holds them as F16, in half the bytes; their numbers are such, see
+    /// [`halved`](Content::halved).
+    pub half: bool,
 }
 
 impl Content {
+    /// The same with each number rounded to the nearest of half precision (11 bits; below 6e-5, steps of
+    /// 6e-8). Fails with [`Error::Config`] if one is beyond the largest.
+    pub fn halved(mut self) -> Result<Content> {
+        for (name, tensor) in &mut self.tensors {
+            for x in &mut tensor.data {
+                let rounded = f16::from_f32(*x).to_f32();
+                if rounded.is_infinite() {
+                    return Err(Error::Config(format!(
+                        "tensor {name} holds {x}, and half precision ends at {}; export it without --half",
+                        f16::MAX
+                    )));
+                }
+                *x = rounded;
+            }
+        }
+        self.half = true;
+        Ok(self)
+    }
+
+    /// The type of its tensors, its name in a header, and its bytes a number.
+    fn dtype(&self) -> (Dtype, &'static str, usize) {
+        if self.half { (Dtype::F16, "F16", 2) } else { (Dtype::F32, "F32", 4) }
+    }
+
     fn checksum(&self) -> String {
         // Lengths go before variable parts, so that no two contents give the same bytes.
         let part = |sum: &mut Sha256, bytes: &[u8]| {
@@ -74,12 +102,12 @@ impl Content {
         let sum = self.checksum();
         texts.extend([("format", FORMAT), ("sha256", &sum)]);
         let mut header = BTreeMap::from([("__metadata__", json!(texts))]);
-        let mut offset = 0;
+        let (mut offset, (_, dtype, size)) = (0, self.dtype());
         for (name, tensor) in &self.tensors {
-            let end = offset + 4 * tensor.data.len();
+            let end = offset + size * tensor.data.len();
             let entry: BTreeMap<&str, Value> = BTreeMap::from([
                 ("data_offsets", json!([offset, end])),
-                ("dtype", json!("F32")),
+                ("dtype", json!(dtype)),
                 ("shape", json!(tensor.shape)),
             ]);
             header.insert(name, json!(entry));
@@ -90,7 +118,11 @@ impl Content {
         let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
         bytes.extend(text);
         for tensor in self.tensors.values() {
-            bytes.extend(bytes_of(&tensor.data));
+            if self.half {
+                bytes.extend(tensor.data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
+            } else {
+                bytes.extend(bytes_of(&tensor.data));
+            }
         }
         bytes
     }
@@ -126,19 +158,25 @@ impl Content {
         let Some(expected) = texts.remove("sha256") else {
             return Err(damaged(&"it has no checksum"));
         };
-        let mut tensors = BTreeMap::new();
+        let half = file.iter().next().is_some_and(|(_, view)| view.dtype() == Dtype::F16);
+        let mut content = Content { texts, half, ..Content::default() };
+        let (dtype, wanted, _) = content.dtype();
         for (name, view) in file.iter() {
-            if view.dtype() != Dtype::F32 {
-                return Err(damaged(&format!("tensor {name} is not of F32")));
+            if view.dtype() != dtype {
+                return Err(damaged(&format!("tensor {name} is not of {wanted}")));
             }
-            let data = view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
-            tensors.insert(name.to_string(), HostTensor { shape: view.shape().to_vec(), data });
+            let bytes = view.data();
+            let data = if half {
+                bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            } else {
+                bytes
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect()
+            };
+            let tensor = HostTensor { shape: view.shape().to_vec(), data };
+            content.tensors.insert(name.to_string(), tensor);
         }
-        let content = Content { texts, tensors };
         if content.checksum() != expected {
             return Err(damaged(&"its content does not have its checksum"));
         }
@@ -172,4 +210,59 @@ fn fault(path: &Path, what: &str) -> Error {
 
 fn bytes_of(data: &[f32]) -> Vec<u8> {
     data.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(data: &[f32]) -> Content {
+        let tensor = |data: &[f32]| HostTensor { shape: vec![data.len()], data: data.to_vec() };
+        let tensors = [("a", tensor(data)), ("b", tensor(&[1.0, 2.0]))];
+        let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor)).into();
+        Content { texts: [("kind".into(), "vae".into())].into(), tensors, half: false }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Content> {
+        Content::parse(bytes, Path::new("a.safetensors"))
+    }
+
+    /// What is rounded to is reckoned here: 11 bits, below 2^-14 steps of 2^-24.
+    #[test]
+    fn half_precision_rounds_to_the_nearest_and_keeps_that() {
+        let ulp = 2.0_f32.powi(-10);
+        let tiny = 2.0_f32.powi(-24);
+        let numbers =
+            [0.0, -1.5, 1.0 + 0.4 * ulp, 1.0 + 0.6 * ulp, 3.7 * tiny, -0.3 * tiny, 65504.0];
+        let rounded = [0.0, -1.5, 1.0, 1.0 + ulp, 4.0 * tiny, -0.0, 65504.0];
+        let whole = content(&numbers);
+        let half = whole.clone().halved().unwrap();
+        assert_eq!(half.tensors["a"].data, rounded);
+        let bytes = half.to_bytes();
+        assert_eq!(whole.to_bytes().len() - bytes.len(), 2 * 9, "two bytes a number less");
+        assert_eq!(parse(&bytes).unwrap(), half);
+        assert_eq!(parse(&whole.to_bytes()).unwrap(), whole);
+    }
+
+    #[test]
+    fn half_precision_refuses_what_it_cannot_hold() {
+        for x in [65520.0, -1e30] {
+            let Err(Error::Config(message)) = content(&[1.0, x]).halved() else { panic!("taken") };
+            assert!(message.contains("tensor a holds") && message.contains("65504"), "{message}");
+        }
+    }
+
+    /// Also where the checksum is none of the types': two numbers of 16 bits for one of 32.
+    #[test]
+    fn tensors_of_two_types_are_refused() {
+        let bytes = content(&[1.0]).halved().unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        for (from, to) in [("\"F16\",\"shape\":[2]", "\"F32\",\"shape\":[1]"), ("F16", "I16")] {
+            assert!(text.contains(from), "{from} is not in {text}");
+            let at = text.find(from).unwrap();
+            let changed = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
+            let Err(Error::Checkpoint(message)) = parse(&changed) else { panic!("{to} taken") };
+            assert!(message.contains("is not of F") || message.contains("nvalid"), "{message}");
+        }
+    }
 }

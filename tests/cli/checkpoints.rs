@@ -241,6 +241,25 @@ fn the_best_is_kept() {
     assert!(score.starts_with(&format!("valid bound: {:.2} ", best.0)), "{score}, {best:?}");
 }
 
+/// Weights of half precision are used like others, and the card's figures are theirs.
+#[test]
+fn an_export_of_half_precision() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    let export = "export a --device cpu --out";
+    assert!(!place.succeed(&format!("{export} whole.safetensors")).contains("half"));
+    let said = place.succeed(&format!("{export} half.safetensors --half"));
+    assert!(said.contains(" parameters of half precision\n"), "{said}");
+    let [whole, half] =
+        ["whole", "half"].map(|name| place.read(&format!("{name}.safetensors")).len());
+    assert!(half < whole && whole < 2 * half, "{whole} bytes, {half}");
+    let scored = place.succeed("eval half.safetensors --device cpu");
+    let figure = said.split("bound").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let figure = figure.expect("a figure");
+    assert!(scored.contains(&format!("test bound: {figure} nats")), "{said} {scored}");
+    place.succeed("train vae --device cpu --init half.safetensors --epochs 1 --name b");
+}
+
 /// The data of a run may lie elsewhere when it is exported.
 #[test]
 fn an_export_reads_the_data_where_it_is_told() {
