@@ -19,7 +19,7 @@ use super::out::{add, give, say};
 const EXAMPLES: &str = "\
 Examples:
   pixelloom export digits --best --out digits.safetensors
-  pixelloom export digits --half --out small.safetensors  # weights of 16 bits, in half the bytes";
+  pixelloom export digits --half --out small.safetensors";
 
 /// Write the weights of a run, and a card that says what they are, into one file
 #[derive(Args)]
