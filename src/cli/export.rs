@@ -48,9 +48,6 @@ pub struct Export {
 impl Export {
     pub fn run(&self) -> Result<()> {
         let mut located = self.source.open()?;
-        if self.half {
-            located.checkpoint = located.checkpoint.halved()?;
-        }
         let Some(path) = &located.run else {
             return Err(Error::Config(
                 "export makes a file out of a run, whose settings and figures stand beside its \
@@ -60,6 +57,9 @@ impl Export {
             .into());
         };
         let (run, config) = RunDir::open(path)?;
+        if self.half {
+            located.checkpoint = located.checkpoint.halved()?;
+        }
         self.machine.run(|device| {
             let card = self.card(&located, &run, config.clone(), device)?;
             located.checkpoint.export(&card, &self.out)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pixelloom::train::{Checkpoint, checkpoint};
 use pixelloom::{Device, Error, Tensor};
 
+use super::comforts::object;
 use super::{Place, TINY, small, stderr};
 
 /// Ways to read a checkpoint, given the run's name.
@@ -253,10 +254,17 @@ fn an_export_of_half_precision() {
     let [whole, half] =
         ["whole", "half"].map(|name| place.read(&format!("{name}.safetensors")).len());
     assert!(half < whole && whole < 2 * half, "{whole} bytes, {half}");
-    let scored = place.succeed("eval half.safetensors --device cpu");
-    let figure = said.split("bound").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let figure = figure.expect("a figure");
-    assert!(scored.contains(&format!("test bound: {figure} nats")), "{said} {scored}");
+    // All digits of the figure, which rounding changes.
+    let figure = |arguments: &str, at: &str| {
+        object(&place, &format!("{arguments} --json"))
+            .pointer(at)
+            .and_then(|nats| nats.as_f64())
+            .expect("a figure")
+    };
+    let on_card = "/card/figures/0/nats";
+    let rounded = figure(&format!("{export} again.safetensors --half"), on_card);
+    assert_eq!(rounded, figure("eval half.safetensors --device cpu", "/means/bound"));
+    assert_ne!(rounded, figure(&format!("{export} other.safetensors"), on_card));
     place.succeed("train vae --device cpu --init half.safetensors --epochs 1 --name b");
 }
 

@@ -10,7 +10,7 @@ use super::{Place, TINY, names, stderr};
 
 /// The object that a command prints.
 #[track_caller]
-fn object(place: &Place, arguments: &str) -> Value {
+pub fn object(place: &Place, arguments: &str) -> Value {
     let text = place.succeed(arguments);
     let value: Value =
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments}: {e}: {text}"));
