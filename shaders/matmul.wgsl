@@ -20,6 +20,7 @@ struct Params {
     activation: u32,
     chunk: u32,
     accumulate: u32,
+    zeros: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;

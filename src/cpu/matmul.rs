@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::gemm::{Gemm, Mat, gemm};
+use super::gemm::{Gemm, Mat, gemm, gemm_skipping_zeros};
 use crate::ops::matmul::Params;
 
 /// C = act(A B + bias), or C += A B. The second output is scratch of the GPU.
@@ -27,7 +27,10 @@ pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
             activation: p.activation(),
             accumulate: p.accumulate != 0,
         };
-        gemm(&product, c, n);
+        match p.skipped() {
+            None => gemm(&product, c, n),
+            Some(operand) => gemm_skipping_zeros(&product, operand, c, n),
+        }
     };
     match p.batch {
         1 => one(0, c),

@@ -59,6 +59,13 @@ impl Linear {
         let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
         x.linear(&w, Some(&b), activation)
     }
+
+    /// [`Linear::forward`] of an x that may be mostly zeros; see [`Var::sparse_linear`].
+    #[track_caller]
+    pub fn forward_sparse<'t>(&self, x: &Var<'t>, activation: Activation) -> Var<'t> {
+        let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
+        x.sparse_linear(&w, Some(&b), activation)
+    }
 }
 
 impl Module for Linear {

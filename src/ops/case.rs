@@ -12,7 +12,7 @@ enum Fill {
     Normal,
     Uniform(f32, f32),
     OffZero,
-    Binary,
+    Bits(f32),
     Index(usize),
 }
 
@@ -50,7 +50,12 @@ impl Input {
 
     /// 0 or 1, without gradient.
     pub fn binary(name: &'static str, shape: &[usize]) -> Input {
-        Input::new(name, shape, Fill::Binary, false)
+        Input::bits(name, shape, 0.5)
+    }
+
+    /// 0 or 1, of which `ones` is the share of 1, without gradient.
+    pub fn bits(name: &'static str, shape: &[usize], ones: f32) -> Input {
+        Input::new(name, shape, Fill::Bits(ones), false)
     }
 
     /// Whole numbers in 0..n, without gradient.
@@ -73,7 +78,7 @@ impl Input {
                 Fill::Normal => crate::cpu::random::normal(key, i),
                 Fill::Uniform(low, high) => low + (high - low) * key.uniform(i),
                 Fill::OffZero => signed(key.uniform(i)),
-                Fill::Binary => f32::from(key.uniform(i) < 0.5),
+                Fill::Bits(ones) => f32::from(key.uniform(i) < ones),
                 Fill::Index(count) => (key.word(i) as usize % count) as f32,
             })
             .collect()

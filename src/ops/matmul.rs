@@ -11,6 +11,7 @@ use super::unary::{self, Function};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 pub use crate::cpu::gemm::Activation;
+use crate::cpu::gemm::Operand;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
 use crate::tensor::Tensor;
@@ -34,11 +35,17 @@ pub struct Params {
     chunk: u32,
     /// 1: the product is added to what c holds, without bias and activation.
     pub(crate) accumulate: u32,
+    /// 1: zeros of A may be skipped, 2: of B, where most are (CPU only).
+    zeros: u32,
 }
 
 impl Params {
     fn pieces(&self) -> u32 {
         self.k.div_ceil(self.chunk).max(1)
+    }
+
+    pub(crate) fn skipped(&self) -> Option<Operand> {
+        [None, Some(Operand::A), Some(Operand::B)][self.zeros as usize]
     }
 
     pub(crate) fn activation(&self) -> Activation {
@@ -158,6 +165,7 @@ fn plan(
         activation: activation as u32,
         chunk: chunk(rows, columns, depth, count),
         accumulate: 0,
+        zeros: 0,
     };
     let pieces = match params.pieces() {
         1 => 0,
@@ -175,6 +183,21 @@ pub fn product(
     activation: Activation,
 ) -> Tensor {
     let (params, shape, pieces) = plan(a, b, bias, activation);
+    let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
+    c
+}
+
+/// [`product`], but zeros of one operand are skipped where most of it is zeros and the device gains by it.
+#[track_caller]
+fn product_skipping_zeros(
+    operand: Operand,
+    a: (&Tensor, Layout),
+    b: (&Tensor, Layout),
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> Tensor {
+    let (params, shape, pieces) = plan(a, b, bias, activation);
+    let params = Params { zeros: 1 + operand as u32, ..params };
     let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
     c
 }
@@ -231,6 +254,8 @@ struct LinearRule {
     w: Tensor,
     /// The function and y, where there is one.
     activation: Option<(Function, Tensor)>,
+    /// Zeros of x may be skipped.
+    sparse: bool,
 }
 
 impl Backward for LinearRule {
@@ -246,7 +271,12 @@ impl Backward for LinearRule {
         let plain = |a, b| product(a, b, None, Activation::None);
         let mut gradients = vec![
             need[0].then(|| plain((&d, Layout::N), (&self.w, Layout::N))),
-            need[1].then(|| plain((&d, Layout::T), (&self.x, Layout::N))),
+            need[1].then(|| match ((&d, Layout::T), (&self.x, Layout::N)) {
+                (d, x) if self.sparse => {
+                    product_skipping_zeros(Operand::B, d, x, None, Activation::None)
+                }
+                (d, x) => plain(d, x),
+            }),
         ];
         if let Some(&need) = need.get(2) {
             gradients.push(need.then(|| sum_to(&d, &[d.shape()[1]])));
@@ -288,9 +318,37 @@ impl<'t> Var<'t> {
     /// act(x w^T + b): x \[rows, in\], w \[out, in\], b \[out\], result \[rows, out\].
     #[track_caller]
     pub fn linear(&self, w: &Var<'t>, b: Option<&Var<'t>>, activation: Activation) -> Var<'t> {
+        self.linear_of(w, b, activation, false)
+    }
+
+    /// [`Var::linear`] of an x that may be mostly zeros, as binarised images are: where it is, zeros are skipped
+    /// on the CPU, in y and in the gradient of w, so what they meet has no effect, not even where it is not finite.
+    #[track_caller]
+    pub fn sparse_linear(
+        &self,
+        w: &Var<'t>,
+        b: Option<&Var<'t>>,
+        activation: Activation,
+    ) -> Var<'t> {
+        self.linear_of(w, b, activation, true)
+    }
+
+    #[track_caller]
+    fn linear_of(
+        &self,
+        w: &Var<'t>,
+        b: Option<&Var<'t>>,
+        activation: Activation,
+        sparse: bool,
+    ) -> Var<'t> {
         let (x, weights) = (self.value().clone(), w.value().clone());
         assert_eq!(x.shape().len(), 2, "linear: x must be a matrix, not {:?}", x.shape());
-        let y = product((&x, Layout::N), (&weights, Layout::T), b.map(Var::value), activation);
+        let (left, right, bias) = ((&x, Layout::N), (&weights, Layout::T), b.map(Var::value));
+        let y = if sparse {
+            product_skipping_zeros(Operand::A, left, right, bias, activation)
+        } else {
+            product(left, right, bias, activation)
+        };
         let mut parents = vec![self, w];
         parents.extend(b);
         let activation = match activation {
@@ -299,7 +357,7 @@ impl<'t> Var<'t> {
             Activation::Sigmoid => Some((Function::Sigmoid, y.clone())),
             Activation::Relu => Some((Function::Relu, y.clone())),
         };
-        let rule = || Box::new(LinearRule { x, w: weights, activation }) as Box<dyn Backward>;
+        let rule = || Box::new(LinearRule { x, w: weights, activation, sparse }) as Box<dyn Backward>;
         let [y] = self.tape().record(&parents, [y], rule);
         y
     }
@@ -315,6 +373,16 @@ pub fn cases() -> Vec<Case> {
         let label = format!("linear {rows}x{i} to {o} {activation:?}");
         Case::new("matmul", &label, inputs, move |x| {
             vec![x[0].linear(&x[1], Some(&x[2]), activation)]
+        })
+    };
+    // Of 20 % ones zeros are skipped; of 50 % they are not.
+    let sparse = |rows: usize, i: usize, o: usize, ones: f32| {
+        let r = 1.0 / (i as f32).sqrt();
+        let x = Input::bits("x", &[rows, i], ones);
+        let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
+        let label = format!("sparse linear {rows}x{i} to {o}, {ones} of x is 1");
+        Case::new("matmul", &label, inputs, move |x| {
+            vec![x[0].sparse_linear(&x[1], Some(&x[2]), Activation::Tanh)]
         })
     };
     let matmul = |a: &[usize], b: &[usize]| {
@@ -343,6 +411,9 @@ pub fn cases() -> Vec<Case> {
             vec![Input::normal("x", &[5, 7]), Input::normal("w", &[3, 7])],
             |x| vec![x[0].linear(&x[1], None, Activation::None)],
         ),
+        sparse(17, 33, 32, 0.2),
+        sparse(100, 301, 75, 0.2),
+        sparse(20, 130, 67, 0.5),
         matmul(&[1, 1], &[1, 1]),
         matmul(&[3, 17], &[17, 5]),
         matmul(&[64, 64], &[64, 64]),

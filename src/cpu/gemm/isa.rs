@@ -2,8 +2,10 @@
 
 use super::super::Isa;
 use super::Activation;
+use super::blocking::View;
 use super::kernel::{Kernel, Tile, kernel};
 use super::simd::{self, Simd};
+use super::sparse::{self, Part, Term};
 use super::{pack, peak};
 
 impl Isa {
@@ -54,6 +56,12 @@ pub(super) struct Kernels {
     pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
     /// [`peak::chains`] of as many vectors as the highest tile has.
     pub multiply_adds: unsafe fn(*mut f32, f32, f32, usize),
+    /// [`sparse::list_terms`].
+    pub list_terms: unsafe fn(View, usize, usize, *mut Term, *mut u32),
+    /// [`sparse::add_terms`].
+    pub add_terms: unsafe fn(&Part),
+    /// [`sparse::transpose`].
+    pub transpose: unsafe fn((*const f32, usize), usize, usize, (*mut f32, usize)),
     /// [`pack::activate`].
     pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
 }
@@ -102,6 +110,23 @@ macro_rules! kernels {
                 unsafe { peak::chains::<$simd, { 2 * [$($mr),*].len() }>(x, a, b, reps) }
             }
             $(#[target_feature(enable = $feature)])?
+            pub unsafe fn list_terms(x: View, rows: usize, k: usize, terms: *mut Term, counts: *mut u32) {
+                unsafe { sparse::list_terms::<$simd>(x, rows, k, terms, counts) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn add_terms(part: &Part) {
+                unsafe { sparse::add_terms::<$simd>(part) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn transpose(
+                src: (*const f32, usize),
+                rows: usize,
+                cols: usize,
+                dst: (*mut f32, usize),
+            ) {
+                unsafe { sparse::transpose::<$simd>(src, rows, cols, dst) }
+            }
+            $(#[target_feature(enable = $feature)])?
             pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {
                 unsafe { pack::activate(c, stride, rows, cols, f) }
             }
@@ -133,6 +158,9 @@ macro_rules! kernels {
             pack_a_runs: $module::a_runs,
             prefetch_runs: $module::prefetch_runs,
             multiply_adds: $module::multiply_adds,
+            list_terms: $module::list_terms,
+            add_terms: $module::add_terms,
+            transpose: $module::transpose,
             activate: $module::activate,
         };
     };

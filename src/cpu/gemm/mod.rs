@@ -50,6 +50,8 @@
 //! and the parts are added in order, also when one thread computes them all. Different
 //! instruction sets agree within rounding only: the portable one has no fused multiply-add.
 //!
+//! **Zeros** (`sparse.rs`). An image of black and white is mostly zeros; a product that may skip them does.
+//!
 //! The layouts NN, NT and TN of linear layers and their gradients are pairs of strides ([`Mat`]).
 //!
 //! Further reading: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
@@ -63,6 +65,7 @@ mod pack;
 mod parallel;
 mod peak;
 mod simd;
+mod sparse;
 
 use rayon::prelude::*;
 
@@ -70,6 +73,7 @@ use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
 pub use peak::{block, multiply_adds};
+pub use sparse::Operand;
 
 /// Floats of a task that packs.
 const PACK_TASK: usize = 64 * 1024;
@@ -152,6 +156,22 @@ pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
     assert!(!g.b.is_packed() || isa == Isa::current(), "gemm: B is packed, not for {isa:?}");
     // SAFETY: the shapes were checked against the slices, the processor against the kernels.
     unsafe { parallel::run(isa.kernels(), &checked(g, c, c_stride)) }
+}
+
+/// [`gemm`], but zeros of `operand` are skipped where most of it is zeros: what they would be multiplied with
+/// has no effect then, not even where it is not finite.
+///
+/// # Panics
+/// As [`gemm`].
+#[track_caller]
+pub fn gemm_skipping_zeros(g: &Gemm, operand: Operand, c: &mut [f32], c_stride: usize) {
+    let (kernels, product) = (Isa::current().kernels(), checked(g, c, c_stride));
+    // SAFETY: as in `gemm_with`.
+    unsafe {
+        if !sparse::run(kernels, &product, operand) {
+            parallel::run(kernels, &product);
+        }
+    }
 }
 
 /// [`gemm`] on the calling thread alone, for kernels that share out larger pieces of work.

@@ -6,7 +6,7 @@ use super::isa::Kernels;
 use super::pack::Scratch;
 
 /// Floating point operations below which a task does not pay for its handing over: about 7 us.
-const TASK_FLOPS: usize = 700_000;
+pub(super) const TASK_FLOPS: usize = 700_000;
 /// Those of a task where there are several a thread, so that an idle thread finds something to take.
 const SPARE_TASK_FLOPS: usize = 4_000_000;
 /// Terms of the sum in one part, where the sum over k itself is split.
@@ -74,7 +74,7 @@ fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
 }
 
 /// Runs `task(i)` for i in from..to, halving the range.
-fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
+pub(super) fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
     if to - from == 1 {
         return task(from);
     }

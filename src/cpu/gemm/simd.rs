@@ -39,6 +39,11 @@ pub(super) trait Simd {
         dst: *mut f32,
         dst_stride: usize,
     );
+    /// Bit i says whether the i-th of `count` <= `LANES` floats from `p` is not 0; NaN is not.
+    #[inline(always)]
+    unsafe fn nonzero(p: *const f32, count: usize) -> u32 {
+        (0..count).map(|i| u32::from(unsafe { *p.add(i) } != 0.0) << i).sum()
+    }
     /// Asks for the cache line of `p`.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}
@@ -155,6 +160,11 @@ mod x86 {
             unsafe { _mm512_fmadd_ps(x, y, z) }
         }
         #[inline(always)]
+        unsafe fn nonzero(p: *const f32, count: usize) -> u32 {
+            let (x, zero) = unsafe { (Self::load_part(p, count), _mm512_setzero_ps()) };
+            unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, zero)) }
+        }
+        #[inline(always)]
         unsafe fn transpose(
             src: *const f32,
             src_stride: usize,
@@ -263,6 +273,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn fma(x: __m256, y: __m256, z: __m256) -> __m256 {
             unsafe { _mm256_fmadd_ps(x, y, z) }
+        }
+        #[inline(always)]
+        unsafe fn nonzero(p: *const f32, count: usize) -> u32 {
+            let (x, zero) = unsafe { (Self::load_part(p, count), _mm256_setzero_ps()) };
+            unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, zero)) as u32 }
         }
         #[inline(always)]
         unsafe fn transpose(

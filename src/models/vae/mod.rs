@@ -160,7 +160,7 @@ impl LatentModel for Vae {
     }
 
     fn encode<'t>(&self, x: &Var<'t>) -> (Var<'t>, Var<'t>) {
-        let h = self.encoder_hidden.forward(x, Activation::Tanh);
+        let h = self.encoder_hidden.forward_sparse(x, Activation::Tanh);
         let mu = self.encoder_mean.forward(&h, Activation::None);
         (mu, self.encoder_log_variance.forward(&h, Activation::None))
     }
