@@ -28,11 +28,7 @@ impl Case {
     fn operands(&self) -> [Vec<f32>; 3] {
         let [m, n, k] = self.sizes;
         let share = |operand| if operand == self.operand { self.share } else { 1.0 };
-        [
-            noise(1, m * k, share(Operand::A)),
-            noise(2, k * n, share(Operand::B)),
-            noise(3, n, 1.0),
-        ]
+        [noise(1, m * k, share(Operand::A)), noise(2, k * n, share(Operand::B)), noise(3, n, 1.0)]
     }
 
     fn run(&self, [a, b, bias]: &[Vec<f32>; 3], threads: usize) -> Vec<f32> {
@@ -119,7 +115,8 @@ fn a_layer_on_digits() {
         activation: Activation::Tanh,
     };
     layer.check();
-    Case { sizes: [500, 784, 100], operand: Operand::B, transposed: [true, false], ..layer }.check();
+    Case { sizes: [500, 784, 100], operand: Operand::B, transposed: [true, false], ..layer }
+        .check();
 }
 
 /// Products that are too small, or have too few zeros.

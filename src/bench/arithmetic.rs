@@ -1,5 +1,6 @@
 //! Networks and the arithmetic of an image: the sums of products that a layer needs at least. Of a
-//! masked convolution visible taps count; activations, likelihoods and the optimiser do not.
+//! masked convolution visible taps count; activations, likelihoods and the optimiser do not. Zeros of an image count,
+//! though a layer may skip them ([`crate::Var::sparse_linear`]).
 
 use crate::models::draw::DrawConfig;
 use crate::models::pixel::{Body, PixelConfig};

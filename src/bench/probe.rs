@@ -70,7 +70,7 @@ pub static TRIAD: Kernel<Triad, 2, 1> = Kernel {
             a,
             b,
             #[inline(always)]
-            |a, b| a + s * b,
+            move |a, b| a + s * b,
         )
     },
     stages: |p| elementwise("triad", p.n as usize, p),

@@ -157,7 +157,7 @@ fn scaled<'a>(x: &[f32], scale: f32, space: &mut Space<'a>) -> &'a [f32] {
         y,
         [x],
         #[inline(always)]
-        |_, [x]| scale * x,
+        move |_, [x]| scale * x,
     );
     y
 }
@@ -169,7 +169,7 @@ fn scale_by(x: &mut [f32], scale: f32) {
         x,
         [],
         #[inline(always)]
-        |x, []| scale * x,
+        move |x, []| scale * x,
     );
 }
 

@@ -53,7 +53,13 @@ pub fn forward(p: &Params, [a, b]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
 }
 
 #[inline(always)]
-fn run(p: &Params, a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync + Copy) {
+fn run(
+    p: &Params,
+    a: &[f32],
+    b: &[f32],
+    y: &mut [f32],
+    f: impl Fn(f32, f32) -> f32 + Sync + Copy + 'static,
+) {
     if a.len() == y.len() && b.len() == y.len() {
         return map2(y, a, b, f);
     }

@@ -97,7 +97,7 @@ impl Grid {
                 row,
                 [],
                 #[inline(always)]
-                |f, []| f * scale,
+                move |f, []| f * scale,
             );
         }
     }

@@ -59,13 +59,13 @@ pub fn gradient(p: &Params, [m, eps, dz, dkl]: [&[f32]; 4], [dm]: [&mut [f32]; 1
                 dmu,
                 [mu, dz],
                 #[inline(always)]
-                |_, [mu, dz]| dz + mu * dkl,
+                move |_, [mu, dz]| dz + mu * dkl,
             );
             update(
                 ds,
                 [s, eps, dz],
                 #[inline(always)]
-                |_, [s, eps, dz]| {
+                move |_, [s, eps, dz]| {
                     let e = exp(s);
                     dz * eps * e + (e * e - 1.0) * dkl
                 },

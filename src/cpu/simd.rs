@@ -3,7 +3,9 @@
 //! The loop is a closure that the compiler inlines into a function with the wider instruction set
 //! switched on, and vectorizes there. Loops are written with `for`, and closures that are handed
 //! on carry `#[inline(always)]`: a call that stays outside is compiled for the baseline, where a fused
-//! multiply-add is a library call. Short rows are worked on in blocks of sixteen ([`update`], [`blocks`], [`sum`]),
+//! multiply-add is a library call. They own the numbers they capture (`move`; the `'static` in the signatures
+//! asks for it): a number read through a reference might be what the loop writes, and the loop stays scalar,
+//! fifteen times as slow. Short rows are worked on in blocks of sixteen ([`update`], [`blocks`], [`sum`]),
 //! the last one padded. Chunks are fixed by the length of the data alone, so results
 //! have the same bits for any number of threads.
 
@@ -43,7 +45,7 @@ const CHUNK: usize = 16 * 1024;
 
 /// y\[i\] = f(a\[i\]).
 #[inline(always)]
-pub fn map1(y: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32 + Sync) {
+pub fn map1(y: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32 + Sync + 'static) {
     assert_eq!(y.len(), a.len());
     let run = |y: &mut [f32], a: &[f32]| {
         vectorize(
@@ -63,7 +65,7 @@ pub fn map1(y: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32 + Sync) {
 
 /// y\[i\] = f(a\[i\], b\[i\]).
 #[inline(always)]
-pub fn map2(y: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) {
+pub fn map2(y: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + 'static) {
     assert!(y.len() == a.len() && y.len() == b.len());
     let run = |y: &mut [f32], a: &[f32], b: &[f32]| {
         vectorize(
@@ -131,7 +133,7 @@ fn pad(rest: &[f32]) -> Block {
 pub fn update<const N: usize>(
     y: &mut [f32],
     inputs: [&[f32]; N],
-    f: impl Fn(f32, [f32; N]) -> f32,
+    f: impl Fn(f32, [f32; N]) -> f32 + 'static,
 ) {
     assert!(inputs.iter().all(|x| x.len() == y.len()));
     #[inline(always)]

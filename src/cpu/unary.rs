@@ -12,7 +12,7 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
             y,
             x,
             #[inline(always)]
-            |x| a.mul_add(x, b),
+            move |x| a.mul_add(x, b),
         ),
         Function::Exp => map1(y, x, math::exp),
         Function::Log => map1(y, x, math::log),
@@ -37,7 +37,7 @@ pub fn forward(p: &Params, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
             y,
             x,
             #[inline(always)]
-            |x| x.clamp(a, b),
+            move |x| x.clamp(a, b),
         ),
     }
 }
@@ -51,7 +51,7 @@ pub fn gradient(p: &Params, [saved, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
             saved,
             dy,
             #[inline(always)]
-            |_, dy| a * dy,
+            move |_, dy| a * dy,
         ),
         Function::Exp => map2(
             dx,
@@ -121,7 +121,7 @@ pub fn gradient(p: &Params, [saved, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
             saved,
             dy,
             #[inline(always)]
-            |x, dy| if x >= a && x <= b { dy } else { 0.0 },
+            move |x, dy| if x >= a && x <= b { dy } else { 0.0 },
         ),
     }
 }

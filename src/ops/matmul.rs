@@ -357,7 +357,8 @@ impl<'t> Var<'t> {
             Activation::Sigmoid => Some((Function::Sigmoid, y.clone())),
             Activation::Relu => Some((Function::Relu, y.clone())),
         };
-        let rule = || Box::new(LinearRule { x, w: weights, activation, sparse }) as Box<dyn Backward>;
+        let rule =
+            || Box::new(LinearRule { x, w: weights, activation, sparse }) as Box<dyn Backward>;
         let [y] = self.tape().record(&parents, [y], rule);
         y
     }

@@ -164,14 +164,20 @@ pub(super) unsafe fn activate(
 
 /// `f` over a part of C.
 #[inline(always)]
-unsafe fn map(c: *mut f32, stride: usize, rows: usize, cols: usize, f: impl Fn(f32) -> f32 + Copy) {
+unsafe fn map(
+    c: *mut f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+    f: impl Fn(f32) -> f32 + Copy + 'static,
+) {
     for i in 0..rows {
         let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), cols) };
         update(
             row,
             [],
             #[inline(always)]
-            |y, []| f(y),
+            move |y, []| f(y),
         );
     }
 }
