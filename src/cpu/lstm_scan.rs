@@ -12,8 +12,9 @@ use rayon::prelude::*;
 
 use super::gemm::{Activation, Gemm, Scratch, gemm_on_this_thread};
 use super::lstm_cell::{by_lanes, four, put_four, step, step_gradient, take};
-use super::masked_conv::{Taps, matrix, turned};
+use super::masked_conv::{matrix, turned};
 use super::simd::vectorize;
+use super::taps::{Line, Taps};
 use crate::ops::lstm_scan::{Order, Params};
 
 thread_local! {
@@ -73,6 +74,16 @@ impl Walk {
             Order::MirroredDiagonal => self.cell((i, self.width - 1 - (t - i)), i),
         }));
     }
+
+    /// How the cells of a step lie in the image.
+    fn line(&self, cells: &[Cell]) -> Line {
+        let step = match self.order {
+            Order::Rows(_) => (0, 1),
+            Order::Diagonal => (1, -1),
+            Order::MirroredDiagonal => (1, 1),
+        };
+        Line { from: cells[0].at, step, pixels: cells.len() }
+    }
 }
 
 /// A cell of the image.
@@ -110,16 +121,15 @@ impl Recurrence<'_> {
     fn of<'s>(&self, map: &[f32], cells: &[Cell], scratch: &'s mut [f32]) -> &'s [f32] {
         let (depth, image) = (self.taps.depth(), self.walk.cells() * self.taps.channels());
         let rows = map.len() / image * cells.len();
+        let line = self.walk.line(cells);
         let (a, product) = scratch.split_at_mut(rows * depth);
         vectorize(
             #[inline(always)]
             || {
-                let mut to = a.chunks_exact_mut(depth);
-                for map in map.chunks_exact(image) {
-                    for cell in cells {
-                        let Some(to) = to.next() else { return };
-                        self.taps.gather(map, (self.walk.height, self.walk.width), cell.at, to);
-                    }
+                let size = (self.walk.height, self.walk.width);
+                let lines = a.chunks_exact_mut(cells.len() * depth);
+                for (map, to) in map.chunks_exact(image).zip(lines) {
+                    self.taps.gather(map, size, line, to);
                 }
             },
         );

@@ -2,8 +2,7 @@
 //!
 //! A task takes a few rows of an image. What their taps see is gathered into a matrix
 //! A \[pixels, taps * channels\] that stays in the cache, the ReLU in front on the way, and one matrix
-//! product does the rest. Taps of one row of the window are neighbours in memory, so gathering a
-//! pixel is one run of copies a row of the window. Products of 1 x 1 kernels read x where it lies.
+//! product does the rest. Products of 1 x 1 kernels read x where it lies.
 //!
 //! Shapes: x \[B, H, W, I\], p \[T, I, O\], y, d \[B, H, W, O\].
 
@@ -13,7 +12,8 @@ use rayon::prelude::*;
 
 use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
 use super::simd::vectorize;
-use crate::ops::masked_conv::{Params, Window};
+use super::taps::{Line, Taps};
+use crate::ops::masked_conv::Params;
 
 /// Floats of a gathered block: 128 KiB, an eighth of a common L2 cache.
 const BLOCK: usize = 32 * 1024;
@@ -23,135 +23,6 @@ const PIXELS: usize = 64;
 thread_local! {
     static GATHERED: Scratch = const { Scratch::new() };
     static SUMS: Scratch = const { Scratch::new() };
-}
-
-/// Taps of one row of a window: `count` of them, `first` in order, at rows `dy` and columns from `dx`.
-#[derive(Clone, Copy)]
-struct Run {
-    dy: isize,
-    dx: isize,
-    first: usize,
-    count: usize,
-}
-
-/// A window over maps of `channels` channels.
-pub(super) struct Taps {
-    runs: Vec<Run>,
-    channels: usize,
-    /// Taps.
-    count: usize,
-    relu: bool,
-}
-
-impl Taps {
-    /// As the parameters say, over x.
-    fn forward(p: &Params) -> Taps {
-        let window =
-            Window { top: p.top, left: p.left, width: p.across as usize, taps: p.taps as usize };
-        Taps { relu: p.relu_before != 0, ..Taps::new(&[window], p.inputs as usize) }
-    }
-
-    /// The taps of all `windows`, over maps of `channels` channels.
-    pub fn new(windows: &[Window], channels: usize) -> Taps {
-        let (mut runs, mut count) = (Vec::new(), 0);
-        for w in windows {
-            for first in (0..w.taps).step_by(w.width) {
-                runs.push(Run {
-                    dy: w.top as isize + (first / w.width) as isize,
-                    dx: w.left as isize,
-                    first: count + first,
-                    count: w.width.min(w.taps - first),
-                });
-            }
-            count += w.taps;
-        }
-        Taps { runs, channels, count, relu: false }
-    }
-
-    /// The same taps seen from the other end, the last one first: what the gradient of x reads, from
-    /// maps of `channels` channels.
-    pub fn reversed(&self, channels: usize) -> Taps {
-        let turn = |run: &Run| Run {
-            dy: -run.dy,
-            dx: -(run.dx + run.count as isize - 1),
-            first: self.count - run.first - run.count,
-            count: run.count,
-        };
-        let runs = self.runs.iter().rev().map(turn).collect();
-        Taps { runs, channels, count: self.count, relu: false }
-    }
-
-    /// Channels of the maps.
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// Columns of the gathered matrix.
-    pub fn depth(&self) -> usize {
-        self.count * self.channels
-    }
-
-    /// Whether the gathered matrix is the map itself.
-    fn plain(&self) -> bool {
-        self.count == 1 && !self.relu && (self.runs[0].dy, self.runs[0].dx) == (0, 0)
-    }
-
-    /// What the taps see from pixel (r, c) of a map \[H, W, channels\], zeros outside.
-    #[inline(always)]
-    pub fn gather(
-        &self,
-        map: &[f32],
-        (height, width): (usize, usize),
-        (r, c): (usize, usize),
-        to: &mut [f32],
-    ) {
-        let k = self.channels;
-        for run in &self.runs {
-            let to = &mut to[run.first * k..][..run.count * k];
-            let row = r as isize + run.dy;
-            if row < 0 || row >= height as isize {
-                to.fill(0.0);
-                continue;
-            }
-            // Taps `low..high` of the run lie inside.
-            let start = c as isize + run.dx;
-            let low = (-start).clamp(0, run.count as isize) as usize;
-            let high = (width as isize - start).clamp(low as isize, run.count as isize) as usize;
-            to[..low * k].fill(0.0);
-            to[high * k..].fill(0.0);
-            if low == high {
-                continue;
-            }
-            let from = (row as usize * width + (start + low as isize) as usize) * k;
-            let (to, from) = (&mut to[low * k..high * k], &map[from..][..(high - low) * k]);
-            if self.relu {
-                for (to, &x) in to.iter_mut().zip(from) {
-                    *to = relu(x);
-                }
-            } else {
-                copy(to, from);
-            }
-        }
-    }
-}
-
-/// max(x, 0), a NaN staying one.
-#[inline(always)]
-fn relu(x: f32) -> f32 {
-    if x < 0.0 { 0.0 } else { x }
-}
-
-/// A short copy, without the call of a long one.
-#[inline(always)]
-fn copy(to: &mut [f32], from: &[f32]) {
-    let (to_lines, to_rest) = to.as_chunks_mut::<16>();
-    let (from_lines, from_rest) = from.as_chunks::<16>();
-    for (to, from) in to_lines.iter_mut().zip(from_lines) {
-        *to = *from;
-    }
-    for (to, from) in to_rest.iter_mut().zip(from_rest) {
-        *to = *from;
-    }
 }
 
 /// A row-major matrix.
@@ -182,12 +53,9 @@ fn with_gathered<R>(
             vectorize(
                 #[inline(always)]
                 || {
-                    let mut to = a.chunks_exact_mut(depth.max(1));
-                    for r in rows.clone() {
-                        for c in 0..width {
-                            let Some(to) = to.next() else { return };
-                            taps.gather(image, (height, width), (r, c), to);
-                        }
+                    let lines = a.chunks_exact_mut((width * depth).max(1));
+                    for (r, to) in rows.clone().zip(lines) {
+                        taps.gather(image, (height, width), Line::row(r, width), to);
                     }
                 },
             );
@@ -206,7 +74,7 @@ fn convolve(
     y: &mut [f32],
     after: impl Fn(usize, &mut [f32]) + Sync,
 ) {
-    let (depth, image) = (taps.depth(), height * width * taps.channels);
+    let (depth, image) = (taps.depth(), height * width * taps.channels());
     let block = block_rows(height, width, depth) * width * outputs;
     y.par_chunks_mut(height * width * outputs).enumerate().for_each(|(b, whole)| {
         let x = &x[b * image..][..image];
@@ -376,7 +244,8 @@ pub fn at_pixel(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32
                     for (a, x) in
                         a.chunks_exact_mut(depth.max(1)).zip(x.chunks_exact(pixels * inputs))
                     {
-                        taps.gather(x, (height, width), at, a);
+                        let pixel = Line { from: at, step: (0, 1), pixels: 1 };
+                        taps.gather(x, (height, width), pixel, a);
                     }
                 },
             );

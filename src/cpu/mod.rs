@@ -23,6 +23,7 @@ pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod simd;
+mod taps;
 pub mod unary;
 
 pub use isa::Isa;
