@@ -136,10 +136,12 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
 
     // Packing B moves each of its elements once more and pays when many rows of C use it; rows
-    // that are contiguous, near each other and few stay in L1 as they are.
+    // that are contiguous, near each other and few stay in L1 as they are. Where rows follow each other
+    // without much between, the copy would be what is there.
     let b_in_l1 = p.k * p.n <= 8192 && p.b.stride <= 256 && p.b.panel == 0;
+    let compact = p.b.stride <= 2 * nr;
     let in_panels = p.b.panel != 0;
-    let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1));
+    let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1 || compact));
     // A's micro-panel is used once for every NR columns. Copied, it is free of strides that map
     // many lines onto few sets of the cache.
     let aliased = p.a.stride.is_multiple_of(256);
