@@ -377,13 +377,13 @@ pub fn cases() -> Vec<Case> {
         })
     };
     // Of 20 % ones zeros are skipped; of 50 % they are not.
-    let sparse = |rows: usize, i: usize, o: usize, ones: f32| {
+    let sparse = |rows: usize, i: usize, o: usize, ones: f32, activation: Activation| {
         let r = 1.0 / (i as f32).sqrt();
         let x = Input::bits("x", &[rows, i], ones);
         let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
         let label = format!("sparse linear {rows}x{i} to {o}, {ones} of x is 1");
         Case::new("matmul", &label, inputs, move |x| {
-            vec![x[0].sparse_linear(&x[1], Some(&x[2]), Activation::Tanh)]
+            vec![x[0].sparse_linear(&x[1], Some(&x[2]), activation)]
         })
     };
     let matmul = |a: &[usize], b: &[usize]| {
@@ -412,9 +412,9 @@ pub fn cases() -> Vec<Case> {
             vec![Input::normal("x", &[5, 7]), Input::normal("w", &[3, 7])],
             |x| vec![x[0].linear(&x[1], None, Activation::None)],
         ),
-        sparse(17, 33, 32, 0.2),
-        sparse(100, 301, 75, 0.2),
-        sparse(20, 130, 67, 0.5),
+        sparse(17, 33, 32, 0.2, Activation::Tanh),
+        sparse(100, 301, 75, 0.2, Activation::None),
+        sparse(20, 130, 67, 0.5, Activation::None),
         matmul(&[1, 1], &[1, 1]),
         matmul(&[3, 17], &[17, 5]),
         matmul(&[64, 64], &[64, 64]),

@@ -187,7 +187,8 @@ impl Settings {
         flat(&table_of(config)).into_iter().map(origin).collect()
     }
 
-    /// `config` as TOML, a comment behind each value that says where it comes from.
+    /// `config` as TOML, a comment behind each value that says where it comes from, and one that lists the
+    /// settings that may be absent and are.
     pub fn explain(&self, config: &Config) -> String {
         let origins = self.origins(config);
         let text = config.to_toml();
@@ -203,7 +204,15 @@ impl Settings {
                 None => format!("{line}\n"),
             }
         };
-        text.lines().map(line).collect()
+        let text: String = text.lines().map(line).collect();
+        let absent = OPTIONAL.iter().map(|(key, _)| *key).filter(|key| {
+            !origins.contains_key(*key)
+                && (*key != "model.stage" || origins.contains_key("model.factors"))
+        });
+        match absent.collect::<Vec<_>>().join(", ") {
+            keys if keys.is_empty() => text,
+            keys => format!("{text}\n# Not set: {keys}\n"),
+        }
     }
 
     /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string.
