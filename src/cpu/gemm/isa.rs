@@ -61,7 +61,7 @@ pub(super) struct Kernels {
     /// [`sparse::add_terms`].
     pub add_terms: unsafe fn(&Part),
     /// [`sparse::transpose`].
-    pub transpose: unsafe fn((*const f32, usize), usize, usize, (*mut f32, usize)),
+    pub transpose: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
     /// [`pack::activate`].
     pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
 }
@@ -119,12 +119,14 @@ macro_rules! kernels {
             }
             $(#[target_feature(enable = $feature)])?
             pub unsafe fn transpose(
-                src: (*const f32, usize),
+                src: *const f32,
+                src_stride: usize,
                 rows: usize,
                 cols: usize,
-                dst: (*mut f32, usize),
+                dst: *mut f32,
+                dst_stride: usize,
             ) {
-                unsafe { sparse::transpose::<$simd>(src, rows, cols, dst) }
+                unsafe { sparse::transpose::<$simd>(src, src_stride, rows, cols, dst, dst_stride) }
             }
             $(#[target_feature(enable = $feature)])?
             pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {

@@ -116,10 +116,12 @@ pub(super) unsafe fn add_terms<S: Simd>(part: &Part) {
 /// `dst[j * dst_stride + i] = src[i * src_stride + j]` for i < `rows`, j < `cols`.
 #[inline(always)]
 pub(super) unsafe fn transpose<S: Simd>(
-    (src, src_stride): (*const f32, usize),
+    src: *const f32,
+    src_stride: usize,
     rows: usize,
     cols: usize,
-    (dst, dst_stride): (*mut f32, usize),
+    dst: *mut f32,
+    dst_stride: usize,
 ) {
     let whole = rows / S::LANES * S::LANES;
     unsafe {
@@ -320,7 +322,7 @@ unsafe fn columns(
                 }
                 if operand == Operand::B {
                     let c = p.c.add(j * p.c_stride + from);
-                    (kernels.transpose)((turned, most), rows, cols, (c, p.c_stride));
+                    (kernels.transpose)(turned, most, rows, cols, c, p.c_stride);
                 }
             }
             let part = match operand {
