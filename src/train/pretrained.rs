@@ -23,8 +23,8 @@ macro_rules! pretrained {
 }
 
 /// All of them.
-pub static PRETRAINED: [Pretrained; 6] =
-    pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw", "draw-wide"];
+pub static PRETRAINED: [Pretrained; 5] =
+    pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw"];
 
 impl Pretrained {
     /// The model of this name.
