@@ -182,22 +182,20 @@ pub fn product(
     bias: Option<&Tensor>,
     activation: Activation,
 ) -> Tensor {
-    let (params, shape, pieces) = plan(a, b, bias, activation);
-    let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
-    c
+    product_skipping(None, a, b, bias, activation)
 }
 
-/// [`product`], but zeros of one operand are skipped where most of it is zeros and the device gains by it.
+/// [`product`], but zeros of `operand` are skipped where most of it is zeros and the device gains by it.
 #[track_caller]
-fn product_skipping_zeros(
-    operand: Operand,
+fn product_skipping(
+    operand: Option<Operand>,
     a: (&Tensor, Layout),
     b: (&Tensor, Layout),
     bias: Option<&Tensor>,
     activation: Activation,
 ) -> Tensor {
     let (params, shape, pieces) = plan(a, b, bias, activation);
-    let params = Params { zeros: 1 + operand as u32, ..params };
+    let params = Params { zeros: operand.map_or(0, |x| 1 + x as u32), ..params };
     let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
     c
 }
@@ -271,11 +269,9 @@ impl Backward for LinearRule {
         let plain = |a, b| product(a, b, None, Activation::None);
         let mut gradients = vec![
             need[0].then(|| plain((&d, Layout::N), (&self.w, Layout::N))),
-            need[1].then(|| match ((&d, Layout::T), (&self.x, Layout::N)) {
-                (d, x) if self.sparse => {
-                    product_skipping_zeros(Operand::B, d, x, None, Activation::None)
-                }
-                (d, x) => plain(d, x),
+            need[1].then(|| {
+                let (d, x) = ((&d, Layout::T), (&self.x, Layout::N));
+                product_skipping(self.sparse.then_some(Operand::B), d, x, None, Activation::None)
             }),
         ];
         if let Some(&need) = need.get(2) {
@@ -344,11 +340,8 @@ impl<'t> Var<'t> {
         let (x, weights) = (self.value().clone(), w.value().clone());
         assert_eq!(x.shape().len(), 2, "linear: x must be a matrix, not {:?}", x.shape());
         let (left, right, bias) = ((&x, Layout::N), (&weights, Layout::T), b.map(Var::value));
-        let y = if sparse {
-            product_skipping_zeros(Operand::A, left, right, bias, activation)
-        } else {
-            product(left, right, bias, activation)
-        };
+        let skipped = sparse.then_some(Operand::A);
+        let y = product_skipping(skipped, left, right, bias, activation);
         let mut parents = vec![self, w];
         parents.extend(b);
         let activation = match activation {
