@@ -122,7 +122,7 @@ fn channels_first<'t>(x: &Var<'t>) -> Var<'t> {
 /// A masked convolution of our map by weights (out, in, kh, kw).
 fn conv<'t>(x: &Var<'t>, w: &Var<'t>, b: &Var<'t>, mask: Mask, around: Around) -> Var<'t> {
     let (kh, kw) = (w.shape()[2], w.shape()[3]);
-    let window = Window::centred(kh, kw, mask.taps(kh, kw));
+    let window = Window::centred(kh, kw, mask);
     x.masked_conv(&w.masked(mask), window, around, Some(b), None)
 }
 

@@ -129,7 +129,7 @@ fn tiles_in_two_dimensions() {
     let on_gpu = Device::Gpu(gpu);
     let x = tape.constant(Tensor::new(&on_gpu, &pixels, &[1, 1, pixels.len(), 1]));
     let p = tape.constant(Tensor::full(&on_gpu, 2.0, &[1, 1, 1]));
-    let y = x.masked_conv(&p, Window::centred(1, 1, 1), Around::default(), None, None);
+    let y = x.masked_conv(&p, Window::centred(1, 1, Mask::NONE), Around::default(), None, None);
     let y = y.value().to_vec().unwrap();
     let wrong = y.iter().zip(&pixels).position(|(y, x)| *y != 2.0 * x);
     assert_eq!(wrong, None, "convolution of {} pixels", pixels.len());
@@ -180,7 +180,7 @@ fn a_tensor_over_128_mib() {
 /// The steps of a cached sampler, once each.
 fn sample(device: &Device) {
     let zeros = |shape: &[usize]| Tensor::zeros(device, shape);
-    let (mut map, window) = (zeros(&[1, 1, 1, 1]), Window::centred(1, 1, 1));
+    let (mut map, window) = (zeros(&[1, 1, 1, 1]), Window::centred(1, 1, Mask::NONE));
     let (x, p) = (zeros(&[1, 1, 1, 1]), zeros(&[1, 1, 1]));
     conv_at((&x, &p), window, Around::default(), (None, None), (0, 0), &mut map);
     pick((&x, &x), Scale { levels: 2, mean: 0.0, deviation: 1.0 }, (0, 0, 0), &mut map);

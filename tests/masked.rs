@@ -88,7 +88,7 @@ fn convolution(device: &Device, x: [usize; 4], w: [usize; 4], mask: Mask) {
     let residual = uniform(3, &map, 1.0);
     let tape = Tape::inference();
     let put = |data: &[f32], shape: &[usize]| tape.constant(Tensor::new(device, data, shape));
-    let window = Window::centred(w[2], w[3], mask.taps(w[2], w[3]));
+    let window = Window::centred(w[2], w[3], mask);
     let packed = put(&kernel, &w).masked(mask);
     let relu = |x: f64| x.max(0.0);
     for (relu_before, relu_after, with_residual) in
@@ -331,7 +331,7 @@ fn colour_groups_are_aligned_in_every_stacked_gate() {
                     .iter()
                     .map(|w| w.abs() + 0.1)
                     .collect();
-                let window = Window::centred(1, 1, 1);
+                let window = Window::centred(1, 1, Mask::NONE);
                 for o in 0..outputs {
                     let tape = Tape::new();
                     let x = tape.leaf(Tensor::full(device, 1.0, &[1, 1, 1, inputs]));
@@ -395,7 +395,7 @@ fn hidden_weights_do_not_matter_and_do_not_move() {
                         let x = tape.constant(Tensor::new(device, &image, &x_shape));
                         let w = tape.param(&model.0);
                         let window =
-                            Window::centred(shape[2], shape[3], mask.taps(shape[2], shape[3]));
+                            Window::centred(shape[2], shape[3], mask);
                         let y =
                             x.masked_conv(&w.masked(mask), window, Around::default(), None, None);
                         let gradients = tape.backward_from(&y.square().sum());
@@ -441,7 +441,7 @@ fn a_nan_goes_through_both_relus_to_all_who_see_it() {
         let tape = Tape::inference();
         let put = |data: &[f32], shape: &[usize]| tape.constant(Tensor::new(device, data, shape));
         let p = put(&uniform(1, &w, 1.0), &w).masked(mask);
-        let y = put(&image, &x).masked_conv(&p, Window::centred(3, 3, 5), around, None, None);
+        let y = put(&image, &x).masked_conv(&p, Window::centred(3, 3, Mask::new(Sight::B, 1)), around, None, None);
         let y = y.value().to_vec().unwrap();
         for (pixel, y) in y.chunks_exact(3).enumerate() {
             // The pixel itself, the one to its right, and three below.

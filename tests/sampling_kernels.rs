@@ -42,7 +42,7 @@ fn pixel(shape: &[usize], (row, column): (usize, usize)) -> Vec<usize> {
 
 fn convolution(device: &Device, x: [usize; 4], w: [usize; 4], mask: Mask, around: Around) {
     let what = format!("{x:?} {w:?} {mask:?} {around:?} on {}", device.name());
-    let window = Window::centred(w[2], w[3], mask.taps(w[2], w[3]));
+    let window = Window::centred(w[2], w[3], mask);
     let map = [x[0], x[1], x[2], w[0]];
     let p = pack(&normal(device, 1, &w), mask);
     let (x, bias) = (normal(device, 0, &x), normal(device, 2, &w[..1]));
@@ -89,7 +89,7 @@ fn a_first_layer_reads_no_pixel_that_is_not_drawn_yet() {
     for device in &devices() {
         let p = pack(&normal(device, 1, &[3, 1, 7, 7]), mask);
         let known = Input::normal("x", &map).values(0);
-        let window = Window::centred(7, 7, mask.taps(7, 7));
+        let window = Window::centred(7, 7, mask);
         let mut y = nans(device, &[2, 4, 5, 3]);
         for at in 0..20 {
             let x: Vec<f32> = known

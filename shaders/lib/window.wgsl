@@ -18,6 +18,10 @@ struct Params {
     row: u32,
     column: u32,
     chunk: u32,
+    groups: u32,
+    stack: u32,
+    own: u32,
+    pad: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

@@ -1,11 +1,12 @@
 //! Networks and the arithmetic of an image: the sums of products that a layer needs at least. Of a
-//! masked convolution visible taps count; activations, likelihoods and the optimiser do not. Zeros of an image count,
+//! masked convolution visible weights count; activations, likelihoods and the optimiser do not. Zeros of an image count,
 //! though a layer may skip them ([`crate::Var::sparse_linear`]).
 
 use crate::models::draw::DrawConfig;
 use crate::models::pixel::{Body, PixelConfig};
 use crate::models::vae::{Method, VaeConfig};
 use crate::ops::mask::{Mask, Sight};
+use crate::ops::window;
 
 /// A network of the papers with its sizes.
 #[derive(Clone, Copy, Debug)]
@@ -91,21 +92,25 @@ fn draw(config: &DrawConfig) -> Products {
 }
 
 fn pixel(body: Body, config: &PixelConfig) -> Products {
-    let (c, h, groups) = (config.channels, config.hidden, config.groups());
-    let taps = |sight, side: (usize, usize)| Mask::new(sight, groups).taps(side.0, side.1);
-    let first = taps(Sight::A, (7, 7)) * c * 2 * h;
-    let gates = 4 * h;
-    let core = match body {
-        Body::PixelCnn => 2 * h * h + taps(Sight::B, (config.kernel, config.kernel)) * h * h,
-        Body::RowLstm => {
-            taps(Sight::B, (1, config.kernel)) * 2 * h * gates + config.kernel * h * gates
-        }
-        Body::DiagBilstm => 2 * (2 * h * gates + 2 * h * gates),
+    let (c, h) = (config.channels, config.hidden);
+    let masked = |sight, (height, width), (inputs, outputs), stacks| {
+        let mask = Mask { stacks, ..Mask::new(sight, config.groups()) };
+        window::Products::new(mask.taps(height, width), (inputs, outputs), mask).count()
     };
-    let skip = if config.skip { 4 * h * h } else { 0 };
-    let head = 2 * h * config.head + config.head * (config.head + config.outputs());
+    let conv = |side, channels| masked(Sight::B, side, channels, 1);
+    let (one, side) = ((1, 1), (config.kernel, config.kernel));
+    let gates = |side| masked(Sight::B, side, (2 * h, 4 * h), 4);
+    let core = match body {
+        Body::PixelCnn => conv(one, (2 * h, h)) + conv(side, (h, h)),
+        Body::RowLstm => gates((1, config.kernel)) + config.kernel * h * 4 * h,
+        Body::DiagBilstm => 2 * (gates(one) + 2 * h * 4 * h),
+    };
+    let skip = if config.skip { conv(one, (2 * h, 2 * h)) } else { 0 };
+    let (width, levels) = (config.head, config.outputs());
+    let head = conv(one, (2 * h, width)) + conv(one, (width, width)) + conv(one, (width, levels));
+    let first = masked(Sight::A, (7, 7), (c, 2 * h), 1);
     let pixels = config.height * config.width;
-    let all = pixels * (first + config.layers * (core + 2 * h * h + skip) + head);
+    let all = pixels * (first + config.layers * (core + conv(one, (h, 2 * h)) + skip) + head);
     Products { all, first: pixels * first, drawing: all }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A task takes a few rows of an image. What their taps see is gathered into a matrix
 //! A \[pixels, taps * channels\] that stays in the cache, the ReLU in front on the way, and one matrix
-//! product does the rest. Products of 1 x 1 kernels read x where it lies.
+//! product does the rest. Products of 1 x 1 kernels read x where it lies. Where a mask hides channels from each
+//! other, the product is one of fewer terms for each run of columns (`ops/window.rs`).
 //!
 //! Shapes: x \[B, H, W, I\], p \[T, I, O\], y, d \[B, H, W, O\].
 
@@ -14,6 +15,7 @@ use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
 use super::simd::vectorize;
 use super::taps::{Line, Taps};
 use crate::ops::masked_conv::Params;
+use crate::ops::window::Columns;
 
 /// Floats of a gathered block: 128 KiB, an eighth of a common L2 cache.
 const BLOCK: usize = 32 * 1024;
@@ -28,6 +30,25 @@ thread_local! {
 /// A row-major matrix.
 pub(super) fn matrix(data: &[f32], columns: usize) -> Mat<'_> {
     Mat { data, row_stride: columns, col_stride: 1 }
+}
+
+/// `g`, each run of columns over its own terms.
+fn multiply(runs: &[Columns], g: &Gemm, c: &mut [f32], c_stride: usize) {
+    for Columns { columns, terms } in runs {
+        for (i, terms) in terms.iter().enumerate() {
+            let from = terms.start * g.b.row_stride + columns.start;
+            let part = Gemm {
+                n: columns.len(),
+                k: terms.len(),
+                a: Mat { data: &g.a.data[terms.start * g.a.col_stride..], ..g.a },
+                b: Mat { data: &g.b.data[from..], ..g.b },
+                bias: g.bias.map(|bias| &bias[columns.clone()]),
+                accumulate: i > 0,
+                ..*g
+            };
+            gemm_on_this_thread(&part, &mut c[columns.start..], c_stride);
+        }
+    }
 }
 
 /// Rows of an image that make a block.
@@ -66,7 +87,7 @@ fn with_gathered<R>(
 
 /// y = act(conv(x) + bias) + residual for the rows of every image, block by block.
 fn convolve(
-    taps: &Taps,
+    (taps, runs): (&Taps, &[Columns]),
     (x, weights): (&[f32], &[f32]),
     (height, width, outputs): (usize, usize, usize),
     bias: Option<&[f32]>,
@@ -92,7 +113,7 @@ fn convolve(
                     activation,
                     accumulate: false,
                 };
-                gemm_on_this_thread(&product, y, outputs);
+                multiply(runs, &product, y, outputs);
             });
             after(b * height * width * outputs + i * block, y);
         });
@@ -104,7 +125,8 @@ pub fn forward(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32]
     let shape = (p.height as usize, p.width as usize, p.outputs as usize);
     let activation = if p.relu_after != 0 { Activation::Relu } else { Activation::None };
     let bias = (p.has_bias != 0).then_some(bias);
-    convolve(&Taps::forward(p), (x, w), shape, bias, activation, y, |at, y| {
+    let sums = (&Taps::forward(p), &*p.products().by_output());
+    convolve(sums, (x, w), shape, bias, activation, y, |at, y| {
         if p.has_residual != 0 {
             add(y, &residual[at..][..y.len()]);
         }
@@ -143,8 +165,8 @@ pub fn input_gradient(p: &Params, [x, w, d]: [&[f32]; 3], [dx]: [&mut [f32]; 1])
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     let shape = (p.height as usize, p.width as usize, inputs);
     let weights = turned(w, p.taps as usize, inputs, outputs);
-    let taps = Taps::forward(p).reversed(outputs);
-    convolve(&taps, (d, &weights), shape, None, Activation::None, dx, |at, dx| {
+    let sums = (&Taps::forward(p).reversed(outputs), &*p.products().by_input());
+    convolve(sums, (d, &weights), shape, None, Activation::None, dx, |at, dx| {
         if p.relu_before != 0 {
             hide(dx, &x[at..][..dx.len()]);
         }
@@ -176,7 +198,7 @@ pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f
     let taps = Taps::forward(p);
     let (depth, pixels) = (taps.depth(), height * width);
     let size = (depth + 1) * outputs;
-    let parts = parts(batch, size);
+    let (parts, runs) = (parts(batch, size), p.products().by_output());
     let add_part = |(part, sum): (usize, &mut [f32])| {
         sum.fill(0.0);
         let (dp, dbias) = sum.split_at_mut(depth * outputs);
@@ -187,19 +209,22 @@ pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f
             for first in (0..height).step_by(rows) {
                 let rows = first..height.min(first + rows);
                 let d = &d[rows.start * width * outputs..rows.end * width * outputs];
-                let terms = rows.len() * width;
+                let pixels = rows.len() * width;
                 with_gathered(&taps, x, (height, width), rows, |a| {
-                    let product = Gemm {
-                        m: depth,
-                        n: outputs,
-                        k: terms,
-                        a: Mat { data: a, row_stride: 1, col_stride: depth },
-                        b: matrix(d, outputs),
-                        bias: None,
-                        activation: Activation::None,
-                        accumulate: true,
-                    };
-                    gemm_on_this_thread(&product, dp, outputs);
+                    // What a mask hides stays 0.
+                    for Columns { columns, terms } in &runs {
+                        let product = Gemm {
+                            m: terms[0].len(),
+                            n: columns.len(),
+                            k: pixels,
+                            a: Mat { data: a, row_stride: 1, col_stride: depth },
+                            b: matrix(&d[columns.start..], outputs),
+                            bias: None,
+                            activation: Activation::None,
+                            accumulate: true,
+                        };
+                        gemm_on_this_thread(&product, &mut dp[columns.start..], outputs);
+                    }
                 });
                 vectorize(
                     #[inline(always)]
@@ -259,7 +284,8 @@ pub fn at_pixel(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32
                 activation: if p.relu_after != 0 { Activation::Relu } else { Activation::None },
                 accumulate: false,
             };
-            gemm_on_this_thread(&product, &mut y[pixel * outputs..], pixels * outputs);
+            let runs = p.products().by_output();
+            multiply(&runs, &product, &mut y[pixel * outputs..], pixels * outputs);
         });
     });
     if p.has_residual != 0 {

@@ -62,8 +62,7 @@ pub(super) struct Taps {
 impl Taps {
     /// As the parameters say, over x.
     pub fn forward(p: &Params) -> Taps {
-        let window =
-            Window { top: p.top, left: p.left, width: p.across as usize, taps: p.taps as usize };
+        let window = Window::open((p.top, p.left), p.across as usize, p.taps as usize);
         Taps { relu: p.relu_before != 0, ..Taps::new(&[window], p.inputs as usize) }
     }
 

@@ -102,7 +102,7 @@ impl LstmScan {
         let hidden = self.hidden;
         if let Order::Rows(k) = self.order {
             let above = h0.expand(&[1, 1, width, hidden]);
-            let window = Window { top: 0, left: -(k as i32 / 2), width: k, taps: k };
+            let window = Window::open((0, -(k as i32 / 2)), k, k);
             let first = above.masked_conv(s, window, Around::default(), None, None);
             return first.slice(1, 0, height);
         }

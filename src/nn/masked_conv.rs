@@ -17,7 +17,6 @@ pub struct MaskedConv {
     pub weight: Param,
     /// \[out\], where there is one.
     pub bias: Option<Param>,
-    mask: Mask,
     window: Window,
 }
 
@@ -40,8 +39,8 @@ impl MaskedConv {
         gain: f32,
         rng: &mut impl Rng,
     ) -> MaskedConv {
-        let taps = mask.taps(height, width);
-        let bound = gain * (3.0 / (taps * inputs).max(1) as f32).sqrt();
+        let window = Window::centred(height, width, mask);
+        let bound = gain * (3.0 / (window.taps * inputs).max(1) as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
         let shape = [outputs, inputs, height, width];
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| uniform.sample(rng)).collect();
@@ -49,8 +48,7 @@ impl MaskedConv {
         MaskedConv {
             weight: Param::new(weight),
             bias: Some(Param::new(Tensor::zeros(device, &[outputs]))),
-            mask,
-            window: Window::centred(height, width, taps),
+            window,
         }
     }
 
@@ -62,7 +60,7 @@ impl MaskedConv {
     /// act(conv(x) + b) + residual.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, around: Around, residual: Option<&Var<'t>>) -> Var<'t> {
-        let p = x.tape().param(&self.weight).masked(self.mask);
+        let p = x.tape().param(&self.weight).masked(self.window.mask);
         let bias = self.bias.as_ref().map(|b| x.tape().param(b));
         x.masked_conv(&p, self.window, around, bias.as_ref(), residual)
     }
@@ -70,7 +68,7 @@ impl MaskedConv {
     /// The layer for [`PackedConv::at`].
     pub fn packed(&self) -> PackedConv {
         PackedConv {
-            packed: mask::pack(&self.weight.value(), self.mask),
+            packed: mask::pack(&self.weight.value(), self.window.mask),
             bias: self.bias.as_ref().map(Param::value),
             window: self.window,
         }
@@ -99,11 +97,12 @@ impl PackedConv {
     /// shifting its input down one row makes of it.
     #[track_caller]
     pub fn shifted_down(&self) -> PackedConv {
-        assert_eq!(self.window, Window::centred(1, 1, 1), "shifted_down: a 1 x 1 kernel");
+        let window = Window::centred(1, 1, self.window.mask);
+        assert_eq!(self.window, window, "shifted_down: a 1 x 1 kernel");
         PackedConv {
             packed: self.packed.clone(),
             bias: None,
-            window: Window { top: -1, ..self.window },
+            window: Window { top: -1, ..window },
         }
     }
 }

@@ -57,9 +57,9 @@ impl Order {
 
     /// The neighbours as windows of a convolution, in the order of the weights.
     pub(crate) fn windows(self) -> Vec<Window> {
-        let one = |top, left| Window { top, left, width: 1, taps: 1 };
+        let one = |top, left| Window::open((top, left), 1, 1);
         match self {
-            Order::Rows(k) => vec![Window { top: -1, left: -(k as i32 / 2), width: k, taps: k }],
+            Order::Rows(k) => vec![Window::open((-1, -(k as i32 / 2)), k, k)],
             Order::Diagonal => vec![one(-1, 0), one(0, -1)],
             Order::MirroredDiagonal => vec![one(-1, 0), one(0, 1)],
         }

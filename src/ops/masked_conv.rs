@@ -23,32 +23,13 @@ use bytemuck::{Pod, Zeroable};
 use super::case::{Case, Input};
 use super::mask::{Mask, Sight};
 use super::unary::{self, Function};
+use super::window::Products;
+pub use super::window::Window;
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
 use crate::tensor::Tensor;
-
-/// Offsets of taps: tap t is `t / width` rows below `top` and `t % width` columns right of `left`,
-/// relative to the pixel that is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Row of the first tap.
-    pub top: i32,
-    /// Column of the first tap.
-    pub left: i32,
-    /// Taps of a row.
-    pub width: usize,
-    /// Number of taps; the last row may be incomplete.
-    pub taps: usize,
-}
-
-impl Window {
-    /// The first `taps` taps of a centred kernel of `height` x `width`.
-    pub fn centred(height: usize, width: usize, taps: usize) -> Window {
-        Window { top: -((height / 2) as i32), left: -((width / 2) as i32), width, taps }
-    }
-}
 
 /// What happens around the products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +63,13 @@ pub struct Params {
     pub(crate) column: u32,
     /// Pixels whose part of a weight gradient a GPU workgroup adds up.
     pub(crate) chunk: u32,
+    /// Colour groups of the channels, 1 where the last tap shows all of them.
+    pub(crate) groups: u32,
+    /// Outputs of one of the stacked maps, among which groups are counted.
+    pub(crate) stack: u32,
+    /// 1 if a channel sees its own group in the last tap.
+    pub(crate) own: u32,
+    pad: u32,
 }
 
 impl Params {
@@ -110,16 +98,25 @@ impl Params {
         tiling(["weight_pieces", "weight_pieces_wide"], wide, rows, outputs)
     }
 
+    /// The products of a pixel.
+    pub(crate) fn products(&self) -> Products {
+        Products {
+            taps: self.taps as usize,
+            inputs: self.inputs as usize,
+            outputs: self.outputs as usize,
+            groups: self.groups as usize,
+            stack: self.stack as usize,
+            own: self.own as usize,
+        }
+    }
+
     fn flops(&self) -> u64 {
-        2 * self.pixels() as u64
-            * u64::from(self.taps)
-            * u64::from(self.inputs)
-            * u64::from(self.outputs)
+        2 * self.pixels() as u64 * self.products().count() as u64
     }
 
     fn bytes(&self) -> u64 {
         let maps = self.pixels() as u64 * u64::from(self.inputs + self.outputs);
-        4 * (maps + u64::from(self.taps) * u64::from(self.inputs) * u64::from(self.outputs))
+        4 * (maps + self.products().count() as u64)
     }
 }
 
@@ -244,13 +241,13 @@ pub static MASKED_CONV_AT: Kernel<Params, 4, 1> = Kernel {
     // An invocation an output of an image.
     stages: |p| elementwise("masked_conv_at", p.batch as usize * p.outputs as usize, p),
     cost: |p| {
-        let products = u64::from(p.taps) * u64::from(p.inputs);
+        let (terms, products) = (u64::from(p.taps * p.inputs), p.products().count() as u64);
         let (batch, outputs) = (u64::from(p.batch), u64::from(p.outputs));
-        let read = products + u64::from(p.has_residual) * outputs;
+        let read = terms + u64::from(p.has_residual) * outputs;
         Cost {
-            flops: 2 * batch * products * outputs,
-            bytes: 4 * ((products + u64::from(p.has_bias)) * outputs + batch * (read + outputs)),
-            loop_iterations: products + u64::from(p.taps),
+            flops: 2 * batch * products,
+            bytes: 4 * (products + u64::from(p.has_bias) * outputs + batch * (read + outputs)),
+            loop_iterations: terms + u64::from(p.taps),
         }
     },
     entries: &["masked_conv_at"],
@@ -273,7 +270,9 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
         height * width * inputs * outputs > 0,
         "masked_conv: an axis of x {x:?} or of p {p:?} is empty"
     );
+    assert!(outputs.is_multiple_of(window.mask.stacks), "masked_conv: {outputs} outputs of {window:?}");
     let pixels = batch * height * width;
+    let products = Products::new(taps, (inputs, outputs), window.mask);
     let mut params = Params {
         batch: batch as u32,
         height: height as u32,
@@ -291,6 +290,10 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
         row: 0,
         column: 0,
         chunk: 0,
+        groups: products.groups as u32,
+        stack: products.stack as u32,
+        own: products.own as u32,
+        pad: 0,
     };
     let (_, tiles) = params.weight_tiles();
     let pieces = (BUSY / tiles.max(1)).min(pixels / PIECE).max(1);
@@ -426,9 +429,8 @@ pub fn cases() -> Vec<Case> {
     // x in two ranges off the kink of the ReLU in front; small weights and a bias off 0 keep what the
     // ReLU behind sees off its kink.
     let case = |x: [usize; 4], w: [usize; 4], mask: Mask, around: Around, residual: bool| {
-        let taps = mask.taps(w[2], w[3]);
-        let window = Window::centred(w[2], w[3], taps);
-        let r = 0.3 / ((taps * w[1]) as f32).sqrt();
+        let window = Window::centred(w[2], w[3], mask);
+        let r = 0.3 / ((window.taps * w[1]) as f32).sqrt();
         let mut inputs = vec![
             Input::off_zero("x", &x),
             Input::uniform("w", &w, -r, r),
@@ -478,8 +480,8 @@ pub fn cases() -> Vec<Case> {
         "no bias, one map and one set of weights used twice",
         vec![Input::normal("x", &[1, 4, 3, 2]), Input::normal("w", &[2, 2, 3, 3])],
         |v| {
-            let p = v[1].masked(Mask::new(Sight::B, 1));
-            let window = Window::centred(3, 3, 5);
+            let mask = Mask::new(Sight::B, 1);
+            let (p, window) = (v[1].masked(mask), Window::centred(3, 3, mask));
             let y = v[0].masked_conv(&p, window, Around::default(), None, None);
             vec![y.masked_conv(&p, window, Around::default(), None, Some(&v[0]))]
         },

@@ -22,6 +22,7 @@ pub mod random;
 pub mod reduce;
 pub mod shared;
 pub mod unary;
+pub mod window;
 
 use crate::autograd::accumulate::ACCUMULATE;
 use crate::kernel::AnyKernel;

@@ -116,7 +116,7 @@ impl Autoregressive for Plain<'_> {
             let (w, b) = (&weights[&format!("{name}.weight")], &weights[&format!("{name}.bias")]);
             let mask = Mask { stacks, ..Mask::new(sight, 1) };
             let (kh, kw) = (w.shape()[2], w.shape()[3]);
-            let window = Window::centred(kh, kw, mask.taps(kh, kw));
+            let window = Window::centred(kh, kw, mask);
             let around = Around { relu_before, relu_after: false };
             x.masked_conv(&w.masked(mask), window, around, Some(b), None)
         };
