@@ -195,7 +195,7 @@ impl Device {
                 let len = packed_len(k, n);
                 let mut packed = cpu.alloc(len);
                 let b = Mat { data: b.host(), row_stride, col_stride };
-                pack(b, k, n, packed.as_mut_slice());
+                pack(&[(b, k)], n, packed.as_mut_slice());
                 Some((Buffer::Cpu(packed), len))
             }
             #[cfg(feature = "gpu")]

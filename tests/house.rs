@@ -146,7 +146,7 @@ fn stems_are_the_same_in_ops_and_cpu() {
     let without = ["case", "shared", "window"];
     let ops: Vec<String> =
         stems("src/ops").into_iter().filter(|s| !without.contains(&s.as_str())).collect();
-    let services = ["isa", "math", "pool", "simd", "taps"];
+    let services = ["isa", "math", "pool", "simd", "taps", "weights"];
     let cpu: Vec<String> =
         stems("src/cpu").into_iter().filter(|s| !services.contains(&s.as_str())).collect();
     assert_eq!(ops, cpu);

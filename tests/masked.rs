@@ -394,8 +394,7 @@ fn hidden_weights_do_not_matter_and_do_not_move() {
                         let tape = Tape::new();
                         let x = tape.constant(Tensor::new(device, &image, &x_shape));
                         let w = tape.param(&model.0);
-                        let window =
-                            Window::centred(shape[2], shape[3], mask);
+                        let window = Window::centred(shape[2], shape[3], mask);
                         let y =
                             x.masked_conv(&w.masked(mask), window, Around::default(), None, None);
                         let gradients = tape.backward_from(&y.square().sum());
@@ -441,7 +440,13 @@ fn a_nan_goes_through_both_relus_to_all_who_see_it() {
         let tape = Tape::inference();
         let put = |data: &[f32], shape: &[usize]| tape.constant(Tensor::new(device, data, shape));
         let p = put(&uniform(1, &w, 1.0), &w).masked(mask);
-        let y = put(&image, &x).masked_conv(&p, Window::centred(3, 3, Mask::new(Sight::B, 1)), around, None, None);
+        let y = put(&image, &x).masked_conv(
+            &p,
+            Window::centred(3, 3, Mask::new(Sight::B, 1)),
+            around,
+            None,
+            None,
+        );
         let y = y.value().to_vec().unwrap();
         for (pixel, y) in y.chunks_exact(3).enumerate() {
             // The pixel itself, the one to its right, and three below.

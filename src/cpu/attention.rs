@@ -12,9 +12,9 @@ use rayon::prelude::*;
 
 use super::filterbank::{Grid, GridGradient};
 use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
-use super::masked_conv::matrix;
 use super::math::sigmoid;
 use super::simd::{sum, update, vectorize};
+use super::weights::matrix;
 use crate::ops::attention::Params;
 
 thread_local! {

@@ -9,9 +9,9 @@
 use rayon::prelude::*;
 
 use super::gemm::{Activation, Gemm, Mat, gemm};
-use super::masked_conv::matrix;
 use super::math::{sigmoid, tanh};
 use super::simd::vectorize;
+use super::weights::matrix;
 use crate::ops::lstm_cell::Params;
 
 /// Gates of a task.

@@ -10,12 +10,13 @@
 
 use rayon::prelude::*;
 
-use super::gemm::{Activation, Gemm, Scratch, gemm_on_this_thread};
+use super::gemm::{Activation, Scratch};
 use super::lstm_cell::{by_lanes, four, put_four, step, step_gradient, take};
-use super::masked_conv::{matrix, turned};
 use super::simd::vectorize;
 use super::taps::{Line, Taps};
+use super::weights::{Rows, Weights, matrix, turned, with_weights};
 use crate::ops::lstm_scan::{Order, Params};
+use crate::ops::window::Columns;
 
 thread_local! {
     static SCRATCH: Scratch = const { Scratch::new() };
@@ -106,7 +107,7 @@ struct Recurrence<'a> {
     /// Which cells are seen, in maps of `taps.channels` channels.
     taps: Taps,
     /// \[taps.depth(), columns\].
-    weights: &'a [f32],
+    weights: &'a Weights<'a>,
     columns: usize,
 }
 
@@ -133,18 +134,9 @@ impl Recurrence<'_> {
                 }
             },
         );
-        let g = Gemm {
-            m: rows,
-            n: self.columns,
-            k: depth,
-            a: matrix(a, depth),
-            b: matrix(self.weights, self.columns),
-            bias: None,
-            activation: Activation::None,
-            accumulate: false,
-        };
-        gemm_on_this_thread(&g, product, self.columns);
-        &product[..rows * self.columns]
+        let rows = Rows { count: rows, a, depth, stride: self.columns };
+        self.weights.multiply(&rows, (None, Activation::None), product);
+        &product[..rows.count * self.columns]
     }
 }
 
@@ -179,42 +171,46 @@ pub fn forward(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut [f32]; 
     }
     let images = group(p.batch as usize);
     let taps = Taps::new(&walk.order.windows(), n);
-    let recurrence = &Recurrence { walk, taps, weights: s, columns: 4 * n };
-    let maps = h
-        .par_chunks_mut(images * image)
-        .zip(c.par_chunks_mut(images * image))
-        .zip(gates.par_chunks_mut(4 * images * image));
-    maps.zip(u.par_chunks(4 * images * image)).for_each(|(((h, c), gates), u)| {
-        let mut cells = Vec::new();
-        SCRATCH.with(|scratch| {
-            scratch.slice(recurrence.scratch(images), |scratch| {
-                for t in 0..p.steps() {
-                    walk.step(t, &mut cells);
-                    let products = recurrence.of(h, &cells, scratch);
-                    vectorize(
-                        #[inline(always)]
-                        || {
-                            let maps = h.chunks_exact_mut(image).zip(c.chunks_exact_mut(image));
-                            let maps = maps.zip(gates.chunks_exact_mut(4 * image));
-                            let mut products = products.chunks_exact(4 * n);
-                            for (((h, c), gates), u) in maps.zip(u.chunks_exact(4 * image)) {
-                                for cell in &cells {
-                                    let Some(product) = products.next() else { return };
-                                    let u = &u[4 * cell.index * n..][..4 * n];
-                                    let gates = &mut gates[4 * cell.index * n..][..4 * n];
-                                    by_lanes!(n, |j| forward_lanes(
-                                        (n, j),
-                                        (product, u, c0),
-                                        (cell.index, cell.before),
-                                        (h, c, gates)
-                                    ));
+    let (depth, columns) = (taps.depth(), 4 * n);
+    let run = Columns::whole(columns, depth);
+    with_weights(&[(matrix(s, columns), depth)], columns, &[run], |weights| {
+        let recurrence = &Recurrence { walk, taps, weights, columns };
+        let maps = h
+            .par_chunks_mut(images * image)
+            .zip(c.par_chunks_mut(images * image))
+            .zip(gates.par_chunks_mut(4 * images * image));
+        maps.zip(u.par_chunks(4 * images * image)).for_each(|(((h, c), gates), u)| {
+            let mut cells = Vec::new();
+            SCRATCH.with(|scratch| {
+                scratch.slice(recurrence.scratch(images), |scratch| {
+                    for t in 0..p.steps() {
+                        walk.step(t, &mut cells);
+                        let products = recurrence.of(h, &cells, scratch);
+                        vectorize(
+                            #[inline(always)]
+                            || {
+                                let maps = h.chunks_exact_mut(image).zip(c.chunks_exact_mut(image));
+                                let maps = maps.zip(gates.chunks_exact_mut(4 * image));
+                                let mut products = products.chunks_exact(4 * n);
+                                for (((h, c), gates), u) in maps.zip(u.chunks_exact(4 * image)) {
+                                    for cell in &cells {
+                                        let Some(product) = products.next() else { return };
+                                        let u = &u[4 * cell.index * n..][..4 * n];
+                                        let gates = &mut gates[4 * cell.index * n..][..4 * n];
+                                        by_lanes!(n, |j| forward_lanes(
+                                            (n, j),
+                                            (product, u, c0),
+                                            (cell.index, cell.before),
+                                            (h, c, gates)
+                                        ));
+                                    }
                                 }
-                            }
-                        },
-                    );
-                }
+                            },
+                        );
+                    }
+                })
             })
-        })
+        });
     });
 }
 
@@ -249,49 +245,53 @@ pub fn gradient(p: &Params, [dh, s, c0, c, gates]: [&[f32]; 5], [dgates, dc]: [&
         return;
     }
     let images = group(p.batch as usize);
-    let forward = Taps::new(&walk.order.windows(), n);
-    let weights = &turned(s, walk.order.neighbours(), n, 4 * n);
-    let recurrence = &Recurrence { walk, taps: forward.reversed(4 * n), weights, columns: n };
-    let lanes = p.edge() * n;
-    let maps = dgates
-        .par_chunks_mut(4 * images * image)
-        .zip(dc.par_chunks_mut(images * lanes))
-        .zip(gates.par_chunks(4 * images * image));
-    let maps = maps.zip(c.par_chunks(images * image)).zip(dh.par_chunks(images * image));
-    maps.for_each(|((((dgates, dc), gates), c), dh)| {
-        // A later cell's gradient that has not been computed yet lies outside every step that reads it.
-        let mut cells = Vec::new();
-        SCRATCH.with(|scratch| {
-            scratch.slice(recurrence.scratch(images), |scratch| {
-                for t in (0..p.steps()).rev() {
-                    walk.step(t, &mut cells);
-                    let products = recurrence.of(dgates, &cells, scratch);
-                    vectorize(
-                        #[inline(always)]
-                        || {
-                            let maps = dgates.chunks_exact_mut(4 * image);
-                            let maps = maps.zip(dc.chunks_exact_mut(lanes));
-                            let maps = maps.zip(gates.chunks_exact(4 * image));
-                            let maps = maps.zip(c.chunks_exact(image)).zip(dh.chunks_exact(image));
-                            let mut products = products.chunks_exact(n);
-                            for ((((dgates, dc), gates), c), dh) in maps {
-                                for cell in &cells {
-                                    let Some(product) = products.next() else { return };
-                                    let dc = &mut dc[cell.lane * n..][..n];
-                                    by_lanes!(n, |j| gradient_lanes(
-                                        (n, j),
-                                        (product, dh, c0),
-                                        (c, gates),
-                                        (cell.index, cell.before, cell.last),
-                                        (dgates, dc)
-                                    ));
+    let taps = Taps::new(&walk.order.windows(), n).reversed(4 * n);
+    let (b, run) =
+        (turned(s, walk.order.neighbours(), (n, 4 * n)), Columns::whole(n, taps.depth()));
+    with_weights(&b, n, &[run], |weights| {
+        let recurrence = &Recurrence { walk, taps, weights, columns: n };
+        let lanes = p.edge() * n;
+        let maps = dgates
+            .par_chunks_mut(4 * images * image)
+            .zip(dc.par_chunks_mut(images * lanes))
+            .zip(gates.par_chunks(4 * images * image));
+        let maps = maps.zip(c.par_chunks(images * image)).zip(dh.par_chunks(images * image));
+        maps.for_each(|((((dgates, dc), gates), c), dh)| {
+            // A later cell's gradient that has not been computed yet lies outside every step that reads it.
+            let mut cells = Vec::new();
+            SCRATCH.with(|scratch| {
+                scratch.slice(recurrence.scratch(images), |scratch| {
+                    for t in (0..p.steps()).rev() {
+                        walk.step(t, &mut cells);
+                        let products = recurrence.of(dgates, &cells, scratch);
+                        vectorize(
+                            #[inline(always)]
+                            || {
+                                let maps = dgates.chunks_exact_mut(4 * image);
+                                let maps = maps.zip(dc.chunks_exact_mut(lanes));
+                                let maps = maps.zip(gates.chunks_exact(4 * image));
+                                let maps =
+                                    maps.zip(c.chunks_exact(image)).zip(dh.chunks_exact(image));
+                                let mut products = products.chunks_exact(n);
+                                for ((((dgates, dc), gates), c), dh) in maps {
+                                    for cell in &cells {
+                                        let Some(product) = products.next() else { return };
+                                        let dc = &mut dc[cell.lane * n..][..n];
+                                        by_lanes!(n, |j| gradient_lanes(
+                                            (n, j),
+                                            (product, dh, c0),
+                                            (c, gates),
+                                            (cell.index, cell.before, cell.last),
+                                            (dgates, dc)
+                                        ));
+                                    }
                                 }
-                            }
-                        },
-                    );
-                }
+                            },
+                        );
+                    }
+                })
             })
-        })
+        });
     });
 }
 
@@ -303,7 +303,9 @@ pub fn at_cell(p: &Params, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32]; 2]) {
         return;
     }
     let taps = Taps::new(&walk.order.windows(), n);
-    let recurrence = Recurrence { walk, taps, weights: s, columns: 4 * n };
+    let run = Columns::whole(4 * n, taps.depth());
+    let weights = &Weights::lying(s, 4 * n, &[run]);
+    let recurrence = Recurrence { walk, taps, weights, columns: 4 * n };
     let at = (p.row as usize, p.column as usize);
     let cell = walk.cell(at, 0);
     // Written and not read: there is no gradient.

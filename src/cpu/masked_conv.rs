@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
 use super::simd::vectorize;
 use super::taps::{Line, Taps};
+use super::weights::{Rows, Weights, matrix, turned, with_weights};
 use crate::ops::masked_conv::Params;
 use crate::ops::window::Columns;
 
@@ -25,30 +26,6 @@ const PIXELS: usize = 64;
 thread_local! {
     static GATHERED: Scratch = const { Scratch::new() };
     static SUMS: Scratch = const { Scratch::new() };
-}
-
-/// A row-major matrix.
-pub(super) fn matrix(data: &[f32], columns: usize) -> Mat<'_> {
-    Mat { data, row_stride: columns, col_stride: 1 }
-}
-
-/// `g`, each run of columns over its own terms.
-fn multiply(runs: &[Columns], g: &Gemm, c: &mut [f32], c_stride: usize) {
-    for Columns { columns, terms } in runs {
-        for (i, terms) in terms.iter().enumerate() {
-            let from = terms.start * g.b.row_stride + columns.start;
-            let part = Gemm {
-                n: columns.len(),
-                k: terms.len(),
-                a: Mat { data: &g.a.data[terms.start * g.a.col_stride..], ..g.a },
-                b: Mat { data: &g.b.data[from..], ..g.b },
-                bias: g.bias.map(|bias| &bias[columns.clone()]),
-                accumulate: i > 0,
-                ..*g
-            };
-            gemm_on_this_thread(&part, &mut c[columns.start..], c_stride);
-        }
-    }
 }
 
 /// Rows of an image that make a block.
@@ -87,11 +64,10 @@ fn with_gathered<R>(
 
 /// y = act(conv(x) + bias) + residual for the rows of every image, block by block.
 fn convolve(
-    (taps, runs): (&Taps, &[Columns]),
-    (x, weights): (&[f32], &[f32]),
+    (taps, weights): (&Taps, &Weights),
+    x: &[f32],
     (height, width, outputs): (usize, usize, usize),
-    bias: Option<&[f32]>,
-    activation: Activation,
+    (bias, activation): (Option<&[f32]>, Activation),
     y: &mut [f32],
     after: impl Fn(usize, &mut [f32]) + Sync,
 ) {
@@ -103,17 +79,8 @@ fn convolve(
             let first = i * block / (width * outputs);
             let rows = first..first + y.len() / (width * outputs);
             with_gathered(taps, x, (height, width), rows, |a| {
-                let product = Gemm {
-                    m: y.len() / outputs,
-                    n: outputs,
-                    k: depth,
-                    a: matrix(a, depth),
-                    b: matrix(weights, outputs),
-                    bias,
-                    activation,
-                    accumulate: false,
-                };
-                multiply(runs, &product, y, outputs);
+                let rows = Rows { count: y.len() / outputs, a, depth, stride: outputs };
+                weights.multiply(&rows, (bias, activation), y);
             });
             after(b * height * width * outputs + i * block, y);
         });
@@ -125,11 +92,14 @@ pub fn forward(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32]
     let shape = (p.height as usize, p.width as usize, p.outputs as usize);
     let activation = if p.relu_after != 0 { Activation::Relu } else { Activation::None };
     let bias = (p.has_bias != 0).then_some(bias);
-    let sums = (&Taps::forward(p), &*p.products().by_output());
-    convolve(sums, (x, w), shape, bias, activation, y, |at, y| {
-        if p.has_residual != 0 {
-            add(y, &residual[at..][..y.len()]);
-        }
+    let (taps, runs) = (&Taps::forward(p), p.products().by_output());
+    let b = (matrix(w, p.outputs as usize), taps.depth());
+    with_weights(&[b], p.outputs as usize, &runs, |weights| {
+        convolve((taps, weights), x, shape, (bias, activation), y, |at, y| {
+            if p.has_residual != 0 {
+                add(y, &residual[at..][..y.len()]);
+            }
+        });
     });
 }
 
@@ -145,31 +115,18 @@ fn add(y: &mut [f32], x: &[f32]) {
     );
 }
 
-/// p \[T, I, O\] as \[T', O, I\], the last tap first.
-pub(super) fn turned(weights: &[f32], taps: usize, inputs: usize, outputs: usize) -> Vec<f32> {
-    let mut turned = vec![0.0; weights.len()];
-    for t in 0..taps {
-        let from = &weights[t * inputs * outputs..][..inputs * outputs];
-        let to = &mut turned[(taps - 1 - t) * inputs * outputs..][..inputs * outputs];
-        for (o, to) in to.chunks_exact_mut(inputs).enumerate() {
-            for (i, to) in to.iter_mut().enumerate() {
-                *to = from[i * outputs + o];
-            }
-        }
-    }
-    turned
-}
-
 /// dx = a'(x) sum over taps of d p^T.
 pub fn input_gradient(p: &Params, [x, w, d]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     let shape = (p.height as usize, p.width as usize, inputs);
-    let weights = turned(w, p.taps as usize, inputs, outputs);
-    let sums = (&Taps::forward(p).reversed(outputs), &*p.products().by_input());
-    convolve(sums, (d, &weights), shape, None, Activation::None, dx, |at, dx| {
-        if p.relu_before != 0 {
-            hide(dx, &x[at..][..dx.len()]);
-        }
+    let taps = &Taps::forward(p).reversed(outputs);
+    let b = turned(w, p.taps as usize, (inputs, outputs));
+    with_weights(&b, inputs, &p.products().by_input(), |weights| {
+        convolve((taps, weights), d, shape, (None, Activation::None), dx, |at, dx| {
+            if p.relu_before != 0 {
+                hide(dx, &x[at..][..dx.len()]);
+            }
+        });
     });
 }
 
@@ -274,18 +231,11 @@ pub fn at_pixel(p: &Params, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32
                     }
                 },
             );
-            let product = Gemm {
-                m: batch,
-                n: outputs,
-                k: depth,
-                a: matrix(a, depth),
-                b: matrix(w, outputs),
-                bias: (p.has_bias != 0).then_some(bias),
-                activation: if p.relu_after != 0 { Activation::Relu } else { Activation::None },
-                accumulate: false,
-            };
-            let runs = p.products().by_output();
-            multiply(&runs, &product, &mut y[pixel * outputs..], pixels * outputs);
+            let weights = Weights::lying(w, outputs, &p.products().by_output());
+            let rows = Rows { count: batch, a, depth, stride: pixels * outputs };
+            let bias = (p.has_bias != 0).then_some(bias);
+            let activation = if p.relu_after != 0 { Activation::Relu } else { Activation::None };
+            weights.multiply(&rows, (bias, activation), &mut y[pixel * outputs..]);
         });
     });
     if p.has_residual != 0 {

@@ -25,6 +25,7 @@ pub mod reduce;
 pub mod simd;
 mod taps;
 pub mod unary;
+mod weights;
 
 pub use isa::Isa;
 pub use pool::{Cpu, CpuBuffer, PoolStats};

@@ -99,11 +99,7 @@ impl PackedConv {
     pub fn shifted_down(&self) -> PackedConv {
         let window = Window::centred(1, 1, self.window.mask);
         assert_eq!(self.window, window, "shifted_down: a 1 x 1 kernel");
-        PackedConv {
-            packed: self.packed.clone(),
-            bias: None,
-            window: Window { top: -1, ..window },
-        }
+        PackedConv { packed: self.packed.clone(), bias: None, window: Window { top: -1, ..window } }
     }
 }
 

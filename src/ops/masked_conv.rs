@@ -270,7 +270,10 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> Params {
         height * width * inputs * outputs > 0,
         "masked_conv: an axis of x {x:?} or of p {p:?} is empty"
     );
-    assert!(outputs.is_multiple_of(window.mask.stacks), "masked_conv: {outputs} outputs of {window:?}");
+    assert!(
+        outputs.is_multiple_of(window.mask.stacks),
+        "masked_conv: {outputs} outputs of {window:?}"
+    );
     let pixels = batch * height * width;
     let products = Products::new(taps, (inputs, outputs), window.mask);
     let mut params = Params {

@@ -101,7 +101,7 @@ impl Products {
     /// from 0.
     pub fn by_output(&self) -> Vec<Columns> {
         if self.dense() {
-            return vec![whole(self.outputs, self.taps * self.inputs)];
+            return vec![Columns::whole(self.outputs, self.taps * self.inputs)];
         }
         let before = (self.taps - 1) * self.inputs;
         let border = |g| match g == self.groups {
@@ -122,9 +122,10 @@ impl Products {
     /// gradient of x.
     pub fn by_input(&self) -> Vec<Columns> {
         if self.dense() {
-            return vec![whole(self.inputs, self.taps * self.outputs)];
+            return vec![Columns::whole(self.inputs, self.taps * self.outputs)];
         }
-        let border = |g| first(g, self.inputs, self.groups).next_multiple_of(VECTOR).min(self.inputs);
+        let border =
+            |g| first(g, self.inputs, self.groups).next_multiple_of(VECTOR).min(self.inputs);
         let mut runs = Vec::new();
         for g in 0..self.groups {
             // Outputs of this group, or of the next one, are the first to see it.
@@ -147,8 +148,11 @@ impl Products {
     }
 }
 
-fn whole(columns: usize, terms: usize) -> Columns {
-    Columns { columns: 0..columns, terms: vec![0..terms] }
+impl Columns {
+    /// All of a product's columns, with all of its terms.
+    pub fn whole(columns: usize, terms: usize) -> Columns {
+        Columns { columns: 0..columns, terms: vec![0..terms] }
+    }
 }
 
 /// Adds a run, to the one before if that has the same terms.

@@ -116,6 +116,11 @@ pub(super) fn even(total: usize, most: usize) -> impl Iterator<Item = (usize, us
     })
 }
 
+/// Whether a B[k, n] with such rows is read where it is.
+pub(super) fn stays_in_l1(k: usize, n: usize, stride: usize) -> bool {
+    k * n <= 8192 && stride <= 256
+}
+
 /// The whole product on this thread.
 ///
 /// # Safety
@@ -138,7 +143,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     // Packing B moves each of its elements once more and pays when many rows of C use it; rows
     // that are contiguous, near each other and few stay in L1 as they are. Where rows follow each other
     // without much between, the copy would be what is there.
-    let b_in_l1 = p.k * p.n <= 8192 && p.b.stride <= 256 && p.b.panel == 0;
+    let b_in_l1 = stays_in_l1(p.k, p.n, p.b.stride) && p.b.panel == 0;
     let compact = p.b.stride <= 2 * nr;
     let in_panels = p.b.panel != 0;
     let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1 || compact));

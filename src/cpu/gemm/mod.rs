@@ -95,7 +95,7 @@ pub enum Activation {
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * col_stride]`. One of the
 /// strides is 1; a transposed matrix is one with the strides exchanged. Or a B that [`pack`] made: both
 /// strides are 0.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Mat<'a> {
     /// Where the elements are.
     pub data: &'a [f32],
@@ -194,23 +194,39 @@ pub fn packed_len(k: usize, n: usize) -> usize {
     k * n.next_multiple_of(panel())
 }
 
+/// Whether a product of many rows would pack such a B, if its rows follow each other: then many products
+/// gain by a B that is packed once ([`pack`]).
+pub fn packs(k: usize, n: usize) -> bool {
+    n > 2 * panel() && !blocking::stays_in_l1(k, n, n)
+}
+
 /// Packs B[k, n] for many products, each of which would do it anew: panels of NR columns, `[k][NR]`, zeros
-/// beyond the last column. `out` has [`packed_len`] floats.
+/// beyond the last column. B is the matrices of `stack`, with their numbers of rows, one above another. `out` has
+/// [`packed_len`] floats.
 ///
 /// # Panics
-/// If a slice is too short for its shape, or no stride of the matrix is 1.
+/// If a slice is too short for its shape, or no stride of a matrix is 1.
 #[track_caller]
-pub fn pack(b: Mat, k: usize, n: usize, out: &mut [f32]) {
+pub fn pack(stack: &[(Mat, usize)], n: usize, out: &mut [f32]) {
+    let k: usize = stack.iter().map(|(_, rows)| rows).sum();
     assert_eq!(out.len(), packed_len(k, n), "gemm: packed B[{k}, {n}] has another length");
     let (kernels, nr) = (Isa::current().kernels(), panel());
-    let view = view("B", b, k, n);
-    let pack = if view.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
+    let views: Vec<(View, usize)> =
+        stack.iter().map(|&(b, rows)| (view("B", b, rows, n), rows)).collect();
     let panels = PACK_TASK.div_ceil((k * nr).max(1));
     out.par_chunks_mut((panels * k * nr).max(1)).enumerate().for_each(|(task, out)| {
-        let first = task * panels * nr;
-        let part = view.at(0, first);
-        // SAFETY: `view` was checked; the panels of these columns fill `out`.
-        unsafe { pack(part.data, part.stride, k, (n - first).min(panels * nr), out.as_mut_ptr()) }
+        for (i, panel) in out.chunks_exact_mut((k * nr).max(1)).enumerate() {
+            let first = (task * panels + i) * nr;
+            let mut rest = panel;
+            for &(view, rows) in &views {
+                let (to, below) = rest.split_at_mut(rows * nr);
+                let part = view.at(0, first);
+                let pack = if view.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
+                // SAFETY: `view` was checked; `to` has room for so many rows of a panel.
+                unsafe { pack(part.data, part.stride, rows, (n - first).min(nr), to.as_mut_ptr()) }
+                rest = below;
+            }
+        }
     });
 }
 
