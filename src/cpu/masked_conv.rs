@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread};
+use super::gemm::{Activation, Gemm, Mat, Scratch, gemm, gemm_on_this_thread};
 use super::simd::vectorize;
 use super::taps::{Line, Taps};
 use super::weights::{Rows, Weights, matrix, turned, with_weights};
@@ -22,15 +22,19 @@ use crate::ops::window::Columns;
 const BLOCK: usize = 32 * 1024;
 /// Fewest pixels of a block, so that the products have rows enough.
 const PIXELS: usize = 64;
+/// Those of a weight gradient, which reads and writes all of its sums once a block.
+const TERMS: usize = 256;
+/// Weights whose sums leave the L2 cache to other things.
+const LARGE: usize = 128 * 1024;
 
 thread_local! {
     static GATHERED: Scratch = const { Scratch::new() };
     static SUMS: Scratch = const { Scratch::new() };
 }
 
-/// Rows of an image that make a block.
-fn block_rows(height: usize, width: usize, depth: usize) -> usize {
-    let pixels = (BLOCK / depth.max(1)).max(PIXELS);
+/// Rows of an image that make a block of at least `fewest` pixels, if it has so many.
+fn block_rows((height, width): (usize, usize), depth: usize, fewest: usize) -> usize {
+    let pixels = (BLOCK / depth.max(1)).max(fewest);
     (pixels / width).clamp(1, height)
 }
 
@@ -72,7 +76,7 @@ fn convolve(
     after: impl Fn(usize, &mut [f32]) + Sync,
 ) {
     let (depth, image) = (taps.depth(), height * width * taps.channels());
-    let block = block_rows(height, width, depth) * width * outputs;
+    let block = block_rows((height, width), depth, PIXELS) * width * outputs;
     y.par_chunks_mut(height * width * outputs).enumerate().for_each(|(b, whole)| {
         let x = &x[b * image..][..image];
         whole.par_chunks_mut(block).enumerate().for_each(|(i, y)| {
@@ -148,41 +152,58 @@ fn parts(batch: usize, size: usize) -> usize {
     batch.clamp(1, 16).min((1 << 22) / size.max(1)).max(1)
 }
 
+/// dp += A^T d. What a mask hides stays as it is.
+fn add_products(
+    multiply: impl Fn(&Gemm, &mut [f32], usize),
+    runs: &[Columns],
+    (a, depth): (&[f32], usize),
+    (d, outputs): (&[f32], usize),
+    dp: &mut [f32],
+) {
+    for Columns { columns, terms } in runs {
+        let product = Gemm {
+            m: terms[0].len(),
+            n: columns.len(),
+            k: d.len() / outputs,
+            a: Mat { data: a, row_stride: 1, col_stride: depth },
+            b: matrix(&d[columns.start..], outputs),
+            bias: None,
+            activation: Activation::None,
+            accumulate: true,
+        };
+        multiply(&product, &mut dp[columns.start..], outputs);
+    }
+}
+
 /// dp = sum over pixels of A^T d, dbias = sum of d. The third output is scratch of the GPU.
+///
+/// Threads share images, and add up sums of their own. Many weights of a 1 x 1 kernel they share
+/// instead, so that each has a tile of sums that stays in its cache.
 pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f32]; 3]) {
     let (batch, height, width) = (p.batch as usize, p.height as usize, p.width as usize);
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     let taps = Taps::forward(p);
     let (depth, pixels) = (taps.depth(), height * width);
-    let size = (depth + 1) * outputs;
+    let shared = taps.plain() && depth * outputs > LARGE;
+    let weights = if shared { 0 } else { depth * outputs };
+    let size = weights + outputs;
     let (parts, runs) = (parts(batch, size), p.products().by_output());
     let add_part = |(part, sum): (usize, &mut [f32])| {
         sum.fill(0.0);
-        let (dp, dbias) = sum.split_at_mut(depth * outputs);
+        let (dp, dbias) = sum.split_at_mut(weights);
         for b in part * batch / parts..(part + 1) * batch / parts {
             let x = &x[b * pixels * inputs..][..pixels * inputs];
             let d = &d[b * pixels * outputs..][..pixels * outputs];
-            let rows = block_rows(height, width, depth);
+            let rows = block_rows((height, width), depth, TERMS);
             for first in (0..height).step_by(rows) {
                 let rows = first..height.min(first + rows);
                 let d = &d[rows.start * width * outputs..rows.end * width * outputs];
-                let pixels = rows.len() * width;
-                with_gathered(&taps, x, (height, width), rows, |a| {
-                    // What a mask hides stays 0.
-                    for Columns { columns, terms } in &runs {
-                        let product = Gemm {
-                            m: terms[0].len(),
-                            n: columns.len(),
-                            k: pixels,
-                            a: Mat { data: a, row_stride: 1, col_stride: depth },
-                            b: matrix(&d[columns.start..], outputs),
-                            bias: None,
-                            activation: Activation::None,
-                            accumulate: true,
-                        };
-                        gemm_on_this_thread(&product, &mut dp[columns.start..], outputs);
-                    }
-                });
+                if !shared {
+                    with_gathered(&taps, x, (height, width), rows, |a| {
+                        let d = (d, outputs);
+                        add_products(gemm_on_this_thread, &runs, (a, depth), d, dp);
+                    });
+                }
                 vectorize(
                     #[inline(always)]
                     || {
@@ -201,10 +222,14 @@ pub fn weight_gradient(p: &Params, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f
             sums.par_chunks_mut(size).enumerate().for_each(add_part);
             let (first, rest) = sums.split_at_mut(size);
             rest.chunks_exact(size).for_each(|part| add(first, part));
-            dp.copy_from_slice(&first[..depth * outputs]);
-            dbias.copy_from_slice(&first[depth * outputs..]);
+            dp[..weights].copy_from_slice(&first[..weights]);
+            dbias.copy_from_slice(&first[weights..]);
         });
     });
+    if shared {
+        dp.fill(0.0);
+        add_products(gemm, &runs, (x, depth), (d, outputs), dp);
+    }
 }
 
 /// y at one pixel of every image; the rest of y stays.
