@@ -12,6 +12,7 @@ use pixelloom::gpu::GpuOptions;
 use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
 use pixelloom::ops::case::{Case, Input, distance};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
+use pixelloom::ops::mask::Mask;
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::pick::{Scale, pick};

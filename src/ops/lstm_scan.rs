@@ -318,6 +318,8 @@ pub fn cases() -> Vec<Case> {
         cases.push(case(2, 4, 7, 5, order));
         cases.push(case(3, 7, 4, 17, order));
         cases.push(case(9, 3, 4, 33, order));
+        // Weights that are packed, in both directions.
+        cases.push(case(2, 3, 3, 72, order));
     }
     cases
 }

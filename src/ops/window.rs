@@ -112,7 +112,7 @@ impl Products {
         for stack in (0..self.outputs).step_by(self.stack) {
             for g in 0..self.groups {
                 let columns = stack + border(g)..stack + border(g + 1);
-                push(&mut runs, columns, vec![0..before + self.seen(g)]);
+                push(&mut runs, columns, one(0..before + self.seen(g)));
             }
         }
         runs
@@ -132,7 +132,7 @@ impl Products {
             let from = first(g + 1 - self.own, self.stack, self.groups);
             let mut terms: Vec<Range<usize>> = Vec::new();
             let stacks = (0..self.outputs).step_by(self.stack).map(|s| s + from..s + self.stack);
-            for range in stacks.chain([self.outputs..self.taps * self.outputs]) {
+            for range in stacks.chain(one(self.outputs..self.taps * self.outputs)) {
                 match terms.last_mut() {
                     Some(last) if last.end == range.start => last.end = range.end,
                     _ if range.is_empty() => {}
@@ -151,8 +151,12 @@ impl Products {
 impl Columns {
     /// All of a product's columns, with all of its terms.
     pub fn whole(columns: usize, terms: usize) -> Columns {
-        Columns { columns: 0..columns, terms: vec![0..terms] }
+        Columns { columns: 0..columns, terms: one(0..terms) }
     }
+}
+
+fn one(range: Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(range).collect()
 }
 
 /// Adds a run, to the one before if that has the same terms.
@@ -161,5 +165,67 @@ fn push(runs: &mut Vec<Columns>, columns: Range<usize>, terms: Vec<Range<usize>>
         _ if columns.is_empty() => {}
         Some(last) if last.terms == terms => last.columns.end = columns.end,
         _ => runs.push(Columns { columns, terms }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shapes() -> impl Iterator<Item = Products> {
+        let sizes = [(3, 16), (40, 72), (64, 64), (72, 40), (129, 128), (256, 384), (33, 90)];
+        let masks = [Sight::A, Sight::B].into_iter().flat_map(|sight| {
+            [1, 2, 3].into_iter().flat_map(move |groups| {
+                [1, 2].map(|stacks| Mask { stacks, ..Mask::new(sight, groups) })
+            })
+        });
+        masks.flat_map(move |mask| {
+            sizes.into_iter().flat_map(move |size| {
+                [1, 5].map(|taps| Products::new(mask.taps(1, 1).max(taps), size, mask))
+            })
+        })
+    }
+
+    /// Whether input i of the last tap is seen by output o: section 3.4, written out.
+    fn shown(p: &Products, i: usize, o: usize) -> bool {
+        let (from, to) = (i * p.groups / p.inputs, o % p.stack * p.groups / p.stack);
+        from < to || p.own == 1 && from == to
+    }
+
+    #[test]
+    fn every_visible_product_is_in_just_one_run_and_most_others_in_none() {
+        for p in shapes() {
+            let (taps, inputs, outputs) = (p.taps, p.inputs, p.outputs);
+            let mut visible = 0;
+            // By tap, input and output: how often the two products have it.
+            let mut found = vec![[0, 0]; taps * inputs * outputs];
+            for (way, runs) in [p.by_output(), p.by_input()].into_iter().enumerate() {
+                for Columns { columns, terms } in runs {
+                    for (column, term) in columns
+                        .flat_map(|c| terms.iter().cloned().flatten().map(move |term| (c, term)))
+                    {
+                        let (t, i, o) = match way {
+                            0 => (term / inputs, term % inputs, column),
+                            _ => (taps - 1 - term / outputs, column, term % outputs),
+                        };
+                        found[(t * inputs + i) * outputs + o][way] += 1;
+                    }
+                }
+            }
+            for (at, found) in found.iter().enumerate() {
+                let (t, i, o) = (at / (inputs * outputs), at / outputs % inputs, at % outputs);
+                assert!(found.iter().all(|&n| n <= 1), "{p:?}: {t} {i} {o} {found:?}");
+                if t + 1 < taps || shown(&p, i, o) {
+                    visible += 1;
+                    assert_eq!(*found, [1, 1], "{p:?}: tap {t}, {i} to {o}");
+                }
+            }
+            assert_eq!(p.count(), visible, "{p:?}");
+            if p.inputs.min(p.stack) >= 128 {
+                let all = [0, 1].map(|way| found.iter().map(|n| n[way]).sum::<usize>());
+                let spare = taps * inputs * outputs - visible;
+                assert!(all.iter().all(|&n| n - visible <= spare / 2), "{p:?}: {all:?} {visible}");
+            }
+        }
     }
 }

@@ -59,6 +59,8 @@ struct State {
     extra: Option<Tensor>,
 }
 
+/// A layer's part. There are few, so their size does not matter.
+#[allow(clippy::large_enum_variant)]
 enum Step {
     Cnn { down: PackedConv, conv: PackedConv, a: Tensor, b: Tensor, extra: Option<Tensor> },
     Row(Box<State>),
