@@ -85,7 +85,7 @@ fn masked_conv(
     let b = place_of(pixel + 1u);
     let c = place_of(pixel + 2u);
     let d = place_of(pixel + 3u);
-    let depth = p.taps * p.inputs;
+    let depth = p.taps * p.inputs - (p.inputs - inputs_seen(tile.x * 64u, 64u));
 
     var sum = no_sum();
     var next_a = four_of_x(a, b, c, d, fast);
@@ -164,7 +164,7 @@ fn masked_conv_wide(
     let w_slot = w_k * WIDE_PITCH + lane % 32u;
     let place = place_of(tile.y * 128u + lane / 2u);
     let w_column = tile.x * 128u + 4u * (lane % 32u);
-    let depth = p.taps * p.inputs;
+    let depth = p.taps * p.inputs - (p.inputs - inputs_seen(tile.x * 128u, 128u));
     let spot = spot_of(lane);
 
     var top_left = no_sum();

@@ -45,6 +45,11 @@ fn four_of_weights(k: u32, column: u32) -> vec4<f32> {
     );
 }
 
+// The number of term k when the first `blind` ones of the last tap are left out.
+fn term(k: u32, blind: u32) -> u32 {
+    return select(k, k + blind, k >= (p.taps - 1u) * p.outputs);
+}
+
 fn store(pixel: u32, column: u32, sum: f32) {
     if pixel >= pixels() || column >= p.inputs {
         return;
@@ -83,17 +88,20 @@ fn masked_conv_input(
     let b = place_of(pixel + 1u);
     let c = place_of(pixel + 2u);
     let e = place_of(pixel + 3u);
-    let depth = p.taps * p.outputs;
+    let blind = outputs_blind(tile.x * 64u);
+    let depth = p.taps * p.outputs - blind;
 
     var sum = no_sum();
-    var next_a = four_of_d(a, b, c, e, fast);
-    var next_b = four_of_weights(fast, origin);
+    var k_own = term(fast, blind);
+    var next_a = four_of_d(a, b, c, e, k_own);
+    var next_b = four_of_weights(k_own, origin);
     for (var k = 0u; k < depth; k += 16u) {
         a_tile[fast * PITCH + slow] = next_a;
         b_tile[fast * PITCH + slow] = next_b;
         workgroupBarrier();
-        next_a = four_of_d(a, b, c, e, k + 16u + fast);
-        next_b = four_of_weights(k + 16u + fast, origin);
+        k_own = term(k + 16u + fast, blind);
+        next_a = four_of_d(a, b, c, e, k_own);
+        next_b = four_of_weights(k_own, origin);
         add_tile(&sum, slow, fast);
         workgroupBarrier();
     }
@@ -164,7 +172,8 @@ fn masked_conv_input_wide(
     let w_slot = w_k * WIDE_PITCH + lane / 8u;
     let place = place_of(tile.y * 128u + lane / 2u);
     let w_input = tile.x * 128u + 4u * (lane / 8u);
-    let depth = p.taps * p.outputs;
+    let blind = outputs_blind(tile.x * 128u) / 8u * 8u;
+    let depth = p.taps * p.outputs - blind;
     let spot = spot_of(lane);
 
     var top_left = no_sum();
@@ -172,18 +181,18 @@ fn masked_conv_input_wide(
     var below_left = no_sum();
     var below_right = no_sum();
     var tap = 0u;
-    var channel = 0u;
+    var channel = select(0u, blind, p.taps == 1u);
     var source = seen(place, -offset_of(0u));
-    var next_d = channels_of(source, 4u * half);
-    var next_w = weights_of(0u, w_input, w_k);
+    var next_d = channels_of(source, channel + 4u * half);
+    var next_w = weights_of(0u, w_input, channel + w_k);
     for (var k = 0u; k < depth; k += 8u) {
         a_tile[d_slot] = next_d;
         b_tile[w_slot] = next_w;
         workgroupBarrier();
         channel += 8u;
         if channel >= p.outputs {
-            channel = 0u;
             tap += 1u;
+            channel = select(0u, blind, tap + 1u == p.taps);
             source = select(-1, seen(place, -offset_of(tap)), tap < p.taps);
         }
         next_d = channels_of(source, channel + 4u * half);

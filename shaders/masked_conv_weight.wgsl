@@ -21,6 +21,14 @@ fn pieces() -> u32 {
 // A row of the left side: where its tap lies and which channel it reads.
 struct Row { offset: vec2<i32>, channel: u32, number: u32 }
 
+// Pixels that a tile of weights from row `top` and column `column` on adds up, up to `last`: none where the mask
+// hides all of it, but in the first rows, which add up dbias too.
+fn end_of(first: u32, top: u32, column: u32, side: u32) -> u32 {
+    let all = p.taps * p.inputs;
+    let seen = all - (p.inputs - inputs_seen(column, side));
+    return select(min(first + p.chunk, pixels()), first, top > 0u && top >= seen && top + side <= all);
+}
+
 fn row_of(number: u32) -> Row {
     let tap = number / p.inputs;
     return Row(offset_of(tap), number - tap * p.inputs, number);
@@ -104,7 +112,7 @@ fn weight_pieces(
     let c = row_of(top + 4u * fast + 2u);
     let e = row_of(top + 4u * fast + 3u);
     let first = piece * p.chunk;
-    let last = min(first + p.chunk, pixels());
+    let last = end_of(first, top, tile.x * 64u, 64u);
 
     var sum = no_sum();
     var next_a = four_of_x(a, b, c, e, first + slow, last);
@@ -159,7 +167,7 @@ fn weight_pieces_wide(
     let row = row_of(top + 4u * load_four);
     let load_column = tile.x * 128u + 4u * load_four;
     let first = piece * p.chunk;
-    let last = min(first + p.chunk, pixels());
+    let last = end_of(first, top, tile.x * 128u, 128u);
     let spot = spot_of(lane);
 
     var top_left = no_sum();

@@ -129,6 +129,9 @@ fn convolutions_of_many_channels_in_groups_equal_plain_loops() {
         // The gates of an LSTM.
         check(device, &sizes([2, 5, 6, 80], [160, 80, 1, 3], mask(Sight::B, 3, 4)), none);
         check(device, &sizes([1, 3, 6, 70], [4 * 70, 70, 1, 1], mask(Sight::B, 3, 4)), none);
+        // Wide tiles on a GPU, some of which see less.
+        check(device, &sizes([1, 64, 45, 264], [264, 264, 1, 1], a), none);
+        check(device, &sizes([1, 64, 45, 264], [264, 264, 1, 3], b), both);
         // So many weights that threads share them, not the images.
         check(device, &sizes([2, 3, 4, 380], [360, 380, 1, 1], b), after);
     }

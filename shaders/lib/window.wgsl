@@ -72,6 +72,28 @@ fn shown_fours(x: vec4<f32>) -> vec4<f32> {
     return select(x, relu_fours(x), p.relu_before != 0u);
 }
 
+// Inputs of the last tap that outputs `start`.. of a tile see: so many, the first ones. The mask hides the others,
+// whose weights are 0 (`ops/window.rs`).
+fn inputs_seen(start: u32, side: u32) -> u32 {
+    if p.groups <= 1u {
+        return p.inputs;
+    }
+    let last = min(start + side, p.outputs) - 1u;
+    // A tile of several stacked maps has channels of the last group.
+    let whole = start / p.stack == last / p.stack;
+    let group = select(p.groups - 1u, last % p.stack * p.groups / p.stack, whole);
+    return min(((group + p.own) * p.inputs + p.groups - 1u) / p.groups, p.inputs);
+}
+
+// Outputs of the last tap that see none of inputs `start`..: so many, the first ones.
+fn outputs_blind(start: u32) -> u32 {
+    if p.groups <= 1u || p.stack < p.outputs {
+        return 0u;
+    }
+    let group = start * p.groups / p.inputs + 1u - p.own;
+    return min((group * p.outputs + p.groups - 1u) / p.groups, p.outputs);
+}
+
 // Which tile of side x side of a matrix with so many columns (x across, y down) a workgroup makes; the
 // grid is folded.
 fn tile_of(group: vec3<u32>, groups: vec3<u32>, columns: u32, side: u32) -> vec2<u32> {

@@ -7,8 +7,9 @@
 //! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy, c + dx, i]) p[t, i, o]) + residual[b, r, c, o]
 //! ```
 //!
-//! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. The ReLU in
-//! front, the one behind and the residual are part of the kernel, so that a residual block is three
+//! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. In the centre tap p
+//! is 0 where the window's mask hides a channel from another, and dp is for the mask's own gradient, which
+//! drops what it is there: whole runs of such products are left out (`window.rs`). The ReLU in front, the one behind and the residual are part of the kernel, so that a residual block is three
 //! launches. Gradients, with d = act'(y) dy:
 //!
 //! ```text
@@ -398,8 +399,8 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// The convolution of this \[B, H, W, I\] with packed weights \[T, I, O\] over `window`, plus
-    /// bias \[O\], plus residual \[B, H, W, O\]; result \[B, H, W, O\].
+    /// The convolution of this \[B, H, W, I\] with weights \[T, I, O\], packed by the window's mask
+    /// ([`Var::masked`]), plus bias \[O\], plus residual \[B, H, W, O\]; result \[B, H, W, O\].
     #[track_caller]
     pub fn masked_conv(
         &self,
