@@ -108,7 +108,7 @@ pub(super) fn with_weights<R>(
     let depth: usize = stack.iter().map(|(_, rows)| rows).sum();
     let packed = packs(depth, columns);
     if let ([(b, _)], false) = (stack, packed)
-        && *b == matrix(b.data, columns)
+        && (b.row_stride, b.col_stride) == (columns, 1)
     {
         return f(&Weights::lying(b.data, columns, runs));
     }

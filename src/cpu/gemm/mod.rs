@@ -95,7 +95,7 @@ pub enum Activation {
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * col_stride]`. One of the
 /// strides is 1; a transposed matrix is one with the strides exchanged. Or a B that [`pack`] made: both
 /// strides are 0.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub struct Mat<'a> {
     /// Where the elements are.
     pub data: &'a [f32],
