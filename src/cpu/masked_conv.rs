@@ -24,7 +24,7 @@ const BLOCK: usize = 32 * 1024;
 const PIXELS: usize = 64;
 /// Those of a weight gradient, which reads and writes all of its sums once a block.
 const TERMS: usize = 256;
-/// Weights whose sums leave the L2 cache to other things.
+/// Most weights whose sums, of each thread its own, stay in a common L2 cache.
 const LARGE: usize = 128 * 1024;
 
 thread_local! {
