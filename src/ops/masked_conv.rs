@@ -115,9 +115,13 @@ impl Params {
         2 * self.pixels() as u64 * self.products().count() as u64
     }
 
+    /// The numbers of x and y.
+    fn maps(&self) -> u64 {
+        self.pixels() as u64 * u64::from(self.inputs + self.outputs)
+    }
+
     fn bytes(&self) -> u64 {
-        let maps = self.pixels() as u64 * u64::from(self.inputs + self.outputs);
-        4 * (maps + self.products().count() as u64)
+        4 * (self.maps() + self.products().count() as u64)
     }
 }
 
@@ -202,8 +206,8 @@ pub static MASKED_CONV_INPUT: Kernel<Params, 3, 1> = Kernel {
     entries: &["masked_conv_input", "masked_conv_input_wide"],
 };
 
-/// dp and dbias. Inputs: x, d. Outputs: dp, dbias, and the pieces of both on a GPU (\[pieces,
-/// T I O + O\], unused on the CPU).
+/// dp and dbias. Inputs: x, d. Outputs: dp (0 where hidden), dbias, and the pieces of both on a GPU
+/// (\[pieces, T I O + O\], empty on the CPU).
 pub static MASKED_CONV_WEIGHT: Kernel<Params, 2, 3> = Kernel {
     program: Program {
         name: "masked_conv_weight",
@@ -224,7 +228,7 @@ pub static MASKED_CONV_WEIGHT: Kernel<Params, 2, 3> = Kernel {
     },
     cost: |p| Cost {
         flops: p.flops(),
-        bytes: p.bytes(),
+        bytes: 4 * (p.maps() + u64::from((p.taps * p.inputs + 1) * p.outputs)),
         loop_iterations: u64::from(p.chunk.div_ceil(DEPTH / 2)).max(p.pieces() as u64),
     },
     entries: &["weight_pieces", "weight_pieces_wide", "add_pieces"],
@@ -322,7 +326,7 @@ fn with_additions(p: Params, bias: Option<&Tensor>, residual: Option<&Tensor>) -
 /// dp \[T, I, O\] and dbias \[O\] of x and d.
 fn weight_gradient(p: &Params, x: &Tensor, d: &Tensor) -> (Tensor, Tensor) {
     let [taps, inputs, outputs] = [p.taps, p.inputs, p.outputs].map(|n| n as usize);
-    let pieces = p.pieces() * (taps * inputs + 1) * outputs;
+    let pieces = if x.device().is_cpu() { 0 } else { p.pieces() * (taps * inputs + 1) * outputs };
     let shapes: [&[usize]; 3] = [&[taps, inputs, outputs], &[outputs], &[pieces]];
     let [dp, dbias, _] = MASKED_CONV_WEIGHT.launch(*p, [x, d], shapes);
     (dp, dbias)

@@ -134,8 +134,6 @@ mod tests {
                 "latent" | "latent_gradient" => 0.7..=1.0,
                 // Hidden taps are read or written by one of the two alone.
                 "mask" | "mask_gradient" => 0.8..=1.2,
-                // The pieces are a GPU's.
-                "masked_conv_weight" => 0.8..=1.0,
                 // x is read where a ReLU was in front.
                 "masked_conv_input" => 0.6..=1.0,
                 _ => 0.95..=1.02,
