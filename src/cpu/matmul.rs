@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::gemm::{Gemm, Mat, gemm, gemm_skipping_zeros};
+use super::gemm::{Gemm, Mat, gemm, gemm_skipping_zeros, gemm_sum};
 use crate::ops::matmul::Params;
 
 /// C = act(A B + bias), or C += A B. The second output is scratch of the GPU.
@@ -36,4 +36,10 @@ pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
         1 => one(0, c),
         _ => c.par_chunks_mut((m * n).max(1)).enumerate().for_each(|(batch, c)| one(batch, c)),
     }
+}
+
+/// C \[m, n\] = or += the sum of D^T X over pairs of D \[k, m\] and X \[k, n\], one after the other in `inputs`.
+pub fn sum(p: &Params, inputs: &[&[f32]], c: &mut [f32]) {
+    let terms: Vec<_> = inputs.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    gemm_sum(&terms, (p.m as usize, p.n as usize), p.accumulate != 0, c);
 }

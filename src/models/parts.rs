@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::Model;
 use crate::Tape;
 use crate::autograd::Gradients;
+use crate::cpu::gemm::in_share;
 use crate::ops::binary::{self, Operation};
 use crate::ops::layout::slice;
 use crate::rng::Key;
@@ -41,7 +42,7 @@ pub fn loss_and_gradients(
         (loss.value().clone(), tape.backward_from(&loss))
     };
     let ((loss, mut gradients), (more, rest)) =
-        rayon::join(|| part(0..rows / 2), || part(rows / 2..rows));
+        rayon::join(|| in_share(2, || part(0..rows / 2)), || in_share(2, || part(rows / 2..rows)));
     gradients.add(&rest);
     (binary::apply(Operation::Add, &loss, &more), gradients)
 }

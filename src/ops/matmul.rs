@@ -11,9 +11,13 @@ use super::unary::{self, Function};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 pub use crate::cpu::gemm::Activation;
-use crate::cpu::gemm::Operand;
+use crate::cpu::gemm::{Operand, SUM_ROWS};
+use crate::device::{Buffer, Device, Launch};
+#[cfg(feature = "gpu")]
+use crate::gpu::Dispatch;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
+use crate::profile;
 use crate::tensor::Tensor;
 
 /// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements, those of
@@ -245,6 +249,60 @@ pub(crate) fn add_product(c: &mut Tensor, a: (&Tensor, Layout), b: (&Tensor, Lay
     assert_eq!(c.shape(), shape, "matmul: the product is added to a tensor of another shape");
     let mut pieces = Tensor::unwritten(c.device(), &[pieces]);
     MATMUL.update(Params { accumulate: 1, ..params }, [a.0, b.0, a.0], [c, &mut pieces]);
+}
+
+/// Several products in one launch, a CPU's way of adding up the gradient of a weight with many uses.
+struct Sum(Params);
+
+impl Launch for Sum {
+    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        cpu::matmul::sum(&self.0, inputs, outputs[0]);
+    }
+
+    fn program(&self) -> &'static Program {
+        &MATMUL.program
+    }
+
+    fn work(&self) -> profile::Sum {
+        let Cost { flops, bytes, .. } = (MATMUL.cost)(&self.0);
+        profile::Sum { calls: 1, dispatches: 1, seconds: 0.0, flops, bytes }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, _: &mut dyn FnMut(&[Dispatch])) {
+        unreachable!("a GPU adds up product by product")
+    }
+}
+
+/// Most rows that [`add_products`] takes together where it gains by that; 0 where it does not.
+pub(crate) fn rows_together(device: &Device) -> usize {
+    if device.is_cpu() { SUM_ROWS } else { 0 }
+}
+
+/// The sum of d^T x over `pairs` of d \[rows, m\] and x \[rows, n\], added to c \[m, n\] where there is one.
+/// No more than [`rows_together`] rows, or one pair.
+#[track_caller]
+pub(crate) fn add_products(c: Option<Tensor>, pairs: &[(Tensor, Tensor)]) -> Tensor {
+    let (d, x) = pairs.first().expect("a pair");
+    let (a, b) = ((d, Layout::T), (x, Layout::N));
+    if let [_] = pairs {
+        return match c {
+            None => product(a, b, None, Activation::None),
+            Some(mut c) => {
+                add_product(&mut c, a, b);
+                c
+            }
+        };
+    }
+    let (params, shape, _) = plan(a, b, None, Activation::None);
+    let rows: usize = pairs.iter().map(|(d, _)| d.shape()[0]).sum();
+    let params = Params { k: rows as u32, accumulate: c.is_some().into(), ..params };
+    let device = d.device();
+    let mut c = c.unwrap_or_else(|| Tensor::unwritten(device, &shape));
+    let inputs: Vec<&Buffer> = pairs.iter().flat_map(|(d, x)| [d.buffer(), x.buffer()]).collect();
+    let out = c.buffer_mut().expect("a sum's memory is its own");
+    device.run(&Sum(params), &inputs, &mut [out]);
+    c
 }
 
 struct LinearRule {

@@ -1,8 +1,8 @@
 //! A weight that a network uses many times, whose gradient is added up in one place.
 //!
-//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. Each
-//! product is added to dW as it is made, while dy_t is still in the cache: nothing is kept for later, and
-//! no sum passes over all of dW besides.
+//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. On a GPU
+//! each product is added to dW as it is made. On the CPU dW is too large for the near caches, so a few uses
+//! wait for each other and are added together (`cpu/gemm/sum.rs`).
 //!
 //! On the tape a shared weight is a node with the parents W and b whose output is an empty token. Each
 //! use has the token as a parent and, on the way back, adds its part with [`Uses`]. The node was made
@@ -15,18 +15,34 @@ use std::rc::Rc;
 
 use super::case::{Case, Input};
 use super::layout::unshare;
-use super::matmul::{Activation, Layout, Prepared, add_product, product, product_with};
+use super::matmul::{Layout, Prepared, add_products, product_with, rows_together};
 use super::reduce::{add_rows, sum_to};
 use crate::autograd::{Backward, Var};
 use crate::tensor::Tensor;
 
 /// The gradients of W and b so far.
-type Sums = (Tensor, Option<Tensor>);
+#[derive(Default)]
+struct Sums {
+    dw: Option<Tensor>,
+    db: Option<Tensor>,
+    /// dy and x of uses that are not in dW yet.
+    waiting: Vec<(Tensor, Tensor)>,
+}
+
+impl Sums {
+    /// Adds all uses that wait.
+    fn settle(&mut self) {
+        if !self.waiting.is_empty() {
+            self.dw = Some(add_products(self.dw.take(), &self.waiting));
+            self.waiting.clear();
+        }
+    }
+}
 
 /// Where the uses of a weight leave their part of its gradient.
 #[derive(Clone)]
 pub struct Uses {
-    sums: Rc<RefCell<Option<Sums>>>,
+    sums: Rc<RefCell<Sums>>,
     weight: Tensor,
     /// W as the gradients of x need it.
     backward: Rc<OnceCell<Prepared>>,
@@ -44,23 +60,20 @@ impl Uses {
 
     /// Adds the gradients of a use on x \[B, in\] with dy \[B, out\]; the result is the token's gradient.
     pub fn add(&self, dy: &Tensor, x: &Tensor) -> Tensor {
-        let (a, b) = ((dy, Layout::T), (x, Layout::N));
         let mut sums = self.sums.borrow_mut();
-        match &mut *sums {
-            None => {
-                let dw = product(a, b, None, Activation::None);
-                let db = self.bias.then(|| {
+        let rows: usize = sums.waiting.iter().map(|(dy, _)| dy.shape()[0]).sum();
+        if rows + dy.shape()[0] > rows_together(dy.device()) {
+            sums.settle();
+        }
+        sums.waiting.push((dy.clone(), x.clone()));
+        if self.bias {
+            match &mut sums.db {
+                Some(db) => add_rows(db, dy),
+                None => {
                     let mut db = sum_to(dy, &[dy.shape()[1]]);
                     // The sum of one row is that row.
                     unshare(&mut db);
-                    db
-                });
-                *sums = Some((dw, db));
-            }
-            Some((dw, db)) => {
-                add_product(dw, a, b);
-                if let Some(db) = db {
-                    add_rows(db, dy);
+                    sums.db = Some(db);
                 }
             }
         }
@@ -78,10 +91,12 @@ impl Backward for Rule {
     }
 
     fn backward(self: Box<Self>, _: &[Tensor], _: &[bool]) -> Vec<Option<Tensor>> {
-        let (dw, db) = self.uses.sums.take().expect("a use, as the token has a gradient");
-        let mut gradients = vec![Some(dw)];
+        let mut sums = self.uses.sums.take();
+        // The token has a gradient, so there is a use.
+        sums.settle();
+        let mut gradients = vec![sums.dw];
         if self.uses.bias {
-            gradients.push(db);
+            gradients.push(sums.db);
         }
         gradients
     }

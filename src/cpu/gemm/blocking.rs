@@ -9,6 +9,8 @@ use super::pack::Scratch;
 pub(super) const KC: usize = 256;
 /// Floats of a block of B, KC x NC: 512 KiB, half of a common L2 cache.
 const B_BLOCK: usize = 128 * 1024;
+/// Floats of an A, M x KC, that stays in L2 while a packed B passes by.
+const A_BLOCK: usize = 32 * 1024;
 
 /// A matrix by pointer: rows contiguous and `stride` apart, or columns if `columns`; or, if `panel` is not
 /// 0, packed panels of `panel` columns that are `stride` apart.
@@ -152,6 +154,10 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     let aliased = p.a.stride.is_multiple_of(256);
     let pack_a = p.n > if aliased { nr } else { 4 * nr };
 
+    if in_panels && !p.a.columns && p.m * kc_most <= A_BLOCK {
+        return unsafe { pass_panels(kernels, p, kc_most, pack_a) };
+    }
+
     // A few rows need width instead: independent sums to keep the multiply-add units busy, and long
     // runs of B, which is read once. So do short sums, where C is most of the traffic: long runs of C.
     let direct = !p.a.columns && !pack_b && !in_panels;
@@ -237,12 +243,66 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                                 cols,
                                 add: p.accumulate || !first,
                                 bias: if bias { p.bias.add(jc + jr) } else { std::ptr::null() },
+                                ahead: (panel, 0),
                             });
                             jr += cols;
                         }
                         if last && p.activation != Activation::None {
                             // The rows were just written and are still in L1.
                             (kernels.activate)(c, p.c_stride, mr, nc, p.activation);
+                        }
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// The whole product with few rows and a packed B, a weight that comes from L3 or memory in each of many
+/// products. Loops 3 and 4 change places: each panel is used by all rows at once, so it is fetched once, and
+/// at an even pace, as the tiles of the panel before ask for it.
+unsafe fn pass_panels(kernels: &Kernels, p: &Product, kc_most: usize, pack_a: bool) {
+    let nr = 2 * kernels.lanes;
+    let kc_wide = kc_most.next_multiple_of(kernels.lanes) + kernels.lanes;
+    let tiles = p.m.div_ceil(kernels.mr);
+    // Floats of the next panel for each step of the sums of all tiles.
+    let pace = nr.div_ceil(tiles);
+    PACKED.with(|packed| {
+        packed.with(if pack_a { p.m * kc_wide } else { 0 }, |a_block| unsafe {
+            for (pc, kc) in even(p.k, KC) {
+                let (first, last) = (pc == 0, pc + kc == p.k);
+                let mut a = p.a.at(0, pc);
+                if pack_a {
+                    (kernels.pack_a_runs)(a.data, a.stride, p.m, kc, a_block, kc_wide);
+                    a = View { data: a_block, stride: kc_wide, ..a };
+                }
+                for jr in (0..p.n).step_by(nr) {
+                    let cols = nr.min(p.n - jr);
+                    let vectors = cols.div_ceil(kernels.lanes);
+                    let part = usize::from(!cols.is_multiple_of(kernels.lanes));
+                    let next = match (jr + nr < p.n, last) {
+                        (true, _) => p.b.at(pc, jr + nr),
+                        (false, false) => p.b.at(pc + kc, 0),
+                        (false, true) => p.b.at(pc, jr),
+                    };
+                    for (i, (ir, mr)) in even(p.m, kernels.mr).enumerate() {
+                        let c = p.c.add(ir * p.c_stride + jr);
+                        let bias = !p.bias.is_null() && last;
+                        kernels.tiles[0][part][vectors - 1][mr - 1](&Tile {
+                            a: a.at(ir, 0).data,
+                            a_stride: a.stride,
+                            b: p.b.at(pc, jr).data,
+                            b_stride: nr,
+                            c,
+                            c_stride: p.c_stride,
+                            k: kc,
+                            cols,
+                            add: p.accumulate || !first,
+                            bias: if bias { p.bias.add(jr) } else { std::ptr::null() },
+                            ahead: (next.data.wrapping_add(i * kc * pace), pace),
+                        });
+                        if last && p.activation != Activation::None {
+                            (kernels.activate)(c, p.c_stride, mr, cols, p.activation);
                         }
                     }
                 }

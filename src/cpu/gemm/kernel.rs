@@ -30,7 +30,13 @@ pub(super) struct Tile {
     pub add: bool,
     /// Bias of these columns, or null.
     pub bias: *const f32,
+    /// What later tiles need from far away (A as rows only): a line of it is fetched into L2 in each step of
+    /// the sum, the first here, the next so many floats further.
+    pub ahead: (*const f32, usize),
 }
+
+/// Multiply-adds in a step of the sum from which on a load more is for free.
+const SPACIOUS: usize = 8;
 
 /// A micro-kernel for one height, number of vectors, form of A, and kind of last vector.
 pub(super) type Kernel = unsafe fn(&Tile);
@@ -79,7 +85,13 @@ pub(super) unsafe fn kernel<
             // modes), so that the pointers of all rows fit the general registers.
             let mut base: [*const f32; MR] =
                 std::array::from_fn(|g| t.a.wrapping_add(3 * g * t.a_stride));
+            let (mut ahead, step) = t.ahead;
             for _ in 0..t.k {
+                // In a small tile the load ports have no room for it.
+                if MR * NV >= SPACIOUS {
+                    S::prefetch_l2(ahead);
+                    ahead = ahead.wrapping_add(step);
+                }
                 let bv: [S::V; NV] = std::array::from_fn(|v| load(b, v));
                 for (i, acc) in acc.iter_mut().enumerate() {
                     let av = S::splat(base[i / 3].add(i % 3 * t.a_stride));

@@ -50,6 +50,9 @@
 //! and the parts are added in order, also when one thread computes them all. Different
 //! instruction sets agree within rounding only: the portable one has no fused multiply-add.
 //!
+//! **Many uses of a weight** (`sum.rs`). The gradient of a weight that is used at every step in time adds up
+//! products of few rows; the rows of several uses are one sum.
+//!
 //! **Zeros** (`sparse.rs`). An image of black and white is mostly zeros; a product that may skip them does.
 //!
 //! The layouts NN, NT and TN of linear layers and their gradients are pairs of strides ([`Mat`]).
@@ -66,6 +69,7 @@ mod parallel;
 mod peak;
 mod simd;
 mod sparse;
+mod sum;
 
 use rayon::prelude::*;
 
@@ -73,7 +77,9 @@ use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
 pub use peak::{block, multiply_adds};
+pub use parallel::in_share;
 pub use sparse::Operand;
+pub use sum::{SUM_ROWS, gemm_sum};
 
 /// Floats of a task that packs.
 const PACK_TASK: usize = 64 * 1024;

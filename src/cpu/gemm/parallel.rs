@@ -1,5 +1,7 @@
 //! How a product is shared by threads. What is added to what depends on the shape alone.
 
+use std::cell::Cell;
+
 use super::Activation;
 use super::blocking::{Product, even, multiply};
 use super::isa::Kernels;
@@ -16,6 +18,21 @@ const K_SPLIT_C: usize = 64 * 1024;
 
 thread_local! {
     static PARTIAL: Scratch = const { Scratch::new() };
+    static SHARES: Cell<usize> = const { Cell::new(1) };
+}
+
+/// Runs `f` as one of `shares` equal pieces of work that are done at once: of the pool's threads its products
+/// count on no more than their share.
+pub fn in_share<R>(shares: usize, f: impl FnOnce() -> R) -> R {
+    let before = SHARES.replace(shares);
+    let result = f();
+    SHARES.set(before);
+    result
+}
+
+/// Threads that a product may count on.
+pub(super) fn threads() -> usize {
+    rayon::current_num_threads().div_ceil(SHARES.get())
 }
 
 /// The product on the threads of the current rayon pool.
@@ -23,16 +40,25 @@ thread_local! {
 /// # Safety
 /// As for [`multiply`].
 pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
-    let flops = 2 * p.m * p.n * p.k;
     if p.k >= 2 * K_PART && p.m * p.n <= K_SPLIT_C && p.k >= 4 * p.m.max(p.n) {
         return unsafe { split_k(kernels, p) };
     }
-    if flops < 2 * TASK_FLOPS {
-        return unsafe { multiply(kernels, p) };
-    }
-    let threads = rayon::current_num_threads();
-    if threads == 1 {
-        return unsafe { multiply(kernels, p) };
+    share(kernels, p, &|i, m, j, n| {
+        // SAFETY: a part of C that no other task has.
+        unsafe { multiply(kernels, &p.part(i, m, j, n)) }
+    });
+}
+
+/// Calls `task` with first row, rows, first column, columns of parts of C, on as many threads as gain by it.
+pub(super) fn share(
+    kernels: &Kernels,
+    p: &Product,
+    task: &(impl Fn(usize, usize, usize, usize) + Sync),
+) {
+    let flops = 2 * p.m * p.n * p.k;
+    let threads = threads();
+    if flops < 2 * TASK_FLOPS || threads == 1 {
+        return task(0, p.m, 0, p.n);
     }
     let tasks = (flops / SPARE_TASK_FLOPS).min(4 * threads).max(threads.min(flops / TASK_FLOPS));
     let (rows, cols) = grid(kernels, p, tasks);
@@ -40,11 +66,10 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
     let (m_most, n_most) = (p.m.div_ceil(rows), p.n.div_ceil(nr).div_ceil(cols) * nr);
     let row_tasks = p.m.div_ceil(m_most);
     let col_tasks = p.n.div_ceil(n_most);
-    fork(0, row_tasks * col_tasks, &|task| {
-        let (i, m) = even(p.m, m_most).nth(task % row_tasks).expect("a row of tasks");
-        let j = task / row_tasks * n_most;
-        // SAFETY: a part of C that no other task has.
-        unsafe { multiply(kernels, &p.part(i, m, j, n_most.min(p.n - j))) }
+    fork(0, row_tasks * col_tasks, &|part| {
+        let (i, m) = even(p.m, m_most).nth(part % row_tasks).expect("a row of tasks");
+        let j = part / row_tasks * n_most;
+        task(i, m, j, n_most.min(p.n - j));
     });
 }
 
@@ -104,7 +129,7 @@ unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
                 // SAFETY: each part has its own m x n of the buffer.
                 unsafe { multiply(kernels, &whole.terms(from, k, part * size)) }
             };
-            if rayon::current_num_threads() == 1 || 2 * size * p.k < 2 * TASK_FLOPS {
+            if threads() == 1 || 2 * size * p.k < 2 * TASK_FLOPS {
                 (0..parts).for_each(task);
             } else {
                 fork(0, parts, &task);

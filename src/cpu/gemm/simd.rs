@@ -47,6 +47,9 @@ pub(super) trait Simd {
     /// Asks for the cache line of `p`.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}
+    /// The same, but into the L2 cache.
+    #[inline(always)]
+    unsafe fn prefetch_l2(_p: *const f32) {}
 }
 
 /// Four lanes of plain Rust: what the compiler makes of them is up to the target's baseline.
@@ -227,6 +230,10 @@ mod x86 {
         unsafe fn prefetch(p: *const f32) {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
+        #[inline(always)]
+        unsafe fn prefetch_l2(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+        }
     }
 
     /// 8 lanes, 16 registers.
@@ -322,6 +329,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn prefetch(p: *const f32) {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch_l2(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
     }
 }

@@ -15,7 +15,7 @@ use super::Activation;
 use super::blocking::{Product, View, even};
 use super::isa::Kernels;
 use super::pack::Scratch;
-use super::parallel::{TASK_FLOPS, fork};
+use super::parallel::{TASK_FLOPS, fork, threads};
 use super::simd::Simd;
 use crate::cpu::simd::vectorize;
 
@@ -179,7 +179,7 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product, operand: Operan
     if few || 3 * nonzero(left, rows, p.k) > rows * p.k {
         return false;
     }
-    let serial = rayon::current_num_threads() == 1 || 2 * p.m * p.n * p.k < 4 * TASK_FLOPS;
+    let serial = threads() == 1 || 2 * p.m * p.n * p.k < 4 * TASK_FLOPS;
     let each = |tasks: usize, task: &(dyn Fn(usize) + Sync)| {
         if serial { (0..tasks).for_each(task) } else { fork(0, tasks, &task) }
     };
