@@ -257,7 +257,7 @@ impl State {
 fn add(slot: &mut Option<Tensor>, gradient: Tensor) {
     *slot = Some(match slot.take() {
         None => gradient,
-        Some(sum) => accumulate::sum(&sum, &gradient),
+        Some(sum) => accumulate::sum(sum, gradient),
     });
 }
 
@@ -306,8 +306,7 @@ impl Gradients {
             let Some(more) = &other.slots[slot] else { continue };
             let own = *self.params.entry(id).or_insert(self.slots.len());
             self.slots.resize(self.slots.len().max(own + 1), None);
-            let sum = self.slots[own].as_ref().map(|own| accumulate::sum(own, more));
-            self.slots[own] = Some(sum.unwrap_or_else(|| more.clone()));
+            add(&mut self.slots[own], more.clone());
         }
     }
 

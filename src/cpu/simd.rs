@@ -86,6 +86,26 @@ pub fn map2(y: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + S
         .for_each(|((y, a), b)| run(y, a, b));
 }
 
+/// y\[i\] = f(y\[i\], a\[i\]).
+#[inline(always)]
+pub fn change(y: &mut [f32], a: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + 'static) {
+    assert_eq!(y.len(), a.len());
+    let run = |y: &mut [f32], a: &[f32]| {
+        vectorize(
+            #[inline(always)]
+            || {
+                for (y, &a) in y.iter_mut().zip(a) {
+                    *y = f(*y, a);
+                }
+            },
+        );
+    };
+    if y.len() <= CHUNK {
+        return run(y, a);
+    }
+    y.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).for_each(|(y, a)| run(y, a));
+}
+
 /// Calls `f(row number, row of y)` for every row of `width` elements, rows in parallel.
 ///
 /// `work` is the number of elements read or written a row: it decides how many rows make a task.

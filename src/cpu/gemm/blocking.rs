@@ -138,6 +138,10 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
         return;
     }
     let nr = 2 * kernels.lanes;
+    let b_near = p.b.columns || stays_in_l1(p.k, p.n, p.b.stride);
+    if p.n <= nr && p.k <= KC && p.b.panel == 0 && b_near {
+        return unsafe { one_panel(kernels, p) };
+    }
     let k_blocks = p.k.div_ceil(KC);
     let kc_most = p.k.div_ceil(k_blocks);
     let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
@@ -254,6 +258,48 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                     }
                 }
             }
+        });
+    });
+}
+
+/// The whole product where B is one panel and one k-block: small ones, for which planning takes longer than
+/// the arithmetic.
+unsafe fn one_panel(kernels: &Kernels, p: &Product) {
+    let part = usize::from(!p.n.is_multiple_of(kernels.lanes));
+    let tiles = &kernels.tiles[usize::from(p.a.columns)][part][p.n.div_ceil(kernels.lanes) - 1];
+    let run = |b: *const f32, b_stride: usize| {
+        for (i, mr) in even(p.m, kernels.mr) {
+            let c = p.c.wrapping_add(i * p.c_stride);
+            // SAFETY: these rows of a checked product.
+            unsafe {
+                tiles[mr - 1](&Tile {
+                    a: p.a.at(i, 0).data,
+                    a_stride: p.a.stride,
+                    b,
+                    b_stride,
+                    c,
+                    c_stride: p.c_stride,
+                    k: p.k,
+                    cols: p.n,
+                    add: p.accumulate,
+                    bias: p.bias,
+                    ahead: (b, 0),
+                });
+                if p.activation != Activation::None {
+                    (kernels.activate)(c, p.c_stride, mr, p.n, p.activation);
+                }
+            }
+        }
+    };
+    if !p.b.columns {
+        return run(p.b.data, p.b.stride);
+    }
+    let nr = 2 * kernels.lanes;
+    PACKED.with(|packed| {
+        packed.with(p.k * nr, |b| {
+            // SAFETY: room for a panel of k rows.
+            unsafe { (kernels.pack_b_columns)(p.b.data, p.b.stride, p.k, p.n, b) };
+            run(b, nr);
         });
     });
 }

@@ -52,6 +52,8 @@ pub(super) struct Kernels {
     pub pack_b_columns: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     /// [`pack::a_runs`].
     pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
+    /// [`pack::a_columns`].
+    pub pack_a_columns: unsafe fn(*const f32, usize, usize, &[(usize, usize)], *mut f32, (usize, usize)),
     /// [`pack::prefetch_runs`].
     pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
     /// [`peak::chains`] of as many vectors as the highest tile has.
@@ -100,6 +102,17 @@ macro_rules! kernels {
                 dst_stride: usize,
             ) {
                 unsafe { pack::a_runs::<$simd>(src, stride, count, len, dst, dst_stride) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub unsafe fn a_columns(
+                src: *const f32,
+                stride: usize,
+                k: usize,
+                heights: &[(usize, usize)],
+                dst: *mut f32,
+                panels: (usize, usize),
+            ) {
+                unsafe { pack::a_columns::<$simd>(src, stride, k, heights, dst, panels) }
             }
             $(#[target_feature(enable = $feature)])?
             pub unsafe fn prefetch_runs(src: *const f32, stride: usize, count: usize, len: usize) {
@@ -158,6 +171,7 @@ macro_rules! kernels {
             pack_b_rows: $module::b_rows,
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
+            pack_a_columns: $module::a_columns,
             prefetch_runs: $module::prefetch_runs,
             multiply_adds: $module::multiply_adds,
             list_terms: $module::list_terms,

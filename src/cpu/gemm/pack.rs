@@ -127,6 +127,30 @@ pub(super) unsafe fn a_runs<S: Simd>(
     }
 }
 
+/// Copies columns of `count` micro-panels of A side by side: of each column the first `heights[0]` floats go
+/// to the first panel `[k][width]`, the next `heights[1]` to the second, `panel` floats further, and so on. So
+/// lines far apart are read once for several panels. `heights` <= `width`, a multiple of `LANES`; what
+/// lies between the columns of a panel may be overwritten with anything.
+#[inline(always)]
+pub(super) unsafe fn a_columns<S: Simd>(
+    src: *const f32,
+    stride: usize,
+    k: usize,
+    heights: &[(usize, usize)],
+    dst: *mut f32,
+    (width, panel): (usize, usize),
+) {
+    unsafe {
+        for p in 0..k {
+            let first = heights[0].0;
+            for (i, &(from, len)) in heights.iter().enumerate() {
+                let src = src.add(p * stride + from - first);
+                a_runs::<S>(src, 0, 1, len, dst.add(i * panel + p * width), 0);
+            }
+        }
+    }
+}
+
 /// Asks for the first 64 floats of `count` runs: where they are short, the processor does not foresee
 /// that the next run follows.
 #[inline(always)]

@@ -184,8 +184,10 @@ mod x86 {
                     }
                 } else {
                     for (j, r) in r.iter_mut().enumerate() {
-                        let m = if j < rows { mask(count) } else { 0 };
-                        *r = _mm512_maskz_loadu_ps(m, src.wrapping_add(j * src_stride));
+                        // Not a load of no lanes: where there is no memory, it takes microseconds.
+                        if j < rows {
+                            *r = Self::load_part(src.add(j * src_stride), count);
+                        }
                     }
                 }
                 // Pairs of rows, then quads: u[4 g + c] holds, in its 128-bit lane l, column

@@ -1,0 +1,142 @@
+//! C = or += D_1^T X_1 + D_2^T X_2 + ...: the gradient of a weight that is used many times.
+//!
+//! Each use has few rows, so its product alone would read and write all of C, which comes from L3 or memory,
+//! for a short sum. Here the rows of several uses stand below each other in the packed panels and are one
+//! sum for the micro-kernel, so that C moves once for all of them.
+
+use super::blocking::{KC, Product, View, even};
+use super::isa::Kernels;
+use super::kernel::Tile;
+use super::pack::Scratch;
+use super::parallel::share;
+use super::{Activation, Isa};
+
+/// Most rows of all D together that [`gemm_sum`] takes: one k-block.
+pub const SUM_ROWS: usize = KC;
+/// Floats of a block of the X, which lives in L2.
+const X_BLOCK: usize = 192 * 1024;
+
+/// Micro-panels of D that are packed at a time.
+const PANELS: usize = 8;
+
+thread_local! {
+    static PACKED: Scratch = const { Scratch::new() };
+}
+
+/// Adds up D^T X over `terms`, pairs of D \[k, m\] and X \[k, n\] with any k of their own, into C \[m, n\], or adds
+/// that to C, on the threads of the current rayon pool. The result has the same bits for any number of threads.
+///
+/// # Panics
+/// If a slice does not fit its shape, or all k together are more than [`SUM_ROWS`].
+#[track_caller]
+pub fn gemm_sum(
+    terms: &[(&[f32], &[f32])],
+    (m, n): (usize, usize),
+    accumulate: bool,
+    c: &mut [f32],
+) {
+    assert!(m * n > 0 && c.len() == m * n, "gemm: C[{m}, {n}] of {} floats", c.len());
+    for (d, x) in terms {
+        let k = d.len() / m;
+        let fits = d.len() == k * m && x.len() == k * n;
+        assert!(fits, "gemm: D[k, {m}] and X[k, {n}] of {} and {} floats", d.len(), x.len());
+    }
+    let k: usize = terms.iter().map(|(d, _)| d.len() / m).sum();
+    assert!(k <= SUM_ROWS, "gemm: a sum over {k} rows, of {SUM_ROWS} at most");
+    if k == 0 {
+        if !accumulate {
+            c.fill(0.0);
+        }
+        return;
+    }
+    let kernels = Isa::current().kernels();
+    let view = |data: &[f32], columns| View {
+        data: data.as_ptr(),
+        stride: if columns { m } else { n },
+        columns,
+        panel: 0,
+    };
+    // What the loops need to know; the operands are those of `terms`.
+    let whole = Product {
+        m,
+        n,
+        k,
+        a: view(terms[0].0, true),
+        b: view(terms[0].1, false),
+        c: c.as_mut_ptr(),
+        c_stride: n,
+        bias: std::ptr::null(),
+        activation: Activation::None,
+        accumulate,
+    };
+    let terms: Vec<Term> = terms
+        .iter()
+        .map(|(d, x)| Term { d: view(d, true), x: view(x, false), k: d.len() / m })
+        .collect();
+    share(kernels, &whole, &|i, m, j, n| {
+        // SAFETY: the shapes were checked against the slices; a part of C that no other task has.
+        unsafe { add_up(kernels, &whole.part(i, m, j, n), &terms, (i, j)) }
+    });
+}
+
+/// One use: D^T and X, and its rows.
+struct Term {
+    d: View,
+    x: View,
+    k: usize,
+}
+
+/// The part `p` of C at (top, left), on this thread.
+unsafe fn add_up(kernels: &Kernels, p: &Product, terms: &[Term], (top, left): (usize, usize)) {
+    let nr = 2 * kernels.lanes;
+    let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
+    let nc_most = (X_BLOCK / p.k / nr * nr).max(nr);
+    let x_len = p.k * nc_most.min(p.n.next_multiple_of(nr));
+    PACKED.with(|packed| {
+        packed.with(x_len + PANELS * p.k * mr_wide, |buffer| unsafe {
+            let (x_block, d_panels) = (buffer, buffer.add(x_len));
+            for jc in (0..p.n).step_by(nc_most) {
+                let nc = nc_most.min(p.n - jc);
+                for jr in (0..nc).step_by(nr) {
+                    let mut to = x_block.add(jr * p.k);
+                    for Term { x, k, .. } in terms {
+                        let from = x.at(0, left + jc + jr);
+                        (kernels.pack_b_rows)(from.data, from.stride, *k, nr.min(nc - jr), to);
+                        to = to.add(k * nr);
+                    }
+                }
+                let panels: Vec<(usize, usize)> = even(p.m, kernels.mr).collect();
+                for panels in panels.chunks(PANELS) {
+                    let mut to = d_panels;
+                    for Term { d, k, .. } in terms {
+                        let from = d.at(top + panels[0].0, 0);
+                        let layout = (mr_wide, p.k * mr_wide);
+                        (kernels.pack_a_columns)(from.data, from.stride, *k, panels, to, layout);
+                        to = to.add(k * mr_wide);
+                    }
+                    for (i, &(ir, mr)) in panels.iter().enumerate() {
+                        let d_panel = d_panels.add(i * p.k * mr_wide);
+                        for jr in (0..nc).step_by(nr) {
+                            let cols = nr.min(nc - jr);
+                            let part = usize::from(!cols.is_multiple_of(kernels.lanes));
+                            let x = x_block.add(jr * p.k);
+                            kernels.tiles[1][part][cols.div_ceil(kernels.lanes) - 1][mr - 1](&Tile {
+                                a: d_panel,
+                                a_stride: mr_wide,
+                                b: x,
+                                b_stride: nr,
+                                c: p.c.add(ir * p.c_stride + jc + jr),
+                                c_stride: p.c_stride,
+                                k: p.k,
+                                cols,
+                                add: p.accumulate,
+                                bias: std::ptr::null(),
+                                ahead: (x, 0),
+                            });
+                        }
+                    }
+                }
+            }
+        });
+    });
+}
