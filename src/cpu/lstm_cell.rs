@@ -183,19 +183,27 @@ pub fn gradient(p: &Params, [dh, dnext, c, next, gates]: [&[f32]; 5], [dz, dc]: 
     let chunk = rows(n) * n;
     let rows = dz.par_chunks_mut(4 * chunk).zip(dc.par_chunks_mut(chunk));
     rows.enumerate().for_each(|(task, (dz, dc))| {
-        ROW.with(|row| row.slice(4 * n, |near| vectorize(
-            #[inline(always)]
-            || {
-                let rows = dz.chunks_exact_mut(4 * n).zip(dc.chunks_exact_mut(n));
-                for (row, (dz, dc)) in rows.enumerate() {
-                    let at = task * chunk + row * n;
-                    // Where the four runs of a row come from memory, the processor foresees one, not four.
-                    near.copy_from_slice(&gates[4 * at..][..4 * n]);
-                    let gates = &*near;
-                    let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);
-                    by_lanes!(n, |j| gradient_lanes((n, j), [dh, dnext, c, next, gates], (dz, dc)));
-                }
-            },
-        )))
+        ROW.with(|row| {
+            row.slice(4 * n, |near| {
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        let rows = dz.chunks_exact_mut(4 * n).zip(dc.chunks_exact_mut(n));
+                        for (row, (dz, dc)) in rows.enumerate() {
+                            let at = task * chunk + row * n;
+                            // Where the four runs of a row come from memory, the processor foresees one, not four.
+                            near.copy_from_slice(&gates[4 * at..][..4 * n]);
+                            let gates = &*near;
+                            let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);
+                            by_lanes!(n, |j| gradient_lanes(
+                                (n, j),
+                                [dh, dnext, c, next, gates],
+                                (dz, dc)
+                            ));
+                        }
+                    },
+                )
+            })
+        })
     });
 }

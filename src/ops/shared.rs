@@ -203,5 +203,13 @@ pub fn cases() -> Vec<Case> {
             vec![y]
         })
     };
-    vec![case(1, 1, 1), case(1, 5, 3), case(3, 5, 2), case(17, 9, 3), case(65, 33, 2)]
+    // The last: so many rows that not all uses wait for each other, and one is left.
+    vec![
+        case(1, 1, 1),
+        case(1, 5, 3),
+        case(3, 5, 2),
+        case(17, 9, 3),
+        case(65, 33, 2),
+        case(90, 7, 5),
+    ]
 }

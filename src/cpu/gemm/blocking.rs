@@ -158,7 +158,8 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     let aliased = p.a.stride.is_multiple_of(256);
     let pack_a = p.n > if aliased { nr } else { 4 * nr };
 
-    if in_panels && !p.a.columns && p.m * kc_most <= A_BLOCK {
+    let b_far = p.k * p.n > 2 * B_BLOCK;
+    if in_panels && b_far && !p.a.columns && p.m * kc_most <= A_BLOCK {
         return unsafe { pass_panels(kernels, p, kc_most, pack_a) };
     }
 
@@ -304,8 +305,8 @@ unsafe fn one_panel(kernels: &Kernels, p: &Product) {
     });
 }
 
-/// The whole product with few rows and a packed B, a weight that comes from L3 or memory in each of many
-/// products. Loops 3 and 4 change places: each panel is used by all rows at once, so it is fetched once, and
+/// The whole product with few rows and a packed B that is larger than L2, a weight that comes from L3 or memory in
+/// each of many products. Loops 3 and 4 change places: each panel is used by all rows at once, so it is fetched once, and
 /// at an even pace, as the tiles of the panel before ask for it.
 unsafe fn pass_panels(kernels: &Kernels, p: &Product, kc_most: usize, pack_a: bool) {
     let nr = 2 * kernels.lanes;

@@ -34,6 +34,9 @@ pub(super) struct Wide {
     pub vectors: usize,
 }
 
+type PackColumns =
+    unsafe fn((*const f32, usize), usize, &[(usize, usize)], *mut f32, (usize, usize));
+
 /// What is compiled for one instruction set.
 pub(super) struct Kernels {
     /// Floats in a vector; a full tile is two vectors wide.
@@ -53,7 +56,7 @@ pub(super) struct Kernels {
     /// [`pack::a_runs`].
     pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
     /// [`pack::a_columns`].
-    pub pack_a_columns: unsafe fn(*const f32, usize, usize, &[(usize, usize)], *mut f32, (usize, usize)),
+    pub pack_a_columns: PackColumns,
     /// [`pack::prefetch_runs`].
     pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
     /// [`peak::chains`] of as many vectors as the highest tile has.
@@ -105,14 +108,13 @@ macro_rules! kernels {
             }
             $(#[target_feature(enable = $feature)])?
             pub unsafe fn a_columns(
-                src: *const f32,
-                stride: usize,
+                src: (*const f32, usize),
                 k: usize,
-                heights: &[(usize, usize)],
+                rows: &[(usize, usize)],
                 dst: *mut f32,
-                panels: (usize, usize),
+                panel: (usize, usize),
             ) {
-                unsafe { pack::a_columns::<$simd>(src, stride, k, heights, dst, panels) }
+                unsafe { pack::a_columns::<$simd>(src, k, rows, dst, panel) }
             }
             $(#[target_feature(enable = $feature)])?
             pub unsafe fn prefetch_runs(src: *const f32, stride: usize, count: usize, len: usize) {

@@ -76,8 +76,8 @@ use rayon::prelude::*;
 use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
-pub use peak::{block, multiply_adds};
 pub use parallel::in_share;
+pub use peak::{block, multiply_adds};
 pub use sparse::Operand;
 pub use sum::{SUM_ROWS, gemm_sum};
 

@@ -127,25 +127,23 @@ pub(super) unsafe fn a_runs<S: Simd>(
     }
 }
 
-/// Copies columns of `count` micro-panels of A side by side: of each column the first `heights[0]` floats go
-/// to the first panel `[k][width]`, the next `heights[1]` to the second, `panel` floats further, and so on. So
-/// lines far apart are read once for several panels. `heights` <= `width`, a multiple of `LANES`; what
-/// lies between the columns of a panel may be overwritten with anything.
+/// Copies k columns of A, `stride` apart, into several micro-panels at once, so that the lines of a column are
+/// read once for all of them. `rows` has the first row and the rows of each, `src` is the first one's; panel i
+/// begins `i * size` floats behind `dst` and has columns `width` apart, a multiple of `LANES`, whose ends may be
+/// overwritten with anything.
 #[inline(always)]
 pub(super) unsafe fn a_columns<S: Simd>(
-    src: *const f32,
-    stride: usize,
+    (src, stride): (*const f32, usize),
     k: usize,
-    heights: &[(usize, usize)],
+    rows: &[(usize, usize)],
     dst: *mut f32,
-    (width, panel): (usize, usize),
+    (width, size): (usize, usize),
 ) {
-    unsafe {
-        for p in 0..k {
-            let first = heights[0].0;
-            for (i, &(from, len)) in heights.iter().enumerate() {
-                let src = src.add(p * stride + from - first);
-                a_runs::<S>(src, 0, 1, len, dst.add(i * panel + p * width), 0);
+    for p in 0..k {
+        for (i, &(first, count)) in rows.iter().enumerate() {
+            unsafe {
+                let src = src.add(p * stride + first - rows[0].0);
+                a_runs::<S>(src, 0, 1, count, dst.add(i * size + p * width), 0);
             }
         }
     }

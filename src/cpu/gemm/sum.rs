@@ -16,8 +16,8 @@ pub const SUM_ROWS: usize = KC;
 /// Floats of a block of the X, which lives in L2.
 const X_BLOCK: usize = 192 * 1024;
 
-/// Micro-panels of D that are packed at a time.
-const PANELS: usize = 8;
+/// Micro-panels of D that are packed at a time: 48 floats of a row, three lines.
+const PANELS: usize = 4;
 
 thread_local! {
     static PACKED: Scratch = const { Scratch::new() };
@@ -89,11 +89,12 @@ struct Term {
 /// The part `p` of C at (top, left), on this thread.
 unsafe fn add_up(kernels: &Kernels, p: &Product, terms: &[Term], (top, left): (usize, usize)) {
     let nr = 2 * kernels.lanes;
-    let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
+    let width = kernels.mr.next_multiple_of(kernels.lanes);
     let nc_most = (X_BLOCK / p.k / nr * nr).max(nr);
     let x_len = p.k * nc_most.min(p.n.next_multiple_of(nr));
+    let panels: Vec<(usize, usize)> = even(p.m, kernels.mr).collect();
     PACKED.with(|packed| {
-        packed.with(x_len + PANELS * p.k * mr_wide, |buffer| unsafe {
+        packed.with(x_len + PANELS * p.k * width, |buffer| unsafe {
             let (x_block, d_panels) = (buffer, buffer.add(x_len));
             for jc in (0..p.n).step_by(nc_most) {
                 let nc = nc_most.min(p.n - jc);
@@ -105,34 +106,33 @@ unsafe fn add_up(kernels: &Kernels, p: &Product, terms: &[Term], (top, left): (u
                         to = to.add(k * nr);
                     }
                 }
-                let panels: Vec<(usize, usize)> = even(p.m, kernels.mr).collect();
                 for panels in panels.chunks(PANELS) {
                     let mut to = d_panels;
                     for Term { d, k, .. } in terms {
-                        let from = d.at(top + panels[0].0, 0);
-                        let layout = (mr_wide, p.k * mr_wide);
-                        (kernels.pack_a_columns)(from.data, from.stride, *k, panels, to, layout);
-                        to = to.add(k * mr_wide);
+                        let from = (d.at(top + panels[0].0, 0).data, d.stride);
+                        (kernels.pack_a_columns)(from, *k, panels, to, (width, p.k * width));
+                        to = to.add(k * width);
                     }
                     for (i, &(ir, mr)) in panels.iter().enumerate() {
-                        let d_panel = d_panels.add(i * p.k * mr_wide);
                         for jr in (0..nc).step_by(nr) {
                             let cols = nr.min(nc - jr);
                             let part = usize::from(!cols.is_multiple_of(kernels.lanes));
                             let x = x_block.add(jr * p.k);
-                            kernels.tiles[1][part][cols.div_ceil(kernels.lanes) - 1][mr - 1](&Tile {
-                                a: d_panel,
-                                a_stride: mr_wide,
-                                b: x,
-                                b_stride: nr,
-                                c: p.c.add(ir * p.c_stride + jc + jr),
-                                c_stride: p.c_stride,
-                                k: p.k,
-                                cols,
-                                add: p.accumulate,
-                                bias: std::ptr::null(),
-                                ahead: (x, 0),
-                            });
+                            kernels.tiles[1][part][cols.div_ceil(kernels.lanes) - 1][mr - 1](
+                                &Tile {
+                                    a: d_panels.add(i * p.k * width),
+                                    a_stride: width,
+                                    b: x,
+                                    b_stride: nr,
+                                    c: p.c.add(ir * p.c_stride + jc + jr),
+                                    c_stride: p.c_stride,
+                                    k: p.k,
+                                    cols,
+                                    add: p.accumulate,
+                                    bias: std::ptr::null(),
+                                    ahead: (x, 0),
+                                },
+                            );
                         }
                     }
                 }
