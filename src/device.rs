@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::cpu::gemm::{Mat, pack, packed_len};
+use crate::cpu::gemm::{Mat, in_share, pack, packed_len};
 use crate::cpu::{Cpu, CpuBuffer};
 use crate::error::Result;
 use crate::gpu::Program;
@@ -195,7 +195,8 @@ impl Device {
                 let len = packed_len(k, n);
                 let mut packed = cpu.alloc(len);
                 let b = Mat { data: b.host(), row_stride, col_stride };
-                pack(&[(b, k)], n, packed.as_mut_slice());
+                // Alone, as who else needs this waits outside of the pool.
+                in_share(usize::MAX, || pack(&[(b, k)], n, packed.as_mut_slice()));
                 Some((Buffer::Cpu(packed), len))
             }
             #[cfg(feature = "gpu")]

@@ -2,7 +2,7 @@
 //!
 //! Reshape is free; everything else that moves data is a kernel (`ops/layout.rs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::device::{Buffer, Device};
 use crate::error::Result;
@@ -11,8 +11,19 @@ use crate::error::Result;
 #[derive(Clone)]
 pub struct Tensor {
     shape: Vec<usize>,
-    buffer: Arc<Buffer>,
+    storage: Arc<Storage>,
     device: Device,
+}
+
+/// Memory, and the matrix in it and its transpose in the order of many products, if they were asked for.
+struct Storage {
+    buffer: Buffer,
+    packed: [OnceLock<Option<Box<Packed>>>; 2],
+}
+
+struct Packed {
+    columns: usize,
+    tensor: Tensor,
 }
 
 impl Tensor {
@@ -43,7 +54,8 @@ impl Tensor {
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
         let len: usize = shape.iter().product();
         assert!(u32::try_from(len).is_ok(), "a tensor of {shape:?}: kernels count to 2^32 - 1");
-        Tensor { shape: shape.to_vec(), buffer: Arc::new(buffer), device: device.clone() }
+        let storage = Arc::new(Storage { buffer, packed: Default::default() });
+        Tensor { shape: shape.to_vec(), storage, device: device.clone() }
     }
 
     /// Lengths of the axes.
@@ -64,7 +76,7 @@ impl Tensor {
 
     /// All elements in row-major order. On a GPU this waits for the work that makes them.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.device.download(&self.buffer)
+        self.device.download(self.buffer())
     }
 
     /// The one element of a tensor of length 1.
@@ -83,12 +95,36 @@ impl Tensor {
     }
 
     pub(crate) fn buffer(&self) -> &Buffer {
-        &self.buffer
+        &self.storage.buffer
+    }
+
+    /// This matrix, or its transpose, in the order in which the device's products read a right operand, if they
+    /// read it in another than it has. It is made once, and again when the matrix has changed; tapes on several
+    /// threads share it.
+    #[track_caller]
+    pub(crate) fn packed(&self, transposed: bool) -> Option<Tensor> {
+        let [rows, columns] = *self.shape() else { panic!("{:?} is no matrix", self.shape) };
+        let (shape, strides) = match transposed {
+            false => ((rows, columns), [columns, 1]),
+            true => ((columns, rows), [1, columns]),
+        };
+        let pack = || {
+            let (packed, len) = self.device.pack(self.buffer(), shape, strides)?;
+            Some(Tensor::from_buffer(&self.device, packed, &[len]))
+        };
+        let memory = self.storage.packed[usize::from(transposed)]
+            .get_or_init(|| Some(Box::new(Packed { columns, tensor: pack()? })));
+        match memory {
+            Some(packed) if packed.columns != columns => pack(),
+            packed => packed.as_ref().map(|packed| packed.tensor.clone()),
+        }
     }
 
     /// The buffer, to be written, when no other tensor shares it.
     pub(crate) fn buffer_mut(&mut self) -> Option<&mut Buffer> {
-        Arc::get_mut(&mut self.buffer)
+        let storage = Arc::get_mut(&mut self.storage)?;
+        storage.packed = Default::default();
+        Some(&mut storage.buffer)
     }
 }
 

@@ -8,7 +8,7 @@ pub mod vae;
 
 use std::borrow::Cow;
 
-use crate::autograd::Var;
+use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Module;
@@ -37,9 +37,10 @@ pub trait Model: Module + Sync {
     /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
 
-    /// Whether a CPU is faster with the rows in two parts, each on a tape of its own: see [`parts`].
-    fn in_parts(&self) -> bool {
-        false
+    /// Where a CPU is faster with the rows in two parts, each on a tape of its own (see [`parts`]): the large
+    /// weights \[out, in\] that both use many times.
+    fn in_parts(&self) -> Option<Vec<&Param>> {
+        None
     }
 
     /// For each row of x: first the (bound on the) negative log-likelihood, then its parts. Fails where

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::Model;
 use crate::Tape;
 use crate::autograd::Gradients;
@@ -27,12 +29,15 @@ pub fn loss_and_gradients(
     key: Key,
 ) -> (Tensor, Gradients) {
     let rows = x.shape()[0];
-    let apart = x.device().is_cpu() && model.in_parts() && prepared.is_empty();
-    if !apart || rows < 2 * WORTH {
+    let shared = model.in_parts().filter(|_| x.device().is_cpu() && prepared.is_empty());
+    let Some(shared) = shared.filter(|_| rows >= 2 * WORTH) else {
         let tape = Tape::new();
         let loss = model.loss(&tape.constant(x.clone()), prepared, key);
         return (loss.value().clone(), tape.backward_from(&loss));
-    }
+    };
+    // Now, as later one part would wait for the other to do it.
+    let orders: Vec<_> = shared.into_iter().flat_map(|w| [(w, true), (w, false)]).collect();
+    orders.into_par_iter().for_each(|(w, transposed)| drop(w.value().packed(transposed)));
     let part = |range: Range<usize>| {
         let tape = Tape::new();
         let x = tape.constant(slice(x, 0, range.start as i64, range.len()));

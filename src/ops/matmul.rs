@@ -215,13 +215,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// op(b) of a matrix.
     pub fn new(b: &Tensor, layout: Layout) -> Prepared {
-        let [rows, columns] = *b.shape() else { panic!("matmul: {:?} is no matrix", b.shape()) };
-        let (shape, strides) = match layout {
-            Layout::N => ((rows, columns), [columns, 1]),
-            Layout::T => ((columns, rows), [1, columns]),
-        };
-        let packed = b.device().pack(b.buffer(), shape, strides);
-        let packed = packed.map(|(p, len)| Tensor::from_buffer(b.device(), p, &[len]));
+        let packed = b.packed(layout == Layout::T);
         Prepared { b: b.clone(), layout, packed }
     }
 

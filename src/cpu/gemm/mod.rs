@@ -77,6 +77,7 @@ use super::Isa;
 use blocking::{Product, View};
 pub(super) use pack::Scratch;
 pub use parallel::in_share;
+use parallel::threads;
 pub use peak::{block, multiply_adds};
 pub use sparse::Operand;
 pub use sum::{SUM_ROWS, gemm_sum};
@@ -220,7 +221,7 @@ pub fn pack(stack: &[(Mat, usize)], n: usize, out: &mut [f32]) {
     let views: Vec<(View, usize)> =
         stack.iter().map(|&(b, rows)| (view("B", b, rows, n), rows)).collect();
     let panels = PACK_TASK.div_ceil((k * nr).max(1));
-    out.par_chunks_mut((panels * k * nr).max(1)).enumerate().for_each(|(task, out)| {
+    let pack_task = |(task, out): (usize, &mut [f32])| {
         for (i, panel) in out.chunks_exact_mut((k * nr).max(1)).enumerate() {
             let first = (task * panels + i) * nr;
             let mut rest = panel;
@@ -233,7 +234,12 @@ pub fn pack(stack: &[(Mat, usize)], n: usize, out: &mut [f32]) {
                 rest = below;
             }
         }
-    });
+    };
+    let size = (panels * k * nr).max(1);
+    match threads() {
+        1 => out.chunks_mut(size).enumerate().for_each(pack_task),
+        _ => out.par_chunks_mut(size).enumerate().for_each(pack_task),
+    }
 }
 
 /// The product by pointers, its shapes checked against the slices.

@@ -226,8 +226,10 @@ impl Module for Draw {
 }
 
 impl Model for Draw {
-    fn in_parts(&self) -> bool {
-        true
+    fn in_parts(&self) -> Option<Vec<&Param>> {
+        // Without attention the encoder's is cut first (network.rs).
+        let encoder = self.read_attention.as_ref().map(|_| &self.encoder.0.weight);
+        Some(encoder.into_iter().chain([&self.decoder.0.weight]).collect())
     }
 
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
