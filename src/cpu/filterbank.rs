@@ -4,7 +4,7 @@
 //! p \[B, 5\], FX \[B, N, W\], FY \[B, N, H\], gamma \[B, 1\].
 
 use super::math::exp;
-use super::simd::{Block, LANES, blocks, sum, total, update, vectorize};
+use super::simd::{Block, LANES, blocks, spans, sum, total, update, vectorize};
 use crate::ops::filterbank::Params;
 
 /// Nothing in an image is further away, or wider: beyond it, single precision would overflow.
@@ -81,15 +81,17 @@ impl Grid {
         for (i, row) in f.chunks_exact_mut(length).enumerate() {
             let (mu, nearest) = self.middle(axis, i, length);
             let mut lanes = [0.0; LANES];
-            for (j, part) in row.chunks_mut(LANES).enumerate() {
-                let (a, mut f) = (pixels(j * LANES), [0.0; LANES]);
+            for (first, new) in spans(length) {
+                let (a, mut f) = (pixels(first), [0.0; LANES]);
                 for l in 0..LANES {
                     let far = (a[l] - nearest) * (a[l] + nearest - 2.0 * mu);
-                    let value = exp(-far * self.sharpness);
-                    f[l] = if a[l] <= length as f32 { value } else { 0.0 };
-                    lanes[l] += f[l];
+                    f[l] = exp(-far * self.sharpness);
+                    lanes[l] += if new.contains(&l) { f[l] } else { 0.0 };
                 }
-                part.copy_from_slice(&f[..part.len()]);
+                match row[first..].first_chunk_mut() {
+                    Some(block) => *block = f,
+                    None => row.copy_from_slice(&f[..length]),
+                }
             }
             // The nearest pixel alone gives 1.
             let scale = 1.0 / total(lanes);
@@ -122,10 +124,11 @@ impl Grid {
             blocks(
                 [f, df],
                 #[inline(always)]
-                |range, [f, df]| {
-                    let a = pixels(range.start);
+                |first, new, [f, df]| {
+                    let a = pixels(first);
                     for l in 0..LANES {
-                        let away = f[l] * (df[l] - mean) * (a[l] - nearest);
+                        let f = if new.contains(&l) { f[l] } else { 0.0 };
+                        let away = f * (df[l] - mean) * (a[l] - nearest);
                         to.centre[axis][l] += away;
                         to.delta[l] += offset * away;
                         to.log_variance[l] += away * (a[l] + nearest - 2.0 * mu);

@@ -6,7 +6,7 @@
 //! multiply-add is a library call. They own the numbers they capture (`move`; the `'static` in the signatures
 //! asks for it): a number read through a reference might be what the loop writes, and the loop stays scalar,
 //! fifteen times as slow. Short rows are worked on in blocks of sixteen ([`update`], [`blocks`], [`sum`]),
-//! the last one padded. Chunks are fixed by the length of the data alone, so results
+//! the last one reaching back. Chunks are fixed by the length of the data alone, so results
 //! have the same bits for any number of threads.
 
 use std::hint::black_box;
@@ -139,16 +139,23 @@ pub const LANES: usize = 16;
 /// What a loop over short rows works on: its length is known, so no part of it is left to scalar code.
 pub type Block = [f32; LANES];
 
-/// Zeros after what is left of a row.
+/// Zeros after a row that is shorter than a block.
 #[inline(always)]
-fn pad(rest: &[f32]) -> Block {
+fn pad(row: &[f32]) -> Block {
     let mut block = [0.0; LANES];
-    block[..rest.len()].copy_from_slice(rest);
+    block[..row.len()].copy_from_slice(row);
     block
 }
 
-/// y\[i\] = f(y\[i\], \[a\[i\], b\[i\], ...\]) in blocks. The last one goes through a padded copy: left to a scalar
-/// loop, the end of a short row costs more than the row.
+/// The last sixteen numbers of a row.
+#[inline(always)]
+fn last(row: &[f32]) -> &Block {
+    row.last_chunk().expect("a block at least")
+}
+
+/// y\[i\] = f(y\[i\], \[a\[i\], b\[i\], ...\]) in blocks. The last one reaches back over the one before it, or in a row
+/// without a whole block goes through a padded copy: left to a scalar loop, the end of a short row costs more
+/// than the row.
 #[inline(always)]
 pub fn update<const N: usize>(
     y: &mut [f32],
@@ -168,16 +175,22 @@ pub fn update<const N: usize>(
         }
         result
     }
-    let (whole, rest) = y.as_chunks_mut();
-    let inputs = inputs.map(|x| x.as_chunks());
-    for (i, y) in whole.iter_mut().enumerate() {
-        // Hidden from the compiler, which would else take several blocks at once, with gathers.
-        let y = black_box(y);
-        *y = block(y, std::array::from_fn(|j| &inputs[j].0[i]), &f);
+    let n = y.len();
+    if n < LANES {
+        if n > 0 {
+            let result = block(&pad(y), inputs.map(pad).each_ref(), &f);
+            y.copy_from_slice(&result[..n]);
+        }
+        return;
     }
-    if !rest.is_empty() {
-        let (y, inputs) = (pad(rest), inputs.map(|(_, x)| pad(x)));
-        rest.copy_from_slice(&block(&y, inputs.each_ref(), &f)[..rest.len()]);
+    // What the last block reaches back to is written before its turn.
+    let (count, end) = (n.div_ceil(LANES), *last(y));
+    for i in 0..count {
+        let first = (i * LANES).min(n - LANES);
+        let inputs = inputs.map(|x| x[first..].first_chunk().expect("a block in the row"));
+        // Hidden from the compiler, which would else take several blocks at once, with gathers.
+        let y = black_box(y[first..].first_chunk_mut().expect("a block in the row"));
+        *y = block(if i + 1 == count { &end } else { y }, inputs, &f);
     }
 }
 
@@ -194,18 +207,33 @@ pub fn total(mut lanes: Block) -> f32 {
     lanes[0]
 }
 
-/// Calls `f(range of elements, block of each input)` for the blocks of the inputs; the last one is padded with
-/// zeros, as in [`update`].
+/// The blocks of a row of `n`: the element in lane 0, and the lanes whose elements no block before has. The last
+/// one reaches back, as in [`update`]; one that is longer than the row begins with it.
 #[inline(always)]
-pub fn blocks<const N: usize>(inputs: [&[f32]; N], mut f: impl FnMut(Range<usize>, [&Block; N])) {
+pub fn spans(n: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let rest = n % LANES;
+    let end = match n < LANES {
+        true => (0, 0..n),
+        false => (n - LANES, LANES - rest..LANES),
+    };
+    let whole = (0..n / LANES).map(|i| (i * LANES, 0..LANES));
+    whole.chain((rest > 0).then_some(end))
+}
+
+/// Calls `f(element in lane 0, new lanes, block of each input)` for the [`spans`] of the inputs; lanes beyond a
+/// short row are 0.
+#[inline(always)]
+pub fn blocks<const N: usize>(
+    inputs: [&[f32]; N],
+    mut f: impl FnMut(usize, Range<usize>, [&Block; N]),
+) {
     let n = inputs[0].len();
     assert!(inputs.iter().all(|x| x.len() == n));
-    let inputs = inputs.map(|x| x.as_chunks());
-    for i in 0..n / LANES {
-        f(i * LANES..(i + 1) * LANES, std::array::from_fn(|j| &inputs[j].0[i]));
+    if n < LANES {
+        return f(0, 0..n, inputs.map(pad).each_ref());
     }
-    if !n.is_multiple_of(LANES) {
-        f(n - n % LANES..n, inputs.map(|(_, x)| pad(x)).each_ref());
+    for (first, new) in spans(n) {
+        f(first, new, inputs.map(|x| x[first..].first_chunk().expect("a block in the row")));
     }
 }
 
@@ -216,10 +244,10 @@ pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> 
     blocks(
         inputs,
         #[inline(always)]
-        |range, x| {
+        |_, new, x| {
             for lane in 0..LANES {
                 let value = f(std::array::from_fn(|j| x[j][lane]));
-                lanes[lane] += if lane < range.len() { value } else { 0.0 };
+                lanes[lane] += if new.contains(&lane) { value } else { 0.0 };
             }
         },
     );
