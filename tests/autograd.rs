@@ -3,7 +3,13 @@
 
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::autograd::{Backward, Tape};
+use pixelloom::nn::{Linear, Optimizer, OptimizerConfig, Param};
 use pixelloom::ops::case::{Case, Input};
+use pixelloom::ops::matmul::Activation;
+use pixelloom::ops::optimizer::Rule;
+use pixelloom::ops::random;
+use pixelloom::ops::shared::Shared;
+use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tensor, ops};
 
 const LIMIT: f64 = 1e-3;
@@ -119,4 +125,46 @@ fn a_tape_is_used_once() {
 fn a_shape_that_does_not_broadcast_is_refused() {
     let tape = Tape::inference();
     let _ = tape.constant(Tensor::zeros(&Device::cpu(), &[3])).expand(&[5]);
+}
+
+/// What products read of a weight, in an order of their own, is of the weight as it is now, and of its shape.
+#[test]
+fn a_changed_weight_is_packed_anew() {
+    let device = Device::cpu();
+    let normal =
+        |seed, shape: &[usize]| random::normal(&device, Key::new(seed, stream::TEST, 0), shape);
+    let layer =
+        Linear { weight: Param::new(normal(1, &[70, 40])), bias: Param::new(normal(2, &[70])) };
+    let far = |a: &Tensor, b: &Tensor| {
+        let (a, b) = (a.to_vec().unwrap(), b.to_vec().unwrap());
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    let mut optimizer = Optimizer::new(OptimizerConfig::new(Rule::Sgd, 1.0));
+    let mut before = None;
+    for _ in 0..3 {
+        let run = |shared: bool| {
+            let tape = Tape::new();
+            let x = tape.leaf(normal(3, &[50, 40]));
+            let y = match shared {
+                true => layer.shared(&x).linear(&x),
+                false => layer.forward(&x, Activation::None),
+            };
+            let gradients = tape.backward_from(&y.square().mean());
+            let dx = gradients.of(&x).unwrap().clone();
+            (y.value().clone(), dx, gradients)
+        };
+        let ((y, dx, gradients), (want, dwant, _)) = (run(true), run(false));
+        assert!(far(&y, &want) < 1e-4 && far(&dx, &dwant) < 1e-4, "an old weight was read");
+        if let Some(before) = before.replace(y.clone()) {
+            assert!(far(&y, &before) > 1e-2, "the weight has not changed");
+        }
+        optimizer.step(&layer, &gradients);
+    }
+    // The same memory as a matrix of another shape.
+    let tape = Tape::inference();
+    let w = tape.constant(layer.weight.value()).reshape(&[40, 70]);
+    let x = tape.constant(normal(4, &[50, 70]));
+    let y = Shared::new(&w, None).linear(&x);
+    assert!(far(y.value(), x.linear(&w, None, Activation::None).value()) < 1e-4);
 }
