@@ -246,11 +246,15 @@ pub(crate) fn add_product(c: &mut Tensor, a: (&Tensor, Layout), b: (&Tensor, Lay
 }
 
 /// Several products in one launch, a CPU's way of adding up the gradient of a weight with many uses.
-struct Sum(Params);
+struct Sum<'a> {
+    params: Params,
+    /// d and x.
+    pairs: &'a [(Tensor, Tensor)],
+}
 
-impl Launch for Sum {
+impl Launch for Sum<'_> {
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
-        cpu::matmul::sum(&self.0, inputs, outputs[0]);
+        cpu::matmul::sum(&self.params, inputs, outputs[0]);
     }
 
     fn program(&self) -> &'static Program {
@@ -258,8 +262,13 @@ impl Launch for Sum {
     }
 
     fn work(&self) -> profile::Sum {
-        let Cost { flops, bytes, .. } = (MATMUL.cost)(&self.0);
-        profile::Sum { calls: 1, dispatches: 1, seconds: 0.0, flops, bytes }
+        let Cost { flops, bytes, .. } = (MATMUL.cost)(&self.params);
+        let one = |(d, x): &(Tensor, Tensor)| {
+            let (params, ..) = plan((d, Layout::T), (x, Layout::N), None, Activation::None);
+            (MATMUL.stages)(&params).len() as u64
+        };
+        let dispatches = self.pairs.iter().map(one).sum();
+        profile::Sum { calls: 1, dispatches, seconds: 0.0, flops, bytes }
     }
 
     #[cfg(feature = "gpu")]
@@ -295,7 +304,7 @@ pub(crate) fn add_products(c: Option<Tensor>, pairs: &[(Tensor, Tensor)]) -> Ten
     let mut c = c.unwrap_or_else(|| Tensor::unwritten(device, &shape));
     let inputs: Vec<&Buffer> = pairs.iter().flat_map(|(d, x)| [d.buffer(), x.buffer()]).collect();
     let out = c.buffer_mut().expect("a sum's memory is its own");
-    device.run(&Sum(params), &inputs, &mut [out]);
+    device.run(&Sum { params, pairs }, &inputs, &mut [out]);
     c
 }
 
