@@ -375,3 +375,31 @@ fn too_many_rows_for_a_sum() {
     let factor = [0.0; 150];
     gemm_sum(&[(&factor, &factor), (&factor, &factor)], (1, 1), false, &mut [0.0]);
 }
+
+/// A packed B larger than L2 is read in another order on one thread; its sums are the same.
+#[test]
+fn large_packed_operands() {
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for (n, k) in [(520, 1024), (1024, 356), (1030, 300)] {
+        let b = noise(2, k * n);
+        let whole = Mat { data: &b, row_stride: n, col_stride: 1 };
+        let mut packed = vec![f32::NAN; packed_len(k, n)];
+        pack(&[(whole, k)], n, &mut packed);
+        for m in [1, 5, 37, 50, 100, 128, 150] {
+            let (a, bias, before) = (noise(1, m * k), noise(3, n), noise(4, m * n));
+            for (accumulate, activation) in
+                [(true, Activation::None), (false, Activation::None), (false, Activation::Tanh)]
+            {
+                let product = |b| {
+                    let a = Mat { data: &a, row_stride: k, col_stride: 1 };
+                    let bias = (!accumulate).then_some(&bias[..]);
+                    let mut c = before.clone();
+                    gemm(&Gemm { m, n, k, a, b, bias, activation, accumulate }, &mut c, n);
+                    c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                let same = one.install(|| product(Mat::packed(&packed))) == product(whole);
+                assert!(same, "[{m}, {n}, {k}], {activation:?}, added {accumulate}");
+            }
+        }
+    }
+}
