@@ -78,8 +78,17 @@ fn parts_of_a_batch_add_up_to_the_whole() {
 #[test]
 fn a_step_in_two_parts_is_the_step() {
     let draw = DrawConfig { height: 4, width: 5, hidden: 6, latent: 3, ..DrawConfig::mnist() };
+    let pixel = PixelConfig { height: 4, width: 5, dropout: 0.4, ..PixelConfig::mnist(2, 4) };
+    let bodies = [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm];
+    let pixel = bodies.map(|body| ModelConfig::pixel(body, pixel));
+    for config in [ModelConfig::Draw(draw)].iter().chain(&pixel) {
+        step_in_two_parts(config);
+    }
+}
+
+fn step_in_two_parts(config: &ModelConfig) {
     let device = Device::cpu();
-    let model = ModelConfig::Draw(draw).build(&device, 3).unwrap();
+    let model = config.build(&device, 3).unwrap();
     let model = model.model();
     assert!(model.in_parts().is_some());
     let (rows, total) = (37, 50);
@@ -101,7 +110,7 @@ fn a_step_in_two_parts_is_the_step() {
         let parts = pool.install(|| loss_and_gradients(model, &x, &[], key));
         let parts = flat(parts);
         let off = distance(&parts[..1], &whole[..1]).max(distance(&parts[1..], &whole[1..]));
-        assert!(off < 1e-4, "{off}");
+        assert!(off < 1e-4, "{config:?}: {off}");
         assert!(parts != whole, "it was not in parts: no sum is in another order");
         found.push(parts);
     }

@@ -24,7 +24,7 @@ thread_local! {
 
 /// Images of a task: enough to make the products of a step worth their call, few enough to share.
 fn group(batch: usize) -> usize {
-    (batch / 8).clamp(1, 4)
+    (batch / 4).clamp(1, 4)
 }
 
 /// Sizes, and where the cells of a step are.

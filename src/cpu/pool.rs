@@ -27,9 +27,17 @@ pub struct PoolStats {
     pub fresh_allocations: usize,
 }
 
+/// A buffer that waits to be used again.
+struct Idle {
+    /// The thread of the current rayon pool that gave it back, in whose cache it lies, at best.
+    owner: Option<usize>,
+    lines: Vec<Line>,
+}
+
 #[derive(Default)]
 struct State {
-    idle: HashMap<usize, Vec<Vec<Line>>>,
+    /// By length.
+    idle: HashMap<usize, Vec<Idle>>,
     stats: PoolStats,
     poison: bool,
     /// Most bytes ever live.
@@ -94,7 +102,11 @@ impl Cpu {
         state.stats.live_bytes += count * size_of::<Line>();
         state.peak = state.peak.max(state.stats.live_bytes);
         state.watched = state.watched.max(state.stats.live_bytes);
-        let recycled = state.idle.get_mut(&count).and_then(Vec::pop);
+        let recycled = state.idle.get_mut(&count).and_then(|idle| {
+            let me = rayon::current_thread_index();
+            let own = idle.iter().rposition(|idle| idle.owner == me);
+            Some(idle.remove(own.or(idle.len().checked_sub(1))?).lines)
+        });
         match recycled {
             Some(_) => state.stats.idle_bytes -= count * size_of::<Line>(),
             None => state.stats.fresh_allocations += 1,
@@ -134,7 +146,8 @@ impl Drop for CpuBuffer {
             state.stats.idle_bytes = 0;
         }
         state.stats.idle_bytes += bytes;
-        state.idle.entry(lines.len()).or_default().push(lines);
+        let owner = rayon::current_thread_index();
+        state.idle.entry(lines.len()).or_default().push(Idle { owner, lines });
     }
 }
 

@@ -8,12 +8,13 @@ pub mod vae;
 
 use std::borrow::Cow;
 
-use crate::autograd::{Param, Var};
+use crate::autograd::Var;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::rng::Key;
 use crate::tensor::Tensor;
+use parts::Parts;
 use pixel::{Known, Watch};
 
 /// A named quantity of each image of a batch, in nats; an `error` is 0 or 1.
@@ -37,9 +38,8 @@ pub trait Model: Module + Sync {
     /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
 
-    /// Where a CPU is faster with the rows in two parts, each on a tape of its own (see [`parts`]): the large
-    /// weights \[out, in\] that both use many times.
-    fn in_parts(&self) -> Option<Vec<&Param>> {
+    /// Where a CPU is faster with the rows in two parts, each on a tape of its own: how.
+    fn in_parts(&self) -> Option<Parts<'_>> {
         None
     }
 

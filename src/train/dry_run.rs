@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::{Config, evaluate};
+use crate::autograd::Gradients;
 use crate::data::{DataSet, Loader, fill_batch};
 use crate::device::Device;
 use crate::error::Result;
-use crate::models::parts::loss_and_gradients;
+use crate::models::Model;
+use crate::models::parts::{loss_and_gradients, on_one_tape, rows_at_once};
 use crate::nn::Optimizer;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
@@ -14,6 +16,9 @@ use crate::tensor::Tensor;
 /// Parts of a batch that the two small steps have which the memory of a whole one is told from. Smaller
 /// ones tell less: there the weights' gradients are most of it.
 const SMALL: [usize; 2] = [4, 2];
+
+/// How a step's loss and gradients are made.
+type Make = fn(&dyn Model, &Tensor, &[Tensor], Key) -> (Tensor, Gradients);
 
 /// What a step of a run takes.
 #[derive(Clone, Debug, Serialize)]
@@ -52,7 +57,7 @@ pub fn dry_run(
     let model = model.model();
     let mut optimizer = Optimizer::new(config.optimizer(images.count, steps * model.updates()));
     // Loss and memory of an update on so many images.
-    let mut step = |rows: usize| -> Result<(f64, f64)> {
+    let mut step = |rows: usize, make: Make| -> Result<(f64, f64)> {
         let key = Key::new(config.seed, stream::LATENT, 0);
         let indices = &indices[..rows];
         let mut host = vec![0.0; rows * images.dims()];
@@ -61,7 +66,7 @@ pub fn dry_run(
             let x = Tensor::new(device, &host, &[rows, images.dims()]);
             let labels = evaluate::labels(device, images, indices);
             let prepared = model.prepare(&x, labels.as_ref(), key)?;
-            let (loss, gradients) = loss_and_gradients(model, &x, &prepared, key);
+            let (loss, gradients) = make(model, &x, &prepared, key);
             optimizer.step(model, &gradients);
             loss.item()
         });
@@ -70,12 +75,13 @@ pub fn dry_run(
     let batch = indices.len();
     let few = (batch / SMALL[0]).max(1);
     let more = (batch / SMALL[1]).max(few + 1).min(batch);
-    step(few)?; // From the second step on there are moments.
-    let small = step(few)?.1;
-    let slope = if more > few { (step(more)?.1 - small) / (more - few) as f64 } else { 0.0 };
-    let estimated_bytes = (small + slope * (batch - few) as f64) as usize;
+    step(few, on_one_tape)?; // From the second step on there are moments.
+    let small = step(few, on_one_tape)?.1;
+    let rise = if more > few { step(more, on_one_tape)?.1 - small } else { 0.0 };
+    let rows = rows_at_once(model, batch, device) as f64 - few as f64;
+    let estimated_bytes = (small + rise * rows / (more - few).max(1) as f64) as usize;
     estimated(estimated_bytes);
-    let (loss, measured) = step(batch)?;
+    let (loss, measured) = step(batch, loss_and_gradients)?;
     let (parameters, measured_bytes) = (model.parameter_count(), measured as usize);
     Ok(DryRun { parameters, steps, batch, estimated_bytes, measured_bytes, loss })
 }

@@ -34,6 +34,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::iwae::repeat;
+use super::parts::Parts;
 use super::{Model, PerImage, Weighted};
 use crate::Tape;
 use crate::autograd::{Param, Var};
@@ -226,10 +227,13 @@ impl Module for Draw {
 }
 
 impl Model for Draw {
-    fn in_parts(&self) -> Option<Vec<&Param>> {
+    fn in_parts(&self) -> Option<Parts<'_>> {
         // Without attention the encoder's is cut first (network.rs).
         let encoder = self.read_attention.as_ref().map(|_| &self.encoder.0.weight);
-        Some(encoder.into_iter().chain([&self.decoder.0.weight]).collect())
+        Some(Parts {
+            rows: 16,
+            packed: encoder.into_iter().chain([&self.decoder.0.weight]).collect(),
+        })
     }
 
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {

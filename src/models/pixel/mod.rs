@@ -31,6 +31,7 @@ pub use sampler::{Known, Watch};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::parts::Parts;
 use super::{Autoregressive, Model, PerImage};
 use crate::Tape;
 use crate::autograd::{Param, Var};
@@ -103,6 +104,10 @@ impl Module for PixelModel {
 }
 
 impl Model for PixelModel {
+    fn in_parts(&self) -> Option<Parts<'_>> {
+        Some(Parts { rows: 8, packed: Vec::new() })
+    }
+
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
         let key = Key { stream: stream::DROPOUT, ..key };
         self.net.nll_with(&x.reshape(&self.net.images(x.shape()[0])), None, Some(key)).mean()
