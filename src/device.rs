@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::cpu::gemm::{Mat, in_share, pack, packed_len};
+use crate::cpu::gemm::{Mat, at_once, in_share, pack, packed_len};
 use crate::cpu::{Cpu, CpuBuffer};
 use crate::error::Result;
 use crate::gpu::Program;
@@ -217,7 +217,7 @@ impl Device {
                 }
                 let begin = Instant::now();
                 launch.on_cpu(&inputs, &mut outputs);
-                let seconds = begin.elapsed().as_secs_f64();
+                let seconds = begin.elapsed().as_secs_f64() / at_once() as f64;
                 cpu.ledger().add(launch.program().name, &Sum { seconds, ..launch.work() });
             }
             #[cfg(feature = "gpu")]

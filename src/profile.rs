@@ -1,8 +1,9 @@
 //! Where the time of some work goes, by kernel: [`crate::Device::profiled`] times every launch and
 //! adds it up here, with the arithmetic and traffic that the kernel states.
 //!
-//! On the CPU a launch is timed by the clock around its function; launches from several threads at
-//! once add up to more than the time that passed. On a GPU the adapter's timestamps time the
+//! On the CPU a launch is timed by the clock around its function; of launches that are made at once, such as
+//! those of the two parts of a batch, each counts by its share, so that they add up to no more than the time
+//! that passed. On a GPU the adapter's timestamps time the
 //! dispatches. Off, it costs a launch one relaxed load.
 
 use std::collections::BTreeMap;

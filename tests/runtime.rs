@@ -6,10 +6,12 @@ mod common;
 use pixelloom::cpu::Cpu;
 use pixelloom::models::Model;
 use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
+use pixelloom::models::parts::loss_and_gradients;
 use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use pixelloom::models::vae::{Vae, VaeConfig};
 use pixelloom::nn::{Optimizer, OptimizerConfig};
 use pixelloom::ops::optimizer::Rule;
+use pixelloom::ops::random;
 use pixelloom::profile::Profile;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
@@ -172,6 +174,27 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
                 2 * ROWS as u64 * (3 * (784 * 20 + 2 * 20 * 20 + 20 * 20 + 20 * 784) - 784 * 20);
             assert_eq!(matmul.flops, 3 * products);
         }
+    }
+}
+
+/// Two parts of a batch that are made at once take the machine's time once, two that one thread makes take
+/// all of its own.
+#[test]
+fn a_profile_of_parts_has_the_time_that_passed() {
+    let device = Device::cpu();
+    let model = PixelModel::new(&device, Body::PixelCnn, PixelConfig::mnist(2, 16), 3);
+    let key = Key::new(1, stream::TEST, 0);
+    let x = random::uniform(&device, key, &[16, 784]);
+    for (threads, least) in [(1, 0.6), (2, 0.0)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut profile = Profile::default();
+        let step = || drop(loss_and_gradients(&model, &x, &[], key));
+        pool.install(|| {
+            step();
+            (0..5).for_each(|_| device.profiled(&mut profile, step).unwrap());
+        });
+        let share = profile.total().seconds / profile.seconds;
+        assert!(least < share && share <= 1.0, "{threads} threads: {share}: {profile:?}");
     }
 }
 

@@ -30,6 +30,12 @@ pub fn in_share<R>(shares: usize, f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Pieces of work that are done at once now, with this one: by that many what one takes of the machine is less
+/// than what it takes of the time.
+pub fn at_once() -> usize {
+    SHARES.get().min(rayon::current_num_threads())
+}
+
 /// Threads that a product may count on.
 pub(super) fn threads() -> usize {
     rayon::current_num_threads().div_ceil(SHARES.get())

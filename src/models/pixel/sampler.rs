@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::net::{AFTER, BEFORE, BOTH, Core, Layer, PLAIN, PixelNet};
 use crate::Tape;
+use crate::cpu::gemm::in_share;
 use crate::error::Result;
 use crate::nn::{PackedConv, PackedLstm};
 use crate::ops::binary::{self, Operation};
@@ -322,7 +323,8 @@ pub fn fill(
                 progress(done / parts, pixels)
             })
         };
-        let drawn: Result<Vec<Vec<f32>>> = (0..parts).into_par_iter().map(part).collect();
+        let drawn: Result<Vec<Vec<f32>>> =
+            (0..parts).into_par_iter().map(|i| in_share(parts, || part(i))).collect();
         drawn?.concat()
     };
     Ok(Tensor::new(device, &data, &shape))
