@@ -5,7 +5,7 @@ mod common;
 
 use pixelloom::autograd::Gradients;
 use pixelloom::models::draw::DrawConfig;
-use pixelloom::models::parts::loss_and_gradients;
+use pixelloom::models::parts::{loss_and_gradients, on_one_tape};
 use pixelloom::models::pixel::{Body, PixelConfig};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::case::distance;
@@ -101,9 +101,7 @@ fn step_in_two_parts(config: &ModelConfig) {
         }
         all
     };
-    let tape = Tape::new();
-    let loss = model.loss(&tape.constant(x.clone()), &[], key);
-    let whole = flat((loss.value().clone(), tape.backward_from(&loss)));
+    let whole = flat(on_one_tape(model, &x, &[], key));
     let mut found = Vec::new();
     for threads in [1, 2, 4] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

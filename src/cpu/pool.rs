@@ -166,6 +166,21 @@ mod tests {
         assert_eq!(cpu.stats().live_bytes, 0);
     }
 
+    #[test]
+    fn a_thread_is_given_what_it_gave_back() {
+        let cpu = Cpu::new();
+        let worker = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+        let address = |buffer: &CpuBuffer| buffer.as_slice().as_ptr();
+        let (mine, its) = (cpu.alloc(100), cpu.alloc(100));
+        let places = (address(&mine), address(&its));
+        drop(mine);
+        worker.install(|| drop(its));
+        let mine = cpu.alloc(100);
+        assert_eq!(address(&mine), places.0);
+        // What another one gave back, where there is nothing else.
+        assert_eq!(address(&cpu.alloc(100)), places.1);
+    }
+
     /// Forwards other lengths are needed than backwards, so all buffers together are more than any moment
     /// has.
     #[test]
