@@ -1,6 +1,7 @@
 // h', c' and gates of one step of an LSTM. CPU: cpu/lstm_cell.rs. x [batch, depth], w [4 hidden, depth]
 // (gates stacked o, f, i, g), b [4 hidden] or [batch, 4 hidden], c, h, next [batch, hidden], gates
-// [batch, 4 hidden]; a workgroup makes 16 rows x 16 units.
+// [batch, 4 hidden]; a workgroup makes 32 rows x 8 units, whose
+// gates are the 32 columns of a tile (`lib/team_tile.wgsl`).
 struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, packed: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -16,6 +17,10 @@ fn x_at(row: u32, k: u32) -> f32 {
         return 0.0;
     }
     return x[row * p.depth + k];
+}
+
+fn four_of_x(row: u32, k: u32) -> vec4<f32> {
+    return vec4<f32>(x_at(row, k), x_at(row + 1u, k), x_at(row + 2u, k), x_at(row + 3u, k));
 }
 
 fn w_at(unit: u32, k: u32) -> vec4<f32> {
@@ -34,31 +39,33 @@ fn lstm_cell(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let flat = id.x + id.y * groups.x;
-    let across = (p.hidden + 15u) / 16u;
-    let tile = flat / across;
-    if tile * 16u >= p.batch {
+    let across = (p.hidden + 7u) / 8u;
+    let down = flat / across;
+    if down * 32u >= p.batch {
         return;
     }
-    let slow = lane / 16u;
-    let fast = lane % 16u;
-    // Invocations side by side load along k, and make units of one row.
-    let row = tile * 16u + slow;
-    let left = (flat - tile * across) * 16u;
+    let top = down * 32u;
+    let left = (flat - down * across) * 8u;
+    // Invocations side by side load along k.
+    let fast = lane % 32u;
+    let slow = lane / 32u;
 
-    var sums = vec4<f32>(0.0);
-    var next_x = x_at(row, fast);
+    var sum = no_team_sum();
+    var next_x = four_of_x(top + 4u * slow, fast);
     var next_w = w_at(left + slow, fast);
-    for (var k = 0u; k < p.depth; k += 16u) {
-        row_tile[fast * PITCH + slow] = next_x;
-        gate_tile[fast * PITCH + slow] = next_w;
+    for (var k = 0u; k < p.depth; k += 32u) {
+        team_tile[fast * TEAM_PITCH + slow] = next_x;
+        team_tile[TEAM_B + fast * TEAM_PITCH + slow] = next_w;
         workgroupBarrier();
-        next_x = x_at(row, k + 16u + fast);
-        next_w = w_at(left + slow, k + 16u + fast);
-        sums = add_tile(sums, slow, fast);
+        next_x = four_of_x(top + 4u * slow, k + 32u + fast);
+        next_w = w_at(left + slow, k + 32u + fast);
+        add_team_tile(&sum, lane);
         workgroupBarrier();
     }
+    var sums = sum_of_teams(&sum, lane);
 
-    let unit = left + fast;
+    let row = top + lane / 8u;
+    let unit = left + lane % 8u;
     if row >= p.batch || unit >= p.hidden {
         return;
     }

@@ -1,8 +1,8 @@
-// C = act(A B + bias), or C += A B, batched. CPU: cpu/matmul.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
+// C = act(A B + bias), batched. CPU: cpu/matmul.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
 // C [m, n]; any strides, so that a transposed operand is read where it lies.
 //
-// A workgroup makes a tile of C: tiles of A and B, 16 deep along k, lie in workgroup memory while the
-// next ones are on their way in registers. Where C has few tiles and k is long, k is cut into pieces
+// A workgroup makes a tile of C: tiles of A and B, 16 or 32 deep along k, lie in workgroup memory while
+// the next ones are on their way in registers. Where C has few tiles and k is long, k is cut into pieces
 // of `chunk`: each workgroup writes the sum over its piece to `partial` [batch, pieces, m, n], and
 // the second dispatch adds the pieces up, always in the same order.
 struct Params {
@@ -19,7 +19,6 @@ struct Params {
     has_bias: u32,
     activation: u32,
     chunk: u32,
-    accumulate: u32,
     zeros: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -33,12 +32,9 @@ fn pieces() -> u32 {
     return (p.k + p.chunk - 1u) / p.chunk;
 }
 
-// Element `at` of C: act(x + bias), or the sum of x and what is there.
-fn finish(x: f32, at: u32, column: u32) -> f32 {
+// An element of C: act(x + bias).
+fn finish(x: f32, column: u32) -> f32 {
     var y = x;
-    if p.accumulate != 0u {
-        return c[at] + x;
-    }
     if p.has_bias != 0u {
         y += bias[column];
     }
@@ -93,11 +89,11 @@ fn store(z: u32, row: u32, column: u32, value: f32) {
     if pieces() > 1u {
         partial[at] = value;
     } else {
-        c[at] = finish(value, at, column);
+        c[at] = finish(value, column);
     }
 }
 
-// Large products: 64 x 64 tiles (`lib/tile.wgsl`).
+// Products of many tiles: 64 x 64 (`lib/tile.wgsl`).
 fn four_of_a(s: Slice, row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a_at(s, row, k), a_at(s, row + 1u, k), a_at(s, row + 2u, k), a_at(s, row + 3u, k));
 }
@@ -154,53 +150,70 @@ fn matmul_64(
     store_four(group.z, top + 3u, left, sum.r3);
 }
 
-// Small products: 16 x 16 tiles, an invocation makes one element.
-var<workgroup> a_small: array<f32, 272>;
-var<workgroup> b_small: array<f32, 272>;
+// Products of few tiles: 32 x 32 (`lib/team_tile.wgsl`). An invocation loads four neighbours along the side,
+// or four elements eight apart along k.
+fn team_load_a(s: Slice, row: u32, k: u32, fast: u32, slow: u32) -> vec4<f32> {
+    if p.a_k == 1u {
+        return four_of_a(s, row, k + fast);
+    }
+    let first = k + slow;
+    return vec4<f32>(a_at(s, row, first), a_at(s, row, first + 8u), a_at(s, row, first + 16u), a_at(s, row, first + 24u));
+}
 
-fn add_four(sum: f32, k: u32, row: u32, column: u32) -> f32 {
-    var total = fma(a_small[k * PITCH + row], b_small[k * PITCH + column], sum);
-    total = fma(a_small[(k + 1u) * PITCH + row], b_small[(k + 1u) * PITCH + column], total);
-    total = fma(a_small[(k + 2u) * PITCH + row], b_small[(k + 2u) * PITCH + column], total);
-    return fma(a_small[(k + 3u) * PITCH + row], b_small[(k + 3u) * PITCH + column], total);
+fn team_load_b(s: Slice, k: u32, column: u32, fast: u32, slow: u32) -> vec4<f32> {
+    if p.b_k == 1u {
+        return four_of_b(s, k + fast, column);
+    }
+    let first = k + slow;
+    return vec4<f32>(
+        b_at(s, first, column),
+        b_at(s, first + 8u, column),
+        b_at(s, first + 16u, column),
+        b_at(s, first + 24u, column),
+    );
 }
 
 @compute @workgroup_size(256)
-fn matmul_16(
+fn matmul_32(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let group = tile_of(id, groups, 16u);
+    let group = tile_of(id, groups, 32u);
     if group.z >= p.batch * max(pieces(), 1u) {
         return;
     }
-    let slow = lane / 16u;
-    let fast = lane % 16u;
     let s = slice_of(group.z);
-    let a_k = select(slow, fast, p.a_k == 1u);
-    let a_row = select(fast, slow, p.a_k == 1u);
-    let b_k = select(slow, fast, p.b_k == 1u);
-    let b_column = select(fast, slow, p.b_k == 1u);
-    let row = group.y * 16u + a_row;
-    let column = group.x * 16u + b_column;
+    // Invocations side by side load along k where that is how the operand lies in memory.
+    let a_along = p.a_k == 1u;
+    let b_along = p.b_k == 1u;
+    let fast = lane % 32u;
+    let slow = lane / 32u;
+    let row = group.y * 32u + select(fast, 4u * slow, a_along);
+    let column = group.x * 32u + select(fast, 4u * slow, b_along);
 
-    var sum = 0.0;
-    var next_a = a_at(s, row, s.first + a_k);
-    var next_b = b_at(s, s.first + b_k, column);
-    for (var k = s.first; k < s.last; k += 16u) {
-        a_small[a_k * PITCH + a_row] = next_a;
-        b_small[b_k * PITCH + b_column] = next_b;
+    var sum = no_team_sum();
+    var next_a = team_load_a(s, row, s.first, fast, slow);
+    var next_b = team_load_b(s, s.first, column, fast, slow);
+    for (var k = s.first; k < s.last; k += 32u) {
+        if a_along {
+            team_tile[fast * TEAM_PITCH + slow] = next_a;
+        } else {
+            scatter_team(0u, slow, fast, next_a);
+        }
+        if b_along {
+            team_tile[TEAM_B + fast * TEAM_PITCH + slow] = next_b;
+        } else {
+            scatter_team(TEAM_B, slow, fast, next_b);
+        }
         workgroupBarrier();
-        next_a = a_at(s, row, k + 16u + a_k);
-        next_b = b_at(s, k + 16u + b_k, column);
-        sum = add_four(sum, 0u, slow, fast);
-        sum = add_four(sum, 4u, slow, fast);
-        sum = add_four(sum, 8u, slow, fast);
-        sum = add_four(sum, 12u, slow, fast);
+        next_a = team_load_a(s, row, k + 32u, fast, slow);
+        next_b = team_load_b(s, k + 32u, column, fast, slow);
+        add_team_tile(&sum, lane);
         workgroupBarrier();
     }
-    store(group.z, group.y * 16u + slow, group.x * 16u + fast, sum);
+    let total = sum_of_teams(&sum, lane);
+    store_four(group.z, group.y * 32u + lane / 8u, group.x * 32u + 4u * (lane % 8u), total);
 }
 
 // C from the pieces along k, an invocation an element.
@@ -217,5 +230,5 @@ fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     for (var piece = 0u; piece < pieces(); piece++) {
         sum += partial[at + piece * size];
     }
-    c[i] = finish(sum, i, i % p.n);
+    c[i] = finish(sum, i % p.n);
 }

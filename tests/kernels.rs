@@ -93,6 +93,13 @@ fn gradients_agree_with_finite_differences() {
     assert!(failures.is_empty(), "gradients are wrong:\n{}", failures.join("\n"));
 }
 
+/// Products of many tiles, as they are and with either operand transposed, as gradients are.
+#[test]
+fn products_of_many_tiles() {
+    let inputs = vec![Input::normal("a", &[130, 65, 67]), Input::normal("b", &[130, 67, 66])];
+    check(&[Case::new("matmul", "many tiles", inputs, |x| vec![x[0].matmul(&x[1])])], POISON);
+}
+
 /// Rows, and elements, that need more than 65,535 workgroups, hence a second dimension of the grid.
 #[test]
 fn grids_in_two_dimensions() {

@@ -65,21 +65,21 @@ fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
     Box::new(Classifier::new(device, sizes, 3))
 }
 
-/// A model of every kind, numbers of an image, and dispatches of one step on a GPU with Adam and
-/// clipping. A scan is a dispatch a step, forwards and backwards: 8 for the rows of these images, 13
-/// for their diagonals in either direction. A glimpse of DRAW is 48 dispatches, forwards and backwards, 39
-/// without attention.
-const MODELS: [(&str, Make, usize, u64); 10] = [
-    ("vae", vae, 784, 74),
-    ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, 132),
-    ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, 188),
-    ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, 404),
-    ("multiscale", chain, 48, 860),
-    ("draw", |d, h| draw(d, h, true, 3), 48, 211),
-    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, 259),
-    ("draw without attention", |d, h| draw(d, h, false, 3), 48, 180),
-    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, 219),
-    ("classifier", classifier, 48, 69),
+/// A model of every kind, numbers of an image, and the dispatches of one step with Adam and clipping on a
+/// GPU and on the CPU, which adds up the uses of a weight in other numbers (`ops/shared.rs`) and their biases'
+/// gradients in launches of their own. A scan is a dispatch a step, forwards and backwards: 8 for the rows of
+/// these images, 13 for their diagonals in either direction.
+const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
+    ("vae", vae, 784, [72; 2]),
+    ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, [132; 2]),
+    ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, [188; 2]),
+    ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, [404; 2]),
+    ("multiscale", chain, 48, [860; 2]),
+    ("draw", |d, h| draw(d, h, true, 3), 48, [181, 199]),
+    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [223, 241]),
+    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [164, 173]),
+    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [200, 208]),
+    ("classifier", classifier, 48, [59, 65]),
 ];
 
 const ROWS: usize = 33;
@@ -141,7 +141,7 @@ fn the_same_bits_with_one_two_and_four_threads() {
 /// A profile sees every launch once, its times are within that of the steps, and it changes nothing.
 #[test]
 fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
-    for (name, make, dims, dispatches) in MODELS {
+    for (name, make, dims, [_, dispatches]) in MODELS {
         let device = Device::cpu();
         let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
         let mut plain = Training::new(&Device::cpu(), make, dims, 20, Rule::Adam);
@@ -160,10 +160,7 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
         training.step(4);
         let total = profile.total();
         assert_eq!(profile.runs, 3);
-        // The first gradient of the encoder's sums is still held by the uses that wait for each other on the
-        // CPU (ops/shared.rs), so it is added to zeros.
-        let more = u64::from(name.starts_with("draw without attention"));
-        assert_eq!(total.dispatches, 3 * (dispatches + more), "{name}");
+        assert_eq!(total.dispatches, 3 * dispatches, "{name}");
         assert!(0.0 < total.seconds && total.seconds <= profile.seconds, "{name}: {profile:?}");
         assert!(profile.kernels.values().all(|k| k.calls > 0 && k.seconds > 0.0 && k.bytes > 0));
         if name == "vae" {
@@ -218,7 +215,7 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
     let Some(gpu) = common::gpu(pixelloom::gpu::GpuOptions::default()) else { return };
     let device = Device::Gpu(gpu.clone());
     let mut wrong = Vec::new();
-    for (name, make, dims, dispatches) in MODELS {
+    for (name, make, dims, [dispatches, _]) in MODELS {
         let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
         let mut before = gpu.stats();
         for step in 0..12 {
@@ -232,9 +229,9 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
                 }
                 assert_eq!(now.live_bytes, before.live_bytes, "{name}: live bytes, step {step}");
                 assert_eq!(now.pooled_bytes, before.pooled_bytes, "{name}: pooled, step {step}");
-                // Only what works on the uploaded batch, in each glimpse, is bound anew.
+                // Only what works on the uploaded batch, in each glimpse, is bound anew, and what adds that up.
                 let bound = now.bind_groups - before.bind_groups;
-                assert!(bound < 20, "{name}: {bound} bind groups in step {step}");
+                assert!(bound <= 20, "{name}: {bound} bind groups in step {step}");
                 let (kept, earlier) = (now.kept_bind_groups, before.kept_bind_groups);
                 assert_eq!(kept, earlier, "{name}: bind groups kept in step {step}");
             }

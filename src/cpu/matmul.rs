@@ -1,14 +1,13 @@
 //! Batched matrix product with fused bias and activation. Shader: `shaders/matmul.wgsl`.
 //!
-//! C\[b\] \[m, n\] = act(A\[b\] \[m, k\] B\[b\] \[k, n\] + bias \[n\]), or C\[b\] += A\[b\] B\[b\]; a transposed operand is
-//! a pair of strides.
+//! C\[b\] \[m, n\] = act(A\[b\] \[m, k\] B\[b\] \[k, n\] + bias \[n\]); a transposed operand is a pair of strides.
 
 use rayon::prelude::*;
 
-use super::gemm::{Gemm, Mat, gemm, gemm_skipping_zeros, gemm_sum};
+use super::gemm::{Gemm, Mat, gemm, gemm_skipping_zeros};
 use crate::ops::matmul::Params;
 
-/// C = act(A B + bias), or C += A B. The second output is scratch of the GPU.
+/// C = act(A B + bias). The second output is scratch of the GPU.
 pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
     let (m, n, k) = (p.m as usize, p.n as usize, p.k as usize);
     let mat = |data, [row_stride, col_stride]: [u32; 2]| Mat {
@@ -25,7 +24,7 @@ pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
             b: mat(&b[batch * p.batch_b as usize..], p.stride_b),
             bias: (p.has_bias != 0).then_some(bias),
             activation: p.activation(),
-            accumulate: p.accumulate != 0,
+            accumulate: false,
         };
         match p.skipped() {
             None => gemm(&product, c, n),
@@ -36,10 +35,4 @@ pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
         1 => one(0, c),
         _ => c.par_chunks_mut((m * n).max(1)).enumerate().for_each(|(batch, c)| one(batch, c)),
     }
-}
-
-/// C \[m, n\] = or += the sum of D^T X over pairs of D \[k, m\] and X \[k, n\], one after the other in `inputs`.
-pub fn sum(p: &Params, inputs: &[&[f32]], c: &mut [f32]) {
-    let terms: Vec<_> = inputs.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    gemm_sum(&terms, (p.m as usize, p.n as usize), p.accumulate != 0, c);
 }

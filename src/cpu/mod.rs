@@ -22,6 +22,7 @@ pub mod pick;
 pub mod pool;
 pub mod random;
 pub mod reduce;
+pub mod shared;
 pub mod simd;
 mod taps;
 pub mod unary;

@@ -38,8 +38,8 @@ pub struct Params {
     pub(crate) packed: u32,
 }
 
-/// Side of the tiles that a GPU workgroup makes, in rows and in units.
-const TILE: usize = 16;
+/// Rows and units of the tiles that a GPU workgroup makes.
+const TILE: [usize; 2] = [32, 8];
 
 macro_rules! source {
     ($file:literal, $library:literal) => {
@@ -56,7 +56,7 @@ macro_rules! source {
 pub static LSTM_CELL: Kernel<Params, 4, 3> = Kernel {
     program: Program {
         name: "lstm_cell",
-        source: source!("lstm_cell", "gate_tile"),
+        source: source!("lstm_cell", "team_tile"),
         inputs: 4,
         outputs: 3,
     },
@@ -66,7 +66,7 @@ pub static LSTM_CELL: Kernel<Params, 4, 3> = Kernel {
         if rows * units == 0 {
             return Vec::new();
         }
-        let tiles = rows.div_ceil(TILE) * units.div_ceil(TILE);
+        let tiles = rows.div_ceil(TILE[0]) * units.div_ceil(TILE[1]);
         vec![Stage { entry: "lstm_cell", groups: grid(tiles), params: *p }]
     },
     cost: |p| {
@@ -74,7 +74,7 @@ pub static LSTM_CELL: Kernel<Params, 4, 3> = Kernel {
         Cost {
             flops: 8 * b * k * h + 40 * b * h,
             bytes: 4 * (b * k + 4 * h * k + 10 * b * h),
-            loop_iterations: k.div_ceil(16),
+            loop_iterations: k.div_ceil(32),
         }
     },
     entries: &["lstm_cell"],

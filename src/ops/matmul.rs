@@ -11,13 +11,9 @@ use super::unary::{self, Function};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 pub use crate::cpu::gemm::Activation;
-use crate::cpu::gemm::{Operand, SUM_ROWS};
-use crate::device::{Buffer, Device, Launch};
-#[cfg(feature = "gpu")]
-use crate::gpu::Dispatch;
+use crate::cpu::gemm::Operand;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
-use crate::profile;
 use crate::tensor::Tensor;
 
 /// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements, those of
@@ -37,8 +33,6 @@ pub struct Params {
     activation: u32,
     /// Length of the pieces along k that the GPU sums apart; k where it doesn't.
     chunk: u32,
-    /// 1: the product is added to what c holds, without bias and activation.
-    pub(crate) accumulate: u32,
     /// 1: zeros of A may be skipped, 2: of B, where most are (CPU only).
     zeros: u32,
 }
@@ -58,23 +52,30 @@ impl Params {
     }
 }
 
-/// Workgroups that keep a GPU busy.
-const BUSY: u32 = 256;
-/// Shortest piece along k that is worth a workgroup of its own, a multiple of the tiles' depth.
-const PIECE: u32 = 256;
+/// Tiles of 64 x 64 that keep a GPU busy, several for each of its processors.
+const MANY: u32 = 512;
+/// Workgroups that leave no processor of a GPU idle.
+const BUSY: u32 = 128;
+/// Shortest piece along k that is worth a workgroup of its own and the launch that adds the pieces, a multiple
+/// of the tiles' depth.
+const PIECE: u32 = 512;
 
-/// Large products take 64 x 64 tiles (4 x 4 an invocation), small ones 16 x 16.
-fn tile(m: u32, n: u32) -> (&'static str, u32) {
-    if m >= 64 && n >= 64 { ("matmul_64", 64) } else { ("matmul_16", 16) }
+/// Tiles of C.
+fn tiles(m: u32, n: u32, batch: u32, side: u32) -> u32 {
+    m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch)
 }
 
-/// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy, as
-/// in weight gradients.
+/// Products that have many tiles of 64 x 64 (4 x 4 an invocation) take them, others 32 x 32.
+fn tile(m: u32, n: u32, batch: u32) -> (&'static str, u32) {
+    let large = m >= 64 && n >= 64 && tiles(m, n, batch, 64) >= MANY;
+    if large { ("matmul_64", 64) } else { ("matmul_32", 32) }
+}
+
+/// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy.
 fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
-    let (_, side) = tile(m, n);
-    let tiles = (m.div_ceil(side) * n.div_ceil(side) * batch).max(1);
-    let pieces = (BUSY / tiles).min(k / PIECE);
-    if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(16) }
+    let (_, side) = tile(m, n, batch);
+    let pieces = (BUSY / tiles(m, n, batch, side).max(1)).min(k / PIECE);
+    if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(32) }
 }
 
 fn stages(p: &Params) -> Vec<Stage<Params>> {
@@ -82,10 +83,9 @@ fn stages(p: &Params) -> Vec<Stage<Params>> {
     if n == 0 {
         return Vec::new();
     }
-    let (entry, side) = tile(p.m, p.n);
+    let (entry, side) = tile(p.m, p.n, p.batch);
     let pieces = p.pieces();
-    let tiles = p.n.div_ceil(side) as usize * p.m.div_ceil(side) as usize;
-    let groups = grid(tiles * p.batch as usize * pieces as usize);
+    let groups = grid(tiles(p.m, p.n, p.batch, side) as usize * pieces as usize);
     let mut stages = vec![Stage { entry, groups, params: *p }];
     if pieces > 1 {
         stages.extend(elementwise("add_pieces", n, p));
@@ -102,6 +102,7 @@ pub static MATMUL: Kernel<Params, 3, 2> = Kernel {
             include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/lib/math.wgsl"),
             include_str!("../../shaders/lib/tile.wgsl"),
+            include_str!("../../shaders/lib/team_tile.wgsl"),
             include_str!("../../shaders/matmul.wgsl")
         ),
         inputs: 3,
@@ -114,11 +115,11 @@ pub static MATMUL: Kernel<Params, 3, 2> = Kernel {
         Cost {
             flops: 2 * batch * m * n * k,
             bytes: 4 * batch * (m * k + k * n + m * n),
-            // Tiles of 16 along k (the loop over a tile is unrolled), or the sum of the pieces.
+            // Tiles of at least 16 along k (the loop over a tile is unrolled), or the sum of the pieces.
             loop_iterations: u64::from(p.chunk.div_ceil(16).max(p.pieces())),
         }
     },
-    entries: &["matmul_64", "matmul_16", "add_pieces"],
+    entries: &["matmul_64", "matmul_32", "add_pieces"],
 };
 
 /// Whether an operand is used as it is stored or transposed (last two axes).
@@ -168,7 +169,6 @@ fn plan(
         has_bias: u32::from(bias.is_some()),
         activation: activation as u32,
         chunk: chunk(rows, columns, depth, count),
-        accumulate: 0,
         zeros: 0,
     };
     let pieces = match params.pieces() {
@@ -233,78 +233,6 @@ pub(crate) fn product_with(a: &Tensor, b: &Prepared, bias: Option<&Tensor>) -> T
     let stride_b = if packed { [0, 0] } else { params.stride_b };
     let inputs = [a, operand, bias.unwrap_or(a)];
     let [c, _] = MATMUL.launch(Params { stride_b, ..params }, inputs, [&shape, &[pieces]]);
-    c
-}
-
-/// c += op(a) op(b), in place.
-#[track_caller]
-pub(crate) fn add_product(c: &mut Tensor, a: (&Tensor, Layout), b: (&Tensor, Layout)) {
-    let (params, shape, pieces) = plan(a, b, None, Activation::None);
-    assert_eq!(c.shape(), shape, "matmul: the product is added to a tensor of another shape");
-    let mut pieces = Tensor::unwritten(c.device(), &[pieces]);
-    MATMUL.update(Params { accumulate: 1, ..params }, [a.0, b.0, a.0], [c, &mut pieces]);
-}
-
-/// Several products in one launch, a CPU's way of adding up the gradient of a weight with many uses.
-struct Sum<'a> {
-    params: Params,
-    /// d and x.
-    pairs: &'a [(Tensor, Tensor)],
-}
-
-impl Launch for Sum<'_> {
-    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
-        cpu::matmul::sum(&self.params, inputs, outputs[0]);
-    }
-
-    fn program(&self) -> &'static Program {
-        &MATMUL.program
-    }
-
-    fn work(&self) -> profile::Sum {
-        let Cost { flops, bytes, .. } = (MATMUL.cost)(&self.params);
-        let one = |(d, x): &(Tensor, Tensor)| {
-            let (params, ..) = plan((d, Layout::T), (x, Layout::N), None, Activation::None);
-            (MATMUL.stages)(&params).len() as u64
-        };
-        let dispatches = self.pairs.iter().map(one).sum();
-        profile::Sum { calls: 1, dispatches, seconds: 0.0, flops, bytes }
-    }
-
-    #[cfg(feature = "gpu")]
-    fn on_gpu(&self, _: &mut dyn FnMut(&[Dispatch])) {
-        unreachable!("a GPU adds up product by product")
-    }
-}
-
-/// Most rows that [`add_products`] takes together where it gains by that; 0 where it does not.
-pub(crate) fn rows_together(device: &Device) -> usize {
-    if device.is_cpu() { SUM_ROWS } else { 0 }
-}
-
-/// The sum of d^T x over `pairs` of d \[rows, m\] and x \[rows, n\], added to c \[m, n\] where there is one.
-/// No more than [`rows_together`] rows, or one pair.
-#[track_caller]
-pub(crate) fn add_products(c: Option<Tensor>, pairs: &[(Tensor, Tensor)]) -> Tensor {
-    let (d, x) = pairs.first().expect("a pair");
-    let (a, b) = ((d, Layout::T), (x, Layout::N));
-    if let [_] = pairs {
-        return match c {
-            None => product(a, b, None, Activation::None),
-            Some(mut c) => {
-                add_product(&mut c, a, b);
-                c
-            }
-        };
-    }
-    let (params, shape, _) = plan(a, b, None, Activation::None);
-    let rows: usize = pairs.iter().map(|(d, _)| d.shape()[0]).sum();
-    let params = Params { k: rows as u32, accumulate: c.is_some().into(), ..params };
-    let device = d.device();
-    let mut c = c.unwrap_or_else(|| Tensor::unwritten(device, &shape));
-    let inputs: Vec<&Buffer> = pairs.iter().flat_map(|(d, x)| [d.buffer(), x.buffer()]).collect();
-    let out = c.buffer_mut().expect("a sum's memory is its own");
-    device.run(&Sum { params, pairs }, &inputs, &mut [out]);
     c
 }
 
@@ -476,10 +404,12 @@ pub fn cases() -> Vec<Case> {
         matmul(&[130, 33], &[33, 70]),
         matmul(&[3, 5, 7], &[3, 7, 2]),
         matmul(&[2, 65, 17], &[2, 17, 66]),
+        // Many tiles.
+        matmul(&[130, 65, 5], &[130, 5, 66]),
         matmul(&[1, 300], &[300, 1]),
         // k in pieces on a GPU.
         linear(3, 1500, 5, Activation::Tanh),
         matmul(&[2, 3, 1100], &[2, 1100, 2]),
-        matmul(&[65, 700], &[700, 66]),
+        matmul(&[65, 1100], &[1100, 66]),
     ]
 }

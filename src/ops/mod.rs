@@ -38,6 +38,7 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&layout::WINDOW),
         Box::new(&layout::CONCAT),
         Box::new(&matmul::MATMUL),
+        Box::new(shared::SharedGradient),
         Box::new(&likelihood::BERNOULLI),
         Box::new(&likelihood::BERNOULLI_GRADIENT),
         Box::new(&likelihood::GAUSSIAN),

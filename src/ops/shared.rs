@@ -1,8 +1,8 @@
 //! A weight that a network uses many times, whose gradient is added up in one place.
 //!
-//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. On a GPU
-//! each product is added to dW as it is made. On the CPU dW is too large for the near caches, so a few uses
-//! wait for each other and are added together (`cpu/gemm/sum.rs`).
+//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. dW is too
+//! large for a CPU's near caches, and a use alone too short a sum to be worth a launch on a GPU, so a few uses
+//! wait for each other and are added together (`cpu/gemm/sum.rs`, `shaders/shared_gradient.wgsl`).
 //!
 //! On the tape a shared weight is a node with the parents W and b whose output is an empty token. Each
 //! use has the token as a parent and, on the way back, adds its part with [`Uses`]. The node was made
@@ -13,12 +13,104 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
+use bytemuck::{Pod, Zeroable};
+
 use super::case::{Case, Input};
 use super::layout::unshare;
-use super::matmul::{Layout, Prepared, add_products, product_with, rows_together};
+use super::matmul::{Layout, Prepared, product_with};
 use super::reduce::{add_rows, sum_to};
 use crate::autograd::{Backward, Var};
+use crate::cpu;
+use crate::cpu::gemm::SUM_ROWS;
+use crate::device::{Buffer, Launch};
+#[cfg(feature = "gpu")]
+use crate::gpu::Dispatch;
+use crate::gpu::Program;
+use crate::kernel::AnyKernel;
+#[cfg(feature = "gpu")]
+use crate::kernel::grid;
+use crate::profile;
 use crate::tensor::Tensor;
+
+/// Uses that a launch adds up on a GPU, whose shaders see eight buffers: d and x of each, dW and db.
+const USES: usize = 3;
+
+/// Parameters of a launch for dW \[m, n\].
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    pub(crate) m: u32,
+    pub(crate) n: u32,
+    /// Of each use (GPU only).
+    rows: [u32; USES],
+    /// 1: added to what dW and db hold.
+    pub(crate) accumulate: u32,
+    /// 1: db is made too (GPU only).
+    has_bias: u32,
+}
+
+/// The shader that adds up uses. A CPU adds up as many at once as it gains by.
+pub struct SharedGradient;
+
+static PROGRAM: Program = Program {
+    name: "shared_gradient",
+    source: concat!(
+        include_str!("../../shaders/lib/team_tile.wgsl"),
+        include_str!("../../shaders/shared_gradient.wgsl")
+    ),
+    inputs: 2 * USES,
+    outputs: 2,
+};
+
+impl AnyKernel for SharedGradient {
+    fn program(&self) -> &'static Program {
+        &PROGRAM
+    }
+
+    fn entries(&self) -> &'static [&'static str] {
+        &["shared_gradient"]
+    }
+
+    fn params_size(&self) -> usize {
+        size_of::<Params>()
+    }
+}
+
+/// A launch over a number of uses.
+struct Joined {
+    params: Params,
+    /// Rows of all of them.
+    rows: u64,
+}
+
+impl Launch for Joined {
+    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        cpu::shared::gradient(&self.params, inputs, outputs[0]);
+    }
+
+    fn program(&self) -> &'static Program {
+        &PROGRAM
+    }
+
+    fn work(&self) -> profile::Sum {
+        let [m, n] = [self.params.m, self.params.n].map(u64::from);
+        let bytes = 4 * (self.rows * (m + n) + m * n * u64::from(1 + self.params.accumulate));
+        profile::Sum { calls: 1, dispatches: 1, seconds: 0.0, flops: 2 * m * n * self.rows, bytes }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch])) {
+        let Params { m, n, has_bias, .. } = self.params;
+        let tiles = m.div_ceil(32) as usize * (n + has_bias).div_ceil(32) as usize;
+        record(&[Dispatch {
+            entry: "shared_gradient",
+            groups: grid(tiles),
+            params: bytemuck::bytes_of(&self.params),
+            // The last tile of a use may have few rows.
+            loop_iterations: self.rows.div_ceil(32) + USES as u64,
+        }]);
+    }
+}
 
 /// The gradients of W and b so far.
 #[derive(Default)]
@@ -30,12 +122,46 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds all uses that wait.
-    fn settle(&mut self) {
-        if !self.waiting.is_empty() {
-            self.dw = Some(add_products(self.dw.take(), &self.waiting));
-            self.waiting.clear();
+    /// Whether a use of `rows` rows must not wait with those that do.
+    fn full(&self, rows: usize, cpu: bool) -> bool {
+        let waiting: usize = self.waiting.iter().map(|(dy, _)| dy.shape()[0]).sum();
+        if cpu { waiting + rows > SUM_ROWS } else { self.waiting.len() == USES }
+    }
+
+    /// Adds all uses that wait to dW and, on a GPU, to db.
+    fn settle(&mut self, bias: bool) {
+        let Some((dy, x)) = self.waiting.first() else { return };
+        let (device, m, n) = (dy.device(), dy.shape()[1], x.shape()[1]);
+        let cpu = device.is_cpu();
+        let bias = bias && !cpu;
+        let mut params = Params {
+            m: m as u32,
+            n: n as u32,
+            rows: [0; USES],
+            accumulate: self.dw.is_some().into(),
+            has_bias: bias.into(),
+        };
+        for (rows, (dy, _)) in params.rows.iter_mut().zip(&self.waiting) {
+            *rows = dy.shape()[0] as u32;
         }
+        let rows = self.waiting.iter().map(|(dy, _)| dy.shape()[0] as u64).sum();
+        let pairs = self.waiting.iter().flat_map(|(dy, x)| [dy.buffer(), x.buffer()]);
+        let mut inputs: Vec<&Buffer> = pairs.collect();
+        // For uses that are not there, a GPU has to see something.
+        while !cpu && inputs.len() < 2 * USES {
+            inputs.extend([dy.buffer(), x.buffer()]);
+        }
+        let unwritten = |shape: &[usize]| Tensor::unwritten(device, shape);
+        let mut dw = self.dw.take().unwrap_or_else(|| unwritten(&[m, n]));
+        let mut db = if bias { self.db.take() } else { Some(unwritten(&[0])) };
+        let outputs = [&mut dw, db.get_or_insert_with(|| unwritten(&[m]))];
+        let mut outputs = outputs.map(|t| t.buffer_mut().expect("a gradient's memory is its own"));
+        device.run(&Joined { params, rows }, &inputs, &mut outputs);
+        if bias {
+            self.db = db;
+        }
+        self.dw = Some(dw);
+        self.waiting.clear();
     }
 }
 
@@ -61,12 +187,13 @@ impl Uses {
     /// Adds the gradients of a use on x \[B, in\] with dy \[B, out\]; the result is the token's gradient.
     pub fn add(&self, dy: &Tensor, x: &Tensor) -> Tensor {
         let mut sums = self.sums.borrow_mut();
-        let rows: usize = sums.waiting.iter().map(|(dy, _)| dy.shape()[0]).sum();
-        if rows + dy.shape()[0] > rows_together(dy.device()) {
-            sums.settle();
+        let cpu = dy.device().is_cpu();
+        if sums.full(dy.shape()[0], cpu) {
+            sums.settle(self.bias);
         }
         sums.waiting.push((dy.clone(), x.clone()));
-        if self.bias {
+        // A CPU has dy in its near caches now.
+        if self.bias && cpu {
             match &mut sums.db {
                 Some(db) => add_rows(db, dy),
                 None => {
@@ -93,7 +220,7 @@ impl Backward for Rule {
     fn backward(self: Box<Self>, _: &[Tensor], _: &[bool]) -> Vec<Option<Tensor>> {
         let mut sums = self.uses.sums.take();
         // The token has a gradient, so there is a use.
-        sums.settle();
+        sums.settle(self.uses.bias);
         let mut gradients = vec![sums.dw];
         if self.uses.bias {
             gradients.push(sums.db);
@@ -203,13 +330,16 @@ pub fn cases() -> Vec<Case> {
             vec![y]
         })
     };
-    // The last: so many rows that not all uses wait for each other, and one is left.
+    // The last: on the CPU so many rows that not all uses wait for each other, and one is left. With more than
+    // three uses a GPU needs a second launch; db of 64 and of 31 columns lies in a tile of its own and in dW's last.
     vec![
         case(1, 1, 1),
         case(1, 5, 3),
         case(3, 5, 2),
         case(17, 9, 3),
         case(65, 33, 2),
+        case(4, 64, 4),
+        case(33, 31, 7),
         case(90, 7, 5),
     ]
 }
