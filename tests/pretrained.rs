@@ -1,4 +1,5 @@
-//! The models that come with the program score what their cards say.
+//! The models that come with the program, and those to go on from beside the benchmarks, score what their
+//! cards say.
 
 use std::path::Path;
 
@@ -10,17 +11,30 @@ use pixelloom::train::{Checkpoint, Settings, presets};
 /// Instruction sets differ in the order of their sums, so the last bits of a score do.
 const NATS: f64 = 0.005;
 
+/// All of them, with their names. A package lacks those beside the benchmarks.
+fn models() -> Vec<(String, Checkpoint)> {
+    let inside = PRETRAINED.iter().map(|model| (model.name.to_string(), model.open().unwrap()));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/checkpoints");
+    if !folder.is_dir() {
+        println!("skipped: no {}", folder.display());
+    }
+    let beside = std::fs::read_dir(folder).into_iter().flatten().map(|entry| {
+        let path = entry.unwrap().path();
+        (path.display().to_string(), Checkpoint::open(&path).unwrap())
+    });
+    inside.chain(beside).collect()
+}
+
 /// Each figure of a card whose data set `wanted` names, measured again.
 fn scores_are_those_of_the_cards(wanted: &str, dir: &Path) {
-    for model in &PRETRAINED {
-        let checkpoint = model.open().unwrap();
+    for (name, checkpoint) in models() {
         let card = checkpoint.card().unwrap().unwrap();
         let figure = card.figures.iter().find(|figure| figure.data == wanted);
-        let figure = figure.unwrap_or_else(|| panic!("{}: no figure of {wanted}", model.name));
+        let figure = figure.unwrap_or_else(|| panic!("{name}: no figure of {wanted}"));
         let found = Figure::score(&checkpoint, wanted, dir, &Device::cpu(), &|_, _| {}).unwrap();
-        assert_eq!((&found.what, &found.name), (&figure.what, &figure.name), "{}", model.name);
+        assert_eq!((&found.what, &found.name), (&figure.what, &figure.name), "{name}");
         let apart = (found.nats - figure.nats).abs();
-        assert!(apart < NATS, "{}: {} on the card, {} found", model.name, figure.nats, found.nats);
+        assert!(apart < NATS, "{name}: {} on the card, {} found", figure.nats, found.nats);
     }
 }
 
@@ -44,13 +58,12 @@ fn on_the_whole_test_split_of_binarized_mnist() {
 
 #[test]
 fn a_card_says_what_the_weights_are() {
-    for model in &PRETRAINED {
-        let checkpoint: Checkpoint = model.open().unwrap();
+    for (name, checkpoint) in models() {
         let card = checkpoint.card().unwrap().unwrap();
         let built = checkpoint.load(&Device::cpu()).unwrap();
-        assert_eq!(card.model, checkpoint.model.kind(), "{}", model.name);
-        assert_eq!(card.parameters, built.model().parameter_count(), "{}", model.name);
-        assert_eq!(card.steps, checkpoint.step, "{}", model.name);
+        assert_eq!(card.model, checkpoint.model.kind(), "{name}");
+        assert_eq!(card.parameters, built.model().parameter_count(), "{name}");
+        assert_eq!(card.steps, checkpoint.step, "{name}");
         assert!(card.data.contains(&checkpoint.data.name), "{}", card.data);
         // The command's settings are those of the weights.
         let words = card.command.split_once(" --preset ").unwrap().1;
@@ -61,7 +74,7 @@ fn a_card_says_what_the_weights_are() {
         let assignments = rest.split("--set ").map(str::trim).filter(|word| !word.is_empty());
         assignments.for_each(|assignment| settings.set(assignment).unwrap());
         let trained = settings.config().unwrap();
-        assert_eq!(trained.model, checkpoint.model, "{}", model.name);
+        assert_eq!(trained.model, checkpoint.model, "{name}");
         assert_eq!(trained.data.name, checkpoint.data.name);
         let shown = card.to_string();
         for part in [&card.command, &card.figures[0].text, &card.data, "parameters"] {
