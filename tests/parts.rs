@@ -6,7 +6,7 @@ mod common;
 use pixelloom::autograd::Gradients;
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::parts::{loss_and_gradients, on_one_tape};
-use pixelloom::models::pixel::{Body, PixelConfig};
+use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::case::distance;
 use pixelloom::ops::layout::slice;
@@ -80,8 +80,14 @@ fn a_step_in_two_parts_is_the_step() {
     let draw = DrawConfig { height: 4, width: 5, hidden: 6, latent: 3, ..DrawConfig::mnist() };
     let pixel = PixelConfig { height: 4, width: 5, dropout: 0.4, ..PixelConfig::mnist(2, 4) };
     let bodies = [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm];
+    // All stages, or the last one alone.
+    let chains = [None, Some(1)].map(|stage| {
+        let net = PixelConfig { height: 2, width: 10, ..pixel };
+        let chain = MultiScaleConfig::new(Body::RowLstm, net, vec![2]);
+        ModelConfig::MultiScale(MultiScaleConfig { stage, ..chain })
+    });
     let pixel = bodies.map(|body| ModelConfig::pixel(body, pixel));
-    for config in [ModelConfig::Draw(draw)].iter().chain(&pixel) {
+    for config in [ModelConfig::Draw(draw)].iter().chain(&pixel).chain(&chains) {
         step_in_two_parts(config);
     }
 }
@@ -97,7 +103,7 @@ fn step_in_two_parts(config: &ModelConfig) {
     let flat = |(loss, gradients): (Tensor, Gradients)| {
         let mut all = loss.to_vec().unwrap();
         for (_, param) in model.parameters() {
-            all.extend(gradients.param(param).unwrap().to_vec().unwrap());
+            all.extend(gradients.param(param).iter().flat_map(|g| g.to_vec().unwrap()));
         }
         all
     };

@@ -83,6 +83,11 @@ impl PixelNet {
     }
 }
 
+/// How a step of such networks is cut in two.
+fn in_parts() -> Parts<'static> {
+    Parts { rows: 8, packed: Vec::new() }
+}
+
 /// A pixel model with its exact likelihood.
 pub struct PixelModel {
     /// The network.
@@ -105,7 +110,7 @@ impl Module for PixelModel {
 
 impl Model for PixelModel {
     fn in_parts(&self) -> Option<Parts<'_>> {
-        Some(Parts { rows: 8, packed: Vec::new() })
+        Some(in_parts())
     }
 
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
