@@ -75,11 +75,11 @@ const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
     ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, [188; 2]),
     ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, [404; 2]),
     ("multiscale", chain, 48, [860; 2]),
-    ("draw", |d, h| draw(d, h, true, 3), 48, [181, 199]),
-    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [223, 241]),
-    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [164, 173]),
-    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [200, 208]),
-    ("classifier", classifier, 48, [59, 65]),
+    ("draw", |d, h| draw(d, h, true, 3), 48, [164, 182]),
+    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [201, 219]),
+    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [147, 156]),
+    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [178, 186]),
+    ("classifier", classifier, 48, [57, 63]),
 ];
 
 const ROWS: usize = 33;

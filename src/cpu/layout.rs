@@ -1,4 +1,5 @@
-//! Moving data: strided windows and concatenation. Shaders: `shaders/window.wgsl`, `shaders/concat.wgsl`.
+//! Moving data: strided windows, concatenation and its reverse. Shaders: `shaders/window.wgsl`,
+//! `shaders/concat.wgsl`, `shaders/split.wgsl`.
 
 use super::simd::rows;
 use crate::ops::layout::{ConcatParams, WindowParams};
@@ -47,17 +48,36 @@ pub fn window(p: &WindowParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     );
 }
 
-/// y \[outer, a + b\] = rows of a beside rows of b.
-pub fn concat(p: &ConcatParams, [a, b]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
-    let (wa, wb) = (p.a as usize, p.b as usize);
+/// y \[outer, sum of widths\] = rows of the parts side by side.
+pub fn concat(p: &ConcatParams, [a, b, c]: [&[f32]; 3], [y]: [&mut [f32]; 1]) {
+    let [wa, wb, wc] = p.widths.map(|width| width as usize);
+    let width = wa + wb + wc;
     rows(
         y,
-        wa + wb,
-        wa + wb,
+        width,
+        width,
         #[inline(always)]
         |row, y| {
             y[..wa].copy_from_slice(&a[row * wa..(row + 1) * wa]);
-            y[wa..].copy_from_slice(&b[row * wb..(row + 1) * wb]);
+            y[wa..wa + wb].copy_from_slice(&b[row * wb..(row + 1) * wb]);
+            y[wa + wb..].copy_from_slice(&c[row * wc..(row + 1) * wc]);
         },
     );
+}
+
+/// Rows of x \[outer, sum of widths\], taken apart.
+pub fn split(p: &ConcatParams, [x]: [&[f32]; 1], outputs: [&mut [f32]; 3]) {
+    let whole: usize = p.widths.iter().map(|&width| width as usize).sum();
+    let mut start = 0;
+    for (y, &width) in outputs.into_iter().zip(&p.widths) {
+        let (from, width) = (start, width as usize);
+        start += width;
+        rows(
+            y,
+            width,
+            width,
+            #[inline(always)]
+            |row, y| y.copy_from_slice(&x[row * whole + from..][..width]),
+        );
+    }
 }

@@ -27,13 +27,16 @@ pub struct WindowParams {
     pad: [u32; 3],
 }
 
-/// a \[outer, a\], b \[outer, b\].
+/// Tensors that a launch puts side by side, or makes of one.
+const PARTS: usize = 3;
+
+/// Parts \[outer, widths\[i\]\] of a whole \[outer, sum of widths\] of n elements; a part that is absent has a
+/// width of 0.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ConcatParams {
     n: u32,
-    pub(crate) a: u32,
-    pub(crate) b: u32,
+    pub(crate) widths: [u32; PARTS],
 }
 
 /// The strided window.
@@ -53,21 +56,38 @@ pub static WINDOW: Kernel<WindowParams, 1, 1> = Kernel {
     entries: &["window"],
 };
 
-/// Rows side by side.
-pub static CONCAT: Kernel<ConcatParams, 2, 1> = Kernel {
+/// Rows side by side. Inputs: the parts, any tensor where one is absent.
+pub static CONCAT: Kernel<ConcatParams, PARTS, 1> = Kernel {
     program: Program {
         name: "concat",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
             include_str!("../../shaders/concat.wgsl")
         ),
-        inputs: 2,
+        inputs: PARTS,
         outputs: 1,
     },
     cpu: cpu::layout::concat,
     stages: |p| elementwise("concat", p.n as usize, p),
     cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
     entries: &["concat"],
+};
+
+/// Rows taken apart. Outputs: the parts.
+pub static SPLIT: Kernel<ConcatParams, 1, PARTS> = Kernel {
+    program: Program {
+        name: "split",
+        source: concat!(
+            include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/split.wgsl")
+        ),
+        inputs: 1,
+        outputs: PARTS,
+    },
+    cpu: cpu::layout::split,
+    stages: |p| elementwise("split", p.n as usize, p),
+    cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["split"],
 };
 
 fn window(
@@ -130,23 +150,46 @@ pub fn slice(x: &Tensor, axis: usize, start: i64, len: usize) -> Tensor {
     window(x, &shape, strides(x.shape()), four(x.shape()), starts)
 }
 
-/// `a` and `b` one behind the other along `axis`.
+/// Parameters for parts of these lengths along `axis` of a whole of that shape.
+fn parts(whole: &[usize], axis: usize, lengths: impl Iterator<Item = usize>) -> ConcatParams {
+    let inner: usize = whole[axis + 1..].iter().product();
+    let mut widths = [0; PARTS];
+    widths.iter_mut().zip(lengths).for_each(|(width, length)| *width = (length * inner) as u32);
+    ConcatParams { n: whole.iter().product::<usize>() as u32, widths }
+}
+
+/// Tensors one behind the other along `axis`; there must be one.
 #[track_caller]
-pub fn concat(a: &Tensor, b: &Tensor, axis: usize) -> Tensor {
-    let mut shape = a.shape().to_vec();
-    let fits = a.shape().len() == b.shape().len()
-        && (0..shape.len()).all(|i| i == axis || a.shape()[i] == b.shape()[i]);
-    assert!(
-        axis < shape.len() && fits,
-        "concat on axis {axis}: {:?} and {:?}",
-        a.shape(),
-        b.shape()
-    );
-    shape[axis] += b.shape()[axis];
-    let width = |t: &Tensor| t.shape()[axis..].iter().product::<usize>() as u32;
-    let n = (a.len() + b.len()) as u32;
-    let [y] = CONCAT.launch(ConcatParams { n, a: width(a), b: width(b) }, [a, b], [&shape]);
-    y
+pub fn concat(tensors: &[&Tensor], axis: usize) -> Tensor {
+    let first = tensors[0];
+    let mut shape = first.shape().to_vec();
+    for other in &tensors[1..] {
+        let fits = axis < shape.len()
+            && shape.len() == other.shape().len()
+            && (0..shape.len()).all(|i| i == axis || shape[i] == other.shape()[i]);
+        assert!(fits, "concat on axis {axis}: {:?} and {:?}", first.shape(), other.shape());
+    }
+    let (now, later) = tensors.split_at(tensors.len().min(PARTS));
+    if let [one] = now {
+        return (*one).clone();
+    }
+    let lengths = || now.iter().map(|t| t.shape()[axis]);
+    shape[axis] = lengths().sum();
+    let inputs = std::array::from_fn(|i| *now.get(i).unwrap_or(&first));
+    let [y] = CONCAT.launch(parts(&shape, axis, lengths()), inputs, [&shape]);
+    if later.is_empty() { y } else { concat(&[&[&y], later].concat(), axis) }
+}
+
+/// The parts of these lengths, no more than [`PARTS`], that x is made of along `axis`.
+fn split(x: &Tensor, axis: usize, lengths: &[usize]) -> Vec<Tensor> {
+    let shape = |i: usize| match lengths.get(i) {
+        Some(&length) => [&x.shape()[..axis], &[length], &x.shape()[axis + 1..]].concat(),
+        None => vec![0],
+    };
+    let shapes: [Vec<usize>; PARTS] = std::array::from_fn(shape);
+    let params = parts(x.shape(), axis, lengths.iter().copied());
+    let all = SPLIT.launch(params, [x], shapes.each_ref().map(Vec::as_slice));
+    all.into_iter().take(lengths.len()).collect()
 }
 
 /// Gives `t` memory of its own if other tensors share it, so that it can be updated in place.
@@ -162,7 +205,7 @@ enum Rule {
     Expand(Vec<usize>),
     Permute(Vec<usize>),
     Slice { axis: usize, start: i64, len: usize },
-    Concat { axis: usize, a: usize, b: usize },
+    Concat { axis: usize, lengths: Vec<usize> },
 }
 
 impl Backward for Rule {
@@ -181,10 +224,17 @@ impl Backward for Rule {
                 vec![Some(permute(dy, &inverse))]
             }
             Rule::Slice { axis, start, len } => vec![Some(slice(dy, axis, -start, len))],
-            Rule::Concat { axis, a, b } => vec![
-                need[0].then(|| slice(dy, axis, 0, a)),
-                need[1].then(|| slice(dy, axis, a as i64, b)),
-            ],
+            Rule::Concat { axis, lengths } => {
+                if lengths.len() <= PARTS && need.iter().all(|&need| need) {
+                    return split(dy, axis, &lengths).into_iter().map(Some).collect();
+                }
+                let mut start = 0;
+                let one = |(length, &need): (usize, &bool)| {
+                    start += length;
+                    need.then(|| slice(dy, axis, (start - length) as i64, length))
+                };
+                lengths.into_iter().zip(need).map(one).collect()
+            }
         }
     }
 }
@@ -220,12 +270,15 @@ impl<'t> Var<'t> {
         self.moved(slice(self.value(), axis, start, len), rule)
     }
 
-    /// This and `other` one behind the other along `axis`.
+    /// This and then `others`, one behind the other along `axis`.
     #[track_caller]
-    pub fn concat(&self, other: &Var<'t>, axis: usize) -> Var<'t> {
-        let y = concat(self.value(), other.value(), axis);
-        let rule = Rule::Concat { axis, a: self.shape()[axis], b: other.shape()[axis] };
-        let [y] = self.tape().record(&[self, other], [y], || Box::new(rule));
+    pub fn concat(&self, others: &[&Var<'t>], axis: usize) -> Var<'t> {
+        let all: Vec<&Var> = std::iter::once(self).chain(others.iter().copied()).collect();
+        let values: Vec<&Tensor> = all.iter().map(|v| v.value()).collect();
+        let y = concat(&values, axis);
+        let lengths = values.iter().map(|v| v.shape()[axis]).collect();
+        let rule = || Box::new(Rule::Concat { axis, lengths }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&all, [y], rule);
         y
     }
 }
@@ -235,9 +288,18 @@ pub fn cases() -> Vec<Case> {
     let one = |label: &str, shape: &[usize], f: for<'t> fn(&Var<'t>) -> Var<'t>| {
         Case::new("layout", label, vec![Input::normal("x", shape)], move |x| vec![f(&x[0])])
     };
-    let two = |label: &str, a: &[usize], b: &[usize], axis: usize| {
-        let inputs = vec![Input::normal("a", a), Input::normal("b", b)];
-        Case::new("layout", label, inputs, move |x| vec![x[0].concat(&x[1], axis)])
+    // Of each input the length along the axis.
+    let concat = |shape: &[usize], axis: usize, lengths: &[usize]| {
+        let part = |(&length, name): (&usize, &'static str)| {
+            let mut shape = shape.to_vec();
+            shape[axis] = length;
+            Input::normal(name, &shape)
+        };
+        let inputs = lengths.iter().zip(["a", "b", "c", "d", "e", "f"]).map(part).collect();
+        let label = format!("concat {lengths:?} along axis {axis} of {shape:?}");
+        Case::new("layout", &label, inputs, move |x| {
+            vec![x[0].concat(&x[1..].iter().collect::<Vec<_>>(), axis)]
+        })
     };
     vec![
         one("reshape 3x5", &[3, 5], |x| x.reshape(&[5, 3])),
@@ -252,8 +314,11 @@ pub fn cases() -> Vec<Case> {
         one("pad rows 3x5 by 2 and 1", &[3, 5], |x| x.slice(0, -2, 6)),
         one("shift down 1x4x3x2", &[1, 4, 3, 2], |x| x.slice(1, -1, 4)),
         one("slice beyond both ends 7", &[7], |x| x.slice(0, -3, 13)),
-        two("concat columns 17x3 and 17x65", &[17, 3], &[17, 65], 1),
-        two("concat rows 3x5 and 1x5", &[3, 5], &[1, 5], 0),
-        two("concat middle 2x3x5 and 2x1x5", &[2, 3, 5], &[2, 1, 5], 1),
+        concat(&[17, 0], 1, &[3, 65]),
+        concat(&[0, 5], 0, &[3, 1]),
+        concat(&[2, 0, 5], 1, &[3, 1]),
+        concat(&[17, 0], 1, &[65, 3, 7]),
+        concat(&[2, 0, 3], 1, &[1, 4, 2]),
+        concat(&[5, 0], 1, &[2, 1, 3, 1, 4, 2]),
     ]
 }

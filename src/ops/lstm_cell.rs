@@ -194,7 +194,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("lstm_cell", &format!("two steps {batch}, h {hidden}"), inputs, |x| {
             let weights = Shared::new(&x[1], None);
             let [h, c] = weights.lstm_cell(&x[0], &x[2], Some(&x[3]));
-            weights.lstm_cell(&h.concat(&h, 1), &c, Some(&x[3])).to_vec()
+            weights.lstm_cell(&h.concat(&[&h], 1), &c, Some(&x[3])).to_vec()
         })
     };
     vec![

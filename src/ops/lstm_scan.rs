@@ -273,7 +273,7 @@ impl Backward for Rule {
         let ds = need[1].then(|| {
             let of = |window: &Window| gradient_of_weights(&self.h, &dgates, *window);
             let parts: Vec<Tensor> = p.order().windows().iter().map(of).collect();
-            parts.into_iter().reduce(|a, b| concat(&a, &b, 0)).expect("a window")
+            concat(&parts.iter().collect::<Vec<_>>(), 0)
         });
         let dc0 = need[2].then(|| sum_to(&dc, &edge[2..]));
         vec![Some(dgates), ds, dc0]

@@ -37,6 +37,7 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&reduce::REDUCE),
         Box::new(&layout::WINDOW),
         Box::new(&layout::CONCAT),
+        Box::new(&layout::SPLIT),
         Box::new(&matmul::MATMUL),
         Box::new(shared::SharedGradient),
         Box::new(&likelihood::BERNOULLI),

@@ -86,7 +86,7 @@ impl<'t> Scan<'t> {
         for r in 0..height as isize {
             for c in 0..width as isize {
                 let (h, _) = self.at((r, c));
-                all = Some(all.map_or_else(|| h.clone(), |all| all.concat(&h, 0)));
+                all = Some(all.map_or_else(|| h.clone(), |all| all.concat(&[&h], 0)));
             }
         }
         all.unwrap().reshape(&[1, height, width, gates / 4])

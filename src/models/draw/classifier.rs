@@ -59,7 +59,7 @@ impl Classifier {
             let p = attention.linear(&h);
             each(&p);
             let r = p.attention_read(read, &image, None);
-            let input = r.reshape(&[rows, read * read * channels]).concat(&h, 1);
+            let input = r.reshape(&[rows, read * read * channels]).concat(&[&h], 1);
             [h, c] = lstm.lstm_cell(&input, &c, None);
         }
         self.class.forward(&h, Activation::None)

@@ -106,8 +106,10 @@ impl<'t> Encoder<'t> {
         // One product for mean and log deviation.
         let [mean, deviation] = [&model.mean, &model.log_deviation]
             .map(|layer| (tape.param(&layer.weight), tape.param(&layer.bias)));
-        let latent =
-            Shared::new(&mean.0.concat(&deviation.0, 0), Some(&mean.1.concat(&deviation.1, 0)));
+        let latent = Shared::new(
+            &mean.0.concat(&[&deviation.0], 0),
+            Some(&mean.1.concat(&[&deviation.1], 0)),
+        );
         let initial = model.initial.as_ref().map(|initial| &initial.encoder);
         Encoder {
             image: x.reshape(&[rows, config.height, config.width, config.channels]),
@@ -136,7 +138,7 @@ impl<'t> Encoder<'t> {
             }
         };
         let [h, c] = &self.state;
-        let input = read.concat(h_dec, 1).concat(h, 1);
+        let input = read.concat(&[h_dec, h], 1);
         self.state = self.lstm.lstm_cell(&input, c, self.sums.as_ref());
         (self.latent.linear(&self.state[0]), attention)
     }
@@ -178,7 +180,7 @@ impl<'t> Decoder<'t> {
     /// parameters of the write.
     pub(super) fn glimpse(&mut self, z: &Var<'t>) -> Option<Var<'t>> {
         let [h, c] = &self.state;
-        self.state = self.lstm.lstm_cell(&z.concat(h, 1), c, None);
+        self.state = self.lstm.lstm_cell(&z.concat(&[h], 1), c, None);
         let h = &self.state[0];
         let written = self.write.linear(h);
         let rows = written.shape()[0];

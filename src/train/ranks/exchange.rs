@@ -93,14 +93,11 @@ impl Ranks {
     }
 }
 
-/// Vectors one behind the other, by pairs, so that each is moved log2 of their number times.
+/// Vectors one behind the other, by threes, so that each is moved log3 of their number times.
 fn flatten(mut parts: Vec<Tensor>) -> Tensor {
     while parts.len() > 1 {
-        let pairs = parts.chunks(2).map(|pair| match pair {
-            [a, b] => concat(a, b, 0),
-            rest => rest[0].clone(),
-        });
-        parts = pairs.collect();
+        let threes = parts.chunks(3).map(|three| concat(&three.iter().collect::<Vec<_>>(), 0));
+        parts = threes.collect();
     }
     parts.swap_remove(0)
 }
