@@ -169,10 +169,10 @@ pub fn concat(tensors: &[&Tensor], axis: usize) -> Tensor {
             && (0..shape.len()).all(|i| i == axis || shape[i] == other.shape()[i]);
         assert!(fits, "concat on axis {axis}: {:?} and {:?}", first.shape(), other.shape());
     }
-    let (now, later) = tensors.split_at(tensors.len().min(PARTS));
-    if let [one] = now {
-        return (*one).clone();
+    if tensors.len() == 1 {
+        return first.clone();
     }
+    let (now, later) = tensors.split_at(tensors.len().min(PARTS));
     let lengths = || now.iter().map(|t| t.shape()[axis]);
     shape[axis] = lengths().sum();
     let inputs = std::array::from_fn(|i| *now.get(i).unwrap_or(&first));
@@ -206,6 +206,7 @@ enum Rule {
     Permute(Vec<usize>),
     Slice { axis: usize, start: i64, len: usize },
     Concat { axis: usize, lengths: Vec<usize> },
+    Split { axis: usize },
 }
 
 impl Backward for Rule {
@@ -213,8 +214,8 @@ impl Backward for Rule {
         "layout"
     }
 
-    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
-        let dy = &dy[0];
+    fn backward(self: Box<Self>, all: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let dy = &all[0];
         match *self {
             Rule::Reshape(shape) => vec![Some(dy.reshape(&shape))],
             Rule::Expand(shape) => vec![Some(sum_to(dy, &shape))],
@@ -224,6 +225,7 @@ impl Backward for Rule {
                 vec![Some(permute(dy, &inverse))]
             }
             Rule::Slice { axis, start, len } => vec![Some(slice(dy, axis, -start, len))],
+            Rule::Split { axis } => vec![Some(concat(&all.iter().collect::<Vec<_>>(), axis))],
             Rule::Concat { axis, lengths } => {
                 if lengths.len() <= PARTS && need.iter().all(|&need| need) {
                     return split(dy, axis, &lengths).into_iter().map(Some).collect();
@@ -273,6 +275,9 @@ impl<'t> Var<'t> {
     /// This and then `others`, one behind the other along `axis`.
     #[track_caller]
     pub fn concat(&self, others: &[&Var<'t>], axis: usize) -> Var<'t> {
+        if others.is_empty() {
+            return self.clone();
+        }
         let all: Vec<&Var> = std::iter::once(self).chain(others.iter().copied()).collect();
         let values: Vec<&Tensor> = all.iter().map(|v| v.value()).collect();
         let y = concat(&values, axis);
@@ -280,6 +285,19 @@ impl<'t> Var<'t> {
         let rule = || Box::new(Rule::Concat { axis, lengths }) as Box<dyn Backward>;
         let [y] = self.tape().record(&all, [y], rule);
         y
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The parts of these lengths, three at most, that this is made of along `axis`.
+    #[track_caller]
+    pub fn split<const N: usize>(&self, axis: usize, lengths: [usize; N]) -> [Var<'t>; N] {
+        const { assert!(N <= PARTS) };
+        let fits = self.shape().get(axis) == Some(&lengths.iter().sum());
+        assert!(fits, "split on axis {axis}: {:?} into {lengths:?}", self.shape());
+        let mut parts = split(self.value(), axis, &lengths).into_iter();
+        let parts = std::array::from_fn(|_| parts.next().expect("a part"));
+        self.tape().record(&[self], parts, || Box::new(Rule::Split { axis }))
     }
 }
 
@@ -314,6 +332,12 @@ pub fn cases() -> Vec<Case> {
         one("pad rows 3x5 by 2 and 1", &[3, 5], |x| x.slice(0, -2, 6)),
         one("shift down 1x4x3x2", &[1, 4, 3, 2], |x| x.slice(1, -1, 4)),
         one("slice beyond both ends 7", &[7], |x| x.slice(0, -3, 13)),
+        Case::new("layout", "split rows", vec![Input::normal("x", &[9, 5])], |x| {
+            x[0].split(0, [2, 6, 1]).to_vec()
+        }),
+        Case::new("layout", "split columns", vec![Input::normal("x", &[17, 70])], |x| {
+            x[0].split(1, [5, 65]).to_vec()
+        }),
         concat(&[17, 0], 1, &[3, 65]),
         concat(&[0, 5], 0, &[3, 1]),
         concat(&[2, 0, 5], 1, &[3, 1]),

@@ -72,6 +72,15 @@ fn repeated<'t>(on: &Var<'t>, p: &Param, shape: &[usize]) -> Var<'t> {
     on.tape().param(p).expand(shape)
 }
 
+/// Layers that see the same h, as one: their outputs stand side by side.
+fn joined<'t>(on: &Var<'t>, first: &Linear, others: &[&Linear]) -> Shared<'t> {
+    let all = |of: fn(&Linear) -> &Param| {
+        let others: Vec<Var> = others.iter().map(|layer| on.tape().param(of(layer))).collect();
+        on.tape().param(of(first)).concat(&others.iter().collect::<Vec<_>>(), 0)
+    };
+    Shared::new(&all(|layer| &layer.weight), Some(&all(|layer| &layer.bias)))
+}
+
 /// read and the encoder: what a glimpse learns of the image.
 pub struct Encoder<'t> {
     config: DrawConfig,
@@ -82,7 +91,6 @@ pub struct Encoder<'t> {
     /// glimpse.
     sums: Option<Var<'t>>,
     latent: Shared<'t>,
-    attention: Option<Shared<'t>>,
     /// h_enc and c_enc.
     state: State<'t>,
 }
@@ -91,10 +99,9 @@ impl<'t> Encoder<'t> {
     /// Before the first glimpse at x \[B, H W C\].
     pub(super) fn new(model: &Draw, x: &Var<'t>) -> Encoder<'t> {
         let (tape, config, rows) = (x.tape(), model.config, x.shape()[0]);
-        let attention = model.read_attention.as_ref().map(|layer| layer.shared(x));
-        let (lstm, sums) = match attention {
-            Some(_) => (model.encoder.shared(x), None),
-            None => {
+        let (lstm, sums) = match config.attention {
+            true => (model.encoder.shared(x), None),
+            false => {
                 // W [x, x^, h_dec, h_enc] = W_x x + W' [x^, h_dec, h_enc].
                 let (w, dims) = (tape.param(&model.encoder.0.weight), config.dims());
                 let rest = w.shape()[1] - dims;
@@ -103,20 +110,13 @@ impl<'t> Encoder<'t> {
                 (Shared::new(&w.slice(1, dims as i64, rest), None), Some(sums))
             }
         };
-        // One product for mean and log deviation.
-        let [mean, deviation] = [&model.mean, &model.log_deviation]
-            .map(|layer| (tape.param(&layer.weight), tape.param(&layer.bias)));
-        let latent = Shared::new(
-            &mean.0.concat(&[&deviation.0], 0),
-            Some(&mean.1.concat(&[&deviation.1], 0)),
-        );
+        let latent = joined(x, &model.mean, &[&model.log_deviation]);
         let initial = model.initial.as_ref().map(|initial| &initial.encoder);
         Encoder {
             image: x.reshape(&[rows, config.height, config.width, config.channels]),
             lstm,
             sums,
             latent,
-            attention,
             state: first_state(x, rows, config.hidden, initial),
             config,
         }
@@ -126,15 +126,15 @@ impl<'t> Encoder<'t> {
     pub(super) fn glimpse(&mut self, decoder: &Decoder<'t>) -> (Var<'t>, Option<Var<'t>>) {
         let rows = self.image.shape()[0];
         let h_dec = &decoder.state[0];
-        let (read, attention) = match &self.attention {
-            Some(layer) => {
-                let p = layer.linear(h_dec);
+        let attention = decoder.read.clone();
+        let read = match &attention {
+            Some(p) => {
                 let r = p.attention_read(self.config.read, &self.image, Some(&decoder.canvas));
-                (r.reshape(&[rows, self.config.read_dims()]), Some(p))
+                r.reshape(&[rows, self.config.read_dims()])
             }
             None => {
                 let error = self.image.sub(&decoder.canvas.sigmoid());
-                (error.reshape(&[rows, self.config.dims()]), None)
+                error.reshape(&[rows, self.config.dims()])
             }
         };
         let [h, c] = &self.state;
@@ -148,12 +148,14 @@ impl<'t> Encoder<'t> {
 pub struct Decoder<'t> {
     config: DrawConfig,
     lstm: Shared<'t>,
-    write: Shared<'t>,
-    attention: Option<Shared<'t>>,
+    /// What is written, and with attention where, and where the next glimpse reads.
+    heads: Shared<'t>,
     /// h_dec and c_dec.
     pub(super) state: State<'t>,
     /// c_t, logits.
     pub(super) canvas: Var<'t>,
+    /// With attention: the attention parameters of the next read.
+    read: Option<Var<'t>>,
 }
 
 impl<'t> Decoder<'t> {
@@ -166,14 +168,26 @@ impl<'t> Decoder<'t> {
             None => on.tape().constant(expand(&Tensor::zeros(on.device(), &[1]), &shape)),
         };
         let initial = model.initial.as_ref().map(|initial| &initial.decoder);
-        Decoder {
+        let attention = [&model.write_attention, &model.read_attention];
+        let attention: Vec<&Linear> = attention.into_iter().flatten().collect();
+        let mut decoder = Decoder {
             lstm: model.decoder.shared(on),
-            write: model.write.shared(on),
-            attention: model.write_attention.as_ref().map(|layer| layer.shared(on)),
+            heads: joined(on, &model.write, &attention),
             state: first_state(on, rows, config.hidden, initial),
             canvas,
+            read: None,
             config,
+        };
+        if config.attention {
+            let [.., read] = decoder.attend();
+            decoder.read = Some(read);
         }
+        decoder
+    }
+
+    /// With attention, what h_dec says: what is written, where, and where the next glimpse reads.
+    fn attend(&self) -> [Var<'t>; 3] {
+        self.heads.linear(&self.state[0]).split(1, [self.config.write_dims(), 5, 5])
     }
 
     /// One glimpse with z \[B, Z\]: writes on the canvas (equations 7 and 8) and gives the attention
@@ -181,17 +195,16 @@ impl<'t> Decoder<'t> {
     pub(super) fn glimpse(&mut self, z: &Var<'t>) -> Option<Var<'t>> {
         let [h, c] = &self.state;
         self.state = self.lstm.lstm_cell(&z.concat(&[h], 1), c, None);
-        let h = &self.state[0];
-        let written = self.write.linear(h);
-        let rows = written.shape()[0];
-        let Some(layer) = &self.attention else {
+        if !self.config.attention {
+            let written = self.heads.linear(&self.state[0]);
             self.canvas = self.canvas.add(&written.reshape(self.canvas.shape()));
             return None;
-        };
-        let p = layer.linear(h);
+        }
+        let [written, p, read] = self.attend();
         let (n, channels) = (self.config.write, self.config.channels);
-        let patch = written.reshape(&[rows, n, n, channels]);
+        let patch = written.reshape(&[written.shape()[0], n, n, channels]);
         self.canvas = p.attention_write(&patch, &self.canvas);
+        self.read = Some(read);
         Some(p)
     }
 }
