@@ -286,9 +286,7 @@ impl<'t> Var<'t> {
         let [y] = self.tape().record(&all, [y], rule);
         y
     }
-}
 
-impl<'t> Var<'t> {
     /// The parts of these lengths, three at most, that this is made of along `axis`.
     #[track_caller]
     pub fn split<const N: usize>(&self, axis: usize, lengths: [usize; N]) -> [Var<'t>; N] {
