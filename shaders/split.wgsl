@@ -1,7 +1,4 @@
-// Rows taken apart: the columns of x go to a, then b, then c. CPU: cpu/layout.rs. x [outer, sum of the widths], n
-// elements, a [outer, width_a], b and c likewise; what is absent has a width of 0.
-struct Params { n: u32, width_a: u32, width_b: u32, width_c: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
+// The parts a, b and c of x, the whole (lib/parts.wgsl). CPU: cpu/layout.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> b: array<f32>;
@@ -13,14 +10,10 @@ fn split(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
     if i >= p.n {
         return;
     }
-    let two = p.width_a + p.width_b;
-    let row = i / (two + p.width_c);
-    let column = i - row * (two + p.width_c);
-    if column < p.width_a {
-        a[row * p.width_a + column] = x[i];
-    } else if column < two {
-        b[row * p.width_b + column - p.width_a] = x[i];
-    } else {
-        c[row * p.width_c + column - two] = x[i];
+    let at = place_of(i);
+    switch at.x {
+        case 0u: { a[at.y] = x[i]; }
+        case 1u: { b[at.y] = x[i]; }
+        default: { c[at.y] = x[i]; }
     }
 }

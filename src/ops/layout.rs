@@ -62,6 +62,7 @@ pub static CONCAT: Kernel<ConcatParams, PARTS, 1> = Kernel {
         name: "concat",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/parts.wgsl"),
             include_str!("../../shaders/concat.wgsl")
         ),
         inputs: PARTS,
@@ -79,6 +80,7 @@ pub static SPLIT: Kernel<ConcatParams, 1, PARTS> = Kernel {
         name: "split",
         source: concat!(
             include_str!("../../shaders/lib/index.wgsl"),
+            include_str!("../../shaders/lib/parts.wgsl"),
             include_str!("../../shaders/split.wgsl")
         ),
         inputs: 1,

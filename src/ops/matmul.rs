@@ -73,8 +73,7 @@ fn tile(m: u32, n: u32, batch: u32) -> (&'static str, u32) {
 
 /// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy.
 fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
-    let (_, side) = tile(m, n, batch);
-    let pieces = (BUSY / tiles(m, n, batch, side).max(1)).min(k / PIECE);
+    let pieces = (BUSY / tiles(m, n, batch, 32).max(1)).min(k / PIECE);
     if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(32) }
 }
 
