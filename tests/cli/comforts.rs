@@ -149,7 +149,7 @@ fn a_dry_run_writes_nothing_and_knows_the_memory() {
         // Parts of a batch run side by side or one after the other, as threads are free.
         ("pixelcnn", "--layers 2 --hidden 6 --batch 30 --threads 1"),
         ("diagbilstm", "--layers 1 --hidden 6 --batch 20 --threads 1"),
-        ("multiscale", "--layers 1 --hidden 6 --batch 20"),
+        ("multiscale", "--layers 1 --hidden 6 --batch 20 --threads 1"),
         ("draw", "--hidden 12 --latent 4 --glimpses 5 --batch 256 --threads 1"),
         ("classifier", "--hidden 12 --glimpses 2 --batch 20"),
     ] {
