@@ -190,3 +190,27 @@ fn threads_and_watching_change_nothing() {
     assert_eq!(one, draw(4, false));
     assert_eq!(one, draw(2, true));
 }
+
+/// What drawing takes of the memory is that of the images that are drawn at a time, not of all; in how many parts
+/// they are drawn changes nothing.
+#[test]
+fn memory_does_not_grow_with_the_images() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for body in BODIES {
+        // Images of these sizes have 6 to 20 MiB of maps each.
+        let config = models::config((48, 48), 1, 2, 64);
+        let draw = |rows: usize| {
+            pool.install(|| {
+                let device = Device::cpu();
+                let model = models::model(&device, body, config, 2);
+                let draw = || model.sample(&device, rows, Key::new(1, 0, 0)).unwrap();
+                let (x, bytes) = device.most_bytes(draw);
+                (x.to_vec().unwrap(), bytes)
+            })
+        };
+        let ((few, of_few), (many, of_many)) = (draw(8), draw(32));
+        assert_eq!(few, many[..few.len()], "{body:?}");
+        assert!(of_many < 2 * of_few, "{body:?}: {of_few} bytes for 8 images, {of_many} for 32");
+        println!("{body:?}: {of_few} bytes for 8 images, {of_many} for 32");
+    }
+}

@@ -35,6 +35,13 @@ pub struct Known<'a> {
 /// Every so many pixels, and who is handed the images then.
 pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
 
+/// Bytes of maps of the images that a CPU thread draws at a time, if they are more than a few: so they are
+/// read again out of the caches, and memory does not grow with the batch.
+const MAPS: usize = 32 << 20;
+
+/// The few, for whom weights are worth reading.
+const FEW: usize = 8;
+
 /// Who looks on while images are drawn.
 pub struct Watch<'a> {
     /// Told how many pixels of how many are done, from any thread; its error ends the work.
@@ -264,11 +271,22 @@ impl Sampler {
     }
 }
 
+/// Numbers that the maps have at a pixel of one image, but for those of a small image and learned states.
+fn numbers(net: &PixelNet) -> usize {
+    let of_layer = |layer: &Layer| match &layer.core {
+        Core::Cnn { .. } => 4,
+        Core::Row(_) => 8,
+        Core::Diagonal { .. } => 16,
+    };
+    let layers: usize = net.layers.iter().map(of_layer).sum();
+    net.config.hidden * (2 + layers) + 2 * net.config.head + net.config.outputs()
+}
+
 /// Draws every pixel that is not given, with the uniform numbers `u` \[B, H, W, C\]: images
 /// \[B, H, W, C\] in \[0, 1\]. Of a conditional network, `small` is what it enlarges.
 ///
-/// On a CPU the images of a batch are shared out to threads; which bits come out does not depend on
-/// how. Fails when the device does.
+/// On a CPU the images of a batch are shared out to threads, a few at a time; which bits come out does not
+/// depend on how. Fails when the device does.
 pub fn fill(
     net: &PixelNet,
     known: Option<Known>,
@@ -299,7 +317,9 @@ pub fn fill(
         }
         sampler.images()
     };
-    let parts = rayon::current_num_threads().min(shape[0]);
+    let at_a_time = (MAPS / (4 * pixels * numbers(net))).max(FEW);
+    let parts = shape[0].div_ceil(at_a_time).next_multiple_of(rayon::current_num_threads());
+    let parts = parts.min(shape[0]);
     let data = if !device.is_cpu() || parts == 1 || watch.film.is_some() {
         let (progress, film) = (watch.progress, &mut watch.film);
         run(x, u, small, &mut |pixel, sampler| {
