@@ -56,6 +56,22 @@ fn on_the_whole_test_split_of_binarized_mnist() {
     scores_are_those_of_the_cards("binarized-mnist", &dir);
 }
 
+/// A figure on another data set than that of the last training needs an explanation beside it: the weights may have
+/// seen images that this set holds out.
+#[test]
+fn a_card_says_when_the_weights_come_from_several_data_sets() {
+    for (name, checkpoint) in models() {
+        let card = checkpoint.card().unwrap().unwrap();
+        let settings: toml::Table = card.settings.parse().unwrap();
+        let trained = settings["data"]["name"].as_str().unwrap();
+        let elsewhere = card.figures.iter().any(|f| f.data != trained && f.data != "digits");
+        assert!(!elsewhere || card.note.is_some(), "{name} says nothing of its other data");
+        if let Some(note) = &card.note {
+            assert!(card.to_string().contains(note), "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_card_says_what_the_weights_are() {
     for (name, checkpoint) in models() {

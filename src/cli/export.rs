@@ -38,6 +38,9 @@ pub struct Export {
     /// trained on]
     #[arg(long, value_name = "NAME")]
     score: Vec<String>,
+    /// A sentence for the card that a reader of its figures must know
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     /// Folder of the data sets [default: the run's]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -104,6 +107,7 @@ impl Export {
             training: training(run, checkpoint.step),
             command: card::command(&config)?,
             figures,
+            note: self.note.clone(),
         })
     }
 }

@@ -35,6 +35,10 @@ pub struct Card {
     pub command: String,
     /// What it scores.
     pub figures: Vec<Figure>,
+    /// What a reader of the figures must know, such as images of other data sets that the weights were
+    /// trained on before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Time and place of a training.
@@ -126,6 +130,9 @@ impl fmt::Display for Card {
         write!(f, "  again     {}", self.command)?;
         for figure in &self.figures {
             write!(f, "\n  {:9} {} ({})", figure.name, figure.text, figure.what)?;
+        }
+        if let Some(note) = &self.note {
+            write!(f, "\n  note      {note}")?;
         }
         Ok(())
     }
