@@ -3,10 +3,15 @@
 //! ```text
 //! 1 / p(x) = E_{p(z|x)} [q(z) / p(x, z)]   for any density q
 //! ```
-//! 1. Draw L values of z from the posterior by HMC, which begins at the best of some draws from the prior
-//!    and from q(z|x): where it does not find the posterior, the estimate lies too low.
+//! 1. Draw L values of z from the posterior by HMC, which begins at the best of many draws from the prior
+//!    and from q(z|x).
 //! 2. Fit a density q to them (here a Gaussian with full covariance).
 //! 3. Draw L new values and average q(z) / p(x, z) over them.
+//!
+//! How good it is: a chain stays in the mode in which it begins, so the estimate counts the mass of that mode alone
+//! and is too low where the posterior has several separate ones. Over 200 of the embedded test digits, under the
+//! trained model of two latent dimensions, the mean is 0.05 nats below an integral over the plane; two images are
+//! more than a nat too low (`tests/marginal.rs`).
 
 use super::bound::LatentModel;
 use super::hmc::{Chain, FIRST_STEP};
@@ -15,8 +20,9 @@ use crate::models::iwae::{finite, log_sum_exp};
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// Draws from the prior, and from q(z|x), out of which a chain begins at the best.
-const DRAWS: u32 = 128;
+/// Draws from the prior, and as many from q(z|x), out of which a chain begins at the best. With 128 the chains of some
+/// images began in a lesser mode, and the mean over a test split was 0.4 nats too low.
+const DRAWS: u32 = 2048;
 
 /// Settings of the estimator.
 #[derive(Clone, Copy, Debug)]
