@@ -12,7 +12,7 @@ Examples:
   pixelloom presets
   pixelloom presets digits > my.toml && pixelloom train vae --config my.toml";
 
-/// List the presets, or print the settings of one
+/// List the presets, or print the settings of one and where they depart from its paper
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Presets {
@@ -33,8 +33,15 @@ impl Presets {
                 }
             }
             Some(name) => {
-                let config = presets::find(name)?.config();
+                let preset = presets::find(name)?;
+                let config = preset.config();
                 give("settings", &config);
+                give("departures", preset.departures);
+                // Comments, so that the output is a settings file.
+                say("# Departures from the paper, and choices that it leaves open:")?;
+                for departure in preset.departures {
+                    say(&format!("# - {departure}"))?;
+                }
                 say(config.to_toml().trim_end())?;
             }
         }

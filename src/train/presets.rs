@@ -18,6 +18,8 @@ pub struct Preset {
     pub name: &'static str,
     /// What it is, in a line.
     pub what: &'static str,
+    /// Where it departs from its paper, or chooses what the paper leaves open, a sentence each. Empty: nowhere.
+    pub departures: &'static [&'static str],
     make: fn() -> Config,
 }
 
@@ -100,7 +102,34 @@ fn cosine(rate: f32) -> OptimizerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::pixel::Body;
     use crate::train::model::KINDS;
+
+    /// What is known of the PixelRNN paper's settings, and the settings that say so by their keys.
+    #[test]
+    fn departures_of_pixel_models_are_named() {
+        for preset in all() {
+            let config = preset.config();
+            let (net, has_states) = match &config.model {
+                ModelConfig::PixelCnn(net) => (*net, false),
+                ModelConfig::RowLstm(net) | ModelConfig::DiagBilstm(net) => (*net, true),
+                ModelConfig::MultiScale(chain) => (chain.stages()[0], chain.body != Body::PixelCnn),
+                _ => continue,
+            };
+            let departs = [
+                ("model.learned_states", has_states && !net.learned_states),
+                ("model.kernel", net.kernel != 3),
+                ("optimizer: Adam", config.optimizer.rule != Rule::RmsProp),
+                ("optimizer.rate", config.optimizer.rule == Rule::RmsProp),
+                ("model.mean", net.mean != 0.0),
+                ("epochs", true),
+            ];
+            for (key, departs) in departs {
+                let says = preset.departures.iter().any(|text| text.starts_with(key));
+                assert_eq!(says, departs, "{}: {key}", preset.name);
+            }
+        }
+    }
 
     #[test]
     fn every_kind_has_a_default_and_every_preset_makes_a_model() {
@@ -110,6 +139,7 @@ mod tests {
         for preset in all() {
             let config = preset.config();
             assert_eq!(config.preset, preset.name);
+            assert!(!preset.departures.is_empty(), "{} says nothing about its paper", preset.name);
             config.check().unwrap();
             config.model.check().unwrap();
             config.model.check_batch(config.batch).unwrap();

@@ -24,8 +24,9 @@ use crate::tensor::Tensor;
 pub const FIRST_STEP: f32 = 0.1;
 /// Trajectories of an E-step of Monte Carlo EM.
 pub const E_STEPS: usize = 10;
-/// Draws out of which the chains of an E-step begin at the best.
-pub const E_DRAWS: u32 = 32;
+/// Draws from the prior out of which the chains of an E-step begin at the best. Monte Carlo EM has no encoder
+/// (section 5 of the paper), so there are no draws from q(z|x).
+pub const E_DRAWS: u32 = 64;
 /// Share of trajectories that tuning aims at.
 const ACCEPTANCE: f32 = 0.9;
 const STEP_RANGE: (f32, f32) = (1e-4, 2.0);
@@ -47,13 +48,14 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Chains that begin, row by row, at the most probable of `draws` draws from the prior and as many from
-    /// q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a chain that begins far
-    /// from it stays at whatever lesser mode lies between.
+    /// Chains that begin, row by row, at the most probable of `draws` draws from the prior and, with
+    /// `encoder`, as many from q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a
+    /// chain that begins far from it stays at whatever lesser mode lies between.
     pub fn from_best(
         model: &(impl LatentModel + ?Sized),
         x: &Tensor,
         draws: u32,
+        encoder: bool,
         step: f32,
         leapfrog: usize,
         key: Key,
@@ -61,17 +63,20 @@ impl Chain {
         let (rows, latent) = (x.shape()[0], model.latent());
         let tape = Tape::inference();
         let data = tape.constant(x.clone());
-        let (mu, lv) = model.encode(&data);
-        let (mu, lv) = (mu.value().to_vec()?, lv.value().to_vec()?);
+        let proposal = match encoder {
+            true => {
+                let (mu, lv) = model.encode(&data);
+                Some((mu.value().to_vec()?, lv.value().to_vec()?))
+            }
+            false => None,
+        };
         let mut best = (vec![f32::INFINITY; rows], vec![0.0; rows * latent]);
-        for draw in 0..2 * draws {
+        for draw in 0..draws * (1 + u32::from(encoder)) {
             let noise = Key { stream: stream::HMC | draw << 12, ..key };
             let mut z = normals(noise, rows, latent);
-            if draw % 2 == 1 {
-                z.iter_mut()
-                    .zip(&mu)
-                    .zip(&lv)
-                    .for_each(|((z, m), v)| *z = m + (0.5 * v).exp() * *z);
+            if let Some((mu, lv)) = proposal.as_ref().filter(|_| draw % 2 == 1) {
+                let moments = mu.iter().zip(lv);
+                z.iter_mut().zip(moments).for_each(|(z, (m, v))| *z = m + (0.5 * v).exp() * *z);
             }
             let here = tape.constant(Tensor::new(x.device(), &z, &[rows, latent]));
             let energies = model.neg_log_joint(&data, &here).value().to_vec()?;

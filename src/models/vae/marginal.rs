@@ -55,7 +55,7 @@ pub fn log_marginal(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<f64>>> {
     let (rows, n) = (x.shape()[0], model.latent());
-    let mut chain = Chain::from_best(model, x, DRAWS, FIRST_STEP, settings.leapfrog, key)?;
+    let mut chain = Chain::from_best(model, x, DRAWS, true, FIRST_STEP, settings.leapfrog, key)?;
     for _ in 0..settings.burn_in {
         chain.run(model, x, 1, true)?;
         if stop() {

@@ -193,7 +193,7 @@ impl Model for Vae {
             Method::MonteCarloEm { leapfrog, .. } => {
                 // The paper's E-step takes ten HMC steps, and does not say from where.
                 let (draws, step) = (hmc::E_DRAWS, hmc::FIRST_STEP);
-                let mut chain = hmc::Chain::from_best(self, x, draws, step, leapfrog, key)?;
+                let mut chain = hmc::Chain::from_best(self, x, draws, false, step, leapfrog, key)?;
                 chain.run(self, x, hmc::E_STEPS, true)?;
                 Ok(vec![chain.position(x.device())])
             }
