@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::cpu::gemm::{Mat, at_once, in_share, pack, packed_len};
+use crate::cpu::gemm::{Mat, at_once, in_share, pack, packed_len, panel};
 use crate::cpu::{Cpu, CpuBuffer};
 use crate::error::Result;
 use crate::gpu::Program;
@@ -183,25 +183,31 @@ impl Device {
     }
 
     /// B\[k, n\] with these strides in the order in which this device's products read it, for a B of many
-    /// products, and its length; none where they read it as it lies.
+    /// products, its length, and the columns of a panel; none where they read it as it lies.
     pub(crate) fn pack(
         &self,
         b: &Buffer,
         (k, n): (usize, usize),
         [row_stride, col_stride]: [usize; 2],
-    ) -> Option<(Buffer, usize)> {
+    ) -> Option<(Buffer, usize, usize)> {
         match self {
             Device::Cpu(cpu) => {
                 let len = packed_len(k, n);
                 let mut packed = cpu.alloc(len);
                 let b = Mat { data: b.host(), row_stride, col_stride };
                 // Alone, as who else needs this waits outside of the pool.
-                in_share(usize::MAX, || pack(&[(b, k)], n, packed.as_mut_slice()));
-                Some((Buffer::Cpu(packed), len))
+                let panel =
+                    in_share(usize::MAX, || pack(&[(b, k)], n, packed.as_mut_slice()).panel());
+                Some((Buffer::Cpu(packed), len, panel))
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => None,
         }
+    }
+
+    /// Whether this device's products read what was packed into panels of this many columns.
+    pub(crate) fn reads_panels_of(&self, columns: usize) -> bool {
+        self.is_cpu() && columns == panel()
     }
 
     /// Runs a kernel. Inputs and outputs are different buffers.

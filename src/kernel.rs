@@ -11,7 +11,7 @@ use crate::device::{Buffer, Launch};
 use crate::gpu::Dispatch;
 use crate::gpu::Program;
 use crate::profile::Sum;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, elements};
 
 /// One dispatch of a kernel's shader.
 pub struct Stage<P> {
@@ -140,7 +140,7 @@ impl<P: Pod, const I: usize, const O: usize> Kernel<P, I, O> {
     ) -> [Tensor; O] {
         #[cfg(test)]
         traffic::record(self.program.name, (self.cost)(&params).bytes, &inputs, &shapes);
-        let mut buffers = shapes.map(|s| device.alloc(s.iter().product()));
+        let mut buffers = shapes.map(|s| device.alloc(elements(s)));
         let mut outputs: Vec<&mut Buffer> = buffers.iter_mut().collect();
         device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
         let mut shapes = shapes.iter();

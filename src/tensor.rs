@@ -23,37 +23,47 @@ struct Storage {
 
 struct Packed {
     columns: usize,
+    /// Columns of a panel.
+    panel: usize,
     tensor: Tensor,
+}
+
+/// Elements of a tensor of this shape. Panics where an axis or their product is more than kernels count to.
+#[track_caller]
+pub(crate) fn elements(shape: &[usize]) -> usize {
+    let len = shape.iter().try_fold(1u32, |len, &n| len.checked_mul(u32::try_from(n).ok()?));
+    len.unwrap_or_else(|| panic!("a tensor of {shape:?}: kernels count to 2^32 - 1")) as usize
 }
 
 impl Tensor {
     /// A tensor of `shape` holding `data` in row-major order. Panics if the lengths differ.
     #[track_caller]
     pub fn new(device: &Device, data: &[f32], shape: &[usize]) -> Tensor {
-        let len: usize = shape.iter().product();
+        let len = elements(shape);
         assert_eq!(data.len(), len, "Tensor::new: {} values for shape {shape:?}", data.len());
         Tensor::from_buffer(device, device.upload(data), shape)
     }
 
     /// A tensor full of `value`.
+    #[track_caller]
     pub fn full(device: &Device, value: f32, shape: &[usize]) -> Tensor {
-        Tensor::new(device, &vec![value; shape.iter().product()], shape)
+        Tensor::new(device, &vec![value; elements(shape)], shape)
     }
 
     /// A tensor full of zeros.
+    #[track_caller]
     pub fn zeros(device: &Device, shape: &[usize]) -> Tensor {
         Tensor::full(device, 0.0, shape)
     }
 
     /// A tensor whose elements are unspecified until kernels that update it have written all of them.
     pub(crate) fn unwritten(device: &Device, shape: &[usize]) -> Tensor {
-        Tensor::from_buffer(device, device.alloc(shape.iter().product()), shape)
+        Tensor::from_buffer(device, device.alloc(elements(shape)), shape)
     }
 
     #[track_caller]
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
-        let len: usize = shape.iter().product();
-        assert!(u32::try_from(len).is_ok(), "a tensor of {shape:?}: kernels count to 2^32 - 1");
+        elements(shape); // Panics where these are too many.
         let storage = Arc::new(Storage { buffer, packed: Default::default() });
         Tensor { shape: shape.to_vec(), storage, device: device.clone() }
     }
@@ -89,8 +99,7 @@ impl Tensor {
     /// The same data under another shape of the same length.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor {
-        let len: usize = shape.iter().product();
-        assert_eq!(len, self.len(), "reshape: {:?} to {shape:?}", self.shape);
+        assert_eq!(elements(shape), self.len(), "reshape: {:?} to {shape:?}", self.shape);
         Tensor { shape: shape.to_vec(), ..self.clone() }
     }
 
@@ -99,25 +108,28 @@ impl Tensor {
     }
 
     /// This matrix, or its transpose, in the order in which the device's products read a right operand, if they
-    /// read it in another than it has. It is made once, and again when the matrix has changed; tapes on several
-    /// threads share it.
+    /// read it in another than it has, and the columns of a panel there. It is made once, and again when the
+    /// matrix has changed; tapes on several threads share it.
     #[track_caller]
-    pub(crate) fn packed(&self, transposed: bool) -> Option<Tensor> {
+    pub(crate) fn packed(&self, transposed: bool) -> Option<(Tensor, u32)> {
         let [rows, columns] = *self.shape() else { panic!("{:?} is no matrix", self.shape) };
         let (shape, strides) = match transposed {
             false => ((rows, columns), [columns, 1]),
             true => ((columns, rows), [1, columns]),
         };
         let pack = || {
-            let (packed, len) = self.device.pack(self.buffer(), shape, strides)?;
-            Some(Tensor::from_buffer(&self.device, packed, &[len]))
+            let (packed, len, panel) = self.device.pack(self.buffer(), shape, strides)?;
+            let tensor = Tensor::from_buffer(&self.device, packed, &[len]);
+            Some(Packed { columns, panel, tensor })
         };
-        let memory = self.storage.packed[usize::from(transposed)]
-            .get_or_init(|| Some(Box::new(Packed { columns, tensor: pack()? })));
-        match memory {
-            Some(packed) if packed.columns != columns => pack(),
-            packed => packed.as_ref().map(|packed| packed.tensor.clone()),
+        let kept = self.storage.packed[usize::from(transposed)]
+            .get_or_init(|| pack().map(Box::new))
+            .as_deref()?;
+        // Kept for another number of columns, or another instruction set than is in use now.
+        if kept.columns != columns || !self.device.reads_panels_of(kept.panel) {
+            return pack().map(|made| (made.tensor, made.panel as u32));
         }
+        Some((kept.tensor.clone(), kept.panel as u32))
     }
 
     /// The buffer, to be written, when no other tensor shares it.

@@ -42,7 +42,7 @@ impl Case {
             n,
             k,
             a: mat(a, m, k, self.transposed[0]),
-            b: mat(b, k, n, self.transposed[1]),
+            b: mat(b, k, n, self.transposed[1]).into(),
             bias: Some(bias),
             activation: self.activation,
             accumulate: false,

@@ -5,6 +5,8 @@
 //! machine does meets them alike. It only ever adds time, so the table compares the turns that bound
 //! the fastest tenth.
 
+#![allow(unsafe_code)] // The other crates take pointers.
+
 use criterion::Criterion;
 use pixelloom::Device;
 use pixelloom::bench::probe;
@@ -102,11 +104,12 @@ fn measure(
         let a = Mat { data: &a, row_stride: ars, col_stride: acs };
         let b = Mat { data: &b, row_stride: brs, col_stride: bcs };
         let activation = Activation::None;
-        gemm(&Gemm { m, n, k, a, b, bias: None, activation, accumulate: false }, c, n);
+        gemm(&Gemm { m, n, k, a, b: b.into(), bias: None, activation, accumulate: false }, c, n);
     };
     let parallelism =
         if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
-    // SAFETY: the slices have these shapes.
+    // SAFETY: `a`, `b` and c have m k, k n and m n floats, which the strides of `layout` stay inside of; c is
+    // no operand.
     let theirs = |c: &mut [f32]| unsafe {
         gemm::gemm(
             m,
@@ -130,7 +133,7 @@ fn measure(
             parallelism,
         );
     };
-    // SAFETY: the slices have these shapes.
+    // SAFETY: as above.
     let others = |c: &mut [f32]| unsafe {
         matrixmultiply::sgemm(
             m,

@@ -115,7 +115,7 @@ fn columns(data: &[f32], n: usize) -> Mat<'_> {
 #[inline(always)]
 fn product(c: &mut [f32], [m, n, k]: [usize; 3], a: Mat, b: Mat, accumulate: bool) {
     let (bias, activation) = (None, Activation::None);
-    gemm_on_this_thread(&Gemm { m, n, k, a, b, bias, activation, accumulate }, c, n);
+    gemm_on_this_thread(&Gemm { m, n, k, a, b: b.into(), bias, activation, accumulate }, c, n);
 }
 
 /// \[..., C\] as planes \[C, ...\]; with one channel it is that already.

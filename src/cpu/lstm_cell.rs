@@ -8,7 +8,7 @@
 
 use rayon::prelude::*;
 
-use super::gemm::{Activation, Gemm, Mat, Scratch, gemm};
+use super::gemm::{Activation, Gemm, Mat, Packed, Scratch, gemm};
 use super::math::{sigmoid, tanh};
 use super::simd::vectorize;
 use super::weights::matrix;
@@ -147,10 +147,9 @@ pub fn forward(p: &Params, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: [&mut [f
         n: 4 * n,
         k: depth,
         a: matrix(x, depth),
-        b: if p.packed != 0 {
-            Mat::packed(w)
-        } else {
-            Mat { data: w, row_stride: 1, col_stride: depth }
+        b: match p.panel as usize {
+            0 => Mat { data: w, row_stride: 1, col_stride: depth }.into(),
+            panel => Packed::new(w, (depth, 4 * n), panel).into(),
         },
         bias: (!known).then_some(b),
         activation: Activation::None,

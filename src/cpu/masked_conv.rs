@@ -166,7 +166,7 @@ fn add_products(
             n: columns.len(),
             k: d.len() / outputs,
             a: Mat { data: a, row_stride: 1, col_stride: depth },
-            b: matrix(&d[columns.start..], outputs),
+            b: matrix(&d[columns.start..], outputs).into(),
             bias: None,
             activation: Activation::None,
             accumulate: true,

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::gemm::{Gemm, Mat, gemm, gemm_skipping_zeros};
+use super::gemm::{Gemm, Mat, Packed, gemm, gemm_skipping_zeros};
 use crate::ops::matmul::Params;
 
 /// C = act(A B + bias). The second output is scratch of the GPU.
@@ -16,12 +16,16 @@ pub fn forward(p: &Params, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
         col_stride: col_stride as usize,
     };
     let one = |batch: usize, c: &mut [f32]| {
+        let b = &b[batch * p.batch_b as usize..];
         let product = Gemm {
             m,
             n,
             k,
             a: mat(&a[batch * p.batch_a as usize..], p.stride_a),
-            b: mat(&b[batch * p.batch_b as usize..], p.stride_b),
+            b: match p.panel_b() {
+                Some(panel) => Packed::new(b, (k, n), panel).into(),
+                None => mat(b, p.stride_b).into(),
+            },
             bias: (p.has_bias != 0).then_some(bias),
             activation: p.activation(),
             accumulate: false,

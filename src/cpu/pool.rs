@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use crate::profile::Ledger;
 
-const LINE: usize = 16;
+/// Floats of a cache line.
+pub(super) const LINE: usize = 16;
 /// Bytes that are kept, live and idle, in any case; more only up to twice the most that was ever live: no
 /// moment of a step needs as many buffers of each length as the whole step does, and all of these are
 /// to be there in the next.
 const KEPT: usize = 256 << 20;
 
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// One cache line, for the alignment.
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+pub(super) struct Line([f32; LINE]);
 
 /// Live and idle memory of a device's pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,8 +98,14 @@ impl Cpu {
     }
 
     /// A buffer whose contents are unspecified: whoever asks for it writes every element.
+    ///
+    /// # Panics
+    /// If no memory holds as much.
+    #[track_caller]
     pub fn alloc(&self, len: usize) -> CpuBuffer {
         let count = len.div_ceil(LINE);
+        let most = isize::MAX as usize / size_of::<Line>();
+        assert!(count <= most, "a buffer of {len} floats is larger than memory");
         let mut state = self.state();
         state.stats.live_bytes += count * size_of::<Line>();
         state.peak = state.peak.max(state.stats.live_bytes);

@@ -13,5 +13,5 @@ pub fn gradient(p: &Params, inputs: &[&[f32]], dw: &mut [f32]) {
     let b = Mat { data: x, row_stride: n, col_stride: 1 };
     let k = d.len() / m;
     let activation = Activation::None;
-    gemm(&Gemm { m, n, k, a, b, bias: None, activation, accumulate }, dw, n);
+    gemm(&Gemm { m, n, k, a, b: b.into(), bias: None, activation, accumulate }, dw, n);
 }

@@ -18,19 +18,25 @@ use super::Isa;
 
 /// Runs `f`, compiled for AVX-512, for AVX2 with FMA, or for the target's baseline (NEON on Arm).
 #[inline(always)]
+#[allow(unsafe_code)] // Functions with target features.
 pub fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
+        /// # Safety
+        /// The processor has these features.
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
         fn avx512<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
+        /// # Safety
+        /// The processor has these features.
         #[target_feature(enable = "avx2,fma")]
         fn avx2<R>(f: impl FnOnce() -> R) -> R {
             f()
         }
         match Isa::current() {
-            // SAFETY: `Isa` offers only what the processor has.
+            // SAFETY: `Isa::current` is one of `Isa::available`, whose features the processor was found to
+            // have.
             Isa::Avx512 => return unsafe { avx512(f) },
             // SAFETY: as above.
             Isa::Avx2 => return unsafe { avx2(f) },

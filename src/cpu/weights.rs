@@ -7,7 +7,9 @@
 
 use std::ops::Range;
 
-use super::gemm::{Activation, Gemm, Mat, Scratch, gemm_on_this_thread, pack, packed_len, packs};
+use super::gemm::{
+    Activation, Gemm, Mat, Right, Scratch, gemm_on_this_thread, pack, packed_len, packs,
+};
 use crate::ops::window::Columns;
 
 thread_local! {
@@ -39,7 +41,7 @@ struct Part<'a> {
     terms: Range<usize>,
     /// Not the first of its run.
     add: bool,
-    b: Mat<'a>,
+    b: Right<'a>,
 }
 
 /// The A of a product, and where its C goes.
@@ -57,12 +59,14 @@ pub(super) struct Rows<'a> {
 impl<'a> Weights<'a> {
     /// A row-major B as it lies.
     pub fn lying(b: &'a [f32], columns: usize, runs: &[Columns]) -> Weights<'a> {
-        Weights::new(runs, |terms, run| matrix(&b[terms.start * columns + run.start..], columns))
+        Weights::new(runs, |terms, run| {
+            matrix(&b[terms.start * columns + run.start..], columns).into()
+        })
     }
 
     fn new(
         runs: &[Columns],
-        mut b: impl FnMut(&Range<usize>, &Range<usize>) -> Mat<'a>,
+        mut b: impl FnMut(&Range<usize>, &Range<usize>) -> Right<'a>,
     ) -> Weights<'a> {
         let mut parts = Vec::new();
         for Columns { columns, terms } in runs {
@@ -123,9 +127,8 @@ pub(super) fn with_weights<R>(
             }
             f(&Weights::new(runs, |terms, run| {
                 let (to, left) = std::mem::take(&mut rest).split_at_mut(len(terms, run));
-                pack(&cut(stack, terms, run.start), run.len(), to);
                 rest = left;
-                Mat::packed(to)
+                pack(&cut(stack, terms, run.start), run.len(), to).into()
             }))
         })
     })

@@ -146,6 +146,7 @@ impl Shared {
         .map_err(|error| format!("the GPU program {} does not compile: {error}", program.name))
     }
 
+    #[allow(unsafe_code)] // Without the checks, for speed.
     fn shader(&self, program: &'static Program) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(program.name),
@@ -154,9 +155,10 @@ impl Shared {
         if self.options.bounds_checks {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: the sources are this program's own statics, never a user's text. Their kernels
-        // index within the lengths that the launcher passes, their loops count to parameters, and
-        // their divisors are nonzero; the tests run each of them with the checks on as well.
+        // SAFETY: the text is compiled into the program, never read from a file or a user. This crate's
+        // kernels index within the lengths that their launchers pass, their loops count to parameters, and
+        // their divisors are nonzero; `tests/kernels.rs` runs each of them with the checks on as well.
+        // Kernels of other crates promise the same (`Program`).
         unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())

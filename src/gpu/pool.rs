@@ -134,8 +134,9 @@ impl Pool {
     }
 }
 
+/// Where the number overflows, it is more than any device has.
 fn exact_bytes(len: usize) -> u64 {
-    len.max(1) as u64 * 4
+    (len.max(1) as u64).saturating_mul(4)
 }
 
 /// The size class of so many bytes: four steps between powers of two, so at most a quarter more.
@@ -167,9 +168,11 @@ impl Gpu {
     /// [`download`](Gpu::download), [`flush`](Gpu::flush) or [`wait`](Gpu::wait) says so.
     pub fn alloc(&self, len: usize) -> GpuBuffer {
         let shared = &self.0;
-        let mut bytes = class_bytes(exact_bytes(len));
-        if bytes > shared.summary.max_buffer_size {
-            bytes = exact_bytes(len);
+        let mut bytes = exact_bytes(len);
+        if bytes <= shared.summary.max_buffer_size {
+            bytes = Some(class_bytes(bytes))
+                .filter(|&class| class <= shared.summary.max_buffer_size)
+                .unwrap_or(bytes);
         }
         let reused = lock(&shared.pool).take(bytes);
         let buffer = match reused {

@@ -5,6 +5,10 @@
 //! shaders are checked there as well.
 
 /// A WGSL module; every entry point uses a subset of the same bindings.
+///
+/// It runs unchecked unless the device was opened with `GpuOptions::bounds_checks`, so for all parameters
+/// that it is launched with, each index has to be inside its array, each loop has to end, and no divisor
+/// of integers may be 0.
 #[derive(Debug)]
 pub struct Program {
     /// Name for messages and profiles.

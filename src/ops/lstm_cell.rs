@@ -34,8 +34,8 @@ pub struct Params {
     pub(crate) hidden: u32,
     /// Distance of b's rows: 4h, or 0 where all share one.
     pub(crate) bias_stride: u32,
-    /// 1: W is packed (CPU only).
-    pub(crate) packed: u32,
+    /// Columns of a panel of W, if it is packed (CPU only); otherwise 0.
+    pub(crate) panel: u32,
 }
 
 /// Rows and units of the tiles that a GPU workgroup makes.
@@ -155,9 +155,8 @@ impl<'t> Shared<'t> {
         let stride = if sums.is_some() { 4 * hidden } else { 0 };
         let [batch, depth, hidden, bias_stride] =
             [*batch, *depth, *hidden, stride].map(|n| n as u32);
-        let (w, packed) = self.operand();
-        let packed = u32::from(packed);
-        let params = Params { batch, depth, hidden, bias_stride, packed };
+        let (w, panel) = self.operand();
+        let params = Params { batch, depth, hidden, bias_stride, panel };
         let shapes = [before.shape(), before.shape(), &gates];
         let [h, c_, gates] = LSTM_CELL.launch(params, [&x_, w, &bias, &before], shapes);
         let mut parents = vec![x, c, self.token()];

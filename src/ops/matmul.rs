@@ -16,8 +16,7 @@ use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid};
 use crate::tensor::Tensor;
 
-/// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements, those of
-/// a packed B (CPU only) 0.
+/// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Params {
@@ -26,6 +25,7 @@ pub struct Params {
     pub(crate) k: u32,
     pub(crate) batch: u32,
     pub(crate) stride_a: [u32; 2],
+    /// Of a packed B (CPU only) 0 and the columns of a panel.
     pub(crate) stride_b: [u32; 2],
     pub(crate) batch_a: u32,
     pub(crate) batch_b: u32,
@@ -40,6 +40,14 @@ pub struct Params {
 impl Params {
     fn pieces(&self) -> u32 {
         self.k.div_ceil(self.chunk).max(1)
+    }
+
+    /// Columns of a panel of a packed B.
+    pub(crate) fn panel_b(&self) -> Option<usize> {
+        match self.stride_b {
+            [0, panel] if panel > 1 => Some(panel as usize),
+            _ => None,
+        }
     }
 
     pub(crate) fn skipped(&self) -> Option<Operand> {
@@ -208,7 +216,8 @@ fn product_skipping(
 pub(crate) struct Prepared {
     b: Tensor,
     layout: Layout,
-    packed: Option<Tensor>,
+    /// And the columns of a panel.
+    packed: Option<(Tensor, u32)>,
 }
 
 impl Prepared {
@@ -218,9 +227,9 @@ impl Prepared {
         Prepared { b: b.clone(), layout, packed }
     }
 
-    /// What a kernel reads, and whether that is packed.
-    pub fn operand(&self) -> (&Tensor, bool) {
-        (self.packed.as_ref().unwrap_or(&self.b), self.packed.is_some())
+    /// What a kernel reads, and the columns of a panel if that is packed, otherwise 0.
+    pub fn operand(&self) -> (&Tensor, u32) {
+        self.packed.as_ref().map_or((&self.b, 0), |(packed, panel)| (packed, *panel))
     }
 }
 
@@ -228,8 +237,8 @@ impl Prepared {
 #[track_caller]
 pub(crate) fn product_with(a: &Tensor, b: &Prepared, bias: Option<&Tensor>) -> Tensor {
     let (params, shape, pieces) = plan((a, Layout::N), (&b.b, b.layout), bias, Activation::None);
-    let (operand, packed) = b.operand();
-    let stride_b = if packed { [0, 0] } else { params.stride_b };
+    let (operand, panel) = b.operand();
+    let stride_b = if panel > 0 { [0, panel] } else { params.stride_b };
     let inputs = [a, operand, bias.unwrap_or(a)];
     let [c, _] = MATMUL.launch(Params { stride_b, ..params }, inputs, [&shape, &[pieces]]);
     c

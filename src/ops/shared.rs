@@ -267,8 +267,8 @@ impl<'t> Shared<'t> {
         &self.uses.weight
     }
 
-    /// W^T as products read it, and whether that is packed.
-    pub(super) fn operand(&self) -> (&Tensor, bool) {
+    /// W^T as products read it, and the columns of a panel if it is packed, otherwise 0.
+    pub(super) fn operand(&self) -> (&Tensor, u32) {
         self.forward.operand()
     }
 

@@ -1,6 +1,8 @@
 //! What a thread's work allocates at most at once: an allocator that counts, for test programs that
 //! take this file in.
 
+#![allow(unsafe_code)] // An allocator.
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -14,7 +16,8 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-// SAFETY: passes everything on to the system's allocator. Moving a block counts it twice meanwhile.
+// SAFETY: `alloc` and `dealloc` pass everything on to the system's allocator. Moving a block counts it twice
+// meanwhile.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         NOW.set(NOW.get().wrapping_add(layout.size()));
@@ -22,11 +25,13 @@ unsafe impl GlobalAlloc for Counting {
         if NOW.get() <= isize::MAX as usize {
             PEAK.set(PEAK.get().max(NOW.get()));
         }
+        // SAFETY: the caller's promise about `layout` is the one that the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         NOW.set(NOW.get().wrapping_sub(layout.size()));
+        // SAFETY: `alloc` had the block from the system's allocator, with this layout.
         unsafe { System.dealloc(block, layout) }
     }
 }

@@ -35,6 +35,10 @@ impl View {
 }
 
 /// A checked product by pointers; parts of it are products again.
+///
+/// While it is in use, A\[i, p\], B\[p, j\] and bias\[j\] can be read and C\[i, j\] read and written for all
+/// i < m, j < n and p < k; C shares no memory with the others. The safety of all functions that take one
+/// rests on that.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub m: usize,
@@ -50,11 +54,13 @@ pub(super) struct Product {
     pub accumulate: bool,
 }
 
-// SAFETY: operands are only read.
+// SAFETY: a pointer into a borrowed slice that is only read.
 unsafe impl Send for View {}
+// SAFETY: as above.
 unsafe impl Sync for View {}
 // SAFETY: parts handed to different threads write disjoint parts of C and only read A, B and bias.
 unsafe impl Send for Product {}
+// SAFETY: as above.
 unsafe impl Sync for Product {}
 
 impl Product {
@@ -82,10 +88,18 @@ impl Product {
         }
     }
 
+    /// Floating point operations. Where the number overflows, it is large enough.
+    pub fn flops(&self) -> usize {
+        2usize.saturating_mul(self.m).saturating_mul(self.n).saturating_mul(self.k)
+    }
+
     /// C += or C = with bias and activation, for a sum of no terms or one that is already in C.
+    ///
+    /// # Safety
+    /// As for [`multiply`], whatever A, B and k are.
     pub unsafe fn finish(&self, kernels: &Kernels, add: bool) {
         for i in 0..self.m {
-            // SAFETY: row i of C.
+            // SAFETY: row i < m of C, which nobody else uses.
             let row =
                 unsafe { std::slice::from_raw_parts_mut(self.c.add(i * self.c_stride), self.n) };
             if !add {
@@ -99,7 +113,7 @@ impl Product {
                 }
             }
         }
-        // SAFETY: C is m x n.
+        // SAFETY: all of C; the features are there.
         unsafe { (kernels.activate)(self.c, self.c_stride, self.m, self.n, self.activation) }
     }
 }
@@ -126,13 +140,15 @@ pub(super) fn stays_in_l1(k: usize, n: usize, stride: usize) -> bool {
 /// The whole product on this thread.
 ///
 /// # Safety
-/// The pointers of `p` are valid for its shape, and the processor has the kernels' features.
+/// The pointers of `p` are valid for its shape (see [`Product`]), B is in panels of these kernels if it is
+/// packed, no other thread uses this C, and the processor has the kernels' features.
 pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     if p.m == 0 || p.n == 0 {
         return;
     }
     if p.k == 0 {
         if !p.accumulate {
+            // SAFETY: as promised by the caller.
             unsafe { p.finish(kernels, false) };
         }
         return;
@@ -140,6 +156,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     let nr = 2 * kernels.lanes;
     let b_near = p.b.columns || stays_in_l1(p.k, p.n, p.b.stride);
     if p.n <= nr && p.k <= KC && p.b.panel == 0 && b_near {
+        // SAFETY: as promised by the caller; there is a row, a column and a term, and n <= NR.
         return unsafe { one_panel(kernels, p) };
     }
     let k_blocks = p.k.div_ceil(KC);
@@ -160,6 +177,8 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
     let b_far = p.k * p.n > 2 * B_BLOCK;
     if in_panels && b_far && !p.a.columns && p.m * kc_most <= A_BLOCK {
+        // SAFETY: as promised by the caller; B is packed, A is in rows, and no block of k is longer than
+        // `kc_most`.
         return unsafe { pass_panels(kernels, p, kc_most, pack_a) };
     }
 
@@ -183,6 +202,13 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
         (true, false) => kernels.mr * kc_wide,
     };
     PACKED.with(|packed| {
+        // SAFETY: `even` and the steps cut m, n and k into ranges that are inside them, so the views begin
+        // at elements of the operands, and `mr`, `nc`, `cols` and `kc` reach no further than these. A packed
+        // block of B has at most `nc_most` columns, and no more than all panels of n have, of `kc_most`
+        // floats each; a micro-panel of A has `mr` <= MR runs or columns, padded by `mr_wide` and `kc_wide`
+        // to whole vectors. So both fit the buffer. There is a kernel for each `mr` <= `mr_most` and number
+        // of vectors, and a wide one only runs with as many whole vectors of columns. A packed B is in panels
+        // of NR columns, and `jc` and `jr` are multiples of NR.
         packed.with(b_len.next_multiple_of(16) + a_len, |buffer| unsafe {
             let (b_block, a_panel) = (buffer, buffer.add(b_len.next_multiple_of(16)));
             // Loop 1, over n by NC: the columns of one block of B.
@@ -265,13 +291,17 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
 /// The whole product where B is one panel and one k-block: small ones, for which planning takes longer than
 /// the arithmetic.
+///
+/// # Safety
+/// As for [`multiply`]; and 0 < n <= NR, m > 0, k > 0, and B is not packed.
 unsafe fn one_panel(kernels: &Kernels, p: &Product) {
     let part = usize::from(!p.n.is_multiple_of(kernels.lanes));
     let tiles = &kernels.tiles[usize::from(p.a.columns)][part][p.n.div_ceil(kernels.lanes) - 1];
     let run = |b: *const f32, b_stride: usize| {
         for (i, mr) in even(p.m, kernels.mr) {
             let c = p.c.wrapping_add(i * p.c_stride);
-            // SAFETY: these rows of a checked product.
+            // SAFETY: rows i..i + `mr` of the product with all its columns, for which `tiles` has as many
+            // vectors; b is B or its copy.
             unsafe {
                 tiles[mr - 1](&Tile {
                     a: p.a.at(i, 0).data,
@@ -298,7 +328,7 @@ unsafe fn one_panel(kernels: &Kernels, p: &Product) {
     let nr = 2 * kernels.lanes;
     PACKED.with(|packed| {
         packed.with(p.k * nr, |b| {
-            // SAFETY: room for a panel of k rows.
+            // SAFETY: B as the caller guarantees, into a buffer of a panel of k rows.
             unsafe { (kernels.pack_b_columns)(p.b.data, p.b.stride, p.k, p.n, b) };
             run(b, nr);
         });
@@ -308,6 +338,9 @@ unsafe fn one_panel(kernels: &Kernels, p: &Product) {
 /// The whole product with few rows and a packed B that is larger than L2, a weight that comes from L3 or memory in
 /// each of many products. Loops 3 and 4 change places: each panel is used by all rows at once, so it is fetched once, and
 /// at an even pace, as the tiles of the panel before ask for it.
+///
+/// # Safety
+/// As for [`multiply`]; and B is packed, A is in rows, and `kc_most` is the longest block of k.
 unsafe fn pass_panels(kernels: &Kernels, p: &Product, kc_most: usize, pack_a: bool) {
     let nr = 2 * kernels.lanes;
     let kc_wide = kc_most.next_multiple_of(kernels.lanes) + kernels.lanes;
@@ -315,6 +348,8 @@ unsafe fn pass_panels(kernels: &Kernels, p: &Product, kc_most: usize, pack_a: bo
     // Floats of the next panel for each step of the sums of all tiles.
     let pace = nr.div_ceil(tiles);
     PACKED.with(|packed| {
+        // SAFETY: as in `multiply`; the copy of A has m rows of `kc` <= `kc_most` floats, padded to whole
+        // vectors by `kc_wide`. What is fetched ahead is not read.
         packed.with(if pack_a { p.m * kc_wide } else { 0 }, |a_block| unsafe {
             for (pc, kc) in even(p.k, KC) {
                 let (first, last) = (pc == 0, pc + kc == p.k);

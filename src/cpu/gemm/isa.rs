@@ -12,7 +12,13 @@ impl Isa {
     /// The compiled kernels.
     #[track_caller]
     pub(super) fn kernels(self) -> &'static Kernels {
-        let kernels = match self {
+        assert!(Isa::available().contains(&self), "gemm: this processor lacks {self:?}");
+        self.compiled()
+    }
+
+    /// The same, of a set that the processor has.
+    fn compiled(self) -> &'static Kernels {
+        match self {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &AVX512,
             #[cfg(target_arch = "x86_64")]
@@ -22,9 +28,7 @@ impl Isa {
             Isa::Portable => &PORTABLE,
             #[allow(unreachable_patterns)]
             other => panic!("gemm: {other:?} is of another architecture"),
-        };
-        assert!(Isa::available().contains(&self), "gemm: this processor lacks {self:?}");
-        kernels
+        }
     }
 }
 
@@ -37,7 +41,8 @@ pub(super) struct Wide {
 type PackColumns =
     unsafe fn((*const f32, usize), usize, &[(usize, usize)], *mut f32, (usize, usize));
 
-/// What is compiled for one instruction set.
+/// What is compiled for one instruction set. Each function asks for the target features beside what the one
+/// asks for that is named above it.
 pub(super) struct Kernels {
     /// Floats in a vector; a full tile is two vectors wide.
     pub lanes: usize,
@@ -58,7 +63,7 @@ pub(super) struct Kernels {
     /// [`pack::a_columns`].
     pub pack_a_columns: PackColumns,
     /// [`pack::prefetch_runs`].
-    pub prefetch_runs: unsafe fn(*const f32, usize, usize, usize),
+    pub prefetch_runs: fn(*const f32, usize, usize, usize),
     /// [`peak::chains`] of as many vectors as the highest tile has.
     pub multiply_adds: unsafe fn(*mut f32, f32, f32, usize),
     /// [`sparse::list_terms`].
@@ -71,81 +76,73 @@ pub(super) struct Kernels {
     pub activate: unsafe fn(*mut f32, usize, usize, usize, Activation),
 }
 
-/// The kernels of one instruction set: each generic function once more, inside a function that
-/// has the target features, where it is inlined and compiled for them. The numbers are the
-/// heights of tiles: as many as leave registers for the vectors of B and one broadcast; then those
-/// of the two kinds of wide tiles and their vectors.
+impl Kernels {
+    /// Those of the instruction set in use: one of [`Isa::available`], so the processor has their features. A
+    /// product asks once, as the answer may change meanwhile.
+    pub fn current() -> &'static Kernels {
+        Isa::current().compiled()
+    }
+
+    /// Columns of a panel of B: the width of a full tile.
+    pub fn panel(&self) -> usize {
+        2 * self.lanes
+    }
+}
+
+/// Generic functions once more, each inside a function with the target features, where it is inlined and
+/// compiled for them.
+macro_rules! compiled {
+    ($features:meta: $(fn $name:ident $([$($generics:tt)*])? ($($arg:ident: $type:ty),*) = $call:expr;)*) => {$(
+        /// # Safety
+        /// The processor has the target features; otherwise as for the function that this one compiles.
+        #[$features]
+        pub unsafe fn $name $(<$($generics)*>)? ($($arg: $type),*) {
+            // SAFETY: the caller guarantees what the function asks for, and the target features are those of
+            // the instruction set that it is generic over.
+            unsafe { $call($($arg),*) }
+        }
+    )*};
+}
+
+/// The kernels of one instruction set. The numbers are the heights of tiles: as many as leave registers for the
+/// vectors of B and one broadcast; then those of the two kinds of wide tiles and their vectors.
 macro_rules! kernels {
-    ($module:ident, $name:ident, $simd:ty, [$($mr:literal)*], [$($few:literal)*] x $few_vectors:literal,
-     [$($short:literal)*] x $short_vectors:literal $(, $feature:literal)?) => {
+    ($module:ident, $name:ident, $simd:ty, $features:meta, [$($mr:literal)*],
+     [$($few:literal)*] x $few_vectors:literal, [$($short:literal)*] x $short_vectors:literal) => {
         mod $module {
             use super::*;
 
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn tile<const MR: usize, const NV: usize, const COLUMNS: bool, const PART: bool>(
-                t: &Tile,
-            ) {
-                unsafe { kernel::<$simd, MR, NV, COLUMNS, PART>(t) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn b_rows(src: *const f32, stride: usize, k: usize, n: usize, dst: *mut f32) {
-                unsafe { pack::b_rows::<$simd>(src, stride, k, n, dst) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn b_columns(src: *const f32, stride: usize, k: usize, n: usize, dst: *mut f32) {
-                unsafe { pack::b_columns::<$simd>(src, stride, k, n, dst) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn a_runs(
-                src: *const f32,
-                stride: usize,
-                count: usize,
-                len: usize,
-                dst: *mut f32,
-                dst_stride: usize,
-            ) {
-                unsafe { pack::a_runs::<$simd>(src, stride, count, len, dst, dst_stride) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn a_columns(
-                src: (*const f32, usize),
-                k: usize,
-                rows: &[(usize, usize)],
-                dst: *mut f32,
-                panel: (usize, usize),
-            ) {
-                unsafe { pack::a_columns::<$simd>(src, k, rows, dst, panel) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn prefetch_runs(src: *const f32, stride: usize, count: usize, len: usize) {
-                unsafe { pack::prefetch_runs::<$simd>(src, stride, count, len) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn multiply_adds(x: *mut f32, a: f32, b: f32, reps: usize) {
-                unsafe { peak::chains::<$simd, { 2 * [$($mr),*].len() }>(x, a, b, reps) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn list_terms(x: View, rows: usize, k: usize, terms: *mut Term, counts: *mut u32) {
-                unsafe { sparse::list_terms::<$simd>(x, rows, k, terms, counts) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn add_terms(part: &Part) {
-                unsafe { sparse::add_terms::<$simd>(part) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn transpose(
-                src: *const f32,
-                src_stride: usize,
-                rows: usize,
-                cols: usize,
-                dst: *mut f32,
-                dst_stride: usize,
-            ) {
-                unsafe { sparse::transpose::<$simd>(src, src_stride, rows, cols, dst, dst_stride) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub unsafe fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation) {
-                unsafe { pack::activate(c, stride, rows, cols, f) }
+            compiled! { $features:
+                fn tile[const MR: usize, const NV: usize, const COLUMNS: bool, const PART: bool](t: &Tile)
+                    = kernel::<$simd, MR, NV, COLUMNS, PART>;
+                fn b_rows(src: *const f32, stride: usize, k: usize, n: usize, dst: *mut f32)
+                    = pack::b_rows::<$simd>;
+                fn b_columns(src: *const f32, stride: usize, k: usize, n: usize, dst: *mut f32)
+                    = pack::b_columns::<$simd>;
+                fn a_runs(src: *const f32, stride: usize, runs: usize, len: usize, dst: *mut f32, to: usize)
+                    = pack::a_runs::<$simd>;
+                fn a_columns(
+                    src: (*const f32, usize),
+                    k: usize,
+                    rows: &[(usize, usize)],
+                    dst: *mut f32,
+                    panel: (usize, usize)
+                ) = pack::a_columns::<$simd>;
+                fn multiply_adds(x: *mut f32, a: f32, b: f32, reps: usize)
+                    = peak::chains::<$simd, { 2 * [$($mr),*].len() }>;
+                fn list_terms(x: View, rows: usize, k: usize, terms: *mut Term, counts: *mut u32)
+                    = sparse::list_terms::<$simd>;
+                fn add_terms(part: &Part) = sparse::add_terms::<$simd>;
+                fn transpose(
+                    src: *const f32,
+                    stride: usize,
+                    rows: usize,
+                    cols: usize,
+                    dst: *mut f32,
+                    to: usize
+                ) = sparse::transpose::<$simd>;
+                fn activate(c: *mut f32, stride: usize, rows: usize, cols: usize, f: Activation)
+                    = pack::activate;
             }
         }
 
@@ -174,7 +171,7 @@ macro_rules! kernels {
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
             pack_a_columns: $module::a_columns,
-            prefetch_runs: $module::prefetch_runs,
+            prefetch_runs: pack::prefetch_runs::<$simd>,
             multiply_adds: $module::multiply_adds,
             list_terms: $module::list_terms,
             add_terms: $module::add_terms,
@@ -185,9 +182,11 @@ macro_rules! kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, AVX512, simd::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4, "avx512f");
+kernels!(avx512, AVX512, simd::Avx512, target_feature(enable = "avx512f"),
+    [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, AVX2, simd::Avx2, [1 2 3 4 5 6], [1 2] x 4, [] x 4, "avx2,fma");
+kernels!(avx2, AVX2, simd::Avx2, target_feature(enable = "avx2,fma"), [1 2 3 4 5 6], [1 2] x 4, [] x 4);
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, NEON, simd::Neon, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4, "neon");
-kernels!(portable, PORTABLE, simd::Portable, [1 2 3 4 5 6], [1 2] x 4, [] x 4);
+kernels!(neon, NEON, simd::Neon, target_feature(enable = "neon"),
+    [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4);
+kernels!(portable, PORTABLE, simd::Portable, cfg(true), [1 2 3 4 5 6], [1 2] x 4, [] x 4);

@@ -43,6 +43,11 @@ pub(super) type Kernel = unsafe fn(&Tile);
 
 /// See [`Tile`]. `COLUMNS`: A has stride 1 along m. `PART`: only `cols` columns exist, which end
 /// in the last vector.
+///
+/// # Safety
+/// The processor has the instruction set. The tile is MR rows high and `cols` columns wide: NV vectors, or
+/// with `PART` at most NV vectors and more than NV - 1. All elements of A\[MR, k\], B\[k, `cols`\], the bias
+/// if it is not null, and C, if it is added to, can be read, and those of C written.
 #[inline(always)]
 pub(super) unsafe fn kernel<
     S: Simd,
@@ -53,6 +58,9 @@ pub(super) unsafe fn kernel<
 >(
     t: &Tile,
 ) {
+    // SAFETY: rows i < MR of A and C, steps p < k of A and B, and vectors v < NV are touched, of the last one
+    // with `PART` `cols` - (NV - 1) lanes only: elements that the caller guarantees. Pointers that run on
+    // beyond the last element, and those that are prefetched, wrap and are not read.
     unsafe {
         let last = t.cols.wrapping_sub((NV - 1) * S::LANES);
         let load = |p: *const f32, v: usize| {
@@ -62,7 +70,7 @@ pub(super) unsafe fn kernel<
         // Lines of C arrive while the sum runs; also where C is only written, as a partly written
         // line is fetched first.
         for i in 0..MR {
-            S::prefetch(t.c.add(i * t.c_stride));
+            S::prefetch(t.c.wrapping_add(i * t.c_stride));
             S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
         }
         let mut acc = [[S::zero(); NV]; MR];

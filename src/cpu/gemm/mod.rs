@@ -61,29 +61,29 @@
 //! ACM TOMS 34(3), 2008; Van Zee and van de Geijn, "BLIS", ACM TOMS 41(3), 2015. There the panel of
 //! B stays in L1 and A streams from L2; here the roles are exchanged, since A needs no packing.
 
+#![allow(unsafe_code)] // Operands are read and written by pointer, with the intrinsics of each instruction set.
+
 mod blocking;
 mod isa;
 mod kernel;
 mod pack;
+mod packed;
 mod parallel;
 mod peak;
 mod simd;
 mod sparse;
 mod sum;
 
-use rayon::prelude::*;
-
 use super::Isa;
 use blocking::{Product, View};
+use isa::Kernels;
 pub(super) use pack::Scratch;
-use parallel::threads;
-pub use parallel::{at_once, in_share};
-pub use peak::{block, multiply_adds};
+pub use packed::{Packed, Right, pack, packed_len};
+pub(crate) use packed::{packs, panel};
+pub(crate) use parallel::{at_once, in_share};
+pub(crate) use peak::{block, multiply_adds};
 pub use sparse::Operand;
 pub use sum::{SUM_ROWS, gemm_sum};
-
-/// Floats of a task that packs.
-const PACK_TASK: usize = 64 * 1024;
 
 /// What is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub enum Activation {
 }
 
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * col_stride]`. One of the
-/// strides is 1; a transposed matrix is one with the strides exchanged. Or a B that [`pack`] made: both
-/// strides are 0.
+/// strides is 1; a transposed matrix is one with the strides exchanged. Rows, or columns if they are
+/// contiguous, do not overlap.
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
     /// Where the elements are.
@@ -110,17 +110,6 @@ pub struct Mat<'a> {
     pub row_stride: usize,
     /// From column to column.
     pub col_stride: usize,
-}
-
-impl<'a> Mat<'a> {
-    /// What [`pack`] made.
-    pub fn packed(data: &'a [f32]) -> Mat<'a> {
-        Mat { data, row_stride: 0, col_stride: 0 }
-    }
-
-    fn is_packed(&self) -> bool {
-        (self.row_stride, self.col_stride) == (0, 0)
-    }
 }
 
 /// A product C[m, n] = activation(A[m, k] B[k, n] + bias\[n\]), or C += A B.
@@ -133,8 +122,8 @@ pub struct Gemm<'a> {
     pub k: usize,
     /// [m, k].
     pub a: Mat<'a>,
-    /// [k, n], or packed.
-    pub b: Mat<'a>,
+    /// [k, n].
+    pub b: Right<'a>,
     /// \[n\], added to every row.
     pub bias: Option<&'a [f32]>,
     /// Applied last.
@@ -148,21 +137,28 @@ pub struct Gemm<'a> {
 /// number of threads.
 ///
 /// # Panics
-/// If a slice is too short for its shape, or no stride of a matrix is 1.
+/// If a slice is too short for its shape, no stride of a matrix is 1, its runs overlap, or B was packed for
+/// another shape or another instruction set than the one in use.
 #[track_caller]
 pub fn gemm(g: &Gemm, c: &mut [f32], c_stride: usize) {
-    gemm_with(Isa::current(), g, c, c_stride);
+    multiply(Kernels::current(), g, c, c_stride);
 }
 
 /// [`gemm`] with a given instruction set.
 ///
 /// # Panics
-/// As [`gemm`]; and if the processor lacks `isa`, or B is packed and `isa` is not the current one.
+/// As [`gemm`]; and if the processor lacks `isa`.
 #[track_caller]
 pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
-    assert!(!g.b.is_packed() || isa == Isa::current(), "gemm: B is packed, not for {isa:?}");
-    // SAFETY: the shapes were checked against the slices, the processor against the kernels.
-    unsafe { parallel::run(isa.kernels(), &checked(g, c, c_stride)) }
+    multiply(isa.kernels(), g, c, c_stride);
+}
+
+#[track_caller]
+fn multiply(kernels: &'static Kernels, g: &Gemm, c: &mut [f32], c_stride: usize) {
+    let product = checked(kernels, g, c, c_stride);
+    // SAFETY: `checked` made the product for these kernels, and there are none whose features the processor
+    // lacks.
+    unsafe { parallel::run(kernels, &product) }
 }
 
 /// [`gemm`], but zeros of `operand` are skipped where most of it is zeros: what they would be multiplied with
@@ -172,12 +168,12 @@ pub fn gemm_with(isa: Isa, g: &Gemm, c: &mut [f32], c_stride: usize) {
 /// As [`gemm`].
 #[track_caller]
 pub fn gemm_skipping_zeros(g: &Gemm, operand: Operand, c: &mut [f32], c_stride: usize) {
-    let (kernels, product) = (Isa::current().kernels(), checked(g, c, c_stride));
-    // SAFETY: as in `gemm_with`.
-    unsafe {
-        if !sparse::run(kernels, &product, operand) {
-            parallel::run(kernels, &product);
-        }
+    let kernels = Kernels::current();
+    let product = checked(kernels, g, c, c_stride);
+    // SAFETY: as in `multiply`.
+    if unsafe { !sparse::run(kernels, &product, operand) } {
+        // SAFETY: as in `multiply`.
+        unsafe { parallel::run(kernels, &product) }
     }
 }
 
@@ -186,86 +182,38 @@ pub fn gemm_skipping_zeros(g: &Gemm, operand: Operand, c: &mut [f32], c_stride: 
 /// # Panics
 /// As [`gemm`].
 #[track_caller]
-pub fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
-    // SAFETY: as in `gemm_with`.
-    unsafe { blocking::multiply(Isa::current().kernels(), &checked(g, c, c_stride)) }
+pub(super) fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
+    let kernels = Kernels::current();
+    let product = checked(kernels, g, c, c_stride);
+    // SAFETY: as in `multiply`.
+    unsafe { blocking::multiply(kernels, &product) }
 }
 
-/// NR, the columns of a panel: the width of a full tile.
-fn panel() -> usize {
-    2 * Isa::current().kernels().lanes
-}
-
-/// Length of what [`pack`] makes of B[k, n].
-pub fn packed_len(k: usize, n: usize) -> usize {
-    k * n.next_multiple_of(panel())
-}
-
-/// Whether a product of many rows would pack such a B, if its rows follow each other: then many products
-/// gain by a B that is packed once ([`pack`]).
-pub fn packs(k: usize, n: usize) -> bool {
-    n > 2 * panel() && !blocking::stays_in_l1(k, n, n)
-}
-
-/// Packs B[k, n] for many products, each of which would do it anew: panels of NR columns, `[k][NR]`, zeros
-/// beyond the last column. B is the matrices of `stack`, with their numbers of rows, one above another. `out` has
-/// [`packed_len`] floats.
-///
-/// # Panics
-/// If a slice is too short for its shape, or no stride of a matrix is 1.
-#[track_caller]
-pub fn pack(stack: &[(Mat, usize)], n: usize, out: &mut [f32]) {
-    let k: usize = stack.iter().map(|(_, rows)| rows).sum();
-    assert_eq!(out.len(), packed_len(k, n), "gemm: packed B[{k}, {n}] has another length");
-    let (kernels, nr) = (Isa::current().kernels(), panel());
-    let views: Vec<(View, usize)> =
-        stack.iter().map(|&(b, rows)| (view("B", b, rows, n), rows)).collect();
-    let panels = PACK_TASK.div_ceil((k * nr).max(1));
-    let pack_task = |(task, out): (usize, &mut [f32])| {
-        for (i, panel) in out.chunks_exact_mut((k * nr).max(1)).enumerate() {
-            let first = (task * panels + i) * nr;
-            let mut rest = panel;
-            for &(view, rows) in &views {
-                let (to, below) = rest.split_at_mut(rows * nr);
-                let part = view.at(0, first);
-                let pack = if view.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
-                // SAFETY: `view` was checked; `to` has room for so many rows of a panel.
-                unsafe { pack(part.data, part.stride, rows, (n - first).min(nr), to.as_mut_ptr()) }
-                rest = below;
-            }
-        }
-    };
-    let size = (panels * k * nr).max(1);
-    match threads() {
-        1 => out.chunks_mut(size).enumerate().for_each(pack_task),
-        _ => out.par_chunks_mut(size).enumerate().for_each(pack_task),
+/// Floats from the first to the last of `runs` runs of `len`, `stride` apart. None where runs overlap, or
+/// where no slice is as long. Every pointer into a slice stays inside because the slice has as many floats.
+fn span(runs: usize, len: usize, stride: usize) -> Option<usize> {
+    match (runs, len) {
+        (0, _) | (_, 0) => Some(0),
+        (1, _) => Some(len),
+        _ if stride < len => None,
+        _ => (runs - 1).checked_mul(stride)?.checked_add(len),
     }
 }
 
 /// The product by pointers, its shapes checked against the slices.
 #[track_caller]
-fn checked(g: &Gemm, c: &mut [f32], c_stride: usize) -> Product {
+fn checked(kernels: &Kernels, g: &Gemm, c: &mut [f32], c_stride: usize) -> Product {
     let (m, n, k) = (g.m, g.n, g.k);
     let a = view("A", g.a, m, k);
-    let b = if g.b.is_packed() {
-        let panel = panel();
-        assert!(
-            g.b.data.len() == packed_len(k, n),
-            "gemm: packed B[{k}, {n}] has {} floats",
-            g.b.data.len()
-        );
-        View { data: g.b.data.as_ptr(), stride: k * panel, columns: false, panel }
-    } else {
-        view("B", g.b, k, n)
+    let b = match g.b {
+        Right::Plain(b) => view("B", b, k, n),
+        Right::Packed(b) => b.view(kernels, k, n),
     };
-    if m > 0 && n > 0 {
-        let needed = (m - 1).checked_mul(c_stride).and_then(|x| x.checked_add(n));
-        assert!(
-            needed.is_some_and(|needed| needed <= c.len()) && (c_stride >= n || m == 1),
-            "gemm: C[{m}, {n}] with rows {c_stride} apart does not fit a slice of {}",
-            c.len()
-        );
-    }
+    assert!(
+        span(m, n, c_stride).is_some_and(|needed| needed <= c.len()),
+        "gemm: C[{m}, {n}] with rows {c_stride} apart does not fit a slice of {} or overlaps itself",
+        c.len()
+    );
     if let Some(bias) = g.bias {
         assert!(bias.len() == n, "gemm: bias[{}] for C[{m}, {n}]", bias.len());
     }
@@ -301,16 +249,13 @@ fn view(name: &str, x: Mat, rows: usize, cols: usize) -> View {
         );
         (x.col_stride, true)
     };
-    if rows > 0 && cols > 0 {
-        let (runs, len) = if columns { (cols, rows) } else { (rows, cols) };
-        let needed = (runs - 1).checked_mul(stride).and_then(|x| x.checked_add(len));
-        assert!(
-            needed.is_some_and(|needed| needed <= x.data.len()),
-            "gemm: {name}[{rows}, {cols}] with strides {} and {} does not fit a slice of {}",
-            x.row_stride,
-            x.col_stride,
-            x.data.len()
-        );
-    }
+    let (runs, len) = if columns { (cols, rows) } else { (rows, cols) };
+    assert!(
+        span(runs, len, stride).is_some_and(|needed| needed <= x.data.len()),
+        "gemm: {name}[{rows}, {cols}] with strides {} and {} does not fit a slice of {} or overlaps itself",
+        x.row_stride,
+        x.col_stride,
+        x.data.len()
+    );
     View { data: x.data.as_ptr(), stride, columns, panel: 0 }
 }

@@ -8,13 +8,9 @@
 use super::Activation;
 use super::simd::Simd;
 use crate::cpu::math;
+use crate::cpu::pool::{LINE, Line};
 use crate::cpu::simd::update;
 use std::cell::Cell;
-
-/// One cache line, for the alignment.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
 
 /// Storage of a thread that lives as long as the thread; grows to the largest request.
 pub(in crate::cpu) struct Scratch(Cell<Vec<Line>>);
@@ -25,27 +21,30 @@ impl Scratch {
         Scratch(Cell::new(Vec::new()))
     }
 
-    /// Runs `f` with at least `len` floats, aligned to 64 bytes, of unspecified content. The
-    /// storage is taken out meanwhile: a nested call on the same thread gets one of its own.
-    pub fn with<R>(&self, len: usize, f: impl FnOnce(*mut f32) -> R) -> R {
+    /// Runs `f` with `len` floats, aligned to 64 bytes, of unspecified content. The storage is taken out
+    /// meanwhile: a nested call on the same thread gets one of its own.
+    pub fn slice<R>(&self, len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut lines = self.0.take();
-        if lines.len() < len.div_ceil(16) {
+        if lines.len() < len.div_ceil(LINE) {
             lines.clear();
-            lines.resize(len.div_ceil(16), Line([0.0; 16]));
+            lines.resize(len.div_ceil(LINE), Line::default());
         }
-        let result = f(lines.as_mut_ptr().cast());
+        let result = f(&mut bytemuck::cast_slice_mut(&mut lines)[..len]);
         self.0.set(lines);
         result
     }
 
-    /// [`Scratch::with`] as a slice of just `len` floats.
-    pub fn slice<R>(&self, len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-        // SAFETY: at least `len` floats, initialised when they were allocated, nobody else's meanwhile.
-        self.with(len, |buffer| f(unsafe { std::slice::from_raw_parts_mut(buffer, len) }))
+    /// [`Scratch::slice`] by pointer: `len` floats can be read and written.
+    pub fn with<R>(&self, len: usize, f: impl FnOnce(*mut f32) -> R) -> R {
+        self.slice(len, |floats| f(floats.as_mut_ptr()))
     }
 }
 
 /// Packs B[k, n] with contiguous rows into panels of `2 * LANES` columns.
+///
+/// # Safety
+/// The processor has the instruction set; k rows of n floats, `stride` apart, can be read from `src`, and k
+/// floats for each column of all panels written to `dst`.
 #[inline(always)]
 pub(super) unsafe fn b_rows<S: Simd>(
     src: *const f32,
@@ -55,6 +54,8 @@ pub(super) unsafe fn b_rows<S: Simd>(
     dst: *mut f32,
 ) {
     let nr = 2 * S::LANES;
+    // SAFETY: of row p < k, columns j..j + `cols` <= n are read, those of the second vector only if there are
+    // any; panel j / NR, which begins at j k, has its row p at p NR. The caller guarantees all of them.
     unsafe {
         // A few rows at a time: long enough runs in every panel, and rows are read in order.
         for top in (0..k).step_by(8) {
@@ -78,6 +79,10 @@ pub(super) unsafe fn b_rows<S: Simd>(
 }
 
 /// Packs B[k, n] with contiguous columns (a transposed matrix) into panels of `2 * LANES` columns.
+///
+/// # Safety
+/// The processor has the instruction set; n columns of k floats, `stride` apart, can be read from `src`, and
+/// k floats for each column of all panels written to `dst`.
 #[inline(always)]
 pub(super) unsafe fn b_columns<S: Simd>(
     src: *const f32,
@@ -87,6 +92,8 @@ pub(super) unsafe fn b_columns<S: Simd>(
     dst: *mut f32,
 ) {
     let nr = 2 * S::LANES;
+    // SAFETY: of the columns from j on, `rows` are below n, and of each `count` floats from p on are below k.
+    // They go to rows p.. of panel j / NR, the half with column j. The caller guarantees all of them.
     unsafe {
         for j in (0..n.next_multiple_of(nr)).step_by(S::LANES) {
             let rows = S::LANES.min(n.saturating_sub(j));
@@ -103,6 +110,10 @@ pub(super) unsafe fn b_columns<S: Simd>(
 /// Copies `count` runs of `len` floats, `src_stride` apart, to runs `dst_stride` apart;
 /// `dst_stride >= len`, and what lies between the runs of `dst` may be overwritten with anything
 /// if `dst_stride` is a multiple of `LANES`.
+///
+/// # Safety
+/// The processor has the instruction set; the runs can be read from `src`, and from `dst` on each run's
+/// length, rounded up to whole vectors, can be written.
 #[inline(always)]
 pub(super) unsafe fn a_runs<S: Simd>(
     src: *const f32,
@@ -112,6 +123,7 @@ pub(super) unsafe fn a_runs<S: Simd>(
     dst: *mut f32,
     dst_stride: usize,
 ) {
+    // SAFETY: elements i < `len` of runs r < `count` are read, and the last vector of each is written whole.
     unsafe {
         for r in 0..count {
             let (src, dst) = (src.add(r * src_stride), dst.add(r * dst_stride));
@@ -131,6 +143,10 @@ pub(super) unsafe fn a_runs<S: Simd>(
 /// read once for all of them. `rows` has the first row and the rows of each, `src` is the first one's; panel i
 /// begins `i * size` floats behind `dst` and has columns `width` apart, a multiple of `LANES`, whose ends may be
 /// overwritten with anything.
+///
+/// # Safety
+/// The processor has the instruction set; in each of the k columns all `rows`, which are not empty and in
+/// order, can be read, and the panels written.
 #[inline(always)]
 pub(super) unsafe fn a_columns<S: Simd>(
     (src, stride): (*const f32, usize),
@@ -141,6 +157,7 @@ pub(super) unsafe fn a_columns<S: Simd>(
 ) {
     for p in 0..k {
         for (i, &(first, count)) in rows.iter().enumerate() {
+            // SAFETY: `count` rows of column p, and column p of panel i, whose vectors end within `width`.
             unsafe {
                 let src = src.add(p * stride + first - rows[0].0);
                 a_runs::<S>(src, 0, 1, count, dst.add(i * size + p * width), 0);
@@ -152,20 +169,18 @@ pub(super) unsafe fn a_columns<S: Simd>(
 /// Asks for the first 64 floats of `count` runs: where they are short, the processor does not foresee
 /// that the next run follows.
 #[inline(always)]
-pub(super) unsafe fn prefetch_runs<S: Simd>(
-    src: *const f32,
-    stride: usize,
-    count: usize,
-    len: usize,
-) {
+pub(super) fn prefetch_runs<S: Simd>(src: *const f32, stride: usize, count: usize, len: usize) {
     for r in 0..count {
         for i in (0..len.min(64)).step_by(16) {
-            unsafe { S::prefetch(src.wrapping_add(r * stride + i)) };
+            S::prefetch(src.wrapping_add(r * stride + i));
         }
     }
 }
 
 /// Applies the activation to a `rows` x `cols` part of C.
+///
+/// # Safety
+/// The rows, `stride` apart from `c` on, can be read and written, and no other thread does meanwhile.
 #[inline(always)]
 pub(super) unsafe fn activate(
     c: *mut f32,
@@ -174,32 +189,25 @@ pub(super) unsafe fn activate(
     cols: usize,
     activation: Activation,
 ) {
-    match activation {
-        Activation::None => {}
-        Activation::Tanh => unsafe { map(c, stride, rows, cols, math::tanh) },
-        Activation::Sigmoid => unsafe { map(c, stride, rows, cols, math::sigmoid) },
-        Activation::Relu => unsafe {
-            map(c, stride, rows, cols, |x| if x < 0.0 { 0.0 } else { x })
-        },
+    for i in 0..rows {
+        // SAFETY: row i of the part, as the caller guarantees.
+        let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), cols) };
+        match activation {
+            Activation::None => {}
+            Activation::Tanh => map(row, math::tanh),
+            Activation::Sigmoid => map(row, math::sigmoid),
+            Activation::Relu => map(row, |x| if x < 0.0 { 0.0 } else { x }),
+        }
     }
 }
 
-/// `f` over a part of C.
+/// `f` over a row of C.
 #[inline(always)]
-unsafe fn map(
-    c: *mut f32,
-    stride: usize,
-    rows: usize,
-    cols: usize,
-    f: impl Fn(f32) -> f32 + Copy + 'static,
-) {
-    for i in 0..rows {
-        let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), cols) };
-        update(
-            row,
-            [],
-            #[inline(always)]
-            move |y, []| f(y),
-        );
-    }
+fn map(row: &mut [f32], f: impl Fn(f32) -> f32 + Copy + 'static) {
+    update(
+        row,
+        [],
+        #[inline(always)]
+        move |y, []| f(y),
+    );
 }

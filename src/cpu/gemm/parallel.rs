@@ -46,11 +46,15 @@ pub(super) fn threads() -> usize {
 /// # Safety
 /// As for [`multiply`].
 pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
+    if p.m == 0 || p.n == 0 {
+        return;
+    }
     if p.k >= 2 * K_PART && p.m * p.n <= K_SPLIT_C && p.k >= 4 * p.m.max(p.n) {
+        // SAFETY: as promised by the caller.
         return unsafe { split_k(kernels, p) };
     }
     share(kernels, p, &|i, m, j, n| {
-        // SAFETY: a part of C that no other task has.
+        // SAFETY: a part of the caller's product, with a part of C that no other task has.
         unsafe { multiply(kernels, &p.part(i, m, j, n)) }
     });
 }
@@ -61,7 +65,7 @@ pub(super) fn share(
     p: &Product,
     task: &(impl Fn(usize, usize, usize, usize) + Sync),
 ) {
-    let flops = 2 * p.m * p.n * p.k;
+    let flops = p.flops();
     let threads = threads();
     if flops < 2 * TASK_FLOPS || threads == 1 {
         return task(0, p.m, 0, p.n);
@@ -115,6 +119,9 @@ pub(super) fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
 
 /// A long sum for few elements (the gradient of a weight): parts of k that depend on the shape,
 /// each into an m x n of its own, added in order.
+///
+/// # Safety
+/// As for [`multiply`].
 unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
     // A multiple of four parts shares well among the usual numbers of threads.
     let part_most = p.k.div_ceil(p.k.div_ceil(K_PART).next_multiple_of(4));
@@ -132,19 +139,21 @@ unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
             };
             let task = |part: usize| {
                 let (from, k) = even(whole.k, part_most).nth(part).expect("a part of k");
-                // SAFETY: each part has its own m x n of the buffer.
+                // SAFETY: terms of the caller's product; each part has an m x n of the buffer, which has
+                // `parts` of them, to itself.
                 unsafe { multiply(kernels, &whole.terms(from, k, part * size)) }
             };
-            if threads() == 1 || 2 * size * p.k < 2 * TASK_FLOPS {
+            if threads() == 1 || p.flops() < 2 * TASK_FLOPS {
                 (0..parts).for_each(task);
             } else {
                 fork(0, parts, &task);
             }
             for i in 0..p.m {
-                // SAFETY: row i of C and of each part; C and the buffer do not overlap.
+                // SAFETY: row i < m of C, which nobody else uses.
                 let row = unsafe { std::slice::from_raw_parts_mut(p.c.add(i * p.c_stride), p.n) };
                 for part in 0..parts {
                     let from = buffer.wrapping_add(part * size + i * p.n);
+                    // SAFETY: row i < m of a part in the buffer; all tasks are done.
                     let from = unsafe { std::slice::from_raw_parts(from, p.n) };
                     if part == 0 && !p.accumulate {
                         row.copy_from_slice(from);

@@ -2,11 +2,14 @@
 
 use rayon::prelude::*;
 
+use super::isa::Kernels;
 use super::simd::Simd;
-use crate::cpu::Isa;
 
 /// `reps` times x = a x + b on `CHAINS` vectors from `x`, each a chain of its own: enough of them to
 /// cover the latency.
+///
+/// # Safety
+/// The processor has the instruction set, and `CHAINS` vectors from `x` can be read and written.
 #[inline(always)]
 pub(super) unsafe fn chains<S: Simd, const CHAINS: usize>(
     x: *mut f32,
@@ -14,6 +17,7 @@ pub(super) unsafe fn chains<S: Simd, const CHAINS: usize>(
     b: f32,
     reps: usize,
 ) {
+    // SAFETY: vectors i < `CHAINS` from `x`, as the caller guarantees.
     unsafe {
         let (a, b) = (S::splat(&a), S::splat(&b));
         let mut v: [S::V; CHAINS] = std::array::from_fn(|i| S::load(x.add(i * S::LANES)));
@@ -28,25 +32,33 @@ pub(super) unsafe fn chains<S: Simd, const CHAINS: usize>(
     }
 }
 
-/// Numbers whose chains fill the registers of the instruction set in use: the length of a block of
-/// [`multiply_adds`].
-pub fn block() -> usize {
-    let kernels = Isa::current().kernels();
+/// Numbers whose chains fill the registers: the length of a block of [`multiply_adds`].
+fn length(kernels: &Kernels) -> usize {
     2 * kernels.mr * kernels.lanes
 }
 
+/// The same for the instruction set in use.
+pub(crate) fn block() -> usize {
+    length(Kernels::current())
+}
+
 /// y\[i\] = what `reps` rounds of x = a x + b make of x\[i\], in blocks of [`block`] in parallel.
-pub fn multiply_adds(x: &[f32], (a, b): (f32, f32), reps: usize, y: &mut [f32]) {
-    let (run, block) = (Isa::current().kernels().multiply_adds, block());
+///
+/// # Panics
+/// If `x` and `y` differ in length.
+pub(crate) fn multiply_adds(x: &[f32], (a, b): (f32, f32), reps: usize, y: &mut [f32]) {
+    let kernels = Kernels::current();
+    let (run, block) = (kernels.multiply_adds, length(kernels));
     y.copy_from_slice(x);
     y.par_chunks_mut(block).for_each(|y| {
         if y.len() == block {
-            // SAFETY: the instruction set is there, and `y` has the numbers of a block.
+            // SAFETY: the processor has these kernels' features, and `y` has the numbers of a block of these
+            // kernels.
             return unsafe { run(y.as_mut_ptr(), a, b, reps) };
         }
         let mut whole = vec![0.0; block];
         whole[..y.len()].copy_from_slice(y);
-        // SAFETY: as above.
+        // SAFETY: the same, of `whole`.
         unsafe { run(whole.as_mut_ptr(), a, b, reps) };
         y.copy_from_slice(&whole[..y.len()]);
     });

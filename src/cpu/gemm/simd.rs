@@ -3,34 +3,60 @@
 //! Everything is `#[inline(always)]` and becomes machine code only inside a function that carries
 //! the target features (`isa.rs`), so the same source of the micro-kernel serves every set.
 
-/// A vector of `LANES` floats and its operations.
+/// A vector of `LANES` floats and its operations. Nothing is assumed about alignment.
 ///
-/// # Safety
-/// All functions need a processor with the instruction set; pointers must be valid for the lanes
-/// that are touched. Nothing is assumed about alignment.
+/// All unsafe functions need a processor with the instruction set.
 pub(super) trait Simd {
     /// The register type.
     type V: Copy;
     /// Floats in a register.
     const LANES: usize;
     /// 0.0 in every lane.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
     unsafe fn zero() -> Self::V;
     /// `*p` in every lane.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and `p` can be read.
     unsafe fn splat(p: *const f32) -> Self::V;
     /// `LANES` floats from `p`.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and `LANES` floats from `p` can be read.
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `count` floats from `p`, then zeros; nothing beyond is read.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, `count` <= `LANES`, and as many floats from `p` can be read.
     unsafe fn load_part(p: *const f32, count: usize) -> Self::V;
     /// `LANES` floats to `p`.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and `LANES` floats from `p` can be written.
     unsafe fn store(p: *mut f32, v: Self::V);
     /// The first `count` lanes to `p`; nothing beyond is written.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, `count` <= `LANES`, and as many floats from `p` can be written.
     unsafe fn store_part(p: *mut f32, v: Self::V, count: usize);
     /// x + y.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
     unsafe fn add(x: Self::V, y: Self::V) -> Self::V;
     /// x y + z, with one rounding where the set has it.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
     unsafe fn fma(x: Self::V, y: Self::V, z: Self::V) -> Self::V;
     /// `dst[p * dst_stride + j] = src[j * src_stride + p]` for j < `LANES` and p < `count`; rows
-    /// j >= `rows` are zeros and not read. `rows`, `count` <= `LANES`.
+    /// j >= `rows` are zeros and not read.
+    ///
+    /// # Safety
+    /// The processor has the instruction set; `rows`, `count` <= `LANES`; `count` floats from each of the
+    /// `rows` rows of `src` can be read, and `LANES` floats from each of the `count` rows of `dst` written.
     unsafe fn transpose(
         src: *const f32,
         src_stride: usize,
@@ -39,17 +65,34 @@ pub(super) trait Simd {
         dst: *mut f32,
         dst_stride: usize,
     );
-    /// Bit i says whether the i-th of `count` <= `LANES` floats from `p` is not 0; NaN is not.
+    /// Bit i is set where the i-th of `count` floats from `p` is not 0; NaN is not.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, `count` <= `LANES`, and as many floats from `p` can be read.
     #[inline(always)]
     unsafe fn nonzero(p: *const f32, count: usize) -> u32 {
+        // SAFETY: the caller guarantees `count` floats.
         (0..count).map(|i| u32::from(unsafe { *p.add(i) } != 0.0) << i).sum()
     }
-    /// Asks for the cache line of `p`.
+    /// Asks for the cache line of `p`, which need not be valid.
     #[inline(always)]
-    unsafe fn prefetch(_p: *const f32) {}
+    fn prefetch(_p: *const f32) {}
     /// The same, but into the L2 cache.
     #[inline(always)]
-    unsafe fn prefetch_l2(_p: *const f32) {}
+    fn prefetch_l2(_p: *const f32) {}
+}
+
+/// Functions of [`Simd`] whose bodies ask no more of the caller than the trait does.
+macro_rules! implemented {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {$(
+        #[inline(always)]
+        #[allow(unused_unsafe)] // An intrinsic of the target's baseline is safe.
+        unsafe fn $name($($arg: $type),*) $(-> $result)? {
+            // SAFETY: the caller guarantees what the trait asks for: the instruction set of every intrinsic
+            // here, and memory for the lanes that are touched.
+            unsafe { $body }
+        }
+    )*};
 }
 
 /// Four lanes of plain Rust: what the compiler makes of them is up to the target's baseline.
@@ -58,40 +101,24 @@ pub(super) struct Portable;
 impl Simd for Portable {
     type V = [f32; 4];
     const LANES: usize = 4;
-    #[inline(always)]
-    unsafe fn zero() -> [f32; 4] {
-        [0.0; 4]
-    }
-    #[inline(always)]
-    unsafe fn splat(p: *const f32) -> [f32; 4] {
-        [unsafe { *p }; 4]
-    }
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> [f32; 4] {
-        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn load_part(p: *const f32, count: usize) -> [f32; 4] {
-        std::array::from_fn(|i| if i < count { unsafe { *p.add(i) } } else { 0.0 })
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: [f32; 4]) {
-        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
-    }
-    #[inline(always)]
-    unsafe fn store_part(p: *mut f32, v: [f32; 4], count: usize) {
-        for (i, x) in v.into_iter().enumerate().take(count) {
-            unsafe { *p.add(i) = x };
+    implemented! {
+        fn zero() -> [f32; 4] { [0.0; 4] }
+        fn splat(p: *const f32) -> [f32; 4] { [*p; 4] }
+        fn load(p: *const f32) -> [f32; 4] { p.cast::<[f32; 4]>().read_unaligned() }
+        fn load_part(p: *const f32, count: usize) -> [f32; 4] {
+            std::array::from_fn(|i| if i < count { *p.add(i) } else { 0.0 })
         }
-    }
-    #[inline(always)]
-    unsafe fn add(x: [f32; 4], y: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| x[i] + y[i])
-    }
-    // Two roundings: a fused one would be a library call where the baseline lacks it.
-    #[inline(always)]
-    unsafe fn fma(x: [f32; 4], y: [f32; 4], z: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| x[i] * y[i] + z[i])
+        fn store(p: *mut f32, v: [f32; 4]) { p.cast::<[f32; 4]>().write_unaligned(v) }
+        fn store_part(p: *mut f32, v: [f32; 4], count: usize) {
+            for (i, x) in v.into_iter().enumerate().take(count) {
+                *p.add(i) = x;
+            }
+        }
+        fn add(x: [f32; 4], y: [f32; 4]) -> [f32; 4] { std::array::from_fn(|i| x[i] + y[i]) }
+        // Two roundings: a fused one would be a library call where the baseline lacks it.
+        fn fma(x: [f32; 4], y: [f32; 4], z: [f32; 4]) -> [f32; 4] {
+            std::array::from_fn(|i| x[i] * y[i] + z[i])
+        }
     }
     #[inline(always)]
     unsafe fn transpose(
@@ -104,8 +131,12 @@ impl Simd for Portable {
     ) {
         for p in 0..count {
             for j in 0..4 {
-                let x = if j < rows { unsafe { *src.add(j * src_stride + p) } } else { 0.0 };
-                unsafe { *dst.add(p * dst_stride + j) = x };
+                // SAFETY: element p < `count` of row j < `rows`, and lane j < 4 of row p of `dst`, as the
+                // caller guarantees.
+                unsafe {
+                    let x = if j < rows { *src.add(j * src_stride + p) } else { 0.0 };
+                    *dst.add(p * dst_stride + j) = x;
+                }
             }
         }
     }
@@ -130,42 +161,23 @@ mod x86 {
     impl Simd for Avx512 {
         type V = __m512;
         const LANES: usize = 16;
-        #[inline(always)]
-        unsafe fn zero() -> __m512 {
-            unsafe { _mm512_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn splat(p: *const f32) -> __m512 {
-            unsafe { _mm512_set1_ps(*p) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> __m512 {
-            unsafe { _mm512_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn load_part(p: *const f32, count: usize) -> __m512 {
-            unsafe { _mm512_maskz_loadu_ps(mask(count), p) }
-        }
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: __m512) {
-            unsafe { _mm512_storeu_ps(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn store_part(p: *mut f32, v: __m512, count: usize) {
-            unsafe { _mm512_mask_storeu_ps(p, mask(count), v) }
-        }
-        #[inline(always)]
-        unsafe fn add(x: __m512, y: __m512) -> __m512 {
-            unsafe { _mm512_add_ps(x, y) }
-        }
-        #[inline(always)]
-        unsafe fn fma(x: __m512, y: __m512, z: __m512) -> __m512 {
-            unsafe { _mm512_fmadd_ps(x, y, z) }
-        }
-        #[inline(always)]
-        unsafe fn nonzero(p: *const f32, count: usize) -> u32 {
-            let (x, zero) = unsafe { (Self::load_part(p, count), _mm512_setzero_ps()) };
-            unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, zero)) }
+        implemented! {
+            fn zero() -> __m512 { _mm512_setzero_ps() }
+            fn splat(p: *const f32) -> __m512 { _mm512_set1_ps(*p) }
+            fn load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
+            fn load_part(p: *const f32, count: usize) -> __m512 {
+                _mm512_maskz_loadu_ps(mask(count), p)
+            }
+            fn store(p: *mut f32, v: __m512) { _mm512_storeu_ps(p, v) }
+            fn store_part(p: *mut f32, v: __m512, count: usize) {
+                _mm512_mask_storeu_ps(p, mask(count), v)
+            }
+            fn add(x: __m512, y: __m512) -> __m512 { _mm512_add_ps(x, y) }
+            fn fma(x: __m512, y: __m512, z: __m512) -> __m512 { _mm512_fmadd_ps(x, y, z) }
+            fn nonzero(p: *const f32, count: usize) -> u32 {
+                let (x, zero) = (Self::load_part(p, count), _mm512_setzero_ps());
+                u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, zero))
+            }
         }
         #[inline(always)]
         unsafe fn transpose(
@@ -176,6 +188,8 @@ mod x86 {
             dst: *mut f32,
             dst_stride: usize,
         ) {
+            // SAFETY: rows j < `rows` of `src` are read, `count` floats of each, and rows p < `count` of
+            // `dst` written, as the caller guarantees, together with the instruction set of the intrinsics.
             unsafe {
                 let mut r = [_mm512_setzero_ps(); 16];
                 if rows == 16 && count == 16 {
@@ -229,11 +243,13 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn prefetch(p: *const f32) {
+        fn prefetch(p: *const f32) {
+            // SAFETY: part of x86-64 since SSE, and a hint: no address makes it fault.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
         #[inline(always)]
-        unsafe fn prefetch_l2(p: *const f32) {
+        fn prefetch_l2(p: *const f32) {
+            // SAFETY: part of x86-64 since SSE, and a hint: no address makes it fault.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
     }
@@ -242,51 +258,36 @@ mod x86 {
     pub struct Avx2;
 
     /// All ones in the first `count` lanes.
+    ///
+    /// # Safety
+    /// The processor has AVX, and `count` <= 8.
     #[inline(always)]
     unsafe fn mask8(count: usize) -> __m256i {
         const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        // SAFETY: eight numbers from 8 - `count` on are inside the sixteen.
         unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - count).cast()) }
     }
 
     impl Simd for Avx2 {
         type V = __m256;
         const LANES: usize = 8;
-        #[inline(always)]
-        unsafe fn zero() -> __m256 {
-            unsafe { _mm256_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn splat(p: *const f32) -> __m256 {
-            unsafe { _mm256_set1_ps(*p) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> __m256 {
-            unsafe { _mm256_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn load_part(p: *const f32, count: usize) -> __m256 {
-            unsafe { _mm256_maskload_ps(p, mask8(count)) }
-        }
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: __m256) {
-            unsafe { _mm256_storeu_ps(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn store_part(p: *mut f32, v: __m256, count: usize) {
-            unsafe { _mm256_maskstore_ps(p, mask8(count), v) }
-        }
-        #[inline(always)]
-        unsafe fn add(x: __m256, y: __m256) -> __m256 {
-            unsafe { _mm256_add_ps(x, y) }
-        }
-        #[inline(always)]
-        unsafe fn fma(x: __m256, y: __m256, z: __m256) -> __m256 {
-            unsafe { _mm256_fmadd_ps(x, y, z) }
-        }
-        #[inline(always)]
-        unsafe fn nonzero(p: *const f32, count: usize) -> u32 {
-            let (x, zero) = unsafe { (Self::load_part(p, count), _mm256_setzero_ps()) };
-            unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, zero)) as u32 }
+        implemented! {
+            fn zero() -> __m256 { _mm256_setzero_ps() }
+            fn splat(p: *const f32) -> __m256 { _mm256_set1_ps(*p) }
+            fn load(p: *const f32) -> __m256 { _mm256_loadu_ps(p) }
+            fn load_part(p: *const f32, count: usize) -> __m256 {
+                _mm256_maskload_ps(p, mask8(count))
+            }
+            fn store(p: *mut f32, v: __m256) { _mm256_storeu_ps(p, v) }
+            fn store_part(p: *mut f32, v: __m256, count: usize) {
+                _mm256_maskstore_ps(p, mask8(count), v)
+            }
+            fn add(x: __m256, y: __m256) -> __m256 { _mm256_add_ps(x, y) }
+            fn fma(x: __m256, y: __m256, z: __m256) -> __m256 { _mm256_fmadd_ps(x, y, z) }
+            fn nonzero(p: *const f32, count: usize) -> u32 {
+                let (x, zero) = (Self::load_part(p, count), _mm256_setzero_ps());
+                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, zero)) as u32
+            }
         }
         #[inline(always)]
         unsafe fn transpose(
@@ -297,6 +298,8 @@ mod x86 {
             dst: *mut f32,
             dst_stride: usize,
         ) {
+            // SAFETY: rows j < `rows` of `src` are read, `count` floats of each, and rows p < `count` of
+            // `dst` written, as the caller guarantees, together with the instruction set of the intrinsics.
             unsafe {
                 let mut r = [_mm256_setzero_ps(); 8];
                 for (j, r) in r.iter_mut().enumerate() {
@@ -329,11 +332,13 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn prefetch(p: *const f32) {
+        fn prefetch(p: *const f32) {
+            // SAFETY: part of x86-64 since SSE, and a hint: no address makes it fault.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
         #[inline(always)]
-        unsafe fn prefetch_l2(p: *const f32) {
+        fn prefetch_l2(p: *const f32) {
+            // SAFETY: part of x86-64 since SSE, and a hint: no address makes it fault.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
     }
@@ -353,41 +358,21 @@ mod arm {
     impl Simd for Neon {
         type V = float32x4_t;
         const LANES: usize = 4;
-        #[inline(always)]
-        unsafe fn zero() -> float32x4_t {
-            unsafe { vdupq_n_f32(0.0) }
-        }
-        #[inline(always)]
-        unsafe fn splat(p: *const f32) -> float32x4_t {
-            unsafe { vld1q_dup_f32(p) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> float32x4_t {
-            unsafe { vld1q_f32(p) }
-        }
-        #[inline(always)]
-        unsafe fn load_part(p: *const f32, count: usize) -> float32x4_t {
-            unsafe { vld1q_f32(Portable::load_part(p, count).as_ptr()) }
-        }
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: float32x4_t) {
-            unsafe { vst1q_f32(p, v) }
-        }
-        #[inline(always)]
-        unsafe fn store_part(p: *mut f32, v: float32x4_t, count: usize) {
-            let mut lanes = [0.0; 4];
-            unsafe {
+        implemented! {
+            fn zero() -> float32x4_t { vdupq_n_f32(0.0) }
+            fn splat(p: *const f32) -> float32x4_t { vld1q_dup_f32(p) }
+            fn load(p: *const f32) -> float32x4_t { vld1q_f32(p) }
+            fn load_part(p: *const f32, count: usize) -> float32x4_t {
+                vld1q_f32(Portable::load_part(p, count).as_ptr())
+            }
+            fn store(p: *mut f32, v: float32x4_t) { vst1q_f32(p, v) }
+            fn store_part(p: *mut f32, v: float32x4_t, count: usize) {
+                let mut lanes = [0.0; 4];
                 vst1q_f32(lanes.as_mut_ptr(), v);
                 Portable::store_part(p, lanes, count);
             }
-        }
-        #[inline(always)]
-        unsafe fn add(x: float32x4_t, y: float32x4_t) -> float32x4_t {
-            unsafe { vaddq_f32(x, y) }
-        }
-        #[inline(always)]
-        unsafe fn fma(x: float32x4_t, y: float32x4_t, z: float32x4_t) -> float32x4_t {
-            unsafe { vfmaq_f32(z, x, y) }
+            fn add(x: float32x4_t, y: float32x4_t) -> float32x4_t { vaddq_f32(x, y) }
+            fn fma(x: float32x4_t, y: float32x4_t, z: float32x4_t) -> float32x4_t { vfmaq_f32(z, x, y) }
         }
         #[inline(always)]
         unsafe fn transpose(
@@ -399,10 +384,13 @@ mod arm {
             dst_stride: usize,
         ) {
             if rows < 4 || count < 4 {
+                // SAFETY: the caller guarantees the same.
                 return unsafe {
                     Portable::transpose(src, src_stride, rows, count, dst, dst_stride)
                 };
             }
+            // SAFETY: four floats of four rows each are read and written, as the caller guarantees, together
+            // with NEON.
             unsafe {
                 let r: [float32x4_t; 4] =
                     std::array::from_fn(|j| vld1q_f32(src.add(j * src_stride)));

@@ -74,11 +74,18 @@ fn panel_len(nr: usize) -> usize {
 }
 
 /// See [`Part`].
+///
+/// # Safety
+/// The processor has the instruction set. Each row's list can be read, with `counts[row]` terms, a multiple
+/// of [`CHAINS`], whose indices are at most [`BLOCK`]; so can both halves of the panels. C, `rows` x `cols`
+/// with `cols` no more than [`WIDTH`] vectors, can be written, and read if it is added to.
 #[inline(always)]
 pub(super) unsafe fn add_terms<S: Simd>(part: &Part) {
     let nr = 2 * S::LANES;
     let panels = [part.panels, part.panels.wrapping_add(panel_len(nr))];
     for row in 0..part.rows {
+        // SAFETY: terms i < `count` of the row's list, whose indices are rows of the panels; of C only the
+        // lanes below `cols`. The caller guarantees all of them.
         unsafe {
             let (terms, count) = (part.terms.add(row * LIST), *part.counts.add(row) as usize);
             let mut chains = [[S::zero(); WIDTH]; CHAINS];
@@ -114,6 +121,9 @@ pub(super) unsafe fn add_terms<S: Simd>(part: &Part) {
 }
 
 /// `dst[j * dst_stride + i] = src[i * src_stride + j]` for i < `rows`, j < `cols`.
+///
+/// # Safety
+/// The processor has the instruction set; these elements of `src` can be read and of `dst` written.
 #[inline(always)]
 pub(super) unsafe fn transpose<S: Simd>(
     src: *const f32,
@@ -124,6 +134,7 @@ pub(super) unsafe fn transpose<S: Simd>(
     dst_stride: usize,
 ) {
     let whole = rows / S::LANES * S::LANES;
+    // SAFETY: i is below `rows`, by whole vectors or one by one, and j below `cols`.
     unsafe {
         for i in (0..whole).step_by(S::LANES) {
             for j in (0..cols).step_by(S::LANES) {
@@ -147,14 +158,17 @@ thread_local! {
 }
 
 /// How many of the rows x cols elements are not zero.
-fn nonzero(x: View, rows: usize, cols: usize) -> usize {
+///
+/// # Safety
+/// These elements can be read.
+unsafe fn nonzero(x: View, rows: usize, cols: usize) -> usize {
     let (runs, len) = if x.columns { (cols, rows) } else { (rows, cols) };
     vectorize(
         #[inline(always)]
         || {
             let mut count = 0;
             for run in 0..runs {
-                // SAFETY: a run of the matrix.
+                // SAFETY: one of the runs that the caller guarantees.
                 let run = unsafe { std::slice::from_raw_parts(x.data.add(run * x.stride), len) };
                 count += run.iter().map(|&x| u32::from(x != 0.0)).sum::<u32>() as usize;
             }
@@ -175,11 +189,14 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product, operand: Operan
         Operand::B => (turned(p.b), turned(p.a), p.n, p.m),
     };
     let few = p.accumulate || p.b.panel != 0 || p.k == 0;
-    let few = few || width < 2 * kernels.lanes || rows < kernels.lanes;
-    if few || 3 * nonzero(left, rows, p.k) > rows * p.k {
+    if few || width < 2 * kernels.lanes || rows < kernels.lanes {
         return false;
     }
-    let serial = threads() == 1 || 2 * p.m * p.n * p.k < 4 * TASK_FLOPS;
+    // SAFETY: `left` is A or the transpose of B, rows x k, as promised by the caller.
+    if 3 * unsafe { nonzero(left, rows, p.k) } > rows * p.k {
+        return false;
+    }
+    let serial = threads() == 1 || p.flops() < 4 * TASK_FLOPS;
     let each = |tasks: usize, task: &(dyn Fn(usize) + Sync)| {
         if serial { (0..tasks).for_each(task) } else { fork(0, tasks, &task) }
     };
@@ -194,7 +211,9 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product, operand: Operan
                 let (block, from) = (task / pieces, task % pieces * LIST_ROWS);
                 let (first, k) = block_of(block);
                 let part = left.at(from, first);
-                // SAFETY: lists that no other task makes.
+                // SAFETY: `part` begins at row `from` < `rows` of the operand and has the block's k <= BLOCK
+                // terms. The buffer has a list and a count for each row of each block; no other task makes
+                // these.
                 unsafe {
                     let (terms, counts) = lists.of(block, from);
                     (kernels.list_terms)(part, LIST_ROWS.min(rows - from), k, terms, counts);
@@ -203,7 +222,8 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product, operand: Operan
             let most = WIDTH * kernels.lanes;
             each(width.div_ceil(most), &|task| {
                 let (j, cols) = (task * most, most.min(width - task * most));
-                // SAFETY: columns (A) or rows (B) of C that no other task has.
+                // SAFETY: `cols` <= `most` columns (A) or rows (B) of C that no other task has; all lists are
+                // made.
                 unsafe { columns(kernels, p, operand, right, &lists, j, cols) }
             });
         });
@@ -221,17 +241,22 @@ struct Lists {
 
 // SAFETY: tasks write lists of their own, and read them when all are made.
 unsafe impl Send for Lists {}
+// SAFETY: as above.
 unsafe impl Sync for Lists {}
 
 impl Lists {
     /// Those of a block of k, from a row on.
-    unsafe fn of(&self, block: usize, row: usize) -> (*mut Term, *mut u32) {
+    fn of(&self, block: usize, row: usize) -> (*mut Term, *mut u32) {
         let at = block * self.rows + row;
-        unsafe { (self.terms.add(at * LIST), self.counts.add(at)) }
+        (self.terms.wrapping_add(at * LIST), self.counts.wrapping_add(at))
     }
 }
 
 /// Makes the lists of `rows` rows: those of `x`, which is `k` <= [`BLOCK`] wide.
+///
+/// # Safety
+/// The processor has the instruction set; `x`, rows x k with k <= [`BLOCK`], can be read, and a list and a
+/// count for each row written.
 #[inline(always)]
 pub(super) unsafe fn list_terms<S: Simd>(
     x: View,
@@ -240,6 +265,8 @@ pub(super) unsafe fn list_terms<S: Simd>(
     terms: *mut Term,
     counts: *mut u32,
 ) {
+    // SAFETY: elements at `from` and on of runs of `x`, all below its length. A row's list gets at most k
+    // terms and what fills it up: fewer than LIST. The caller guarantees all of them.
     unsafe {
         std::slice::from_raw_parts_mut(counts, rows).fill(0);
         let (runs, len) = if x.columns { (k, rows) } else { (rows, k) };
@@ -269,6 +296,10 @@ pub(super) unsafe fn list_terms<S: Simd>(
 }
 
 /// `cols` columns (A) or rows (B) of C from `j` on.
+///
+/// # Safety
+/// As for [`super::blocking::multiply`], of these columns or rows; there are at most [`WIDTH`] vectors of
+/// them. `right` is B or the transpose of A, not packed, and `lists` has all terms of the other operand.
 unsafe fn columns(
     kernels: &Kernels,
     p: &Product,
@@ -285,6 +316,10 @@ unsafe fn columns(
         Operand::B => (TURNED_ROWS, TURNED_ROWS * most),
     };
     PANELS.with(|scratch| {
+        // SAFETY: the buffer has two panels of BLOCK rows and one of zeros each, and, if C is turned, a piece
+        // of C of `piece` rows by `most`. `pack` writes k <= BLOCK rows of a half of at most NR columns;
+        // `right` has the block's k terms of these columns. The lists are complete, with indices below k or
+        // NO_TERM's, the row of zeros. Rows `from..` and columns `j..` are in C.
         scratch.with(2 * panel_len(nr) + out, |panels| unsafe {
             let turned = panels.add(2 * panel_len(nr));
             // Where there is no second half, its columns are computed from whatever is there and not

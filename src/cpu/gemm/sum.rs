@@ -9,7 +9,7 @@ use super::isa::Kernels;
 use super::kernel::Tile;
 use super::pack::Scratch;
 use super::parallel::share;
-use super::{Activation, Isa};
+use super::{Activation, span};
 
 /// Most rows of all D together that [`gemm_sum`] takes: one k-block.
 pub const SUM_ROWS: usize = KC;
@@ -35,10 +35,11 @@ pub fn gemm_sum(
     accumulate: bool,
     c: &mut [f32],
 ) {
-    assert!(m * n > 0 && c.len() == m * n, "gemm: C[{m}, {n}] of {} floats", c.len());
+    let fits = m > 0 && n > 0 && span(m, n, n) == Some(c.len());
+    assert!(fits, "gemm: C[{m}, {n}] of {} floats", c.len());
     for (d, x) in terms {
         let k = d.len() / m;
-        let fits = d.len() == k * m && x.len() == k * n;
+        let fits = span(k, m, m) == Some(d.len()) && span(k, n, n) == Some(x.len());
         assert!(fits, "gemm: D[k, {m}] and X[k, {n}] of {} and {} floats", d.len(), x.len());
     }
     let k: usize = terms.iter().map(|(d, _)| d.len() / m).sum();
@@ -49,7 +50,7 @@ pub fn gemm_sum(
         }
         return;
     }
-    let kernels = Isa::current().kernels();
+    let kernels = Kernels::current();
     let view = |data: &[f32], columns| View {
         data: data.as_ptr(),
         stride: if columns { m } else { n },
@@ -74,7 +75,9 @@ pub fn gemm_sum(
         .map(|(d, x)| Term { d: view(d, true), x: view(x, false), k: d.len() / m })
         .collect();
     share(kernels, &whole, &|i, m, j, n| {
-        // SAFETY: the shapes were checked against the slices; a part of C that no other task has.
+        // SAFETY: each D is [k, m], each X [k, n] and C [m, n], as checked against the slices above, and all
+        // k together are `whole.k`. This is a part of C that no other task has, and the processor has these
+        // kernels' features.
         unsafe { add_up(kernels, &whole.part(i, m, j, n), &terms, (i, j)) }
     });
 }
@@ -87,6 +90,11 @@ struct Term {
 }
 
 /// The part `p` of C at (top, left), on this thread.
+///
+/// # Safety
+/// All rows of D, from column `top` on m columns, and of X, from column `left` on n columns, can be read;
+/// their numbers add up to k > 0. C can be read and written, by no other thread meanwhile. The processor has
+/// the kernels' features.
 unsafe fn add_up(kernels: &Kernels, p: &Product, terms: &[Term], (top, left): (usize, usize)) {
     let nr = 2 * kernels.lanes;
     let width = kernels.mr.next_multiple_of(kernels.lanes);
@@ -94,6 +102,10 @@ unsafe fn add_up(kernels: &Kernels, p: &Product, terms: &[Term], (top, left): (u
     let x_len = p.k * nc_most.min(p.n.next_multiple_of(nr));
     let panels: Vec<(usize, usize)> = even(p.m, kernels.mr).collect();
     PACKED.with(|packed| {
+        // SAFETY: the rows of all terms, k together, fill the panels: those of at most `nc_most` columns of
+        // the X, no more than all panels of n, in `x_len` floats; then at most `PANELS` micro-panels of the
+        // D, of `mr` <= `width` columns each. There is a kernel for each `mr` <= MR and number of vectors;
+        // tiles are inside C, which is m x n.
         packed.with(x_len + PANELS * p.k * width, |buffer| unsafe {
             let (x_block, d_panels) = (buffer, buffer.add(x_len));
             for jc in (0..p.n).step_by(nc_most) {
