@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::cpu::gemm::{Mat, at_once, in_share, pack, packed_len, panel};
-use crate::cpu::{Cpu, CpuBuffer};
+use crate::cpu::{Cpu, CpuBuffer, Meta};
 use crate::error::Result;
 use crate::gpu::Program;
 #[cfg(feature = "gpu")]
@@ -53,9 +53,52 @@ impl Device {
         Device::Cpu(Cpu::new())
     }
 
+    /// A device that stands for `of` and holds no numbers, as PyTorch's meta device: tensors have shapes,
+    /// kernels do nothing, and [`Device::most_bytes`] counts what they would take. Numbers read from it
+    /// are zeros.
+    pub fn meta(of: &Device) -> Device {
+        Device::Cpu(Cpu::meta(match of {
+            Device::Cpu(cpu) => cpu.stands_for().unwrap_or(Meta::Cpu),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => Meta::Gpu,
+        }))
+    }
+
+    /// Whether this is a [`Device::meta`].
+    pub(crate) fn is_meta(&self) -> bool {
+        self.stands_for().is_some()
+    }
+
+    fn stands_for(&self) -> Option<Meta> {
+        match self {
+            Device::Cpu(cpu) => cpu.stands_for(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => None,
+        }
+    }
+
+    /// Of a meta device: bytes of the largest output of a kernel so far, and the kernel's name.
+    pub fn largest_output(&self) -> Option<(u64, &'static str)> {
+        match self {
+            Device::Cpu(cpu) => cpu.largest().map(|(floats, kernel)| (4 * floats as u64, kernel)),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => None,
+        }
+    }
+
+    /// Bytes that a tensor may have at most, where the device sets a limit: what a GPU can bind to a kernel.
+    pub fn largest_tensor(&self) -> Option<u64> {
+        match self {
+            Device::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Some(gpu.largest_tensor()),
+        }
+    }
+
     /// "cpu", or the adapter's name and back end.
     pub fn name(&self) -> String {
         match self {
+            Device::Cpu(cpu) if cpu.stands_for().is_some() => "meta".into(),
             Device::Cpu(_) => "cpu".into(),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => {
@@ -65,9 +108,13 @@ impl Device {
         }
     }
 
-    /// Whether this is the CPU.
+    /// Whether this is the CPU, or stands for it.
     pub fn is_cpu(&self) -> bool {
-        matches!(self, Device::Cpu(_))
+        match self {
+            Device::Cpu(cpu) => cpu.stands_for().is_none_or(|of| of == Meta::Cpu),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => false,
+        }
     }
 
     /// Bytes in use by live tensors.
@@ -164,7 +211,9 @@ impl Device {
         match self {
             Device::Cpu(cpu) => {
                 let mut buffer = cpu.alloc(data.len());
-                buffer.as_mut_slice().copy_from_slice(data);
+                if !self.is_meta() {
+                    buffer.as_mut_slice().copy_from_slice(data);
+                }
                 Buffer::Cpu(buffer)
             }
             #[cfg(feature = "gpu")]
@@ -174,6 +223,7 @@ impl Device {
 
     pub(crate) fn download(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         match (self, buffer) {
+            (Device::Cpu(_), Buffer::Cpu(b)) if self.is_meta() => Ok(vec![0.0; b.len()]),
             (Device::Cpu(_), Buffer::Cpu(b)) => Ok(b.as_slice().to_vec()),
             #[cfg(feature = "gpu")]
             (Device::Gpu(gpu), Buffer::Gpu(b)) => gpu.download(b),
@@ -194,6 +244,9 @@ impl Device {
             Device::Cpu(cpu) => {
                 let len = packed_len(k, n);
                 let mut packed = cpu.alloc(len);
+                if self.is_meta() {
+                    return Some((Buffer::Cpu(packed), len, panel()));
+                }
                 let b = Mat { data: b.host(), row_stride, col_stride };
                 // Alone, as who else needs this waits outside of the pool.
                 let panel =
@@ -214,6 +267,11 @@ impl Device {
     #[track_caller]
     pub(crate) fn run(&self, launch: &dyn Launch, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
         match self {
+            Device::Cpu(cpu) if self.is_meta() => {
+                for output in outputs {
+                    cpu.note(launch.program().name, output.len());
+                }
+            }
             Device::Cpu(cpu) => {
                 let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
                 let mut outputs: Vec<&mut [f32]> =
@@ -242,6 +300,15 @@ impl Device {
 }
 
 impl Buffer {
+    /// Number of floats.
+    fn len(&self) -> usize {
+        match self {
+            Buffer::Cpu(b) => b.len(),
+            #[cfg(feature = "gpu")]
+            Buffer::Gpu(b) => b.len(),
+        }
+    }
+
     #[track_caller]
     fn host(&self) -> &[f32] {
         match self {

@@ -1,4 +1,6 @@
-//! Which device a command computes on, by what a user calls it.
+//! Which device a command computes on, by what a user calls it, and how much memory there is.
+
+pub mod memory;
 
 use crate::device::Device;
 use crate::error::Result;

@@ -13,8 +13,10 @@ const INTERNAL: u8 = 1;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    // A panic has printed its message already.
-    let code = match std::panic::catch_unwind(|| cli.run()) {
+    let outcome = std::panic::catch_unwind(|| cli.run());
+    // Where no result can be returned, an error ends the work as the payload of a panic: memory ran out.
+    let outcome = outcome.or_else(|payload| payload.downcast::<Error>().map(|e| Err((*e).into())));
+    let code = match outcome {
         Ok(Ok(())) => 0,
         Ok(Err(error)) if cli::is_closed_pipe(&error) => 0,
         Ok(Err(error)) => {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
                 None => INTERNAL,
             }
         }
+        // The panic has printed its message already.
         Err(_) => INTERNAL,
     };
     ExitCode::from(ranks::leave(code))

@@ -14,9 +14,9 @@ use pixelloom::{Device, Tensor, ops};
 
 const LIMIT: f64 = 1e-3;
 
-fn check_all(device: &Device) {
+fn check_all(cases: Vec<Case>, device: &Device) {
     let mut failures = Vec::new();
-    for case in ops::cases() {
+    for case in cases {
         let error = gradient_error(&case, device).unwrap();
         if !(error <= LIMIT) {
             failures.push(format!("{} {}: {error:.1e}", case.op, case.label));
@@ -25,11 +25,21 @@ fn check_all(device: &Device) {
     assert!(failures.is_empty(), "gradients are wrong:\n{}", failures.join("\n"));
 }
 
-#[test]
-fn gradients_on_the_cpu() {
+fn poisoned() -> Device {
     let cpu = pixelloom::cpu::Cpu::new();
     cpu.poison(true);
-    check_all(&Device::Cpu(cpu));
+    Device::Cpu(cpu)
+}
+
+#[test]
+fn gradients_on_the_cpu() {
+    check_all(ops::cases(), &poisoned());
+}
+
+/// From 1 to 7 axes.
+#[test]
+fn gradients_of_shapes_of_any_rank() {
+    check_all(ops::axes::cases(), &poisoned());
 }
 
 /// A rule for x^2 whose factor is given: 2 is right.

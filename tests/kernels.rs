@@ -80,10 +80,21 @@ fn cases_agree_with_zeroed_workgroup_memory() {
     check(&ops::cases(), GpuOptions { zero_workgroup_memory: true, ..POISON });
 }
 
+/// From 1 to 7 axes.
+#[test]
+fn shapes_of_any_rank() {
+    check(&ops::axes::cases(), POISON);
+    check_gradients(&ops::axes::cases());
+}
+
 #[test]
 fn gradients_agree_with_finite_differences() {
+    check_gradients(&ops::cases());
+}
+
+fn check_gradients(cases: &[Case]) {
     let Some(gpu) = common::poisoned() else { return };
-    let failures: Vec<String> = ops::cases()
+    let failures: Vec<String> = cases
         .iter()
         .filter_map(|case| {
             let error = gradient_error(case, &gpu).unwrap();

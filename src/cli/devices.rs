@@ -43,7 +43,7 @@ pub fn adapters() -> Result<()> {
         let (index, name, backend, kind) = (a.index, &a.name, &a.backend, a.device_type);
         say(&format!("gpu:{index}  {name}; {backend}, {kind}; {}{software}", a.driver))?;
         let yes_no = |b: bool| if b { "yes" } else { "no" };
-        let largest = a.max_storage_buffer_binding_size.min(a.max_buffer_size);
+        let largest = a.largest_tensor();
         let workgroup = a.max_compute_invocations_per_workgroup;
         let shared = a.max_compute_workgroup_storage_size;
         let buffers = a.max_storage_buffers_per_shader_stage;

@@ -9,6 +9,7 @@ use pixelloom::data::{DataSet, thousands};
 use pixelloom::profile::Profile;
 use pixelloom::train::card;
 use pixelloom::train::dry_run::{self, DryRun};
+use pixelloom::train::memory::Step;
 use pixelloom::train::{
     Checkpoint, Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, ranks, train,
 };
@@ -160,6 +161,7 @@ impl Train {
                 Err(_) => command_line(),
             };
             return self.machine.run(|device| {
+                fits(&config, &data, ranks, device)?;
                 let (device, command) = (device.clone(), command.clone());
                 self.train(Job { config, data, device, run, ranks, resume, init: None, command })
             });
@@ -170,12 +172,13 @@ impl Train {
         let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;
         let init = init.map(|located| located.checkpoint);
         if let Some(init) = &init {
-            init.load_into(config.model.build(&Device::cpu(), 0)?.model())?; // While there is no run yet.
+            init.load_into(config.model.without_numbers()?.model())?; // While there is no run yet.
         }
         let of = if self.settings.overfit_batch { "-overfit" } else { "" };
         let path = self.directory(&format!("{}{of}", config.preset));
         init.iter().try_for_each(|init| spares(&path, init))?;
         self.machine.run(|device| {
+            fits(&config, &data, ranks, device)?; // Before a run that is there is replaced.
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
             let (device, command) = (device.clone(), command_line());
@@ -238,6 +241,13 @@ impl Train {
         say(&format!("test {score}: {text} ({what}, {device})"))?;
         Ok(())
     }
+}
+
+/// Rejects a run that this machine has no room for.
+fn fits(config: &Config, data: &DataSet, ranks: Ranks, device: &Device) -> Result<(), Error> {
+    let rows = ranks.rows(config.batch.min(data.train.count)).len();
+    let step = Step::of(config, &data.train, rows.max(1));
+    Step { processes: ranks.count(), ..step }.check(device).map(drop)
 }
 
 /// Says what a step takes, and that nothing was written.

@@ -29,4 +29,5 @@ pub mod unary;
 mod weights;
 
 pub use isa::Isa;
+pub(crate) use pool::Meta;
 pub use pool::{Cpu, CpuBuffer, PoolStats};

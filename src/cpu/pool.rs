@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use crate::error::Error;
 use crate::profile::Ledger;
 
 /// Floats of a cache line.
@@ -46,6 +47,16 @@ struct State {
     peak: usize,
     /// Most bytes live since [`Cpu::watch`].
     watched: usize,
+    /// Of a meta device: floats of the largest output of a kernel so far, and the kernel.
+    largest: Option<(usize, &'static str)>,
+}
+
+/// The device that a meta device stands for: its kernels decide which buffers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meta {
+    Cpu,
+    #[cfg(feature = "gpu")]
+    Gpu,
 }
 
 /// The CPU as a device: a pool of buffers. Clones share the pool.
@@ -56,6 +67,8 @@ pub struct Cpu(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     ledger: Ledger,
+    /// Buffers have a length and no memory.
+    meta: Option<Meta>,
 }
 
 /// A buffer of `len` floats that returns to its pool when dropped.
@@ -69,6 +82,29 @@ impl Cpu {
     /// A pool of its own.
     pub fn new() -> Cpu {
         Cpu::default()
+    }
+
+    /// A pool that counts bytes and has none.
+    pub(crate) fn meta(of: Meta) -> Cpu {
+        Cpu(Arc::new(Shared { meta: Some(of), ..Shared::default() }))
+    }
+
+    /// The device that this one stands for, if it is a meta device.
+    pub(crate) fn stands_for(&self) -> Option<Meta> {
+        self.0.meta
+    }
+
+    /// Takes note of an output of a kernel on a meta device.
+    pub(crate) fn note(&self, kernel: &'static str, floats: usize) {
+        let largest = &mut self.state().largest;
+        if largest.is_none_or(|(most, _)| floats > most) {
+            *largest = Some((floats, kernel));
+        }
+    }
+
+    /// Floats of the largest output of a kernel that ran on this meta device, and that kernel's name.
+    pub(crate) fn largest(&self) -> Option<(usize, &'static str)> {
+        self.state().largest
     }
 
     /// With `on`, every buffer is handed out full of NaN: a kernel that leaves an element unwritten shows.
@@ -121,15 +157,60 @@ impl Cpu {
         }
         let poison = state.poison;
         drop(state);
-        let mut lines = recycled.unwrap_or_else(|| vec![Line([0.0; LINE]); count]);
+        let mut lines = recycled.unwrap_or_else(|| match self.0.meta {
+            None => self.fresh(count),
+            Some(_) => Vec::new(),
+        });
         if poison {
             lines.fill(Line([f32::NAN; LINE]));
         }
         CpuBuffer { lines, len, pool: self.clone() }
     }
+
+    /// New memory. Where there is none left, idle buffers are given back first.
+    ///
+    /// # Panics
+    ///
+    /// With an [`Error::Device`] as its payload when there is not enough memory even so.
+    fn fresh(&self, count: usize) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if lines.try_reserve_exact(count).is_err() {
+            self.state().free_idle();
+            if lines.try_reserve_exact(count).is_err() {
+                let bytes = count * size_of::<Line>();
+                let live = {
+                    let stats = &mut self.state().stats;
+                    stats.live_bytes -= bytes;
+                    stats.live_bytes
+                };
+                // No hook prints it: it is an error, and the program reports it as one.
+                std::panic::resume_unwind(Box::new(Error::Device(format!(
+                    "no memory for a tensor of {} MiB beside {} MiB in use; fewer images at once \
+                     or a smaller model need less",
+                    bytes >> 20,
+                    live >> 20
+                ))));
+            }
+        }
+        lines.resize(count, Line([0.0; LINE]));
+        lines
+    }
+}
+
+impl State {
+    fn free_idle(&mut self) {
+        self.idle.clear();
+        self.stats.idle_bytes = 0;
+    }
 }
 
 impl CpuBuffer {
+    /// Number of floats.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// The elements.
     pub fn as_slice(&self) -> &[f32] {
         &bytemuck::cast_slice(&self.lines)[..self.len]
@@ -144,18 +225,18 @@ impl CpuBuffer {
 impl Drop for CpuBuffer {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        let bytes = lines.len() * size_of::<Line>();
+        let count = self.len.div_ceil(LINE);
+        let bytes = count * size_of::<Line>();
         let mut state = self.pool.state();
         state.stats.live_bytes -= bytes;
         let held = state.stats.live_bytes + state.stats.idle_bytes + bytes;
         if held > KEPT.max(2 * state.peak) {
             // Of lengths that are no longer asked for, most likely.
-            state.idle.clear();
-            state.stats.idle_bytes = 0;
+            state.free_idle();
         }
         state.stats.idle_bytes += bytes;
         let owner = rayon::current_thread_index();
-        state.idle.entry(lines.len()).or_default().push(Idle { owner, lines });
+        state.idle.entry(count).or_default().push(Idle { owner, lines });
     }
 }
 
@@ -172,6 +253,26 @@ mod tests {
         let idle = cpu.stats().idle_bytes;
         assert!(idle <= KEPT, "{idle} bytes lie idle");
         assert_eq!(cpu.stats().live_bytes, 0);
+    }
+
+    #[test]
+    fn memory_that_runs_out_is_an_error() {
+        let cpu = Cpu::new();
+        let kept = cpu.alloc(1 << 20);
+        drop(cpu.alloc(1 << 19));
+        let before = cpu.stats();
+        // 2^60 bytes: no machine has an address for each.
+        let alloc = std::panic::AssertUnwindSafe(|| cpu.alloc(1 << 58));
+        let Err(payload) = std::panic::catch_unwind(alloc) else { panic!("memory was found") };
+        let error = payload.downcast::<Error>().expect("an error");
+        let message = error.to_string();
+        assert!(matches!(*error, Error::Device(_)), "{message}");
+        assert!(
+            message.contains("no memory for a tensor of")
+                && message.contains("beside 4 MiB in use")
+        );
+        assert_eq!((cpu.stats().live_bytes, cpu.stats().idle_bytes), (before.live_bytes, 0));
+        drop(kept);
     }
 
     #[test]

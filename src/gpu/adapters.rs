@@ -66,6 +66,11 @@ impl AdapterSummary {
         }
     }
 
+    /// Bytes that a tensor may have at most: it is one buffer, bound to a kernel as a whole.
+    pub fn largest_tensor(&self) -> u64 {
+        self.max_buffer_size.min(self.max_storage_buffer_binding_size)
+    }
+
     /// What this adapter lacks to run the crate's kernels, if anything.
     pub(super) fn shortcoming(&self) -> Option<String> {
         [

@@ -147,6 +147,11 @@ impl Gpu {
         &self.0.summary
     }
 
+    /// Bytes that a tensor may have at most.
+    pub(crate) fn largest_tensor(&self) -> u64 {
+        self.summary().largest_tensor()
+    }
+
     /// What its kernels did, while it is profiled; their times are [`Gpu::profile`]'s.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.0.ledger

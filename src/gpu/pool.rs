@@ -191,12 +191,11 @@ impl Gpu {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let limit =
-            shared.summary.max_buffer_size.min(shared.summary.max_storage_buffer_binding_size);
+        let limit = shared.summary.largest_tensor();
         if exact_bytes(len) > limit {
             shared.failure.set(format!(
-                "a tensor of {} MiB is more than {} can bind ({} MiB); lower the batch size or \
-                 use --device cpu",
+                "a tensor of {} MiB is more than {} can bind ({} MiB); take fewer images at once, a \
+                 smaller model if the tensor is a weight, or --device cpu",
                 exact_bytes(len) >> 20,
                 shared.summary.name,
                 limit >> 20

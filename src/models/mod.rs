@@ -89,14 +89,20 @@ pub trait Autoregressive: Sync {
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
 }
 
-/// Rejects what would make a tensor of 2^31 numbers or more: matrices are indexed by 32 bits.
-pub(crate) fn indexable(what: &str, sizes: &[usize]) -> Result<()> {
-    let numbers: u128 = sizes.iter().map(|&n| n as u128).product();
+/// The product of sizes, the largest number if it is beyond that.
+pub(crate) fn product(sizes: &[usize]) -> usize {
+    sizes.iter().fold(1, |product, &n| product.saturating_mul(n))
+}
+
+/// Rejects what would make a tensor of 2^31 numbers or more: matrices are indexed by 32 bits. `smaller` names
+/// the settings that make `what` smaller.
+pub(crate) fn indexable(what: &str, sizes: &[usize], smaller: &str) -> Result<()> {
+    let numbers = sizes.iter().fold(1_u128, |product, &n| product.saturating_mul(n as u128));
     if numbers < 1 << 31 {
         return Ok(());
     }
     Err(Error::Config(format!(
-        "{what} would have {numbers} numbers, it must stay below {}; choose a smaller model",
+        "{what} would have {numbers} numbers, it must stay below {}; choose a smaller {smaller}",
         1_u64 << 31
     )))
 }

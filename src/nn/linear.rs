@@ -1,9 +1,9 @@
 //! A fully connected layer: y = act(x W^T + b). x \[rows, in\], W \[out, in\], b \[out\], y \[rows, out\].
 
 use rand::Rng;
-use rand_distr::{Distribution, Normal, Uniform};
+use rand_distr::{Normal, Uniform};
 
-use super::{Module, join};
+use super::{Module, drawn, join};
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::ops::matmul::Activation;
@@ -28,11 +28,7 @@ impl Linear {
         rng: &mut impl Rng,
     ) -> Linear {
         let normal = Normal::new(0.0, deviation).expect("a deviation of at least 0");
-        let mut draw = |shape: &[usize]| {
-            let n = shape.iter().product();
-            let values: Vec<f32> = (0..n).map(|_| normal.sample(rng)).collect();
-            Param::new(Tensor::new(device, &values, shape))
-        };
+        let mut draw = |shape: &[usize]| Param::new(drawn(device, shape, &normal, rng));
         Linear { weight: draw(&[outputs, inputs]), bias: draw(&[outputs]) }
     }
 
@@ -40,9 +36,8 @@ impl Linear {
     pub fn uniform(device: &Device, inputs: usize, outputs: usize, rng: &mut impl Rng) -> Linear {
         let bound = 1.0 / (inputs as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
-        let values: Vec<f32> = (0..inputs * outputs).map(|_| uniform.sample(rng)).collect();
         Linear {
-            weight: Param::new(Tensor::new(device, &values, &[outputs, inputs])),
+            weight: Param::new(drawn(device, &[outputs, inputs], &uniform, rng)),
             bias: Param::new(Tensor::zeros(device, &[outputs])),
         }
     }

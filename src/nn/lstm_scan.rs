@@ -6,10 +6,10 @@
 //! see everything. States outside the image are 0, or learned (h0, c0), one for all places.
 
 use rand::Rng;
-use rand_distr::{Distribution, Uniform};
+use rand_distr::Uniform;
 
 use super::masked_conv::{MaskedConv, PackedConv};
-use super::{Module, join};
+use super::{Module, drawn, join};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
@@ -66,11 +66,10 @@ impl LstmScan {
         let bound = 1.0 / ((neighbours * hidden) as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
         let shape = [4 * hidden, hidden, neighbours];
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| uniform.sample(rng)).collect();
         let zero = || Param::new(Tensor::zeros(device, &[hidden]));
         LstmScan {
             input,
-            recurrent: Param::new(Tensor::new(device, &values, &shape)),
+            recurrent: Param::new(drawn(device, &shape, &uniform, rng)),
             initial: learned.then(|| (zero(), zero())),
             order,
             hidden,

@@ -2,9 +2,9 @@
 //! `ops/masked_conv.rs`). x \[B, H, W, in\], weight (out, in, kh, kw), b \[out\], y \[B, H, W, out\].
 
 use rand::Rng;
-use rand_distr::{Distribution, Uniform};
+use rand_distr::Uniform;
 
-use super::{Module, join};
+use super::{Module, drawn, join};
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::ops::mask::{self, Mask};
@@ -43,8 +43,7 @@ impl MaskedConv {
         let bound = gain * (3.0 / (window.taps * inputs).max(1) as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
         let shape = [outputs, inputs, height, width];
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| uniform.sample(rng)).collect();
-        let weight = mask::hide(&Tensor::new(device, &values, &shape), mask);
+        let weight = mask::hide(&drawn(device, &shape, &uniform, rng), mask);
         MaskedConv {
             weight: Param::new(weight),
             bias: Some(Param::new(Tensor::zeros(device, &[outputs]))),

@@ -7,6 +7,9 @@ mod masked_conv;
 mod optimizer;
 mod upsample;
 
+use rand::Rng;
+use rand_distr::Distribution;
+
 pub use crate::autograd::Param;
 pub use linear::Linear;
 pub use lstm_cell::LstmCell;
@@ -14,6 +17,24 @@ pub use lstm_scan::{LstmScan, PackedLstm};
 pub use masked_conv::{MaskedConv, PackedConv};
 pub use optimizer::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Schedule};
 pub use upsample::Upsample;
+
+use crate::device::Device;
+use crate::tensor::Tensor;
+
+/// First values of a parameter of `shape`, drawn in order. Nothing is drawn on a meta device.
+fn drawn(
+    device: &Device,
+    shape: &[usize],
+    distribution: &impl Distribution<f32>,
+    rng: &mut impl Rng,
+) -> Tensor {
+    if device.is_meta() {
+        return Tensor::unwritten(device, shape);
+    }
+    let count = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| distribution.sample(rng)).collect();
+    Tensor::new(device, &values, shape)
+}
 
 /// Something with parameters. Names are paths (`encoder.hidden.weight`), and the checkpoint's names.
 pub trait Module {

@@ -3,12 +3,11 @@
 //! x \[B, H, W, in\], weight (in, out, k, k), b \[out\], y \[B, factor H, factor W, out\].
 
 use rand::Rng;
-use rand_distr::{Distribution, Uniform};
+use rand_distr::Uniform;
 
-use super::{Module, join};
+use super::{Module, drawn, join};
 use crate::autograd::{Param, Var};
 use crate::device::Device;
-use crate::tensor::Tensor;
 
 /// The layer.
 pub struct Upsample {
@@ -30,11 +29,7 @@ impl Upsample {
     ) -> Upsample {
         let bound = 1.0 / ((4 * inputs) as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
-        let mut draw = |shape: &[usize]| {
-            let n = shape.iter().product();
-            let values: Vec<f32> = (0..n).map(|_| uniform.sample(rng)).collect();
-            Param::new(Tensor::new(device, &values, shape))
-        };
+        let mut draw = |shape: &[usize]| Param::new(drawn(device, shape, &uniform, rng));
         let side = 2 * factor - factor % 2;
         let weight = draw(&[inputs, outputs, side, side]);
         Upsample { weight, bias: draw(&[outputs]), factor }

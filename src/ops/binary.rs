@@ -5,7 +5,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::axes::{self, Axis, broadcast, lengths, merged};
 use super::case::{Case, Input};
+use super::layout::expand;
 use super::reduce::sum_to;
 use super::unary;
 use crate::autograd::{Backward, Var};
@@ -33,7 +35,7 @@ pub enum Operation {
 use Operation::*;
 const ALL: [Operation; 5] = [Add, Sub, Mul, Div, Less];
 
-/// Result shape and strides, padded with axes of length 1 to four.
+/// Result shape and strides as four axes (`axes.rs`).
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Params {
@@ -81,48 +83,23 @@ pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
         .collect()
 }
 
-/// Strides of `from` read as `to` (0 where repeated), both padded to four axes.
-#[track_caller]
-pub(crate) fn broadcast_strides(from: &[usize], to: &[usize]) -> [u32; 4] {
-    assert!(from.len() <= 4, "at most four axes, not {from:?}");
-    let mut strides = [0; 4];
-    let mut step = 1;
-    for back in 1..=from.len() {
-        let length = from[from.len() - back];
-        strides[4 - back] = if length == 1 && to[to.len() - back] != 1 { 0 } else { step as u32 };
-        step *= length;
-    }
-    strides
-}
-
-/// `shape` with leading axes of length 1 up to four.
-#[track_caller]
-pub(crate) fn four(shape: &[usize]) -> [u32; 4] {
-    assert!(shape.len() <= 4, "at most four axes, not {shape:?}");
-    let mut out = [1; 4];
-    for (o, &s) in out[4 - shape.len()..].iter_mut().zip(shape) {
-        *o = s as u32;
-    }
-    out
-}
-
 /// y = a op b on tensors.
 #[track_caller]
 pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
     let shape = broadcast_shape(a.shape(), b.shape()).unwrap_or_else(|| {
         panic!("{operation:?}: shapes {:?} and {:?} do not broadcast", a.shape(), b.shape())
     });
-    let whole = [shape.iter().product::<usize>()];
-    // Equal shapes are one long axis: no index arithmetic.
-    let equal = a.shape() == b.shape();
-    let of = |t: &Tensor| {
-        if equal { [0, 0, 0, 1] } else { broadcast_strides(t.shape(), &shape) }
+    // Equal shapes are one long axis.
+    let strides = [broadcast(a.shape(), &shape), broadcast(b.shape(), &shape)];
+    let axis = |i: usize| Axis { length: shape[i], strides: [strides[0][i], strides[1][i]] };
+    let Some(axes) = merged((0..shape.len()).map(axis)) else {
+        return apply(operation, &expand(a, &shape), &expand(b, &shape));
     };
     let params = Params {
-        shape: four(if equal { &whole } else { &shape }),
-        stride_a: of(a),
-        stride_b: of(b),
-        n: whole[0] as u32,
+        shape: lengths(&axes),
+        stride_a: axes::strides(&axes, 0),
+        stride_b: axes::strides(&axes, 1),
+        n: shape.iter().product::<usize>() as u32,
         operation: operation as u32,
         pad: [0; 2],
     };

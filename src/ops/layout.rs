@@ -6,7 +6,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::binary::{broadcast_shape, broadcast_strides, four};
+use super::axes::{self, Axis, KERNEL_AXES, broadcast, lengths, merged, row_major};
+use super::binary::broadcast_shape;
 use super::case::{Case, Input};
 use super::reduce::sum_to;
 use crate::autograd::{Backward, Var};
@@ -92,23 +93,21 @@ pub static SPLIT: Kernel<ConcatParams, 1, PARTS> = Kernel {
     entries: &["split"],
 };
 
+/// Reads x along `axes` into y of `shape`. `cut` holds how many elements x has along each axis, and the one
+/// that y begins with; without it, y has all of them.
 fn window(
     x: &Tensor,
     shape: &[usize],
-    stride: [u32; 4],
-    limit: [u32; 4],
-    start: [i32; 4],
+    axes: &[Axis<1>; KERNEL_AXES],
+    cut: Option<([u32; KERNEL_AXES], [i32; KERNEL_AXES])>,
 ) -> Tensor {
     let n = shape.iter().product::<usize>() as u32;
-    let params = WindowParams { shape: four(shape), stride, limit, start, n, pad: [0; 3] };
+    let whole = lengths(axes);
+    let (limit, start) = cut.unwrap_or((whole, [0; KERNEL_AXES]));
+    let stride = axes::strides(axes, 0);
+    let params = WindowParams { shape: whole, stride, limit, start, n, pad: [0; 3] };
     let [y] = WINDOW.launch(params, [x], [shape]);
     y
-}
-
-/// Row-major strides, padded with axes of length 1 to four.
-#[track_caller]
-fn strides(shape: &[usize]) -> [u32; 4] {
-    broadcast_strides(shape, shape)
 }
 
 /// `x` repeated along axes of length 1 (and missing leading axes) to `shape`.
@@ -119,26 +118,43 @@ pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
     }
     let fits = broadcast_shape(x.shape(), shape).as_deref() == Some(shape);
     assert!(fits, "expand: {:?} cannot be repeated to {shape:?}", x.shape());
-    window(x, shape, broadcast_strides(x.shape(), shape), four(shape), [0; 4])
+    let strides = broadcast(x.shape(), shape);
+    let axis = |(&length, &stride): (&usize, &usize)| Axis { length, strides: [stride] };
+    if let Some(axes) = merged(shape.iter().zip(&strides).map(axis)) {
+        return window(x, shape, &axes, None);
+    }
+    // Too many axes for one launch: first the last axis that is repeated, then the others.
+    let mut partly = vec![1; shape.len() - x.shape().len()];
+    partly.extend(x.shape());
+    let repeated = (0..shape.len()).rfind(|&i| partly[i] != shape[i]).expect("a repeated axis");
+    let x = x.reshape(&partly);
+    partly[repeated] = shape[repeated];
+    expand(&expand(&x, &partly), shape)
 }
 
 /// Axis i of the result is axis `axes[i]` of x.
 #[track_caller]
 pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
+    let rank = x.shape().len();
     let mut sorted = axes.to_vec();
     sorted.sort_unstable();
-    assert!(
-        sorted.iter().copied().eq(0..x.shape().len()),
-        "permute: axes {axes:?} of {:?}",
-        x.shape()
-    );
-    let shape: Vec<usize> = axes.iter().map(|&a| x.shape()[a]).collect();
-    let (from, lead) = (strides(x.shape()), 4 - axes.len());
-    let mut stride = [1; 4];
-    for (i, &a) in axes.iter().enumerate() {
-        stride[lead + i] = from[lead + a];
+    assert!(sorted.into_iter().eq(0..rank), "permute: axes {axes:?} of {:?}", x.shape());
+    let (shape, from) = (permuted(x.shape(), axes), row_major(x.shape()));
+    let axis = |&a: &usize| Axis { length: x.shape()[a], strides: [from[a]] };
+    if let Some(merged) = merged(axes.iter().map(axis)) {
+        return window(x, &shape, &merged, None);
     }
-    window(x, &shape, stride, four(&shape), [0; 4])
+    // Too many axes for one launch: first the axis that comes to stand in front of the others that move.
+    let still = (0..rank).take_while(|&i| axes[i] == i).count();
+    let mut first: Vec<usize> = (0..rank).filter(|&a| a != axes[still]).collect();
+    first.insert(still, axes[still]);
+    let place = |&a: &usize| first.iter().position(|&b| b == a).expect("an axis of x");
+    let rest: Vec<usize> = axes.iter().map(place).collect();
+    permute(&permute(x, &first), &rest)
+}
+
+fn permuted(shape: &[usize], axes: &[usize]) -> Vec<usize> {
+    axes.iter().map(|&a| shape[a]).collect()
 }
 
 /// Elements `start..start + len` along `axis`; zeros where that leaves x (start may be negative).
@@ -146,10 +162,18 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
 pub fn slice(x: &Tensor, axis: usize, start: i64, len: usize) -> Tensor {
     let mut shape = x.shape().to_vec();
     assert!(axis < shape.len(), "slice: axis {axis} of {shape:?}");
+    let outer: usize = shape[..axis].iter().product();
+    let inner: usize = shape[axis + 1..].iter().product();
+    let (own, new) = (shape[axis] * inner, len.saturating_mul(inner));
+    let first = start.saturating_mul(inner as i64);
+    let fits = i32::try_from(first).is_ok() && u32::try_from(new).is_ok();
+    assert!(fits, "slice: {len} elements from {start} along axis {axis} of {shape:?}: too far");
     shape[axis] = len;
-    let mut starts = [0; 4];
-    starts[4 - shape.len() + axis] = start as i32;
-    window(x, &shape, strides(x.shape()), four(x.shape()), starts)
+    // A row of x holds all elements along the axis and those after it.
+    let axis = |length, stride| Axis { length, strides: [stride] };
+    let axes = [axis(1, 0), axis(1, 0), axis(outer, own), axis(new, 1)];
+    let limit = [1, 1, outer as u32, own as u32];
+    window(x, &shape, &axes, Some((limit, [0, 0, 0, first as i32])))
 }
 
 /// Parameters for parts of these lengths along `axis` of a whole of that shape.
@@ -270,8 +294,8 @@ impl<'t> Var<'t> {
     /// Elements `start..start + len` along `axis`; zeros where that leaves the tensor.
     #[track_caller]
     pub fn slice(&self, axis: usize, start: i64, len: usize) -> Var<'t> {
-        let rule = Rule::Slice { axis, start, len: self.shape()[axis] };
-        self.moved(slice(self.value(), axis, start, len), rule)
+        let y = slice(self.value(), axis, start, len);
+        self.moved(y, Rule::Slice { axis, start, len: self.shape()[axis] })
     }
 
     /// This and then `others`, one behind the other along `axis`.

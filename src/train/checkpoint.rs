@@ -222,7 +222,8 @@ impl Checkpoint {
         Checkpoint::of(Content::read(&path)?, path)
     }
 
-    /// The checkpoint that a file at `path` holds. Fails with [`Error::Checkpoint`].
+    /// The checkpoint that a file at `path` holds, its tensors those of the model that it describes. Fails
+    /// with [`Error::Checkpoint`].
     pub fn of(weights: Content, path: PathBuf) -> Result<Checkpoint> {
         let kind = weights.texts.get("kind").map_or("", String::as_str);
         if !KINDS.contains(&kind) {
@@ -239,13 +240,11 @@ impl Checkpoint {
                 path.display()
             ))
         })?;
-        Ok(Checkpoint {
-            model,
-            data: weights.json("data", &path)?,
-            step: weights.json("step", &path)?,
-            weights,
-            path,
-        })
+        let (data, step) = (weights.json("data", &path)?, weights.json("step", &path)?);
+        let checkpoint = Checkpoint { model, data, step, weights, path };
+        // The metadata may describe a model of any size.
+        checkpoint.load_into(checkpoint.model.without_numbers()?.model())?;
+        Ok(checkpoint)
     }
 
     /// What the model's file says of its training, if it is one that was exported. Fails with

@@ -2,20 +2,18 @@
 
 use serde::Serialize;
 
+use super::memory::Step;
+use super::trainer::to_try;
 use super::{Config, evaluate};
 use crate::autograd::Gradients;
 use crate::data::{DataSet, Loader, fill_batch};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::Model;
-use crate::models::parts::{loss_and_gradients, on_one_tape, rows_at_once};
+use crate::models::parts::{loss_and_gradients, on_one_tape};
 use crate::nn::Optimizer;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
-
-/// Parts of a batch that the two small steps have which the memory of a whole one is told from. Smaller
-/// ones tell less: there the weights' gradients are most of it.
-const SMALL: [usize; 2] = [4, 2];
 
 /// How a step's loss and gradients are made.
 type Make = fn(&dyn Model, &Tensor, &[Tensor], Key) -> (Tensor, Gradients);
@@ -29,19 +27,19 @@ pub struct DryRun {
     pub steps: u64,
     /// Images of a step.
     pub batch: usize,
-    /// Bytes that tensors take at most in a step, told from two steps on parts of a batch: what grows with
-    /// the images grows in proportion.
+    /// Bytes that tensors take at most in a step, told from their shapes.
     pub estimated_bytes: usize,
     /// The same, measured in a step on a whole batch.
     pub measured_bytes: usize,
-    /// Loss of that step, after some updates on parts of the batch, nats an image.
+    /// Loss of that step, after an update on one image, nats/image.
     pub loss: f64,
 }
 
-/// Makes the model of `config` and runs steps on parts of a batch, then one on a whole one. `estimated` is
-/// told what that will take before it begins, in bytes.
+/// Makes the model of `config` and runs a step on one image, then one on a whole batch. `estimated` receives
+/// the bytes that they will take before anything is allocated.
 ///
-/// Errors: as training has them.
+/// Errors: as training has them; among them [`Error::Config`] where the memory does not suffice, and
+/// [`Error::NotFinite`].
 pub fn dry_run(
     config: &Config,
     data: &DataSet,
@@ -52,12 +50,15 @@ pub fn dry_run(
     let loader = Loader::new(images.count, config.batch, config.seed);
     let steps = config.epochs.saturating_mul(loader.batches_per_epoch());
     let (epoch, indices) = loader.batch(0);
+    let batch = indices.len();
+    let estimated_bytes = Step::of(config, images, batch).check(device)?.bytes() as usize;
+    estimated(estimated_bytes);
     let before = device.live_bytes();
     let model = config.model.build(device, config.seed)?;
     let model = model.model();
     let mut optimizer = Optimizer::new(config.optimizer(images.count, steps * model.updates()));
-    // Loss and memory of an update on so many images.
-    let mut step = |rows: usize, make: Make| -> Result<(f64, f64)> {
+    // Loss and memory of an update on that many images.
+    let mut step = |rows: usize, make: Make| -> Result<(f64, usize)> {
         let key = Key::new(config.seed, stream::LATENT, 0);
         let indices = &indices[..rows];
         let mut host = vec![0.0; rows * images.dims()];
@@ -67,21 +68,22 @@ pub fn dry_run(
             let labels = evaluate::labels(device, images, indices);
             let prepared = model.prepare(&x, labels.as_ref(), key)?;
             let (loss, gradients) = make(model, &x, &prepared, key);
-            optimizer.step(model, &gradients);
+            optimizer.step_on(model, &gradients, Some(&loss));
             loss.item()
         });
-        Ok((loss?.into(), (bytes - before) as f64))
+        let loss = loss?;
+        let faults = optimizer.faults()?;
+        let what = match (faults.overflow, faults.first) {
+            (Some(_), _) => "a weight or a moment of the optimizer is not finite after".into(),
+            (None, Some(_)) if loss.is_finite() => "a gradient is not finite in".into(),
+            (None, Some(_)) => format!("the loss is {loss} in"),
+            (None, None) => return Ok((loss.into(), bytes - before)),
+        };
+        let images = if rows == 1 { "1 image".into() } else { format!("{rows} images") };
+        Err(Error::NotFinite(format!("{what} a step on {images}; {}", to_try(&config.optimizer))))
     };
-    let batch = indices.len();
-    let few = (batch / SMALL[0]).max(1);
-    let more = (batch / SMALL[1]).max(few + 1).min(batch);
-    step(few, on_one_tape)?; // From the second step on there are moments.
-    let small = step(few, on_one_tape)?.1;
-    let rise = if more > few { step(more, on_one_tape)?.1 - small } else { 0.0 };
-    let rows = rows_at_once(model, batch, device) as f64 - few as f64;
-    let estimated_bytes = (small + rise * rows / (more - few).max(1) as f64) as usize;
-    estimated(estimated_bytes);
-    let (loss, measured) = step(batch, loss_and_gradients)?;
-    let (parameters, measured_bytes) = (model.parameter_count(), measured as usize);
+    step(1, on_one_tape)?; // From the second step on there are moments.
+    let (loss, measured_bytes) = step(batch, loss_and_gradients)?;
+    let parameters = model.parameter_count();
     Ok(DryRun { parameters, steps, batch, estimated_bytes, measured_bytes, loss })
 }

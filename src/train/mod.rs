@@ -11,6 +11,7 @@ pub mod figures;
 mod files;
 pub mod film;
 pub mod glimpses;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod nearest;

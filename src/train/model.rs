@@ -8,11 +8,13 @@ pub use any::AnyModel;
 
 use serde::{Deserialize, Serialize};
 
+use super::memory;
 use crate::data::{Binarization, DataSet, Images, Split};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
 use crate::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
+use crate::models::product;
 use crate::models::vae::{Vae, VaeConfig};
 
 /// The widest map of an evaluation has about as many numbers (64 MiB), if an image has fewer.
@@ -87,17 +89,19 @@ impl ModelConfig {
             ModelConfig::Vae(config) => config.dims().max(config.hidden).max(config.latent),
             ModelConfig::PixelCnn(config)
             | ModelConfig::RowLstm(config)
-            | ModelConfig::DiagBilstm(config) => config.height * config.width * config.widest(),
+            | ModelConfig::DiagBilstm(config) => {
+                product(&[config.height, config.width, config.widest()])
+            }
             ModelConfig::MultiScale(config) => {
                 let last = config.stages().last().map_or(1, PixelConfig::widest);
-                config.height * config.width * last.max(config.condition)
+                product(&[config.height, config.width, last.max(config.condition)])
             }
             ModelConfig::Draw(config) => config.widest(),
             ModelConfig::Classifier(config) => config.widest(),
         }
     }
 
-    /// Rejects batches too large for the widest map: all its numbers are to stay below 2^31. Fails
+    /// Rejects batches too large for the widest tensor: all its numbers are to stay below 2^31. Fails
     /// with [`Error::Config`].
     pub fn check_batch(&self, rows: usize) -> Result<()> {
         let (width, most) = (self.widest(), 1_u64 << 31);
@@ -109,22 +113,23 @@ impl ModelConfig {
         if values < most.into() {
             return Ok(());
         }
-        Err(Error::Config(match self {
-            ModelConfig::Vae(_) => format!(
-                "batch = {rows}, with {samples} samples an image and layers of {width}: a batch has \
-                 {values} numbers, it must stay below {most}; choose a smaller batch or fewer samples"
-            ),
-            ModelConfig::Draw(_) | ModelConfig::Classifier(_) => format!(
-                "batch = {rows}, with {width} numbers in the widest tensor of an image: a batch has \
-                 {values}, it must stay below {most}; choose a smaller batch, model.hidden or \
-                 model.glimpses"
-            ),
-            _ => format!(
-                "batch = {rows}, with {width} numbers in the widest map of an image: a batch has \
-                 {values}, it must stay below {most}; choose a smaller batch, model.hidden or \
-                 model.head"
-            ),
-        }))
+        let (of_samples, fewer) = match samples {
+            1 => (String::new(), None),
+            _ => {
+                (format!(", {samples} samples an image"), Some("model.method.samples".to_string()))
+            }
+        };
+        let batch = (rows > 1).then(|| "--batch".to_string());
+        let setting = memory::setting_of(self, &|model| Some(model.widest() as u64));
+        let smaller: Vec<String> = [batch, fewer, setting].into_iter().flatten().collect();
+        let advice = match smaller.is_empty() {
+            true => "choose smaller images".into(),
+            false => format!("choose a smaller {}", smaller.join(" or ")),
+        };
+        Err(Error::Config(format!(
+            "batch = {rows}{of_samples}, with {width} numbers in the widest tensor of an image: a batch has \
+             {values}, it must stay below {most}; {advice}"
+        )))
     }
 
     /// Images that are evaluated at once. The noise of an image depends on its place in its batch, so
@@ -136,9 +141,11 @@ impl ModelConfig {
         }
     }
 
-    /// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes.
+    /// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes, and on a weight
+    /// that is too large for the device.
     pub fn build(&self, device: &Device, seed: u64) -> Result<AnyModel> {
         self.check()?;
+        memory::check_weights(self, device)?;
         let pixel = |body, config: &PixelConfig| {
             AnyModel::Pixel(PixelModel::new(device, body, *config, seed))
         };
@@ -155,6 +162,12 @@ impl ModelConfig {
                 AnyModel::Classifier(Classifier::new(device, *config, seed))
             }
         })
+    }
+
+    /// The model on a [`Device::meta`]: names and shapes of its weights, and no memory taken. Fails with
+    /// [`Error::Config`] on impossible sizes.
+    pub fn without_numbers(&self) -> Result<AnyModel> {
+        self.build(&Device::meta(&Device::cpu()), 0)
     }
 
     /// Height, width, channels of the images it models.

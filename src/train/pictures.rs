@@ -79,8 +79,8 @@ pub(super) fn sheet(
         let (image, pixel) = (at / dims, at % dims / channels);
         return Err(Error::NotFinite(format!(
             "cannot write {}: {place}image {image} has the value {} at row {}, column {}, channel \
-             {}; the weights it comes from are probably damaged: lower the learning rate and go on \
-             from the last good checkpoint",
+             {}; its weights have probably diverged: draw from an earlier checkpoint, or train again \
+             with a lower --rate",
             path.display(),
             images[at],
             pixel / width,

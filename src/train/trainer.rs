@@ -35,6 +35,7 @@ use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 use clock::Clock;
 
+pub(super) use faults::to_try;
 pub use finish::Summary;
 
 /// What to train, on what, where to.

@@ -11,6 +11,7 @@ mod exact;
 mod faults;
 mod hostile;
 mod kills;
+mod memory;
 mod messages;
 mod pixel;
 mod resume;

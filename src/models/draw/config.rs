@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::models::indexable;
+use crate::models::{indexable, product};
 
 /// The largest size of anything.
 const MOST: usize = 1 << 20;
@@ -66,6 +66,11 @@ fn positive(sizes: &[(&str, usize)]) -> Result<()> {
     Ok(())
 }
 
+/// Numbers of a patch of N x N.
+fn patch(side: usize, channels: usize) -> usize {
+    product(&[side, side, channels])
+}
+
 /// Rejects images that are neither grey nor RGB, or too large.
 fn image(height: usize, width: usize, channels: usize) -> Result<()> {
     if !matches!(channels, 1 | 3) {
@@ -73,44 +78,47 @@ fn image(height: usize, width: usize, channels: usize) -> Result<()> {
             "model.channels = {channels}: images are grey (1) or RGB (3)"
         )));
     }
-    indexable("an image", &[height, width, channels])
+    indexable("an image", &[height, width, channels], "model.height or model.width")
 }
 
 impl DrawConfig {
     /// Numbers of an image.
     pub fn dims(&self) -> usize {
-        self.height * self.width * self.channels
+        product(&[self.height, self.width, self.channels])
     }
 
     /// Numbers of what a glimpse reads of x and of the error image together.
     pub fn read_dims(&self) -> usize {
-        2 * if self.attention { self.read * self.read * self.channels } else { self.dims() }
+        let seen = if self.attention { patch(self.read, self.channels) } else { self.dims() };
+        product(&[2, seen])
     }
 
     /// Numbers of what a glimpse writes.
     pub fn write_dims(&self) -> usize {
-        if self.attention { self.write * self.write * self.channels } else { self.dims() }
+        if self.attention { patch(self.write, self.channels) } else { self.dims() }
     }
 
     /// Numbers of an image's largest tensor of one glimpse.
     pub fn glimpse_numbers(&self) -> usize {
         // With attention, the bank and the product in between of the read.
         let side = self.read.max(self.write);
-        let work = side * (self.width + self.height) + 2 * side * self.width * self.channels;
-        let work = if self.attention { work } else { 0 };
+        let bank = product(&[side, self.width.saturating_add(self.height)]);
+        let between = product(&[2, side, self.width, self.channels]);
+        let work = if self.attention { bank.saturating_add(between) } else { 0 };
         work.max(self.dims()).max(self.layer())
     }
 
     /// Numbers of the widest input or output of a layer.
     fn layer(&self) -> usize {
-        let input = self.read_dims() + 2 * self.hidden;
-        input.max(4 * self.hidden).max(2 * self.latent).max(self.write_dims())
+        let input = self.read_dims().saturating_add(product(&[2, self.hidden]));
+        let gates = product(&[4, self.hidden]);
+        input.max(gates).max(product(&[2, self.latent])).max(self.write_dims())
     }
 
     /// Numbers of an image's largest tensor: what a layer sees or makes at all glimpses is one for the
     /// gradient of its weights.
     pub fn widest(&self) -> usize {
-        self.glimpse_numbers().max(self.glimpses.saturating_mul(self.layer()))
+        self.glimpse_numbers().max(product(&[self.glimpses, self.layer()]))
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].
@@ -127,9 +135,16 @@ impl DrawConfig {
             positive(&[("read", self.read), ("write", self.write)])?;
         }
         image(self.height, self.width, self.channels)?;
-        indexable("the encoder's weights", &[4 * self.hidden, self.read_dims() + 2 * self.hidden])?;
-        indexable("the decoder's weights", &[4 * self.hidden, self.latent + self.hidden])?;
-        indexable("the write's weights", &[self.write_dims(), self.hidden])
+        let gates = product(&[4, self.hidden]);
+        let input = self.read_dims().saturating_add(product(&[2, self.hidden]));
+        let (read, write) = match self.attention {
+            true => ("model.hidden or model.read", "model.hidden or model.write"),
+            false => ("model.hidden", "model.hidden"),
+        };
+        indexable("the encoder's weights", &[gates, input], read)?;
+        let input = self.latent.saturating_add(self.hidden);
+        indexable("the decoder's weights", &[gates, input], "model.hidden or model.latent")?;
+        indexable("the write's weights", &[self.write_dims(), self.hidden], write)
     }
 
     /// Table 3, binarized MNIST: 64 glimpses, 256 units, 100 latent dimensions, reads of 2 x 2, writes
@@ -183,15 +198,21 @@ impl DrawConfig {
 impl ClassifierConfig {
     /// Numbers of an image.
     pub fn dims(&self) -> usize {
-        self.height * self.width * self.channels
+        product(&[self.height, self.width, self.channels])
     }
 
     /// Numbers of an image's widest tensor.
     pub fn widest(&self) -> usize {
-        let work = self.read * (self.width + self.height + self.width * self.channels);
-        let input = self.read * self.read * self.channels + self.hidden;
-        let glimpse = input.max(4 * self.hidden);
-        work.max(self.dims()).max(self.classes).max(self.glimpses.saturating_mul(glimpse))
+        let filters = self.width.saturating_add(self.height);
+        let between = product(&[self.width, self.channels]);
+        let work = product(&[self.read, filters.saturating_add(between)]);
+        let glimpse = self.input().max(product(&[4, self.hidden]));
+        work.max(self.dims()).max(self.classes).max(product(&[self.glimpses, glimpse]))
+    }
+
+    /// Numbers that the LSTM sees of a glimpse.
+    fn input(&self) -> usize {
+        patch(self.read, self.channels).saturating_add(self.hidden)
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].
@@ -205,10 +226,11 @@ impl ClassifierConfig {
             ("hidden", self.hidden),
             ("read", self.read),
         ])?;
-        let input = self.read * self.read * self.channels + self.hidden;
         image(self.height, self.width, self.channels)?;
-        indexable("the class's weights", &[self.classes, self.hidden])?;
-        indexable("the LSTM's weights", &[4 * self.hidden, input])
+        let class = "model.classes or model.hidden";
+        indexable("the class's weights", &[self.classes, self.hidden], class)?;
+        let lstm = "model.hidden or model.read";
+        indexable("the LSTM's weights", &[product(&[4, self.hidden]), self.input()], lstm)
     }
 
     /// Table 3, 100 x 100 cluttered translated MNIST: 256 units, reads of 12 x 12, 8 glimpses; the results

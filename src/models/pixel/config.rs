@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::models::indexable;
+use crate::models::{indexable, product};
 
 /// What the layers between the first convolution and the output are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ fn bad<T>(key: &str, value: impl std::fmt::Debug, rule: &str) -> Result<T> {
 impl PixelConfig {
     /// Numbers of an image.
     pub fn dims(&self) -> usize {
-        self.height * self.width * self.channels
+        product(&[self.height, self.width, self.channels])
     }
 
     /// Colour groups of the masks.
@@ -127,12 +127,12 @@ impl PixelConfig {
 
     /// Maps of the last layer: a logit for a binary channel, else one for every level.
     pub fn outputs(&self) -> usize {
-        self.channels * if self.levels == 2 { 1 } else { self.levels }
+        product(&[self.channels, if self.levels == 2 { 1 } else { self.levels }])
     }
 
     /// The widest map of a pixel.
     pub fn widest(&self) -> usize {
-        (8 * self.hidden).max(self.head).max(self.outputs())
+        product(&[8, self.hidden]).max(self.head).max(self.outputs())
     }
 
     /// Rejects sizes that make no model of such layers. Fails with [`Error::Config`].
@@ -177,9 +177,13 @@ impl PixelConfig {
         // Of all weights only these grow beyond 32 bits within the limits above.
         let (h, k) = (self.hidden, self.kernel);
         match body {
-            Body::PixelCnn => indexable("a layer's convolution", &[h, h, k, k]),
-            Body::RowLstm => indexable("an LSTM's weights", &[4 * h, 2 * h, k]),
-            Body::DiagBilstm => indexable("an LSTM's weights", &[4 * h, 2 * h]),
+            Body::PixelCnn => {
+                indexable("a layer's convolution", &[h, h, k, k], "model.hidden or model.kernel")
+            }
+            Body::RowLstm => {
+                indexable("an LSTM's weights", &[4 * h, 2 * h, k], "model.hidden or model.kernel")
+            }
+            Body::DiagBilstm => indexable("an LSTM's weights", &[4 * h, 2 * h], "model.hidden"),
         }
     }
 
@@ -221,7 +225,7 @@ impl PixelConfig {
 impl MultiScaleConfig {
     /// The networks' configurations, the unconditional one first.
     pub fn stages(&self) -> Vec<PixelConfig> {
-        let mut factor = self.factors.iter().product::<usize>().max(1);
+        let mut factor = product(&self.factors).max(1);
         let mut sizes = vec![factor];
         for f in &self.factors {
             factor /= (*f).max(1);
@@ -248,7 +252,7 @@ impl MultiScaleConfig {
 
     /// Numbers of an image.
     pub fn dims(&self) -> usize {
-        self.height * self.width * self.channels
+        product(&[self.height, self.width, self.channels])
     }
 
     /// Rejects sizes that make no model. Fails with [`Error::Config`].

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::models::product;
 
 /// p(x|z).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ pub struct VaeConfig {
 impl VaeConfig {
     /// Numbers of an image.
     pub fn dims(&self) -> usize {
-        self.height * self.width
+        product(&[self.height, self.width])
     }
 
     /// Optimiser steps a batch.

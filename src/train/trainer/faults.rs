@@ -5,12 +5,30 @@
 use super::Trainer;
 use crate::Tape;
 use crate::error::{Error, Result};
-use crate::nn::OnNonfinite;
+use crate::nn::{OnNonfinite, OptimizerConfig};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 /// Images that a message lists.
 const LISTED: usize = 10;
+
+/// What to try against numbers that are not finite: nothing that is set already.
+pub(in crate::train) fn to_try(optimizer: &OptimizerConfig) -> String {
+    // Of few digits, as someone would type it.
+    let tenth = format!("{:.1e}", f64::from(optimizer.rate) / 10.0);
+    let rate = match tenth.parse::<f64>() {
+        Ok(rate) if (1e-6..1e6).contains(&rate) => rate.to_string(),
+        _ => tenth,
+    };
+    let clip = optimizer.clip.is_none_or(|clip| clip > 1.0).then_some("--set optimizer.clip=1");
+    let stops = optimizer.on_nonfinite == OnNonfinite::Stop;
+    let skip = stops.then_some("leave such steps out: --on-nonfinite skip");
+    let others: Vec<&str> = clip.into_iter().chain(skip).collect();
+    match others.join(", or ") {
+        others if others.is_empty() => format!("train again with a lower rate: --rate {rate}"),
+        others => format!("train again with --rate {rate}, or {others}"),
+    }
+}
 
 impl Trainer {
     /// Asks the optimiser for what was not finite. Fails with [`Error::NotFinite`], or counts the steps
@@ -97,9 +115,9 @@ impl Trainer {
     /// The error for numbers that are not finite, with what to do.
     pub(super) fn run_away(&self, what: &str) -> Error {
         Error::NotFinite(format!(
-            "{what}; last good checkpoint: {}; train again with a lower --rate, with --set \
-             optimizer.clip=1, or leave such steps out: --on-nonfinite skip",
-            self.last_good()
+            "{what}; last good checkpoint: {}; {}",
+            self.last_good(),
+            to_try(&self.optimizer.config)
         ))
     }
 
@@ -117,5 +135,29 @@ impl Trainer {
 
     fn last_good(&self) -> String {
         self.last_saved.as_ref().map_or("none".into(), |(dir, _)| dir.display().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::optimizer::Rule;
+
+    #[test]
+    fn advice_never_repeats_what_is_set() {
+        let plain = OptimizerConfig::new(Rule::Adam, 3e-4);
+        let all = "train again with --rate 0.00003, or --set optimizer.clip=1, or leave such steps out: \
+                   --on-nonfinite skip";
+        assert_eq!(to_try(&plain), all);
+        let skips = OptimizerConfig { on_nonfinite: OnNonfinite::Skip, ..plain };
+        assert_eq!(to_try(&skips), "train again with --rate 0.00003, or --set optimizer.clip=1");
+        let clips = OptimizerConfig { clip: Some(1.0), ..plain };
+        assert!(!to_try(&clips).contains("clip") && to_try(&clips).contains("skip"));
+        let both = OptimizerConfig { clip: Some(0.5), ..skips };
+        assert_eq!(to_try(&both), "train again with a lower rate: --rate 0.00003");
+        let loose = OptimizerConfig { clip: Some(100.0), ..skips };
+        assert!(to_try(&loose).contains("optimizer.clip=1"), "a lower one may help");
+        let far = OptimizerConfig { rate: 1e30, ..plain };
+        assert!(to_try(&far).contains("--rate 1.0e29,"), "{}", to_try(&far));
     }
 }

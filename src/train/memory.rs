@@ -1,0 +1,260 @@
+//! The memory that training takes, told before anything is allocated: a step is run on a meta device, which
+//! has shapes and no numbers ([`Device::meta`]). So the real constructors and the real step say which tensors
+//! there are, and no formula beside them can disagree.
+//!
+//! The figure is a lower bound: it counts live tensors, not what the pool keeps for the next step, the data
+//! set or a checkpoint while it is written. What fits is never refused.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Config, ModelConfig};
+use crate::data::Images;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::machine::memory::{Available, available};
+use crate::models::Model;
+use crate::models::parts::{on_one_tape, rows_at_once};
+use crate::models::vae::Method;
+use crate::nn::{Optimizer, OptimizerConfig, Param};
+use crate::rng::Key;
+use crate::tensor::Tensor;
+
+/// A step of training: which model, which optimiser, how many images.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    /// The model.
+    pub model: &'a ModelConfig,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// Images of a batch that this process computes.
+    pub rows: usize,
+    /// Processes that share a batch, each with its own rows.
+    pub processes: usize,
+    /// Whether the images have labels.
+    pub labels: bool,
+}
+
+/// What a step of training takes, in bytes of tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Need {
+    /// Weights.
+    pub weights: u64,
+    /// Moments and moving averages.
+    pub optimizer: u64,
+    /// Values and gradients of a step, at most at once.
+    pub step: u64,
+    /// The largest output of a kernel, ...
+    #[serde(skip)]
+    pub largest: u64,
+    /// ... and the kernel.
+    #[serde(skip)]
+    pub kernel: &'static str,
+}
+
+impl Need {
+    /// All of it.
+    pub fn bytes(&self) -> u64 {
+        self.weights + self.optimizer + self.step
+    }
+}
+
+impl<'a> Step<'a> {
+    /// A step of the run `config` on `rows` of `images`.
+    pub fn of(config: &'a Config, images: &Images, rows: usize) -> Step<'a> {
+        let labels = images.labels.is_some();
+        Step { model: &config.model, optimizer: config.optimizer, rows, processes: 1, labels }
+    }
+
+    /// What this step takes on `device`. Fails with [`Error::Config`] on impossible sizes.
+    pub fn need(&self, device: &Device) -> Result<Need> {
+        let device = &Device::meta(device);
+        let mut config = self.model.clone();
+        if let ModelConfig::Vae(vae) = &mut config
+            && let Method::MonteCarloEm { leapfrog, .. } = &mut vae.method
+        {
+            *leapfrog = 1; // More take time and no memory.
+        }
+        let built = config.build(device, 0)?;
+        let model = built.model();
+        let weights = device.live_bytes();
+        let mut optimizer = Optimizer::new(self.optimizer);
+        let mut step = |rows: usize| {
+            let (done, most) = device.most_bytes(|| self.run(model, rows, &mut optimizer, device));
+            done.map(|()| most)
+        };
+        step(1)?; // Moments and averages come with the first step.
+        let lasting = device.live_bytes();
+        let most = step(rows_at_once(model, self.rows, device))?;
+        let (largest, kernel) = device.largest_output().unwrap_or_default();
+        let bytes = |n: usize| n as u64;
+        Ok(Need {
+            weights: bytes(weights),
+            optimizer: bytes(lasting - weights),
+            step: bytes(most - lasting),
+            largest,
+            kernel,
+        })
+    }
+
+    fn run(
+        &self,
+        model: &dyn Model,
+        rows: usize,
+        optimizer: &mut Optimizer,
+        device: &Device,
+    ) -> Result<()> {
+        let (height, width, channels) = self.model.shape();
+        let x = Tensor::unwritten(device, &[rows, height * width * channels]);
+        let labels = self.labels.then(|| Tensor::unwritten(device, &[rows]));
+        let key = Key::new(0, 0, 0);
+        let prepared = model.prepare(&x, labels.as_ref(), key)?;
+        let (loss, gradients) = on_one_tape(model, &x, &prepared, key);
+        optimizer.step_on(model, &gradients, Some(&loss));
+        Ok(())
+    }
+
+    /// Rejects a step that this machine has no room for, and one with a tensor that a GPU cannot bind.
+    /// Fails with [`Error::Config`]; returns what it takes.
+    pub fn check(&self, device: &Device) -> Result<Need> {
+        check_weights(self.model, device)?;
+        // A GPU has memory of its own, and does not tell how much.
+        let room = if device.is_cpu() { Some(available()) } else { None };
+        self.check_in(room, device)
+    }
+
+    fn check_in(&self, room: Option<Available>, device: &Device) -> Result<Need> {
+        let need = self.need(device)?;
+        if let Some(room) = room.filter(|room| need.bytes() > room.bytes) {
+            let advice = self.advice(device, |need| need.bytes(), room.bytes)?;
+            return Err(Error::Config(format!(
+                "training needs about {} of memory (weights {}, optimizer {}, one step of {} {}), and {} \
+                 are available {}; {advice}",
+                size(need.bytes()),
+                size(need.weights),
+                size(need.optimizer),
+                images(self.rows),
+                size(need.step),
+                size(room.bytes),
+                room.whose,
+            )));
+        }
+        if let Some(limit) = device.largest_tensor().filter(|limit| need.largest > *limit) {
+            let advice = self.advice(device, |need| need.largest, limit)?;
+            return Err(Error::Config(format!(
+                "a step of {} makes a tensor of {} (kernel {}), and {} can bind {}; {advice}, or --device cpu",
+                images(self.rows),
+                size(need.largest),
+                need.kernel,
+                device.name(),
+                size(limit),
+            )));
+        }
+        Ok(need)
+    }
+
+    /// What to change for `figure` of a step to come to `most` at most: the largest batch that does, and the
+    /// setting of the model that matters most.
+    fn advice(&self, device: &Device, figure: fn(&Need) -> u64, most: u64) -> Result<String> {
+        let of = |step: Step| step.need(device).map(|need| figure(&need));
+        let fits = |rows: usize| Ok::<_, Error>(of(Step { rows, ..*self })? <= most);
+        let (mut good, mut bad) = (0, self.rows);
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            if fits(middle)? { good = middle } else { bad = middle }
+        }
+        let setting = setting_of(self.model, &|model| of(Step { model, ..*self }).ok());
+        let smaller = setting.map(|key| format!("a smaller {key}"));
+        Ok(match (good * self.processes, smaller) {
+            (0, Some(smaller)) => format!("no batch is small enough: choose {smaller}"),
+            (0, None) => "no batch is small enough: choose a smaller model".into(),
+            (batch, None) => format!("choose --batch {batch}"),
+            (batch, Some(smaller)) => format!("choose --batch {batch} or {smaller}"),
+        })
+    }
+}
+
+/// Rejects a model with a weight that `device` cannot hold in one tensor. A smaller batch would not help, so
+/// the message names the weight and the setting that makes it large. Fails with [`Error::Config`].
+pub(super) fn check_weights(config: &ModelConfig, device: &Device) -> Result<()> {
+    let Some(limit) = device.largest_tensor() else { return Ok(()) };
+    let all = weights(config)?;
+    let Some((name, shape)) = all.into_iter().find(|(_, shape)| bytes(shape) > limit) else {
+        return Ok(());
+    };
+    let same = |config: &ModelConfig| {
+        let all = weights(config).ok()?;
+        all.into_iter().find(|(other, _)| *other == name).map(|(_, shape)| bytes(&shape))
+    };
+    let smaller = setting_of(config, &same).unwrap_or("model".into());
+    Err(Error::Config(format!(
+        "the weight {name} {shape:?} takes {}, and {} can bind {}; choose a smaller {smaller}, or --device cpu",
+        size(bytes(&shape)),
+        device.name(),
+        size(limit),
+    )))
+}
+
+fn bytes(shape: &[usize]) -> u64 {
+    4 * shape.iter().map(|&n| n as u64).product::<u64>()
+}
+
+/// Names and shapes of the weights.
+fn weights(config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>> {
+    let built = config.without_numbers()?;
+    let of = |(name, p): (String, &Param)| (name, p.value().shape().to_vec());
+    Ok(built.model().parameters().into_iter().map(of).collect())
+}
+
+/// The setting of `model` that, made half as large, makes `figure` smallest; none if none matters. What the
+/// images decide is no setting.
+pub(super) fn setting_of(
+    model: &ModelConfig,
+    figure: &dyn Fn(&ModelConfig) -> Option<u64>,
+) -> Option<String> {
+    let now = figure(model)?;
+    let table = serde_json::to_value(model).ok()?;
+    let mut keys = Vec::new();
+    numbers(&table, "", &mut keys);
+    let halved = |key: &String| {
+        let mut table = table.clone();
+        let value = table.pointer_mut(key)?;
+        *value = (value.as_u64()? / 2).into();
+        let model: ModelConfig = serde_json::from_value(table).ok()?;
+        model.check().ok()?;
+        figure(&model).filter(|then| *then < now)
+    };
+    let best = keys.iter().filter_map(|key| Some((halved(key)?, key))).min()?;
+    Some(format!("model{}", best.1.replace('/', ".")))
+}
+
+/// Settings that the images decide.
+const OF_IMAGES: [&str; 4] = ["height", "width", "channels", "levels"];
+
+/// Paths of the whole numbers in `table`.
+fn numbers(table: &Value, path: &str, keys: &mut Vec<String>) {
+    for (key, value) in table.as_object().into_iter().flatten() {
+        let path = format!("{path}/{key}");
+        if value.is_u64() && !OF_IMAGES.contains(&key.as_str()) {
+            keys.push(path);
+        } else {
+            numbers(value, &path, keys);
+        }
+    }
+}
+
+fn images(rows: usize) -> String {
+    if rows == 1 { "1 image".into() } else { format!("{rows} images") }
+}
+
+/// Bytes for a reader.
+pub fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        b if b >= 1e9 => format!("{:.1} GB", b / 1e9),
+        b if b >= 1e5 => format!("{:.1} MB", b / 1e6),
+        b => format!("{:.1} kB", b / 1e3),
+    }
+}
+
+#[cfg(test)]
+mod tests;
