@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Downloads the data sets from their authors' sites and mirrors, checks them, and leaves alone what is already there.
-# Every check is the sha256 of a file's content (a .gz is inflated first, so it does not matter who compressed it; an
-# archive is not).
+# Downloads the data sets from their authors' sites and mirrors, and checks them.
+# Every check is the sha256 of a file's content. Files of MNIST and CIFAR-10 may be gzipped or not, whatever they are
+# called; an archive is checked as it is.
+# The script deletes nothing that it did not write. A file that is not the published one stays where it is until the
+# published one has been downloaded and checked; then it is renamed to FILE.rejected (.rejected.2, .rejected.3, ...).
 # An interrupted download stays as FILE.part and is resumed by the next run.
 # Exit codes: 0 all well, 1 something is missing, damaged or cannot be had, 2 wrong usage.
 set -euo pipefail
@@ -125,36 +127,61 @@ complain() { printf 'datasets.sh: %s\n' "$*" >&2; }
 
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }
 
+# content FILE NAME: the content of FILE, which is or will be called NAME. The readers, too, inflate these files where
+# they begin like gzip data. gzip fails where anything but zeros follows the data.
+content() {
+  case $2 in
+    *-ubyte | *-ubyte.gz | *.bin | *.bin.gz)
+      if [ "$(head -c 2 "$1" | od -An -tx1 | tr -d ' ')" = 1f8b ]; then gzip -dc <"$1" 2>/dev/null; else cat "$1"; fi
+      ;;
+    *) cat "$1" ;;
+  esac
+}
+
 # good FILE NAME SHA256: whether the content of FILE, which is or will be called NAME, is the expected one.
 good() {
   local sum
-  case $2 in
-    *.tar.gz) sum=$(sha256 <"$1") || return 1 ;;
-    *.gz) sum=$(gzip -dc <"$1" 2>/dev/null | sha256) || return 1 ;;
-    *) sum=$(sha256 <"$1") || return 1 ;;
-  esac
-  [ "$sum" = "$3" ]
+  [ -f "$1" ] && sum=$(content "$1" "$2" | sha256) && [ "$sum" = "$3" ]
 }
 
-# present FOLDER ROW...: says how the forms of a file that are there look; 0 if they are good, 1 if one is damaged, 2 if
-# there is none.
+# there PATH: whether something has this name, be it a link to nothing.
+there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+# present FOLDER ROW...: looks at the first form of a file that is there, which is the one that is read; 0 if it is good,
+# 1 if it is not, 2 if there is none.
 present() {
-  local at=$1 state=2
+  local at=$1
   shift
   while [ $# -ge 2 ]; do
-    if [ -e "$at/$1" ]; then
-      if [ -f "$at/$1" ] && good "$at/$1" "$1" "$2"; then
-        say "$at/$1: as expected"
-        [ "$state" = 1 ] || state=0
-      else
-        complain "$at/$1: damaged (its content has another sha256 than expected)"
-        state=1
-      fi
+    if there "$at/$1"; then
+      good "$at/$1" "$1" "$2" && say "$at/$1: as expected" && return 0
+      complain "$at/$1: damaged, or not the file of this set (its content has another sha256 than the published one)"
+      return 1
     fi
     shift 2
   done
-  return "$state"
+  return 2
 }
+
+# aside PATH: renames what is there, and never onto another file.
+aside() {
+  local to=$1.rejected n=2
+  while there "$to"; do to=$1.rejected.$n n=$((n + 1)); done
+  mv "$1" "$to" && say "$1: not the file of this set, moved to $to"
+}
+
+# make_way FOLDER FORM SHA256...: moves aside those forms of a file that are not good.
+make_way() {
+  local at=$1
+  shift
+  while [ $# -ge 2 ]; do
+    ! there "$at/$1" || good "$at/$1" "$1" "$2" || aside "$at/$1" || return 1
+    shift 2
+  done
+}
+
+# place FOLDER ROW...: the checked .part of the first form becomes that file, and what is not good moves aside.
+place() { make_way "$@" && mv "$1/$2.part" "$1/$2" && say "$1/$2: done"; }
 
 # transfer URL PART: downloads, going on where PART ends.
 transfer() {
@@ -199,26 +226,28 @@ E
 # shellcheck disable=SC2329 # obtain calls it
 is() { good "$3" "$1" "$2"; }
 
-# unpacked SET FOLDER-OF-RAW-FILES: moves in those that are good and not there yet.
+# unpacked SET FOLDER-OF-RAW-FILES: takes over copies of those that are good and missing. (A link that an archive has in
+# place of a file could lead to anything.)
 unpacked() {
-  local set=$1 from=$2 to file sum part
+  local set=$1 from=$2 to row file sum part raw
   to=$dir/$(folder "$set")
-  while read -r file sum _; do
-    part=$to/$file.part
-    if [ ! -e "$to/$file" ] && [ -f "$from/${file%.gz}" ]; then
+  while read -r row; do
+    read -r file sum _ <<<"$row"
+    part=$to/$file.part raw=$from/${file%.gz}
+    if [ -n "$row" ] && [ -f "$raw" ] && [ ! -L "$raw" ]; then
       case $file in
-        *.gz) gzip -9 -n <"$from/${file%.gz}" >"$part" ;;
-        *) mv "$from/$file" "$part" ;;
+        *.gz) gzip -9 -n <"$raw" >"$part" ;;
+        *) cat "$raw" >"$part" ;;
       esac
       if good "$part" "$file" "$sum"; then
-        mv "$part" "$to/$file"
-        say "$to/$file: done"
+        # shellcheck disable=SC2086 # a row is several words
+        place "$to" $row
       else
         complain "$file: not the expected content"
         rm -f "$part"
       fi
     fi
-  done < <(rows "$set")
+  done <<<"$(missing "$set")"
 }
 
 stage=
@@ -303,45 +332,50 @@ last_resort() {
 # shellcheck disable=SC2329 # obtain calls it
 cifar_archive() { new_stage cifar10 && tar -xzf "$1" -C "$stage" cifar-10-batches-bin 2>/dev/null; }
 
-# missing SET: rows of the files that are not there.
+# missing SET: rows of the files that are not there, or not good.
 missing() {
   local row
   while read -r row; do
-    # shellcheck disable=SC2086 # a row is several words
+    # shellcheck disable=SC2086
     present "$dir/$(folder "$1")" $row >/dev/null 2>&1 || echo "$row"
   done < <(rows "$1")
 }
 
+# settle SET: where another form of a file is good, nothing has to be downloaded to move the first one aside.
+settle() {
+  local to row sums
+  to=$dir/$(folder "$1")
+  while read -r row; do
+    # shellcheck disable=SC2086
+    present "$to" $row || {
+      read -r -a sums <<<"$row"
+      [ ${#sums[@]} = 4 ] && good "$to/${sums[2]}" "${sums[2]}" "${sums[3]}" && make_way "$to" $row
+    } || true
+  done < <(rows "$1")
+}
+
 fetch() {
-  local set=$1 to file sum form form_sum state
+  local set=$1 to row file sum
   to=$dir/$(folder "$set")
   mkdir -p "$to" || return 1
-  while read -r file sum form form_sum; do
-    state=0
-    present "$to" "$file" "$sum" || state=$?
-    [ "$state" != 1 ] || rm -rf "${to:?}/$file"
-    if [ -n "$form" ]; then
-      state=0
-      present "$to" "$form" "$form_sum" || state=$?
-      [ "$state" != 1 ] || rm -rf "${to:?}/$form"
-    fi
-  done < <(rows "$set")
+  settle "$set"
   if [ "$set" = cifar10 ]; then
     if [ -n "$(missing cifar10)" ] && obtain cifar10 cifar-10-binary.tar.gz cifar_archive; then
       rm -f "$to/cifar-10-binary.tar.gz.part"
       unpacked cifar10 "$stage/cifar-10-batches-bin"
     fi
   else
-    while read -r file sum _; do
-      if [ -n "$file" ] && obtain "$set" "$file" is "$file" "$sum"; then
-        mv "$to/$file.part" "$to/$file"
-        say "$to/$file: done"
-      fi
+    while read -r row; do
+      read -r file sum _ <<<"$row"
+      # shellcheck disable=SC2086
+      if [ -n "$row" ] && obtain "$set" "$file" is "$file" "$sum"; then place "$to" $row; fi
     done <<<"$(missing "$set")"
   fi
   [ -z "$(missing "$set")" ] || last_resort "$set"
   if [ -n "$(missing "$set")" ]; then
-    while read -r file _; do complain "$to/$file: could not be had from any place"; done <<<"$(missing "$set")"
+    while read -r file _; do
+      complain "$to/$file: could not be had from any place; what is there stays as it is"
+    done <<<"$(missing "$set")"
     return 1
   fi
 }
@@ -355,9 +389,11 @@ verify() {
     present "$at" $row || state=$?
     case $state in
       1) failed=1 ;;
-      2) failed=1 && complain "$at/${row%% *}: missing; get it with ./datasets.sh --dir $dir $set" ;;
+      2) failed=1 && complain "$at/${row%% *}: missing" ;;
     esac
   done < <(rows "$set")
+  [ "$failed" = 0 ] ||
+    complain "$set: to get these files, and to have others moved aside, run ./datasets.sh --dir $dir $set"
   return "$failed"
 }
 

@@ -1,9 +1,12 @@
 //! Reading a whole file whose size was looked at first, and naming what is missing.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use flate2::bufread::GzDecoder;
+
+use super::gz;
 use crate::error::{Error, Result};
 
 /// An error about the data file `name`.
@@ -61,6 +64,38 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
 }
 
+/// The first `count` bytes of a file's content, which is inflated where it is gzip data; fewer if there are no more, or if
+/// they cannot be read.
+pub(super) fn head(path: &Path, count: usize) -> Vec<u8> {
+    let read = || {
+        let mut file = BufReader::new(open(path)?.0);
+        let mut head = Vec::new();
+        let count = count as u64;
+        if gz::is_gzip(file.fill_buf()?) {
+            GzDecoder::new(file).take(count).read_to_end(&mut head)?;
+        } else {
+            file.take(count).read_to_end(&mut head)?;
+        }
+        io::Result::Ok(head)
+    };
+    read().unwrap_or_default()
+}
+
+/// The length of a file's content, which of gzip data is read in its last four bytes: right for one member of less than
+/// 4 GiB, and nothing more than a hint.
+pub(super) fn content_length(path: &Path) -> Option<u64> {
+    let (mut file, length) = open(path).ok()?;
+    let mut begin = [0; 2];
+    let mut end = [0; 4];
+    file.read_exact(&mut begin).ok()?;
+    if !gz::is_gzip(&begin) {
+        return Some(length);
+    }
+    file.seek(SeekFrom::End(-4)).ok()?;
+    file.read_exact(&mut end).ok()?;
+    Some(u32::from_le_bytes(end).into())
+}
+
 /// The first of `names` that exists in `dir/folder`; the error names the first of them and the
 /// command that downloads the set.
 pub(super) fn find(dir: &Path, folder: &str, names: &[String], set: &str) -> Result<PathBuf> {
@@ -78,9 +113,16 @@ pub(super) fn find(dir: &Path, folder: &str, names: &[String], set: &str) -> Res
 
 /// The command that downloads `set` into `dir`.
 pub(super) fn get(dir: &Path, set: &str) -> String {
-    if dir == Path::new("data") {
-        format!("./datasets.sh {set}")
+    let [_, get] = commands(dir, set);
+    get
+}
+
+/// The commands that check the files of `set` in `dir`, and that download them.
+pub(super) fn commands(dir: &Path, set: &str) -> [String; 2] {
+    let script = if dir == Path::new("data") {
+        "./datasets.sh".to_string()
     } else {
-        format!("./datasets.sh --dir {} {set}", dir.display())
-    }
+        format!("./datasets.sh --dir {}", dir.display())
+    };
+    [format!("{script} --verify {set}"), format!("{script} {set}")]
 }

@@ -38,6 +38,18 @@ pub fn parse_labels(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
     Ok(content[8..].to_vec())
 }
 
+/// The dimensions that the header `head` of a plain IDX file of this rank declares, if it is one.
+pub(super) fn declared<const RANK: usize>(head: &[u8]) -> Option<[usize; RANK]> {
+    let magic = 0x0800 | RANK as u32;
+    (head.len() >= 4 + 4 * RANK && word(head, 0) == magic)
+        .then(|| std::array::from_fn(|i| word(head, i + 1) as usize))
+}
+
+/// Big-endian word `i`.
+fn word(head: &[u8], i: usize) -> u32 {
+    u32::from_be_bytes([head[4 * i], head[4 * i + 1], head[4 * i + 2], head[4 * i + 3]])
+}
+
 /// The dimensions and the whole plain content, whose length was checked against them.
 fn unpack<'a, const RANK: usize>(
     bytes: &'a [u8],
@@ -69,16 +81,14 @@ fn unpack<'a, const RANK: usize>(
 
 /// The dimensions a header declares, and the bytes of header and content together.
 fn sizes<const RANK: usize>(head: &[u8], name: &str, magic: u32) -> Result<([usize; RANK], usize)> {
-    let word = |i: usize| {
-        u32::from_be_bytes([head[4 * i], head[4 * i + 1], head[4 * i + 2], head[4 * i + 3]])
-    };
-    if word(0) != magic {
+    let found = word(head, 0);
+    if found != magic {
         return fault(
             name,
-            format!("wrong magic {:#010x}, expected {magic:#010x} (IDX, rank {RANK})", word(0)),
+            format!("wrong magic {found:#010x}, expected {magic:#010x} (IDX, rank {RANK})"),
         );
     }
-    let dims: [usize; RANK] = std::array::from_fn(|i| word(i + 1) as usize);
+    let dims: [usize; RANK] = std::array::from_fn(|i| word(head, i + 1) as usize);
     if dims.contains(&0) {
         return fault(name, format!("its header {dims:?} declares no data"));
     }

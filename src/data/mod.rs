@@ -24,6 +24,7 @@ mod images;
 mod loader;
 pub mod mat5;
 pub mod picture;
+mod published;
 pub mod resize;
 pub mod scene;
 mod sets;

@@ -33,31 +33,15 @@
 //! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
 //! a seed of its own: the splits are the same in every run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
-use super::scene::{Kind, Scene};
-use super::{
-    DataSet, EVALUATION_SEED, Images, Tell, amat, bits, cifar, digits, files, folder, idx, mat5,
-    shuffled, svhn, svhn_cropped, thousands,
+use super::published::{
+    self, SVHN_EXTRA, SVHN_SMALL_VALID, SVHN_TEST, SVHN_TRAIN, SVHN_VALID, Splits, held_out,
 };
+use super::scene::{Kind, Scene};
+use super::{DataSet, EVALUATION_SEED, Images, Tell, digits, folder, svhn, thousands};
 use crate::error::{Error, Result};
-use crate::rng::{self, Key};
-
-/// Orders the Frey faces before they are split.
-const FREY_SEED: u64 = 0x6672_6579;
-
-/// The archives of house numbers and how many pictures they hold.
-const SVHN_TRAIN: (&str, usize) = ("train", 33_402);
-const SVHN_TEST: (&str, usize) = ("test", 13_068);
-const SVHN_EXTRA: (&str, usize) = ("extra", 202_353);
-/// Validation images of DRAW (which leaves 231,054 to train on; the paper has 231,053), and ours of
-/// those without the extra ones.
-const SVHN_VALID: usize = 4_701;
-const SVHN_SMALL_VALID: usize = 1_000;
-
-/// Splits of a set: train, valid, test.
-type Splits = (Images, Images, Images);
 
 struct Set {
     name: &'static str,
@@ -78,44 +62,53 @@ const SETS: [Set; 13] = [
         name: "mnist",
         title: "mnist",
         modes: &[Dynamic, Grey, Threshold],
-        read: |dir, _| mnist(dir),
+        read: |dir, _| published::mnist(dir),
     },
     Set {
         name: "binarized-mnist",
         title: "binarized-mnist (Larochelle & Murray)",
         modes: &[Fixed],
-        read: |dir, _| binarized_mnist(dir),
+        read: |dir, _| published::binarized_mnist(dir),
     },
-    Set { name: "frey", title: "frey (Frey face)", modes: &[Grey], read: |dir, _| frey(dir) },
+    Set {
+        name: "frey",
+        title: "frey (Frey face)",
+        modes: &[Grey],
+        read: |dir, _| published::frey(dir),
+    },
     Set {
         name: "cifar10",
         title: "cifar10 (CIFAR-10)",
         modes: &[Grey],
-        read: |dir, _| cifar10(dir, 5, 5_000),
+        read: |dir, _| published::cifar10(dir, 5, 5_000),
     },
     Set {
         name: "cifar10-batch1",
         title: "cifar10-batch1 (CIFAR-10, data_batch_1 only)",
         modes: &[Grey],
-        read: |dir, _| cifar10(dir, 1, 1_000),
+        read: |dir, _| published::cifar10(dir, 1, 1_000),
     },
     Set {
         name: "svhn",
         title: "svhn (Street View House Numbers, 54 x 54 crops)",
         modes: &[Grey],
-        read: |dir, tell| house_numbers(dir, "svhn", &[SVHN_TRAIN, SVHN_EXTRA], SVHN_VALID, tell),
+        read: |dir, tell| {
+            published::house_numbers(dir, "svhn", &[SVHN_TRAIN, SVHN_EXTRA], SVHN_VALID, tell)
+        },
     },
     Set {
         name: "svhn-small",
         title: "svhn-small (Street View House Numbers without the extra ones, 54 x 54 crops)",
         modes: &[Grey],
-        read: |dir, tell| house_numbers(dir, "svhn-small", &[SVHN_TRAIN], SVHN_SMALL_VALID, tell),
+        read: |dir, tell| {
+            published::house_numbers(dir, "svhn-small", &[SVHN_TRAIN], SVHN_SMALL_VALID, tell)
+        },
     },
     Set {
         name: "svhn-cropped",
         title: "svhn-cropped (Street View House Numbers, cropped digits)",
         modes: &[Grey],
-        read: |dir, _| svhn_cropped(dir),
+        read: |dir, _| published::svhn_cropped(dir),
     },
     Set {
         name: "two-digits",
@@ -133,13 +126,13 @@ const SETS: [Set; 13] = [
         name: "two-mnist",
         title: "two-mnist (two MNIST digits on 60 x 60)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |dir, _| Ok(made(mnist(dir)?, Kind::Two, 60)),
+        read: |dir, _| Ok(made(published::mnist(dir)?, Kind::Two, 60)),
     },
     Set {
         name: "cluttered-mnist",
         title: "cluttered-mnist (an MNIST digit in clutter on 100 x 100)",
         modes: &[Grey, Dynamic, Threshold],
-        read: |dir, _| Ok(made(mnist(dir)?, Kind::Cluttered, 100)),
+        read: |dir, _| Ok(made(published::mnist(dir)?, Kind::Cluttered, 100)),
     },
 ];
 
@@ -171,7 +164,7 @@ pub fn outline(name: &str, dir: &Path) -> Result<Outline> {
         }
     };
     for (part, _) in parts {
-        house_number_file(dir, name, part)?;
+        published::house_number_file(dir, name, part)?;
     }
     let valid = if name == "svhn" { SVHN_VALID } else { SVHN_SMALL_VALID };
     let learning: usize = parts.iter().map(|(_, count)| count).sum::<usize>() - SVHN_TEST.1;
@@ -181,22 +174,24 @@ pub fn outline(name: &str, dir: &Path) -> Result<Outline> {
 
 /// How a set is called in a report.
 pub(super) fn title(name: &str) -> String {
-    if let Some((count, of)) = parse_first(name) {
-        let count = thousands(count);
-        return format!(
-            "{name} (the first {count} training images of {} as every split)",
-            title(of)
-        );
+    let own = |name| SETS.iter().find(|set| set.name == name).map_or(name, |set| set.title);
+    match parse_first(name) {
+        Some((count, of)) => {
+            let (count, of) = (thousands(count), own(of));
+            format!("{name} (the first {count} training images of {of} as every split)")
+        }
+        None => own(name).to_string(),
     }
-    SETS.iter().find(|set| set.name == name).map_or(name, |set| set.title).to_string()
 }
 
 /// Before the number in the name of a set of first images.
 const FIRST: &str = "first-";
 
-/// The name of the set of the first `count` training images of `name`, in every split.
+/// The name of the set of the first `count` training images of `name`, in every split. The first ones of
+/// `first-N:NAME` are those of NAME.
 pub fn first(count: usize, name: &str) -> String {
-    format!("{FIRST}{count}:{name}")
+    let of = parse_first(name).map_or(name, |(_, of)| of);
+    format!("{FIRST}{count}:{of}")
 }
 
 /// Count and name of `first-COUNT:NAME`.
@@ -224,11 +219,12 @@ fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
 
 /// Opens the data set `name` with a binarization, or with the set's own for `None`.
 ///
-/// `dir` is the folder that `datasets.sh` fills. The name `folder:PATH` means the PNG images in the
-/// folder PATH, wherever `dir` is: in its folders `train`, `valid` and `test`, or directly in it,
-/// where they are shuffled and cut. The name `first-N:NAME` means the first N training images of the set
-/// NAME, the same in every split. Fails with [`Error::Config`] on an unknown name or a binarization
-/// that does not fit the set, with [`Error::Data`] on a missing or damaged file.
+/// `dir` is the folder that `datasets.sh` fills; the content of its files must be the published one. The
+/// name `folder:PATH` means the PNG images in the folder PATH, wherever `dir` is: in its folders `train`,
+/// `valid` and `test`, or directly in it, where each image's name decides on its split (80/10/10). The
+/// name `first-N:NAME` means the first N training images of the set NAME, which is none of these itself,
+/// the same in every split. Fails with [`Error::Config`] on an unknown name or a binarization
+/// that does not fit the set, with [`Error::Data`] on a missing or damaged file, or one of another set.
 pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
     open_with(name, binarization, dir, &|_| ())
 }
@@ -241,10 +237,16 @@ pub fn open_with(
     tell: Tell,
 ) -> Result<DataSet> {
     if let Some((count, of)) = parse_first(name) {
+        if parse_first(of).is_some() {
+            return Err(Error::Config(format!(
+                "data set \"{FIRST}{count}:{FIRST}...\": the set of which these are the first images \
+                 cannot be such a set itself; write {FIRST}{count}:NAME with the name of a whole set"
+            )));
+        }
         return firsts(name, count, open_with(of, binarization, dir, tell)?);
     }
     if let Some(path) = name.strip_prefix(folder::PREFIX) {
-        return folder::open(name, path, binarization);
+        return folder::open(name, path, binarization, tell);
     }
     let Some(set) = SETS.iter().find(|set| set.name == name) else {
         let known: Vec<&str> = names().collect();
@@ -276,39 +278,6 @@ pub(super) fn fitting(
     Ok(binarization)
 }
 
-/// Cuts the last `valid` images off the training images.
-fn held_out(train: Images, valid: usize, test: Images) -> Result<Splits> {
-    let cut = train.count - valid;
-    Ok((train.slice(0..cut), train.slice(cut..train.count), test))
-}
-
-/// Finds, reads and parses one file of a set; an error about its content says how to replace it.
-fn load<T>(
-    dir: &Path,
-    folder: &str,
-    names: &[String],
-    set: &str,
-    limit: u64,
-    parse: impl FnOnce(&[u8], &str) -> Result<T>,
-) -> Result<T> {
-    let path = files::find(dir, folder, names, set)?;
-    let parsed =
-        files::read(&path, limit).and_then(|bytes| parse(&bytes, &path.display().to_string()));
-    parsed.map_err(|e| Error::Data(format!("{e}; remove it and run `{}`", files::get(dir, set))))
-}
-
-/// That a file holds as many images of a size as its set has.
-fn check(images: Images, name: &str, count: usize, height: usize, width: usize) -> Result<Images> {
-    let (n, h, w) = (images.count, images.height, images.width);
-    if (n, h, w) != (count, height, width) {
-        return files::fault(
-            name,
-            format!("holds {n} images of {h} x {w}, expected {count} of {height} x {width}"),
-        );
-    }
-    Ok(images)
-}
-
 fn embedded() -> Result<Splits> {
     held_out(digits::train()?, 500, digits::test()?)
 }
@@ -323,132 +292,4 @@ fn made((train, valid, test): Splits, kind: Kind, side: usize) -> Splits {
         ..digits
     };
     (made(train), made(valid), made(test))
-}
-
-fn mnist(dir: &Path) -> Result<Splits> {
-    let labelled = |stem: &str, count: usize| -> Result<Images> {
-        let names = |kind: &str| [format!("{stem}-{kind}.gz"), format!("{stem}-{kind}")];
-        let limit = 16 + 28 * 28 * count as u64;
-        let labels =
-            load(dir, "mnist", &names("labels-idx1-ubyte"), "mnist", limit, |bytes, name| {
-                let labels = idx::parse_labels(bytes, name)?;
-                if labels.len() != count {
-                    let found = labels.len();
-                    return files::fault(name, format!("holds {found} labels, expected {count}"));
-                }
-                match labels.iter().position(|&label| label > 9) {
-                    Some(i) => files::fault(name, format!("label {i} is {}, above 9", labels[i])),
-                    None => Ok(labels),
-                }
-            })?;
-        let mut images =
-            load(dir, "mnist", &names("images-idx3-ubyte"), "mnist", limit, |bytes, name| {
-                check(idx::parse_images(bytes, name)?, name, count, 28, 28)
-            })?;
-        images.labels = Some(labels);
-        Ok(images)
-    };
-    let test = labelled("t10k", 10_000)?;
-    held_out(labelled("train", 60_000)?, 10_000, test)
-}
-
-fn binarized_mnist(dir: &Path) -> Result<Splits> {
-    let split = |split: &str, count: usize| {
-        let names = [format!("binarized_mnist_{split}.amat"), format!("{split}.bits")];
-        // Text: a digit and a separator a pixel, and a carriage return a line at most.
-        let limit = (2 * 28 * 28 + 1) * count as u64;
-        load(dir, "binarized_mnist", &names, "binarized-mnist", limit, |bytes, name| {
-            let images = if !name.ends_with(".bits") {
-                amat::parse(bytes, name)?
-            } else if bytes.len() == count * bits::IMAGE_BYTES {
-                bits::parse(bytes, name)?
-            } else {
-                let (n, expected) = (bytes.len(), count * bits::IMAGE_BYTES);
-                return files::fault(name, format!("has {n} bytes, expected {expected}"));
-            };
-            check(images, name, count, 28, 28)
-        })
-    };
-    Ok((split("train", 50_000)?, split("valid", 10_000)?, split("test", 10_000)?))
-}
-
-fn frey(dir: &Path) -> Result<Splits> {
-    let names = ["frey_rawface.mat".to_string()];
-    let images = load(dir, "freyface", &names, "frey", 1 << 22, |bytes, name| {
-        let array = mat5::parse(bytes, name, "ff")?;
-        if array.dims != [560, 1965] {
-            let dims = array.dims;
-            return files::fault(name, format!("array \"ff\" is {dims:?}, expected [560, 1965]"));
-        }
-        // Column by column: image after image, each row-major.
-        Ok(Images {
-            pixels: array.data.into(),
-            labels: None,
-            count: 1965,
-            height: 28,
-            width: 20,
-            channels: 1,
-            max: 255,
-            scene: None,
-        })
-    })?;
-    let order = shuffled(images.count, Key::new(FREY_SEED, rng::stream::SPLIT, 0));
-    let part = |range: std::ops::Range<usize>| images.select(&order[range]);
-    Ok((part(0..1565), part(1565..1765), part(1765..1965)))
-}
-
-/// The first `batches` training files of CIFAR-10, of whose images the last `valid` are held out.
-fn cifar10(dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
-    let limit = (cifar::BATCH * cifar::RECORD) as u64;
-    let batch = |stem: &str| {
-        let names = [format!("{stem}.bin"), format!("{stem}.bin.gz")];
-        load(dir, "cifar10", &names, "cifar10", limit, |bytes, name| {
-            cifar::parse(bytes, name, cifar::BATCH)
-        })
-    };
-    let test = batch("test_batch")?;
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for i in 1..=batches {
-        let images = batch(&format!("data_batch_{i}"))?;
-        pixels.extend_from_slice(&images.pixels);
-        labels.extend(images.labels.unwrap_or_default());
-    }
-    let train =
-        Images { pixels: pixels.into(), count: labels.len(), labels: Some(labels), ..test.clone() };
-    held_out(train, valid, test)
-}
-
-fn svhn_cropped(dir: &Path) -> Result<Splits> {
-    let part = |part: &str, count: usize| {
-        let names = [format!("{part}_32x32.mat")];
-        load(dir, "svhn_cropped", &names, "svhn-cropped", 1 << 28, |bytes, name| {
-            check(svhn_cropped::parse(bytes, name)?, name, count, 32, 32)
-        })
-    };
-    let test = part("test", 26_032)?;
-    held_out(part("train", 73_257)?, 5_000, test)
-}
-
-/// An archive of house numbers, or what was prepared of it.
-fn house_number_file(dir: &Path, set: &str, part: &str) -> Result<PathBuf> {
-    files::find(dir, "svhn", &[format!("{part}.tar.gz"), format!("{part}-64.bin")], set)
-}
-
-fn house_numbers(
-    dir: &Path,
-    set: &str,
-    parts: &[(&str, usize)],
-    valid: usize,
-    tell: Tell,
-) -> Result<Splits> {
-    // What is missing is said before minutes go into what is there.
-    for (part, _) in parts.iter().chain([&SVHN_TEST]) {
-        house_number_file(dir, set, part)?;
-    }
-    let folder = dir.join("svhn");
-    let replaced =
-        |e| Error::Data(format!("{e}; remove the file and run `{}`", files::get(dir, set)));
-    let test = svhn::testing(&folder, SVHN_TEST.0, SVHN_TEST.1, tell).map_err(replaced)?;
-    let (train, valid) = svhn::learning(&folder, parts, valid, tell).map_err(replaced)?;
-    Ok((train, valid, test))
 }

@@ -298,15 +298,17 @@ fn check_classes(classes: usize, data: &DataSet, split: Split) -> Result<()> {
             data.name
         )));
     };
-    match labels.iter().max() {
-        Some(&largest) if usize::from(largest) >= classes => Err(Error::Config(format!(
-            "model.classes = {classes}, but labels of the {split} split of {} go from 0 to {largest}; \
-             set model.classes={} or more",
-            data.name,
-            usize::from(largest) + 1
-        ))),
-        _ => Ok(()),
-    }
+    let Some(i) = labels.iter().position(|&label| usize::from(label) >= classes) else {
+        return Ok(());
+    };
+    let largest = labels.iter().max().map_or(0, |&label| usize::from(label));
+    Err(Error::Config(format!(
+        "model.classes = {classes}, but label {i} of the {split} split of {} is {}, and labels there go up \
+         to {largest}; set model.classes={} or more",
+        data.name,
+        labels[i],
+        largest + 1
+    )))
 }
 
 #[cfg(test)]

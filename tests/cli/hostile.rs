@@ -54,6 +54,12 @@ fn headers_of_tensors_that_lie() {
     place.succeed(RESUME);
 }
 
+/// Keys as long, in tables as deep, as the TOML library takes each.
+fn product() -> String {
+    let key = format!("{}a", "a.".repeat(78));
+    format!("{}1{}", format!("{{{key}=").repeat(78), "}".repeat(78))
+}
+
 #[test]
 fn settings_nested_deeper_than_any_stack() {
     let place = Place::new();
@@ -64,6 +70,7 @@ fn settings_nested_deeper_than_any_stack() {
         format!("[{}a]", "a.".repeat(100_000)),
         format!("{}a = 1", "a.".repeat(100_000)),
         deep("[[a]]\n"),
+        format!("data = {}", product()),
         "\0".repeat(1000),
         "x = 1\n".repeat(100_000),
     ] {
@@ -72,7 +79,11 @@ fn settings_nested_deeper_than_any_stack() {
         assert!(message.len() < 2000, "{} bytes", message.len());
     }
     // A key or a value on the command line may have 128 KiB.
-    for flag in [format!("{}=1", "a.".repeat(60_000)), format!("epochs={}", "[".repeat(100_000))] {
+    for flag in [
+        format!("{}=1", "a.".repeat(60_000)),
+        format!("epochs={}", "[".repeat(100_000)),
+        format!("data={}", product()),
+    ] {
         let mut command = place.command("train vae --device cpu --set");
         let output = command.arg(flag).output().expect("the program starts");
         let text = super::stderr(&output);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pixelloom::data::{Binarization, amat, bits, cifar, gz, idx, mat5, open, picture};
+use pixelloom::data::{amat, bits, cifar, gz, idx, mat5, open, picture};
 use proptest::prelude::*;
 
 use crate::samples::{self, Mat, says};
@@ -85,6 +85,31 @@ fn gz_damaged() {
     bytes[good.len() - 8] ^= 1;
     says(images(&bytes), "damaged");
     says(images(&[&good[..], b"xyz"].concat()), "3 bytes follow the end");
+}
+
+/// As `gzip -dc` has it; `script.rs` compares both.
+#[test]
+fn gz_of_several_members_and_zeros_behind() {
+    let content = samples::idx_images();
+    let parts = [&content[..1], &content[1..10], &[], &content[10..]].map(samples::gz);
+    let good = parts.concat();
+    for zeros in [0, 1, 512, 10_000] {
+        let padded = [&good[..], &vec![0; zeros]].concat();
+        assert_eq!(images(&padded).unwrap().pixels[..], content[16..]);
+        says(images(&[&padded[..], &[7]].concat()), "follow the end");
+    }
+    says(images(&[&good[..], &samples::gz(b"more")].concat()), "inflates to more than the 28");
+    says(images(&[&good[..], &[0x1f, 0x8b, 8]].concat()), "cut short");
+    says(images(&parts[..3].concat()), "cut short");
+    // Each member has a checksum of its own.
+    for end in [parts[0].len(), parts[..2].concat().len()] {
+        let mut damaged = good.clone();
+        damaged[end - 8] ^= 1;
+        says(images(&damaged), "damaged");
+    }
+    let labels = samples::gz(&samples::idx(0x0801, &[3], &[7, 0, 9]));
+    let padded = [&labels[..], &[0; 9]].concat();
+    assert_eq!(idx::parse_labels(&padded, "file.x").unwrap(), [7, 0, 9]);
 }
 
 #[test]
@@ -219,35 +244,98 @@ fn files_missing_empty_long_or_folders() {
     std::fs::create_dir(&bits).unwrap();
     std::fs::write(bits.join("train.bits"), samples::bits()).unwrap();
     let message = open("binarized-mnist", None, dir.path()).unwrap_err().to_string();
-    assert!(message.contains("has 196 bytes, expected 4900000"), "{message}");
+    assert!(message.contains("holds 2 images, binarized MNIST has 50,000"), "{message}");
 }
 
-/// Full-size MNIST folders, one file of which is wrong each time.
+/// Files in the folder of MNIST.
+struct Mnist(tempfile::TempDir);
+
+impl Mnist {
+    fn new() -> Mnist {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("mnist")).unwrap();
+        Mnist(dir)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.0.path().join("mnist").join(name), bytes).unwrap();
+    }
+
+    fn labels(&self, part: &str, count: usize, last: u8) {
+        let mut digits: Vec<u8> = (0..count).map(|i| (i % 10) as u8).collect();
+        digits[count - 1] = last;
+        let bytes = samples::idx(0x0801, &[count as u32], &digits);
+        self.put(&format!("{part}-labels-idx1-ubyte"), &bytes);
+    }
+
+    fn images(&self, part: &str, count: usize, side: usize) {
+        let dims = [count, side, side].map(|d| d as u32);
+        let bytes = samples::idx(0x0803, &dims, &vec![9; count * side * side]);
+        self.put(&format!("{part}-images-idx3-ubyte"), &bytes);
+    }
+
+    /// The error says `what`, and how to go on without losing a file.
+    #[track_caller]
+    fn refused(&self, what: &str) {
+        let message = open("mnist", None, self.0.path()).unwrap_err().to_string();
+        assert!(message.contains(what), "expected \"{what}\" in: {message}");
+        assert!(!message.contains("remove"), "{message}");
+        let script = format!("`./datasets.sh --dir {}", self.0.path().display());
+        assert!(message.contains(&format!("to check the file run {script} --verify mnist`")));
+        assert!(message.contains("to move it aside and download"), "{message}");
+        assert!(message.ends_with(&format!("run {script} mnist`")), "{message}");
+    }
+}
+
 #[test]
 fn mnist_counts_and_labels_are_checked() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("mnist");
-    std::fs::create_dir(&folder).unwrap();
-    let write = |stem: &str, count: usize, labels: usize, last: u8| {
-        let mut digits: Vec<u8> = (0..labels).map(|i| (i % 10) as u8).collect();
-        digits[labels - 1] = last;
-        let labels = samples::idx(0x0801, &[labels as u32], &digits);
-        std::fs::write(folder.join(format!("{stem}-labels-idx1-ubyte")), labels).unwrap();
-        let images = samples::idx(0x0803, &[count as u32, 28, 28], &vec![9; count * 784]);
-        std::fs::write(folder.join(format!("{stem}-images-idx3-ubyte")), images).unwrap();
-    };
-    let message = || open("mnist", None, dir.path()).unwrap_err().to_string();
-    write("train", 60_000, 60_000, 3);
-    write("t10k", 10_000, 9_999, 3);
-    assert!(message().contains("9999 labels, expected 10000"), "{}", message());
-    write("t10k", 10_000, 10_000, 10);
-    assert!(message().contains("label 9999 is 10, above 9"), "{}", message());
-    write("t10k", 9_999, 10_000, 3);
-    assert!(message().contains("holds 9999 images of 28 x 28, expected 10000"), "{}", message());
-    write("t10k", 10_000, 10_000, 3);
-    let set = open("mnist", Some(Binarization::Grey), dir.path()).unwrap();
-    assert_eq!([set.train.count, set.valid.count, set.test.count], [50_000, 10_000, 10_000]);
-    assert_eq!(set.valid.labels.unwrap()[9_999], 3);
+    let mnist = Mnist::new();
+    mnist.labels("t10k", 9_999, 3);
+    mnist
+        .refused("ubyte: holds 9,999 labels, MNIST has 10,000: this is another data set; to check");
+    mnist.labels("t10k", 10_000, 10);
+    mnist.refused("label 9999 is 10, above 9");
+}
+
+/// EMNIST has several sizes; plain or gzipped, larger than what is read or not.
+#[test]
+fn other_sets_in_the_place_of_mnist() {
+    let mnist = Mnist::new();
+    for (count, said) in [(18_800, "18,800"), (100, "100"), (116_323, "116,323")] {
+        let labels = samples::idx(0x0801, &[count as u32], &vec![3; count]);
+        mnist.put("t10k-labels-idx1-ubyte", &labels);
+        let what = format!("holds {said} labels, MNIST has 10,000: this is another data set");
+        mnist.refused(&format!("ubyte: {what}"));
+        mnist.put("t10k-labels-idx1-ubyte.gz", &samples::gz(&labels));
+        mnist.refused(&format!("ubyte.gz: {what}"));
+        std::fs::remove_file(mnist.0.path().join("mnist/t10k-labels-idx1-ubyte.gz")).unwrap();
+    }
+    // What comes first is looked at first: the header alone is enough.
+    let header = samples::idx(0x0801, &[112_800], &[]);
+    mnist.put("t10k-labels-idx1-ubyte", &header);
+    mnist.refused("holds 112,800 labels");
+    mnist.put("t10k-labels-idx1-ubyte", &samples::idx_images());
+    mnist.refused("wrong magic 0x00000803, expected 0x00000801");
+}
+
+/// Several sets have the sizes of MNIST; theirs are not its figures.
+#[test]
+fn another_content_than_the_published_one() {
+    let mnist = Mnist::new();
+    mnist.labels("t10k", 10_000, 3);
+    mnist.refused("ubyte: its content is not that of MNIST (sha256 ");
+    mnist.refused("..., expected ff7bcfd416de3373...); to check");
+    let Some(dir) = samples::shared("another_content_than_the_published_one") else { return };
+    let name = "t10k-labels-idx1-ubyte.gz";
+    std::fs::copy(dir.join("mnist").join(name), mnist.0.path().join("mnist").join(name)).unwrap();
+    mnist.images("t10k", 300, 28);
+    mnist.refused("ubyte: holds 300 images of 28 x 28, MNIST has 10,000: this is another data set");
+    mnist.images("t10k", 300, 32);
+    mnist.refused("holds 300 images of 32 x 32, MNIST has 10,000 of 28 x 28: this is another");
+    mnist.images("t10k", 112_800, 28);
+    mnist.refused("holds 112,800 images of 28 x 28, MNIST has 10,000: this is another data set");
+    mnist.images("t10k", 10_000, 28);
+    mnist.refused("images-idx3-ubyte: its content is not that of MNIST");
 }
 
 fn all_readers(bytes: &[u8]) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pixelloom::Error;
 use pixelloom::data::{
-    Binarization, DataSet, EVALUATION_SEED, Images, Loader, Split, fill_batch, open,
+    Binarization, DataSet, EVALUATION_SEED, Images, Loader, Split, fill_batch, first, open, outline,
 };
 use pixelloom::rng::{Key, stream};
 
@@ -146,6 +146,27 @@ fn unknown_sets_and_unfit_binarizations() {
             }
         }
     }
+}
+
+/// Thousands of these within each other overflowed the stack.
+#[test]
+fn first_images_of_first_images() {
+    let few = open("first-5:digits", None, Path::new("data")).unwrap();
+    assert_eq!([few.train.count, few.valid.count, few.test.count], [5; 3]);
+    for depth in [1, 2, 1000, 100_000] {
+        let name = format!("first-5:{}digits", "first-10:".repeat(depth));
+        let error = open(&name, None, Path::new("data")).unwrap_err();
+        let message = "data set \"first-5:first-...\": the set of which these are the first images \
+            cannot be such a set itself; write first-5:NAME with the name of a whole set";
+        assert!(matches!(&error, Error::Config(m) if m == message), "{error}");
+        assert!(outline(&name, Path::new("data")).is_err());
+        // Nor does the description of a set with such a name.
+        let set = DataSet { name: name.clone(), ..few.clone() };
+        assert!(set.describe(Split::Test).contains("as every split"), "{name:.80}");
+    }
+    assert_eq!(first(3, "digits"), "first-3:digits");
+    assert_eq!(first(3, "first-5:digits"), "first-3:digits");
+    assert_eq!(first(3, "folder:first-5:x"), "first-3:folder:first-5:x");
 }
 
 #[test]

@@ -71,9 +71,9 @@ fn wrong_lengths_and_labels() {
     says(parse(&samples::gz(&[0; 64]), cifar::BATCH), "compressed bytes cannot hold the 30730000");
 }
 
-/// Full-size folders, one file of which is wrong each time.
+/// A folder with one wrong file at a time.
 #[test]
-fn sets_of_full_size() {
+fn files_that_are_not_of_the_set() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("cifar10");
     let fault = |name: &str| open(name, None, dir.path()).unwrap_err().to_string();
@@ -89,44 +89,35 @@ fn sets_of_full_size() {
 
     std::fs::create_dir(&folder).unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
-    let good = file(cifar::BATCH);
-    write("test_batch.bin", &good);
-    write("data_batch_1.bin", &good[..good.len() - 1]);
-    let message = fault("cifar10-batch1");
-    assert!(message.contains("data_batch_1.bin: has 30729999 bytes, expected"), "{message}");
-    assert!(message.contains("; remove it and run `./datasets.sh"), "{message}");
-    write("data_batch_1.bin", &[&good[..], &[0]].concat());
-    assert!(fault("cifar10-batch1").contains("has 30730001 bytes; at most 30730000"));
-    write("data_batch_1.bin", &good);
-    let set = open("cifar10-batch1", None, dir.path()).unwrap();
-    assert_eq!([set.train.count, set.valid.count, set.test.count], [9_000, 1_000, 10_000]);
-    assert_eq!(set.binarization, Binarization::Grey);
-    assert_eq!(
-        set.describe(Split::Valid),
-        "cifar10-batch1 (CIFAR-10, data_batch_1 only), valid split, 1,000 images, 256 levels"
-    );
-
-    // Every batch is told from the others by its first byte of pixels; the last two are alike.
-    assert!(fault("cifar10").contains("data_batch_2.bin: no such file"));
-    for batch in 2..=5 {
-        let mut bytes = good.clone();
-        bytes[1] = 200 + batch;
-        write(&format!("data_batch_{batch}.bin"), &bytes);
+    let total = cifar::BATCH * cifar::RECORD;
+    // Whatever the file is called, plain or gzipped, and though a file of its training images is far too long.
+    for (records, said) in [(100, "100"), (10_000, "10,000"), (50_000, "50,000")] {
+        let what = format!(
+            "this is CIFAR-100 ({said} records of 3,074 bytes), cifar10 is expected; to check the file run"
+        );
+        let hundred = vec![5; records * (cifar::RECORD + 1)];
+        write("test_batch.bin", &hundred);
+        for name in ["cifar10", "cifar10-batch1"] {
+            let message = fault(name);
+            assert!(message.contains(&format!("test_batch.bin: {what}")), "{message}");
+            assert!(!message.contains("remove") && message.ends_with(" cifar10`"), "{message}");
+        }
+        write("test_batch.bin", &samples::gz(&hundred));
+        assert!(fault("cifar10").contains(&what), "{}", fault("cifar10"));
     }
-    let set = open("cifar10", None, dir.path()).unwrap();
-    assert_eq!([set.train.count, set.valid.count, set.test.count], [45_000, 5_000, 10_000]);
-    for batch in 1..5 {
-        assert_eq!(set.train.image(10_000 * batch)[0], 201 + batch as u8);
+    for (bytes, what) in [
+        (vec![5; total - 1], "has 30729999 bytes, expected 30730000 (10000 records of 3073)"),
+        (vec![5; total + 1], "has 30730001 bytes, expected 30730000 (10000 records of 3073)"),
+        (vec![5; 3 * total], "has 92190000 bytes; at most 61460000 are expected"),
+        (vec![10; total], "label 0 is 10, above 9"),
+        (vec![5; total], "its content is not that of CIFAR-10 (sha256 "),
+        (samples::gz(&vec![5; total]), "its content is not that of CIFAR-10 (sha256 "),
+    ] {
+        write("test_batch.bin", &bytes);
+        let message = fault("cifar10");
+        assert!(message.contains(&format!("test_batch.bin: {what}")), "{message}");
+        assert!(message.contains("to check the file run `./datasets.sh --dir "), "{message}");
     }
-    // Images 5,000 to 10,000 of the last batch are held out.
-    let test = &set.test;
-    assert!(set.valid.pixels[..] == test.pixels[5_000 * 3072..]);
-    assert_eq!(set.valid.labels.as_deref(), test.labels.as_ref().map(|l| &l[5_000..]));
-    assert_eq!(set.train.image(44_999), test.image(4_999));
-    assert_eq!(
-        set.describe(Split::Test),
-        "cifar10 (CIFAR-10), test split, 10,000 images, 256 levels"
-    );
 }
 
 fn label_counts(parts: &[&Images]) -> [usize; 10] {
@@ -151,6 +142,12 @@ fn moments(images: &Images) -> [(f64, f64); 3] {
 fn real_files() {
     let Some(dir) = samples::shared("cifar10") else { return };
     let set = open("cifar10-batch1", None, &dir).unwrap();
+    assert_eq!([set.train.count, set.valid.count, set.test.count], [9_000, 1_000, 10_000]);
+    assert_eq!(set.binarization, Binarization::Grey);
+    assert_eq!(
+        set.describe(Split::Valid),
+        "cifar10-batch1 (CIFAR-10, data_batch_1 only), valid split, 1,000 images, 256 levels"
+    );
     assert_eq!(label_counts(&[&set.test]), [1000; 10]);
     // As it is widely printed; the first test image is a cat, the second and third are ships.
     let counts = [1005, 974, 1032, 1016, 999, 937, 1030, 1001, 1025, 981];

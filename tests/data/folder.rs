@@ -1,9 +1,11 @@
 //! `folder:PATH`, a folder of PNG images: both layouts, every kind of PNG, everything that is wrong.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pixelloom::data::{Binarization, DataSet, Split, open, picture};
+use pixelloom::data::{Binarization, DataSet, Split, open, open_with, picture};
 use pixelloom::{Error, Result};
 use png::ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba};
 use tempfile::TempDir;
@@ -36,6 +38,15 @@ fn refused(dir: &Path, parts: &[&str]) {
         }
         other => panic!("expected a data error with {parts:?}, got {other:?}"),
     }
+}
+
+/// What is read, and what is told meanwhile.
+fn read_and_hear(dir: &Path) -> (Result<DataSet>, Vec<String>) {
+    let told = RefCell::new(Vec::new());
+    let tell = |line: &str| told.borrow_mut().push(line.to_string());
+    let name = format!("folder:{}", dir.display());
+    let set = open_with(&name, None, Path::new("nowhere"), &tell);
+    (set, told.into_inner())
 }
 
 /// The first pixels of a split's images.
@@ -78,8 +89,14 @@ fn folders_of_splits_in_the_order_of_names() {
     );
 }
 
+/// What a flat folder's images, whose first pixels tell them apart, are in: 0 train, 1 valid, 2 test.
+fn splits(set: &DataSet) -> BTreeMap<u8, usize> {
+    let parts = [Split::Train, Split::Valid, Split::Test].into_iter().enumerate();
+    parts.flat_map(|(k, split)| firsts(set, split).into_iter().map(move |n| (n, k))).collect()
+}
+
 #[test]
-fn a_flat_folder_is_shuffled_and_cut_the_same_way_each_time() {
+fn a_flat_folder_is_split_by_names() {
     let dir = TempDir::new().unwrap();
     // Made in another order than that of the names.
     for n in (0..25).rev() {
@@ -87,20 +104,65 @@ fn a_flat_folder_is_shuffled_and_cut_the_same_way_each_time() {
     }
     let set = read(dir.path(), None).unwrap();
     let parts = [Split::Train, Split::Valid, Split::Test].map(|split| firsts(&set, split));
-    assert_eq!(parts.each_ref().map(Vec::len), [21, 2, 2]);
+    // Pinned: another rule would move images between the splits of old runs.
+    assert_eq!((&parts[1], &parts[2]), (&vec![11, 12], &vec![2, 4, 18, 20]));
+    assert!(parts.iter().all(|part| part.is_sorted()), "not in the order of names: {parts:?}");
     let mut all = parts.concat();
-    assert!(!all.is_sorted(), "not shuffled");
-    // Pinned: another order would move images between the splits of old runs.
-    assert_eq!((&parts[1], &parts[2]), (&vec![16, 2], &vec![23, 3]));
     all.sort();
     assert_eq!(all, (0..25).collect::<Vec<u8>>());
 
-    let small = TempDir::new().unwrap();
-    for n in 0..3 {
-        put(small.path(), &format!("{n}.png"), &grey(n));
+    // The folder's own name plays no part, nor does the order within the folder.
+    let other = TempDir::new().unwrap();
+    (0..25).for_each(|n| put(other.path(), &format!("inner/{n:02}.png"), &grey(n)));
+    assert_eq!(splits(&read(&other.path().join("inner"), None).unwrap()), splits(&set));
+}
+
+#[test]
+fn added_images_move_no_other() {
+    let dir = TempDir::new().unwrap();
+    let mut before = BTreeMap::new();
+    for count in [12, 23, 1023] {
+        // 16 bits of the number in two pixels.
+        for n in before.len()..count {
+            let pixels = [(n >> 8) as u8, n as u8, 0, 0, 0, 0];
+            put(dir.path(), &format!("{n:03}.png"), &png(2, 3, Grayscale, 8, &pixels));
+        }
+        let (set, told) = read_and_hear(dir.path());
+        let set = set.unwrap();
+        assert_eq!(told, [""; 0]);
+        let mut now = BTreeMap::new();
+        for (k, images) in [&set.train, &set.valid, &set.test].into_iter().enumerate() {
+            for i in 0..images.count {
+                let image = images.image(i);
+                now.insert(usize::from(image[0]) << 8 | usize::from(image[1]), k);
+            }
+        }
+        assert_eq!(now.len(), count);
+        let moved: Vec<_> = before.iter().filter(|(n, k)| now[n] != **k).collect();
+        assert!(moved.is_empty(), "{count}: {moved:?}");
+        before = now;
     }
-    let set = read(small.path(), None).unwrap();
+    let counts = [0, 1, 2].map(|k| before.values().filter(|split| **split == k).count());
+    assert_eq!(counts, [819, 107, 97]);
+}
+
+/// Every split has an image, and the caller hears that some stand in.
+#[test]
+fn small_folders_have_all_splits() {
+    let dir = TempDir::new().unwrap();
+    for n in 0..3 {
+        put(dir.path(), &format!("{n}.png"), &grey(n));
+    }
+    let (set, told) = read_and_hear(dir.path());
+    let set = set.unwrap();
     assert_eq!([set.train.count, set.valid.count, set.test.count], [1, 1, 1]);
+    let name = dir.path().display();
+    let few = format!(
+        "{name}: 3 images are too few to be split by their names alone, so some stand in where a split \
+         would be empty; these may change their split when images are added"
+    );
+    assert_eq!(told, [few]);
+    assert_eq!(splits(&read(dir.path(), None).unwrap()), splits(&set), "not the same again");
 }
 
 #[test]
@@ -245,8 +307,43 @@ fn images_that_do_not_fit() {
     // A 16-bit image among 8-bit ones is no other kind.
     put(dir.path(), "b.png", &png(2, 3, Grayscale, 16, &[9; 12]));
     read(dir.path(), None).unwrap();
-    fs::create_dir(dir.path().join("e.png")).unwrap();
-    refused(dir.path(), &["e.png: is a directory, not a file"]);
+}
+
+/// Leftovers of other programs, and what is no file, do not keep the images from being read.
+#[test]
+fn dot_files_and_what_is_no_file() {
+    let dir = TempDir::new().unwrap();
+    let (flat, parted) = (dir.path().join("flat"), dir.path().join("parted"));
+    for n in 0..12 {
+        put(&flat, &format!("{n:03}.png"), &grey(n));
+        put(
+            &parted,
+            &format!("{}/{n:03}.png", ["train", "valid", "test"][usize::from(n) % 3]),
+            &grey(n),
+        );
+    }
+    for (folder, inner) in [(&flat, &flat), (&parted, &parted.join("train"))] {
+        let clean = splits(&read(folder, None).unwrap());
+        put(inner, "._000.png", b"Mac OS X resource fork");
+        put(inner, ".hidden.png", &grey(99));
+        put(inner, ".png", b"");
+        let (set, told) = read_and_hear(folder);
+        assert_eq!((splits(&set.unwrap()), told.len()), (clean.clone(), 0));
+
+        put(inner, "x.png/y.png", &grey(99));
+        let (set, told) = read_and_hear(folder);
+        assert_eq!(splits(&set.unwrap()), clean);
+        let line =
+            format!("{}: left out, as they are no files: x.png (a directory)", inner.display());
+        assert_eq!(told, [line]);
+        for n in 1..4 {
+            put(inner, &format!("x{n}.png/y.png"), b"");
+        }
+        let (set, told) = read_and_hear(folder);
+        assert_eq!(splits(&set.unwrap()), clean);
+        let names = "x.png (a directory), x1.png (a directory), x2.png (a directory), 1 more";
+        assert!(told[0].ends_with(names) && told.len() == 1, "{told:?}");
+    }
 }
 
 /// Only the first is inflated to see that all of them are too many.
@@ -261,15 +358,20 @@ fn more_pixels_than_are_read() {
 
 #[cfg(unix)]
 #[test]
-fn links_are_followed_and_broken_ones_named() {
+fn links_are_followed_and_broken_ones_left_out() {
     let (dir, real) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     put(real.path(), "x.png", &grey(7));
     for name in ["a.png", "b.png", "c.png"] {
         std::os::unix::fs::symlink(real.path().join("x.png"), dir.path().join(name)).unwrap();
     }
     assert_eq!(read(dir.path(), None).unwrap().train.pixels[0], 7);
-    std::os::unix::fs::symlink(real.path().join("none"), dir.path().join("d.png")).unwrap();
-    refused(dir.path(), &["d.png: cannot be read", "No such file"]);
+    for (to, name) in [("/nowhere/at/all", "d.png"), ("e.png", "e.png"), ("../none", "f.png")] {
+        std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+    }
+    let (set, told) = read_and_hear(dir.path());
+    assert_eq!(splits(&set.unwrap()), BTreeMap::from([(7, 2)]));
+    let names = "d.png (a broken link), e.png (a broken link), f.png (a broken link)";
+    assert!(told[0].ends_with(names), "{told:?}");
 }
 
 /// Digits written as files come back as they were.

@@ -58,7 +58,7 @@ fn cropped_digits_that_are_not() {
     std::fs::create_dir(dir.path().join("svhn_cropped")).unwrap();
     std::fs::write(dir.path().join("svhn_cropped/test_32x32.mat"), good).unwrap();
     let message = open("svhn-cropped", None, dir.path()).unwrap_err().to_string();
-    assert!(message.contains("holds 5 images of 32 x 32, expected 26032"), "{message}");
+    assert!(message.contains("holds 5 images, SVHN (cropped) has 26,032"), "{message}");
     assert!(message.ends_with("svhn-cropped`"), "{message}");
 }
 

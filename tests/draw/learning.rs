@@ -106,4 +106,16 @@ fn a_classifier_learns_where_the_dot_is() {
         panic!("no labels, and no complaint")
     };
     assert!(why.contains("labels"), "{why}");
+    // Labels that are no class are neither counted as another one nor as none.
+    for wrong in [4.0, 255.0, -1.0, f32::NAN] {
+        let mut values = labels.to_vec().unwrap();
+        values[7] = wrong;
+        let values = Tensor::new(&device, &values, &[32]);
+        let Err(pixelloom::Error::Data(why)) = model.evaluate(&x, Some(&values), Key::new(0, 0, 0))
+        else {
+            panic!("{wrong} is taken for a class")
+        };
+        let expected = format!("label 7 of a batch is {wrong}, and the model has classes 0 to 3");
+        assert!(why.contains(&expected), "{why}");
+    }
 }

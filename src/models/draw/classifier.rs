@@ -110,14 +110,23 @@ impl Model for Classifier {
     }
 
     fn evaluate(&self, x: &Tensor, classes: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
-        let classes = labels(classes)?;
+        let (classes, count) = (labels(classes)?, self.config.classes);
+        let truth = classes.to_vec()?;
+        if let Some(i) = truth.iter().position(|&class| !(0.0..count as f32).contains(&class)) {
+            return Err(Error::Data(format!(
+                "label {i} of a batch is {}, and the model has classes 0 to {}; choose --data whose labels \
+                 are among them",
+                truth[i],
+                count - 1
+            )));
+        }
         let tape = Tape::inference();
         let logits = self.logits(&tape.constant(x.clone()), &mut |_| {});
         let nll = logits.categorical_nll(classes).value().to_vec()?;
         let found = logits.value().to_vec()?;
         let wrong = found
             .chunks_exact(self.config.classes)
-            .zip(classes.to_vec()?)
+            .zip(truth)
             .map(|(logits, class)| f32::from(largest(logits) != class as usize));
         Ok(vec![("nll".into(), nll), ("error".into(), wrong.collect())])
     }

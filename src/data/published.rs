@@ -1,0 +1,499 @@
+//! The published data sets: their files, and whether these are the published ones.
+//!
+//! A file is accepted if its content is the published one, byte for byte. So `datasets.sh --verify`
+//! accepts the same files: it compares the same sha256, of the content alone where that is gzip data.
+//! Without this, another set with the sizes of MNIST (there are several) would be read under its
+//! name. Hashing adds about a tenth to the time of reading (36 of 400 ms for MNIST, with the processor's
+//! SHA instructions). What is wrong with counts, sizes and
+//! labels is found first, since that says more.
+//!
+//! The archives of the full house numbers are the exception. They are gigabytes, and are not read again once their
+//! pictures have been cut out, so any archive of the right pictures is accepted; `--verify` compares
+//! them, too.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    Images, Tell, amat, bits, cifar, files, gz, idx, mat5, shuffled, svhn, svhn_cropped, thousands,
+};
+use crate::error::{Error, Result};
+use crate::rng::{self, Key};
+
+/// Orders the Frey faces before they are split.
+const FREY_SEED: u64 = 0x6672_6579;
+
+/// The archives of house numbers and how many pictures they hold.
+pub(super) const SVHN_TRAIN: (&str, usize) = ("train", 33_402);
+pub(super) const SVHN_TEST: (&str, usize) = ("test", 13_068);
+pub(super) const SVHN_EXTRA: (&str, usize) = ("extra", 202_353);
+/// Validation images of DRAW (which leaves 231,054 to train on; the paper has 231,053), and ours of
+/// those without the extra ones.
+pub(super) const SVHN_VALID: usize = 4_701;
+pub(super) const SVHN_SMALL_VALID: usize = 1_000;
+
+/// Splits of a set: train, valid, test.
+pub(super) type Splits = (Images, Images, Images);
+
+/// A published set.
+#[derive(Clone, Copy)]
+struct Published {
+    /// What `datasets.sh` calls it.
+    name: &'static str,
+    /// How people call it.
+    title: &'static str,
+    /// Its folder below the data folder.
+    folder: &'static str,
+    /// Files, without the ending `.gz`, and the sha256 of their contents, as in `datasets.sh`.
+    sums: &'static [(&'static str, &'static str)],
+}
+
+const MNIST: Published = Published {
+    name: "mnist",
+    title: "MNIST",
+    folder: "mnist",
+    sums: &[
+        (
+            "train-images-idx3-ubyte",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        (
+            "train-labels-idx1-ubyte",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        (
+            "t10k-images-idx3-ubyte",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        (
+            "t10k-labels-idx1-ubyte",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ],
+};
+
+const BINARIZED_MNIST: Published = Published {
+    name: "binarized-mnist",
+    title: "binarized MNIST",
+    folder: "binarized_mnist",
+    sums: &[
+        (
+            "binarized_mnist_train.amat",
+            "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+        ),
+        ("train.bits", "727146c35424b019f3e350e1e69faa05644a0abaf787e3f4e1a9632220a13906"),
+        (
+            "binarized_mnist_valid.amat",
+            "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+        ),
+        ("valid.bits", "a256ac44ae26be720fad8616a05ed6ecfd1619930d9a208379bb2a4405df5b6d"),
+        (
+            "binarized_mnist_test.amat",
+            "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+        ),
+        ("test.bits", "9fcd8da6f0fdf09b2ba30fe63a0bb784042a0de82563172530229b983e294ff2"),
+    ],
+};
+
+const CIFAR10: Published = Published {
+    name: "cifar10",
+    title: "CIFAR-10",
+    folder: "cifar10",
+    sums: &[
+        ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+        ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+        ("data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+        ("data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+        ("data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+        ("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
+    ],
+};
+
+const FREY: Published = Published {
+    name: "frey",
+    title: "Frey face",
+    folder: "freyface",
+    sums: &[(
+        "frey_rawface.mat",
+        "265a83a23adb081755cd3de375509828e690324d1d60f076b8ecebc840d59c64",
+    )],
+};
+
+const SVHN_CROPPED: Published = Published {
+    name: "svhn-cropped",
+    title: "SVHN (cropped)",
+    folder: "svhn_cropped",
+    sums: &[
+        ("train_32x32.mat", "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+        ("test_32x32.mat", "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+    ],
+};
+
+/// How long the file is that a content is read from.
+enum Length {
+    /// At most so many bytes.
+    AtMost(u64),
+    /// The content has this length, and may be gzipped.
+    Content(usize),
+}
+
+impl Published {
+    /// Finds the first of `names` that exists, reads and parses it, and compares its content with the published one.
+    /// `look` takes a cheap look at a file first, to tell other data sets by their sizes.
+    fn load<T>(
+        &self,
+        dir: &Path,
+        names: &[String],
+        length: Length,
+        look: impl FnOnce(&Path, &str) -> Result<()>,
+        parse: impl FnOnce(&[u8], &str) -> Result<T>,
+    ) -> Result<T> {
+        let path = files::find(dir, self.folder, names, self.name)?;
+        let name = path.display().to_string();
+        let read = || -> Result<T> {
+            look(&path, &name)?;
+            let (bytes, total) = match length {
+                Length::AtMost(most) => (files::read(&path, most)?, None),
+                // Room for data that are not compressed well, and for zeros at the end.
+                Length::Content(total) => (files::read(&path, 2 * total as u64)?, Some(total)),
+            };
+            let content = match total {
+                Some(total) if gz::is_gzip(&bytes) => {
+                    Cow::Owned(gz::gunzip(&bytes, &name, 0, |_| Ok(total))?)
+                }
+                _ => Cow::Borrowed(&bytes[..]),
+            };
+            let parsed = parse(&content, &name)?;
+            self.compare(&path, &content, &name)?;
+            Ok(parsed)
+        };
+        read().map_err(|e| replaced(e, dir, self.name))
+    }
+
+    /// An IDX file of `things`, whose header declares `dims`.
+    fn load_idx<T, const RANK: usize>(
+        &self,
+        dir: &Path,
+        stem: &str,
+        (things, dims): (&str, [usize; RANK]),
+        parse: impl FnOnce(&[u8], &str) -> Result<T>,
+    ) -> Result<T> {
+        let names = [format!("{stem}.gz"), stem.to_string()];
+        let header = 4 + 4 * RANK;
+        let look = |path: &Path, name: &str| match idx::declared::<RANK>(&files::head(path, header))
+        {
+            Some(found) => self.count(name, things, &found, &dims),
+            None => Ok(()),
+        };
+        let total = header + dims.iter().product::<usize>();
+        self.load(dir, &names, Length::Content(total), look, parse)
+    }
+
+    /// That `content` is the published content of the file at `path`.
+    fn compare(&self, path: &Path, content: &[u8], name: &str) -> Result<()> {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let stem = file.strip_suffix(".gz").unwrap_or(&file);
+        let Some((_, published)) = self.sums.iter().find(|(of, _)| *of == stem) else {
+            return Ok(());
+        };
+        let sum = hex(content);
+        if sum == *published {
+            return Ok(());
+        }
+        let title = self.title;
+        let what = format!(
+            "its content is not that of {title} (sha256 {}..., expected {}...)",
+            &sum[..16],
+            &published[..16]
+        );
+        files::fault(name, what)
+    }
+
+    /// That a file holds as many `things`, and as large ones, as its part of the set: `found` is [N] or [N, H, W].
+    fn count(&self, name: &str, things: &str, found: &[usize], expected: &[usize]) -> Result<()> {
+        if found == expected {
+            return Ok(());
+        }
+        let size = |dims: &[usize]| match dims {
+            [_, height, width] => format!(" of {height} x {width}"),
+            _ => String::new(),
+        };
+        let own = if size(found) == size(expected) { String::new() } else { size(expected) };
+        let what = format!(
+            "holds {} {things}{}, {} has {}{own}: this is another data set",
+            thousands(found[0]),
+            size(found),
+            self.title,
+            thousands(expected[0])
+        );
+        files::fault(name, what)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An error about a file of a set, and what to do.
+fn replaced(e: Error, dir: &Path, set: &str) -> Error {
+    let [verify, get] = files::commands(dir, set);
+    Error::Data(format!(
+        "{e}; to check the file run `{verify}`, to move it aside and download the published one run `{get}`"
+    ))
+}
+
+/// Cuts the last `valid` images off the training images.
+pub(super) fn held_out(train: Images, valid: usize, test: Images) -> Result<Splits> {
+    let cut = train.count - valid;
+    Ok((train.slice(0..cut), train.slice(cut..train.count), test))
+}
+
+pub(super) fn mnist(dir: &Path) -> Result<Splits> {
+    mnist_of(&MNIST, dir)
+}
+
+fn mnist_of(set: &Published, dir: &Path) -> Result<Splits> {
+    let part = |part: &str, count: usize| -> Result<Images> {
+        let stem = format!("{part}-labels-idx1-ubyte");
+        let labels = set.load_idx(dir, &stem, ("labels", [count]), |bytes, name| {
+            let labels = idx::parse_labels(bytes, name)?;
+            match labels.iter().position(|&label| label > 9) {
+                Some(i) => files::fault(name, format!("label {i} is {}, above 9", labels[i])),
+                None => Ok(labels),
+            }
+        })?;
+        let stem = format!("{part}-images-idx3-ubyte");
+        let mut images =
+            set.load_idx(dir, &stem, ("images", [count, 28, 28]), idx::parse_images)?;
+        images.labels = Some(labels);
+        Ok(images)
+    };
+    let test = part("t10k", 10_000)?;
+    held_out(part("train", 60_000)?, 10_000, test)
+}
+
+pub(super) fn binarized_mnist(dir: &Path) -> Result<Splits> {
+    let set = &BINARIZED_MNIST;
+    let split = |split: &str, count: usize| {
+        let names = [format!("binarized_mnist_{split}.amat"), format!("{split}.bits")];
+        // Text: a digit and a separator a pixel, and a carriage return a line at most.
+        let limit = Length::AtMost((2 * 28 * 28 + 1) * count as u64);
+        set.load(
+            dir,
+            &names,
+            limit,
+            |_, _| Ok(()),
+            |bytes, name| {
+                let packed = name.ends_with(".bits");
+                let images =
+                    if packed { bits::parse(bytes, name)? } else { amat::parse(bytes, name)? };
+                set.count(name, "images", &[images.count], &[count])?;
+                Ok(images)
+            },
+        )
+    };
+    Ok((split("train", 50_000)?, split("valid", 10_000)?, split("test", 10_000)?))
+}
+
+pub(super) fn frey(dir: &Path) -> Result<Splits> {
+    let names = ["frey_rawface.mat".to_string()];
+    let parse = |bytes: &[u8], name: &str| {
+        let array = mat5::parse(bytes, name, "ff")?;
+        if array.dims != [560, 1965] {
+            let dims = array.dims;
+            return files::fault(name, format!("array \"ff\" is {dims:?}, expected [560, 1965]"));
+        }
+        // Column by column: image after image, each row-major.
+        Ok(Images {
+            pixels: array.data.into(),
+            labels: None,
+            count: 1965,
+            height: 28,
+            width: 20,
+            channels: 1,
+            max: 255,
+            scene: None,
+        })
+    };
+    let images = FREY.load(dir, &names, Length::AtMost(1 << 22), |_, _| Ok(()), parse)?;
+    let order = shuffled(images.count, Key::new(FREY_SEED, rng::stream::SPLIT, 0));
+    let part = |range: std::ops::Range<usize>| images.select(&order[range]);
+    Ok((part(0..1565), part(1565..1765), part(1765..1965)))
+}
+
+/// The first `batches` training files of CIFAR-10, of whose images the last `valid` are held out.
+pub(super) fn cifar10(dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
+    cifar10_of(&CIFAR10, dir, batches, valid)
+}
+
+fn cifar10_of(set: &Published, dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
+    let batch = |stem: &str| {
+        let names = [format!("{stem}.bin"), format!("{stem}.bin.gz")];
+        let length = Length::Content(cifar::BATCH * cifar::RECORD);
+        let parse = |bytes: &[u8], name: &str| cifar::parse(bytes, name, cifar::BATCH);
+        set.load(dir, &names, length, not_cifar100, parse)
+    };
+    let test = batch("test_batch")?;
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for i in 1..=batches {
+        let images = batch(&format!("data_batch_{i}"))?;
+        pixels.extend_from_slice(&images.pixels);
+        labels.extend(images.labels.unwrap_or_default());
+    }
+    let train =
+        Images { pixels: pixels.into(), count: labels.len(), labels: Some(labels), ..test.clone() };
+    held_out(train, valid, test)
+}
+
+/// Bytes of a record of CIFAR-100: two labels and the pixels.
+const RECORD_100: u64 = cifar::RECORD as u64 + 1;
+
+fn not_cifar100(path: &Path, name: &str) -> Result<()> {
+    match files::content_length(path) {
+        Some(n) if n > 0 && n % RECORD_100 == 0 && n % cifar::RECORD as u64 != 0 => {
+            let count = thousands((n / RECORD_100) as usize);
+            let records = format!("{count} records of {} bytes", thousands(RECORD_100 as usize));
+            files::fault(name, format!("this is CIFAR-100 ({records}), cifar10 is expected"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn svhn_cropped(dir: &Path) -> Result<Splits> {
+    let part = |part: &str, count: usize| {
+        let names = [format!("{part}_32x32.mat")];
+        let parse = |bytes: &[u8], name: &str| {
+            let images = svhn_cropped::parse(bytes, name)?;
+            SVHN_CROPPED.count(name, "images", &[images.count], &[count])?;
+            Ok(images)
+        };
+        SVHN_CROPPED.load(dir, &names, Length::AtMost(1 << 28), |_, _| Ok(()), parse)
+    };
+    let test = part("test", 26_032)?;
+    held_out(part("train", 73_257)?, 5_000, test)
+}
+
+/// An archive of house numbers, or what was prepared of it.
+pub(super) fn house_number_file(dir: &Path, set: &str, part: &str) -> Result<PathBuf> {
+    files::find(dir, "svhn", &[format!("{part}.tar.gz"), format!("{part}-64.bin")], set)
+}
+
+pub(super) fn house_numbers(
+    dir: &Path,
+    set: &str,
+    parts: &[(&str, usize)],
+    valid: usize,
+    tell: Tell,
+) -> Result<Splits> {
+    // What is missing is said before minutes go into what is there.
+    for (part, _) in parts.iter().chain([&SVHN_TEST]) {
+        house_number_file(dir, set, part)?;
+    }
+    let folder = dir.join("svhn");
+    let advised = |e| replaced(e, dir, set);
+    let test = svhn::testing(&folder, SVHN_TEST.0, SVHN_TEST.1, tell).map_err(advised)?;
+    let (train, valid) = svhn::learning(&folder, parts, valid, tell).map_err(advised)?;
+    Ok((train, valid, test))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of the script's table, FILE SHA256, of one set.
+    fn script(set: &str) -> Vec<(String, String)> {
+        let text = include_str!("../../datasets.sh");
+        let rows = text.split_once(&format!("    {set})\n")).unwrap().1;
+        let words: Vec<&str> = rows.split_once("\nE\n").unwrap().0.split_whitespace().collect();
+        let is_sum = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        let pairs = words.windows(2).filter(|pair| is_sum(pair[1]));
+        pairs.map(|pair| (pair[0].to_string(), pair[1].to_string())).collect()
+    }
+
+    #[test]
+    fn the_script_has_the_same_sums() {
+        for set in [MNIST, BINARIZED_MNIST, CIFAR10, SVHN_CROPPED] {
+            let own = set.sums.iter().map(|(file, sum)| (file.to_string(), sum.to_string()));
+            assert_eq!(script(set.name), own.collect::<Vec<_>>(), "{}", set.name);
+        }
+        let (file, sum) = FREY.sums[0];
+        assert!(include_str!("../../datasets.sh").contains(&format!("\"{file} {sum}\"")));
+    }
+
+    #[test]
+    fn contents_are_compared() {
+        let set = Published { sums: &[("a.bin", SUM)], ..CIFAR10 };
+        for name in ["x/a.bin", "x/a.bin.gz", "elsewhere/a.bin"] {
+            set.compare(Path::new(name), b"abc", name).unwrap();
+            let message = set.compare(Path::new(name), b"abd", name).unwrap_err().to_string();
+            let said = "its content is not that of CIFAR-10 (sha256 a52d159f262b2c6d..., expected \
+                        ba7816bf8f01cfea...)";
+            assert_eq!(message, format!("{name}: {said}"));
+        }
+    }
+
+    /// Of "abc" (FIPS 180-2).
+    const SUM: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    /// Files of the right sizes, read as if they were the published ones.
+    #[test]
+    fn the_last_training_images_of_cifar10_are_held_out() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("cifar10")).unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(dir.path().join("cifar10").join(name), bytes).unwrap();
+        };
+        let mut bytes: Vec<u8> = (0..cifar::BATCH * cifar::RECORD)
+            .map(|e| if e % cifar::RECORD == 0 { e / cifar::RECORD % 10 } else { e / 7 } as u8)
+            .collect();
+        // Every batch is told from the others by its first byte of pixels.
+        for batch in 0..=5 {
+            bytes[1] = 200 + batch;
+            let stem = if batch == 0 { "test_batch" } else { &format!("data_batch_{batch}") };
+            write(&format!("{stem}.bin"), &bytes);
+        }
+        let set = Published { sums: &[], ..CIFAR10 };
+        let (train, valid, test) = cifar10_of(&set, dir.path(), 5, 5_000).unwrap();
+        assert_eq!([train.count, valid.count, test.count], [45_000, 5_000, 10_000]);
+        for batch in 0..5 {
+            assert_eq!(train.image(10_000 * batch)[0], 201 + batch as u8);
+        }
+        assert_eq!(test.image(0)[0], 200);
+        assert!(valid.pixels[..] == test.pixels[5_000 * 3072..]);
+        assert_eq!(valid.labels.as_deref(), test.labels.as_ref().map(|l| &l[5_000..]));
+        assert_eq!(train.image(44_999), test.image(4_999));
+        let (train, valid, _) = cifar10_of(&set, dir.path(), 1, 1_000).unwrap();
+        assert_eq!([train.count, valid.count], [9_000, 1_000]);
+        assert!(valid.pixels[..] == test.pixels[9_000 * 3072..]);
+    }
+
+    #[test]
+    fn the_last_training_images_of_mnist_are_held_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("mnist");
+        std::fs::create_dir(&folder).unwrap();
+        for (part, count) in [("train", 60_000_u32), ("t10k", 10_000)] {
+            let write = |kind: &str, dims: &[u32], data: &dyn Fn(u32) -> u8| {
+                let mut bytes = vec![0, 0, 8, dims.len() as u8];
+                dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+                bytes.extend((0..dims.iter().product()).map(data));
+                std::fs::write(folder.join(format!("{part}-{kind}-ubyte")), bytes).unwrap();
+            };
+            write("labels-idx1", &[count], &|i| (i / 1000 % 10) as u8);
+            write("images-idx3", &[count, 28, 28], &|e| (e / 784 / 1000) as u8);
+        }
+        let set = Published { sums: &[], ..MNIST };
+        let (train, valid, test) = mnist_of(&set, dir.path()).unwrap();
+        assert_eq!([train.count, valid.count, test.count], [50_000, 10_000, 10_000]);
+        assert_eq!(
+            [train.image(49_999)[0], valid.image(0)[0], valid.image(9_999)[0]],
+            [49, 50, 59]
+        );
+        assert_eq!(valid.labels.unwrap()[9_999], 9);
+        assert_eq!(test.image(9_999)[783], 9);
+        let message = mnist(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("t10k-labels-idx1-ubyte: its content is not that"), "{message}");
+    }
+}
