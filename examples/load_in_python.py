@@ -96,6 +96,7 @@ def main(program):
             "--layers", "2", "--set", "model.head=8", "--batch", "20", "--epochs", "5", "--name", "bars")
         run("eval", "bars", "--per-image", "nll.csv")
         with open(home / "nll.csv", newline="") as file:
+            next(file)  # A comment that says what wrote the table.
             printed = numpy.array([float(row["nll"]) for row in csv.DictReader(file)])
 
         newest = sorted((home / "runs" / "bars" / "checkpoints").iterdir())[-1]

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use crate::text;
+
 /// What went wrong, by kind; the kind decides the program's exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,14 +39,7 @@ const SHOWN: (usize, usize) = (1200, 400);
 /// A message as a line that does nothing to a terminal: names and values in it may come from any file, and may be
 /// of any length.
 fn plain(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for letter in message.chars() {
-        match letter {
-            '\n' | '\r' | '\t' => line.push(' '),
-            letter if letter.is_control() => line.extend(letter.escape_default()),
-            letter => line.push(letter),
-        }
-    }
+    let line = text::line(message);
     let end = |line: &str, letters| line.char_indices().nth(letters).map(|(at, _)| at);
     let begin =
         |line: &str, letters: usize| line.char_indices().nth_back(letters - 1).map(|(at, _)| at);

@@ -85,6 +85,7 @@ pub mod ops;
 pub mod profile;
 pub mod rng;
 pub mod tensor;
+pub mod text;
 pub mod train;
 
 pub use autograd::{Tape, Var};

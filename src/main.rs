@@ -4,7 +4,6 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use pixelloom::Error;
 use pixelloom::train::ranks;
 
@@ -12,7 +11,8 @@ use pixelloom::train::ranks;
 const INTERNAL: u8 = 1;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::from_arguments();
+    // A panic has printed its message already.
     let outcome = std::panic::catch_unwind(|| cli.run());
     // Where no result can be returned, an error ends the work as the payload of a panic: memory ran out.
     let outcome = outcome.or_else(|payload| payload.downcast::<Error>().map(|e| Err((*e).into())));

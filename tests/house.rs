@@ -41,7 +41,7 @@ const LAYERS: [&[&str]; 12] = [
     &["kernel"],
     &["tensor"],
     &["device"],
-    &["cpu", "gpu", "profile", "rng", "error"],
+    &["cpu", "gpu", "profile", "rng", "error", "text"],
 ];
 
 /// A CPU kernel reads the parameters that its op declares, and the gradient check runs the op's cases.

@@ -1,16 +1,16 @@
 //! A progress bar on stderr; nothing where that is no terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pixelloom::Error;
+use pixelloom::{Error, text};
 
 pub struct Bar(ProgressBar);
 
 impl Bar {
     /// Of `total` things called `what`, none is done.
     pub fn new(what: &str, total: usize) -> Bar {
-        let template = format!("{{bar:24}} {{pos}}/{{len}} {what}  {{eta}} left");
-        let style = ProgressStyle::with_template(&template).expect("a template without fault");
-        Bar(ProgressBar::new(total as u64).with_style(style))
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}  {eta} left");
+        let style = style.expect("a template without fault");
+        Bar(ProgressBar::new(total as u64).with_style(style).with_message(text::line(what)))
     }
 
     /// `done` are done; never a reason to stop.

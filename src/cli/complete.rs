@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{Binarization, DataSet, Images, picture};
-use pixelloom::train::drawing::{self, Completion, Drawing};
+use pixelloom::train::drawing::{self, Completion, Drawing, Drawn};
+use pixelloom::train::output::Kind;
 use pixelloom::train::{ModelConfig, Part, pictures};
 use pixelloom::{Device, Error};
 
@@ -13,6 +14,7 @@ use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
 use super::out::wrote;
+use super::outputs::Outputs;
 
 /// Images, and completions of each, if the user says nothing.
 const USUAL: (u32, u32) = (8, 6);
@@ -57,6 +59,8 @@ pub struct Complete {
     #[arg(long, value_name = "FILE.png", default_value = "completions.png")]
     out: PathBuf,
     #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     machine: Machine,
@@ -72,9 +76,15 @@ fn rectangle(text: &str) -> Result<[usize; 4], String> {
 
 impl Complete {
     pub fn run(&self) -> Result<()> {
+        let sheet = self.outputs.open(&self.out, Kind::Png)?;
+        let film = self.outputs.open_if(self.film.as_ref(), Kind::Gif)?;
         let located = self.source.open()?;
         let mask = self.mask(&located.checkpoint.model)?;
-        self.machine.run(|device| self.draw(&located, &mask, device))?;
+        self.machine.run(|device| {
+            let drawn = self.draw(&located, &mask, device)?;
+            drawn.write_sheet(&sheet)?;
+            Ok(film.as_ref().map_or(Ok(()), |film| drawn.write_film(film))?)
+        })?;
         wrote(&self.out)?;
         if let Some(film) = &self.film {
             wrote(film)?;
@@ -82,7 +92,7 @@ impl Complete {
         Ok(())
     }
 
-    fn draw(&self, located: &Located, mask: &[bool], device: &Device) -> Result<()> {
+    fn draw(&self, located: &Located, mask: &[bool], device: &Device) -> Result<Drawn> {
         let config = &located.checkpoint.model;
         let model = located.checkpoint.load(device)?;
         let model = model.autoregressive("complete")?;
@@ -103,11 +113,7 @@ impl Complete {
         let what = Completion { originals: &originals, mask, samples };
         let drawn = drawing.completions(model, &what)?;
         bar.done();
-        drawn.write_sheet(&self.out)?;
-        if let Some(path) = &self.film {
-            drawn.write_film(path)?;
-        }
-        Ok(())
+        Ok(drawn)
     }
 
     /// Which pixels are given.

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
+use pixelloom::train::output::Kind;
 use pixelloom::train::pictures;
 use serde_json::json;
 
 use super::complain;
 use super::out::{add, give, say, wrote};
+use super::outputs::Outputs;
 
 /// Images on a sheet, and in a row of it.
 const SHEET: (usize, usize) = (100, 10);
@@ -37,6 +39,8 @@ pub struct Data {
     /// Write the first 100 training images, as a model sees them, to this file
     #[arg(long, value_name = "FILE.png", requires = "name")]
     sheet: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Print the shell script that downloads the sets, datasets.sh
     #[arg(long, conflicts_with_all = ["name", "binarization"])]
     script: bool,
@@ -84,6 +88,7 @@ impl Data {
     }
 
     fn describe(&self, name: &str) -> Result<()> {
+        let sheet = self.outputs.open_if(self.sheet.as_ref(), Kind::Png)?;
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
         let set = data::open_with(name, mode, &self.data_dir, &complain)?;
         give("name", name);
@@ -111,15 +116,15 @@ impl Data {
                 if images.labels.is_some() { "yes" } else { "no" }
             ))?;
         }
-        if let Some(path) = &self.sheet {
+        if let Some(out) = sheet {
             let images = &set.train;
             let count = SHEET.0.min(images.count);
-            let mut sheet = vec![0.0; count * images.dims()];
+            let mut tiles = vec![0.0; count * images.dims()];
             let indices: Vec<usize> = (0..count).collect();
-            fill_batch(images, set.binarization, EVALUATION_SEED, 0, &indices, &mut sheet);
+            fill_batch(images, set.binarization, EVALUATION_SEED, 0, &indices, &mut tiles);
             let shape = (images.height, images.width, images.channels);
-            pictures::write_sheet(path, &sheet, count, shape, SHEET.1)?;
-            wrote(path)?;
+            pictures::write_sheet(&out, &tiles, count, shape, SHEET.1)?;
+            wrote(out.path())?;
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::data::{DataSet, Split};
 use pixelloom::models::iwae::iwae;
-use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Part, Scores, evaluate};
+use pixelloom::train::output::{Kind, csv_comment};
+use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Output, Part, Scores, evaluate};
 use pixelloom::{Device, Error};
 use serde_json::json;
 
@@ -16,6 +17,7 @@ use super::bar::Bar;
 use super::locate::{DataArgs, Source};
 use super::machine::Machine;
 use super::out::{add, complain, give, say};
+use super::outputs::Outputs;
 
 /// Images of the appendix's estimate.
 const MARGINAL_IMAGES: usize = 1000;
@@ -52,6 +54,8 @@ pub struct Eval {
     #[arg(long, value_name = "FILE.csv")]
     per_image: Option<PathBuf>,
     #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     machine: Machine,
@@ -59,6 +63,7 @@ pub struct Eval {
 
 impl Eval {
     pub fn run(&self) -> Result<()> {
+        let table = self.outputs.open_if(self.per_image.as_ref(), Kind::Csv)?;
         let located = self.source.open()?;
         let data = self.data.open(&located)?;
         self.machine.run(|device| {
@@ -71,7 +76,7 @@ impl Eval {
                 give("note", note);
                 complain(&format!("note: {note}"));
             }
-            self.score(&model, &checkpoint.model, &data, device)
+            self.score(&model, &checkpoint.model, &data, table.as_ref(), device)
         })
     }
 
@@ -91,6 +96,7 @@ impl Eval {
         model: &AnyModel,
         config: &ModelConfig,
         data: &DataSet,
+        table: Option<&Output>,
         device: &Device,
     ) -> Result<()> {
         let split = match self.split {
@@ -172,19 +178,17 @@ impl Eval {
                 images, -mean, bound
             ))?;
         }
-        match &self.per_image {
-            Some(path) => {
-                add("files", path);
-                Ok(write_csv(path, &scores, weighted.as_deref())?)
-            }
-            None => Ok(()),
+        if let Some(out) = table {
+            add("files", out.path());
+            out.put(csv(&scores, weighted.as_deref()).as_bytes())?;
         }
+        Ok(())
     }
 }
 
-/// One row an image, in the order of the split.
-fn write_csv(path: &PathBuf, scores: &Scores, iwae: Option<&[f64]>) -> Result<(), Error> {
-    let mut text = String::from("image");
+/// One row an image, in the order of the split, below a comment and a head.
+fn csv(scores: &Scores, iwae: Option<&[f64]>) -> String {
+    let mut text = csv_comment("figures of every image of a split") + "image";
     for (name, _) in &scores.0 {
         text += &format!(",{name}");
     }
@@ -199,5 +203,5 @@ fn write_csv(path: &PathBuf, scores: &Scores, iwae: Option<&[f64]>) -> Result<()
         }
         text.push('\n');
     }
-    std::fs::write(path, text).map_err(|e| Error::disk("write", path, e))
+    text
 }

@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
 use pixelloom::rng::{Key, stream};
 use pixelloom::train::explain::{self, Place};
+use pixelloom::train::output::Kind as FileKind;
 use pixelloom::train::{AnyModel, ModelConfig};
 use pixelloom::{Device, Error, Tensor};
 
@@ -15,6 +16,7 @@ use super::glimpses::Glimpses;
 use super::locate;
 use super::machine::Machine;
 use super::out::{complain, give, say, wrote};
+use super::outputs::Outputs;
 use super::train::Kind;
 
 /// Maps of a model that is made for its connections alone.
@@ -89,6 +91,8 @@ struct Field {
     #[arg(long, value_name = "FILE.png", default_value = "receptive-field.png")]
     out: PathBuf,
     #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -112,6 +116,7 @@ impl Explain {
 
 impl Field {
     fn run(&self) -> Result<()> {
+        let out = self.outputs.open(&self.out, FileKind::Png)?;
         self.machine.run(|device| {
             let (model, config) = self.open(device)?;
             let drawer = model.autoregressive("explain receptive-field")?;
@@ -128,7 +133,7 @@ impl Field {
                 channel: self.channel,
             };
             let field = explain::receptive_field(drawer, &x, at)?;
-            field.write(&self.out)?;
+            field.write(&out)?;
             if self.path.is_some() {
                 complain(&format!("note: gradients at {IMAGES} images of even noise, added up"));
             }

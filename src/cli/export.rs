@@ -6,15 +6,16 @@ use anyhow::Result;
 use clap::Args;
 use pixelloom::data::Split;
 use pixelloom::train::card::{self, Card, Figure, Training};
-use pixelloom::train::{Config, RunDir};
-use pixelloom::{Device, Error};
-use serde_json::Value;
+use pixelloom::train::output::Kind;
+use pixelloom::train::{Config, RunDir, report};
+use pixelloom::{Device, Error, text};
 
 use super::bar::Bar;
 use super::complain;
 use super::locate::{Located, Source};
 use super::machine::Machine;
 use super::out::{add, give, say};
+use super::outputs::Outputs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +31,8 @@ pub struct Export {
     /// The file to write
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Round the weights to half precision (11 bits), for a file of half the bytes; the card's figures
     /// are of these weights
     #[arg(long)]
@@ -50,6 +53,7 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self) -> Result<()> {
+        let out = self.outputs.open(&self.out, Kind::Safetensors)?;
         let mut located = self.source.open()?;
         let Some(path) = &located.run else {
             return Err(Error::Config(
@@ -65,10 +69,10 @@ impl Export {
         }
         self.machine.run(|device| {
             let card = self.card(&located, &run, config.clone(), device)?;
-            located.checkpoint.export(&card, &self.out)?;
+            located.checkpoint.export(&card, &out)?;
             add("files", &self.out);
             give("card", &card);
-            say(&format!("{}: {card}", self.out.display()))?;
+            say(&format!("{}: {card}", text::line(&self.out.display().to_string())))?;
             Ok(())
         })
     }
@@ -104,7 +108,7 @@ impl Export {
             data: data.describe(Split::Train),
             settings: config.to_toml(),
             steps: checkpoint.step,
-            training: training(run, checkpoint.step),
+            training: training(run, checkpoint.step)?,
             command: card::command(&config)?,
             figures,
             note: self.note.clone(),
@@ -113,13 +117,15 @@ impl Export {
 }
 
 /// Time and place, from the summary of a run that ended at `step`.
-fn training(run: &RunDir, step: u64) -> Option<Training> {
-    let text = std::fs::read_to_string(run.path().join("summary.json")).ok()?;
-    let summary: Value = serde_json::from_str(&text).ok()?;
-    (summary["steps"].as_u64()? == step).then_some(())?;
-    Some(Training {
-        seconds: summary["seconds"].as_f64()?,
-        device: summary["device"].as_str()?.into(),
-        threads: usize::try_from(summary["threads"].as_u64()?).ok()?,
-    })
+fn training(run: &RunDir, step: u64) -> Result<Option<Training>, Error> {
+    let summary = report::summary(run.path())?;
+    let training = || {
+        (summary["steps"].as_u64()? == step).then_some(())?;
+        Some(Training {
+            seconds: summary["seconds"].as_f64()?,
+            device: summary["device"].as_str()?.into(),
+            threads: usize::try_from(summary["threads"].as_u64()?).ok()?,
+        })
+    };
+    Ok(training())
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::train::glimpses::{self, Glimpses as Pictures};
-use pixelloom::train::{AnyModel, Part, evaluate};
+use pixelloom::train::output::Kind;
+use pixelloom::train::{AnyModel, Output, Part, evaluate};
 use pixelloom::{Device, Error, Tensor};
 use serde_json::json;
 
@@ -14,6 +15,7 @@ use super::complete::read_image;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
 use super::out::{add, say, wrote};
+use super::outputs::Outputs;
 
 /// Images, if the user says nothing.
 const COUNT: u32 = 8;
@@ -47,6 +49,8 @@ pub struct Glimpses {
     #[arg(long, value_name = "FILE.png", default_value = "reading.png")]
     out: PathBuf,
     #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     machine: Machine,
@@ -61,6 +65,8 @@ struct Shown {
 
 impl Glimpses {
     pub fn run(&self) -> Result<()> {
+        let strip = self.outputs.open(&self.out, Kind::Png)?;
+        let film = self.outputs.open_if(self.film.as_ref(), Kind::Gif)?;
         let located = self.source.open()?;
         let count = self.count.unwrap_or(COUNT) as usize;
         glimpses::check_count(count)?;
@@ -68,7 +74,7 @@ impl Glimpses {
             let model = located.checkpoint.load(device)?;
             model.check_glimpses("explain glimpses")?;
             let shown = self.images(&located, count)?;
-            self.write(&located, &model, &shown, device)
+            self.write(&located, &model, &shown, (&strip, film.as_ref()), device)
         })?;
         for path in std::iter::once(&self.out).chain(&self.film) {
             wrote(path)?;
@@ -93,6 +99,7 @@ impl Glimpses {
         located: &Located,
         model: &AnyModel,
         shown: &Shown,
+        (strip, film): (&Output, Option<&Output>),
         device: &Device,
     ) -> Result<()> {
         let shape = located.checkpoint.model.shape();
@@ -110,11 +117,8 @@ impl Glimpses {
         };
         let read = Some(shown.images.as_slice());
         let pictures = Pictures { frames: &trace.frames, shape, read, wrong: &wrong };
-        pictures.write_strip(&self.out)?;
-        if let Some(path) = &self.film {
-            pictures.write_film(path)?;
-        }
-        Ok(())
+        pictures.write_strip(strip)?;
+        Ok(film.map_or(Ok(()), |film| pictures.write_film(film))?)
     }
 }
 

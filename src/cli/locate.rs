@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
+use pixelloom::text;
 use pixelloom::train::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::train::{Checkpoint, RunDir, checkpoint};
 
@@ -66,7 +67,10 @@ pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
     let located = find(path, best)?;
     let checkpoint = &located.checkpoint;
     match checkpoint.card()? {
-        Some(card) => complain(&format!("{}: {card}", checkpoint.path.display())),
+        Some(card) => {
+            let text = format!("{}: {card}", text::line(&checkpoint.path.display().to_string()));
+            text.lines().for_each(complain);
+        }
         None => {
             let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).display();
             complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));

@@ -16,6 +16,7 @@ mod locate;
 mod machine;
 mod models;
 mod out;
+mod outputs;
 mod presets;
 mod report;
 mod sample;
@@ -26,6 +27,7 @@ use std::io;
 
 use clap::{Parser, Subcommand};
 pub use out::complain;
+use pixelloom::text;
 use pixelloom::train::ranks;
 
 const AFTER: &str = "\
@@ -66,6 +68,15 @@ enum Command {
 }
 
 impl Cli {
+    /// What was typed. Ends the process with a message if that is no command, or asks for help.
+    pub fn from_arguments() -> Cli {
+        Cli::try_parse().unwrap_or_else(|error| {
+            // The message repeats arguments, so it is made of arguments without control characters.
+            let words = std::env::args_os().map(|word| text::line(&word.to_string_lossy()));
+            Cli::try_parse_from(words).err().unwrap_or(error).exit()
+        })
+    }
+
     /// Runs the command.
     pub fn run(&self) -> anyhow::Result<()> {
         if !matches!(self.command, Command::Train(_)) {

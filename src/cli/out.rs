@@ -1,17 +1,23 @@
 //! Results: lines for people, or with `--json` one object for programs, both on stdout. A command says and
 //! gives the same things either way; what it only says is not in the object, what it only gives is not
-//! printed.
+//! printed. Here control characters of names and texts from files become escapes, so that none reaches the
+//! terminal.
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pixelloom::text;
 use pixelloom::train::ranks;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The object, where one was asked for.
 static OBJECT: OnceLock<Mutex<Map<String, Value>>> = OnceLock::new();
+
+/// Whether the command writes a file to stdout.
+static LEFT: AtomicBool = AtomicBool::new(false);
 
 fn object() -> Option<MutexGuard<'static, Map<String, Value>>> {
     OBJECT.get().map(|object| object.lock().unwrap_or_else(PoisonError::into_inner))
@@ -22,9 +28,22 @@ pub fn as_json() {
     OBJECT.get_or_init(Mutex::default);
 }
 
-/// A line for people.
+/// Results go to stderr from now on, as stdout gets a file.
+pub fn leave_stdout() {
+    LEFT.store(true, Ordering::Relaxed);
+}
+
+/// Prints results.
+fn print(text: &str) -> io::Result<()> {
+    match LEFT.load(Ordering::Relaxed) {
+        true => writeln!(io::stderr(), "{text}"),
+        false => writeln!(io::stdout(), "{text}"),
+    }
+}
+
+/// Lines for people.
 pub fn say(text: &str) -> io::Result<()> {
-    if object().is_some() { Ok(()) } else { writeln!(io::stdout(), "{text}") }
+    if object().is_some() { Ok(()) } else { print(&text::lines(text)) }
 }
 
 /// A field for programs.
@@ -54,13 +73,13 @@ pub fn add(key: &str, value: impl Serialize) {
 pub fn wrote(path: &Path) -> io::Result<()> {
     let name = path.display().to_string();
     add("files", &name);
-    say(&name)
+    say(&text::line(&name))
 }
 
 /// Prints the object, if one was asked for.
 pub fn finish() -> io::Result<()> {
     match object() {
-        Some(object) => writeln!(io::stdout(), "{:#}", Value::Object(object.clone())),
+        Some(object) => print(&text::json(&format!("{:#}", Value::Object(object.clone())))),
         None => Ok(()),
     }
 }
@@ -73,5 +92,6 @@ fn json(value: impl Serialize) -> Value {
 /// A line on stderr; if nobody reads it, it is lost.
 pub fn complain(text: &str) {
     // One write: lines of several processes come together.
-    let _ = io::stderr().write_all(format!("{}{text}\n", ranks::prefix()).as_bytes());
+    let line = format!("{}{}\n", ranks::prefix(), text::line(text));
+    let _ = io::stderr().write_all(line.as_bytes());
 }

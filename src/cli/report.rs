@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use pixelloom::Error;
+use pixelloom::train::output::Kind;
+use pixelloom::train::signals::postponed;
 use pixelloom::train::{RunDir, report};
 
 use super::locate;
 use super::out::wrote;
+use super::outputs::Outputs;
 
 /// The page that compares several runs, if it gets no other name.
 const COMPARED: &str = "compare.html";
@@ -38,6 +41,8 @@ pub struct Report {
     /// Also write metrics and pictures as event files for TensorBoard, in a folder of each run's name
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 impl Report {
@@ -50,25 +55,35 @@ impl Report {
             .into());
         }
         let runs: Vec<PathBuf> = self.runs.iter().map(|run| locate::run_path(run)).collect();
-        for run in &runs {
-            let (run, _) = RunDir::open(run)?;
-            report::write(run.path())?;
-            wrote(&run.path().join("report.html"))?;
-        }
         let runs: Vec<&Path> = runs.iter().map(PathBuf::as_path).collect();
+        for run in &runs {
+            RunDir::open(run)?;
+        }
         let several = (runs.len() > 1).then(|| PathBuf::from(COMPARED));
-        if let Some(out) = self.compare.as_ref().or(several.as_ref()) {
+        let page = self.compare.as_ref().or(several.as_ref());
+        let page = self.outputs.open_if(page, Kind::Html)?;
+        let table = self.outputs.open_if(self.csv.as_ref(), Kind::Csv)?;
+        let mut events = Vec::new();
+        for (run, folder) in
+            runs.iter().flat_map(|run| self.tensorboard.iter().map(move |to| (run, to)))
+        {
+            events.push((run, self.outputs.open(&report::events_path(run, folder), Kind::Events)?));
+        }
+        for run in &runs {
+            postponed(|| report::write(run))??;
+            wrote(&run.join("report.html"))?;
+        }
+        if let Some(out) = &page {
             report::compare(&runs, out, self.log_x)?;
-            wrote(out)?;
+            wrote(out.path())?;
         }
-        if let Some(out) = &self.csv {
+        if let Some(out) = &table {
             report::csv(&runs, out)?;
-            wrote(out)?;
+            wrote(out.path())?;
         }
-        if let Some(out) = &self.tensorboard {
-            for run in &runs {
-                wrote(&report::events(run, out)?)?;
-            }
+        for (run, out) in &events {
+            report::events(run, out)?;
+            wrote(out.path())?;
         }
         Ok(())
     }

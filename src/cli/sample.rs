@@ -10,12 +10,14 @@ use pixelloom::data::DataSet;
 use pixelloom::models::draw::Draw;
 use pixelloom::train::drawing::Drawing;
 use pixelloom::train::glimpses::{self, Glimpses};
-use pixelloom::train::{AnyModel, Part, figures, nearest};
+use pixelloom::train::output::Kind;
+use pixelloom::train::{AnyModel, Output, Part, figures, nearest};
 
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
 use super::machine::Machine;
 use super::out::wrote;
+use super::outputs::Outputs;
 
 /// Images of a sheet, and of one with a film, a strip or neighbours, if the user says nothing.
 const COUNT: (u32, u32) = (100, 16);
@@ -58,17 +60,33 @@ pub struct Sample {
     #[arg(long, value_name = "FILE.png", default_value = "samples.png")]
     out: PathBuf,
     #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     machine: Machine,
 }
 
+/// The files that are written.
+struct Files {
+    sheet: Output,
+    film: Option<Output>,
+    strip: Option<Output>,
+    nearest: Option<Output>,
+}
+
 impl Sample {
     pub fn run(&self) -> Result<()> {
+        let files = Files {
+            sheet: self.outputs.open(&self.out, Kind::Png)?,
+            film: self.outputs.open_if(self.film.as_ref(), Kind::Gif)?,
+            strip: self.outputs.open_if(self.strip.as_ref(), Kind::Png)?,
+            nearest: self.outputs.open_if(self.nearest.as_ref(), Kind::Png)?,
+        };
         let located = self.source.open()?;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
-            self.draw(&located, &model, device)
+            self.draw(&located, &model, &files, device)
         })?;
         let more = [&self.film, &self.strip, &self.nearest].into_iter().flatten();
         for path in std::iter::once(&self.out).chain(more) {
@@ -77,13 +95,19 @@ impl Sample {
         Ok(())
     }
 
-    fn draw(&self, located: &Located, model: &AnyModel, device: &Device) -> Result<()> {
+    fn draw(
+        &self,
+        located: &Located,
+        model: &AnyModel,
+        files: &Files,
+        device: &Device,
+    ) -> Result<()> {
         let config = &located.checkpoint.model;
         let shape = config.shape();
         let special = self.film.is_some() || self.strip.is_some() || self.nearest.is_some();
         let count = self.count.unwrap_or(if special { COUNT.1 } else { COUNT.0 }) as usize;
         if self.manifold {
-            figures::manifold(&self.out, model.vae("--manifold")?, device, shape)?;
+            figures::manifold(&files.sheet, model.vae("--manifold")?, device, shape)?;
             return Ok(());
         }
         if self.reconstruct {
@@ -91,7 +115,7 @@ impl Sample {
             let data = self.data.open(located)?;
             let rows = config.evaluation_batch();
             let part = Part::to_show(&data.test, data.binarization, count, rows);
-            figures::reconstructions(&self.out, model, device, &part)?;
+            figures::reconstructions(&files.sheet, model, device, &part)?;
             return Ok(());
         }
         if self.strip.is_some() {
@@ -99,7 +123,7 @@ impl Sample {
         }
         let images = match model {
             AnyModel::Draw(draw) if self.film.is_some() || self.strip.is_some() => {
-                self.glimpses(draw, count, shape, device)?
+                self.glimpses(draw, count, shape, files, device)?
             }
             _ if self.film.is_some() || model.model().autoregressive().is_some() => {
                 let model = model.drawing("--film")?;
@@ -109,8 +133,8 @@ impl Sample {
                 let drawing = Drawing { device, shape, seed, progress: &progress, film };
                 let drawn = drawing.samples(model, count)?;
                 bar.done();
-                if let Some(path) = &self.film {
-                    drawn.write_film(path)?;
+                if let Some(film) = &files.film {
+                    drawn.write_film(film)?;
                 }
                 drawn.images
             }
@@ -122,12 +146,12 @@ impl Sample {
                 images?
             }
         };
-        figures::write_samples(&self.out, &images, shape)?;
-        if let Some(path) = &self.nearest {
+        figures::write_samples(&files.sheet, &images, shape)?;
+        if let Some(out) = &files.nearest {
             let DataSet { train, binarization, .. } = self.data.open(located)?;
             let bar = Bar::new("training images", train.count);
             let progress = |done| bar.of(done, train.count);
-            nearest::write(path, &images, &train, binarization, &progress)?;
+            nearest::write(out, &images, &train, binarization, &progress)?;
             bar.done();
         }
         Ok(())
@@ -139,16 +163,17 @@ impl Sample {
         draw: &Draw,
         count: usize,
         shape: figures::Shape,
+        files: &Files,
         device: &Device,
     ) -> Result<Vec<f32>> {
         glimpses::check_count(count)?;
         let mut trace = draw.imagine(device, count, figures::sample_key(self.seed, 0))?;
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
-        if let Some(path) = &self.film {
-            drawn.write_film(path)?;
+        if let Some(film) = &files.film {
+            drawn.write_film(film)?;
         }
-        if let Some(path) = &self.strip {
-            drawn.write_strip(path)?;
+        if let Some(strip) = &files.strip {
+            drawn.write_strip(strip)?;
         }
         Ok(trace.frames.pop().map_or(Vec::new(), |last| last.canvas))
     }

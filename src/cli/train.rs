@@ -13,7 +13,7 @@ use pixelloom::train::memory::Step;
 use pixelloom::train::{
     Checkpoint, Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, ranks, train,
 };
-use pixelloom::{Device, Error};
+use pixelloom::{Device, Error, text};
 
 use super::locate::{self, RUNS};
 use super::machine::Machine;
@@ -286,6 +286,6 @@ fn spares(run: &Path, init: &Checkpoint) -> Result<(), Error> {
 /// What was typed, as a shell would take it.
 fn command_line() -> String {
     let arguments = std::env::args_os().skip(1);
-    let words = arguments.map(|word| card::shell_word(&word.to_string_lossy()));
+    let words = arguments.map(|word| text::shell_word(&word.to_string_lossy()));
     std::iter::once("pixelloom".to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }

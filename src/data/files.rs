@@ -8,6 +8,7 @@ use flate2::bufread::GzDecoder;
 
 use super::gz;
 use crate::error::{Error, Result};
+use crate::text::shell_word;
 
 /// An error about the data file `name`.
 pub(super) fn fault<T>(name: &str, what: impl std::fmt::Display) -> Result<T> {
@@ -122,7 +123,7 @@ pub(super) fn commands(dir: &Path, set: &str) -> [String; 2] {
     let script = if dir == Path::new("data") {
         "./datasets.sh".to_string()
     } else {
-        format!("./datasets.sh --dir {}", dir.display())
+        format!("./datasets.sh --dir {}", shell_word(&dir.display().to_string()))
     };
     [format!("{script} --verify {set}"), format!("{script} {set}")]
 }

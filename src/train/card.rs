@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::evaluate::{self, Part};
+use super::settings::value_of;
 use super::{Checkpoint, Config, Settings, presets};
 use crate::data::{self, Split, thousands};
 use crate::device::Device;
 use crate::error::Result;
+use crate::text::{self, shell_word};
 
 /// What a model file says of its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +102,7 @@ impl Figure {
     }
 }
 
+/// Lines of the card; a text of the file stays on its line.
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let settings: Table = self.settings.parse().unwrap_or_default();
@@ -107,13 +110,20 @@ impl fmt::Display for Card {
             let table = settings.get(key).and_then(Value::as_table).cloned().unwrap_or_default();
             let shown = flat(&table).into_iter().filter(|(key, _)| !skip.contains(&key.as_str()));
             let words = shown.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
-            words.join(", ").replace('"', "")
+            text::line(&words.join(", ").replace('"', ""))
         };
-        let number = |key: &str| settings.get(key).map_or(String::new(), Value::to_string);
+        let number = |key: &str| {
+            settings.get(key).map_or(String::new(), |value| text::line(&value.to_string()))
+        };
         let half = if self.half { " of half precision" } else { "" };
-        writeln!(f, "{}, {} parameters{half}", self.model, thousands(self.parameters))?;
+        writeln!(
+            f,
+            "{}, {} parameters{half}",
+            text::line(&self.model),
+            thousands(self.parameters)
+        )?;
         writeln!(f, "  model     {}", line("model", &["kind"]))?;
-        writeln!(f, "  data      {}", self.data)?;
+        writeln!(f, "  data      {}", text::line(&self.data))?;
         writeln!(
             f,
             "  training  {} steps of {}, seed {}; {}",
@@ -125,11 +135,13 @@ impl fmt::Display for Card {
         if let Some(Training { seconds, device, threads }) = &self.training {
             let threads =
                 if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
-            writeln!(f, "            {seconds:.0} s, {device}, {threads}")?;
+            writeln!(f, "            {seconds:.0} s, {}, {threads}", text::line(device))?;
         }
-        write!(f, "  again     {}", self.command)?;
+        write!(f, "  again     {}", text::line(&self.command))?;
         for figure in &self.figures {
-            write!(f, "\n  {:9} {} ({})", figure.name, figure.text, figure.what)?;
+            let [name, text, what] =
+                [&figure.name, &figure.text, &figure.what].map(|text| text::line(text));
+            write!(f, "\n  {name:9} {text} ({what})")?;
         }
         if let Some(note) = &self.note {
             write!(f, "\n  note      {note}")?;
@@ -189,10 +201,12 @@ pub fn command(config: &Config) -> Result<String> {
     }
     let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
     for (key, value) in chosen {
-        let value = value.to_string().replace('"', "");
-        words += &match key.as_str() {
-            "init" => format!(" --init {}", shell_word(&value)),
-            _ => format!(" --set {}", shell_word(&format!("{key}={value}"))),
+        words += &match (key.as_str(), &value) {
+            ("init", Value::String(init)) => format!(" --init {}", shell_word(init)),
+            (key, Value::String(text)) => {
+                format!(" --set {}", shell_word(&format!("{key}={}", assigned(text))))
+            }
+            (key, value) => format!(" --set {}", shell_word(&format!("{key}={value}"))),
         };
     }
     // A run that it begins with may have the preset's own name.
@@ -202,13 +216,12 @@ pub fn command(config: &Config) -> Result<String> {
     Ok(words)
 }
 
-/// A word of a command as a shell takes it: in quotes if there is a letter in it that means something there.
-pub fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
+/// A string as `--set KEY=` takes it: in quotes, with escapes, only where it would mean something else without.
+fn assigned(string: &str) -> String {
+    let plain = !string.chars().any(text::is_control)
+        && value_of(string.trim()) == Value::String(string.into());
+    // Strings of JSON are strings of TOML.
+    if plain { string.into() } else { text::json(&serde_json::json!(string).to_string()) }
 }
 
 #[cfg(test)]
@@ -247,6 +260,23 @@ mod tests {
         let again = again.config().unwrap();
         assert_eq!(again.model, changed.model);
         assert_eq!(again.optimizer, changed.optimizer);
+        // Strings that would be read as something else, or that no command line may hold, keep their quotes.
+        for (name, word) in [
+            ("folder:it's a", r"'data.name=folder:it'\''s a'"),
+            ("folder:\"a\"", "'data.name=folder:\"a\"'"),
+            ("7", "'data.name=\"7\"'"),
+            ("folder:a\nb\u{9b}", "'data.name=\"folder:a\\nb\\u009b\"'"),
+        ] {
+            let mut settings = Settings::new(&preset);
+            settings.put("data.name", Value::String(name.into()), "here").unwrap();
+            let config = settings.config().unwrap();
+            let text = command(&config).unwrap();
+            assert!(text.contains(&format!(" --set {word}")), "{text}");
+            let mut again = Settings::new(&preset);
+            let assignment = word.trim_matches('\'').replace(r"'\''", "'");
+            again.set(&assignment).unwrap();
+            assert_eq!(again.config().unwrap().data.name, name);
+        }
         // A rule's usual numbers are not worth a word.
         let mut settings = Settings::new(&presets::find("aevb-manifold").unwrap().config());
         ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false", "init=runs/a"]

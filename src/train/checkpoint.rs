@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::card::Card;
-use super::files::{self, sync_dir, write_whole};
+use super::files::{self, sync_dir};
 use super::model::KINDS;
 use super::tensors_file::{Content, HostTensor};
-use super::{AnyModel, Config, ModelConfig};
+use super::{AnyModel, Config, ModelConfig, Output};
 use crate::data::Binarization;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -265,11 +265,11 @@ impl Checkpoint {
         self.weights.half
     }
 
-    /// Writes the weights and `card` into one file, whole or not at all. Fails with [`Error::Disk`].
-    pub fn export(&self, card: &Card, path: &Path) -> Result<()> {
+    /// Writes the weights and `card` into one file. Fails as [`Output::put`] does.
+    pub fn export(&self, card: &Card, out: &Output) -> Result<()> {
         let mut content = self.weights.clone();
         content.texts.insert(CARD.into(), json(card)?);
-        write_whole(path, &content.to_bytes())
+        out.put(&content.to_bytes())
     }
 
     /// The model with its weights.

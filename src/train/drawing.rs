@@ -2,10 +2,8 @@
 //!
 //! Images are \[count, height * width * channels\] with values in \[0, 1\], one after the other.
 
-use std::path::Path;
-
 use super::figures::{CHUNK, COLUMNS, Shape};
-use super::{film, pictures};
+use super::{Output, film, pictures};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Autoregressive;
@@ -177,14 +175,14 @@ impl Drawing<'_> {
 
 impl Drawn {
     /// Writes the sheet as a PNG. Fails as [`pictures::write_sheet`] does.
-    pub fn write_sheet(&self, path: &Path) -> Result<()> {
-        pictures::write_sheet(path, &self.images, self.count(), self.shape, self.columns)
+    pub fn write_sheet(&self, out: &Output) -> Result<()> {
+        pictures::write_sheet(out, &self.images, self.count(), self.shape, self.columns)
     }
 
     /// Writes how it came to be, of a drawing with `film`, as a GIF. Fails as [`film::write_film`] does.
-    pub fn write_film(&self, path: &Path) -> Result<()> {
+    pub fn write_film(&self, out: &Output) -> Result<()> {
         let (count, columns) = (self.count(), self.columns);
-        film::write_film(path, &self.frames, count, self.shape, columns, SHOWN.0, SHOWN.1)
+        film::write_film(out, &self.frames, count, self.shape, columns, SHOWN.0, SHOWN.1)
     }
 
     fn count(&self) -> usize {

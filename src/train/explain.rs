@@ -5,9 +5,7 @@
 //! one: mask A hides a pixel from the first layer's maps at its own place, and those that see the last pixel of
 //! the row before lie to the right of it, outside the image.
 
-use std::path::Path;
-
-use super::pictures;
+use super::{Output, pictures};
 use crate::Tape;
 use crate::autograd::Param;
 use crate::error::{Error, Result};
@@ -176,9 +174,9 @@ impl ReceptiveField {
     }
 
     /// Writes a picture with a tile for each colour of the image: grey is not seen, from blue to yellow
-    /// is seen ever more (a logarithmic scale, one for all tiles), red is the pixel itself. Fails with
-    /// [`Error::Disk`].
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// is seen ever more (a logarithmic scale, one for all tiles), red is the pixel itself. Fails as
+    /// [`Output::put`] does.
+    pub fn write(&self, out: &Output) -> Result<()> {
         let (height, width, channels) = self.shape;
         let seen = || self.gradient.iter().copied().filter(|&g| g > 0.0).map(f64::ln);
         let (low, high) = (seen().fold(f64::INFINITY, f64::min), seen().fold(f64::MIN, f64::max));
@@ -197,7 +195,7 @@ impl ReceptiveField {
                 });
             }
         }
-        pictures::write_sheet(path, &tiles, channels, (rows, columns, 3), channels)
+        pictures::write_sheet(out, &tiles, channels, (rows, columns, 3), channels)
     }
 }
 

@@ -4,10 +4,8 @@
 //! The manifold: decoder means over a grid of the unit square, taken through the inverse of the normal
 //! distribution function, so that the z of the grid's points are spread as the prior says.
 
-use std::path::Path;
-
 use super::evaluate::{self, Part};
-use super::{AnyModel, pictures};
+use super::{AnyModel, Output, pictures};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
@@ -52,9 +50,9 @@ pub fn draw(
 }
 
 /// Writes samples as a sheet. Fails as [`pictures::write_sheet`] does.
-pub fn write_samples(path: &Path, images: &[f32], shape: Shape) -> Result<()> {
+pub fn write_samples(out: &Output, images: &[f32], shape: Shape) -> Result<()> {
     let count = images.len() / (shape.0 * shape.1 * shape.2);
-    pictures::write_sheet(path, images, count, shape, COLUMNS.min(count))
+    pictures::write_sheet(out, images, count, shape, COLUMNS.min(count))
 }
 
 /// The noise of a hundred samples.
@@ -64,7 +62,7 @@ pub fn sample_key(seed: u64, chunk: usize) -> Key {
 
 /// Writes images, as the model sees them, in rows, each above its reconstructions. Fails with
 /// [`Error::Config`] on a model without an encoder.
-pub fn reconstructions(path: &Path, model: &AnyModel, device: &Device, part: &Part) -> Result<()> {
+pub fn reconstructions(out: &Output, model: &AnyModel, device: &Device, part: &Part) -> Result<()> {
     let images = part.images;
     let columns = COLUMNS.min(part.indices.len());
     let blank = vec![0.0; images.dims()];
@@ -82,12 +80,12 @@ pub fn reconstructions(path: &Path, model: &AnyModel, device: &Device, part: &Pa
         Ok(())
     })?;
     let shape = (images.height, images.width, images.channels);
-    pictures::write_sheet(path, &tiles, tiles.len() / images.dims(), shape, columns)
+    pictures::write_sheet(out, &tiles, tiles.len() / images.dims(), shape, columns)
 }
 
 /// Writes the manifold of a model with two latent dimensions: the first grows to the right, the second
 /// upwards. Fails with [`Error::Config`] on any other model.
-pub fn manifold(path: &Path, vae: &Vae, device: &Device, shape: Shape) -> Result<()> {
+pub fn manifold(out: &Output, vae: &Vae, device: &Device, shape: Shape) -> Result<()> {
     if vae.config.latent != 2 {
         return Err(Error::Config(format!(
             "a manifold needs 2 latent dimensions, this model has {}; train one with --latent 2",
@@ -96,7 +94,7 @@ pub fn manifold(path: &Path, vae: &Vae, device: &Device, shape: Shape) -> Result
     }
     let z = Tensor::new(device, &grid(SIDE), &[SIDE * SIDE, 2]);
     let means = vae.decode_means(&z).to_vec()?;
-    pictures::write_sheet(path, &means, SIDE * SIDE, shape, SIDE)
+    pictures::write_sheet(out, &means, SIDE * SIDE, shape, SIDE)
 }
 
 /// Points of the grid, \[side * side, 2\], row by row from the top.

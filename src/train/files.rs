@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tempfile::{Builder, NamedTempFile};
+
 use crate::error::{Error, Result};
 
 /// The end of the names that files have while they are written.
@@ -124,8 +126,39 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = remove(&temporary);
         Error::disk("write", path, e)
     })?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_dir(parent.unwrap_or(Path::new(".")))
+    sync_dir(parent(path))
+}
+
+/// The folder that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// An empty file under a temporary name in `dir`, with the usual permissions of a new file.
+fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".pixelloom-").suffix(UNFINISHED);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    operation(true, || builder.tempfile_in(dir))
+}
+
+/// Puts a file of these bytes at `path`, whole or not at all; it has the permissions of the file that it
+/// replaces. `path` is no link.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary(parent(path))?;
+    write(file.as_file_mut(), bytes)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    sync(file.as_file())?;
+    operation(false, || Ok(drop(file.persist(path)?)))?;
+    sync_entries(parent(path))
+}
+
+/// Whether files can be made in a directory; the one that is made for it has no name.
+pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
+    operation(true, || tempfile::tempfile_in(dir).map(drop))
 }
 
 /// Whether `name` is that of a file which [`write_whole`] has not finished.
@@ -136,9 +169,12 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
 
 /// Waits until a directory's entries are on the disk. Fails with [`Error::Disk`].
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    sync_entries(dir).map_err(|e| Error::disk("sync", dir, e))
+}
+
+fn sync_entries(dir: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        let synced = operation(false, || File::open(dir).and_then(|d| d.sync_all()));
-        synced.map_err(|e| Error::disk("sync", dir, e))?;
+        operation(false, || File::open(dir).and_then(|d| d.sync_all()))?;
     }
     Ok(())
 }

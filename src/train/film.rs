@@ -5,12 +5,10 @@
 //! their own would flicker where nothing changes. They are chosen by cutting the pixels, again and
 //! again, at the mean of the channel in which some group of them differs most.
 
+use gif::{AnyExtension, Encoder, EncodingError, Extension, Frame, Repeat};
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 
-use gif::{Encoder, EncodingError, Frame, Repeat};
-
-use super::files::write_whole;
+use super::output::{MARK, Output};
 use super::pictures::{BACKGROUND, byte, sheet, sheet_size};
 use crate::error::{Error, Result};
 
@@ -31,10 +29,10 @@ const SAMPLE: usize = 1 << 17;
 /// all.
 ///
 /// Fails with [`Error::NotFinite`] naming frame, image and pixel, with [`Error::Config`] on a sheet of
-/// more than 65535 rows or columns, with [`Error::Disk`] if the file cannot be written. Panics if
+/// more than 65535 rows or columns, and as [`Output::put`] does. Panics if
 /// there is no frame, the sizes do not fit, one of them is 0, or C is neither 1 nor 3.
 pub fn write_film(
-    path: &Path,
+    out: &Output,
     frames: &[Vec<f32>],
     count: usize,
     (height, width, channels): (usize, usize, usize),
@@ -49,12 +47,12 @@ pub fn write_film(
         return Err(Error::Config(format!(
             "cannot write {}: frames of {} x {} pixels (height x width), where a GIF has at most \
              65535 each way; take fewer images or other columns",
-            path.display(),
+            out.path().display(),
             size.0,
             size.1
         )));
     };
-    let failed = |e: EncodingError| Error::disk("write the film", path, e);
+    let failed = |e: EncodingError| Error::disk("write the film", out.path(), e);
     let mut palette = (channels == 3).then(|| Palette::new(frames));
     let colors = match &palette {
         None => (0..=255).flat_map(|level| [level; 3]).collect(),
@@ -62,10 +60,12 @@ pub fn write_film(
     };
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, row, rows, &colors).map_err(failed)?;
+    let comment = AnyExtension::from(Extension::Comment);
+    encoder.write_raw_extension(comment, &[MARK.as_bytes()]).map_err(failed)?;
     encoder.set_repeat(Repeat::Infinite).map_err(failed)?;
     for (n, images) in frames.iter().enumerate() {
         let place = format!("frame {n}, ");
-        let bytes = sheet(path, &place, images, count, (height, width, channels), columns)?;
+        let bytes = sheet(out, &place, images, count, (height, width, channels), columns)?;
         let indices: Vec<u8> = match &mut palette {
             None => bytes,
             Some(palette) => {
@@ -83,7 +83,7 @@ pub fn write_film(
         encoder.write_frame(&frame).map_err(failed)?;
     }
     encoder.into_inner().map_err(failed)?;
-    write_whole(path, &file)
+    out.put(&file)
 }
 
 /// The colours of a film, and which of them stands for a colour.

@@ -7,10 +7,8 @@
 
 pub mod tile;
 
-use std::path::Path;
-
 use super::figures::Shape;
-use super::{film, pictures};
+use super::{Output, film, pictures};
 use crate::error::{Error, Result};
 use crate::models::draw::{Frame, Window};
 use tile::{Colour, GREEN, RED, Tile};
@@ -46,7 +44,7 @@ pub fn chosen(total: usize, most: usize) -> Vec<usize> {
 impl Glimpses<'_> {
     /// Writes a strip (PNG): a row an image, a column a glimpse, of images that were read a row of these
     /// above the row of canvases. Fails as [`pictures::write_sheet`] does.
-    pub fn write_strip(&self, path: &Path) -> Result<()> {
+    pub fn write_strip(&self, out: &Output) -> Result<()> {
         let shown = chosen(self.frames.len(), COLUMNS);
         let mut tiles = Vec::new();
         for image in 0..self.count() {
@@ -57,12 +55,12 @@ impl Glimpses<'_> {
             }
         }
         let count = tiles.len() / self.tile_numbers();
-        pictures::write_sheet(path, &tiles, count, tile::size(self.shape), shown.len())
+        pictures::write_sheet(out, &tiles, count, tile::size(self.shape), shown.len())
     }
 
     /// Writes a film (GIF) of all glimpses, of images that were read with these beside the canvases; a last
     /// frame without rectangles stays for a while. Fails as [`film::write_film`] does.
-    pub fn write_film(&self, path: &Path) -> Result<()> {
+    pub fn write_film(&self, out: &Output) -> Result<()> {
         let (total, parts) = (self.frames.len(), self.tiles(0, 0, false).len());
         let numbers = self.count() * parts * self.tile_numbers();
         let shown = chosen(total, (FILMED / numbers).max(2));
@@ -76,7 +74,7 @@ impl Glimpses<'_> {
         let count = self.count() * parts;
         let columns = parts * ((count as f64).sqrt() / parts as f64).ceil() as usize;
         let delay = (LASTS.0 / shown.len()).clamp(60, 400) as u16;
-        film::write_film(path, &frames, count, tile::size(self.shape), columns, delay, LASTS.1)
+        film::write_film(out, &frames, count, tile::size(self.shape), columns, delay, LASTS.1)
     }
 
     /// What is shown of an image at a glimpse: what was read, what was written.

@@ -5,14 +5,12 @@
 //! training images as the model sees them, with the bits, scenes and
 //! crops of epoch 0 where these are drawn.
 
-use std::path::Path;
-
 use rayon::prelude::*;
 
 use super::evaluate::Part;
 use super::figures::Shape;
 use super::glimpses::tile::{self, BLUE, Tile};
-use super::pictures;
+use super::{Output, pictures};
 use crate::data::{Binarization, Images};
 use crate::error::Result;
 
@@ -63,7 +61,7 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
 
 /// Writes pairs: a sample \[D\], then the training image nearest to it, in a blue frame.
 pub fn write(
-    path: &Path,
+    out: &Output,
     samples: &[f32],
     images: &Images,
     mode: Binarization,
@@ -81,7 +79,7 @@ pub fn write(
         .flatten()
         .collect();
     let count = samples.len() / dims;
-    pictures::write_sheet(path, &tiles, 2 * count, tile::size(shape), 2 * PAIRS.min(count))
+    pictures::write_sheet(out, &tiles, 2 * count, tile::size(shape), 2 * PAIRS.min(count))
 }
 
 #[cfg(test)]

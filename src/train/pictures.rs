@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use super::files::write_whole;
+use super::output::{MARK, Output};
 use crate::data::picture;
 use crate::error::{Error, Result};
 
@@ -56,12 +56,12 @@ pub(super) fn sheet_size(
     (side(count.div_ceil(columns), height), side(columns, width))
 }
 
-/// The bytes of a sheet, [rows, columns, C] of [`sheet_size`], for the file `path`.
+/// The bytes of a sheet, [rows, columns, C] of [`sheet_size`], for the file `out`.
 ///
 /// `place` goes before "image" in the error about a value that is no number. Panics as
 /// [`write_sheet`] does.
 pub(super) fn sheet(
-    path: &Path,
+    out: &Output,
     place: &str,
     images: &[f32],
     count: usize,
@@ -81,7 +81,7 @@ pub(super) fn sheet(
             "cannot write {}: {place}image {image} has the value {} at row {}, column {}, channel \
              {}; its weights have probably diverged: draw from an earlier checkpoint, or train again \
              with a lower --rate",
-            path.display(),
+            out.path().display(),
             images[at],
             pixel / width,
             pixel % width,
@@ -113,28 +113,28 @@ pub(super) fn sheet(
 /// Every pixel becomes a square of [`scale`] pixels; tiles are [`SEPARATOR`] pixels apart; unused
 /// tiles of the last row have the colour [`BACKGROUND`]. The file appears whole or not at all.
 ///
-/// Fails with [`Error::NotFinite`] naming image and pixel, with [`Error::Disk`] if the file cannot
-/// be written. Panics if the sizes do not fit, one of them is 0, or C is neither 1 nor 3.
+/// Fails with [`Error::NotFinite`] naming image and pixel, and as [`Output::put`] does. Panics if the sizes do not fit, one of them is 0, or C is neither 1 nor 3.
 pub fn write_sheet(
-    path: &Path,
+    out: &Output,
     images: &[f32],
     count: usize,
     (height, width, channels): (usize, usize, usize),
     columns: usize,
 ) -> Result<()> {
-    let bytes = sheet(path, "", images, count, (height, width, channels), columns)?;
+    let bytes = sheet(out, "", images, count, (height, width, channels), columns)?;
     let (rows, row) = sheet_size(count, (height, width), columns);
 
-    let failed = |e: png::EncodingError| Error::disk("write the picture", path, e);
+    let failed = |e: png::EncodingError| Error::disk("write the picture", out.path(), e);
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, row as u32, rows as u32);
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
+    encoder.add_text_chunk("Software".into(), MARK.into()).map_err(failed)?;
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(&bytes).map_err(failed)?;
     writer.finish().map_err(failed)?;
-    write_whole(path, &file)
+    out.put(&file)
 }
 
 /// Reads a mask of H rows and W columns from a PNG of that size: \[H * W\], true where it is white,

@@ -17,6 +17,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
 
+use crate::text;
 use axis::{Axis, count};
 
 /// How a series is drawn.
@@ -106,7 +107,8 @@ pub fn curve(plot: &Plot) -> String {
         .replace("font-family=\"sans-serif\"", "font-family=\"system-ui, sans-serif\"");
     // The element's opening line is plotters' own; ours adds a description for those who can't see.
     let body = svg.split_once('\n').map_or("", |(_, body)| body);
-    format!(
+    // Control characters, which XML does not allow, stand only in names from files.
+    text::lines(&format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"curve\" role=\"img\" \
          width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">\n{STYLE}\n{body}",
         SIZE.0 / 2,
@@ -114,7 +116,7 @@ pub fn curve(plot: &Plot) -> String {
         SIZE.0,
         SIZE.1,
         super::report::escape(&describe(plot)),
-    )
+    ))
 }
 
 /// The plot in words: title, axes and where each line ends.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::text;
+
 /// Between lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -72,5 +74,5 @@ impl Progress {
 }
 
 fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", text::line(text));
 }

@@ -29,9 +29,10 @@ use run::Run;
 
 pub use compare::compare;
 pub use csv::csv;
-pub use events::events;
+pub(super) use events::event_writer;
+pub use events::{events, events_path};
 pub(crate) use html::escape;
-pub use run::{lines_of, read_metrics};
+pub use run::{lines_of, read_metrics, summary};
 
 /// Raw training losses that are drawn; more would be one grey band.
 const MOST_POINTS: usize = 1500;

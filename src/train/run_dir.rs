@@ -17,6 +17,11 @@ const CONFIG: &str = "config.toml";
 const CHECKPOINTS: &str = "checkpoints";
 const SAMPLES: &str = "samples";
 
+/// Whether `dir` is the directory of a run: it has settings and checkpoints.
+pub(super) fn is_run(dir: &Path) -> bool {
+    dir.join(CONFIG).is_file() && dir.join(CHECKPOINTS).is_dir()
+}
+
 /// Whether a process leaves this that ended before it had written the settings.
 fn is_begun(entry: &DirEntry) -> bool {
     match entry.file_name().to_str() {

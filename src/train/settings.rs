@@ -12,6 +12,7 @@ use crate::data::{self, Binarization, DataSet, Tell, files};
 use crate::error::{Error, Result};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
+use crate::text;
 
 /// Keys that may be absent, each with a value that shows its type.
 static OPTIONAL: [(&str, Value); 7] = [
@@ -192,6 +193,10 @@ impl Settings {
     pub fn explain(&self, config: &Config) -> String {
         let origins = self.origins(config);
         let text = config.to_toml();
+        if text.lines().any(|line| line.ends_with("\"\"\"") || line.ends_with("'''")) {
+            // Inside a string of several lines a comment would be part of it.
+            return text;
+        }
         let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         let mut section = String::new();
         let line = |line: &str| {
@@ -200,7 +205,7 @@ impl Settings {
             }
             let key = line.split_once(" = ").map(|(key, _)| format!("{section}{key}"));
             match key.and_then(|key| origins.get(&key)) {
-                Some(origin) => format!("{line:width$}  # {origin}\n"),
+                Some(origin) => format!("{line:width$}  # {}\n", text::line(origin)),
                 None => format!("{line}\n"),
             }
         };
@@ -215,9 +220,17 @@ impl Settings {
         }
     }
 
-    /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string.
+    /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string. Fails with
+    /// [`Error::Config`] on control characters, such as the line break before a second setting.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
-        let Some((key, text)) = assignment.split_once('=') else {
+        if assignment.chars().any(text::is_control) {
+            return Err(Error::Config(format!(
+                "--set {}: line breaks and other control characters are not allowed; give each setting a --set \
+                 of its own",
+                short(&text::line(assignment))
+            )));
+        }
+        let Some((key, value)) = assignment.split_once('=') else {
             return Err(Error::Config(format!(
                 "--set {}: key=value is expected, such as model.hidden=300",
                 short(&assignment)
@@ -232,8 +245,7 @@ impl Settings {
                 short(&key)
             )));
         }
-        let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
-        self.put(key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into())), "--set")
+        self.put(key.trim(), value_of(value.trim()), "--set")
     }
 
     /// One key with dots, its value from `origin`.
@@ -278,6 +290,11 @@ impl Settings {
         config.check()?;
         Ok(config)
     }
+}
+
+/// What a value on the command line means: one of TOML, or else the text itself.
+pub(super) fn value_of(text: &str) -> Value {
+    text.parse().unwrap_or_else(|_| Value::String(text.into()))
 }
 
 /// Puts `value` under a key with dots.

@@ -1,11 +1,13 @@
-//! SIGINT and SIGTERM: the first is noted, and the loop stops after its step; a second one ends the
-//! process at once.
+//! SIGINT and SIGTERM in training: the first is noted, and the loop stops after its step; a second one ends
+//! the process at once. In other commands signals wait only while a file is put in its place.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(unix)]
+use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 
 use crate::error::{Error, Result};
 
@@ -41,4 +43,63 @@ impl Signals {
             signal => Some(signal as i32),
         }
     }
+}
+
+/// Signals that [`postponed`] makes wait.
+const POSTPONED: &[i32] = &[
+    SIGINT,
+    SIGTERM,
+    #[cfg(unix)]
+    SIGHUP,
+];
+
+/// Whether signals end the process at once, as they do outside of [`postponed`], and the last that came.
+#[derive(Clone)]
+struct Postponing {
+    at_once: Arc<AtomicBool>,
+    came: Arc<AtomicUsize>,
+}
+
+/// Handlers, from the first call of [`postponed`] on.
+static POSTPONING: Mutex<Option<Postponing>> = Mutex::new(None);
+
+/// Runs `f`; SIGINT, SIGTERM or SIGHUP that come meanwhile end the process when `f` is done. Not for
+/// training, which has handlers of its own. Fails with [`Error::Config`] if the signals cannot be caught.
+pub fn postponed<T>(f: impl FnOnce() -> T) -> Result<T> {
+    let mut handlers = POSTPONING.lock().unwrap_or_else(PoisonError::into_inner);
+    let Postponing { at_once, came } = match &*handlers {
+        Some(handlers) => handlers.clone(),
+        None => handlers.insert(Postponing::register()?).clone(),
+    };
+    at_once.store(false, Ordering::SeqCst);
+    let done = f();
+    at_once.store(true, Ordering::SeqCst);
+    if let signal @ 1.. = came.load(Ordering::SeqCst) {
+        let _ = low_level::emulate_default_handler(signal as i32);
+    }
+    Ok(done)
+}
+
+impl Postponing {
+    fn register() -> Result<Postponing> {
+        let handlers = Postponing {
+            at_once: Arc::new(AtomicBool::new(true)),
+            came: Arc::new(AtomicUsize::new(0)),
+        };
+        for &signal in POSTPONED.iter().filter(|&&signal| !is_ignored(signal)) {
+            flag::register_conditional_default(signal, handlers.at_once.clone())
+                .and_then(|_| flag::register_usize(signal, handlers.came.clone(), signal as usize))
+                .map_err(|e| Error::Config(format!("cannot catch signal {signal}: {e}")))?;
+        }
+        Ok(handlers)
+    }
+}
+
+/// Whether the process was started with this signal ignored, as by `nohup`, which a handler would undo. Linux
+/// says so; elsewhere nothing does.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

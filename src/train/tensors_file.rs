@@ -21,7 +21,7 @@ use crate::data::files::{cause, whole};
 use crate::error::{Error, Result};
 
 /// Value of the text `format`.
-const FORMAT: &str = "pixelloom-1";
+pub(super) const FORMAT: &str = "pixelloom-1";
 
 /// Numbers that are added to the checksum at once.
 const PIECE: usize = 1 << 12;

@@ -191,3 +191,208 @@ fn names_that_are_no_text() {
     let output = place.command("train vae --set").arg(OsStr::from_bytes(b"\xff=1")).output();
     assert_eq!(output.expect("the program starts").status.code(), Some(2));
 }
+
+/// Everything that a terminal might obey: colours, a carriage return, a window title, C1, reversed text.
+const ORDERS: &str = "\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}gnp.exe\u{2066}\rerror: ";
+
+/// That stdout and stderr hold lines of plain text, `shown` among them.
+#[track_caller]
+fn harmless(output: &std::process::Output, shown: &str) -> String {
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let said = String::from_utf8(said).expect("text");
+    let order = said.chars().find(|&c| c != '\n' && pixelloom::text::is_control(c));
+    assert!(order.is_none(), "{order:?} in {said:?}");
+    assert!(said.contains(shown), "no {shown} in {said}");
+    said
+}
+
+/// Of a model file that somebody made.
+#[test]
+fn cards_give_no_orders_to_a_terminal() {
+    use pixelloom::train::card::Card;
+    use pixelloom::train::tensors_file::Content;
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    place.succeed("export a --device cpu --out a.safetensors");
+    let path = place.path("a.safetensors");
+    let mut content = Content::read(&path).expect("read");
+    let mut card: Card = content.json("card", &path).expect("a card");
+    card.command = format!("pixelloom train vae\nforged line {ORDERS}");
+    card.data = format!("digits {ORDERS}");
+    card.model = format!("vae{ORDERS}");
+    card.settings =
+        format!("batch = {0:?}\n[model]\nx = {0:?}\n", "\u{9b}a").replace("\\u{9b}", "\\u009b");
+    card.figures[0].what = format!("a\nb{ORDERS}");
+    content.texts.insert("card".into(), serde_json::to_string(&card).expect("JSON"));
+    std::fs::write(&path, content.to_bytes()).expect("written");
+    for command in ["eval", "sample --count 1", "train vae --epochs 1 --name b --init"] {
+        let output = place.command(&format!("{command} a.safetensors --device cpu")).output();
+        let output = output.expect("the program starts");
+        assert!(output.status.success(), "{command}: {}", super::stderr(&output));
+        let said = harmless(&output, "");
+        let forged = said.lines().any(|line| line.starts_with("forged"));
+        assert!(!forged && !said.lines().any(|line| line.starts_with("error: ")), "{said}");
+        if !command.starts_with("train") {
+            assert!(said.contains(r"  data      digits \u{1b}[31m"), "{said}");
+            assert!(
+                said.contains(
+                    r"vae forged line \u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}gnp.exe"
+                ),
+                "{said}"
+            );
+        }
+    }
+}
+
+/// Of runs, data sets and arguments, also in JSON, in a report and at a shell that a message is pasted into.
+#[cfg(unix)]
+#[test]
+fn names_give_no_orders_to_a_terminal() {
+    let place = Place::new();
+    place.put_images(&format!("images{ORDERS}"), 6);
+    let name = format!("a{ORDERS}");
+    let shown = r"a\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}gnp.exe\u{2066}";
+    let run = |arguments: &str, more: &[&str]| {
+        let mut command = place.command(arguments);
+        command.args(more).output().expect("the program starts")
+    };
+    let data = format!("folder:images{ORDERS}");
+    let begin =
+        "train vae --hidden 4 --latent 2 --batch 8 --epochs 1 --binarization grey --device cpu";
+    let output = run(begin, &["--data", &data, "--name", &name]);
+    assert!(output.status.success(), "{}", super::stderr(&output));
+    harmless(&output, &format!("run: runs/{shown}"));
+    for (command, more) in [
+        ("train vae --resume --device cpu --name", ""),
+        ("eval --device cpu", ""),
+        ("eval --json --device cpu", r"images\u001b[31m"),
+        ("report --csv m.csv --tensorboard events", shown),
+        ("report --json", r"a\u001b[31m\u001b]0;owned\u0007\u009b2J\u202egnp.exe\u2066\r"),
+        ("export --device cpu --out a.safetensors", "again     pixelloom train"),
+        ("models", ""),
+    ] {
+        let which: &[&str] = if command == "models" { &[] } else { &[&name] };
+        let output = run(command, which);
+        assert!(output.status.success(), "{command}: {}", super::stderr(&output));
+        let said = harmless(&output, more);
+        if command.contains("--json") {
+            let begin = said.find("{\n").expect("an object");
+            let end = said.rfind("\n}").expect("an object") + 2;
+            serde_json::from_str::<serde_json::Value>(&said[begin..end]).expect("JSON");
+        }
+    }
+    let page = place.read(&format!("runs/{name}/report.html"));
+    let page = String::from_utf8(page).expect("text");
+    assert!(
+        !page.chars().any(|c| !"\n\t".contains(c) && pixelloom::text::is_control(c)),
+        "orders in the page"
+    );
+    // What is no command, and what is none of its values.
+    let none = format!("b{ORDERS}");
+    for (command, more, code) in [
+        ("", &[none.as_str()][..], 2),
+        ("sample draw --count", &[&none], 2),
+        ("sample", &[&none], 5),
+        ("report", &[&none], 5),
+        ("data digits --sheet", &[&none], 3),
+        ("train vae --preset", &[&none], 3),
+        ("train vae --config", &[&none], 3),
+        ("train vae --device", &[&none], 6),
+        ("export --out a.safetensors --score", &[&none, &name], 3),
+        // This name is no part of a bar's template.
+        ("export --out a.safetensors --score", &[r"{x:b\u{1b}[31m", &name], 3),
+    ] {
+        let output = run(command, more);
+        assert_eq!(output.status.code(), Some(code), "{command}: {}", super::stderr(&output));
+        let said = harmless(&output, r"b\u{1b}[31m");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+/// A setting each, so that none is lost.
+#[test]
+fn an_assignment_is_one_setting() {
+    let place = Place::new();
+    let show = |assignment: &str| {
+        let mut command = place.command("config show vae --set");
+        command.arg(assignment).output().expect("the program starts")
+    };
+    for assignment in [
+        "epochs=1\nbatch=3",
+        "epochs=1\r\nbatch=3",
+        "epochs=1\n",
+        "\nepochs=1",
+        "epo\u{1b}chs=1",
+        "data.name=a\u{202e}b",
+        "data.name=a\tb",
+    ] {
+        let output = show(assignment);
+        let said = super::stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{assignment:?}: {said}");
+        assert!(said.contains("give each setting a --set of its own"), "{said}");
+        harmless(&output, "error: --set ");
+    }
+    for (assignment, shown) in [
+        ("epochs= 7 ", "epochs = 7 "),
+        ("data.name='folder:a b'", "name = \"folder:a b\""),
+        ("data.name=folder:a # b", "name = \"folder:a # b\""),
+        ("data.name=\"a\\nepochs = 99\"", "a\nepochs = 99"),
+    ] {
+        let output = show(assignment);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(shown), "{assignment}: {said}{}", super::stderr(&output));
+        let table: toml::Table = said.parse().expect("settings as TOML");
+        let name = table["data"]["name"].as_str().expect("text").to_string();
+        assert!(assignment.starts_with("epochs") || shown.contains(&name), "{name}: {said}");
+    }
+    // A comment behind a value is one.
+    let name = "my\nepochs = 99\n.toml";
+    std::fs::write(place.path(name), "batch = 7\n").expect("written");
+    let output = place.command("config show vae --config").arg(name).output();
+    let said = String::from_utf8(output.expect("the program starts").stdout).expect("text");
+    assert!(
+        said.contains("batch = 7") && !said.lines().any(|line| line == "epochs = 99"),
+        "{said}"
+    );
+}
+
+/// A file without end in the place of one of a run, which is not even begun to be read.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_without_end_are_not_read() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    place.succeed("sample draw --count 1 --out own.png --device cpu");
+    for (file, command, code) in [
+        ("runs/a/summary.json", "export a --device cpu --out a.safetensors", 4),
+        ("runs/a/summary.json", "report a", 4),
+        ("runs/a/metrics.jsonl", "report a --csv a.csv", 4),
+        ("runs/a/config.toml", "report a", 5),
+        ("runs/a/samples/x.png", "report a", 4),
+        ("runs/a/samples/x.gif", "report a --compare c.html", 4),
+        ("mask.png", "complete pixelcnn --mask mask.png --device cpu", 4),
+        ("image.png", "complete pixelcnn --image image.png --device cpu", 4),
+        ("my.toml", "config show vae --config my.toml", 3),
+        ("m.safetensors", "eval m.safetensors --device cpu", 5),
+    ] {
+        let path = place.path(file);
+        let good = std::fs::read(&path).ok();
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink("/dev/zero", &path).expect("linked");
+        // A reader without a guard fails at a gibibyte, and takes no more of the machine.
+        let program = assert_cmd::cargo::cargo_bin!("pixelloom").display().to_string();
+        let script = format!("ulimit -v 4000000; exec '{program}' {command} --threads 2");
+        let script =
+            if command.contains("--device") { script } else { script.replace(" --threads 2", "") };
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", &script]).current_dir(place.path(".")).output();
+        let output = output.expect("sh runs");
+        let said = super::stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+        assert!(said.contains("error: "), "{command}: {said}");
+        std::fs::remove_file(&path).expect("removed");
+        if let Some(good) = good {
+            std::fs::write(&path, good).expect("written");
+        }
+    }
+}

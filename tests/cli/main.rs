@@ -13,6 +13,7 @@ mod hostile;
 mod kills;
 mod memory;
 mod messages;
+mod outputs;
 mod pixel;
 mod resume;
 #[cfg(unix)]

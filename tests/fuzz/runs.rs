@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use pixelloom::data::Binarization;
 use pixelloom::nn::Optimizer;
+use pixelloom::train::Output;
 use pixelloom::train::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
 use pixelloom::train::tensors_file::{Content, HostTensor};
 use pixelloom::train::{AnyModel, Config, Settings, metrics, presets, report};
@@ -257,5 +258,7 @@ fn reported(bytes: &[u8], findings: &mut Findings) {
     // Beside the lines pages and plots, which have no more than some thousand points.
     let most = TREE * bytes.len() + (4 << 20);
     findings.reads(most, "json", || report::write(&dir));
-    findings.reads(most, "json", || report::compare(&[&dir, &dir], &dir.join("c.html"), true));
+    findings.reads(most, "json", || {
+        report::compare(&[&dir, &dir], &Output::in_run(dir.join("c.html")), true)
+    });
 }

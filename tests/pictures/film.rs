@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use pixelloom::Error;
+use pixelloom::train::Output;
 use pixelloom::train::film::write_film;
 use pixelloom::train::pictures::{BACKGROUND, pixels_from_bytes};
 use tempfile::TempDir;
@@ -56,7 +57,7 @@ fn film(
 ) -> Gif {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("film.gif");
-    write_film(&path, frames, count, size, columns, delays.0, delays.1).unwrap();
+    write_film(&Output::in_run(&path), frames, count, size, columns, delays.0, delays.1).unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "another file is left");
     Gif::read(&path)
 }
@@ -153,17 +154,26 @@ fn faults_are_named_and_leave_nothing_behind() {
         let mut frames = vec![vec![0.5; 3 * 4 * 5 * channels]; 4];
         // Frame 2, image 1, row 1, column 3, the last channel.
         frames[2][((20 + 5 + 3) * channels) + channels - 1] = f32::NAN;
-        let error = write_film(&path, &frames, 3, (4, 5, channels), 2, 10, 10).unwrap_err();
+        let error = write_film(&Output::in_run(&path), &frames, 3, (4, 5, channels), 2, 10, 10)
+            .unwrap_err();
         assert!(matches!(error, Error::NotFinite(_)), "{error:?}");
         let text = error.to_string();
         assert!(text.contains("film.gif: frame 2, image 1 has the value NaN"), "{text}");
         assert!(text.contains(&format!("row 1, column 3, channel {}", channels - 1)), "{text}");
     }
     let long = vec![vec![0.0; 1100 * 64]];
-    let error = write_film(&path, &long, 1100, (64, 1, 1), 1, 10, 10).unwrap_err();
+    let error = write_film(&Output::in_run(&path), &long, 1100, (64, 1, 1), 1, 10, 10).unwrap_err();
     assert!(matches!(error, Error::Config(_)), "{error:?}");
     assert!(error.to_string().contains("frames of 72598 x 1 pixels"), "{error}");
-    let error = write_film(&dir.path().join("none/f.gif"), &[vec![0.0]], 1, (1, 1, 1), 1, 0, 0);
+    let error = write_film(
+        &Output::in_run(dir.path().join("none/f.gif")),
+        &[vec![0.0]],
+        1,
+        (1, 1, 1),
+        1,
+        0,
+        0,
+    );
     assert!(matches!(error, Err(Error::Disk(_))), "{error:?}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
 }

@@ -1,6 +1,7 @@
 //! Strips and films of glimpses: rectangles lie where the attention was, tiles where they belong.
 
 use pixelloom::models::draw::{Frame, Window};
+use pixelloom::train::Output;
 use pixelloom::train::glimpses::tile::{GREEN, RED, factor};
 use pixelloom::train::glimpses::{Glimpses, chosen};
 use pixelloom::train::pictures::{BACKGROUND, SEPARATOR};
@@ -31,7 +32,7 @@ fn strip(frames: &[Frame], read: Option<&[f32]>, wrong: &[bool]) -> Png {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("strip.png");
     let shape = (SIZE.0, SIZE.1, 1);
-    Glimpses { frames, shape, read, wrong }.write_strip(&path).unwrap();
+    Glimpses { frames, shape, read, wrong }.write_strip(&Output::in_run(&path)).unwrap();
     Png::read(&path)
 }
 
@@ -142,7 +143,9 @@ fn a_film_shows_every_glimpse_and_ends_without_rectangles() {
     let write = Some(window([10.0, 5.0], 3, 2.0, 0.1));
     let frames: Vec<Frame> = (0..5).map(|glimpse| frame(40 * glimpse, write)).collect();
     let shape = (SIZE.0, SIZE.1, 1);
-    Glimpses { frames: &frames, shape, read: None, wrong: &[] }.write_film(&path).unwrap();
+    Glimpses { frames: &frames, shape, read: None, wrong: &[] }
+        .write_film(&Output::in_run(&path))
+        .unwrap();
     let gif = Gif::read(&path);
     assert_eq!((gif.height, gif.width, gif.frames.len()), (60, 120, 6));
     for n in 0..6 {
@@ -156,7 +159,7 @@ fn a_film_shows_every_glimpse_and_ends_without_rectangles() {
     // Images that were read stand at the left of their canvases.
     let (frames, images) = thirty();
     let pairs = Glimpses { frames: &frames, shape, read: Some(&images), wrong: &[] };
-    pairs.write_film(&path).unwrap();
+    pairs.write_film(&Output::in_run(&path)).unwrap();
     let gif = Gif::read(&path);
     let tile = |i: usize| (i / 4 * 62 + 30, i % 4 * 122 + 60);
     for image in 0..3 {

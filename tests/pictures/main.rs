@@ -11,6 +11,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use pixelloom::data::{Binarization, amat, bits, fill_batch, idx};
+use pixelloom::train::Output;
 use pixelloom::train::pictures::{
     BACKGROUND, bytes_from_unit, pixels_from_bytes, scale, write_sheet,
 };
@@ -79,7 +80,7 @@ fn all_256_values_come_back() {
     assert_eq!(bytes_from_unit(&pixels_from_bytes(&bytes)).unwrap(), bytes);
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("values.png");
-    write_sheet(&path, &pixels_from_bytes(&bytes), 1, (4, 64, 1), 1).unwrap();
+    write_sheet(&Output::in_run(&path), &pixels_from_bytes(&bytes), 1, (4, 64, 1), 1).unwrap();
     let png = Png::read(&path);
     assert_eq!((png.height, png.width, png.channels), (4, 64, 1));
     assert_eq!(png.bytes, bytes);
@@ -101,7 +102,7 @@ fn small_images_are_enlarged_by_whole_factors() {
 fn a_glyph_of_unequal_sides_survives_a_sheet() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("f.png");
-    write_sheet(&path, &pixels_from_bytes(&glyph(255)), 1, (5, 3, 1), 1).unwrap();
+    write_sheet(&Output::in_run(&path), &pixels_from_bytes(&glyph(255)), 1, (5, 3, 1), 1).unwrap();
     let png = Png::read(&path);
     assert_eq!((png.height, png.width, png.channels), (20, 12, 1));
     assert_shows_f(&png, (0, 0), 4);
@@ -130,7 +131,7 @@ fn a_glyph_survives_the_way_from_the_file_to_the_sheet() {
             fill_batch(&images, mode, 1, 0, &[0], &mut batch);
             let x = Tensor::new(&Device::cpu(), &batch, &[1, images.dims()]);
             let size = (images.height, images.width, images.channels);
-            write_sheet(&path, &x.to_vec().unwrap(), 1, size, 1).unwrap();
+            write_sheet(&Output::in_run(&path), &x.to_vec().unwrap(), 1, size, 1).unwrap();
             let png = Png::read(&path);
             assert_eq!((png.height, png.width), (factor * images.height, factor * images.width));
             assert_shows_f(&png, (0, 0), factor);
@@ -144,7 +145,7 @@ fn tile_i_j_is_image_i_columns_plus_j() {
     let path = dir.path().join("tiles.png");
     // Seven images of 40 x 50, image n of the level 30 n: rows of 3, two tiles unused.
     let images: Vec<u8> = (0..7).flat_map(|n| vec![30 * n; 40 * 50]).collect();
-    write_sheet(&path, &pixels_from_bytes(&images), 7, (40, 50, 1), 3).unwrap();
+    write_sheet(&Output::in_run(&path), &pixels_from_bytes(&images), 7, (40, 50, 1), 3).unwrap();
     let png = Png::read(&path);
     assert_eq!((png.height, png.width), (3 * 40 + 2 * 2, 3 * 50 + 2 * 2));
     for y in 0..png.height {
@@ -161,7 +162,7 @@ fn tile_i_j_is_image_i_columns_plus_j() {
 fn one_row_may_have_more_columns_than_images() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("row.png");
-    write_sheet(&path, &[1.0; 2 * 64 * 33], 2, (33, 64, 1), 5).unwrap();
+    write_sheet(&Output::in_run(&path), &[1.0; 2 * 64 * 33], 2, (33, 64, 1), 5).unwrap();
     let png = Png::read(&path);
     assert_eq!((png.height, png.width), (33, 5 * 66 - 2));
     assert_eq!((png.at(0, 66), png.at(0, 132)), (&[255][..], &[BACKGROUND][..]));
@@ -173,7 +174,7 @@ fn colours_stay_red_green_blue() {
     let path = dir.path().join("colours.png");
     // One image of 1 x 3: red, green, blue of different strengths; then a grey one.
     let images = [200, 1, 2, 3, 210, 4, 5, 6, 220, 7, 7, 7, 8, 8, 8, 9, 9, 9];
-    write_sheet(&path, &pixels_from_bytes(&images), 2, (1, 3, 3), 1).unwrap();
+    write_sheet(&Output::in_run(&path), &pixels_from_bytes(&images), 2, (1, 3, 3), 1).unwrap();
     let png = Png::read(&path);
     assert_eq!((png.height, png.width, png.channels), (4 + 2 + 4, 12, 3));
     for x in 0..12 {
@@ -191,7 +192,7 @@ fn a_value_that_is_no_number_is_named() {
         let mut images = vec![0.5; 3 * 4 * 5 * 3];
         // Image 2, row 1, column 3, channel 2.
         images[2 * 60 + (5 + 3) * 3 + 2] = bad;
-        let error = write_sheet(&path, &images, 3, (4, 5, 3), 2).unwrap_err();
+        let error = write_sheet(&Output::in_run(&path), &images, 3, (4, 5, 3), 2).unwrap_err();
         assert!(matches!(error, Error::NotFinite(_)), "{error:?}");
         let text = error.to_string();
         assert!(text.contains("nan.png"), "{text}");
@@ -212,7 +213,7 @@ fn a_failed_write_is_a_disk_error_and_leaves_nothing_behind() {
     let taken = dir.path().join("taken.png");
     std::fs::create_dir(&taken).unwrap();
     for path in [file.join("sheet.png"), dir.path().join("none/sheet.png"), taken] {
-        let error = write_sheet(&path, &[0.0; 4], 1, (2, 2, 1), 1).unwrap_err();
+        let error = write_sheet(&Output::in_run(&path), &[0.0; 4], 1, (2, 2, 1), 1).unwrap_err();
         assert!(matches!(error, Error::Disk(_)), "{error:?}");
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
@@ -227,7 +228,7 @@ fn a_sheet_replaces_an_older_one_and_leaves_no_other_file() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("sheet.png");
     for level in [0.0, 1.0] {
-        write_sheet(&path, &[level; 6], 1, (2, 3, 1), 1).unwrap();
+        write_sheet(&Output::in_run(&path), &[level; 6], 1, (2, 3, 1), 1).unwrap();
     }
     assert_eq!(Png::read(&path).at(0, 0), [255]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pixelloom::Error;
+use pixelloom::train::Output;
 use pixelloom::train::pictures::{pixels_from_bytes, read_mask, write_sheet};
 use tempfile::TempDir;
 
@@ -29,7 +30,7 @@ fn a_glyph_masks_its_own_pixels() {
     // What a sheet of a single image of more than 32 pixels shows is a mask of its size.
     let path = dir.path().join("sheet.png");
     let half: Vec<u8> = (0..64 * 40).map(|p| if p < 64 * 20 { 255 } else { 0 }).collect();
-    write_sheet(&path, &pixels_from_bytes(&half), 1, (40, 64, 1), 1).unwrap();
+    write_sheet(&Output::in_run(&path), &pixels_from_bytes(&half), 1, (40, 64, 1), 1).unwrap();
     let mask = read_mask(&path, 40, 64).unwrap();
     assert_eq!(mask, half.iter().map(|&v| v == 255).collect::<Vec<_>>());
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use pixelloom::Error;
+use pixelloom::train::Output;
 use pixelloom::train::report::{compare, write};
 use serde_json::json;
 use tempfile::TempDir;
@@ -16,7 +17,7 @@ fn runs_are_compared_and_different_data_is_pointed_out() {
     dirs.iter().for_each(|dir| make_run(dir));
     let [one, two] = [dirs[0].as_path(), dirs[1].as_path()];
     let out = home.path().join("compare.html");
-    compare(&[one, two], &out, false).unwrap();
+    compare(&[one, two], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
     assert_well_formed(&page);
     assert_eq!(page.matches("<td>815,824</td>").count(), 2);
@@ -41,7 +42,7 @@ fn runs_are_compared_and_different_data_is_pointed_out() {
     }
     assert_eq!(page.matches("<img ").count(), 2);
     fs::write(two.join("config.toml"), "batch = 50\n[model]\nhidden = 3\n").unwrap();
-    compare(&[one, two], &out, false).unwrap();
+    compare(&[one, two], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
     assert_well_formed(&page);
     for row in [
@@ -58,15 +59,18 @@ fn runs_are_compared_and_different_data_is_pointed_out() {
     let metrics = metrics.replace("1,000 images, dynamic", "1,000 images, fixed");
     let metrics = metrics.replace("\"split\":\"valid\"", "\"split\":\"other\"");
     fs::write(two.join("metrics.jsonl"), metrics).unwrap();
-    compare(&[one, two], &out, false).unwrap();
+    compare(&[one, two], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
     assert!(
         page.contains("The test bounds are on different data and cannot be compared: one: digits")
     );
     assert!(page.contains("two &amp; three, training loss"));
 
-    assert!(matches!(compare(&[], &out, false).unwrap_err(), Error::Config(_)));
-    assert!(matches!(compare(&[home.path()], &out, false).unwrap_err(), Error::Data(_)));
+    assert!(matches!(compare(&[], &Output::in_run(&out), false).unwrap_err(), Error::Config(_)));
+    assert!(matches!(
+        compare(&[home.path()], &Output::in_run(&out), false).unwrap_err(),
+        Error::Data(_)
+    ));
 }
 
 /// Bounds and marginal likelihoods of a wake-sleep run and a run by the estimators, as in the paper.
@@ -82,7 +86,7 @@ fn the_papers_figures_are_drawn_from_runs() {
     let [aevb, wake] = [dirs[0].as_path(), dirs[1].as_path()];
     let out = home.path().join("compare.html");
     let drawn = || {
-        compare(&[aevb, wake], &out, true).unwrap();
+        compare(&[aevb, wake], &Output::in_run(&out), true).unwrap();
         let page = fs::read_to_string(&out).unwrap();
         assert_well_formed(&page);
         page

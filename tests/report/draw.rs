@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use pixelloom::train::Output;
 use pixelloom::train::film::write_film;
 use pixelloom::train::pictures::write_sheet;
 use pixelloom::train::report::compare;
@@ -30,10 +31,11 @@ fn draws_report_has_its_glimpses_and_films() {
         fs::write(dir.join("config.toml"), settings).unwrap();
         for name in ["film", "reading", "nearest"] {
             let path = dir.join(format!("samples/{name}.png"));
-            write_sheet(&path, &[0.5; 784], 1, (28, 28, 1), 1).unwrap();
+            write_sheet(&Output::in_run(&path), &[0.5; 784], 1, (28, 28, 1), 1).unwrap();
         }
         let film = vec![vec![0.5; 40 * 50]; 2];
-        write_film(&dir.join("samples/film.gif"), &film, 1, (40, 50, 1), 1, 10, 10).unwrap();
+        write_film(&Output::in_run(dir.join("samples/film.gif")), &film, 1, (40, 50, 1), 1, 10, 10)
+            .unwrap();
     });
     assert_well_formed(&page);
     for part in [
@@ -112,7 +114,7 @@ fn classifiers_are_compared_by_their_errors() {
     dirs[..2].iter().for_each(|dir| classify(dir));
     let [one, two, draw] = [0, 1, 2].map(|i| dirs[i].as_path());
     let out = home.path().join("compare.html");
-    compare(&[one, two], &out, false).unwrap();
+    compare(&[one, two], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
     assert_well_formed(&page);
     for part in [
@@ -125,7 +127,7 @@ fn classifiers_are_compared_by_their_errors() {
     ] {
         assert!(page.contains(part), "the page lacks {part:?}");
     }
-    compare(&[one, draw], &out, false).unwrap();
+    compare(&[one, draw], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
     assert!(page.contains("of classifiers the error in percent") && page.contains("132.00"));
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use pixelloom::Error;
+use pixelloom::train::Output;
 use pixelloom::train::pictures::write_sheet;
 use pixelloom::train::plots::{
     Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned,
@@ -55,10 +56,18 @@ fn make_run(dir: &Path) {
         let image = |n: usize| (0..784).map(move |p| f32::from(p / 28 < step * (n + 1) / 64));
         let images: Vec<f32> = (0..8).flat_map(image).collect();
         let path = dir.join(format!("samples/step-{step:08}.png"));
-        write_sheet(&path, &images, 8, (28, 28, 1), 4).unwrap();
+        write_sheet(&Output::in_run(&path), &images, 8, (28, 28, 1), 4).unwrap();
     }
-    write_sheet(&dir.join("manifold.png"), &[0.25; 784], 1, (28, 28, 1), 1).unwrap();
-    write_sheet(&dir.join("samples/reconstructions.png"), &[0.75; 784], 1, (28, 28, 1), 1).unwrap();
+    write_sheet(&Output::in_run(dir.join("manifold.png")), &[0.25; 784], 1, (28, 28, 1), 1)
+        .unwrap();
+    write_sheet(
+        &Output::in_run(dir.join("samples/reconstructions.png")),
+        &[0.75; 784],
+        1,
+        (28, 28, 1),
+        1,
+    )
+    .unwrap();
 }
 
 /// The report of the run that `change` makes of the made-up one.

@@ -11,7 +11,7 @@ use super::{IMAGES, MOST_POINTS, NATS, curves, pictures, plot, reference};
 use crate::data::thousands;
 use crate::error::{Error, Result};
 use crate::train::card::flat;
-use crate::train::files::write_whole;
+use crate::train::output::Output;
 use crate::train::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 
 /// Writes the page `out` that compares runs: a table, and in one plot their validation scores, solid,
@@ -19,9 +19,9 @@ use crate::train::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoo
 /// and parts of the bound in others; their last samples side by side; the settings that differ. With
 /// `log_x` the plots are over a logarithmic axis, as the paper's Figures 2 and 3.
 ///
-/// Scores on different data are pointed out. Fails as [`write`](super::write) does, and with
-/// [`Error::Config`] if there are no runs.
-pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
+/// Scores on different data are pointed out. Fails as [`write`](super::write) and [`Output::put`] do,
+/// and with [`Error::Config`] if there are no runs.
+pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
     if run_dirs.is_empty() {
         return Err(Error::Config(
             "nothing to compare: name at least one run directory, such as runs/NAME".into(),
@@ -75,7 +75,7 @@ pub fn compare(run_dirs: &[&Path], out: &Path, log_x: bool) -> Result<()> {
     let named: Vec<_> = runs.iter().map(|run| (run.name.as_str(), &run.pictures[..])).collect();
     body += &pictures::last_samples(&named);
     body += &differences(&runs);
-    write_whole(out, page(title, &body).as_bytes())
+    out.put(page(title, &body).as_bytes())
 }
 
 /// The settings in which the runs differ, a section; nothing where they are the same or a file is no TOML.

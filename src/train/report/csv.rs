@@ -1,4 +1,5 @@
-//! The metrics of runs as one table: comma-separated values, a row a line of `metrics.jsonl`.
+//! The metrics of runs as one table: comma-separated values, a row a line of `metrics.jsonl`. The first line is
+//! a comment that begins with `#`.
 
 use std::path::Path;
 
@@ -6,14 +7,14 @@ use serde_json::Value;
 
 use super::run::Run;
 use crate::error::Result;
-use crate::train::files::write_whole;
+use crate::train::output::{Output, csv_comment};
 
 /// Writes the lines of all the runs' `metrics.jsonl` into the file `out`. The first column is the run; the
 /// others are the keys of the lines, in the order in which they first come; the numbers of an array have
 /// columns of their own, from 1. A cell is empty where a line has no such key.
 ///
-/// Fails as [`write`](super::write) does.
-pub fn csv(run_dirs: &[&Path], out: &Path) -> Result<()> {
+/// Fails as [`write`](super::write) and [`Output::put`] do.
+pub fn csv(run_dirs: &[&Path], out: &Output) -> Result<()> {
     let mut head = vec!["run".to_string()];
     let mut rows: Vec<Vec<String>> = Vec::new();
     for dir in run_dirs {
@@ -36,7 +37,7 @@ pub fn csv(run_dirs: &[&Path], out: &Path) -> Result<()> {
         cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\n"
     };
     let text: String = std::iter::once(&head).chain(&rows).map(line).collect();
-    write_whole(out, text.as_bytes())
+    out.put((csv_comment("metrics of runs") + &text).as_bytes())
 }
 
 /// Keys and texts of a line's values; what is null is left out.
@@ -55,9 +56,9 @@ fn cells(line: &Value) -> Vec<(String, String)> {
     cells
 }
 
-/// A cell as RFC 4180 has it.
+/// A cell as RFC 4180 has it. In quotes `#` begins no comment.
 fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) {
+    if cell.contains([',', '"', '\n', '\r', '#']) {
         return format!("\"{}\"", cell.replace('"', "\"\""));
     }
     cell.into()

@@ -6,6 +6,8 @@
 //!
 //! ```text
 //! Event    1 wall_time: double   2 step: int64   3 file_version: string   5 summary: Summary
+//!          10 source_metadata: SourceMetadata, of the first event
+//! SourceMetadata  1 writer: string
 //! Summary  1 value: repeated Value
 //! Value    1 tag: string   2 simple_value: float   4 image: Image
 //! Image    1 height   2 width   3 colorspace: int32   4 encoded_image_string: bytes
@@ -18,25 +20,29 @@ use std::time::UNIX_EPOCH;
 use serde_json::Value;
 
 use super::pictures::Picture;
-use super::run::Run;
-use crate::error::{Error, Result};
-use crate::train::files::write_whole;
+use super::run::{Run, name_of};
+use crate::error::Result;
 use crate::train::metrics::SECONDS;
+use crate::train::output::{MARK, Output};
 
-/// TensorBoard knows its files by `tfevents` in their names; ours is replaced when it is written again.
+/// TensorBoard recognises its files by `tfevents` in their names.
 const NAME: &str = "events.out.tfevents.pixelloom";
 /// Keys of metrics that say where a line stands, and are no curves.
 const POSITION: [&str; 5] = ["step", "images", "epoch", "what", "split"];
 /// Red, green and blue, as the image's `colorspace`.
 const COLOURS: u64 = 3;
 
-/// Writes the events of the run in `run_dir` into a folder of the run's name below `out`, and returns the
-/// file: every number of `metrics.jsonl` under a tag such as `train/loss` or `valid/bound`, over the
+/// The file of events of the run in `run_dir`, in a folder of the run's name below `folder`.
+pub fn events_path(run_dir: &Path, folder: &Path) -> PathBuf {
+    folder.join(name_of(run_dir)).join(NAME)
+}
+
+/// Writes the events of the run in `run_dir`: every number of `metrics.jsonl` under a tag such as `train/loss` or `valid/bound`, over the
 /// optimisation step, and the pictures. The time of an event is that of the metrics file less what the run
 /// took after it, to the second of the line before.
 ///
-/// Fails as [`write`](super::write) does.
-pub fn events(run_dir: &Path, out: &Path) -> Result<PathBuf> {
+/// Fails as [`write`](super::write) and [`Output::put`] do.
+pub fn events(run_dir: &Path, out: &Output) -> Result<()> {
     let run = Run::read(run_dir)?;
     let seconds = |line: &Value| line[SECONDS[0]].as_f64();
     let whole = run.metrics.iter().filter_map(seconds).fold(0.0, f64::max);
@@ -44,7 +50,9 @@ pub fn events(run_dir: &Path, out: &Path) -> Result<PathBuf> {
     let end = written.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let start = end.map_or(0.0, |end| end.as_secs_f64()) - whole;
 
-    let mut file = record(&event(start, 0, 3, b"brain.Event:2"));
+    let mut first = event(start, 0, 3, b"brain.Event:2");
+    first.extend(event_writer());
+    let mut file = record(&first);
     let mut at = 0.0;
     for line in &run.metrics {
         at = seconds(line).unwrap_or(at);
@@ -61,11 +69,12 @@ pub fn events(run_dir: &Path, out: &Path) -> Result<PathBuf> {
         let event = event(start + whole, moment.unwrap_or(last), 5, &image(tag, picture));
         file.extend(record(&event));
     }
-    let folder = out.join(&run.name);
-    fs::create_dir_all(&folder).map_err(|e| Error::disk("create", &folder, e))?;
-    let path = folder.join(NAME);
-    write_whole(&path, &file)?;
-    Ok(path)
+    out.put(&file)
+}
+
+/// The field of the first event that names the writer.
+pub fn event_writer() -> Vec<u8> {
+    bytes(10, &bytes(1, MARK.as_bytes()))
 }
 
 /// Tags and numbers of a line.

@@ -1,5 +1,8 @@
 //! Pieces of a page: its frame and style, tables, figures, and text made safe.
 
+use crate::text;
+use crate::train::output::html_generator;
+
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--shade:#f6f8fa}
 @media screen and (prefers-color-scheme:dark){
@@ -40,15 +43,17 @@ pub(crate) fn escape(text: &str) -> String {
 
 /// A whole page; `title` is text, `body` is HTML.
 pub fn page(title: &str, body: &str) -> String {
-    format!(
+    let generator = html_generator();
+    // Control characters stand only in names and texts from files.
+    text::lines(&format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         {generator}{0}\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-         <title>{} – pixelloom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n{body}</main>\n<footer>Written by pixelloom {}.</footer>\n</body>\n</html>\n",
-        escape(title),
-        env!("CARGO_PKG_VERSION")
-    )
+         <title>{1} – pixelloom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <main>\n{body}</main>\n<footer>Written by pixelloom {0}.</footer>\n</body>\n</html>\n",
+        env!("CARGO_PKG_VERSION"),
+        escape(title)
+    ))
 }
 
 /// A part of a page; `title` is text, `body` is HTML.

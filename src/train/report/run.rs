@@ -73,18 +73,11 @@ impl Run {
                 dir.display()
             ))
         })?;
-        let summary = dir.join("summary.json");
-        let summary = match read(&summary)? {
-            None => Value::Null,
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| damaged(&summary, e))?,
-        };
-        // The name of "." or ".." is that of the directory it leads to.
-        let path = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
         Ok(Run {
-            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            name: name_of(dir),
             config: String::from_utf8_lossy(&config).into_owned(),
             metrics: read_metrics(&dir.join("metrics.jsonl"))?,
-            summary,
+            summary: summary(dir)?,
             pictures: pictures::read(dir)?,
         })
     }
@@ -210,6 +203,22 @@ impl Run {
     }
 }
 
+/// The name of the run in `dir`; that of "." or ".." is the name of the directory it leads to.
+pub fn name_of(dir: &Path) -> String {
+    let path = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The `summary.json` of the run in `dir`, null while there is none. Fails with [`Error::Data`] if it cannot be
+/// read.
+pub fn summary(dir: &Path) -> Result<Value> {
+    let path = dir.join("summary.json");
+    match read(&path)? {
+        None => Ok(Value::Null),
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| damaged(&path, e)),
+    }
+}
+
 /// The data that an evaluation line is about.
 pub fn what(line: &Value) -> String {
     let split = || line["split"].as_str().unwrap_or("unknown");
@@ -255,7 +264,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 pub(super) fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
     Error::Data(format!(
-        "cannot read {}: {cause}; mend or remove it and write the report again",
+        "cannot read {}: {cause}; mend or remove it and run the command again",
         path.display()
     ))
 }

@@ -6,8 +6,8 @@ use super::{Job, Trainer};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::train::evaluate::{self, Part, Scores};
-use crate::train::figures;
 use crate::train::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
+use crate::train::{Output, figures};
 
 /// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
 /// can be drawn beside its validation score, whatever its loss is.
@@ -36,12 +36,13 @@ impl Trainer {
         }
         let config = &self.job.config;
         if config.model.draws() {
-            let path = self.job.run.samples().join(format!("step-{:08}.png", self.position.step));
+            let name = format!("step-{:08}.png", self.position.step);
+            let out = Output::in_run(self.job.run.samples().join(name));
             let (device, seed) = (&self.job.device, config.seed);
             let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
             let watch = |_| self.signals.check();
             let images = figures::draw(self.model.model(), device, count, seed, &watch)?;
-            figures::write_samples(&path, &images, config.model.shape())?;
+            figures::write_samples(&out, &images, config.model.shape())?;
         }
         let (step, score) = (self.position.step, scores.score());
         self.eval_line(Split::Valid, &scores)?;

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 use crate::train::drawing::{self, Completion, Drawing};
 use crate::train::glimpses::Glimpses;
 use crate::train::plots::{curve, glimpse_plot};
-use crate::train::{AnyModel, Part, Scores, evaluate, figures, nearest};
+use crate::train::{AnyModel, Output, Part, Scores, evaluate, figures, nearest};
 
 /// Test images that are reconstructed.
 const RECONSTRUCTED: usize = 50;
@@ -31,7 +31,7 @@ impl Trainer {
     /// What the finished model draws, and makes of test images; `test` are its scores.
     pub(super) fn last_pictures(&self, test: &Scores) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
-        let file = |name: &str| run.samples().join(name);
+        let file = |name: &str| Output::in_run(run.samples().join(name));
         let (shape, seed) = (config.model.shape(), config.seed);
         self.signals.check()?;
         match &self.model {
@@ -61,7 +61,7 @@ impl Trainer {
 
     fn glimpses_of_draw(&self, draw: &Draw, test: &Scores) -> Result<()> {
         let Job { config, data, device, run, .. } = &self.job;
-        let file = |name: &str| run.samples().join(name);
+        let file = |name: &str| Output::in_run(run.samples().join(name));
         let (shape, key) = (config.model.shape(), figures::sample_key(config.seed, 0));
         let trace = draw.imagine(device, SHOWN.0, key)?;
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
@@ -96,7 +96,8 @@ impl Trainer {
         let wrong: Vec<bool> = found.iter().zip(&classes).map(|(a, b)| a != b).collect();
         let shape = config.model.shape();
         let looking = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &wrong };
-        looking.write_strip(&run.samples().join("reading.png"))?;
-        looking.write_film(&run.samples().join("reading.gif"))
+        let file = |name: &str| Output::in_run(run.samples().join(name));
+        looking.write_strip(&file("reading.png"))?;
+        looking.write_film(&file("reading.gif"))
     }
 }

@@ -11,7 +11,10 @@ fn outputs() {
     std::fs::create_dir(place.path("folder")).expect("made");
     transcript.fails(&format!("{TINY} --out file/run"), 8);
     transcript.fails("data digits --sheet file/s.png", 8);
-    transcript.fails("data digits --sheet folder", 8);
+    std::fs::write(place.path("notes.png"), "text").expect("written");
+    transcript.fails("data digits --sheet folder", 3);
+    transcript.fails("data digits --sheet folder/s.jpg", 3);
+    transcript.fails("data digits --sheet notes.png", 3);
     transcript.fails(
         "explain receptive-field --model pixelcnn --size 5x5 --out file/f.png --device cpu",
         8,
@@ -26,6 +29,9 @@ fn outputs() {
         transcript.fails(&format!("{command} --device cpu"), 8);
     }
     transcript.fails("report a --compare file/c.html", 8);
+    transcript.fails("sample a --count 2 --film f.mp4 --device cpu", 3);
+    transcript.fails("sample a --count 2 --out s.png --nearest s.png --device cpu", 3);
+    transcript.fails("report a --csv runs/a/m.csv --force", 3);
     transcript.fails("report a --log-x", 3);
     for (file, text) in [
         ("metrics.jsonl", "{\"kind\":\"train\"}\nnothing\n"),
