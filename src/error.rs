@@ -28,9 +28,19 @@ pub enum Error {
     /// Writing failed: full disk, no permission.
     #[error("{}", plain(.0))]
     Disk(String),
-    /// Stopped by a signal (its number), after the state was saved.
-    #[error("interrupted by signal {0}; the state was saved")]
-    Interrupted(i32),
+    /// Stopped by a signal.
+    #[error("interrupted by signal {signal}{}", to_resume(.resume))]
+    Interrupted {
+        /// Its number.
+        signal: i32,
+        /// The command that resumes what was saved; empty where nothing was.
+        resume: String,
+    },
+}
+
+/// The end of a message: a command alone on the last line, where it can be copied.
+fn to_resume(command: &str) -> String {
+    if command.is_empty() { String::new() } else { format!("; resume with:\n{}", plain(command)) }
 }
 
 /// The letters of a message that are shown, from its begin and its end.
@@ -64,7 +74,7 @@ impl Error {
             Error::Device(_) => 6,
             Error::NotFinite(_) => 7,
             Error::Disk(_) => 8,
-            Error::Interrupted(signal) => 128 + signal,
+            Error::Interrupted { signal, .. } => 128 + signal,
         }
     }
 

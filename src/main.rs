@@ -11,23 +11,36 @@ use pixelloom::train::ranks;
 const INTERNAL: u8 = 1;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::from_arguments();
-    // A panic has printed its message already.
+    cli::catch_file_size_signal();
+    let cli = match cli::Cli::from_arguments() {
+        Ok(cli) => cli,
+        // Usage, or the help that was asked for.
+        Err(message) => {
+            let printed = message.print();
+            return ExitCode::from(match printed {
+                Err(e) if !message.use_stderr() => finish(e.into()),
+                _ => message.exit_code() as u8,
+            });
+        }
+    };
     let outcome = std::panic::catch_unwind(|| cli.run());
     // Where no result can be returned, an error ends the work as the payload of a panic: memory ran out.
     let outcome = outcome.or_else(|payload| payload.downcast::<Error>().map(|e| Err((*e).into())));
     let code = match outcome {
         Ok(Ok(())) => 0,
-        Ok(Err(error)) if cli::is_closed_pipe(&error) => 0,
-        Ok(Err(error)) => {
-            cli::complain(&format!("error: {error:#}"));
-            match error.downcast_ref::<Error>() {
-                Some(error) => error.exit_code() as u8,
-                None => INTERNAL,
-            }
-        }
+        Ok(Err(error)) => finish(error),
         // The panic has printed its message already.
         Err(_) => INTERNAL,
     };
     ExitCode::from(ranks::leave(code))
+}
+
+/// Prints what went wrong; the exit code.
+fn finish(error: anyhow::Error) -> u8 {
+    if cli::is_closed_pipe(&error) {
+        return 0;
+    }
+    let error = cli::unprintable(error);
+    cli::complain(&format!("error: {error:#}"));
+    error.downcast_ref::<Error>().map_or(INTERNAL, |error| error.exit_code() as u8)
 }

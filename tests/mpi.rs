@@ -295,7 +295,7 @@ fn a_signal_to_any_rank_saves_and_stops_all() {
     let output = mpirun.wait_with_output().expect("it ends");
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{text}");
-    assert_eq!(text.matches("is saved; continue with --resume --out ").count(), 1, "{text}");
+    assert_eq!(text.matches("\npixelloom train vae --resume --out ").count(), 1, "{text}");
 }
 
 /// Rank 1 works in a folder without the images.

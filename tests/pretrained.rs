@@ -31,7 +31,8 @@ fn scores_are_those_of_the_cards(wanted: &str, dir: &Path) {
         let card = checkpoint.card().unwrap().unwrap();
         let figure = card.figures.iter().find(|figure| figure.data == wanted);
         let figure = figure.unwrap_or_else(|| panic!("{name}: no figure of {wanted}"));
-        let found = Figure::score(&checkpoint, wanted, dir, &Device::cpu(), &|_, _| {}).unwrap();
+        let found = Figure::score(&checkpoint, wanted, dir, &Device::cpu(), &|_, _| {}, &|_| {});
+        let found = found.unwrap();
         assert_eq!((&found.what, &found.name), (&figure.what, &figure.name), "{name}");
         let apart = (found.nats - figure.nats).abs();
         assert!(apart < NATS, "{name}: {} on the card, {} found", figure.nats, found.nats);

@@ -65,7 +65,7 @@ impl Eval {
     pub fn run(&self) -> Result<()> {
         let table = self.outputs.open_if(self.per_image.as_ref(), Kind::Csv)?;
         let located = self.source.open()?;
-        let data = self.data.open(&located)?;
+        let data = self.data.open_to_score(&located)?;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
             self.check(&model)?;

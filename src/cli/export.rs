@@ -94,7 +94,8 @@ impl Export {
         let figures = names.iter().map(|name| {
             let bar = Bar::new(&format!("images of {name}"), 1);
             let progress = |done, of| drop(bar.of(done, of));
-            let figure = Figure::score(checkpoint, name, &config.data.dir, device, &progress);
+            let dir = &config.data.dir;
+            let figure = Figure::score(checkpoint, name, dir, device, &progress, &complain);
             bar.done();
             figure
         });

@@ -9,7 +9,7 @@ use pixelloom::text;
 use pixelloom::train::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::train::{Checkpoint, RunDir, checkpoint};
 
-use super::out::complain;
+use super::out::{complain, give};
 
 /// Folder of the runs.
 pub const RUNS: &str = "runs";
@@ -118,8 +118,26 @@ pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
 }
 
 impl DataArgs {
-    /// Opens the model's data set, or the one that was asked for.
+    /// Opens the model's data set, or the one that was asked for, as the model sees it.
     pub fn open(&self, located: &Located) -> Result<DataSet, Error> {
+        located.checkpoint.model.view(self.read(located)?)
+    }
+
+    /// As [`DataArgs::open`], to score the model: says so if the images are not those of the training.
+    pub fn open_to_score(&self, located: &Located) -> Result<DataSet, Error> {
+        let (data, checkpoint) = (self.read(located)?, &located.checkpoint);
+        // What comes with the program was trained elsewhere.
+        if !located.pretrained
+            && let Some(remark) =
+                checkpoint.data.remark(&data, &checkpoint.path.display().to_string())
+        {
+            give("data_remark", &remark);
+            complain(&remark);
+        }
+        checkpoint.model.view(data)
+    }
+
+    fn read(&self, located: &Located) -> Result<DataSet, Error> {
         let trained = &located.checkpoint.data;
         // A newcomer has no other images yet.
         let usual = if located.pretrained { "digits" } else { &trained.name };
@@ -133,6 +151,6 @@ impl DataArgs {
             (None, Some(run)) => RunDir::open(run)?.1.data.dir,
             (None, None) => PathBuf::from("data"),
         };
-        located.checkpoint.model.view(data::open_with(name, binarization, &dir, &complain)?)
+        data::open_with(name, binarization, &dir, &complain)
     }
 }

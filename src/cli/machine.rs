@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pixelloom::machine::choose as choose_device;
+use pixelloom::text::shell_word;
 use pixelloom::train::ranks::local;
 use pixelloom::{Device, Error};
 
@@ -26,6 +27,16 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// These flags again, as a shell takes them: those that were given.
+    pub fn arguments(&self) -> String {
+        let device = match self.device.as_str() {
+            "auto" => String::new(),
+            which => format!(" --device {}", shell_word(which)),
+        };
+        let threads = self.threads.map_or(String::new(), |n| format!(" --threads {n}"));
+        device + &threads
+    }
+
     /// Runs `f` on the chosen device inside a pool of the chosen size.
     pub fn run<T: Send>(&self, f: impl FnOnce(&Device) -> Result<T> + Send) -> Result<T> {
         let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());

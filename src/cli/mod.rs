@@ -27,15 +27,15 @@ use std::io;
 
 use clap::{Parser, Subcommand};
 pub use out::complain;
-use pixelloom::text;
 use pixelloom::train::ranks;
+use pixelloom::{Error, text};
 
 const AFTER: &str = "\
 Example:
   pixelloom train vae
 
 Exit codes: 0 done, 1 fault of the program, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
-7 not finite, 8 disk, 130 and 143 stopped by a signal after saving.";
+7 not finite, 8 disk, 129, 130 and 143 stopped by a signal after saving.";
 
 /// Generative image models on a hand-written autodiff engine: AEVB, DRAW, PixelRNN.
 #[derive(Parser)]
@@ -68,12 +68,12 @@ enum Command {
 }
 
 impl Cli {
-    /// What was typed. Ends the process with a message if that is no command, or asks for help.
-    pub fn from_arguments() -> Cli {
-        Cli::try_parse().unwrap_or_else(|error| {
+    /// The parsed arguments; or the message about them, or the help that was asked for.
+    pub fn from_arguments() -> Result<Cli, clap::Error> {
+        Cli::try_parse().map_err(|error| {
             // The message repeats arguments, so it is made of arguments without control characters.
             let words = std::env::args_os().map(|word| text::line(&word.to_string_lossy()));
-            Cli::try_parse_from(words).err().unwrap_or(error).exit()
+            Cli::try_parse_from(words).err().unwrap_or(error)
         })
     }
 
@@ -110,6 +110,28 @@ impl Cli {
 /// Whether the reader of stdout has gone away, which is not an error (`pixelloom data | head -1`).
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// An error of stdout, the only plain one of the system's that commands return, as one of the program's.
+pub fn unprintable(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<io::Error>() {
+        Ok(e) => Error::Disk(format!(
+            "cannot write to standard output: {e}; check that what it is redirected to has room"
+        ))
+        .into(),
+        Err(other) => other,
+    }
+}
+
+/// Lets a write beyond a limit to the size of files (`ulimit -f`) fail with an error, like one to a full disk,
+/// instead of ending the process.
+pub fn catch_file_size_signal() {
+    #[cfg(unix)]
+    {
+        let caught = std::sync::Arc::default();
+        // If it cannot be caught, the process ends as it would have.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught);
+    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct SettingsArgs {
     glimpses: Option<i64>,
     /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
-    data: Option<String>,
+    pub data: Option<String>,
     /// grey, fixed, dynamic or threshold
     #[arg(long, value_name = "MODE", help_heading = "Settings")]
     binarization: Option<String>,

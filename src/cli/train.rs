@@ -72,7 +72,7 @@ impl Kind {
     }
 }
 
-/// Which checkpoint a run goes on from.
+/// Which checkpoint a run is resumed from.
 #[derive(Clone, Copy, ValueEnum)]
 enum ResumeFrom {
     Newest,
@@ -99,7 +99,7 @@ pub struct Train {
     /// Replace a run that is there
     #[arg(long, help_heading = "Run directory", conflicts_with = "resume")]
     force: bool,
-    /// Go on from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
+    /// Resume from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
     /// newest whole one, if later ones are damaged
     #[arg(long, value_enum, value_name = "FROM", help_heading = "Run directory",
           num_args = 0..=1, require_equals = true, default_missing_value = "newest",
@@ -140,34 +140,62 @@ impl Train {
         if !ranks.is_first() {
             return self.follow(ranks);
         }
-        if let Some(from) = self.resume {
-            let resume = match from {
-                ResumeFrom::Newest => Resume::Newest,
-                ResumeFrom::Auto => Resume::NewestWhole,
-            };
-            let default = presets::default_of(self.model.name()).name;
-            let (run, saved) = RunDir::open(&self.directory(default))?;
-            self.model.check(&saved, &format!("the run {}", run.path().display()))?;
-            let mut settings = Settings::new(&saved);
-            self.settings.put(&mut settings)?;
-            let data = settings.config()?.data.open(&complain)?;
-            let (config, data) = settings.fit(data)?;
-            run.newest()?;
-            ranks.tell_text(config.to_toml());
-            // What trains it again is what it was begun with.
-            let begun = card::command(&config);
-            let command = match begun {
-                Ok(begun) => format!("{begun}; resumed by {}", command_line()),
-                Err(_) => command_line(),
-            };
-            return self.machine.run(|device| {
-                fits(&config, &data, ranks, device)?;
-                let (device, command) = (device.clone(), command.clone());
-                self.train(Job { config, data, device, run, ranks, resume, init: None, command })
-            });
+        match self.resume {
+            Some(from) => self.resume_run(from, ranks),
+            None => self.begin(ranks),
         }
+    }
+
+    /// Continues a run.
+    fn resume_run(&self, from: ResumeFrom, ranks: Ranks) -> Result<()> {
+        let resume = match from {
+            ResumeFrom::Newest => Resume::Newest,
+            ResumeFrom::Auto => Resume::NewestWhole,
+        };
+        let default = presets::default_of(self.model.name()).name;
+        let (run, mut saved) = RunDir::open(&self.directory(default))?;
+        self.model.check(&saved, &format!("the run {}", run.path().display()))?;
+        if let Some(name) = self.settings.data.as_ref().filter(|name| saved.data.may_be(name)) {
+            // Only its place is another, so limit and binarization stay.
+            saved.data.name.clone_from(name);
+        }
+        let mut settings = Settings::new(&saved);
+        self.settings.put(&mut settings)?;
+        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
+        let fingerprint = Some(fingerprint);
+        let (config, data) = settings.fit(data)?;
+        run.newest()?;
+        ranks.tell_text(config.to_toml());
+        // What trains it again is what it was begun with.
+        let begun = card::command(&config);
+        let command = match begun {
+            Ok(begun) => format!("{begun}; resumed by {}", command_line()),
+            Err(_) => command_line(),
+        };
+        let again = self.again(&config, run.path());
+        self.machine.run(|device| {
+            fits(&config, &data, ranks, device)?;
+            let (device, init) = (device.clone(), None);
+            self.train(Job {
+                config,
+                data,
+                device,
+                run,
+                ranks,
+                resume,
+                init,
+                fingerprint,
+                command,
+                again,
+            })
+        })
+    }
+
+    /// Begins a run.
+    fn begin(&self, ranks: Ranks) -> Result<()> {
         let settings = self.settings.layers(Some(self.model))?;
-        let data = settings.config()?.data.open(&complain)?;
+        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
+        let fingerprint = Some(fingerprint);
         let (config, data) = settings.fit(data)?;
         let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;
         let init = init.map(|located| located.checkpoint);
@@ -181,8 +209,20 @@ impl Train {
             fits(&config, &data, ranks, device)?; // Before a run that is there is replaced.
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
-            let (device, command) = (device.clone(), command_line());
-            self.train(Job { config, data, device, run, ranks, resume: Resume::No, init, command })
+            let (device, resume) = (device.clone(), Resume::No);
+            let (command, again) = (command_line(), self.again(&config, &path));
+            self.train(Job {
+                config,
+                data,
+                device,
+                run,
+                ranks,
+                resume,
+                init,
+                fingerprint,
+                command,
+                again,
+            })
         })
     }
 
@@ -194,11 +234,13 @@ impl Train {
         let (config, data) = Settings::new(&config).fit(data)?;
         let run = RunDir::of_another_rank(&self.directory(&config.preset));
         self.machine.run(|device| {
-            let (device, command, resume) = (device.clone(), command_line(), Resume::No);
-            match train(Job { config, data, device, run, ranks, resume, init: None, command }, None)
-            {
+            let (device, resume, init) = (device.clone(), Resume::No, None);
+            let (command, again, fingerprint) = (command_line(), String::new(), None);
+            let job =
+                Job { config, data, device, run, ranks, resume, init, fingerprint, command, again };
+            match train(job, None) {
                 // Rank 0 says so.
-                Err(Error::Interrupted(_)) => Ok(()),
+                Err(Error::Interrupted { .. }) => Ok(()),
                 outcome => Ok(outcome.map(drop)?),
             }
         })
@@ -212,13 +254,27 @@ impl Train {
         complain(&format!("run: {}", run.display()));
         let outcome = train(job, profile.as_mut());
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
-            say(&by_kernel(&profile, "step").to_string())?;
+            let said = say(&by_kernel(&profile, "step").to_string());
             give("profile", &profile);
+            // Why training ended matters more than what cannot be printed.
+            outcome.as_ref().map_or(Ok(()), |_| said)?;
         }
         outcome?.map_or(Ok(()), |summary| {
             complain(&format!("report: {}", run.join("report.html").display()));
             self.outcome(summary)
         })
+    }
+
+    /// The command that resumes the run at `path`: with what is not among its settings, and with the folder of its
+    /// data sets.
+    fn again(&self, config: &Config, path: &Path) -> String {
+        let word = |path: &Path| text::shell_word(&path.display().to_string());
+        let mut command =
+            format!("pixelloom train {} --resume --out {}", self.model.name(), word(path));
+        if config.data.dir != Path::new("data") {
+            command += &format!(" --data-dir {}", word(&config.data.dir));
+        }
+        command + &self.machine.arguments()
     }
 
     fn directory(&self, default: &str) -> PathBuf {

@@ -17,6 +17,7 @@ pub mod cifar;
 pub mod digit_struct;
 pub mod digits;
 pub(crate) mod files;
+pub(crate) mod fingerprint;
 mod folder;
 pub mod gz;
 pub mod idx;
@@ -43,6 +44,7 @@ use crate::error::{Error, Result};
 use crate::ops::random::Distribution;
 use crate::rng::{self, Key};
 
+pub use fingerprint::{Fingerprint, SplitPrint};
 pub use images::Images;
 pub use loader::Loader;
 pub use sets::{Outline, first, names, open, open_with, outline};

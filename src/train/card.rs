@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::evaluate::{self, Part};
 use super::settings::value_of;
 use super::{Checkpoint, Config, Settings, presets};
-use crate::data::{self, Split, thousands};
+use crate::data::{self, Split, Tell, thousands};
 use crate::device::Device;
 use crate::error::Result;
 use crate::text::{self, shell_word};
@@ -71,18 +71,23 @@ pub struct Figure {
 
 impl Figure {
     /// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the set
-    /// of the training; `progress` hears how many images of how many are done. Fails if the set cannot be
-    /// read or a score is not finite.
+    /// of the training; `progress` receives how many images of how many are done, `tell` a line if the set holds
+    /// other images than in training. Fails if the set cannot be read or a score is not finite.
     pub fn score(
         checkpoint: &Checkpoint,
         name: &str,
         dir: &Path,
         device: &Device,
         progress: &dyn Fn(usize, usize),
+        tell: Tell,
     ) -> Result<Figure> {
         let trained = &checkpoint.data;
         let mode = (name == trained.name).then_some(trained.binarization);
-        let data = checkpoint.model.view(data::open(name, mode, dir)?)?;
+        let data = data::open_with(name, mode, dir, tell)?;
+        if let Some(remark) = trained.remark(&data, &checkpoint.path.display().to_string()) {
+            tell(&remark);
+        }
+        let data = checkpoint.model.view(data)?;
         let rows = checkpoint.model.evaluation_batch();
         let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
         let model = checkpoint.load(device)?;

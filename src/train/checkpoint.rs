@@ -1,22 +1,29 @@
 //! Checkpoints: a directory `step-NNNNNNNN` with `model.safetensors` (weights by their `Module` names;
 //! texts `kind`, `config`, `data`, `step`) and `state.safetensors` (the optimiser's moments, the loss
-//! summed since the last line of metrics; texts `position`, `settings`). Of a run with moving averages
-//! the weights are the averages, and what is trained is in the state, as `raw.NAME`.
+//! summed since the last line of metrics; texts `position`, `settings`, and `model`, the SHA-256 of the model file
+//! that it belongs to). Of a run with moving averages the weights are the averages, and what is trained is in
+//! the state, as `raw.NAME`.
 //!
 //! It is written under another name, each file and the directory synced, then renamed: what bears
 //! the name is complete. One that replaces another of its step puts that aside first, as
 //! `step-NNNNNNNN.old`, which stands in until the new one bears the name.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::card::Card;
-use super::files::{self, sync_dir};
+use super::config::hex;
+use super::files::{self, sync_dir, write_synced};
 use super::model::KINDS;
 use super::tensors_file::{Content, HostTensor};
-use super::{AnyModel, Config, ModelConfig, Output};
-use crate::data::Binarization;
+use super::{AnyModel, Config, ModelConfig, Output, resume};
+use crate::data::files::whole;
+use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Optimizer};
@@ -55,6 +62,10 @@ pub struct Position {
     pub evaluated: u64,
     /// Step and validation score of the best evaluation.
     pub best: Option<(u64, f64)>,
+    /// Lines of metrics.jsonl that were on the disk when the checkpoint was written; absent in those from before
+    /// this was stored.
+    #[serde(default)]
+    pub lines: Option<u64>,
 }
 
 /// The images a model was trained on.
@@ -64,6 +75,45 @@ pub struct TrainedOn {
     pub name: String,
     /// How its pixels became numbers.
     pub binarization: Binarization,
+    /// Fingerprint of its images; absent in checkpoints and model files from before this was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl TrainedOn {
+    /// A line about `data`, on which the model `what` is scored, if it bears the name of the set of the training:
+    /// a warning if its images are others, a note if that cannot be checked.
+    pub fn remark(&self, data: &DataSet, what: &str) -> Option<String> {
+        if data.name != self.name {
+            return None;
+        }
+        let Some(trained) = &self.fingerprint else {
+            return Some(format!("note: {}", self.unknown(what)));
+        };
+        let now = Fingerprint::of(data);
+        (now != *trained).then(|| {
+            format!(
+                "warning: {} holds other images than in training ({now}; then {trained}), so images \
+                 scored here may have been trained on",
+                self.name
+            )
+        })
+    }
+
+    /// That nobody knows which images `what` was trained on.
+    pub(super) fn unknown(&self, what: &str) -> String {
+        let split = match self.name.contains("folder:") {
+            true => {
+                "; a folder without train, valid and test is split by the names of its images now, so \
+                 images of another split may have been trained on"
+            }
+            false => "",
+        };
+        format!(
+            "{what} is from before runs stored a fingerprint of their images, so its data cannot be \
+             checked{split}"
+        )
+    }
 }
 
 /// A checkpoint's weights and what they are, read and checked.
@@ -79,12 +129,22 @@ pub struct Checkpoint {
     weights: Content,
 }
 
-/// What a resumed run goes on from.
+/// The settings that a checkpoint was trained with, as it stores them.
+pub enum RunSettings {
+    /// Those that a resumed run must share, see [`resume::shared`].
+    Values(Box<Config>),
+    /// Their hash, in a checkpoint from before they were stored themselves.
+    Hash(String),
+}
+
+/// What a run is resumed from, beside the weights.
 pub struct State {
     /// How far it is.
     pub position: Position,
-    /// Hash of the settings ([`Config::hash`]).
-    pub settings: String,
+    /// The settings.
+    pub settings: RunSettings,
+    /// SHA-256 of the model file that it belongs to; absent in checkpoints from before this was stored.
+    model: Option<String>,
     content: Content,
     path: PathBuf,
 }
@@ -172,9 +232,14 @@ pub fn save(
             return Err(Error::NotFinite(format!("a number of {name} is not finite")));
         }
     }
-    state.texts = [("position", json(position)?), ("settings", config.hash())]
-        .map(|(key, text)| (key.to_string(), text))
-        .into();
+    let weights = weights.to_bytes();
+    state.texts = [
+        ("position", json(position)?),
+        ("settings", json(&resume::shared(config))?),
+        ("model", hex(&Sha256::digest(&weights))),
+    ]
+    .map(|(key, text)| (key.to_string(), text))
+    .into();
 
     let target = parent.join(name(position.step));
     let temporary = parent.join(format!("{WRITING}{}", std::process::id()));
@@ -183,8 +248,9 @@ pub fn save(
         if temporary.exists() {
             files::remove(&temporary).map_err(fail)?;
         }
-        files::create_dir(&temporary).map_err(fail)?;
-        weights.write(&temporary.join(MODEL))?;
+        // Not its parents: a run that was removed meanwhile stays removed.
+        files::create_one_dir(&temporary).map_err(fail)?;
+        write_synced(&temporary.join(MODEL), &weights).map_err(fail)?;
         state.write(&temporary.join(STATE))?;
         sync_dir(&temporary)?;
         exchange(&temporary, &target).map_err(fail)
@@ -204,12 +270,24 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
     let (weights, state) = (Checkpoint::open(dir)?, State::open(dir)?);
     if weights.step != state.position.step {
         return Err(Error::Checkpoint(format!(
-            "{} is of step {}, {STATE} beside it of step {}; restore both from one copy, or go on from \
+            "{} is of step {}, {STATE} beside it of step {}; restore both from one copy, or resume from \
              another checkpoint with --resume=auto",
             dir.join(MODEL).display(),
             weights.step,
             state.position.step
         )));
+    }
+    if let Some(expected) = &state.model {
+        let found = whole(&weights.path, u64::MAX).map_err(|e| {
+            Error::Checkpoint(format!("{} cannot be read: {e}; try again", weights.path.display()))
+        })?;
+        if hex(&Sha256::digest(found)) != *expected {
+            return Err(Error::Checkpoint(format!(
+                "{} is not the file that {STATE} beside it was written with; restore both from one \
+                 copy, or resume from another checkpoint with --resume=auto",
+                weights.path.display()
+            )));
+        }
     }
     Ok((weights, state))
 }
@@ -320,8 +398,14 @@ impl State {
     pub fn of(content: Content, dir: &Path) -> Result<State> {
         let path = dir.join(STATE);
         let position = content.json("position", &path)?;
-        let settings = content.texts.get("settings").cloned().unwrap_or_default();
-        Ok(State { position, settings, content, path })
+        let settings = match content.texts.get("settings") {
+            Some(text) if text.starts_with('{') => {
+                RunSettings::Values(Box::new(content.json("settings", &path)?))
+            }
+            hash => RunSettings::Hash(hash.cloned().unwrap_or_default()),
+        };
+        let model = content.texts.get("model").cloned();
+        Ok(State { position, settings, model, content, path })
     }
 
     /// Puts moments, moving averages and the running sum of losses into `optimizer`, and the weights
@@ -365,130 +449,5 @@ impl State {
         let device = model.parameters().first().map(|(_, param)| param.value().device().clone());
         optimizer.loss_sum = device.map(|device| Tensor::new(&device, &sum.data, &[1]));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::models::vae::VaeConfig;
-
-    fn model(hidden: usize, likelihood: crate::models::vae::Likelihood) -> ModelConfig {
-        let config = VaeConfig { height: 3, width: 2, hidden, likelihood, ..VaeConfig::mnist(2) };
-        ModelConfig::Vae(config)
-    }
-
-    /// The weights of `model` in a file that says it is of `kind`.
-    fn write(dir: &Path, model: &ModelConfig, kind: &str) {
-        let built = model.build(&Device::cpu(), 1).unwrap();
-        let mut content = Content::default();
-        for (name, param) in built.model().parameters() {
-            content.tensors.insert(name, host(&param.value()).unwrap());
-        }
-        let data = TrainedOn { name: "digits".into(), binarization: Binarization::Dynamic };
-        content.texts = [
-            ("kind", kind.to_string()),
-            ("config", json(model).unwrap()),
-            ("data", json(&data).unwrap()),
-            ("step", "7".to_string()),
-        ]
-        .map(|(key, text)| (key.to_string(), text))
-        .into();
-        content.write(&dir.join(MODEL)).unwrap();
-    }
-
-    #[test]
-    fn only_the_same_model_takes_the_weights() {
-        use crate::models::vae::Likelihood::{Bernoulli, Gaussian};
-        let dir = tempfile::tempdir().unwrap();
-        let bernoulli = model(4, Bernoulli);
-        write(dir.path(), &bernoulli, "vae");
-        let checkpoint = Checkpoint::open(dir.path()).unwrap();
-        assert_eq!((checkpoint.step, &checkpoint.model), (7, &bernoulli));
-        let load = |config: &ModelConfig, seed| {
-            let built = config.build(&Device::cpu(), seed).unwrap();
-            checkpoint.load_into(built.model()).map(|()| built)
-        };
-        let values = |model: &AnyModel| -> Vec<Vec<f32>> {
-            model.model().parameters().iter().map(|(_, p)| p.value().to_vec().unwrap()).collect()
-        };
-        let same = load(&bernoulli, 2).unwrap();
-        assert_eq!(values(&same), values(&bernoulli.build(&Device::cpu(), 1).unwrap()));
-        for (other, part) in [(model(5, Bernoulli), "shape"), (model(4, Gaussian), "is missing")] {
-            let Err(Error::Checkpoint(message)) = load(&other, 1) else { panic!("{part}: taken") };
-            assert!(message.contains(part) && message.contains(MODEL), "{message}");
-        }
-        write(dir.path(), &model(4, Gaussian), "vae");
-        let more = Checkpoint::open(dir.path()).unwrap();
-        let built = bernoulli.build(&Device::cpu(), 1).unwrap();
-        let Err(Error::Checkpoint(message)) = more.load_into(built.model()) else { panic!() };
-        assert!(message.contains("decoder.log_variance.bias is unknown"), "{message}");
-    }
-
-    #[test]
-    fn an_impossible_model_is_a_bad_checkpoint() {
-        let dir = tempfile::tempdir().unwrap();
-        let good = model(4, crate::models::vae::Likelihood::Bernoulli);
-        write(dir.path(), &good, "vae");
-        let path = dir.path().join(MODEL);
-        for (from, to) in [("\"latent\":2", "\"latent\":0"), ("\"width\":2", "\"width\":1048577")] {
-            let mut content = Content::read(&path).unwrap();
-            let config = content.texts["config"].replace(from, to);
-            assert_ne!(config, content.texts["config"]);
-            content.texts.insert("config".into(), config);
-            let bad = dir.path().join("bad");
-            fs::create_dir_all(&bad).unwrap();
-            content.write(&bad.join(MODEL)).unwrap();
-            let Err(Error::Checkpoint(message)) = Checkpoint::open(&bad) else { panic!("{to}") };
-            assert!(message.contains(MODEL) && message.contains("model."), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_checkpoint_takes_the_name_of_another() {
-        let home = tempfile::tempdir().unwrap();
-        let target = home.path().join(name(7));
-        let put = |dir: &Path, text: &str| {
-            fs::create_dir_all(dir).unwrap();
-            fs::write(dir.join("file"), text).unwrap();
-        };
-        // What a crash can leave before: nothing, the proper one, the one aside, both.
-        for before in 0..4 {
-            let written = home.path().join(".writing-1");
-            put(&written, "new");
-            if before & 1 != 0 {
-                put(&target, "old");
-            }
-            if before & 2 != 0 {
-                put(&aside(&target), "older");
-            }
-            exchange(&written, &target).unwrap();
-            assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "new", "{before}");
-            assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{before}: no remains");
-            fs::remove_dir_all(&target).unwrap();
-        }
-        // If the new one cannot take the name, the old one is still there, aside.
-        put(&target, "old");
-        assert!(exchange(&home.path().join("missing"), &target).is_err());
-        assert_eq!(fs::read_to_string(aside(&target).join("file")).unwrap(), "old");
-    }
-
-    #[test]
-    fn another_kind_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &model(4, crate::models::vae::Likelihood::Bernoulli), "gan");
-        let Err(Error::Checkpoint(message)) = Checkpoint::open(dir.path()) else { panic!() };
-        assert!(message.contains("\"gan\""), "{message}");
-    }
-
-    #[test]
-    fn names_and_steps() {
-        assert_eq!(step_of(&name(42)), Some(42));
-        assert_eq!(step_of(&name(123_456_789)), Some(123_456_789));
-        for other in ["step-42", "step-0000004x", ".writing-1", "step-00000042.tmp"] {
-            assert_eq!(step_of(other), None, "{other}");
-        }
     }
 }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::ModelConfig;
-use crate::data::{self, Binarization, DataSet, Tell};
+pub(super) use crate::data::fingerprint::hex;
+use crate::data::{self, Binarization, DataSet, Fingerprint, Tell, fingerprint};
 use crate::error::{Error, Result};
-use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
+use crate::nn::{OptimizerConfig, Schedule};
 
 /// Latent dimensions below which the estimate of appendix D of the AEVB paper is good.
 pub const MARGINAL_LATENT: usize = 5;
@@ -66,9 +66,25 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
-    /// Reads the data set; `tell` is told what takes long.
+    /// Reads the data set; `tell` receives lines about what takes long.
     pub fn open(&self, tell: Tell) -> Result<DataSet> {
-        let mut set = data::open_with(&self.name, self.binarization, &self.dir, tell)?;
+        self.limited(data::open_with(&self.name, self.binarization, &self.dir, tell)?)
+    }
+
+    /// As [`DataConfig::open`], and the fingerprint of the set without `limit`.
+    pub fn open_with_fingerprint(&self, tell: Tell) -> Result<(DataSet, Fingerprint)> {
+        let set = data::open_with(&self.name, self.binarization, &self.dir, tell)?;
+        let fingerprint = Fingerprint::of(&set);
+        Ok((self.limited(set)?, fingerprint))
+    }
+
+    /// Whether the data set `name` may be this one: they have one name, or each is a folder of the user's,
+    /// which may have moved.
+    pub fn may_be(&self, name: &str) -> bool {
+        fingerprint::same_source(&self.name, name)
+    }
+
+    fn limited(&self, mut set: DataSet) -> Result<DataSet> {
         if let Some(limit) = self.limit {
             if limit == 0 || limit > set.train.count {
                 return Err(Error::Config(format!(
@@ -195,85 +211,5 @@ impl Config {
     /// The text of `config.toml`.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("settings are TOML: numbers, strings, tables")
-    }
-
-    /// A hash of what a resumed run must share with the run it continues: all but the length (unless
-    /// the schedule depends on it), the data's folder, how many checkpoints are kept and what happens when
-    /// numbers are not finite.
-    pub fn hash(&self) -> String {
-        let mut same = self.clone();
-        if !matches!(self.optimizer.schedule, Schedule::Cosine { total: 0, .. }) {
-            same.epochs = 0;
-        }
-        same.data.dir = PathBuf::new();
-        same.keep = 0;
-        same.optimizer.on_nonfinite = OnNonfinite::Stop;
-        // A setting that came later, at what it was before: runs from then can go on.
-        hex(&Sha256::digest(same.to_toml().replace("\nkernel = 3\n", "\n")))
-    }
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Settings and hash of a run that was trained before pixel models had a kernel.
-    const BEFORE: &str = r#"
-        preset = "digits-rowlstm"
-        seed = 1
-        epochs = 1
-        batch = 16
-        log_every = 50
-        eval_every = 2
-        marginal = 0
-        save_every = 0
-        keep = 3
-        weight_prior = false
-        data = { name = "first-32:digits", binarization = "dynamic", dir = "data" }
-        [model]
-        kind = "rowlstm"
-        height = 28
-        width = 28
-        channels = 1
-        levels = 2
-        layers = 1
-        hidden = 2
-        head = 32
-        residual = true
-        skip = false
-        learned_states = false
-        dropout = 0.0
-        mean = 0.13
-        deviation = 0.31
-        [optimizer]
-        rule = "adam"
-        rate = 0.003
-        beta1 = 0.9
-        beta2 = 0.999
-        epsilon = 0.00000001
-        decay = 0.0
-        decay_kind = "coupled"
-        warmup = 0
-        schedule = { kind = "cosine", total = 0, floor = 0.0 }
-    "#;
-    const HASH: &str = "7b2cb35e608bb0ac2002cd1624fcb523e08f57fb8cd9e16e1f50ab13817dc1f3";
-
-    #[test]
-    fn a_run_from_before_there_was_a_kernel_can_go_on() {
-        let mut config: Config = toml::from_str(BEFORE).unwrap();
-        let ModelConfig::RowLstm(net) = &config.model else { panic!("a Row LSTM") };
-        assert_eq!(net.kernel, 3);
-        assert_eq!(config.hash(), HASH);
-        config.keep = 7;
-        assert_eq!(config.hash(), HASH, "how many checkpoints are kept does not matter");
-        if let ModelConfig::RowLstm(net) = &mut config.model {
-            net.kernel = 5;
-        }
-        assert_ne!(config.hash(), HASH);
     }
 }

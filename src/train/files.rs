@@ -92,6 +92,11 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     operation(true, || fs::create_dir_all(path))
 }
 
+/// Makes a directory in one that is there.
+pub(crate) fn create_one_dir(path: &Path) -> io::Result<()> {
+    operation(true, || fs::create_dir(path))
+}
+
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     operation(false, || fs::rename(from, to))
 }

@@ -23,6 +23,7 @@ pub mod pretrained;
 mod progress;
 pub mod ranks;
 pub mod report;
+pub mod resume;
 pub mod run_dir;
 pub mod settings;
 pub mod signals;

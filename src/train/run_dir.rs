@@ -1,14 +1,20 @@
 //! A run's directory: `config.toml`, `metrics.jsonl`, `checkpoints/`, `samples/`, `summary.json`,
 //! `report.html`, and `lock`, which the training process holds.
+//!
+//! A path can come to mean another directory while a process trains: the directory is moved or removed, and
+//! another run begins in its place. So the process that holds the lock checks before each write that the file at
+//! `RUN/lock` is still the one that it locked ([`RunDir::held`]).
 
-use std::fs::{self, DirEntry, File, TryLockError};
+use std::fs::{self, DirEntry, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Config;
+use same_file::Handle;
+
 use super::checkpoint::{self, REMOVING, WRITING};
 use super::files::{self, is_unfinished, write_whole};
 use super::settings;
+use super::{Config, Output};
 use crate::error::{Error, Result};
 
 /// The file that says, by being locked, that a process trains here.
@@ -39,54 +45,78 @@ fn is_begun(entry: &DirEntry) -> bool {
 pub struct RunDir {
     path: PathBuf,
     /// The lock file, locked until the last clone is dropped or the process ends.
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<Handle>>,
 }
 
 impl RunDir {
     /// A new directory with `config.toml`, locked. A directory that is there and not empty is an
     /// error, or is emptied with `force` if it is a run that no process trains in.
     pub fn create(path: &Path, config: &Config, force: bool) -> Result<RunDir> {
+        RunDir::create_after(path, config, force, || ())
+    }
+
+    /// As [`RunDir::create`]; `before_lock` is for tests of what another process may do meanwhile.
+    fn create_after(
+        path: &Path,
+        config: &Config,
+        force: bool,
+        before_lock: impl FnOnce(),
+    ) -> Result<RunDir> {
         let mut run = RunDir { path: path.to_path_buf(), lock: None };
-        let occupied = fs::read_dir(path)
+        run.check_vacant(force)?;
+        files::create_dir(path).map_err(|e| Error::disk("create", path, e))?;
+        before_lock();
+        run.lock()?;
+        // Another process may have trained here from begin to end since the first check.
+        run.check_vacant(force)?;
+        run.clear()?;
+        for dir in [run.checkpoints(), run.path.join(SAMPLES)] {
+            files::create_dir(&dir).map_err(|e| Error::disk("create", &dir, e))?;
+        }
+        run.write_config(config)?;
+        Ok(run)
+    }
+
+    /// That the directory holds nothing that a new run would replace, or with `force` nothing but a run.
+    fn check_vacant(&self, force: bool) -> Result<()> {
+        let occupied = fs::read_dir(&self.path)
             .is_ok_and(|entries| entries.flatten().any(|entry| !is_begun(&entry)));
         if occupied && !force {
             return Err(Error::Config(format!(
                 "{0} exists already; continue it with --resume --out {0}, replace it with --force, or \
                  choose another --name",
-                path.display()
+                self.path.display()
             )));
         }
-        if occupied && (RunDir::open(path).is_err() || !run.checkpoints().is_dir()) {
+        if occupied && (RunDir::open(&self.path).is_err() || !self.checkpoints().is_dir()) {
             return Err(Error::Config(format!(
                 "{} is no run of this program (one has its settings in config.toml, and \
                  checkpoints/), so --force does not remove it; choose another --name or --out",
-                path.display()
+                self.path.display()
             )));
         }
-        files::create_dir(path).map_err(|e| Error::disk("create", path, e))?;
-        run.lock()?;
-        // Settings and checkpoints/ stay till the end: a process that is killed here leaves a run, which
-        // can be replaced too.
+        Ok(())
+    }
+
+    /// Removes what an earlier run left. Settings and checkpoints/ stay till the end: a process that is killed
+    /// here leaves a run, which can be replaced too.
+    fn clear(&self) -> Result<()> {
         let inside = |dir: &Path| -> Result<Vec<PathBuf>> {
             let entries = fs::read_dir(dir).map_err(|e| Error::disk("read", dir, e))?;
             Ok(entries.flatten().map(|entry| entry.path()).collect())
         };
-        let mut old = inside(path)?;
+        let mut old = inside(&self.path)?;
         old.retain(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
             !name.is_some_and(|name| [LOCK, CONFIG, CHECKPOINTS].contains(&name))
         });
-        if run.checkpoints().is_dir() {
-            old.extend(inside(&run.checkpoints())?);
+        if self.checkpoints().is_dir() {
+            old.extend(inside(&self.checkpoints())?);
         }
         for path in old {
             files::remove(&path).map_err(|e| Error::disk("remove", &path, e))?;
         }
-        for dir in [run.checkpoints(), run.samples()] {
-            files::create_dir(&dir).map_err(|e| Error::disk("create", &dir, e))?;
-        }
-        run.write_config(config)?;
-        Ok(run)
+        Ok(())
     }
 
     /// The directory of an existing run and its settings. Fails with [`Error::Checkpoint`].
@@ -122,7 +152,11 @@ impl RunDir {
         let file = files::open_to_append(&path);
         let file = file.map_err(|e| Error::disk("open", &path, e))?;
         match file.try_lock() {
-            Ok(()) => self.lock = Some(Arc::new(file)),
+            Ok(()) => {
+                let file = Handle::from_file(file).map_err(|e| Error::disk("lock", &path, e))?;
+                self.lock = Some(Arc::new(file));
+                self.held()?;
+            }
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Config(format!(
                     "another process trains in {}; wait for it, stop it, or choose another --name",
@@ -131,7 +165,7 @@ impl RunDir {
             }
             Err(TryLockError::Error(e)) => return Err(Error::disk("lock", &path, e)),
         }
-        for dir in [self.path.clone(), self.samples()] {
+        for dir in [self.path.clone(), self.path.join(SAMPLES)] {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                 if entry.file_name().to_str().is_some_and(is_unfinished) {
                     let path = entry.path();
@@ -142,13 +176,45 @@ impl RunDir {
         Ok(())
     }
 
+    /// That this directory is still the one that [`RunDir::lock`] locked, or that it locked none. Fails with
+    /// [`Error::Disk`], saying where the run is now if that can be found out.
+    pub fn held(&self) -> Result<()> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let there = Handle::from_path(self.path.join(LOCK));
+        if there.is_ok_and(|there| there == **lock) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        let rest = "while this process trained in it, so nothing more is written";
+        let Some(now) = moved_to(lock) else {
+            return Err(Error::Disk(format!(
+                "{path} was moved, removed or replaced {rest}; if it was moved, its last checkpoint is in \
+                 checkpoints/ at its new place: resume it there with --resume --out DIR"
+            )));
+        };
+        let newest = RunDir { path: now.clone(), lock: None }.newest();
+        let last = newest.map_or("it holds no checkpoint yet".into(), |dir| {
+            let dir = dir.display();
+            format!("its last checkpoint is {dir}; resume it with --resume --out {}", now.display())
+        });
+        Err(Error::Disk(format!("{path} was moved to {} {rest}; {last}", now.display())))
+    }
+
+    /// Where to write the picture `name`. Fails as [`RunDir::held`] does.
+    pub fn sample(&self, name: &str) -> Result<Output> {
+        self.held()?;
+        Ok(Output::in_run(self.path.join(SAMPLES).join(name)))
+    }
+
     /// Writes `config.toml`.
     pub fn write_config(&self, config: &Config) -> Result<()> {
         self.write(CONFIG, &config.to_toml())
     }
 
     /// Writes a file of the run, whole or not at all.
+    /// Fails as [`RunDir::held`] does, and with [`Error::Disk`] if it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        self.held()?;
         write_whole(&self.path.join(name), text.as_bytes())
     }
 
@@ -175,6 +241,7 @@ impl RunDir {
     /// Removes all checkpoints but the last `keep` and that of step `best`, and what a killed process
     /// left half written.
     pub fn prune(&self, keep: usize, best: Option<u64>) -> Result<()> {
+        self.held()?;
         let steps = self.steps();
         let old = &steps[..steps.len().saturating_sub(keep)];
         let stale = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
@@ -204,6 +271,7 @@ impl RunDir {
     /// Takes a damaged checkpoint out of the way: `step-NNNNNNNN` becomes `step-NNNNNNNN.damaged`, which
     /// counts as none. Returns its new name.
     pub fn put_away(&self, dir: &Path) -> Result<PathBuf> {
+        self.held()?;
         let away = dir.with_extension("damaged");
         let moved = if away.exists() { files::remove(&away) } else { Ok(()) };
         moved
@@ -229,19 +297,40 @@ impl RunDir {
         if !proper.exists() && aside.exists() { aside } else { proper }
     }
 
-    /// Where the pictures are.
-    pub fn samples(&self) -> PathBuf {
-        self.path.join(SAMPLES)
-    }
-
     /// The file of the run's numbers.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
 
-    fn config_path(&self) -> PathBuf {
+    /// The file of the settings.
+    pub fn config_path(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
+
+    /// The text of the settings. Fails with [`Error::Checkpoint`].
+    pub fn config_text(&self) -> Result<String> {
+        let file = self.config_path();
+        settings::text(&file).map_err(|e| {
+            Error::Checkpoint(format!(
+                "{} cannot be read: {e}; restore it from a copy",
+                file.display()
+            ))
+        })
+    }
+}
+
+/// The directory in which a lock file lies now, where the system knows (Linux).
+#[cfg(unix)]
+fn moved_to(lock: &Handle) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    let file = fs::read_link(format!("/proc/self/fd/{}", lock.as_file().as_raw_fd())).ok()?;
+    let there = Handle::from_path(&file).is_ok_and(|there| there == *lock);
+    file.parent().filter(|_| there).map(Path::to_path_buf)
+}
+
+#[cfg(not(unix))]
+fn moved_to(_: &Handle) -> Option<PathBuf> {
+    None
 }
 
 #[cfg(test)]
@@ -298,5 +387,58 @@ mod tests {
         drop(first);
         RunDir::open(&path).unwrap().0.lock().unwrap();
         RunDir::create(&path, &config, true).unwrap();
+    }
+
+    /// Another process trains in the same place from begin to end, after this one has found it empty.
+    #[test]
+    fn a_run_that_ended_meanwhile_is_not_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run");
+        let config = presets::find("digits").unwrap().config();
+        let other = || {
+            let run = RunDir::create(&path, &config, false).unwrap();
+            fs::create_dir(run.checkpoints().join("step-00000007")).unwrap();
+            run.write("summary.json", "{}").unwrap();
+        };
+        let Err(Error::Config(message)) = RunDir::create_after(&path, &config, false, other) else {
+            panic!("it is replaced")
+        };
+        assert!(message.contains("run exists already"), "{message}");
+        let run = RunDir::open(&path).unwrap().0;
+        assert!(run.steps() == [7] && path.join("summary.json").is_file(), "it lost files");
+        // Nor is what is no run, though it came late.
+        let precious = home.path().join("precious");
+        let put = || fs::write(precious.join("file"), "text").unwrap();
+        let Err(Error::Config(message)) = RunDir::create_after(&precious, &config, true, put)
+        else {
+            panic!("it is replaced")
+        };
+        assert!(message.contains("is no run") && precious.join("file").is_file(), "{message}");
+    }
+
+    #[test]
+    fn nothing_is_written_into_another_directory_of_the_same_name() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run");
+        let config = presets::find("digits").unwrap().config();
+        let first = RunDir::create(&path, &config, false).unwrap();
+        first.held().unwrap();
+        fs::rename(&path, home.path().join("moved")).unwrap();
+        let second = RunDir::create(&path, &config, false).unwrap();
+        fs::create_dir(second.checkpoints().join("step-00000007")).unwrap();
+        for refused in [
+            first.held(),
+            first.write("summary.json", "{}"),
+            first.write_config(&config),
+            first.prune(1, None),
+            first.sample("a.png").map(drop),
+            first.put_away(&first.checkpoint(7)).map(drop),
+        ] {
+            let Err(Error::Disk(message)) = refused else { panic!("{refused:?}") };
+            assert!(message.contains("nothing more is written"), "{message}");
+        }
+        second.held().unwrap();
+        assert_eq!(second.steps(), [7]);
+        assert!(!path.join("summary.json").exists());
     }
 }

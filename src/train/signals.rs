@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM in training: the first is noted, and the loop stops after its step; a second one ends
-//! the process at once. In other commands signals wait only while a file is put in its place.
+//! SIGINT, SIGTERM and SIGHUP in training: the first is noted, and the loop stops after its step; a second SIGINT or
+//! SIGTERM ends the process at once. In other commands signals wait only while a file is put in its place.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,13 @@ use crate::error::{Error, Result};
 /// The signals of this process.
 pub struct Signals {
     caught: Arc<AtomicUsize>,
+    /// The terminal or the connection is gone.
+    #[cfg(unix)]
+    hung_up: Arc<AtomicBool>,
+}
+
+fn cannot(signal: i32) -> impl Fn(std::io::Error) -> Error {
+    move |e| Error::Config(format!("cannot catch signal {signal}: {e}"))
 }
 
 impl Signals {
@@ -26,23 +33,41 @@ impl Signals {
             flag::register_conditional_shutdown(signal, 128 + signal, again.clone())
                 .and_then(|_| flag::register(signal, again.clone()))
                 .and_then(|_| flag::register_usize(signal, caught.clone(), signal as usize))
-                .map_err(|e| Error::Config(format!("cannot catch signal {signal}: {e}")))?;
+                .map_err(cannot(signal))?;
         }
-        Ok(Signals { caught })
+        Ok(Signals {
+            caught,
+            #[cfg(unix)]
+            hung_up: hang_ups()?,
+        })
     }
 
     /// Fails with [`Error::Interrupted`] if a signal came.
     pub fn check(&self) -> Result<()> {
-        self.caught().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+        let stop = |signal| Err(Error::Interrupted { signal, resume: String::new() });
+        self.caught().map_or(Ok(()), stop)
     }
 
     /// The signal that came, if one did.
     pub fn caught(&self) -> Option<i32> {
         match self.caught.load(Ordering::Relaxed) {
+            #[cfg(unix)]
+            0 if self.hung_up.load(Ordering::Relaxed) => Some(SIGHUP),
             0 => None,
             signal => Some(signal as i32),
         }
     }
+}
+
+/// Set by SIGHUP, unless `nohup` has the process ignore it. A second one does not end the process: when a
+/// terminal closes, the kernel and the shell send one each.
+#[cfg(unix)]
+fn hang_ups() -> Result<Arc<AtomicBool>> {
+    let hung_up = Arc::new(AtomicBool::new(false));
+    if !is_ignored(SIGHUP) {
+        flag::register(SIGHUP, hung_up.clone()).map_err(cannot(SIGHUP))?;
+    }
+    Ok(hung_up)
 }
 
 /// Signals that [`postponed`] makes wait.
@@ -89,7 +114,7 @@ impl Postponing {
         for &signal in POSTPONED.iter().filter(|&&signal| !is_ignored(signal)) {
             flag::register_conditional_default(signal, handlers.at_once.clone())
                 .and_then(|_| flag::register_usize(signal, handlers.came.clone(), signal as usize))
-                .map_err(|e| Error::Config(format!("cannot catch signal {signal}: {e}")))?;
+                .map_err(cannot(signal))?;
         }
         Ok(handlers)
     }

@@ -10,6 +10,7 @@ mod evaluation;
 mod faults;
 mod finish;
 mod last;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -18,14 +19,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
+use super::checkpoint::{self, Checkpoint, Position, TrainedOn};
 use super::evaluate::{self, Scores};
-use super::metrics::{self, Metrics, Seconds, short};
+use super::metrics::{Metrics, short};
 use super::progress::Progress;
 use super::signals::Signals;
 use super::{AnyModel, Config, Ranks, RunDir};
 use crate::autograd::Gradients;
-use crate::data::{DataSet, Loader, fill_batch};
+use crate::data::{DataSet, Fingerprint, Loader, fill_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::parts::loss_and_gradients;
@@ -34,6 +35,7 @@ use crate::profile::Profile;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 use clock::Clock;
+use start::Start;
 
 pub(super) use faults::to_try;
 pub use finish::Summary;
@@ -54,8 +56,12 @@ pub struct Job {
     pub resume: Resume,
     /// The weights that [`Resume::No`] begins with; drawn by the seed if absent.
     pub init: Option<Checkpoint>,
+    /// The fingerprint of the images, before a limit or other levels; only rank 0 needs it.
+    pub fingerprint: Option<Fingerprint>,
     /// The command, for the record.
     pub command: String,
+    /// The command that resumes the run.
+    pub again: String,
 }
 
 /// Where training begins.
@@ -87,11 +93,13 @@ struct Trainer {
     interval: (f64, u64),
     /// The last checkpoint and what position it holds.
     last_saved: Option<(PathBuf, Position)>,
+    /// Whether that is to be written again, since it has an older format.
+    rewrite: bool,
     /// The step of this process's last evaluation, and its validation scores.
     last_valid: Option<(u64, Scores)>,
 }
 
-/// Trains, or goes on training, until the last step; then scores the test split and writes the
+/// Trains, or resumes training, until the last step; then scores the test split and writes the
 /// summary and the report; on ranks other than 0 there is none. Fails with [`Error::Interrupted`] after
 /// a signal, the state saved.
 /// The steps, and nothing else, are added to `profile`, if it is asked for.
@@ -102,34 +110,13 @@ pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>>
     let outcome = outcome
         .and_then(|()| first.then(|| trainer.averaged(Trainer::finish)).transpose())
         .map_err(|e| match e {
-            Error::Interrupted(signal) => trainer.interrupt(signal),
+            Error::Interrupted { signal, .. } => trainer.interrupt(signal),
+            // What cannot be written may have failed because the directory is no longer there.
+            Error::Disk(_) => trainer.job.run.held().err().unwrap_or(e),
             other => trainer.with_checkpoint(other),
         });
     trainer.progress.finish();
     outcome
-}
-
-/// The checkpoint to go on from; those after it that are `damaged`, and how.
-fn open(
-    run: &RunDir,
-    resume: Resume,
-    damaged: &mut Vec<(PathBuf, String)>,
-) -> Result<(Checkpoint, State)> {
-    let newest = run.newest()?;
-    for step in run.steps().into_iter().rev() {
-        let dir = run.checkpoint(step);
-        match checkpoint::open(&dir) {
-            Err(Error::Checkpoint(what)) if resume == Resume::NewestWhole => {
-                damaged.push((dir, what));
-            }
-            other => return other,
-        }
-    }
-    Err(Error::Checkpoint(format!(
-        "{} and all checkpoints before it are damaged: {}; start anew with --force",
-        newest.display(),
-        damaged.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ")
-    )))
 }
 
 impl Trainer {
@@ -146,54 +133,20 @@ impl Trainer {
         let model = config.model.build(&job.device, config.seed)?;
         let steps = config.steps(images.count)?;
         let mut optimizer = Optimizer::new(config.optimizer(images.count, steps));
-        let mut position = Position::default();
-        let (mut clock, mut last_saved) = (Clock::after(Seconds::default()), None);
-        let mut damaged = Vec::new();
+        let mut start = Start::default();
         if job.resume != Resume::No && ranks.is_first() {
-            let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
-            let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).to_path_buf();
-            if state.settings != config.hash() {
-                return Err(Error::Config(format!(
-                    "{} was trained under other settings; a resumed run may change only --epochs \
-                     (unless its schedule spans the run), --data-dir, --threads, --device, --on-nonfinite and \
-                     --set keep=; to train on otherwise, begin a new run with its weights: --init {} --name NEW",
-                    dir.display(),
-                    job.run.path().display()
-                )));
-            }
-            position = state.position.clone();
-            if position.step > total {
-                return Err(Error::Config(format!(
-                    "{} is at step {} already, {} epochs have {total}; ask for more --epochs",
-                    dir.display(),
-                    position.step,
-                    config.epochs
-                )));
-            }
-            checkpoint.load_into(model.model())?;
-            state.restore(model.model(), &mut optimizer)?;
-            clock = Clock::after(metrics::rewind(&job.run.metrics(), &position)?);
-            last_saved = Some((dir, position.clone()));
-            job.run.write_config(config)?; // It may go on for longer than planned, or read elsewhere.
+            start = Start::resumed(&job, total, model.model(), &mut optimizer)?;
         } else if let Some(init) = &job.init {
             init.load_into(model.model())?;
         }
+        let Start { mut position, seconds, lines, last_saved, rewrite, remarks } = start;
         ranks.share_start(model.model(), &mut optimizer, &mut position)?;
         let metrics = match ranks.is_first() {
-            true => Metrics::open(&job.run.metrics())?,
+            true => Metrics::open(&job.run.metrics(), lines)?,
             false => Metrics::nowhere(),
         };
         let progress = Progress::new(total, position.step, ranks.is_first());
-        if let Some((good, _)) = &last_saved {
-            for (dir, error) in damaged {
-                let away = job.run.put_away(&dir)?;
-                progress.line(&format!(
-                    "warning: {error}; going on from {}, the damaged one is kept as {}",
-                    good.display(),
-                    away.display()
-                ));
-            }
-        }
+        remarks.iter().for_each(|remark| progress.line(remark));
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
             metrics,
@@ -205,8 +158,9 @@ impl Trainer {
             total,
             position,
             signals,
-            clock,
+            clock: Clock::after(seconds),
             last_saved,
+            rewrite,
             last_valid: None,
             job,
         })
@@ -214,9 +168,13 @@ impl Trainer {
 
     fn run(&mut self, mut profile: Option<&mut Profile>) -> Result<()> {
         match &self.last_saved {
-            None => self.save()?,
             // A process that was killed may not have come to it.
-            Some(_) => self.prune()?,
+            Some(_) if !self.rewrite => self.prune()?,
+            _ => self.save()?,
+        }
+        if self.job.resume != Resume::No {
+            // It may train for longer than planned, or read its data elsewhere.
+            self.job.run.write_config(&self.job.config)?;
         }
         loop {
             if self.evaluation_due() {
@@ -226,12 +184,12 @@ impl Trainer {
                 self.clock.evaluated(begin);
                 match done {
                     // All ranks hear of it below.
-                    Err(Error::Interrupted(_)) => {}
+                    Err(Error::Interrupted { .. }) => {}
                     other => other.and_then(|()| self.save())?,
                 }
             }
             if let Some(signal) = self.job.ranks.agree(self.signals.caught()) {
-                return Err(Error::Interrupted(signal));
+                return Err(Error::Interrupted { signal, resume: String::new() });
             }
             if self.position.step >= self.total {
                 return Ok(());
@@ -363,7 +321,13 @@ impl Trainer {
             ("seconds_in_evaluations", json!(seconds.evaluations)),
             ("seconds_in_checkpoints", json!(seconds.checkpoints)),
         ]);
-        self.metrics.line(&fields)
+        self.line(&fields)
+    }
+
+    /// Appends a line of metrics.
+    fn line(&mut self, fields: &[(&str, serde_json::Value)]) -> Result<()> {
+        self.job.run.held()?;
+        self.metrics.line(fields)
     }
 
     fn evaluation_due(&self) -> bool {
@@ -379,20 +343,22 @@ impl Trainer {
             return Ok(());
         }
         self.check()?;
-        if self.last_saved.as_ref().is_some_and(|(_, position)| *position == self.position) {
+        let saved = self.last_saved.as_ref().is_some_and(|(_, at)| *at == self.position);
+        if saved && !std::mem::take(&mut self.rewrite) {
             return Ok(());
         }
         let begin = Instant::now();
+        self.job.run.held()?;
         self.metrics.sync()?;
-        let (config, data) = (&self.job.config, &self.job.data);
-        let on = TrainedOn { name: data.name.clone(), binarization: data.binarization };
+        let Job { config, data, fingerprint, .. } = &self.job;
+        let (name, binarization) = (data.name.clone(), data.binarization);
         let saved = checkpoint::save(
             &self.job.run.checkpoints(),
             config,
-            &on,
+            &TrainedOn { name, binarization, fingerprint: fingerprint.clone() },
             self.model.model(),
             &self.optimizer,
-            &self.position,
+            &Position { lines: Some(self.metrics.lines()), ..self.position.clone() },
         );
         let saved = self.finite(saved)?;
         self.last_saved = Some((saved, self.position.clone()));
@@ -410,12 +376,8 @@ impl Trainer {
         if let Err(e) = self.save() {
             return self.with_checkpoint(e);
         }
-        self.progress.line(&format!(
-            "step {} is saved; continue with --resume --out {}",
-            self.position.step,
-            self.job.run.path().display()
-        ));
-        Error::Interrupted(signal)
+        self.progress.line(&format!("step {} is saved", self.position.step));
+        Error::Interrupted { signal, resume: self.job.again.clone() }
     }
 
     /// Training images seen after `step` batches.

@@ -109,3 +109,64 @@ fn real_disks_that_are_full_or_read_only() {
     assert!(mount.mount(&["-o", "remount,rw"]));
     place.succeed("train vae --resume --device cpu --epochs 4 --name a");
 }
+
+/// Results that cannot be printed, by each way in which they are: lines, an object, a script, help.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_an_error_of_the_disk() {
+    let place = Place::with_images();
+    let run = two_steps();
+    place.succeed(&format!("{run} --name a"));
+    for arguments in [
+        "presets",
+        "presets --json",
+        "completions bash",
+        "--help",
+        "train --help",
+        "--version",
+        "eval a --device cpu",
+        "sample a --device cpu --out a.png",
+        &format!("{run} --name b"),
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+        let output = place.command(arguments).stdout(full).output().expect("the program starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(8), "{arguments}: {said}");
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        let [error] = errors[..] else { panic!("{arguments}: {said}") };
+        assert!(
+            error.starts_with("error: cannot write to standard output: No space left"),
+            "{error}"
+        );
+    }
+    assert!(place.path("runs/b/summary.json").exists(), "the run itself is whole");
+}
+
+/// A limit to the size of files, of which the system tells by a signal that ends the process.
+#[cfg(unix)]
+#[test]
+fn a_limit_to_the_size_of_files_is_an_error_of_the_disk() {
+    let place = Place::with_images();
+    let run = two_steps();
+    place.succeed(&format!("{run} --name whole"));
+    let limited = |blocks: u32, arguments: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+        command.arg(assert_cmd::cargo::cargo_bin!("pixelloom"));
+        command.args(arguments.split_whitespace()).current_dir(place.path("."));
+        let output = command.output().expect("a shell");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(8), "{blocks} blocks, {arguments}: {said}");
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        let [error] = errors[..] else { panic!("{said}") };
+        let file = error.starts_with("error: cannot write ") && error.contains("File too large");
+        assert!(file, "{error}");
+    };
+    // Too small for settings, for a checkpoint, for a report.
+    for blocks in [0, 4, 16] {
+        let name = format!("limit-{blocks}");
+        limited(blocks, &format!("{run} --name {name}"));
+        place.go_on(&run, &name, "whole");
+    }
+    limited(1, "sample whole --device cpu --out a.png");
+}

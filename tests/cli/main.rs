@@ -13,9 +13,12 @@ mod hostile;
 mod kills;
 mod memory;
 mod messages;
+#[cfg(unix)]
+mod moved;
 mod outputs;
 mod pixel;
 mod resume;
+mod same_data;
 #[cfg(unix)]
 mod signals;
 

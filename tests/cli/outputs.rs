@@ -407,7 +407,8 @@ mod unix {
     fn interrupted_commands_leave_nothing_half_made() {
         // On a real disk, where it takes a while to sync a file.
         let place = Place::new();
-        let command = "sample draw --count 2 --device cpu --threads 1 --film f.gif --strip t.png --out s.png";
+        let command =
+            "sample draw --count 2 --device cpu --threads 1 --film f.gif --strip t.png --out s.png";
         place.succeed(command);
         let start = Instant::now();
         place.succeed(command);

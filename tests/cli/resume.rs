@@ -88,9 +88,110 @@ fn a_finished_run_resumes_to_itself() {
     assert!(command("a").ends_with(r#" --set 'optimizer.schedule={kind="constant"}'"#));
     // Settings are the run's; only its length may change.
     let message = place.fail(&format!("{RESUME} --name b --rate 0.1"), 3);
-    assert!(message.contains("other settings") && message.contains("--init runs/b"), "{message}");
+    assert!(message.contains("optimizer.rate: 0.01 in the run, 0.1 asked for"), "{message}");
     let message = place.fail(&format!("{RESUME} --name b --epochs 2"), 3);
     assert!(message.contains("more --epochs"), "{message}");
+}
+
+#[test]
+fn a_refused_resume_names_each_setting_with_both_values() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    let flags = [
+        ("--rate 0.1", "optimizer.rate: 0.01 in the run, 0.1 asked for"),
+        ("--batch 50", "batch: 60 in the run, 50 asked for"),
+        ("--seed 2", "seed: 1 in the run, 2 asked for"),
+        ("--latent 3", "model.latent: 2 in the run, 3 asked for"),
+        ("--set optimizer.clip=1", "optimizer.clip: not set in the run, 1.0 asked for"),
+        ("--log-every 4", "log_every: 3 in the run, 4 asked for"),
+    ];
+    let resume = |flags: &str| {
+        let message = place.fail(&format!("{RESUME} --name a --epochs 4 {flags}"), 3);
+        assert!(message.ends_with(": pixelloom train vae --init runs/a --name NEW"), "{message}");
+        message
+    };
+    for (flag, named) in flags {
+        let message = resume(flag);
+        assert!(message.contains(named), "{named} is not in {message}");
+        assert_eq!(message.matches("in the run").count(), 1, "{message}");
+    }
+    let all = resume(&flags.map(|(flag, _)| flag).join(" "));
+    assert!(flags.iter().all(|(_, named)| all.contains(named)), "{all}");
+    // What may change, and what is given as it was.
+    place.succeed(&format!("{RESUME} --name a --epochs 4 --rate 0.01 --batch 60 --set keep=2"));
+    // Settings that are changed in the file are found too.
+    let path = place.path("runs/a/config.toml");
+    let text = std::fs::read_to_string(&path).expect("text");
+    std::fs::write(&path, text.replace("batch = 60", "batch = 40")).expect("written");
+    assert!(resume("").contains("batch: 60 in the run, 40 asked for"));
+}
+
+/// The schedule spans the epochs, so that more of them are another schedule.
+#[test]
+fn a_cosine_run_with_more_epochs_is_refused_with_what_would_let_it() {
+    let place = Place::new();
+    let cosine = TINY.replace("schedule=constant", "schedule=cosine")
+        + " --set optimizer.schedule.floor=0.1";
+    place.succeed(&format!("{cosine} --name a"));
+    let message = place.fail(&format!("{RESUME} --name a --epochs 5"), 3);
+    for part in [
+        "(epochs: 3 in the run, 5 asked for)",
+        "add --set optimizer.schedule.total=12; ",
+        "pixelloom train vae --init runs/a --name NEW",
+    ] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    let total = "--set optimizer.schedule.total=";
+    let message = place.fail(&format!("{RESUME} --name a --epochs 5 {total}20"), 3);
+    let named = "(optimizer.schedule.total: 12 in the run, 20 asked for)";
+    assert!(message.contains(named), "{message}");
+    // What it says works.
+    place.succeed(&format!("{RESUME} --name a --epochs 5 {total}12"));
+    let lines = place.metrics("runs/a");
+    assert!(
+        lines.iter().any(|line| line.contains("\"step\":20") && line.contains("\"rate\":0.001"))
+    );
+    place.succeed(&format!(
+        "{} --init runs/a --name b",
+        cosine.replace("--hidden 8 --latent 2", "")
+    ));
+}
+
+#[test]
+fn a_damaged_line_of_metrics_stops_a_resume() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name whole"));
+    place.succeed(&format!("{} --name a", TINY.replace("--epochs 3", "--epochs 2")));
+    let path = place.path("runs/a/metrics.jsonl");
+    let whole = std::fs::read_to_string(&path).expect("text");
+    let (lines, checkpoints) = (whole.lines().count(), place.checkpoints("runs/a"));
+    let config = place.read("runs/a/config.toml");
+    // The last line is of the test split, which a resumed run cuts off.
+    for number in 1..lines {
+        let broken: Vec<&str> = whole.lines().collect();
+        let broken: Vec<&str> = (1..)
+            .zip(broken)
+            .map(|(n, line)| if n == number { &line[9..] } else { line })
+            .collect();
+        let broken = broken.join("\n") + "\n";
+        std::fs::write(&path, &broken).expect("written");
+        let message = place.fail(&format!("{RESUME} --name a --epochs 3"), 4);
+        let named = format!("runs/a/metrics.jsonl: line {number} is damaged");
+        assert!(message.contains(&named) && message.contains("restore the file"), "{message}");
+        assert!(std::fs::read_to_string(&path).expect("text") == broken, "line {number}");
+        assert!(
+            place.checkpoints("runs/a") == checkpoints
+                && place.read("runs/a/config.toml") == config
+        );
+    }
+    // A log line is due at step 8, the end of this part, but not in the whole run.
+    std::fs::write(&path, whole).expect("written");
+    place.succeed(&format!("{RESUME} --name a --epochs 3"));
+    let mut metrics = place.metrics("runs/a");
+    metrics.retain(|line| !line.contains("\"kind\":\"train\""));
+    let mut expected = place.metrics("runs/whole");
+    expected.retain(|line| !line.contains("\"kind\":\"train\""));
+    assert_eq!(metrics, expected);
 }
 
 /// Long enough to be stopped on the way.
@@ -132,14 +233,14 @@ fn two_processes_do_not_train_in_one_directory() {
 }
 
 #[cfg(unix)]
-fn start(place: &Place, arguments: &str) -> Child {
+pub fn start(place: &Place, arguments: &str) -> Child {
     let mut command = place.command(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
 /// Waits until a run has `lines` lines of metrics.
 #[cfg(unix)]
-fn wait_for(place: &Place, run: &str, lines: usize) {
+pub fn wait_for(place: &Place, run: &str, lines: usize) {
     let start = Instant::now();
     let path = place.path(&format!("{run}/metrics.jsonl"));
     while std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < lines {
@@ -149,7 +250,7 @@ fn wait_for(place: &Place, run: &str, lines: usize) {
 }
 
 #[cfg(unix)]
-fn kill(child: &Child, signal: &str) {
+pub fn kill(child: &Child, signal: &str) {
     let status =
         std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(status.expect("kill runs").success());
@@ -160,7 +261,7 @@ fn kill(child: &Child, signal: &str) {
 fn signals_save_and_the_rest_is_the_same() {
     let place = Place::new();
     place.succeed(&format!("{LONG} --name whole"));
-    for (signal, code, lines) in [("-INT", 130, 3), ("-TERM", 143, 14)] {
+    for (signal, code, lines) in [("-INT", 130, 3), ("-TERM", 143, 14), ("-HUP", 129, 8)] {
         let run = format!("stopped{signal}");
         let child = start(&place, &format!("{LONG} --name {run}"));
         wait_for(&place, &format!("runs/{run}"), lines);
@@ -168,7 +269,9 @@ fn signals_save_and_the_rest_is_the_same() {
         let output = child.wait_with_output().expect("it ends");
         let text = super::stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{text}");
-        assert!(text.contains("is saved") && text.contains("--resume"), "{text}");
+        assert!(text.contains("is saved"), "{text}");
+        let last = format!("pixelloom train vae --resume --out runs/{run} --device cpu");
+        assert_eq!(text.lines().last(), Some(&*last), "{text}");
         assert!(!place.path(&format!("runs/{run}/summary.json")).exists(), "stopped on the way");
         place.succeed(&format!("{RESUME} --name {run}"));
         place.assert_equal_runs("runs/whole", &format!("runs/{run}"));

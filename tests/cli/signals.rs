@@ -35,7 +35,14 @@ fn stops(place: &Place, arguments: &str, (part, after): (&str, u64), (signal, co
     let took = start.elapsed();
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(" is saved; continue with --resume --out runs/a\n"), "{said}");
+    assert!(said.contains(" is saved\n"), "{said}");
+    let lines: Vec<&str> = said.lines().rev().take(2).collect();
+    let [last, before] = lines[..] else { panic!("{said}") };
+    assert!(before.starts_with("error: interrupted by signal "), "{said}");
+    assert!(
+        last.starts_with("pixelloom train ") && last.contains(" --resume --out runs/a"),
+        "{said}"
+    );
     assert!(took < LIMIT, "{took:?} after {signal}");
     println!("{took:?} after {signal}");
 }
@@ -126,4 +133,80 @@ fn the_terminal_is_as_it_was() {
     assert!(shown.contains("is saved"), "{shown:?}");
     let (hidden, seen) = (shown.rfind("\u{1b}[?25l"), shown.rfind("\u{1b}[?25h"));
     assert!(hidden <= seen, "the cursor stays hidden");
+}
+
+const ENDLESS: &str = "train vae --device cpu --threads 2 --hidden 16 --latent 2 --epochs 100000 --log-every 5 \
+                       --set optimizer.schedule=constant";
+
+/// What stands in the last line resumes the run, whatever its names are.
+#[test]
+fn the_last_line_resumes_the_run() {
+    let place = Place::new();
+    let mut command = place.command(ENDLESS);
+    command.args(["--out", "it's a run", "--data-dir", "my data"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    let start = Instant::now();
+    let path = place.path("it's a run/metrics.jsonl");
+    while !std::fs::read_to_string(&path).is_ok_and(|text| text.contains("\"step\":20")) {
+        assert!(start.elapsed() < Duration::from_secs(60), "no step 20 in a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    send(&child, "-INT");
+    let said = stderr(&child.wait_with_output().expect("it ends"));
+    let last = said.lines().last().expect("a line");
+    let expected = r"pixelloom train vae --resume --out 'it'\''s a run' --data-dir 'my data' --device cpu --threads 2";
+    assert_eq!(last, expected, "{said}");
+    let program = assert_cmd::cargo::cargo_bin!("pixelloom").display().to_string();
+    let pasted = last.replacen("pixelloom", &program, 1) + " --epochs 20";
+    let output = Command::new("sh").args(["-c", &pasted]).current_dir(place.path(".")).output();
+    let output = output.expect("a shell");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+fn send(child: &std::process::Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// A terminal that closes sends SIGHUP, and the shell in it another one.
+#[test]
+fn hanging_up_twice_saves_as_hanging_up_once() {
+    let place = Place::new();
+    let mut command = place.command(&format!("{ENDLESS} --name a"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    wait_for(&place, "a", "\"step\":20");
+    send(&child, "-HUP");
+    send(&child, "-HUP");
+    let output = child.wait_with_output().expect("it ends");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(129), "{said}");
+    assert!(
+        said.contains(" is saved\n") && said.contains("\npixelloom train vae --resume"),
+        "{said}"
+    );
+}
+
+/// `nohup` asks for just that.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_under_nohup_is_not_hung_up() {
+    let place = Place::new();
+    let program = assert_cmd::cargo::cargo_bin!("pixelloom");
+    let mut command = Command::new("nohup");
+    command.arg(program).args(format!("{ENDLESS} --name a").split_whitespace());
+    command.current_dir(place.path(".")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("nohup runs");
+    wait_for(&place, "a", "\"step\":20,");
+    send(&child, "-HUP");
+    let lines = place.metrics("runs/a").len();
+    let start = Instant::now();
+    while place.metrics("runs/a").len() < lines + 20 {
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not go on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send(&child, "-INT");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
 }

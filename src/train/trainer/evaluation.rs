@@ -6,8 +6,8 @@ use super::{Job, Trainer};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::train::evaluate::{self, Part, Scores};
+use crate::train::figures;
 use crate::train::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
-use crate::train::{Output, figures};
 
 /// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
 /// can be drawn beside its validation score, whatever its loss is.
@@ -37,12 +37,11 @@ impl Trainer {
         let config = &self.job.config;
         if config.model.draws() {
             let name = format!("step-{:08}.png", self.position.step);
-            let out = Output::in_run(self.job.run.samples().join(name));
             let (device, seed) = (&self.job.device, config.seed);
             let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
             let watch = |_| self.signals.check();
             let images = figures::draw(self.model.model(), device, count, seed, &watch)?;
-            figures::write_samples(&out, &images, config.model.shape())?;
+            figures::write_samples(&self.job.run.sample(&name)?, &images, config.model.shape())?;
         }
         let (step, score) = (self.position.step, scores.score());
         self.eval_line(Split::Valid, &scores)?;
@@ -77,7 +76,10 @@ impl Trainer {
 
     /// What came of it, or the error of the signal that stopped it.
     fn complete<T>(&self, result: Result<Option<T>>) -> Result<T> {
-        let signal = || Error::Interrupted(self.signals.caught().unwrap_or_default());
+        let signal = || Error::Interrupted {
+            signal: self.signals.caught().unwrap_or_default(),
+            resume: String::new(),
+        };
         self.finite(result)?.ok_or_else(signal)
     }
 
@@ -103,7 +105,7 @@ impl Trainer {
 
     fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {
         let step = self.position.step;
-        self.metrics.line(&[
+        self.line(&[
             ("kind", json!("marginal")),
             ("split", json!(split.to_string())),
             ("what", json!(self.job.data.describe_part(split, values.len()))),
@@ -135,6 +137,6 @@ impl Trainer {
         if !kl.is_empty() {
             fields.push((KL_PER_GLIMPSE, json!(kl)));
         }
-        self.metrics.line(&fields)
+        self.line(&fields)
     }
 }

@@ -114,27 +114,26 @@ impl Trainer {
 
     /// The error for numbers that are not finite, with what to do.
     pub(super) fn run_away(&self, what: &str) -> Error {
-        Error::NotFinite(format!(
-            "{what}; last good checkpoint: {}; {}",
-            self.last_good(),
-            to_try(&self.optimizer.config)
-        ))
+        let good = match &self.last_saved {
+            Some((dir, _)) => format!("last good checkpoint: {}", dir.display()),
+            None => "no checkpoint was saved yet".into(),
+        };
+        Error::NotFinite(format!("{what}; {good}; {}", to_try(&self.optimizer.config)))
     }
 
     /// A failure of the device with what is left of the run.
     pub(super) fn with_checkpoint(&self, e: Error) -> Error {
-        match e {
-            Error::Device(what) => Error::Device(format!(
-                "{what}; last checkpoint: {}, go on from it with --resume --out {}",
-                self.last_good(),
-                self.job.run.path().display()
+        match (e, &self.last_saved) {
+            (Error::Device(what), Some((dir, _))) => Error::Device(format!(
+                "{what}; last checkpoint: {}; resume from it with {}",
+                dir.display(),
+                self.job.again
             )),
-            other => other,
+            (Error::Device(what), None) => Error::Device(format!(
+                "{what}; no checkpoint was saved yet, so begin the run again"
+            )),
+            (other, _) => other,
         }
-    }
-
-    fn last_good(&self) -> String {
-        self.last_saved.as_ref().map_or("none".into(), |(dir, _)| dir.display().to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{Job, Trainer};
-use crate::data::Split;
+use crate::data::{Fingerprint, Split};
 use crate::error::Result;
 use crate::train::metrics::ERROR_PERCENT;
 use crate::train::{AnyModel, report};
@@ -55,6 +55,8 @@ pub struct Summary {
     pub train_what: String,
     /// Data set, split and binarization of the test score.
     pub what: String,
+    /// The fingerprint of its images.
+    pub fingerprint: Option<Fingerprint>,
     /// What a reader of the figures must know.
     pub note: Option<String>,
     /// That the test score is too good to be believed.
@@ -120,6 +122,7 @@ impl Trainer {
             scores,
             train_what: data.describe_part(Split::Train, train.images()),
             what: data.describe(Split::Test),
+            fingerprint: self.job.fingerprint.clone(),
             note: config.model.caveat(data.binarization).map(str::to_string),
             warning: config.model.suspicion(&data.name, score),
             best_step,
@@ -127,6 +130,7 @@ impl Trainer {
         };
         let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
         run.write("summary.json", &(text + "\n"))?;
+        run.held()?;
         report::write(run.path())?;
         Ok(summary)
     }

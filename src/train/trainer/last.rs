@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 use crate::train::drawing::{self, Completion, Drawing};
 use crate::train::glimpses::Glimpses;
 use crate::train::plots::{curve, glimpse_plot};
-use crate::train::{AnyModel, Output, Part, Scores, evaluate, figures, nearest};
+use crate::train::{AnyModel, Part, Scores, evaluate, figures, nearest};
 
 /// Test images that are reconstructed.
 const RECONSTRUCTED: usize = 50;
@@ -31,15 +31,20 @@ impl Trainer {
     /// What the finished model draws, and makes of test images; `test` are its scores.
     pub(super) fn last_pictures(&self, test: &Scores) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
-        let file = |name: &str| Output::in_run(run.samples().join(name));
+        let file = |name: &str| run.sample(name);
         let (shape, seed) = (config.model.shape(), config.seed);
         self.signals.check()?;
         match &self.model {
             AnyModel::Vae(vae) => {
                 let part = self.to_show(RECONSTRUCTED);
-                figures::reconstructions(&file("reconstructions.png"), &self.model, device, &part)?;
+                figures::reconstructions(
+                    &file("reconstructions.png")?,
+                    &self.model,
+                    device,
+                    &part,
+                )?;
                 if vae.config.latent == 2 {
-                    figures::manifold(&file("manifold.png"), vae, device, shape)?;
+                    figures::manifold(&file("manifold.png")?, vae, device, shape)?;
                 }
             }
             AnyModel::Draw(draw) => self.glimpses_of_draw(draw, test)?,
@@ -53,7 +58,7 @@ impl Trainer {
                     mask: &drawing::lower_half(shape),
                     samples: COMPLETED.1,
                 };
-                drawing.completions(model, &what)?.write_sheet(&file("completions.png"))?;
+                drawing.completions(model, &what)?.write_sheet(&file("completions.png")?)?;
             }
         }
         Ok(())
@@ -61,27 +66,29 @@ impl Trainer {
 
     fn glimpses_of_draw(&self, draw: &Draw, test: &Scores) -> Result<()> {
         let Job { config, data, device, run, .. } = &self.job;
-        let file = |name: &str| Output::in_run(run.samples().join(name));
+        let file = |name: &str| run.sample(name);
         let (shape, key) = (config.model.shape(), figures::sample_key(config.seed, 0));
         let trace = draw.imagine(device, SHOWN.0, key)?;
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
-        drawn.write_strip(&file("film.png"))?;
-        drawn.write_film(&file("film.gif"))?;
+        drawn.write_strip(&file("film.png")?)?;
+        drawn.write_film(&file("film.gif")?)?;
         self.signals.check()?;
         let part = self.to_show(SHOWN.1);
         let images = part.numbers();
         let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
         let trace = draw.reconstruct(&x, evaluate::key(0))?;
         let reading = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &[] };
-        reading.write_strip(&file("reading.png"))?;
-        reading.write_film(&file("reading.gif"))?;
+        reading.write_strip(&file("reading.png")?)?;
+        reading.write_film(&file("reading.gif")?)?;
         self.signals.check()?;
         let part = self.to_show(RECONSTRUCTED);
-        figures::reconstructions(&file("reconstructions.png"), &self.model, device, &part)?;
+        figures::reconstructions(&file("reconstructions.png")?, &self.model, device, &part)?;
         let watch = |_| self.signals.check();
         let samples = figures::draw(draw, device, NEAREST, config.seed, &watch)?;
         let (train, mode) = (&data.train, data.binarization);
-        nearest::write(&file("nearest.png"), &samples, train, mode, &watch)?;
+        // The search may take long, and is followed by the writing.
+        let watch = |_| self.signals.check().and_then(|()| run.held());
+        nearest::write(&file("nearest.png")?, &samples, train, mode, &watch)?;
         let what = format!("{}, {}", data.describe(Split::Test), device.name());
         run.write("samples/kl.svg", &curve(&glimpse_plot(&test.kl_per_glimpse(), &what)))
     }
@@ -96,8 +103,7 @@ impl Trainer {
         let wrong: Vec<bool> = found.iter().zip(&classes).map(|(a, b)| a != b).collect();
         let shape = config.model.shape();
         let looking = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &wrong };
-        let file = |name: &str| Output::in_run(run.samples().join(name));
-        looking.write_strip(&file("reading.png"))?;
-        looking.write_film(&file("reading.gif"))
+        looking.write_strip(&run.sample("reading.png")?)?;
+        looking.write_film(&run.sample("reading.gif")?)
     }
 }

@@ -8,12 +8,14 @@ fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     let mut settings = Settings::new(&presets::find("digits").unwrap().config());
     let usual = ["model.hidden=6", "model.latent=2", "batch=50", "data.limit=200", "log_every=8"];
     usual.iter().chain(flags).for_each(|flag| settings.set(flag).unwrap());
-    let data = settings.config().unwrap().data.open(&|_| ()).unwrap();
+    let opened = settings.config().unwrap().data.open_with_fingerprint(&|_| ()).unwrap();
+    let (data, fingerprint) = (opened.0, Some(opened.1));
     let (config, data) = settings.fit(data).unwrap();
     let run = RunDir::create(&home.join("run"), &config, false).unwrap();
     let (device, ranks, resume) = (device.clone(), Ranks::enter().unwrap(), Resume::No);
-    let command = String::new();
-    let job = Job { config, data, device, run, ranks, resume, init: None, command };
+    let (command, again) = (String::new(), "pixelloom train vae --resume --out run".to_string());
+    let job =
+        Job { config, data, device, run, ranks, resume, init: None, fingerprint, command, again };
     let mut trainer = Trainer::new(job).unwrap();
     trainer.save().unwrap();
     trainer
@@ -105,6 +107,24 @@ fn a_run_leaves_out_steps_that_are_not_finite() {
         let loss = line["loss"].as_f64().unwrap();
         assert!(loss > 100.0 && loss < 700.0, "{}: {line}", device.name());
         assert_eq!((trainer.position.skipped, trainer.position.first_skipped), (0, None));
+    }
+}
+
+/// A run that fails before its first checkpoint leaves none to resume from.
+#[test]
+fn where_there_is_no_checkpoint_none_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let mut trainer = trainer(&Device::cpu(), home.path(), &[]);
+    let lost = || Error::Device("the device was lost".into());
+    let (device, numbers) = (trainer.with_checkpoint(lost()), trainer.run_away("the loss is NaN"));
+    assert!(device.to_string().ends_with("pixelloom train vae --resume --out run"), "{device}");
+    assert!(numbers.to_string().contains("step-00000000; train again"), "{numbers}");
+    trainer.last_saved = None;
+    let (device, numbers) = (trainer.with_checkpoint(lost()), trainer.run_away("the loss is NaN"));
+    for error in [device, numbers] {
+        let text = error.to_string();
+        assert!(text.contains("no checkpoint was saved yet"), "{text}");
+        assert!(!text.contains("none") && !text.contains("resume"), "{text}");
     }
 }
 

@@ -1,0 +1,94 @@
+//! Where a run begins: at step 0, or where its newest checkpoint left it.
+
+use std::path::PathBuf;
+
+use super::{Job, Resume};
+use crate::error::{Error, Result};
+use crate::nn::{Module, Optimizer};
+use crate::train::checkpoint::{self, Checkpoint, Position, RunSettings, State};
+use crate::train::metrics::{self, Seconds};
+use crate::train::{RunDir, resume};
+
+/// What a run begins with, beside weights and the optimiser's state.
+#[derive(Default)]
+pub(super) struct Start {
+    pub position: Position,
+    /// Time of the processes before.
+    pub seconds: Seconds,
+    /// Lines of metrics.
+    pub lines: u64,
+    /// The checkpoint and its position.
+    pub last_saved: Option<(PathBuf, Position)>,
+    /// Whether the checkpoint is to be written again, since settings and fingerprint are not in it.
+    pub rewrite: bool,
+    /// Lines for the user.
+    pub remarks: Vec<String>,
+}
+
+impl Start {
+    /// Puts the checkpoint to resume from into `model` and `optimizer`. Everything that may be wrong with it, with
+    /// the settings, the images or the metrics is found before anything is written.
+    pub fn resumed(
+        job: &Job,
+        total: u64,
+        model: &dyn Module,
+        optimizer: &mut Optimizer,
+    ) -> Result<Start> {
+        let mut damaged = Vec::new();
+        let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
+        let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).to_path_buf();
+        let images = job.fingerprint.as_ref().expect("rank 0 has it");
+        let asked = resume::Asked { config: &job.config, images, count: job.data.train.count };
+        let note = resume::check(&asked, (&state, &checkpoint.data), &job.run, &dir)?;
+        let mut position = state.position.clone();
+        if position.step > total {
+            return Err(Error::Config(format!(
+                "{} is at step {} already, {} epochs have {total}; ask for more --epochs",
+                dir.display(),
+                position.step,
+                job.config.epochs
+            )));
+        }
+        let rewrite = matches!(state.settings, RunSettings::Hash(_));
+        checkpoint.load_into(model)?;
+        state.restore(model, optimizer)?;
+        let kept = metrics::rewind(&job.run.metrics(), &position)?;
+        // Filled in when a checkpoint is written.
+        position.lines = None;
+        let mut remarks: Vec<String> = note.iter().map(|note| format!("note: {note}")).collect();
+        for (broken, error) in damaged {
+            let away = job.run.put_away(&broken)?;
+            remarks.push(format!(
+                "warning: {error}; resuming from {}, the damaged one is kept as {}",
+                dir.display(),
+                away.display()
+            ));
+        }
+        let last_saved = Some((dir, position.clone()));
+        let (seconds, lines) = (kept.seconds, kept.lines);
+        Ok(Start { position, seconds, lines, last_saved, rewrite, remarks })
+    }
+}
+
+/// The checkpoint to resume from; those after it that are `damaged`, and how.
+fn open(
+    run: &RunDir,
+    resume: Resume,
+    damaged: &mut Vec<(PathBuf, String)>,
+) -> Result<(Checkpoint, State)> {
+    let newest = run.newest()?;
+    for step in run.steps().into_iter().rev() {
+        let dir = run.checkpoint(step);
+        match checkpoint::open(&dir) {
+            Err(Error::Checkpoint(what)) if resume == Resume::NewestWhole => {
+                damaged.push((dir, what));
+            }
+            other => return other,
+        }
+    }
+    Err(Error::Checkpoint(format!(
+        "{} and all checkpoints before it are damaged: {}; start anew with --force",
+        newest.display(),
+        damaged.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ")
+    )))
+}
