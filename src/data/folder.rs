@@ -6,15 +6,16 @@
 //! are added or removed therefore move no other image. Within a split, images are ordered by name (byte
 //! by byte).
 //!
-//! The exception are folders so small that a split would be empty; every split must have an image. Then,
-//! in the order of h, the image next to the empty split moves into it. The caller learns of it, since
-//! such an image moves back once added ones fill the split. (Of 12 images every second folder is such a one, of 100
-//! hardly any; the seed was chosen so that a dozen images with usual names, such as 000.png, are none.)
+//! Every split must have an image, so small folders are an exception. If a split would be empty, the image
+//! next to it in the order of h moves into it. `tell` receives a line about this, because that image
+//! moves back once added images fill the split. About half of all folders of 12 images are such a case,
+//! and hardly any folder of 100. The seed was chosen so that a dozen images with usual names, such as
+//! 000.png, are not.
 //!
 //! All images have one size and are all grey or all colour; a palette counts as colour, grey as it
 //! may look. Files of other kinds, other folders and names that begin with a dot are ignored; what is
-//! called `.png` must be one. Directories and broken links of such a name are left out, and the caller
-//! learns of them.
+//! called `.png` must be one. Directories and broken links of such a name are left out, and `tell`
+//! receives a line about them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

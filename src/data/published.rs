@@ -3,13 +3,13 @@
 //! A file is accepted if its content is the published one, byte for byte. So `datasets.sh --verify`
 //! accepts the same files: it compares the same sha256, of the content alone where that is gzip data.
 //! Without this, another set with the sizes of MNIST (there are several) would be read under its
-//! name. Hashing adds about a tenth to the time of reading (36 of 400 ms for MNIST, with the processor's
-//! SHA instructions). What is wrong with counts, sizes and
-//! labels is found first, since that says more.
+//! name. Hashing adds about a tenth to the time of reading (36 of 400 ms for MNIST, with the
+//! processor's SHA instructions). Counts, sizes and labels are checked before it, since their errors
+//! say more.
 //!
-//! The archives of the full house numbers are the exception. They are gigabytes, and are not read again once their
-//! pictures have been cut out, so any archive of the right pictures is accepted; `--verify` compares
-//! them, too.
+//! The archives of the full house numbers are not compared: they are gigabytes, and they are not read
+//! again once their pictures have been cut out. Any archive with pictures of the right names is
+//! accepted, while `--verify` compares the archives, too.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

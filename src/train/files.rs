@@ -157,7 +157,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.as_file().set_permissions(old.permissions())?;
     }
     sync(file.as_file())?;
-    operation(false, || Ok(drop(file.persist(path)?)))?;
+    operation(false, || Ok(file.persist(path)?))?;
     sync_entries(parent(path))
 }
 

@@ -241,7 +241,7 @@ fn stream(path: &Path, there: &Metadata) -> Option<Target> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
     let kind = there.file_type();
-    let descriptors = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    let descriptors = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
     let descriptor = there.is_file() && descriptors.iter().any(|begin| path.starts_with(begin));
     if !(kind.is_fifo() || kind.is_char_device() || descriptor) {
         return None;

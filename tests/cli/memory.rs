@@ -37,9 +37,9 @@ fn a_model_file_does_not_decide_how_much_memory_is_taken() {
         ("vae", "\"hidden\":4", "\"hidden\":2000000", "model.hidden"),
         ("vae", "\"hidden\":4", "\"hidden\":1000000", "encoder.hidden.weight"),
         ("pixelcnn", "\"layers\":1", "\"layers\":1000", "layers.1.down.weight"),
-        ("pixelcnn", "\"hidden\":2", "\"hidden\":15000", "first.weight"),
+        ("pixelcnn", "\"hidden\":2", "\"hidden\":5000", "first.weight"),
         ("diagbilstm", "\"hidden\":2", "\"hidden\":16000", "first.weight"),
-        ("draw", "\"hidden\":4", "\"hidden\":20000", "encoder.weight"),
+        ("draw", "\"hidden\":4", "\"hidden\":16000", "encoder.weight"),
     ];
     for (number, (kind, from, to, tensor)) in cases.into_iter().enumerate() {
         let name = format!("{kind}-{number}");
