@@ -44,8 +44,7 @@ pub struct SplitPrint {
 impl Fingerprint {
     /// Hashes all images of `data`, about a gigabyte a second on each core.
     pub fn of(data: &DataSet) -> Fingerprint {
-        let [train, valid, test] =
-            [&data.train, &data.valid, &data.test].map(|images| SplitPrint::of(images));
+        let [train, valid, test] = [&data.train, &data.valid, &data.test].map(SplitPrint::of);
         Fingerprint { train, valid, test }
     }
 }
