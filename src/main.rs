@@ -41,6 +41,7 @@ fn finish(error: anyhow::Error) -> u8 {
         return 0;
     }
     let error = cli::unprintable(error);
-    cli::complain(&format!("error: {error:#}"));
+    // The command that resumes a run stands on a line of its own.
+    format!("error: {error:#}").lines().for_each(cli::complain);
     error.downcast_ref::<Error>().map_or(INTERNAL, |error| error.exit_code() as u8)
 }

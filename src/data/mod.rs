@@ -24,6 +24,7 @@ pub mod idx;
 mod images;
 mod loader;
 pub mod mat5;
+mod mnist_valid;
 pub mod picture;
 mod published;
 pub mod resize;

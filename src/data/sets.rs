@@ -24,7 +24,7 @@
 //! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
 //! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
 //!
-//! The validation images of digits, mnist, the CIFAR sets and svhn-cropped are the last of the training
+//! The validation images of mnist are those of binarized-mnist (`mnist_valid.rs`). Those of digits, the CIFAR sets and svhn-cropped are the last of the training
 //! files. (Neighbours in svhn-cropped are digits of one house number: a shuffle would part them.)
 //! Those of svhn are chosen among all but the test images, under a seed of its own. DRAW had, as far as
 //! we remember, 231,053 and 4,701, one fewer than there are: here that one is for training.

@@ -216,7 +216,10 @@ fn data_presets_and_devices_are_listed() {
     for line in place.succeed("presets").lines() {
         let name = line.split(' ').next().expect("a name");
         let text = place.succeed(&format!("presets {name}"));
-        assert!(text.starts_with(&format!("preset = \"{name}\"")), "{text}");
+        let (departures, settings) = text.split_once("\npreset").expect("comments, then settings");
+        assert!(departures.lines().all(|line| line.starts_with("# ")), "{departures}");
+        assert!(departures.lines().count() > 1, "{name} says where it departs from its paper");
+        assert!(settings.starts_with(&format!(" = \"{name}\"")), "{text}");
     }
     assert!(place.succeed("devices").starts_with("cpu "));
 }

@@ -115,6 +115,19 @@ impl Place {
         command
     }
 
+    /// As [`Place::command`], with the usual effect of the signals that a terminal sends. Where the tests themselves run
+    /// under `nohup` or in the background of a script, some are ignored, and a program would inherit that.
+    pub fn command_in_a_terminal(&self, arguments: &str) -> Command {
+        let plain = self.command(arguments);
+        if !cfg!(target_os = "linux") {
+            return plain;
+        }
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,TERM,HUP").arg(plain.get_program());
+        command.args(plain.get_args()).current_dir(self.0.path());
+        command
+    }
+
     pub fn run(&self, arguments: &str) -> Output {
         self.command(arguments).output().expect("the program starts")
     }

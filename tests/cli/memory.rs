@@ -44,7 +44,7 @@ fn a_model_file_does_not_decide_how_much_memory_is_taken() {
     for (number, (kind, from, to, tensor)) in cases.into_iter().enumerate() {
         let name = format!("{kind}-{number}");
         place.succeed(&format!("{} --name {name}", small(kind)));
-        let path = place.path(&format!("runs/{name}/model.safetensors"));
+        let path = place.path(&format!("{name}.safetensors"));
         place.succeed(&format!("export {name} --out {}", path.display()));
         let mut content = Content::read(&path).expect("a model");
         let config = content.texts["config"].replace(from, to);

@@ -393,7 +393,7 @@ mod unix {
     }
 
     fn spawn(place: &Place, arguments: &str) -> std::process::Child {
-        let mut command = place.command(arguments);
+        let mut command = place.command_in_a_terminal(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
     }
 

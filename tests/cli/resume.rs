@@ -234,7 +234,7 @@ fn two_processes_do_not_train_in_one_directory() {
 
 #[cfg(unix)]
 pub fn start(place: &Place, arguments: &str) -> Child {
-    let mut command = place.command(arguments);
+    let mut command = place.command_in_a_terminal(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 

@@ -173,7 +173,7 @@ fn send(child: &std::process::Child, signal: &str) {
 #[test]
 fn hanging_up_twice_saves_as_hanging_up_once() {
     let place = Place::new();
-    let mut command = place.command(&format!("{ENDLESS} --name a"));
+    let mut command = place.command_in_a_terminal(&format!("{ENDLESS} --name a"));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");
     wait_for(&place, "a", "\"step\":20");

@@ -89,6 +89,7 @@ impl Product {
     }
 
     /// Floating point operations. Where the number overflows, it is large enough.
+    #[inline]
     pub fn flops(&self) -> usize {
         2usize.saturating_mul(self.m).saturating_mul(self.n).saturating_mul(self.k)
     }

@@ -191,6 +191,7 @@ pub(super) fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
 
 /// Floats from the first to the last of `runs` runs of `len`, `stride` apart. None where runs overlap, or
 /// where no slice is as long. Every pointer into a slice stays inside because the slice has as many floats.
+#[inline]
 fn span(runs: usize, len: usize, stride: usize) -> Option<usize> {
     match (runs, len) {
         (0, _) | (_, 0) => Some(0),

@@ -31,12 +31,14 @@ pub enum Right<'a> {
 }
 
 impl<'a> From<Mat<'a>> for Right<'a> {
+    #[inline]
     fn from(b: Mat<'a>) -> Right<'a> {
         Right::Plain(b)
     }
 }
 
 impl<'a> From<Packed<'a>> for Right<'a> {
+    #[inline]
     fn from(b: Packed<'a>) -> Right<'a> {
         Right::Packed(b)
     }

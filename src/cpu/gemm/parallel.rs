@@ -60,6 +60,7 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
 }
 
 /// Calls `task` with first row, rows, first column, columns of parts of C, on as many threads as gain by it.
+#[inline]
 pub(super) fn share(
     kernels: &Kernels,
     p: &Product,
