@@ -4,7 +4,7 @@ use super::*;
 
 /// Rows of the script's table, FILE SHA256, of one set.
 fn script(set: &str) -> Vec<(String, String)> {
-    let text = include_str!("../../datasets.sh");
+    let text = include_str!("../../../datasets.sh");
     let rows = text.split_once(&format!("    {set})\n")).unwrap().1;
     let words: Vec<&str> = rows.split_once("\nE\n").unwrap().0.split_whitespace().collect();
     let is_sum = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
@@ -19,7 +19,7 @@ fn the_script_has_the_same_sums() {
         assert_eq!(script(set.name), own.collect::<Vec<_>>(), "{}", set.name);
     }
     let (file, sum) = FREY.sums[0];
-    assert!(include_str!("../../datasets.sh").contains(&format!("\"{file} {sum}\"")));
+    assert!(include_str!("../../../datasets.sh").contains(&format!("\"{file} {sum}\"")));
 }
 
 #[test]
