@@ -48,49 +48,6 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Chains that begin, row by row, at the most probable of `draws` draws from the prior and, with
-    /// `encoder`, as many from q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a
-    /// chain that begins far from it stays at whatever lesser mode lies between.
-    pub fn from_best(
-        model: &(impl LatentModel + ?Sized),
-        x: &Tensor,
-        draws: u32,
-        encoder: bool,
-        step: f32,
-        leapfrog: usize,
-        key: Key,
-    ) -> Result<Chain> {
-        let (rows, latent) = (x.shape()[0], model.latent());
-        let tape = Tape::inference();
-        let data = tape.constant(x.clone());
-        let proposal = match encoder {
-            true => {
-                let (mu, lv) = model.encode(&data);
-                Some((mu.value().to_vec()?, lv.value().to_vec()?))
-            }
-            false => None,
-        };
-        let mut best = (vec![f32::INFINITY; rows], vec![0.0; rows * latent]);
-        for draw in 0..draws * (1 + u32::from(encoder)) {
-            let noise = Key { stream: stream::HMC | draw << 12, ..key };
-            let mut z = normals(noise, rows, latent);
-            if let Some((mu, lv)) = proposal.as_ref().filter(|_| draw % 2 == 1) {
-                let moments = mu.iter().zip(lv);
-                z.iter_mut().zip(moments).for_each(|(z, (m, v))| *z = m + (0.5 * v).exp() * *z);
-            }
-            let here = tape.constant(Tensor::new(x.device(), &z, &[rows, latent]));
-            let energies = model.neg_log_joint(&data, &here).value().to_vec()?;
-            for (row, energy) in energies.into_iter().enumerate() {
-                if energy < best.0[row] {
-                    best.0[row] = energy;
-                    let at = row * latent..(row + 1) * latent;
-                    best.1[at.clone()].copy_from_slice(&z[at]);
-                }
-            }
-        }
-        Chain::start(model, x, best.1, step, leapfrog, key)
-    }
-
     /// Chains that begin at z \[rows, latent\].
     pub fn start(
         model: &(impl LatentModel + ?Sized),
@@ -205,6 +162,52 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+/// Where chains may begin \[rows, latent\]: row by row the most probable of `draws` draws from the prior and, with
+/// `encoder`, as many from q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a chain
+/// that begins far from it stays at whatever lesser mode lies between. `None` if `stop`, asked after every few
+/// draws, says so.
+pub fn best_draws(
+    model: &(impl LatentModel + ?Sized),
+    x: &Tensor,
+    draws: u32,
+    encoder: bool,
+    key: Key,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<f32>>> {
+    let (rows, latent) = (x.shape()[0], model.latent());
+    let tape = Tape::inference();
+    let data = tape.constant(x.clone());
+    let proposal = match encoder {
+        true => {
+            let (mu, lv) = model.encode(&data);
+            Some((mu.value().to_vec()?, lv.value().to_vec()?))
+        }
+        false => None,
+    };
+    let mut best = (vec![f32::INFINITY; rows], vec![0.0; rows * latent]);
+    for draw in 0..draws * (1 + u32::from(encoder)) {
+        if draw % 32 == 31 && stop() {
+            return Ok(None);
+        }
+        let noise = Key { stream: stream::HMC | draw << 12, ..key };
+        let mut z = normals(noise, rows, latent);
+        if let Some((mu, lv)) = proposal.as_ref().filter(|_| draw % 2 == 1) {
+            let moments = mu.iter().zip(lv);
+            z.iter_mut().zip(moments).for_each(|(z, (m, v))| *z = m + (0.5 * v).exp() * *z);
+        }
+        let here = tape.constant(Tensor::new(x.device(), &z, &[rows, latent]));
+        let energies = model.neg_log_joint(&data, &here).value().to_vec()?;
+        for (row, energy) in energies.into_iter().enumerate() {
+            if energy < best.0[row] {
+                best.0[row] = energy;
+                let at = row * latent..(row + 1) * latent;
+                best.1[at.clone()].copy_from_slice(&z[at]);
+            }
+        }
+    }
+    Ok(Some(best.1))
 }
 
 /// Standard normals \[rows, latent\] for the rows that `key` is for.

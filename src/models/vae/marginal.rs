@@ -14,7 +14,7 @@
 //! more than a nat too low (`tests/marginal.rs`).
 
 use super::bound::LatentModel;
-use super::hmc::{Chain, FIRST_STEP};
+use super::hmc::{Chain, FIRST_STEP, best_draws};
 use crate::error::Result;
 use crate::models::iwae::{finite, log_sum_exp};
 use crate::rng::Key;
@@ -55,7 +55,8 @@ pub fn log_marginal(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<f64>>> {
     let (rows, n) = (x.shape()[0], model.latent());
-    let mut chain = Chain::from_best(model, x, DRAWS, true, FIRST_STEP, settings.leapfrog, key)?;
+    let Some(start) = best_draws(model, x, DRAWS, true, key, stop)? else { return Ok(None) };
+    let mut chain = Chain::start(model, x, start, FIRST_STEP, settings.leapfrog, key)?;
     for _ in 0..settings.burn_in {
         chain.run(model, x, 1, true)?;
         if stop() {

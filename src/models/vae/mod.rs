@@ -192,8 +192,9 @@ impl Model for Vae {
         match self.config.method {
             Method::MonteCarloEm { leapfrog, .. } => {
                 // The paper's E-step takes ten HMC steps, and does not say from where.
-                let (draws, step) = (hmc::E_DRAWS, hmc::FIRST_STEP);
-                let mut chain = hmc::Chain::from_best(self, x, draws, false, step, leapfrog, key)?;
+                let start = hmc::best_draws(self, x, hmc::E_DRAWS, false, key, &|| false)?;
+                let start = start.expect("nothing stops it");
+                let mut chain = hmc::Chain::start(self, x, start, hmc::FIRST_STEP, leapfrog, key)?;
                 chain.run(self, x, hmc::E_STEPS, true)?;
                 Ok(vec![chain.position(x.device())])
             }
