@@ -163,7 +163,7 @@ present() {
   return 2
 }
 
-# aside PATH: renames what is there, and never onto another file.
+# aside PATH: renames the file or folder at PATH to PATH.rejected, or to PATH.rejected.2 and so on if that exists.
 aside() {
   local to=$1.rejected n=2
   while there "$to"; do to=$1.rejected.$n n=$((n + 1)); done
@@ -374,7 +374,7 @@ fetch() {
   [ -z "$(missing "$set")" ] || last_resort "$set"
   if [ -n "$(missing "$set")" ]; then
     while read -r file _; do
-      complain "$to/$file: could not be had from any place; what is there stays as it is"
+      complain "$to/$file: could not be downloaded from any source; an existing file is left as it was"
     done <<<"$(missing "$set")"
     return 1
   fi

@@ -44,6 +44,11 @@ pub fn json(text: &str) -> String {
     safe
 }
 
+/// Lower-case hexadecimal digits of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A word of a command as a shell reads it: in quotes if one of its characters means something to the shell,
 /// in `$'...'` with escapes if it has control characters.
 pub fn shell_word(word: &str) -> String {

@@ -1,6 +1,9 @@
 //! Every case of every operation against finite differences on the CPU (a GPU: `kernels.rs`), and the
 //! rules of the tape.
 
+#[path = "common/axes.rs"]
+mod axes;
+
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::autograd::{Backward, Tape};
 use pixelloom::nn::{Linear, Optimizer, OptimizerConfig, Param};
@@ -39,7 +42,7 @@ fn gradients_on_the_cpu() {
 /// From 1 to 7 axes.
 #[test]
 fn gradients_of_shapes_of_any_rank() {
-    check_all(ops::axes::cases(), &poisoned());
+    check_all(axes::cases(), &poisoned());
 }
 
 /// A rule for x^2 whose factor is given: 2 is right.

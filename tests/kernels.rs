@@ -1,6 +1,8 @@
 //! Every kernel on a GPU against the CPU: values and gradients of every case of every operation.
 #![cfg(feature = "gpu")]
 
+#[path = "common/axes.rs"]
+mod axes;
 mod common;
 
 use std::collections::BTreeSet;
@@ -83,8 +85,8 @@ fn cases_agree_with_zeroed_workgroup_memory() {
 /// From 1 to 7 axes.
 #[test]
 fn shapes_of_any_rank() {
-    check(&ops::axes::cases(), POISON);
-    check_gradients(&ops::axes::cases());
+    check(&axes::cases(), POISON);
+    check_gradients(&axes::cases());
 }
 
 #[test]

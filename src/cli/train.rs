@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::bench::table::by_kernel;
-use pixelloom::data::{DataSet, thousands};
+use pixelloom::data::{DataSet, Fingerprint, thousands};
 use pixelloom::profile::Profile;
 use pixelloom::train::card;
 use pixelloom::train::dry_run::{self, DryRun};
@@ -96,7 +96,7 @@ pub struct Train {
     /// Directory of the run, wherever
     #[arg(long, value_name = "DIR", help_heading = "Run directory", conflicts_with = "name")]
     out: Option<PathBuf>,
-    /// Replace a run that is there
+    /// Replace an existing run; other files in its directory stay
     #[arg(long, help_heading = "Run directory", conflicts_with = "resume")]
     force: bool,
     /// Resume from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
@@ -162,7 +162,6 @@ impl Train {
         let mut settings = Settings::new(&saved);
         self.settings.put(&mut settings)?;
         let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
-        let fingerprint = Some(fingerprint);
         let (config, data) = settings.fit(data)?;
         run.newest()?;
         ranks.tell_text(config.to_toml());
@@ -172,22 +171,10 @@ impl Train {
             Ok(begun) => format!("{begun}; resumed by {}", command_line()),
             Err(_) => command_line(),
         };
-        let again = self.again(&config, run.path());
         self.machine.run(|device| {
             fits(&config, &data, ranks, device)?;
-            let (device, init) = (device.clone(), None);
-            self.train(Job {
-                config,
-                data,
-                device,
-                run,
-                ranks,
-                resume,
-                init,
-                fingerprint,
-                command,
-                again,
-            })
+            let job = self.job(config, (data, fingerprint), device, run, ranks);
+            self.train(Job { resume, command, ..job })
         })
     }
 
@@ -195,7 +182,6 @@ impl Train {
     fn begin(&self, ranks: Ranks) -> Result<()> {
         let settings = self.settings.layers(Some(self.model))?;
         let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
-        let fingerprint = Some(fingerprint);
         let (config, data) = settings.fit(data)?;
         let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;
         let init = init.map(|located| located.checkpoint);
@@ -209,21 +195,33 @@ impl Train {
             fits(&config, &data, ranks, device)?; // Before a run that is there is replaced.
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
-            let (device, resume) = (device.clone(), Resume::No);
-            let (command, again) = (command_line(), self.again(&config, &path));
-            self.train(Job {
-                config,
-                data,
-                device,
-                run,
-                ranks,
-                resume,
-                init,
-                fingerprint,
-                command,
-                again,
-            })
+            let job = self.job(config, (data, fingerprint), device, run, ranks);
+            self.train(Job { init, ..job })
         })
+    }
+
+    /// The job of a new run with new weights.
+    fn job(
+        &self,
+        config: Config,
+        (data, fingerprint): (DataSet, Fingerprint),
+        device: &Device,
+        run: RunDir,
+        ranks: Ranks,
+    ) -> Job {
+        let again = self.again(&config, run.path());
+        Job {
+            config,
+            data,
+            device: device.clone(),
+            run,
+            ranks,
+            resume: Resume::No,
+            init: None,
+            fingerprint: Some(fingerprint),
+            command: command_line(),
+            again,
+        }
     }
 
     /// Trains beside rank 0, which tells the settings and does all that is seen of a run.

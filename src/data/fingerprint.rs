@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::scene::{Kind, Scene};
 use super::{DataSet, Images, thousands};
+use crate::text::hex;
 
 /// Bytes of pixels that one thread hashes at a time. Part of the definition: another number gives other
 /// hashes.
@@ -100,11 +101,6 @@ pub(crate) fn same_source(a: &str, b: &str) -> bool {
         (first, of.split(':').next().unwrap_or(of))
     }
     source(a) == source(b)
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ const SEED: u64 = 0x666f_6c64_0014_5f4d;
 /// Where train and valid end, as parts of 2^64.
 const ENDS: [u64; 2] = [(u64::MAX / 10) * 8, (u64::MAX / 10) * 9];
 
-/// Names that are shown of what is left out.
+/// Number of ignored entries that a line names.
 const SHOWN: usize = 3;
 
 const SPLITS: [&str; 3] = ["train", "valid", "test"];
@@ -47,7 +47,7 @@ const SPLITS: [&str; 3] = ["train", "valid", "test"];
 /// The most bytes of pixels that are read, all splits together.
 const MOST: usize = 2 << 30;
 
-/// Opens the images in the folder `path` as the data set `name`; grey for `None`. `tell` is told what is left out.
+/// Opens the images in the folder `path` as the data set `name`; grey for `None`. `tell` receives lines about what is left out.
 ///
 /// Fails with [`Error::Config`] on a binarization that does not fit, with [`Error::Data`] on a folder
 /// or an image that is missing, damaged or unlike the others.
@@ -198,13 +198,13 @@ fn cut(folder: &Path, paths: Vec<PathBuf>, tell: Tell) -> Result<[Vec<PathBuf>; 
         paths.into_iter().map(|path| (place(&path), path)).collect();
     placed.sort();
     let ends = ENDS.map(|end| placed.partition_point(|(place, _)| *place < end));
-    // An empty split takes what lies next to it.
+    // An empty split takes the image next to it.
     let valid = ends[0].clamp(1, count - 2);
     let test = ends[1].clamp(valid + 1, count - 1);
     if [valid, test] != ends {
         tell(&format!(
-            "{name}: {count} images are too few to be split by their names alone, so some stand in where \
-             a split would be empty; these may change their split when images are added"
+            "{name}: {count} images are so few that a split by their names alone would leave a split empty, so it \
+             takes images of another one; these may move back when images are added"
         ));
     }
     let part = |range: std::ops::Range<usize>| {
@@ -287,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    /// The split of each name, and whether none stands in for others.
+    /// The split of each name, and whether no split took images of another one.
     fn split(names: &BTreeSet<String>) -> (BTreeMap<String, usize>, bool) {
         let told = std::cell::Cell::new(false);
         let paths = names.iter().map(PathBuf::from).collect();

@@ -24,7 +24,7 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Reads the content of gzip data, member after member, and stops at whatever else follows.
+/// Reads the content of gzip data, member after member, and stops at the first byte that begins no member.
 struct Members<'a>(GzDecoder<&'a [u8]>);
 
 impl Read for Members<'_> {
@@ -57,7 +57,7 @@ pub fn gunzip(
     Ok(content)
 }
 
-/// The same for zlib data, of which there is one, with nothing behind it.
+/// The same for zlib data: a single stream with nothing after it.
 pub fn unzlib(
     bytes: &[u8],
     name: &str,

@@ -9,7 +9,6 @@
 //! image is possible under its partner. `tests/data/real.rs` checks a part of it against both files.
 
 use super::Images;
-use crate::error::Result;
 
 static VALID: &[u8] = include_bytes!("mnist_valid.bits");
 
@@ -23,10 +22,10 @@ fn indices() -> [Vec<usize>; 2] {
 /// MNIST's 60,000 training images, cut into 50,000 for training and 10,000 for validation; and its test images.
 ///
 /// Panics if `train` has another number of images.
-pub(super) fn split(train: Images, test: Images) -> Result<(Images, Images, Images)> {
+pub(super) fn split(train: Images, test: Images) -> (Images, Images, Images) {
     assert_eq!(train.count, 8 * VALID.len(), "MNIST has 60,000 training images");
     let [learned, valid] = indices().map(|indices| train.select(&indices));
-    Ok((learned, valid, test))
+    (learned, valid, test)
 }
 
 #[cfg(test)]
@@ -46,7 +45,7 @@ mod tests {
             max: 255,
             scene: None,
         };
-        let (train, valid, test) = split(images(pixels), images(vec![1, 2])).unwrap();
+        let (train, valid, test) = split(images(pixels), images(vec![1, 2]));
         assert_eq!([train.count, valid.count, test.count], [50_000, 10_000, 1]);
         let number = |images: &Images, i| {
             let pixels = images.image(i);

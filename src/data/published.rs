@@ -25,6 +25,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
+use crate::text::hex;
 
 /// Orders the Frey faces before they are split.
 const FREY_SEED: u64 = 0x6672_6579;
@@ -46,7 +47,7 @@ pub(super) type Splits = (Images, Images, Images);
 struct Published {
     /// What `datasets.sh` calls it.
     name: &'static str,
-    /// How people call it.
+    /// Its usual name.
     title: &'static str,
     /// Its folder below the data folder.
     folder: &'static str,
@@ -135,9 +136,9 @@ const SVHN_CROPPED: Published = Published {
     ],
 };
 
-/// How long the file is that a content is read from.
+/// A limit to the length of a file.
 enum Length {
-    /// At most so many bytes.
+    /// At most this number of bytes.
     AtMost(u64),
     /// The content has this length, and may be gzipped.
     Content(usize),
@@ -202,7 +203,7 @@ impl Published {
         let Some((_, published)) = self.sums.iter().find(|(of, _)| *of == stem) else {
             return Ok(());
         };
-        let sum = hex(content);
+        let sum = hex(&Sha256::digest(content));
         if sum == *published {
             return Ok(());
         }
@@ -234,10 +235,6 @@ impl Published {
         );
         files::fault(name, what)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An error about a file of a set, and what to do.
@@ -275,7 +272,7 @@ fn mnist_of(set: &Published, dir: &Path) -> Result<Splits> {
         Ok(images)
     };
     let test = part("t10k", 10_000)?;
-    mnist_valid::split(part("train", 60_000)?, test)
+    Ok(mnist_valid::split(part("train", 60_000)?, test))
 }
 
 pub(super) fn binarized_mnist(dir: &Path) -> Result<Splits> {
@@ -391,7 +388,7 @@ pub(super) fn house_numbers(
     valid: usize,
     tell: Tell,
 ) -> Result<Splits> {
-    // What is missing is said before minutes go into what is there.
+    // Report a missing file before spending minutes on the others.
     for (part, _) in parts.iter().chain([&SVHN_TEST]) {
         house_number_file(dir, set, part)?;
     }

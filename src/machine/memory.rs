@@ -84,7 +84,7 @@ mod linux {
         Some(limit.saturating_sub(field(status, "VmSize:")? << 10))
     }
 
-    /// The number after `key` at the begin of a line.
+    /// The number after `key` at the beginning of a line.
     fn field(text: &str, key: &str) -> Option<u64> {
         let mut lines = text.lines().map(str::split_whitespace);
         lines.find_map(|mut words| (words.next()? == key).then(|| words.next()?.parse().ok())?)

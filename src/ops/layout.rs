@@ -144,7 +144,7 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
     if let Some(merged) = merged(axes.iter().map(axis)) {
         return window(x, &shape, &merged, None);
     }
-    // Too many axes for one launch: first the axis that comes to stand in front of the others that move.
+    // Too many axes for one launch: first move the axis that ends up in front of the others.
     let still = (0..rank).take_while(|&i| axes[i] == i).count();
     let mut first: Vec<usize> = (0..rank).filter(|&a| a != axes[still]).collect();
     first.insert(still, axes[still]);

@@ -2,7 +2,7 @@
 //! rule. The same stem names the CPU functions in `cpu/`; shaders carry their kernels' names.
 
 pub mod attention;
-pub mod axes;
+mod axes;
 pub mod binary;
 pub mod case;
 pub mod categorical;

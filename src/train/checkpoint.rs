@@ -1,7 +1,7 @@
 //! Checkpoints: a directory `step-NNNNNNNN` with `model.safetensors` (weights by their `Module` names;
 //! texts `kind`, `config`, `data`, `step`) and `state.safetensors` (the optimiser's moments, the loss
-//! summed since the last line of metrics; texts `position`, `settings`, and `model`, the SHA-256 of the model file
-//! that it belongs to). Of a run with moving averages the weights are the averages, and what is trained is in
+//! summed since the last line of metrics; texts `position`, `settings`, and `model`, the checksum of the model
+//! file that it belongs to). Of a run with moving averages the weights are the averages, and what is trained is in
 //! the state, as `raw.NAME`.
 //!
 //! It is written under another name, each file and the directory synced, then renamed: what bears
@@ -14,15 +14,12 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::card::Card;
-use super::config::hex;
-use super::files::{self, sync_dir, write_synced};
+use super::files::{self, sync_dir};
 use super::model::KINDS;
 use super::tensors_file::{Content, HostTensor};
 use super::{AnyModel, Config, ModelConfig, Output, resume};
-use crate::data::files::whole;
 use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -81,7 +78,7 @@ pub struct TrainedOn {
 }
 
 impl TrainedOn {
-    /// A line about `data`, on which the model `what` is scored, if it bears the name of the set of the training:
+    /// A line about `data`, on which the model `what` is scored, if it has the name of the set that it was trained on:
     /// a warning if its images are others, a note if that cannot be checked.
     pub fn remark(&self, data: &DataSet, what: &str) -> Option<String> {
         if data.name != self.name {
@@ -100,7 +97,7 @@ impl TrainedOn {
         })
     }
 
-    /// That nobody knows which images `what` was trained on.
+    /// The message that the training images of `what` are unknown.
     pub(super) fn unknown(&self, what: &str) -> String {
         let split = match self.name.contains("folder:") {
             true => {
@@ -143,7 +140,7 @@ pub struct State {
     pub position: Position,
     /// The settings.
     pub settings: RunSettings,
-    /// SHA-256 of the model file that it belongs to; absent in checkpoints from before this was stored.
+    /// Checksum of the model file that it belongs to; absent in checkpoints from before this was stored.
     model: Option<String>,
     content: Content,
     path: PathBuf,
@@ -232,11 +229,10 @@ pub fn save(
             return Err(Error::NotFinite(format!("a number of {name} is not finite")));
         }
     }
-    let weights = weights.to_bytes();
     state.texts = [
         ("position", json(position)?),
         ("settings", json(&resume::shared(config))?),
-        ("model", hex(&Sha256::digest(&weights))),
+        ("model", weights.checksum()),
     ]
     .map(|(key, text)| (key.to_string(), text))
     .into();
@@ -250,7 +246,7 @@ pub fn save(
         }
         // Not its parents: a run that was removed meanwhile stays removed.
         files::create_one_dir(&temporary).map_err(fail)?;
-        write_synced(&temporary.join(MODEL), &weights).map_err(fail)?;
+        weights.write(&temporary.join(MODEL))?;
         state.write(&temporary.join(STATE))?;
         sync_dir(&temporary)?;
         exchange(&temporary, &target).map_err(fail)
@@ -277,17 +273,12 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
             state.position.step
         )));
     }
-    if let Some(expected) = &state.model {
-        let found = whole(&weights.path, u64::MAX).map_err(|e| {
-            Error::Checkpoint(format!("{} cannot be read: {e}; try again", weights.path.display()))
-        })?;
-        if hex(&Sha256::digest(found)) != *expected {
-            return Err(Error::Checkpoint(format!(
-                "{} is not the file that {STATE} beside it was written with; restore both from one \
-                 copy, or resume from another checkpoint with --resume=auto",
-                weights.path.display()
-            )));
-        }
+    if state.model.as_ref().is_some_and(|expected| *expected != weights.weights.checksum()) {
+        return Err(Error::Checkpoint(format!(
+            "{} is not the file that {STATE} beside it was written with; restore both from one copy, or \
+             resume from another checkpoint with --resume=auto",
+            weights.path.display()
+        )));
     }
     Ok((weights, state))
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::ModelConfig;
-pub(super) use crate::data::fingerprint::hex;
 use crate::data::{self, Binarization, DataSet, Fingerprint, Tell, fingerprint};
 use crate::error::{Error, Result};
 use crate::nn::{OptimizerConfig, Schedule};

@@ -27,7 +27,7 @@ pub struct DryRun {
     pub steps: u64,
     /// Images of a step.
     pub batch: usize,
-    /// Bytes that tensors take at most in a step, told from their shapes.
+    /// Peak bytes of tensors in a step, computed from their shapes.
     pub estimated_bytes: usize,
     /// The same, measured in a step on a whole batch.
     pub measured_bytes: usize,

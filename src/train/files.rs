@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 /// The end of the names that files have while they are written.
 const UNFINISHED: &str = ".tmp";
+/// Their beginning.
+const TEMPORARY: &str = ".pixelloom-";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
@@ -122,16 +124,7 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes the file at `path`, so that neither a reader nor a crash ever meets half of it. Fails with
 /// [`Error::Disk`].
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}{UNFINISHED}", std::process::id()));
-    let temporary: PathBuf = path.with_file_name(name);
-    let written = write_synced(&temporary, bytes).and_then(|()| rename(&temporary, path));
-    written.map_err(|e| {
-        // The cause is what matters; whether the remains could be cleared away is not.
-        let _ = remove(&temporary);
-        Error::disk("write", path, e)
-    })?;
-    sync_dir(parent(path))
+    replace(path, bytes).map_err(|e| Error::disk("write", path, e))
 }
 
 /// The folder that a path lies in.
@@ -142,7 +135,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
 /// An empty file under a temporary name in `dir`, with the usual permissions of a new file.
 fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
-    builder.prefix(".pixelloom-").suffix(UNFINISHED);
+    builder.prefix(TEMPORARY).suffix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     operation(true, || builder.tempfile_in(dir))
@@ -166,8 +159,12 @@ pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     operation(true, || tempfile::tempfile_in(dir).map(drop))
 }
 
-/// Whether `name` is that of a file which [`write_whole`] has not finished.
+/// Whether `name` is that of a file which [`replace`] has not finished, or which an earlier version of this
+/// program has not: they were called NAME.PROCESS.tmp.
 pub(crate) fn is_unfinished(name: &str) -> bool {
+    if name.starts_with(TEMPORARY) && name.ends_with(UNFINISHED) {
+        return true;
+    }
     let number = name.strip_suffix(UNFINISHED).and_then(|rest| rest.rsplit_once('.'));
     number.is_some_and(|(_, pid)| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -190,10 +187,12 @@ mod tests {
 
     #[test]
     fn unfinished_files_are_told_by_their_names() {
-        for name in ["config.toml.123.tmp", "a.1.tmp"] {
+        for name in [".pixelloom-a1B2c3.tmp", "config.toml.123.tmp", "a.1.tmp"] {
             assert!(is_unfinished(name), "{name}");
         }
-        for name in ["config.toml", "notes.tmp", "12.tmpx", "a..tmp", "a.1x.tmp"] {
+        for name in
+            ["config.toml", ".pixelloom-notes", "notes.tmp", "12.tmpx", "a..tmp", "a.1x.tmp"]
+        {
             assert!(!is_unfinished(name), "{name}");
         }
     }

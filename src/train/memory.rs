@@ -1,6 +1,6 @@
-//! The memory that training takes, told before anything is allocated: a step is run on a meta device, which
-//! has shapes and no numbers ([`Device::meta`]). So the real constructors and the real step say which tensors
-//! there are, and no formula beside them can disagree.
+//! The memory that training needs, computed before anything is allocated: a step is run on a meta device, which
+//! has shapes and no numbers ([`Device::meta`]). This uses the real constructors and the real step, so there is
+//! no separate formula that could disagree with them.
 //!
 //! The figure is a lower bound: it counts live tensors, not what the pool keeps for the next step, the data
 //! set or a checkpoint while it is written. What fits is never refused.

@@ -87,7 +87,7 @@ fn gif_comment() -> Vec<u8> {
     [&[0x21, 0xfe, MARK.len() as u8], MARK.as_bytes(), &[0]].concat()
 }
 
-/// The begin of the element of a page that names its generator; the version follows.
+/// The beginning of the page element that names the generator; the version follows.
 pub(super) fn html_generator() -> String {
     format!("<meta name=\"generator\" content=\"{MARK} ")
 }
@@ -127,7 +127,7 @@ pub enum Target {
 }
 
 impl Output {
-    /// A file of a run, at a path that the program chose; whatever stands there is replaced.
+    /// A file of a run, at a path that the program chose; an existing file is replaced.
     pub fn in_run(path: impl Into<PathBuf>) -> Output {
         Output { path: path.into(), by: By::Program }
     }

@@ -68,6 +68,10 @@ pub const SCHEDULES: [Schedule; 3] = [
     Schedule::Cosine { total: 0, floor: 0.0 },
 ];
 
+/// Departures that presets of several papers share.
+const EMBEDDED: &str = "data: 4,500 of the 60,000 MNIST digits, which come inside the program";
+const EPOCHS: &str = "epochs: ours; the paper states no number";
+
 /// What presets begin with.
 fn base(name: &str, data: &str, model: ModelConfig) -> Config {
     Config {

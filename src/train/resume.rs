@@ -9,12 +9,11 @@ use toml::{Table, Value};
 
 use super::card::flat;
 use super::checkpoint::{RunSettings, State, TrainedOn};
-use super::config::hex;
 use super::{Config, RunDir};
 use crate::data::{Fingerprint, fingerprint};
 use crate::error::{Error, Result};
 use crate::nn::{OnNonfinite, Schedule};
-use crate::text::shell_word;
+use crate::text::{hex, shell_word};
 
 /// The key of a schedule's length.
 const TOTAL: &str = "optimizer.schedule.total";
@@ -57,7 +56,7 @@ fn differences(run: &Config, asked: &Config, images: usize, moved: bool) -> Resu
     let both_span = spans_the_run(run) && spans_the_run(asked);
     let differs = |key: &str| match key {
         "data.name" if moved => !fingerprint::same_source(&run.data.name, &asked.data.name),
-        // With as many epochs it follows from other settings, which are named.
+        // With equal epochs the length follows from other settings, which are listed themselves.
         TOTAL if both_span => run.epochs != asked.epochs,
         _ => old.get(key) != new.get(key),
     };

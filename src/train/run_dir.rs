@@ -22,6 +22,9 @@ const LOCK: &str = "lock";
 const CONFIG: &str = "config.toml";
 const CHECKPOINTS: &str = "checkpoints";
 const SAMPLES: &str = "samples";
+const METRICS: &str = "metrics.jsonl";
+/// What the program writes into a run beside settings, lock and checkpoints.
+const WRITTEN: [&str; 5] = [SAMPLES, METRICS, "summary.json", "report.html", "curve.svg"];
 
 /// Whether `dir` is the directory of a run: it has settings and checkpoints.
 pub(super) fn is_run(dir: &Path) -> bool {
@@ -35,7 +38,7 @@ fn is_begun(entry: &DirEntry) -> bool {
         Some(CHECKPOINTS | SAMPLES) => {
             fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none())
         }
-        Some(name) => name.starts_with(CONFIG) && is_unfinished(name),
+        Some(name) => is_unfinished(name),
         None => false,
     }
 }
@@ -49,8 +52,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// A new directory with `config.toml`, locked. A directory that is there and not empty is an
-    /// error, or is emptied with `force` if it is a run that no process trains in.
+    /// A new directory with `config.toml`, locked. A directory that exists and is not empty is an error; with
+    /// `force` the run in it is removed if no process trains there, and files that are no part of a run stay.
     pub fn create(path: &Path, config: &Config, force: bool) -> Result<RunDir> {
         RunDir::create_after(path, config, force, || ())
     }
@@ -98,22 +101,16 @@ impl RunDir {
         Ok(())
     }
 
-    /// Removes what an earlier run left. Settings and checkpoints/ stay till the end: a process that is killed
-    /// here leaves a run, which can be replaced too.
+    /// Removes what an earlier run left, and nothing that a user put beside it. Settings and checkpoints/ stay: a
+    /// process that is killed here leaves a run, which can be replaced too.
     fn clear(&self) -> Result<()> {
-        let inside = |dir: &Path| -> Result<Vec<PathBuf>> {
-            let entries = fs::read_dir(dir).map_err(|e| Error::disk("read", dir, e))?;
-            Ok(entries.flatten().map(|entry| entry.path()).collect())
-        };
-        let mut old = inside(&self.path)?;
-        old.retain(|path| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            !name.is_some_and(|name| [LOCK, CONFIG, CHECKPOINTS].contains(&name))
-        });
+        let mut old: Vec<PathBuf> = WRITTEN.map(|name| self.path.join(name)).to_vec();
         if self.checkpoints().is_dir() {
-            old.extend(inside(&self.checkpoints())?);
+            let entries = fs::read_dir(self.checkpoints());
+            let entries = entries.map_err(|e| Error::disk("read", &self.checkpoints(), e))?;
+            old.extend(entries.flatten().map(|entry| entry.path()));
         }
-        for path in old {
+        for path in old.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()) {
             files::remove(&path).map_err(|e| Error::disk("remove", &path, e))?;
         }
         Ok(())
@@ -299,7 +296,7 @@ impl RunDir {
 
     /// The file of the run's numbers.
     pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(METRICS)
     }
 
     /// The file of the settings.
@@ -389,7 +386,25 @@ mod tests {
         RunDir::create(&path, &config, true).unwrap();
     }
 
-    /// Another process trains in the same place from begin to end, after this one has found it empty.
+    #[test]
+    fn a_run_that_is_replaced_takes_nothing_else_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run");
+        let config = presets::find("digits").unwrap().config();
+        let run = RunDir::create(&path, &config, false).unwrap();
+        fs::create_dir(run.checkpoints().join("step-00000007")).unwrap();
+        for name in ["summary.json", "report.html", "samples/a.png", "notes.txt"] {
+            run.write(name, "text").unwrap();
+        }
+        drop(run);
+        let run = RunDir::create(&path, &config, true).unwrap();
+        assert!(run.steps().is_empty() && path.join("notes.txt").is_file());
+        for name in ["summary.json", "report.html", "samples/a.png"] {
+            assert!(!path.join(name).exists(), "{name} is of the old run");
+        }
+    }
+
+    /// Another process trains in the same place from beginning to end, after this one has found it empty.
     #[test]
     fn a_run_that_ended_meanwhile_is_not_replaced() {
         let home = tempfile::tempdir().unwrap();

@@ -15,10 +15,10 @@ use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::config::hex;
 use super::files::write_synced;
 use crate::data::files::{cause, whole};
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 /// Value of the text `format`.
 pub(super) const FORMAT: &str = "pixelloom-1";
@@ -72,7 +72,8 @@ impl Content {
         if self.half { (Dtype::F16, "F16", 2) } else { (Dtype::F32, "F32", 4) }
     }
 
-    fn checksum(&self) -> String {
+    /// SHA-256 over names, shapes, numbers and texts, in hexadecimal digits: equal for equal files.
+    pub(super) fn checksum(&self) -> String {
         // Lengths go before variable parts, so that no two contents give the same bytes.
         let part = |sum: &mut Sha256, bytes: &[u8]| {
             sum.update((bytes.len() as u64).to_le_bytes());

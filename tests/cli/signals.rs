@@ -138,7 +138,7 @@ fn the_terminal_is_as_it_was() {
 const ENDLESS: &str = "train vae --device cpu --threads 2 --hidden 16 --latent 2 --epochs 100000 --log-every 5 \
                        --set optimizer.schedule=constant";
 
-/// What stands in the last line resumes the run, whatever its names are.
+/// The last line is a command that resumes the run, whatever characters the names contain.
 #[test]
 fn the_last_line_resumes_the_run() {
     let place = Place::new();

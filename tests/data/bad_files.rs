@@ -274,7 +274,7 @@ impl Mnist {
         self.put(&format!("{part}-images-idx3-ubyte"), &bytes);
     }
 
-    /// The error says `what`, and how to go on without losing a file.
+    /// The error contains `what`, and commands that lose no file.
     #[track_caller]
     fn refused(&self, what: &str) {
         let message = open("mnist", None, self.0.path()).unwrap_err().to_string();

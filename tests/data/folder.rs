@@ -40,7 +40,7 @@ fn refused(dir: &Path, parts: &[&str]) {
     }
 }
 
-/// What is read, and what is told meanwhile.
+/// The data set, and the lines that `tell` received.
 fn read_and_hear(dir: &Path) -> (Result<DataSet>, Vec<String>) {
     let told = RefCell::new(Vec::new());
     let tell = |line: &str| told.borrow_mut().push(line.to_string());
@@ -146,7 +146,7 @@ fn added_images_move_no_other() {
     assert_eq!(counts, [819, 107, 97]);
 }
 
-/// Every split has an image, and the caller hears that some stand in.
+/// Every split has an image, and a line says that it took one of another split.
 #[test]
 fn small_folders_have_all_splits() {
     let dir = TempDir::new().unwrap();
@@ -158,8 +158,8 @@ fn small_folders_have_all_splits() {
     assert_eq!([set.train.count, set.valid.count, set.test.count], [1, 1, 1]);
     let name = dir.path().display();
     let few = format!(
-        "{name}: 3 images are too few to be split by their names alone, so some stand in where a split \
-         would be empty; these may change their split when images are added"
+        "{name}: 3 images are so few that a split by their names alone would leave a split empty, so it takes \
+         images of another one; these may move back when images are added"
     );
     assert_eq!(told, [few]);
     assert_eq!(splits(&read(dir.path(), None).unwrap()), splits(&set), "not the same again");

@@ -174,7 +174,10 @@ fn what_cannot_be_replaced_stays_as_it_was() {
         let before = state(&copy.path("data/mnist"));
         let (code, said) = copy.run("mnist");
         assert_eq!(code, 1, "{said}");
-        assert!(said.contains("train-images-idx3-ubyte.gz: could not be had from any"), "{said}");
+        assert!(
+            said.contains("train-images-idx3-ubyte.gz: could not be downloaded from any"),
+            "{said}"
+        );
         assert!(state(&copy.path("data/mnist")) == before, "{said}");
         assert_eq!(copy.read("data/mnist/t10k-images-idx3-ubyte.gz/inside"), b"in a folder");
     }

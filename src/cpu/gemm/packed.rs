@@ -24,7 +24,7 @@ pub struct Packed<'a> {
 /// The right operand of a product.
 #[derive(Clone, Copy)]
 pub enum Right<'a> {
-    /// As it lies.
+    /// In the layout that its strides describe.
     Plain(Mat<'a>),
     /// What [`pack`] made.
     Packed(Packed<'a>),

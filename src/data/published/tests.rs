@@ -48,7 +48,7 @@ fn the_last_training_images_of_cifar10_are_held_out() {
     let mut bytes: Vec<u8> = (0..cifar::BATCH * cifar::RECORD)
         .map(|e| if e % cifar::RECORD == 0 { e / cifar::RECORD % 10 } else { e / 7 } as u8)
         .collect();
-    // Every batch is told from the others by its first byte of pixels.
+    // The first byte of pixels identifies the batch.
     for batch in 0..=5 {
         bytes[1] = 200 + batch;
         let stem = if batch == 0 { "test_batch" } else { &format!("data_batch_{batch}") };

@@ -24,7 +24,7 @@ use crate::tensor::Tensor;
 pub const FIRST_STEP: f32 = 0.1;
 /// Trajectories of an E-step of Monte Carlo EM.
 pub const E_STEPS: usize = 10;
-/// Draws from the prior out of which the chains of an E-step begin at the best. Monte Carlo EM has no encoder
+/// Draws from the prior; the chains of an E-step begin at the best of them. Monte Carlo EM has no encoder
 /// (section 5 of the paper), so there are no draws from q(z|x).
 pub const E_DRAWS: u32 = 64;
 /// Share of trajectories that tuning aims at.

@@ -20,8 +20,8 @@ use crate::models::iwae::{finite, log_sum_exp};
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// Draws from the prior, and as many from q(z|x), out of which a chain begins at the best. With 128 the chains of some
-/// images began in a lesser mode, and the mean over a test split was 0.4 nats too low.
+/// Draws from the prior, and the same number from q(z|x); a chain begins at the best of them. With 128 the chains of
+/// some images began in a lesser mode, and the mean over a test split was 0.4 nats too low.
 const DRAWS: u32 = 2048;
 
 /// Settings of the estimator.

@@ -4,7 +4,7 @@
 //! gradient norm of at most 5, and a rate that falls over the run, as public implementations do, unless a
 //! preset says otherwise.
 
-use super::{Preset, cosine};
+use super::{EMBEDDED, EPOCHS, Preset, cosine};
 use crate::models::draw::{ClassifierConfig, DrawConfig};
 use crate::nn::OptimizerConfig;
 use crate::train::{Config, ModelConfig};
@@ -115,10 +115,7 @@ pub static PRESETS: [Preset; 13] = [
     },
 ];
 
-const EMBEDDED: &str =
-    "data: 4,500 of the 60,000 MNIST digits, which come inside the program, dynamically binarized";
 const OPTIMIZER: &str = "optimizer, batch: Adam as in the paper; its rate, its schedule, clipping and the batch are ours, the paper states none";
-const EPOCHS: &str = "epochs: ours; the paper states no number";
 const SMALL: &str = "model: fewer and smaller glimpses and LSTMs than the paper's (64 glimpses, 256 units, z 100, read 2 x 2, write 5 x 5)";
 const MEMORY: &str =
     "model: the sizes are from memory, as no copy of the paper's table was at hand";

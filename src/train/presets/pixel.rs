@@ -5,7 +5,7 @@
 //! ImageNet, inputs scaled and centred at most. It states no number of epochs, and no sizes of a
 //! PixelCNN or a Row LSTM on MNIST.
 
-use super::{Preset, base, cosine};
+use super::{EMBEDDED, EPOCHS, Preset, base, cosine};
 use crate::models::pixel::{Body, MultiScaleConfig, PixelConfig};
 use crate::nn::{Decay, OptimizerConfig, Schedule};
 use crate::ops::optimizer::Rule;
@@ -184,14 +184,14 @@ pub static PRESETS: [Preset; 23] = [
         name: "imagenet32-rowlstm",
         what: "the paper's ImageNet 32 x 32, PNG files in data/imagenet32 or --data folder:PATH: Row \
                LSTM, 12 layers of 384, RMSProp, batch 64",
-        departures: &[RATE, "epochs = 10: ours; the paper states no number", COLOUR],
+        departures: &[RATE, EPOCHS, COLOUR],
         make: || imagenet("imagenet32-rowlstm", 32, 64, rows(imagenet32())),
     },
     Preset {
         name: "imagenet64-rowlstm",
         what: "the paper's ImageNet 64 x 64, PNG files in data/imagenet64 or --data folder:PATH: Row \
                LSTM, 4 layers of 512, no residual connections, RMSProp, batch 32",
-        departures: &[RATE, "epochs = 10: ours; the paper states no number", COLOUR],
+        departures: &[RATE, EPOCHS, COLOUR],
         make: || imagenet("imagenet64-rowlstm", 64, 32, rows(imagenet64())),
     },
     Preset {
@@ -200,7 +200,7 @@ pub static PRESETS: [Preset; 23] = [
                64 x 64; the sizes of imagenet64-rowlstm in both stages are ours",
         departures: &[
             RATE,
-            "epochs = 10: ours; the paper states no number",
+            EPOCHS,
             "model: both stages have the sizes of imagenet64-rowlstm; the paper does not state theirs",
             COLOUR,
         ],
@@ -211,13 +211,10 @@ pub static PRESETS: [Preset; 23] = [
     },
 ];
 
-const EMBEDDED: &str =
-    "data: 4,500 of the 60,000 MNIST digits, which come inside the program, dynamically binarized";
 const ADAM: &str =
     "optimizer: Adam with a falling rate; the paper: RMSProp with a rate chosen by hand";
 const RATE: &str =
     "optimizer.rate = 0.001: ours; the paper chose one by hand for each data set and states none";
-const EPOCHS: &str = "epochs: ours; the paper states no number";
 const ZERO_STATES: &str =
     "model.learned_states = false: the states outside the image are 0; the paper learns them";
 const CENTRED: &str = "model.mean, model.deviation: MNIST's; the paper says that inputs are scaled and centred, not by what";

@@ -4,7 +4,7 @@
 //! 0.1}, minibatches of 100, L = 1, a weight-decay term that stands for the prior N(0, I) over the
 //! weights. The paper states no number of epochs.
 
-use super::{METHODS, Preset, cosine};
+use super::{EMBEDDED, EPOCHS, METHODS, Preset, cosine};
 use crate::models::vae::VaeConfig;
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
@@ -61,11 +61,8 @@ pub static PRESETS: [Preset; 6] = [
     },
 ];
 
-const EMBEDDED: &str =
-    "data: 4,500 of the 60,000 MNIST digits, which come inside the program, dynamically binarized";
 const ADAM: &str = "optimizer: Adam with a cosine schedule; the paper: Adagrad";
 const NO_PRIOR: &str = "weight_prior = false: no prior over the weights; the paper has N(0, I)";
-const EPOCHS: &str = "epochs: ours; the paper states no number";
 const RATE: &str =
     "optimizer.rate = 0.02: the paper chose 0.01, 0.02 or 0.1 by the first training steps";
 const FIXED: &str =

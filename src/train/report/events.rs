@@ -37,7 +37,8 @@ pub fn events_path(run_dir: &Path, folder: &Path) -> PathBuf {
     folder.join(name_of(run_dir)).join(NAME)
 }
 
-/// Writes the events of the run in `run_dir`: every number of `metrics.jsonl` under a tag such as `train/loss` or `valid/bound`, over the
+/// Writes the events of the run in `run_dir`: every number of `metrics.jsonl` under a tag such as `train/loss` or
+/// `valid/bound`, over the
 /// optimisation step, and the pictures. The time of an event is that of the metrics file less what the run
 /// took after it, to the second of the line before.
 ///

@@ -264,7 +264,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 pub(super) fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
     Error::Data(format!(
-        "cannot read {}: {cause}; mend or remove it and run the command again",
+        "cannot read {}: {cause}; repair it or move it aside, and run the command again",
         path.display()
     ))
 }
