@@ -5,10 +5,10 @@
 //! dL/dx = dL/dy / (1 + |x|)^2. All have one shape, whichever.
 
 use pixelloom::autograd::Backward;
+use pixelloom::autograd::case::{Case, Input};
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::gpu::Program;
 use pixelloom::kernel::{Cost, Kernel, elementwise};
-use pixelloom::ops::case::{Case, Input};
 use pixelloom::{Device, Result, Tape, Tensor, Var};
 
 // Binding 0 is the kernel's parameter, here the number of elements; then come inputs and outputs. An

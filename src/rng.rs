@@ -5,6 +5,11 @@
 //! computes the same integers. Element `e` of a draw is lane `e % 4` of block `e / 4`; the counter
 //! is `[block, block >> 32, step, stream]`, the key is the seed's low and high word.
 
+mod noise;
+
+pub use noise::{Distribution, fill_from, normal};
+pub(crate) use noise::{NUMBERS, numbers};
+
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
@@ -50,7 +55,7 @@ pub mod stream {
 
 /// One of the ten rounds.
 #[inline(always)]
-pub(crate) fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let p0 = u64::from(MULTIPLIER[0]) * u64::from(counter[0]);
     let p1 = u64::from(MULTIPLIER[1]) * u64::from(counter[2]);
     [
@@ -63,7 +68,7 @@ pub(crate) fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// The key of the next round.
 #[inline(always)]
-pub(crate) fn next_key(key: [u32; 2]) -> [u32; 2] {
+fn next_key(key: [u32; 2]) -> [u32; 2] {
     [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])]
 }
 

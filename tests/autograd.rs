@@ -4,10 +4,10 @@
 #[path = "common/axes.rs"]
 mod axes;
 
+use pixelloom::autograd::case::{Case, Input};
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::autograd::{Backward, Tape};
 use pixelloom::nn::{Linear, Optimizer, OptimizerConfig, Param};
-use pixelloom::ops::case::{Case, Input};
 use pixelloom::ops::matmul::Activation;
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::random;

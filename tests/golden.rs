@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pixelloom::autograd::Tape;
+use pixelloom::autograd::case::distance;
 use pixelloom::models::draw::{Draw, DrawConfig};
 use pixelloom::models::pixel::{Body, PixelConfig, PixelNet};
 use pixelloom::nn::{Module, Param};
-use pixelloom::ops::case::distance;
 use pixelloom::ops::lstm_scan::Order;
 use pixelloom::ops::mask::{Mask, Sight};
 use pixelloom::ops::masked_conv::{Around, Window};

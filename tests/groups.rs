@@ -4,7 +4,7 @@
 mod common;
 
 use common::devices;
-use pixelloom::ops::case::{Input, distance};
+use pixelloom::autograd::case::{Input, distance};
 use pixelloom::ops::mask::{Mask, Sight};
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
 use pixelloom::{Device, Tape, Tensor};

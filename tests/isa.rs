@@ -2,9 +2,9 @@
 //!
 //! One test in a file of its own, as the choice holds for the whole process.
 
+use pixelloom::autograd::case::{Case, distance};
 use pixelloom::autograd::{Tape, Var};
 use pixelloom::cpu::Isa;
-use pixelloom::ops::case::{Case, distance};
 use pixelloom::{Device, Tensor, ops};
 
 /// Outputs, then gradients of the inputs that have one.

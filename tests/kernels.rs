@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 
 use common::Weights;
 use pixelloom::autograd::Tape;
+use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::gpu::GpuOptions;
 use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
-use pixelloom::ops::case::{Case, Input, distance};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::Mask;
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};

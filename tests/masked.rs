@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Weights, devices};
+use pixelloom::autograd::case::{Input, distance};
 use pixelloom::nn::{Decay, Optimizer, OptimizerConfig, Param};
-use pixelloom::ops::case::{Input, distance};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::{Mask, Sight, pack};
 use pixelloom::ops::masked_conv::{Around, Window};

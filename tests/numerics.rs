@@ -5,8 +5,8 @@ mod common;
 
 use common::{Weights, devices, poisoned_cpu};
 use pixelloom::autograd::Tape;
+use pixelloom::autograd::case::distance;
 use pixelloom::nn::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Param};
-use pixelloom::ops::case::distance;
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::random;
 use pixelloom::rng::Key;

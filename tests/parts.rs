@@ -4,11 +4,11 @@
 mod common;
 
 use pixelloom::autograd::Gradients;
+use pixelloom::autograd::case::distance;
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::parts::{loss_and_gradients, on_one_tape};
 use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
-use pixelloom::ops::case::distance;
 use pixelloom::ops::layout::slice;
 use pixelloom::ops::random;
 use pixelloom::rng::{Key, stream};

@@ -275,7 +275,7 @@ fn a_profile_of_a_gpu_has_the_same_calls() {
 #[cfg(feature = "gpu")]
 #[test]
 fn cpu_and_gpu_agree_over_a_training_step() {
-    use pixelloom::ops::case::distance;
+    use pixelloom::autograd::case::distance;
     // Another device than the test above counts on.
     let options = pixelloom::gpu::GpuOptions { bounds_checks: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };

@@ -5,7 +5,7 @@
 mod common;
 
 use common::devices;
-use pixelloom::ops::case::{Input, distance};
+use pixelloom::autograd::case::{Input, distance};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::{Mask, Sight, pack};
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Weights, poisoned_cpu};
 use pixelloom::autograd::Tape;
+use pixelloom::autograd::case::{Case, Input};
 use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
-use pixelloom::ops::case::{Case, Input};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::{self, random};
 use pixelloom::rng::Key;

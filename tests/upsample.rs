@@ -3,8 +3,8 @@
 mod common;
 
 use common::devices;
+use pixelloom::autograd::case::distance;
 use pixelloom::nn::Upsample;
-use pixelloom::ops::case::distance;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Param, Tape, Tensor};
 use rand::SeedableRng;

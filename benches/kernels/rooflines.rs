@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use pixelloom::autograd::case::Case;
 use pixelloom::bench::{Machine, probe, roofline, sampling, workloads};
 use pixelloom::nn::{Optimizer, OptimizerConfig};
-use pixelloom::ops::case::Case;
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::profile::Profile;
 use pixelloom::{Device, Param, Tape, Tensor, ops};

@@ -6,12 +6,12 @@
 //! rounding in f32 does not matter. Small inputs are checked element by element, large ones along
 //! random directions.
 
+use super::case::{Case, Input};
+use super::{Tape, Var};
 use crate::device::Device;
 use crate::error::Result;
-use crate::ops::case::{Case, Input};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
-use crate::{Tape, Var};
 
 const STEP: f32 = 1.0 / 64.0;
 const ELEMENTWISE_UP_TO: usize = 40;

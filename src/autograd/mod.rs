@@ -4,6 +4,7 @@
 //! backwards and adds up what reaches a value by several ways. First-order gradients only.
 
 pub mod accumulate;
+pub mod case;
 pub mod gradcheck;
 mod param;
 mod tape;

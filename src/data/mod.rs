@@ -40,10 +40,8 @@ use std::str::FromStr;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::cpu::random::fill_from;
 use crate::error::{Error, Result};
-use crate::ops::random::Distribution;
-use crate::rng::{self, Key};
+use crate::rng::{self, Distribution, Key, fill_from};
 
 pub use fingerprint::{Fingerprint, SplitPrint};
 pub use images::Images;

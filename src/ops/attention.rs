@@ -24,9 +24,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
-use super::case::{Case, Input};
 use super::filterbank::{bank_loops, parameters};
 use super::layout::slice;
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

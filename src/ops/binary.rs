@@ -6,10 +6,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::axes::{self, Axis, broadcast, lengths, merged};
-use super::case::{Case, Input};
 use super::layout::expand;
 use super::reduce::sum_to;
 use super::unary;
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

@@ -8,8 +8,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::axes::{self, Axis, KERNEL_AXES, broadcast, lengths, merged, row_major};
 use super::binary::broadcast_shape;
-use super::case::{Case, Input};
 use super::reduce::sum_to;
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

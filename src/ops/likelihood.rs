@@ -10,8 +10,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
-use super::case::{Case, Input};
 use super::unary::{self, Function};
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu::likelihood as host;
 use crate::gpu::Program;

@@ -16,8 +16,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::case::{Case, Input};
 use super::shared::{Shared, Uses};
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

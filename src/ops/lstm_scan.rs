@@ -25,10 +25,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::case::{Case, Input};
 use super::layout::concat;
 use super::masked_conv::{Window, gradient_of_weights};
 use super::reduce::sum_to;
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

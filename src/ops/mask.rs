@@ -12,7 +12,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::case::{Case, Input};
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

@@ -21,11 +21,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::case::{Case, Input};
 use super::mask::{Mask, Sight};
 use super::unary::{self, Function};
 use super::window::Products;
 pub use super::window::Window;
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

@@ -5,9 +5,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::case::{Case, Input};
 use super::reduce::sum_to;
 use super::unary::{self, Function};
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 pub use crate::cpu::gemm::Activation;

@@ -4,7 +4,6 @@
 pub mod attention;
 mod axes;
 pub mod binary;
-pub mod case;
 pub mod categorical;
 pub mod filterbank;
 pub mod finite;
@@ -26,6 +25,7 @@ pub mod unary;
 pub mod window;
 
 use crate::autograd::accumulate::ACCUMULATE;
+use crate::autograd::case::Case;
 use crate::kernel::AnyKernel;
 
 /// Every kernel.
@@ -81,7 +81,7 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
 }
 
 /// Every case of every differentiable operation.
-pub fn cases() -> Vec<case::Case> {
+pub fn cases() -> Vec<Case> {
     let mut all = unary::cases();
     all.extend(binary::cases());
     all.extend(reduce::cases());

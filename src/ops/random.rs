@@ -4,29 +4,15 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
-use super::case::{Case, Input};
 use super::layout::slice;
 use crate::autograd::Var;
+use crate::autograd::case::{Case, Input};
 use crate::cpu;
 use crate::device::Device;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise};
-use crate::rng::{Key, stream};
+use crate::rng::{Distribution, Key, stream};
 use crate::tensor::Tensor;
-
-/// What is drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Distribution {
-    /// Uniform on \[0, 1).
-    Uniform,
-    /// Standard normal.
-    Normal,
-    /// 1 / keep with probability keep, else 0.
-    Dropout {
-        /// In (0, 1].
-        keep: f32,
-    },
-}
 
 /// The key in words, and the number of elements.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]

@@ -6,9 +6,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::binary::{self, Operation};
-use super::case::{Case, Input};
 use super::layout::expand;
 use super::unary;
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::gpu::Program;

@@ -15,10 +15,10 @@ use std::rc::Rc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::case::{Case, Input};
 use super::layout::unshare;
 use super::matmul::{Layout, Prepared, product_with};
 use super::reduce::{add_rows, sum_to};
+use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::cpu;
 use crate::cpu::gemm::SUM_ROWS;

@@ -1,7 +1,7 @@
 //! Cases of operations on shapes of any rank; those in `ops` have the sizes of a benchmark.
 
 use pixelloom::Var;
-use pixelloom::ops::case::{Case, Input};
+use pixelloom::autograd::case::{Case, Input};
 
 /// The length of every axis in the cases: ranks 1 to 7, an axis of length 1 among them.
 const LENGTHS: [usize; 7] = [3, 2, 2, 1, 3, 2, 2];

@@ -32,7 +32,7 @@ fn moved(device: &Device, config: DrawConfig, far: f32) -> Draw {
         let key = Key::new(2, stream::TEST + number as u32, 0);
         let mut values = param.value().to_vec().unwrap();
         for (i, v) in values.iter_mut().enumerate() {
-            *v += far * pixelloom::cpu::random::normal(key, i as u64);
+            *v += far * pixelloom::rng::normal(key, i as u64);
         }
         param.set(Tensor::new(device, &values, param.value().shape()));
     }
@@ -117,7 +117,7 @@ fn kl_is_right(kl: Kl) -> Result<(), String> {
     let mut mean = 0.0;
     for i in 0..draws {
         for j in 0..3 {
-            let eps = f64::from(pixelloom::cpu::random::normal(key, 3 * i + j as u64));
+            let eps = f64::from(pixelloom::rng::normal(key, 3 * i + j as u64));
             let z = mu[j] + s[j].exp() * eps;
             mean += (-s[j] - 0.5 * eps * eps + 0.5 * z * z) / draws as f64;
         }

@@ -1,6 +1,6 @@
 //! Reads and writes: what they see and touch, and that they are each other's adjoint.
 
-use pixelloom::ops::case::distance;
+use pixelloom::autograd::case::distance;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor, Var};
 
@@ -9,7 +9,7 @@ use crate::common;
 /// Standard normal numbers.
 fn numbers(stream: u32, count: usize) -> Vec<f32> {
     let key = Key::new(1, stream::TEST + stream, 0);
-    (0..count as u64).map(|i| pixelloom::cpu::random::normal(key, i)).collect()
+    (0..count as u64).map(|i| pixelloom::rng::normal(key, i)).collect()
 }
 
 fn tensor<'t>(tape: &'t Tape, device: &Device, stream: u32, shape: &[usize]) -> Var<'t> {

@@ -1,8 +1,8 @@
 //! Pitfall 12: drawing with cached states is drawing with a full pass of the network for every value.
 
+use pixelloom::autograd::case::distance;
 use pixelloom::models::pixel::{Body, Known, PixelConfig, PixelNet, Watch, sampler};
 use pixelloom::models::{Autoregressive, Model};
-use pixelloom::ops::case::distance;
 use pixelloom::ops::pick::{Scale, pick};
 use pixelloom::ops::random;
 use pixelloom::rng::{Key, stream};

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
+use pixelloom::autograd::case::distance;
 use pixelloom::models::Autoregressive;
 use pixelloom::models::pixel::{Body, PixelConfig, PixelModel};
 use pixelloom::nn::Module;
-use pixelloom::ops::case::distance;
 use pixelloom::ops::mask::{Mask, Sight};
 use pixelloom::ops::masked_conv::{Around, Window};
 use pixelloom::{Device, Tape, Tensor, Var};

@@ -13,11 +13,9 @@
 
 use super::bound::LatentModel;
 use crate::Tape;
-use crate::cpu::random::fill_from;
 use crate::device::Device;
 use crate::error::Result;
-use crate::ops::random::Distribution;
-use crate::rng::{Key, stream};
+use crate::rng::{Distribution, Key, fill_from, stream};
 use crate::tensor::Tensor;
 
 /// First step size of a chain.

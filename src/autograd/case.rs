@@ -1,7 +1,7 @@
 //! A case: one call of an op with its inputs. It drives the gradient check, the comparison of CPU
 //! and GPU, and the benchmarks, so a new op is covered by listing its cases.
 
-use crate::autograd::{Tape, Var};
+use super::{Tape, Var};
 use crate::device::Device;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
@@ -75,7 +75,7 @@ impl Input {
         let signed = |u: f32| if u < 0.5 { -1.5 + 2.0 * u } else { -0.5 + 2.0 * u };
         (0..n)
             .map(|i| match self.fill {
-                Fill::Normal => crate::cpu::random::normal(key, i),
+                Fill::Normal => crate::rng::normal(key, i),
                 Fill::Uniform(low, high) => low + (high - low) * key.uniform(i),
                 Fill::OffZero => signed(key.uniform(i)),
                 Fill::Bits(ones) => f32::from(key.uniform(i) < ones),
