@@ -1,6 +1,6 @@
 //! Every instruction set that this processor runs gives the same values and gradients, up to rounding.
 //!
-//! One test in a file of its own, as the choice holds for the whole process.
+//! A program of its own, since the choice of an instruction set holds for the whole process.
 
 use pixelloom::autograd::case::{Case, distance};
 use pixelloom::autograd::{Tape, Var};

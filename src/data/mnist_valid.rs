@@ -6,7 +6,7 @@
 //! validation. The authors of the fixed file shuffled the images and published no index, so it was found by
 //! matching: the 60,000 binary images were assigned to the 60,000 grey ones so that the likelihood of their bits,
 //! the sum of log Bernoulli(bit; grey / 255), is largest. The match is one to one, and every bit of every
-//! image is possible under its partner. `tests/data/real.rs` checks a part of it against both files.
+//! image is possible under its partner. `tests/program/data/real.rs` checks a part of it against both files.
 
 use super::Images;
 

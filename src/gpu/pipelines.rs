@@ -157,7 +157,7 @@ impl Shared {
         }
         // SAFETY: the text is compiled into the program, never read from a file or a user. This crate's
         // kernels index within the lengths that their launchers pass, their loops count to parameters, and
-        // their divisors are nonzero; `tests/kernels.rs` runs each of them with the checks on as well.
+        // their divisors are nonzero; `tests/engine/kernels.rs` runs each of them with the checks on as well.
         // Kernels of other crates promise the same (`Program`).
         unsafe {
             self.device

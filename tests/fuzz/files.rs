@@ -277,7 +277,7 @@ fn archived() -> &'static (Vec<u8>, Vec<u8>) {
     FILES.get_or_init(|| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
-            .map(|dir| dir.join("tests/data/svhn/one.tar.gz"))
+            .map(|dir| dir.join("tests/program/data/svhn/one.tar.gz"))
             .find(|path| path.is_file())
             .expect("the sample");
         let file = MultiGzDecoder::new(std::fs::File::open(path).expect("the sample"));

@@ -1,5 +1,7 @@
 //! Damaged files for every reader: no panic, no second, memory within a bound, an error that names the file.
 //!
+//! A program of its own, since it measures the time of each input: other tests would take its share of the processor.
+//!
 //! Each input is a function of its number, so a run finds the same again. The short run is a test like any
 //! other. A million inputs of each target, or `FUZZ_INPUTS` of those whose name has `FUZZ_ONLY` in it:
 //!
@@ -14,7 +16,7 @@ mod mutate;
 #[path = "../common/peak.rs"]
 mod peak;
 mod runs;
-#[path = "../data/samples.rs"]
+#[path = "../program/data/samples.rs"]
 #[allow(dead_code)]
 mod samples;
 mod targets;

@@ -10,7 +10,7 @@ mod mutate;
 mod peak;
 #[path = "../runs.rs"]
 mod runs;
-#[path = "../../data/samples.rs"]
+#[path = "../../program/data/samples.rs"]
 #[allow(dead_code)]
 mod samples;
 #[path = "../targets.rs"]

@@ -1,0 +1,240 @@
+//! Every kernel on a GPU against the CPU: values and gradients of every case of every operation.
+
+use std::collections::BTreeSet;
+
+use crate::axes;
+use crate::common::{self, Weights};
+use pixelloom::autograd::Tape;
+use pixelloom::autograd::case::{Case, Input, distance};
+use pixelloom::autograd::gradcheck::gradient_error;
+use pixelloom::gpu::GpuOptions;
+use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
+use pixelloom::ops::lstm_scan::{Order, lstm_at};
+use pixelloom::ops::mask::Mask;
+use pixelloom::ops::masked_conv::{Around, Window, conv_at};
+use pixelloom::ops::optimizer::Rule;
+use pixelloom::ops::pick::{Scale, pick};
+use pixelloom::ops::random;
+use pixelloom::ops::unary::{self, Function};
+use pixelloom::rng::Key;
+use pixelloom::{Device, Tensor, Var, ops};
+
+/// How much more gradients may differ than values do.
+const GRADIENTS: f32 = 5.0;
+const POISON: GpuOptions =
+    GpuOptions { bounds_checks: false, zero_workgroup_memory: false, poison: true };
+
+/// Outputs and gradients, with their names.
+fn results(case: &Case, device: &Device) -> Vec<(String, Vec<f32>)> {
+    let tape = Tape::new();
+    let x = case.vars(&tape, &case.tensors(device));
+    let y = (case.call)(&x);
+    let seeds = case.seeds(&y);
+    let output = |(i, y): (usize, &Var)| (format!("output {i}"), y.value().to_vec().unwrap());
+    let mut all: Vec<(String, Vec<f32>)> = y.iter().enumerate().map(output).collect();
+    let pairs: Vec<_> = y.iter().zip(seeds).collect();
+    let gradients = tape.backward(&pairs);
+    for (x, input) in x.iter().zip(&case.inputs).filter(|(_, input)| input.differentiable) {
+        let dx = gradients.of(x).expect("a gradient").to_vec().unwrap();
+        all.push((format!("gradient of {}", input.name), dx));
+    }
+    all
+}
+
+/// What differs by more than the case's tolerance, or is not finite.
+fn differences(case: &Case, a: &Device, b: &Device) -> Vec<String> {
+    let pairs = results(case, a).into_iter().zip(results(case, b));
+    pairs
+        .filter_map(|((name, a), (_, b))| {
+            let factor = if name.starts_with("output") { 1.0 } else { GRADIENTS };
+            let (limit, d) = (factor * case.tolerance, distance(&a, &b));
+            let finite = b.iter().all(|b| b.is_finite());
+            (!(d <= limit) || !finite)
+                .then(|| format!("{} {}, {name}: {d:.1e}", case.op, case.label))
+        })
+        .collect()
+}
+
+fn check(cases: &[Case], options: GpuOptions) {
+    let Some(gpu) = common::gpu(options) else { return };
+    let (gpu, cpu) = (Device::Gpu(gpu), common::poisoned_cpu());
+    let failures: Vec<String> =
+        cases.iter().flat_map(|case| differences(case, &gpu, &cpu)).collect();
+    assert!(failures.is_empty(), "{options:?}:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn cases_agree_unchecked() {
+    check(&ops::cases(), POISON);
+}
+
+#[test]
+fn cases_agree_with_bounds_checks() {
+    check(&ops::cases(), GpuOptions { bounds_checks: true, ..POISON });
+}
+
+#[test]
+fn cases_agree_with_zeroed_workgroup_memory() {
+    check(&ops::cases(), GpuOptions { zero_workgroup_memory: true, ..POISON });
+}
+
+/// From 1 to 7 axes.
+#[test]
+fn shapes_of_any_rank() {
+    check(&axes::cases(), POISON);
+    check_gradients(&axes::cases());
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    check_gradients(&ops::cases());
+}
+
+fn check_gradients(cases: &[Case]) {
+    let Some(gpu) = common::poisoned() else { return };
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            let error = gradient_error(case, &gpu).unwrap();
+            (!(error <= 1e-3)).then(|| format!("{} {}: {error:.1e}", case.op, case.label))
+        })
+        .collect();
+    assert!(failures.is_empty(), "gradients are wrong:\n{}", failures.join("\n"));
+}
+
+/// Products of many tiles, as they are and with either operand transposed, as gradients are.
+#[test]
+fn products_of_many_tiles() {
+    let inputs = vec![Input::normal("a", &[130, 65, 67]), Input::normal("b", &[130, 67, 66])];
+    check(&[Case::new("matmul", "many tiles", inputs, |x| vec![x[0].matmul(&x[1])])], POISON);
+}
+
+/// Rows, and elements, that need more than 65,535 workgroups, hence a second dimension of the grid.
+#[test]
+fn grids_in_two_dimensions() {
+    let wide = [70_001, 2];
+    let normal = |name| Input::normal(name, &wide);
+    let targets = Input::index("target", &wide[..1], wide[1]);
+    let one = |name| Input::normal(name, &[66_000, 1, 1]);
+    check(
+        &[
+            Case::new("reduce", "rows", vec![normal("x")], |x| vec![x[0].sum_axes(1, 2)]),
+            Case::new("reduce", "logsumexp", vec![normal("x")], |x| vec![x[0].logsumexp()]),
+            Case::new("likelihood", "kl", vec![normal("mu"), normal("lv")], |x| {
+                vec![x[0].gaussian_kl(&x[1])]
+            }),
+            Case::new("likelihood", "bernoulli", vec![normal("l"), normal("x").constant()], |x| {
+                vec![x[0].bernoulli_nll(&x[1])]
+            }),
+            Case::new("categorical", "rows", vec![normal("l"), targets], |x| {
+                vec![x[0].categorical_nll(x[1].value())]
+            }),
+            Case::new("matmul", "products", vec![one("a"), one("b")], |x| vec![x[0].matmul(&x[1])]),
+        ],
+        POISON,
+    );
+}
+
+/// The same for tiles of 64 pixels, and of 16 cells. (Noise for so many elements takes long.)
+#[test]
+fn tiles_in_two_dimensions() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    let ramp = |n: usize| (0..n).map(|i| (i % 8_191) as f32 / 4_096.0 - 1.0).collect::<Vec<f32>>();
+
+    let pixels = ramp(65_536 * 64 + 3);
+    let tape = Tape::inference();
+    let on_gpu = Device::Gpu(gpu);
+    let x = tape.constant(Tensor::new(&on_gpu, &pixels, &[1, 1, pixels.len(), 1]));
+    let p = tape.constant(Tensor::full(&on_gpu, 2.0, &[1, 1, 1]));
+    let y = x.masked_conv(&p, Window::centred(1, 1, Mask::NONE), Around::default(), None, None);
+    let y = y.value().to_vec().unwrap();
+    let wrong = y.iter().zip(&pixels).position(|(y, x)| *y != 2.0 * x);
+    assert_eq!(wrong, None, "convolution of {} pixels", pixels.len());
+
+    let cells = 65_536 * 16 + 3;
+    let scan = |device: &Device| {
+        let tape = Tape::new();
+        let u = tape.leaf(Tensor::new(device, &ramp(4 * cells), &[1, 1, cells, 4]));
+        let s = tape.constant(Tensor::full(device, 0.5, &[3, 1, 4]));
+        let c0 = tape.constant(Tensor::full(device, -0.5, &[1]));
+        let h = u.lstm_scan(&s, &c0, Order::Rows(3));
+        let seed = Tensor::new(device, &ramp(cells), h.shape());
+        let du = tape.backward(&[(&h, seed)]).of(&u).unwrap().to_vec().unwrap();
+        [h.value().to_vec().unwrap(), du]
+    };
+    for (a, b) in scan(&on_gpu).iter().zip(scan(&common::poisoned_cpu())) {
+        let d = distance(a, &b);
+        assert!(d <= 1e-5, "scan of {cells} cells: {d:.1e}");
+    }
+}
+
+/// 2 x + 1 on n elements, every one of them looked at.
+fn affine_of(n: usize, device: &Device) {
+    let values: Vec<f32> = (0..n).map(|i| (i % 8_191) as f32).collect();
+    let y = unary::apply(Function::Affine, &Tensor::new(device, &values, &[n]), 2.0, 1.0);
+    let wrong = y.to_vec().unwrap().iter().zip(&values).position(|(y, x)| *y != 2.0 * x + 1.0);
+    assert_eq!(wrong, None, "of {n} elements");
+}
+
+#[test]
+fn more_than_65535_workgroups_of_elements() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    affine_of(65_535 * 256 + 300, &Device::Gpu(gpu));
+}
+
+#[test]
+fn a_tensor_over_128_mib() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    let n = (128 << 18) + 4_099;
+    let most = gpu.summary().max_storage_buffer_binding_size;
+    if most < 4 * n as u64 {
+        println!("skipped: this adapter binds {most} bytes at most");
+        return;
+    }
+    affine_of(n, &Device::Gpu(gpu));
+}
+
+/// The steps of a cached sampler, once each.
+fn sample(device: &Device) {
+    let zeros = |shape: &[usize]| Tensor::zeros(device, shape);
+    let (mut map, window) = (zeros(&[1, 1, 1, 1]), Window::centred(1, 1, Mask::NONE));
+    let (x, p) = (zeros(&[1, 1, 1, 1]), zeros(&[1, 1, 1]));
+    conv_at((&x, &p), window, Around::default(), (None, None), (0, 0), &mut map);
+    pick((&x, &x), Scale { levels: 2, mean: 0.0, deviation: 1.0 }, (0, 0, 0), &mut map);
+    let (u, s, c0) = (zeros(&[1, 1, 1, 4]), zeros(&[2, 1, 4]), zeros(&[1]));
+    let mut c = zeros(&[1, 1, 1, 1]);
+    lstm_at((&u, &s, &c0), Order::Diagonal, (0, 0), (&mut map, &mut c));
+}
+
+/// Every entry point of every kernel is run by the cases, or by the operations below that have no
+/// gradient; what they compute is looked at in `numerics.rs` and `sampling_kernels.rs`.
+#[test]
+fn every_entry_point_is_exercised() {
+    // A device of its own: no other test's kernels are recorded.
+    let all = GpuOptions { bounds_checks: true, zero_workgroup_memory: true, poison: true };
+    let Some(gpu) = common::gpu(all) else { return };
+    if !gpu.summary().timestamp {
+        println!("skipped: without timestamps this adapter does not record kernels");
+        return;
+    }
+    gpu.profile(true).unwrap();
+    check(&ops::cases(), all);
+    let device = Device::Gpu(gpu.clone());
+    for (rule, clip) in [(Rule::Sgd, Some(1.0)), (Rule::Adam, None)] {
+        let model = Weights(Param::new(random::normal(&device, Key::new(1, 0, 0), &[10])));
+        let tape = Tape::new();
+        let gradients = tape.backward_from(&tape.param(&model.0).square().sum());
+        let usual = OptimizerConfig::new(rule, 0.1);
+        let config = OptimizerConfig { clip, average: Some(0.9), ..usual };
+        Optimizer::new(config).step(&model, &gradients);
+    }
+    sample(&device);
+    let ran: BTreeSet<_> =
+        gpu.profile(false).unwrap().iter().map(|k| (k.program, k.entry)).collect();
+    let known: BTreeSet<_> = ops::kernels()
+        .iter()
+        .flat_map(|k| k.entries().iter().map(|&entry| (k.program().name, entry)))
+        .collect();
+    let missed: Vec<_> = known.difference(&ran).collect();
+    assert!(missed.is_empty(), "never run: {missed:?}");
+}

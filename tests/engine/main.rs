@@ -1,0 +1,20 @@
+//! The engine: tape, kernels on the CPU and on a GPU, matrix products, shaders, the GPU runtime.
+
+mod autograd;
+mod axes;
+#[path = "../common/mod.rs"]
+mod common;
+mod gemm;
+#[cfg(feature = "gpu")]
+mod gpu_runtime;
+mod groups;
+mod hostile_sizes;
+#[cfg(feature = "gpu")]
+mod kernels;
+mod masked;
+mod numerics;
+mod sampling_kernels;
+mod shaders;
+mod threads;
+mod upsample;
+mod zeros;

@@ -1,0 +1,9 @@
+//! The pixel models: what a prediction sees, exact probabilities, sampling, learning.
+
+mod cached;
+mod dropout;
+mod exact;
+mod learning;
+mod models;
+mod reach;
+mod shifts;

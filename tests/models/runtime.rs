@@ -1,0 +1,305 @@
+//! What a training step may cost: the same bits for any number of threads, no growing memory, a known
+//! number of GPU dispatches and no read-back.
+
+#[cfg(feature = "gpu")]
+use crate::common;
+use pixelloom::cpu::Cpu;
+use pixelloom::models::Model;
+use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
+use pixelloom::models::parts::loss_and_gradients;
+use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
+use pixelloom::models::vae::{Vae, VaeConfig};
+use pixelloom::nn::{Optimizer, OptimizerConfig};
+use pixelloom::ops::optimizer::Rule;
+use pixelloom::ops::random;
+use pixelloom::profile::Profile;
+use pixelloom::rng::{Key, stream};
+use pixelloom::{Device, Tape, Tensor};
+
+/// A model, its optimiser and a batch of made-up binary images.
+struct Training {
+    model: Box<dyn Model>,
+    optimizer: Optimizer,
+    x: Vec<f32>,
+    device: Device,
+}
+
+/// Makes a model of the given number of hidden units or maps.
+type Make = fn(&Device, usize) -> Box<dyn Model>;
+
+fn vae(device: &Device, hidden: usize) -> Box<dyn Model> {
+    Box::new(Vae::new(device, VaeConfig { hidden, ..VaeConfig::mnist(20) }, 3))
+}
+
+/// Sizes of a pixel model of 8 x 6 images.
+fn sizes(hidden: usize) -> PixelConfig {
+    let (height, width, head) = (8, 6, hidden + 1);
+    PixelConfig { height, width, head, learned_states: true, ..PixelConfig::mnist(2, hidden) }
+}
+
+fn pixel(device: &Device, body: Body, hidden: usize) -> Box<dyn Model> {
+    Box::new(PixelModel::new(device, body, sizes(hidden), 3))
+}
+
+fn chain(device: &Device, hidden: usize) -> Box<dyn Model> {
+    let net = PixelConfig { skip: true, ..sizes(hidden) };
+    let config = MultiScaleConfig::new(Body::DiagBilstm, net, vec![2]);
+    Box::new(MultiScale::new(device, config, 3))
+}
+
+/// DRAW of 8 x 6 images.
+fn draw(device: &Device, hidden: usize, attention: bool, glimpses: usize) -> Box<dyn Model> {
+    let sizes = DrawConfig { height: 8, width: 6, hidden, latent: 5, ..DrawConfig::mnist() };
+    Box::new(Draw::new(device, DrawConfig { attention, glimpses, ..sizes }, 3))
+}
+
+fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
+    let sizes = ClassifierConfig {
+        height: 8,
+        width: 6,
+        glimpses: 3,
+        hidden,
+        read: 3,
+        ..ClassifierConfig::cluttered(8)
+    };
+    Box::new(Classifier::new(device, sizes, 3))
+}
+
+/// A model of every kind, numbers of an image, and the dispatches of one step with Adam and clipping on a
+/// GPU and on the CPU, which adds up the uses of a weight in other numbers (`ops/shared.rs`) and their biases'
+/// gradients in launches of their own. A scan is a dispatch a step, forwards and backwards: 8 for the rows of
+/// these images, 13 for their diagonals in either direction.
+const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
+    ("vae", vae, 784, [72; 2]),
+    ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, [132; 2]),
+    ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, [188; 2]),
+    ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, [404; 2]),
+    ("multiscale", chain, 48, [860; 2]),
+    ("draw", |d, h| draw(d, h, true, 3), 48, [160, 172]),
+    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [190, 203]),
+    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [147, 156]),
+    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [178, 186]),
+    ("classifier", classifier, 48, [57, 63]),
+];
+
+const ROWS: usize = 33;
+
+impl Training {
+    fn new(device: &Device, make: Make, dims: usize, hidden: usize, rule: Rule) -> Training {
+        let key = Key::new(1, stream::TEST, 0);
+        let x = (0..(ROWS * dims) as u64).map(|i| f32::from(key.uniform(i) < 0.2)).collect();
+        let settings =
+            OptimizerConfig { clip: Some(100.0), decay: 1e-4, ..OptimizerConfig::new(rule, 1e-3) };
+        Training {
+            model: make(device, hidden),
+            optimizer: Optimizer::new(settings),
+            x,
+            device: device.clone(),
+        }
+    }
+
+    fn step(&mut self, number: u32) -> Tensor {
+        let tape = Tape::new();
+        let shape = [ROWS, self.x.len() / ROWS];
+        let x = tape.constant(Tensor::new(&self.device, &self.x, &shape));
+        let key = Key::new(1, stream::LATENT, number);
+        let labels: Vec<f32> = (0..ROWS).map(|i| (i % 10) as f32).collect();
+        let labels = Tensor::new(&self.device, &labels, &[ROWS]);
+        let prepared = self.model.prepare(x.value(), Some(&labels), key).unwrap();
+        let loss = self.model.loss(&x, &prepared, key);
+        self.optimizer.step(&*self.model, &tape.backward_from(&loss));
+        loss.value().clone()
+    }
+
+    fn weights(&self) -> Vec<u32> {
+        let all = self.model.parameters();
+        all.iter().flat_map(|(_, p)| p.value().to_vec().unwrap()).map(f32::to_bits).collect()
+    }
+}
+
+#[test]
+fn the_same_bits_with_one_two_and_four_threads() {
+    let run = |threads: usize, (make, dims, hidden): (Make, usize, usize), rule: Rule| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut training = Training::new(&Device::cpu(), make, dims, hidden, rule);
+            (0..3).for_each(|step| drop(training.step(step)));
+            training.weights()
+        })
+    };
+    for (name, make, dims, _) in MODELS {
+        for rule in [Rule::Adam, Rule::Adagrad] {
+            let model = (make, dims, if name == "vae" { 500 } else { 16 });
+            let one = run(1, model, rule);
+            let same = one == run(2, model, rule) && one == run(4, model, rule);
+            assert!(same, "{name}, {rule:?}: bits depend on threads");
+            assert!(one == run(1, model, rule), "{name}, {rule:?}: the same run twice differs");
+        }
+    }
+}
+
+/// A profile sees every launch once, its times are within that of the steps, and it changes nothing.
+#[test]
+fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
+    for (name, make, dims, [_, dispatches]) in MODELS {
+        let device = Device::cpu();
+        let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
+        let mut plain = Training::new(&Device::cpu(), make, dims, 20, Rule::Adam);
+        // The first step also makes the optimiser's states.
+        assert_eq!(training.step(0).item().unwrap(), plain.step(0).item().unwrap(), "{name}");
+        let mut profile = Profile::default();
+        for step in 1..4 {
+            let loss = device.profiled(&mut profile, || training.step(step)).unwrap();
+            assert_eq!(
+                loss.item().unwrap(),
+                plain.step(step).item().unwrap(),
+                "{name}: profiled, the loss differs"
+            );
+        }
+        assert!(training.weights() == plain.weights(), "{name}: profiled, the weights differ");
+        training.step(4);
+        let total = profile.total();
+        assert_eq!(profile.runs, 3);
+        assert_eq!(total.dispatches, 3 * dispatches, "{name}");
+        assert!(0.0 < total.seconds && total.seconds <= profile.seconds, "{name}: {profile:?}");
+        assert!(profile.kernels.values().all(|k| k.calls > 0 && k.seconds > 0.0 && k.bytes > 0));
+        if name == "vae" {
+            // Five products forwards, as many for weights, and four for inputs; the image has no gradient.
+            let matmul = profile.kernels["matmul"];
+            assert_eq!(matmul.calls, 3 * 14);
+            let products =
+                2 * ROWS as u64 * (3 * (784 * 20 + 2 * 20 * 20 + 20 * 20 + 20 * 784) - 784 * 20);
+            assert_eq!(matmul.flops, 3 * products);
+        }
+    }
+}
+
+/// Two parts of a batch that are made at once take the machine's time once, two that one thread makes take
+/// all of its own.
+#[test]
+fn a_profile_of_parts_has_the_time_that_passed() {
+    let device = Device::cpu();
+    let model = PixelModel::new(&device, Body::PixelCnn, PixelConfig::mnist(2, 16), 3);
+    let key = Key::new(1, stream::TEST, 0);
+    let x = random::uniform(&device, key, &[16, 784]);
+    for (threads, least) in [(1, 0.6), (2, 0.0)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut profile = Profile::default();
+        let step = || drop(loss_and_gradients(&model, &x, &[], key));
+        pool.install(|| {
+            step();
+            (0..5).for_each(|_| device.profiled(&mut profile, step).unwrap());
+        });
+        let share = profile.total().seconds / profile.seconds;
+        assert!(least < share && share <= 1.0, "{threads} threads: {share}: {profile:?}");
+    }
+}
+
+#[test]
+fn memory_of_a_step_is_constant_on_the_cpu() {
+    for (name, make, dims, _) in MODELS {
+        let cpu = Cpu::new();
+        let mut training = Training::new(&Device::Cpu(cpu.clone()), make, dims, 10, Rule::Adam);
+        (0..3).for_each(|step| drop(training.step(step)));
+        let settled = cpu.stats();
+        for step in 3..30 {
+            training.step(step);
+            assert_eq!(cpu.stats(), settled, "{name}, step {step}");
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
+    let Some(gpu) = common::open_with(pixelloom::gpu::GpuOptions::default()) else { return };
+    let device = Device::Gpu(gpu.clone());
+    let mut wrong = Vec::new();
+    for (name, make, dims, [dispatches, _]) in MODELS {
+        let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
+        let mut before = gpu.stats();
+        for step in 0..12 {
+            drop(training.step(step));
+            device.flush().unwrap();
+            let now = gpu.stats();
+            let counted = now.dispatches - before.dispatches;
+            if step >= 3 {
+                if counted != dispatches {
+                    wrong.push(format!("{name}: {counted} dispatches in step {step}"));
+                }
+                assert_eq!(now.live_bytes, before.live_bytes, "{name}: live bytes, step {step}");
+                assert_eq!(now.pooled_bytes, before.pooled_bytes, "{name}: pooled, step {step}");
+                // Only what works on the uploaded batch, in each glimpse, is bound anew, and what adds that up.
+                let bound = now.bind_groups - before.bind_groups;
+                assert!(bound <= 20, "{name}: {bound} bind groups in step {step}");
+                let (kept, earlier) = (now.kept_bind_groups, before.kept_bind_groups);
+                assert_eq!(kept, earlier, "{name}: bind groups kept in step {step}");
+            }
+            assert_eq!(now.readbacks, before.readbacks, "{name}: read-backs in step {step}");
+            before = now;
+        }
+        assert!(training.step(30).item().unwrap().is_finite());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The device's own times, by the kernels that the CPU's profile has too.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_profile_of_a_gpu_has_the_same_calls() {
+    // Another device than the tests above count on.
+    let options = pixelloom::gpu::GpuOptions { zero_workgroup_memory: true, ..Default::default() };
+    let Some(gpu) = common::gpu(options) else { return };
+    let timestamps = gpu.summary().timestamp;
+    let run = |device: &Device| {
+        let mut profile = Profile::default();
+        let mut training = Training::new(device, vae, 784, 20, Rule::Adam);
+        training.step(0);
+        device.profiled(&mut profile, || training.step(1)).map(|_| profile)
+    };
+    let on_gpu = run(&Device::Gpu(gpu));
+    if !timestamps {
+        let message = on_gpu.unwrap_err().to_string();
+        assert!(message.contains("no timestamps"), "{message}");
+        return;
+    }
+    let (on_gpu, on_cpu) = (on_gpu.unwrap(), run(&Device::cpu()).unwrap());
+    let calls = |p: &Profile| -> Vec<_> {
+        p.kernels.iter().map(|(n, k)| (*n, k.calls, k.dispatches, k.flops)).collect()
+    };
+    assert_eq!(calls(&on_gpu), calls(&on_cpu));
+    assert!(on_gpu.total().seconds > 0.0 && on_gpu.total().seconds <= on_gpu.seconds);
+}
+
+/// Pitfall 26: one whole training step of the model on both devices, from the same weights and noise.
+#[cfg(feature = "gpu")]
+#[test]
+fn cpu_and_gpu_agree_over_a_training_step() {
+    use pixelloom::autograd::case::distance;
+    // Another device than the test above counts on.
+    let options = pixelloom::gpu::GpuOptions { bounds_checks: true, ..Default::default() };
+    let Some(gpu) = common::gpu(options) else { return };
+    let run = |device: &Device, make: Make, dims: usize| {
+        // SGD: the change of a weight is proportional to its gradient, so nothing is hidden by a division.
+        let mut training = Training::new(device, make, dims, 17, Rule::Sgd);
+        let loss = training.step(0).item().unwrap();
+        let weights: Vec<(String, Vec<f32>)> = training
+            .model
+            .parameters()
+            .into_iter()
+            .map(|(n, p)| (n, p.value().to_vec().unwrap()))
+            .collect();
+        (loss, weights)
+    };
+    let gpu = Device::Gpu(gpu);
+    for (name, make, dims, _) in MODELS {
+        let (loss, weights) = run(&Device::cpu(), make, dims);
+        let (loss_gpu, weights_gpu) = run(&gpu, make, dims);
+        let e = distance(&[loss_gpu], &[loss]);
+        assert!(e <= 1e-5, "{name}: loss {loss} on the CPU, {loss_gpu} on the GPU");
+        for ((weight, cpu), (_, gpu)) in weights.iter().zip(&weights_gpu) {
+            let e = distance(gpu, cpu);
+            assert!(e <= 2e-4, "{name}, {weight}: {e}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Measurements measure what they say: the probes compute, the arithmetic of a workload is that of its
+//! kernels, tables and plots hold what was measured.
+
+use crate::common::devices;
+use pixelloom::bench::table::by_kernel;
+use pixelloom::bench::{Machine, Net, Task, Workload, probe, roofline, sampling, workloads};
+use pixelloom::models::draw::DrawConfig;
+use pixelloom::models::pixel::{Body, PixelConfig};
+use pixelloom::profile::{Profile, Sum};
+use pixelloom::train::plots::curve;
+use pixelloom::{Device, Tensor};
+
+#[test]
+fn the_probes_compute_what_they_time() {
+    // Blocks, and one that is not whole.
+    let x: Vec<f32> = (0..1003).map(|i| i as f32 / 100.0).collect();
+    for device in devices() {
+        let t = Tensor::new(&device, &x, &[x.len()]);
+        let chains = probe::chains(&t, 5).to_vec().unwrap();
+        let triad = probe::triad(&t, &t).to_vec().unwrap();
+        for (i, x) in x.iter().enumerate() {
+            let expected = (0..5).fold(*x, |x, _| 0.5 * x + 0.25);
+            assert!((chains[i] - expected).abs() <= 1e-6, "{}: {}", device.name(), chains[i]);
+            assert!((triad[i] - 4.0 * x).abs() <= 1e-5, "{}: {}", device.name(), triad[i]);
+        }
+        let latency = probe::latency(&device).unwrap();
+        assert!(latency.in_a_row > 0.0 && latency.alone > 0.0);
+    }
+    assert!(probe::peak(&Device::cpu()).unwrap() > 0.1);
+}
+
+/// Kernels whose cost is that of products.
+fn is_product(kernel: &str) -> bool {
+    let products = ["matmul", "shared_gradient", "masked_conv", "lstm", "attention"];
+    // An LSTM cell's own gradient is elementwise; its products are separate ones.
+    products.iter().any(|p| kernel.starts_with(p)) && kernel != "lstm_cell_gradient"
+}
+
+/// Operations of the products of one step.
+fn products(workload: &Workload) -> f64 {
+    let (device, mut profile) = (Device::cpu(), Profile::default());
+    let mut ready = workload.build(&device);
+    ready.run(0..1).unwrap();
+    device.profiled(&mut profile, || ready.run(1..2)).unwrap().unwrap();
+    profile.kernels.iter().filter(|(name, _)| is_product(name)).map(|(_, k)| k.flops as f64).sum()
+}
+
+/// Small images, so that it is quick; gates, which kernels count and the formula does not, are a few
+/// percent, and so are attention's gradients, which recompute.
+#[test]
+fn the_arithmetic_of_a_workload_is_that_of_its_kernels() {
+    let mut all: Vec<Workload> = workloads().into_iter().chain(sampling()).collect();
+    all.retain(|w| w.name.contains("mnist"));
+    let colour = PixelConfig { levels: 16, head: 48, ..PixelConfig::colour(8, 2, 24) };
+    for body in [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm] {
+        let (name, net) = (format!("{body:?}, colour"), Net::Pixel(body, colour));
+        all.push(Workload { name, task: Task::Train, net, batch: 2 });
+    }
+    for workload in &mut all {
+        workload.batch = 2;
+        match &mut workload.net {
+            Net::Vae(_) => {}
+            Net::Draw(config) => *config = DrawConfig { glimpses: 4, ..*config },
+            Net::Pixel(_, config) => (config.height, config.width) = (8, 8),
+        }
+        let (found, formula) = (products(workload), 2.0 * workload.flops());
+        let ratio = found / formula;
+        println!("{} {}: {ratio:.3}", workload.name, workload.task.name());
+        assert!((0.9..1.15).contains(&ratio), "{}: {ratio}", workload.name);
+    }
+}
+
+#[test]
+fn tables_and_the_roofline_hold_what_was_measured() {
+    let sum = Sum { calls: 4, dispatches: 8, seconds: 0.5, flops: 100_000_000_000, bytes: 1 << 30 };
+    let moves = Sum { flops: 0, seconds: 0.25, ..sum };
+    let mut profile = Profile { runs: 2, seconds: 1.0, ..Profile::default() };
+    profile.kernels.insert("product", sum);
+    profile.kernels.insert("copy", moves);
+    let text = by_kernel(&profile, "step").to_string();
+    let rows: Vec<String> =
+        text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(rows[2], "| product | 2.00 | 250 | 50.0 % | 200 | 2.15 |");
+    assert_eq!(rows[3], "| copy | 2.00 | 125 | 25.0 % | | 4.29 |");
+    assert_eq!(rows[4], "| (outside kernels) | | 125 | 25.0 % | | |");
+    assert_eq!(rows[5], "| (all) | 4.00 | 500 | 100.0 % | 100 | 2.15 |");
+
+    let machine = Machine { name: "cpu".into(), peak: 400.0, bandwidth: 8.0 };
+    assert_eq!(roofline::share_of_roof(&sum, &machine), 0.5);
+    assert!((roofline::share_of_roof(&moves, &machine) - 4.295 / 8.0).abs() < 1e-3);
+    // Few operations a byte: the memory is the roof.
+    let light = Sum { flops: 1 << 30, ..sum };
+    let expected = light.gflops() / 8.0;
+    assert!((roofline::share_of_roof(&light, &machine) - expected).abs() < 1e-9);
+    let svg = curve(&roofline::plot(&[(machine, profile)]));
+    assert!(svg.contains("\nproduct\n</text>") && !svg.contains("\ncopy\n</text>"));
+}

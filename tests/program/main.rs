@@ -1,0 +1,15 @@
+//! The program: its commands, data, pictures, reports, measurements and files, and the rules of the house.
+
+mod bench;
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+mod data;
+mod guide;
+mod house;
+mod package;
+#[path = "../common/peak.rs"]
+mod peak;
+mod pictures;
+mod pretrained;
+mod report;
