@@ -62,7 +62,7 @@
 //! | [`kernel`], [`cpu`], [`gpu`] | what runs where |
 //! | [`bench`](mod@bench), [`profile`] | how fast, beside what the machine can do |
 //!
-//! The [`guide`] follows one operation from the paper's equation to the shader and back.
+//! The [`guide`] explains how the papers become code, one subject per chapter.
 //!
 //! # Features
 //!
@@ -77,6 +77,7 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod gpu;
+pub mod guide;
 pub mod kernel;
 pub mod machine;
 pub mod models;
@@ -93,9 +94,6 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use nn::Param;
 pub use tensor::Tensor;
-
-#[doc = include_str!("guide.md")]
-pub mod guide {}
 
 /// The README's example is compiled and run as a test.
 #[cfg(doctest)]

@@ -1,11 +1,49 @@
-//! The guide quotes the sources: every excerpt stands in the file named before it, word for word.
+//! The guide quotes the sources and names files and tests. Quotations, files and tests must exist.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A text file of the project, its path relative to the root.
+struct File {
+    path: String,
+    text: String,
+}
+
+/// All files below `dir` with one of these extensions.
+fn files(dir: &str, extensions: &[&str]) -> Vec<File> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(dir)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+            if path.is_dir() {
+                folders.push(path);
+            } else if extensions.contains(&extension) {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+                found.push(File { path, text });
+            }
+        }
+    }
+    found
+}
+
+fn chapters() -> Vec<File> {
+    files("src/guide", &["md"])
+}
+
+fn sources() -> Vec<File> {
+    let dirs = ["src", "shaders", "tests", "examples"];
+    dirs.iter().flat_map(|dir| files(dir, &["rs", "wgsl"])).collect()
+}
 
 /// Lines without their common indentation.
-fn flush_left(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
+fn flush_left(lines: &[&str]) -> Vec<String> {
     let indent = |line: &&str| line.len() - line.trim_start().len();
     let common = lines.iter().filter(|l| !l.trim().is_empty()).map(indent).min().unwrap_or(0);
     lines.iter().map(|line| line.get(common..).unwrap_or("").to_string()).collect()
@@ -13,22 +51,25 @@ fn flush_left(text: &str) -> Vec<String> {
 
 /// Whether an excerpt stands in a text, at whatever indentation.
 fn stands(excerpt: &str, text: &str) -> bool {
-    let excerpt = flush_left(excerpt);
+    let excerpt: Vec<&str> = excerpt.lines().collect();
     let lines: Vec<&str> = text.lines().collect();
-    lines.windows(excerpt.len()).any(|window| flush_left(&window.join("\n")) == excerpt)
+    let first = excerpt.first().map_or("", |line| line.trim());
+    let begins = |window: &&[&str]| window[0].trim() == first;
+    let mut windows = lines.windows(excerpt.len().max(1)).filter(begins);
+    windows.any(|window| flush_left(window) == flush_left(&excerpt))
 }
 
-/// Excerpts with the file that the text before them named last: in backquotes, with a folder.
-fn excerpts(guide: &str) -> Vec<(String, String)> {
-    let (mut file, mut found, mut block) = (String::new(), Vec::new(), None::<(bool, String)>);
-    for line in guide.lines() {
+/// Quotations are the code blocks marked `rust,ignore` and `wgsl`.
+fn excerpts(chapter: &str) -> Vec<String> {
+    let (mut found, mut block) = (Vec::new(), None::<(bool, String)>);
+    for line in chapter.lines() {
         match (&mut block, line.strip_prefix("```")) {
             (None, Some(kind)) => {
                 block = Some((matches!(kind, "rust,ignore" | "wgsl"), String::new()));
             }
             (Some((quoted, text)), Some(_)) => {
                 if *quoted {
-                    found.push((file.clone(), text.clone()));
+                    found.push(text.clone());
                 }
                 block = None;
             }
@@ -36,48 +77,59 @@ fn excerpts(guide: &str) -> Vec<(String, String)> {
                 text.push_str(line);
                 text.push('\n');
             }
-            (None, None) => {
-                let is_file = |word: &&str| {
-                    ["src/", "shaders/", "tests/"].iter().any(|f| word.starts_with(f))
-                };
-                if let Some(name) = line.split('`').rfind(is_file) {
-                    file = name.to_string();
-                }
-            }
+            (None, None) => {}
         }
     }
     found
 }
 
-#[test]
-fn what_the_guide_quotes_stands_in_the_sources() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let guide = fs::read_to_string(root.join("src/guide.md")).unwrap();
-    let excerpts = excerpts(&guide);
-    assert!(excerpts.len() >= 9, "{} excerpts", excerpts.len());
-    for (file, excerpt) in &excerpts {
-        let source = fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
-        assert!(
-            stands(excerpt, &source),
-            "src/guide.md quotes {file}, where this is not:\n{excerpt}"
-        );
-        let planted = excerpt.replacen('=', "==", 1).replacen("case(", "cases(", 1);
-        assert!(!stands(&planted, &source), "the check does not see a planted fault in {excerpt}");
-    }
+/// Words in backquotes, outside of code blocks.
+fn quoted_words(chapter: &str) -> Vec<&str> {
+    let prose = chapter.split("\n```").step_by(2);
+    prose
+        .flat_map(|text| text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)))
+        .collect()
 }
 
-/// Every file that the guide names is there.
 #[test]
-fn what_the_guide_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let guide = fs::read_to_string(root.join("src/guide.md")).unwrap();
-    let paths = guide.split('`').filter(|word| {
-        let folder = ["src/", "shaders/", "tests/", "examples/"];
-        folder.iter().any(|f| word.starts_with(f)) && !word.contains(char::is_whitespace)
-    });
-    let paths: Vec<_> = paths.collect();
-    assert!(paths.len() > 10);
-    for path in paths {
-        assert!(root.join(path).exists(), "src/guide.md names {path}");
+fn quotations_stand_in_the_sources() {
+    let sources = sources();
+    let quotes = |excerpt: &str| sources.iter().any(|file| stands(excerpt, &file.text));
+    let mut count = 0;
+    for chapter in chapters() {
+        for excerpt in excerpts(&chapter.text) {
+            count += 1;
+            assert!(quotes(&excerpt), "{}: no source has these lines:\n{excerpt}", chapter.path);
+            let planted = excerpt.replacen('=', "==", 1).replacen("case(", "cases(", 1);
+            assert!(!quotes(&planted), "the check does not see a planted fault in\n{excerpt}");
+        }
     }
+    assert!(count >= 9, "{count} quotations");
+}
+
+/// A file may be named by the end of its path: `mask.rs` or `ops/mask.rs`.
+#[test]
+fn files_that_the_guide_names_exist() {
+    let dirs = ["src", "shaders", "tests", "examples", "benches"];
+    let known: Vec<String> = dirs
+        .iter()
+        .flat_map(|dir| files(dir, &["rs", "wgsl", "md", "py"]))
+        .map(|f| f.path)
+        .collect();
+    let exists = |name: &str| {
+        root().join(name).exists() || known.iter().any(|path| Path::new(path).ends_with(name))
+    };
+    let mut count = 0;
+    for chapter in chapters() {
+        for word in quoted_words(&chapter.text) {
+            let is_file = [".rs", ".wgsl", ".md", ".py"].iter().any(|end| word.ends_with(end));
+            let placeholder = word.contains("STEM") || word.contains(char::is_whitespace);
+            if is_file && !placeholder {
+                count += 1;
+                assert!(exists(word), "{} names {word}, which does not exist", chapter.path);
+            }
+        }
+    }
+    assert!(count > 10, "{count} files");
+    assert!(!exists("src/ops/no_such_file.rs"), "the check does not see a planted fault");
 }

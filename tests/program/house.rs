@@ -30,7 +30,7 @@ fn module(path: &Path) -> String {
 
 /// From the top down. A module imports from its own layer's modules and from lower layers.
 const LAYERS: [&[&str]; 12] = [
-    &["main"],
+    &["main", "guide"],
     &["cli"],
     &["bench"],
     &["train"],

@@ -80,7 +80,7 @@ fn the_package_is_whole_and_small() {
     let files = listed();
     let has = |name: &str| files.contains(&root().join(name));
     for name in [
-        "src/guide.md",
+        "src/guide/masked_convolution.md",
         "src/data/digits/train-images-idx3-ubyte.gz",
         "shaders/masked_conv.wgsl",
         "examples/new_op.rs",
