@@ -4,7 +4,7 @@
 //!     cargo bench --bench steps -- [--only PREFIX] [--threads N] [--seconds S] [--device NAME]
 //!
 //! Prints the device's peak of multiply-adds and one line a workload: name, images/s and ms of the
-//! median step. `benches/peer.py` runs it beside PyTorch; what was measured stands in `benches/RESULTS.md`.
+//! median step. `benches/peer.py` runs it beside PyTorch; `benches/results/speed.md` has the measurements.
 
 mod common;
 
