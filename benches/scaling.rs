@@ -16,7 +16,7 @@ use pixelloom::bench::{Machine, Net, Table, Task, Workload, time};
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::pixel::{Body, PixelConfig};
 use pixelloom::models::vae::VaeConfig;
-use pixelloom::train::plots::{Plot, Series, Stroke};
+use pixelloom::report::plots::{Plot, Series, Stroke};
 
 /// A kind of model at its usual size.
 struct Kind {

@@ -55,7 +55,11 @@
 //! | --- | --- |
 //! | [`models`] | [`vae`](models::vae), [`pixel`](models::pixel) (PixelCNN, Row LSTM, Diagonal BiLSTM, Multi-Scale), [`draw`](models::draw), [`iwae`](models::iwae); each with its paper's equations |
 //! | [`data`] | sets, splits, binarization, batches |
-//! | [`train`](mod@train) | settings, the loop, checkpoints, evaluation, pictures, reports |
+//! | [`settings`] | the settings of a run, presets, layers of settings |
+//! | [`images`] | sheets, films, completions, glimpses |
+//! | [`run`] | run directories, checkpoints, metrics, model files |
+//! | [`report`] | the pages about runs, plots, tables, TensorBoard |
+//! | [`train`](mod@train) | the loop, evaluation, the memory of a step |
 //! | [`nn`] | layers, parameters by name, optimisers |
 //! | [`ops`] | differentiable operations: kernel, method of [`Var`], gradient rule, cases |
 //! | [`autograd`] | the tape and the gradient check |
@@ -67,7 +71,7 @@
 //! # Features
 //!
 //! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU only.
-//! - `mpi`: training in several processes, one a device ([`train::ranks`]); needs an MPI library.
+//! - `mpi`: training in several processes, one a device ([`ranks`]); needs an MPI library.
 #![warn(missing_docs)]
 
 pub mod autograd;
@@ -76,15 +80,23 @@ pub mod cpu;
 pub mod data;
 pub mod device;
 pub mod error;
+mod files;
 pub mod gpu;
 pub mod guide;
+pub mod images;
 pub mod kernel;
 pub mod machine;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod output;
 pub mod profile;
+pub mod ranks;
+pub mod report;
 pub mod rng;
+pub mod run;
+pub mod settings;
+pub mod signals;
 pub mod tensor;
 pub mod text;
 pub mod train;

@@ -5,7 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 use pixelloom::Error;
-use pixelloom::train::ranks;
+use pixelloom::ranks;
 
 /// Exit code of a fault in the program itself.
 const INTERNAL: u8 = 1;

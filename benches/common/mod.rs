@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pixelloom::Device;
 use pixelloom::machine::choose;
-use pixelloom::train::plots::{Plot, curve};
+use pixelloom::report::plots::{Plot, curve};
 
 /// The words of the command line.
 pub struct Arguments(Vec<String>);

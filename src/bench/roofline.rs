@@ -3,7 +3,7 @@
 use super::table::{Table, digits, percent};
 use super::timing::Machine;
 use crate::profile::{Profile, Sum};
-use crate::train::plots::{Plot, Series, Stroke};
+use crate::report::plots::{Plot, Series, Stroke};
 
 /// Operations a byte.
 fn intensity(sum: &Sum) -> f64 {

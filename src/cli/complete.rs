@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::data::{Binarization, DataSet, Images, picture};
-use pixelloom::train::drawing::{self, Completion, Drawing, Drawn};
-use pixelloom::train::output::Kind;
-use pixelloom::train::{ModelConfig, Part, pictures};
+use pixelloom::data::{Binarization, DataSet, Images, Part, picture};
+use pixelloom::images::completions::{self, Completion, Drawing, Drawn};
+use pixelloom::images::sheet;
+use pixelloom::output::Kind;
+use pixelloom::settings::ModelConfig;
 use pixelloom::{Device, Error};
 
 use super::bar::Bar;
@@ -120,10 +121,10 @@ impl Complete {
     fn mask(&self, config: &ModelConfig) -> Result<Vec<bool>, Error> {
         let (height, width, _) = config.shape();
         match (&self.rect, &self.mask) {
-            (Some(rect), _) => drawing::without_rectangle(config.shape(), *rect),
-            (None, None) => Ok(drawing::lower_half(config.shape())),
+            (Some(rect), _) => completions::without_rectangle(config.shape(), *rect),
+            (None, None) => Ok(completions::lower_half(config.shape())),
             (None, Some(path)) => {
-                let mask = pictures::read_mask(path, height, width)?;
+                let mask = sheet::read_mask(path, height, width)?;
                 if mask.iter().all(|&given| given) {
                     return Err(Error::Data(format!(
                         "{}: the mask is all white, there is nothing to fill; make black what is",

@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::complain;
+use super::kind::Kind;
 use super::out::{give, say};
 use super::settings::SettingsArgs;
-use super::train::Kind;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
-use pixelloom::train::output::Kind;
-use pixelloom::train::pictures;
+use pixelloom::images::sheet;
+use pixelloom::output::Kind;
 use serde_json::json;
 
 use super::complain;
@@ -123,7 +123,7 @@ impl Data {
             let indices: Vec<usize> = (0..count).collect();
             fill_batch(images, set.binarization, EVALUATION_SEED, 0, &indices, &mut tiles);
             let shape = (images.height, images.width, images.channels);
-            pictures::write_sheet(&out, &tiles, count, shape, SHEET.1)?;
+            sheet::write_sheet(&out, &tiles, count, shape, SHEET.1)?;
             wrote(out.path())?;
         }
         Ok(())

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pixelloom::data::{DataSet, Split};
+use pixelloom::data::{DataSet, Part, Split, part};
 use pixelloom::models::iwae::iwae;
-use pixelloom::train::output::{Kind, csv_comment};
-use pixelloom::train::{AnyModel, MARGINAL_LATENT, ModelConfig, Output, Part, Scores, evaluate};
+use pixelloom::output::{Kind, Output, csv_comment};
+use pixelloom::settings::{AnyModel, MARGINAL_LATENT, ModelConfig};
+use pixelloom::train::{Scores, evaluate};
 use pixelloom::{Device, Error};
 use serde_json::json;
 
@@ -143,9 +144,9 @@ impl Eval {
             let model = model.weighted("--iwae")?;
             let mut values = Vec::with_capacity(images.count);
             let bar = Bar::new(&format!("images, {k} samples each"), images.count);
-            let done = evaluate::batches(device, &all, &|done| bar.at(done), |number, x, _| {
+            let done = part::batches(device, &all, &|done| bar.at(done), |number, x, _| {
                 // A batch draws under the steps from its number times k on.
-                let key = evaluate::key(number.wrapping_mul(k));
+                let key = part::key(number.wrapping_mul(k));
                 values.extend(iwae(model, x, k as usize, key)?);
                 Ok(())
             });

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
+use pixelloom::images::receptive_field::{self, Place};
 use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
+use pixelloom::output::Kind as FileKind;
 use pixelloom::rng::{Key, stream};
-use pixelloom::train::explain::{self, Place};
-use pixelloom::train::output::Kind as FileKind;
-use pixelloom::train::{AnyModel, ModelConfig};
+use pixelloom::settings::{AnyModel, ModelConfig};
 use pixelloom::{Device, Error, Tensor};
 
 use super::glimpses::Glimpses;
+use super::kind::Kind;
 use super::locate;
 use super::machine::Machine;
 use super::out::{complain, give, say, wrote};
 use super::outputs::Outputs;
-use super::train::Kind;
 
 /// Maps of a model that is made for its connections alone.
 const MAPS: usize = 6;
@@ -132,7 +132,7 @@ impl Field {
                 column: self.column.unwrap_or(width / 2),
                 channel: self.channel,
             };
-            let field = explain::receptive_field(drawer, &x, at)?;
+            let field = receptive_field::receptive_field(drawer, &x, at)?;
             field.write(&out)?;
             if self.path.is_some() {
                 complain(&format!("note: gradients at {IMAGES} images of even noise, added up"));
@@ -176,7 +176,7 @@ impl Field {
             Some(Kind::Pixelcnn) | None => ModelConfig::PixelCnn(net),
         };
         let model = config.build(device, 1)?;
-        explain::make_positive(model.model())?;
+        receptive_field::make_positive(model.model())?;
         Ok((model, config))
     }
 }

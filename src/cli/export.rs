@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::Split;
-use pixelloom::train::card::{self, Card, Figure, Training};
-use pixelloom::train::output::Kind;
-use pixelloom::train::{Config, RunDir, report};
+use pixelloom::output::Kind;
+use pixelloom::report;
+use pixelloom::run::RunDir;
+use pixelloom::run::card::{Card, Training};
+use pixelloom::settings::{self, Config};
+use pixelloom::train::evaluate;
 use pixelloom::{Device, Error, text};
 
 use super::bar::Bar;
@@ -95,7 +98,7 @@ impl Export {
             let bar = Bar::new(&format!("images of {name}"), 1);
             let progress = |done, of| drop(bar.of(done, of));
             let dir = &config.data.dir;
-            let figure = Figure::score(checkpoint, name, dir, device, &progress, &complain);
+            let figure = evaluate::figure(checkpoint, name, dir, device, &progress, &complain);
             bar.done();
             figure
         });
@@ -110,7 +113,7 @@ impl Export {
             settings: config.to_toml(),
             steps: checkpoint.step,
             training: training(run, checkpoint.step)?,
-            command: card::command(&config)?,
+            command: settings::command(&config)?,
             figures,
             note: self.note.clone(),
         })

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::train::glimpses::{self, Glimpses as Pictures};
-use pixelloom::train::output::Kind;
-use pixelloom::train::{AnyModel, Output, Part, evaluate};
+use pixelloom::data::{Part, part};
+use pixelloom::images::glimpses::{self, Glimpses as Pictures};
+use pixelloom::output::{Kind, Output};
+use pixelloom::settings::AnyModel;
 use pixelloom::{Device, Error, Tensor};
 use serde_json::json;
 
@@ -112,7 +113,7 @@ impl Glimpses {
             }
             model => {
                 let draw = model.draw("explain glimpses")?;
-                (draw.reconstruct(&x, evaluate::key(0))?, Vec::new())
+                (draw.reconstruct(&x, part::key(0))?, Vec::new())
             }
         };
         let read = Some(shown.images.as_slice());

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
+use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
+use pixelloom::run::{Checkpoint, RunDir, checkpoint};
 use pixelloom::text;
-use pixelloom::train::pretrained::{PRETRAINED, Pretrained};
-use pixelloom::train::{Checkpoint, RunDir, checkpoint};
 
 use super::out::{complain, give};
 

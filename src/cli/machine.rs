@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pixelloom::machine::choose as choose_device;
+use pixelloom::ranks::local;
 use pixelloom::text::shell_word;
-use pixelloom::train::ranks::local;
 use pixelloom::{Device, Error};
 
 use super::out::complain;

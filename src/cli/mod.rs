@@ -12,6 +12,7 @@ mod explain;
 mod export;
 mod glimpses;
 mod info;
+mod kind;
 mod locate;
 mod machine;
 mod models;
@@ -27,7 +28,7 @@ use std::io;
 
 use clap::{Parser, Subcommand};
 pub use out::complain;
-use pixelloom::train::ranks;
+use pixelloom::ranks;
 use pixelloom::{Error, text};
 
 const AFTER: &str = "\

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::train::pretrained::PRETRAINED;
+use pixelloom::run::pretrained::PRETRAINED;
 use serde_json::json;
 
 use super::out::{add, say};

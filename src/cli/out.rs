@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pixelloom::ranks;
 use pixelloom::text;
-use pixelloom::train::ranks;
 use serde::Serialize;
 use serde_json::{Map, Value};
 

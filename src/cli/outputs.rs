@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::train::Output;
-use pixelloom::train::output::{Kind, Target};
+use pixelloom::output::{Kind, Output, Target};
 
 use super::out;
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::train::presets;
+use pixelloom::settings::presets;
 use serde_json::json;
 
 use super::out::{add, give, say};

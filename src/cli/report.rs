@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::train::output::Kind;
-use pixelloom::train::signals::postponed;
-use pixelloom::train::{RunDir, report};
+use pixelloom::output::Kind;
+use pixelloom::report;
+use pixelloom::run::RunDir;
+use pixelloom::signals::postponed;
 
 use super::locate;
 use super::out::wrote;

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::Device;
-use pixelloom::data::DataSet;
+use pixelloom::data::{DataSet, Part};
+use pixelloom::images::completions::Drawing;
+use pixelloom::images::glimpses::{self, Glimpses};
+use pixelloom::images::{self, nearest, samples};
 use pixelloom::models::draw::Draw;
-use pixelloom::train::drawing::Drawing;
-use pixelloom::train::glimpses::{self, Glimpses};
-use pixelloom::train::output::Kind;
-use pixelloom::train::{AnyModel, Output, Part, figures, nearest};
+use pixelloom::output::{Kind, Output};
+use pixelloom::settings::AnyModel;
 
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
@@ -107,7 +108,7 @@ impl Sample {
         let special = self.film.is_some() || self.strip.is_some() || self.nearest.is_some();
         let count = self.count.unwrap_or(if special { COUNT.1 } else { COUNT.0 }) as usize;
         if self.manifold {
-            figures::manifold(&files.sheet, model.vae("--manifold")?, device, shape)?;
+            samples::manifold(&files.sheet, model.vae("--manifold")?, device, shape)?;
             return Ok(());
         }
         if self.reconstruct {
@@ -115,7 +116,7 @@ impl Sample {
             let data = self.data.open(located)?;
             let rows = config.evaluation_batch();
             let part = Part::to_show(&data.test, data.binarization, count, rows);
-            figures::reconstructions(&files.sheet, model, device, &part)?;
+            samples::reconstructions(&files.sheet, model, device, &part)?;
             return Ok(());
         }
         if self.strip.is_some() {
@@ -141,12 +142,12 @@ impl Sample {
             _ => {
                 let bar = Bar::new("images", count);
                 let done = |done| bar.of(done, count);
-                let images = figures::draw(model.model(), device, count, self.seed, &done);
+                let images = samples::draw(model.model(), device, count, self.seed, &done);
                 bar.done();
                 images?
             }
         };
-        figures::write_samples(&files.sheet, &images, shape)?;
+        samples::write_samples(&files.sheet, &images, shape)?;
         if let Some(out) = &files.nearest {
             let DataSet { train, binarization, .. } = self.data.open(located)?;
             let bar = Bar::new("training images", train.count);
@@ -162,12 +163,12 @@ impl Sample {
         &self,
         draw: &Draw,
         count: usize,
-        shape: figures::Shape,
+        shape: images::Shape,
         files: &Files,
         device: &Device,
     ) -> Result<Vec<f32>> {
         glimpses::check_count(count)?;
-        let mut trace = draw.imagine(device, count, figures::sample_key(self.seed, 0))?;
+        let mut trace = draw.imagine(device, count, samples::sample_key(self.seed, 0))?;
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
         if let Some(film) = &files.film {
             drawn.write_film(film)?;

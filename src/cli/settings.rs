@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::train::{Settings, presets, settings};
+use pixelloom::settings::{Settings, layers, presets};
 use toml::{Table, Value};
 
-use super::train::Kind;
+use super::kind::Kind;
 use super::{complain, locate};
 
 #[derive(Args)]
@@ -133,7 +133,7 @@ impl SettingsArgs {
         for (flag, key, value) in first {
             if let Some(value) = value {
                 let mut layer = Table::new();
-                settings::insert(&mut layer, key, value);
+                layers::insert(&mut layer, key, value);
                 settings.overlay(layer, flag)?;
             }
         }

@@ -7,14 +7,15 @@ use clap::{Args, ValueEnum};
 use pixelloom::bench::table::by_kernel;
 use pixelloom::data::{DataSet, Fingerprint, thousands};
 use pixelloom::profile::Profile;
-use pixelloom::train::card;
+use pixelloom::ranks::{self, Ranks};
+use pixelloom::run::{Checkpoint, RunDir};
+use pixelloom::settings::{self, Config, Settings, presets};
 use pixelloom::train::dry_run::{self, DryRun};
 use pixelloom::train::memory::Step;
-use pixelloom::train::{
-    Checkpoint, Config, Job, Ranks, Resume, RunDir, Settings, Summary, presets, ranks, train,
-};
+use pixelloom::train::{Job, Resume, Summary, train};
 use pixelloom::{Device, Error, text};
 
+use super::kind::Kind;
 use super::locate::{self, RUNS};
 use super::machine::Machine;
 use super::out::{complain, give, give_all, say};
@@ -28,49 +29,6 @@ Examples:
   pixelloom train pixelcnn --overfit-batch
   pixelloom train vae --resume
   pixelloom train diagbilstm --init diagbilstm --rate 0.0003 --epochs 2 --name tuned";
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Kind {
-    /// Variational auto-encoder (Auto-Encoding Variational Bayes)
-    Vae,
-    /// PixelCNN (Pixel Recurrent Neural Networks)
-    Pixelcnn,
-    /// PixelRNN of Row LSTM layers
-    Rowlstm,
-    /// PixelRNN of Diagonal BiLSTM layers
-    Diagbilstm,
-    /// Multi-Scale PixelRNN: a small image, then larger ones given it
-    Multiscale,
-    /// DRAW: images written and read by attentive glimpses
-    Draw,
-    /// Classifier by attentive glimpses (DRAW, section 4.1); needs images with labels
-    Classifier,
-}
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Vae => "vae",
-            Kind::Pixelcnn => "pixelcnn",
-            Kind::Rowlstm => "rowlstm",
-            Kind::Diagbilstm => "diagbilstm",
-            Kind::Multiscale => "multiscale",
-            Kind::Draw => "draw",
-            Kind::Classifier => "classifier",
-        }
-    }
-
-    /// That `config`, of `what`, is of this kind.
-    pub fn check(self, config: &Config, what: &str) -> Result<(), Error> {
-        let (kind, asked) = (config.model.kind(), self.name());
-        if kind == asked {
-            return Ok(());
-        }
-        Err(Error::Config(format!(
-            "{what} is a {kind}, not a {asked}; say `pixelloom train {kind}`, or name a {asked}"
-        )))
-    }
-}
 
 /// Which checkpoint a run is resumed from.
 #[derive(Clone, Copy, ValueEnum)]
@@ -166,7 +124,7 @@ impl Train {
         run.newest()?;
         ranks.tell_text(config.to_toml());
         // What trains it again is what it was begun with.
-        let begun = card::command(&config);
+        let begun = settings::command(&config);
         let command = match begun {
             Ok(begun) => format!("{begun}; resumed by {}", command_line()),
             Err(_) => command_line(),

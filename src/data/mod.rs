@@ -25,6 +25,7 @@ mod images;
 mod loader;
 pub mod mat5;
 mod mnist_valid;
+pub mod part;
 pub mod picture;
 mod published;
 pub mod resize;
@@ -46,6 +47,7 @@ use crate::rng::{self, Distribution, Key, fill_from};
 pub use fingerprint::{Fingerprint, SplitPrint};
 pub use images::Images;
 pub use loader::Loader;
+pub use part::Part;
 pub use sets::{Outline, first, names, open, open_with, outline};
 
 /// The seed that validation and test images are made and binarized with, at epoch 0, so that the numbers of

@@ -4,15 +4,15 @@ use serde::Serialize;
 
 use super::memory::Step;
 use super::trainer::to_try;
-use super::{Config, evaluate};
 use crate::autograd::Gradients;
-use crate::data::{DataSet, Loader, fill_batch};
+use crate::data::{DataSet, Loader, fill_batch, part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::models::parts::{loss_and_gradients, on_one_tape};
 use crate::nn::Optimizer;
 use crate::rng::{Key, stream};
+use crate::settings::Config;
 use crate::tensor::Tensor;
 
 /// How a step's loss and gradients are made.
@@ -65,7 +65,7 @@ pub fn dry_run(
         fill_batch(images, data.binarization, config.seed, epoch, indices, &mut host);
         let (loss, bytes) = device.most_bytes(|| {
             let x = Tensor::new(device, &host, &[rows, images.dims()]);
-            let labels = evaluate::labels(device, images, indices);
+            let labels = part::labels(device, images, indices);
             let prepared = model.prepare(&x, labels.as_ref(), key)?;
             let (loss, gradients) = make(model, &x, &prepared, key);
             optimizer.step_on(model, &gradients, Some(&loss));

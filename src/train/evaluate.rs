@@ -1,30 +1,15 @@
 //! Evaluation: figures of every image of a split, in nats, and their means in f64.
-//!
-//! Bits are drawn under [`EVALUATION_SEED`] at epoch 0 and noise under the same seed with the batch's
-//! number, so a model has one figure, whatever the run's seed was.
 
-use crate::data::{Binarization, EVALUATION_SEED, Images, fill_batch};
+use std::path::Path;
+
+use crate::data::part::{Watch, batches, key};
+use crate::data::{self, Part, Split, Tell};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::vae::{Vae, marginal};
 use crate::models::{Model, PerImage};
-use crate::rng::{Key, stream};
-use crate::tensor::Tensor;
-
-/// Images to score, and how.
-pub struct Part<'a> {
-    /// A split.
-    pub images: &'a Images,
-    /// How its pixels become numbers.
-    pub mode: Binarization,
-    /// Which of its images.
-    pub indices: Vec<usize>,
-    /// Images of a batch: [`ModelConfig::evaluation_batch`](super::ModelConfig::evaluation_batch).
-    pub rows: usize,
-}
-
-/// Told how many images are done, and says whether to stop.
-pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
+use crate::run::Checkpoint;
+use crate::run::card::Figure;
 
 /// Figures by image, in the model's order; the first is the score: a bound ("bound"), or exact
 /// ("nll"). Those of single glimpses are named "kl.1", "kl.2" and so on.
@@ -84,87 +69,6 @@ pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// `count` of `total` images, evenly spread: a split may be sorted by class (that of fixed binarized
-/// MNIST is), so its first images stand for nothing. All of them if there are fewer.
-pub fn spread(total: usize, count: usize) -> Vec<usize> {
-    let count = count.min(total);
-    (0..count).map(|i| i * total / count).collect()
-}
-
-impl<'a> Part<'a> {
-    /// Up to `most` images, spread over a split.
-    pub fn of(images: &'a Images, mode: Binarization, most: usize, rows: usize) -> Part<'a> {
-        Part { images, mode, indices: spread(images.count, most), rows }
-    }
-
-    /// Up to `count` images for a picture, spread over a split at uneven distances: the embedded digits
-    /// go round from 0 to 9, so that even ones would show one digit again and again.
-    pub fn to_show(images: &'a Images, mode: Binarization, count: usize, rows: usize) -> Part<'a> {
-        let mut part = Part::of(images, mode, count, rows);
-        let ends = part.indices.iter().skip(1).copied().chain([images.count]);
-        let uneven = |(i, (start, end)): (usize, (usize, usize))| {
-            // The golden ratio's multiples lie evenly in [0, 1) and repeat nothing.
-            start + ((i as f64 * 0.618_033_988_75).fract() * (end - start) as f64) as usize
-        };
-        let starts = part.indices.iter().copied();
-        part.indices = starts.zip(ends).enumerate().map(uneven).collect();
-        part
-    }
-
-    /// The classes of the images, if they have labels.
-    pub fn classes(&self) -> Option<Vec<usize>> {
-        let labels = self.images.labels.as_ref()?;
-        Some(self.indices.iter().map(|&i| labels[i].into()).collect())
-    }
-
-    /// The images as numbers in \[0, 1\], one after the other.
-    pub fn numbers(&self) -> Vec<f32> {
-        let mut numbers = vec![0.0; self.indices.len() * self.images.dims()];
-        fill_batch(self.images, self.mode, EVALUATION_SEED, 0, &self.indices, &mut numbers);
-        numbers
-    }
-}
-
-/// Hands the images to `f` in batches: the batch's number, x \[rows, D\] and, of images that have them, the
-/// labels \[rows\]. Stops early when `watch` says so, and then returns false.
-pub fn batches(
-    device: &Device,
-    part: &Part,
-    watch: Watch,
-    mut f: impl FnMut(u32, &Tensor, Option<&Tensor>) -> Result<()>,
-) -> Result<bool> {
-    let Part { images, mode, indices, rows } = part;
-    let mut host = vec![0.0; rows * images.dims()];
-    for (number, indices) in indices.chunks(*rows).enumerate() {
-        let batch = &mut host[..indices.len() * images.dims()];
-        fill_batch(images, *mode, EVALUATION_SEED, 0, indices, batch);
-        let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
-        f(number as u32, &x, labels(device, images, indices).as_ref()).map_err(|e| match e {
-            Error::NotFinite(what) => Error::NotFinite(format!(
-                "{what} (the batch begins with image {} of the split)",
-                indices[0]
-            )),
-            other => other,
-        })?;
-        if watch(number * rows + indices.len()) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Class numbers of the images `indices`, \[rows\], if the images have labels.
-pub fn labels(device: &Device, images: &Images, indices: &[usize]) -> Option<Tensor> {
-    let all = images.labels.as_ref()?;
-    let labels: Vec<f32> = indices.iter().map(|&i| f32::from(all[i])).collect();
-    Some(Tensor::new(device, &labels, &[labels.len()]))
-}
-
-/// The noise of evaluation batch `number`.
-pub fn key(number: u32) -> Key {
-    Key::new(EVALUATION_SEED, stream::EVALUATE, number)
-}
-
 /// Estimates log p(x) of images by appendix D of the AEVB paper, nats; `None` if `watch` stopped it.
 /// Fails with [`Error::NotFinite`] if an estimate is not finite.
 pub fn log_marginals(
@@ -216,11 +120,50 @@ pub fn evaluate(
     Ok(Some(Scores(parts)))
 }
 
+/// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the set
+/// of the training; `progress` receives how many images of how many are done, `tell` a line if the set holds
+/// other images than in training. Fails if the set cannot be read or a score is not finite.
+pub fn figure(
+    checkpoint: &Checkpoint,
+    name: &str,
+    dir: &Path,
+    device: &Device,
+    progress: &dyn Fn(usize, usize),
+    tell: Tell,
+) -> Result<Figure> {
+    let trained = &checkpoint.data;
+    let mode = (name == trained.name).then_some(trained.binarization);
+    let data = data::open_with(name, mode, dir, tell)?;
+    if let Some(remark) = trained.remark(&data, &checkpoint.path.display().to_string()) {
+        tell(&remark);
+    }
+    let data = checkpoint.model.view(data)?;
+    let rows = checkpoint.model.evaluation_batch();
+    let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
+    let model = checkpoint.load(device)?;
+    let watch = |done| {
+        progress(done, data.test.count);
+        false
+    };
+    let scores = evaluate(model.model(), device, &part, &watch)?;
+    let scores = scores.expect("nothing stops it");
+    Ok(Figure {
+        data: name.into(),
+        what: data.describe(Split::Test),
+        name: scores.name().into(),
+        nats: scores.score(),
+        text: checkpoint.model.figure(scores.name(), scores.score()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::autograd::{Param, Var};
+    use crate::data::{Binarization, Images};
     use crate::nn::Module;
+    use crate::rng::Key;
+    use crate::tensor::Tensor;
 
     /// Scores an image with its first pixel.
     struct FirstPixel;
@@ -272,18 +215,6 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_not_finite_is_named_by_its_first_image() {
-        let images = images(130);
-        let part = Part::of(&images, Binarization::Grey, 130, 100);
-        let fails = |number: u32, _: &Tensor, _: Option<&Tensor>| match number {
-            1 => Err(Error::NotFinite("image 7 of its batch".into())),
-            _ => Ok(()),
-        };
-        let error = batches(&Device::cpu(), &part, &|_| false, fails).unwrap_err().to_string();
-        assert!(error.contains("image 7 of its batch (the batch begins with image 100"), "{error}");
-    }
-
-    #[test]
     fn glimpses_are_apart_and_an_error_comes_first() {
         let figure = |name: &'static str, values: [f32; 2]| (name.into(), values.to_vec());
         let (one, two) = (figure("kl.1", [1.0, 2.0]), figure("kl.2", [0.0, 1.0]));
@@ -293,18 +224,5 @@ mod tests {
         assert_eq!(draw.headline(), ("bound", 6.0));
         let classifier = Scores(vec![figure("nll", [0.5, 1.5]), figure("error", [0.0, 1.0])]);
         assert_eq!((classifier.headline(), classifier.score()), (("error", 0.5), 1.0));
-    }
-
-    #[test]
-    fn images_are_spread_over_a_split() {
-        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
-        assert_eq!(spread(3, 5), [0, 1, 2]);
-        assert!(spread(0, 5).is_empty());
-        let images = images(250);
-        let shown = Part::to_show(&images, Binarization::Grey, 5, 1).indices;
-        assert!(shown.iter().enumerate().all(|(i, &at)| (50 * i..50 * (i + 1)).contains(&at)));
-        let digits: std::collections::BTreeSet<usize> = shown.iter().map(|at| at % 10).collect();
-        assert!(digits.len() > 2, "{shown:?}");
-        assert_eq!(Part::to_show(&images, Binarization::Grey, 250, 1).indices, spread(250, 250));
     }
 }

@@ -19,20 +19,23 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::checkpoint::{self, Checkpoint, Position, TrainedOn};
-use super::evaluate::{self, Scores};
-use super::metrics::{Metrics, short};
+use super::evaluate::Scores;
+use super::exchange;
 use super::progress::Progress;
-use super::signals::Signals;
-use super::{AnyModel, Config, Ranks, RunDir};
 use crate::autograd::Gradients;
-use crate::data::{DataSet, Fingerprint, Loader, fill_batch};
+use crate::data::{DataSet, Fingerprint, Loader, fill_batch, part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::parts::loss_and_gradients;
 use crate::nn::Optimizer;
 use crate::profile::Profile;
+use crate::ranks::Ranks;
 use crate::rng::{Key, stream};
+use crate::run::RunDir;
+use crate::run::checkpoint::{self, Checkpoint, Position, TrainedOn};
+use crate::run::metrics::{Metrics, short};
+use crate::settings::{AnyModel, Config};
+use crate::signals::Signals;
 use crate::tensor::Tensor;
 use clock::Clock;
 use start::Start;
@@ -140,7 +143,7 @@ impl Trainer {
             init.load_into(model.model())?;
         }
         let Start { mut position, seconds, lines, last_saved, rewrite, remarks } = start;
-        ranks.share_start(model.model(), &mut optimizer, &mut position)?;
+        exchange::share_start(ranks, model.model(), &mut optimizer, &mut position)?;
         let metrics = match ranks.is_first() {
             true => Metrics::open(&job.run.metrics(), lines)?,
             false => Metrics::nowhere(),
@@ -244,7 +247,7 @@ impl Trainer {
                 loss_and_gradients(model, &x, &prepared, key(u))
             };
             let share = rows as f32 / total as f32;
-            let (loss, gradients) = ranks.sum_gradients(model, share, &loss, gradients)?;
+            let (loss, gradients) = exchange::sum_gradients(ranks, model, share, &loss, gradients)?;
             self.optimizer.step_on(model, &gradients, Some(&loss));
             self.position.summed += 1;
         }
@@ -262,7 +265,7 @@ impl Trainer {
         let batch = &mut host[..indices.len() * data.train.dims()];
         fill_batch(&data.train, data.binarization, config.seed, epoch, indices, batch);
         let x = Tensor::new(device, batch, &[indices.len(), data.train.dims()]);
-        (x, evaluate::labels(device, &data.train, indices))
+        (x, part::labels(device, &data.train, indices))
     }
 
     /// Runs `f` with the moving averages of the weights in their place, if there are such.

@@ -6,10 +6,12 @@ use std::sync::OnceLock;
 
 use pixelloom::data::Binarization;
 use pixelloom::nn::Optimizer;
-use pixelloom::train::Output;
-use pixelloom::train::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
-use pixelloom::train::tensors_file::{Content, HostTensor};
-use pixelloom::train::{AnyModel, Config, Settings, metrics, presets, report};
+use pixelloom::output::Output;
+use pixelloom::report;
+use pixelloom::run::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
+use pixelloom::run::metrics;
+use pixelloom::run::safetensors::{Content, HostTensor};
+use pixelloom::settings::{AnyModel, Config, Settings, presets};
 use pixelloom::{Device, Error};
 use rand::RngExt;
 use rand::rngs::StdRng;

@@ -8,8 +8,8 @@ use pixelloom::data::{self, EVALUATION_SEED, fill_batch};
 use pixelloom::models::vae::marginal::{Settings, log_marginal};
 use pixelloom::nn::Module;
 use pixelloom::rng::{Key, stream};
-use pixelloom::train::AnyModel;
-use pixelloom::train::pretrained::Pretrained;
+use pixelloom::run::pretrained::Pretrained;
+use pixelloom::settings::AnyModel;
 
 const D: usize = 784;
 const IMAGES: usize = 200;

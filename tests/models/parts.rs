@@ -11,7 +11,7 @@ use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::layout::slice;
 use pixelloom::ops::random;
 use pixelloom::rng::{Key, stream};
-use pixelloom::train::ModelConfig;
+use pixelloom::settings::ModelConfig;
 use pixelloom::{Device, Tape, Tensor};
 
 const ROWS: usize = 7;

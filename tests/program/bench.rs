@@ -7,7 +7,7 @@ use pixelloom::bench::{Machine, Net, Task, Workload, probe, roofline, sampling, 
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::pixel::{Body, PixelConfig};
 use pixelloom::profile::{Profile, Sum};
-use pixelloom::train::plots::curve;
+use pixelloom::report::plots::curve;
 use pixelloom::{Device, Tensor};
 
 #[test]

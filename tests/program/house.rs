@@ -29,11 +29,14 @@ fn module(path: &Path) -> String {
 }
 
 /// From the top down. A module imports from its own layer's modules and from lower layers.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 16] = [
     &["main", "guide"],
     &["cli"],
     &["bench"],
     &["train"],
+    &["report"],
+    &["run"],
+    &["settings", "images"],
     &["models", "data"],
     &["nn", "machine"],
     &["ops"],
@@ -41,7 +44,8 @@ const LAYERS: [&[&str]; 12] = [
     &["kernel"],
     &["tensor"],
     &["device"],
-    &["cpu", "gpu", "profile", "rng", "error", "text"],
+    &["cpu", "gpu", "profile", "rng", "output"],
+    &["files", "ranks", "signals", "error", "text"],
 ];
 
 /// A CPU kernel reads the parameters that its op declares.
@@ -107,7 +111,7 @@ fn wgpu_and_mpi_are_named_in_one_place_and_the_device_is_asked_for_in_one_file()
         if module(&path) != "gpu" {
             assert!(!code.contains("wgpu::"), "{} names wgpu", path.display());
         }
-        let ranks = root().join("src/train/ranks.rs");
+        let ranks = root().join("src/ranks.rs");
         assert!(path == ranks || !code.contains("mpi::"), "{} names mpi", path.display());
         if module(&path) != "device" {
             for arm in ["Device::Cpu(_)", "Device::Gpu(_)", "Buffer::Cpu(", "Buffer::Gpu("] {

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use pixelloom::Device;
-use pixelloom::train::card::Figure;
-use pixelloom::train::pretrained::PRETRAINED;
-use pixelloom::train::{Checkpoint, Settings, presets};
+use pixelloom::run::Checkpoint;
+use pixelloom::run::pretrained::PRETRAINED;
+use pixelloom::settings::{Settings, presets};
+use pixelloom::train::evaluate;
 
 /// Instruction sets differ in the order of their sums, so the last bits of a score do.
 const NATS: f64 = 0.005;
@@ -31,7 +32,7 @@ fn scores_are_those_of_the_cards(wanted: &str, dir: &Path) {
         let card = checkpoint.card().unwrap().unwrap();
         let figure = card.figures.iter().find(|figure| figure.data == wanted);
         let figure = figure.unwrap_or_else(|| panic!("{name}: no figure of {wanted}"));
-        let found = Figure::score(&checkpoint, wanted, dir, &Device::cpu(), &|_, _| {}, &|_| {});
+        let found = evaluate::figure(&checkpoint, wanted, dir, &Device::cpu(), &|_, _| {}, &|_| {});
         let found = found.unwrap();
         assert_eq!((&found.what, &found.name), (&figure.what, &figure.name), "{name}");
         let apart = (found.nats - figure.nats).abs();
@@ -103,7 +104,7 @@ fn a_card_says_what_the_weights_are() {
 /// A clone and a download stay small.
 #[test]
 fn all_are_smaller_than_eight_megabytes() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/train/pretrained");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/pretrained");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let sizes: Vec<u64> = files.map(|file| file.metadata().unwrap().len()).collect();
     assert_eq!(sizes.len(), PRETRAINED.len(), "each file is a model");

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::DataSet;
-use crate::train::{Settings, presets};
+use crate::settings::limits::{numbers, weights};
+use crate::settings::{Settings, presets};
 
 /// A small model of every kind, and of every variant that has other weights.
 const SMALL: [(&str, &str); 12] = [

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::train::metrics::Seconds;
+use crate::run::metrics::Seconds;
 
 /// The time of a run, with that of the processes before this one.
 pub struct Clock {

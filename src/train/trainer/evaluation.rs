@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Job, Trainer};
-use crate::data::Split;
+use crate::data::{Part, Split};
 use crate::error::{Error, Result};
-use crate::train::evaluate::{self, Part, Scores};
-use crate::train::figures;
-use crate::train::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
+use crate::images::samples;
+use crate::run::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
+use crate::train::evaluate::{self, Scores};
 
 /// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
 /// can be drawn beside its validation score, whatever its loss is.
@@ -40,8 +40,8 @@ impl Trainer {
             let (device, seed) = (&self.job.device, config.seed);
             let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
             let watch = |_| self.signals.check();
-            let images = figures::draw(self.model.model(), device, count, seed, &watch)?;
-            figures::write_samples(&self.job.run.sample(&name)?, &images, config.model.shape())?;
+            let images = samples::draw(self.model.model(), device, count, seed, &watch)?;
+            samples::write_samples(&self.job.run.sample(&name)?, &images, config.model.shape())?;
         }
         let (step, score) = (self.position.step, scores.score());
         self.eval_line(Split::Valid, &scores)?;

@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::{Job, Trainer};
 use crate::data::{Fingerprint, Split};
 use crate::error::Result;
-use crate::train::metrics::ERROR_PERCENT;
-use crate::train::{AnyModel, report};
+use crate::report;
+use crate::run::metrics::ERROR_PERCENT;
+use crate::settings::AnyModel;
 
 /// Images of the train split that are scored at the end of a run, spread evenly, unless it is of a vae:
 /// a score of all would take as long as an epoch.

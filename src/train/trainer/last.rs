@@ -1,14 +1,16 @@
 //! The pictures at the end of a run.
 
 use super::{Job, Trainer};
-use crate::data::Split;
+use crate::data::{Part, Split, part};
 use crate::error::Result;
+use crate::images::completions::{self, Completion, Drawing};
+use crate::images::glimpses::Glimpses;
+use crate::images::{nearest, samples};
 use crate::models::draw::{Classifier, Draw};
+use crate::report::plots::{curve, glimpse_plot};
+use crate::settings::AnyModel;
 use crate::tensor::Tensor;
-use crate::train::drawing::{self, Completion, Drawing};
-use crate::train::glimpses::Glimpses;
-use crate::train::plots::{curve, glimpse_plot};
-use crate::train::{AnyModel, Part, Scores, evaluate, figures, nearest};
+use crate::train::Scores;
 
 /// Test images that are reconstructed.
 const RECONSTRUCTED: usize = 50;
@@ -37,14 +39,14 @@ impl Trainer {
         match &self.model {
             AnyModel::Vae(vae) => {
                 let part = self.to_show(RECONSTRUCTED);
-                figures::reconstructions(
+                samples::reconstructions(
                     &file("reconstructions.png")?,
                     &self.model,
                     device,
                     &part,
                 )?;
                 if vae.config.latent == 2 {
-                    figures::manifold(&file("manifold.png")?, vae, device, shape)?;
+                    samples::manifold(&file("manifold.png")?, vae, device, shape)?;
                 }
             }
             AnyModel::Draw(draw) => self.glimpses_of_draw(draw, test)?,
@@ -55,7 +57,7 @@ impl Trainer {
                 let drawing = Drawing { device, shape, seed, progress: &progress, film: false };
                 let what = Completion {
                     originals: &self.to_show(COMPLETED.0).numbers(),
-                    mask: &drawing::lower_half(shape),
+                    mask: &completions::lower_half(shape),
                     samples: COMPLETED.1,
                 };
                 drawing.completions(model, &what)?.write_sheet(&file("completions.png")?)?;
@@ -67,7 +69,7 @@ impl Trainer {
     fn glimpses_of_draw(&self, draw: &Draw, test: &Scores) -> Result<()> {
         let Job { config, data, device, run, .. } = &self.job;
         let file = |name: &str| run.sample(name);
-        let (shape, key) = (config.model.shape(), figures::sample_key(config.seed, 0));
+        let (shape, key) = (config.model.shape(), samples::sample_key(config.seed, 0));
         let trace = draw.imagine(device, SHOWN.0, key)?;
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
         drawn.write_strip(&file("film.png")?)?;
@@ -76,15 +78,15 @@ impl Trainer {
         let part = self.to_show(SHOWN.1);
         let images = part.numbers();
         let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
-        let trace = draw.reconstruct(&x, evaluate::key(0))?;
+        let trace = draw.reconstruct(&x, part::key(0))?;
         let reading = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &[] };
         reading.write_strip(&file("reading.png")?)?;
         reading.write_film(&file("reading.gif")?)?;
         self.signals.check()?;
         let part = self.to_show(RECONSTRUCTED);
-        figures::reconstructions(&file("reconstructions.png")?, &self.model, device, &part)?;
+        samples::reconstructions(&file("reconstructions.png")?, &self.model, device, &part)?;
         let watch = |_| self.signals.check();
-        let samples = figures::draw(draw, device, NEAREST, config.seed, &watch)?;
+        let samples = samples::draw(draw, device, NEAREST, config.seed, &watch)?;
         let (train, mode) = (&data.train, data.binarization);
         // The search may take long, and is followed by the writing.
         let watch = |_| self.signals.check().and_then(|()| run.held());

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::{Job, Resume};
 use crate::error::{Error, Result};
 use crate::nn::{Module, Optimizer};
-use crate::train::checkpoint::{self, Checkpoint, Position, RunSettings, State};
-use crate::train::metrics::{self, Seconds};
-use crate::train::{RunDir, resume};
+use crate::run::checkpoint::{self, Checkpoint, Position, RunSettings, State};
+use crate::run::metrics::{self, Seconds};
+use crate::run::{RunDir, resume};
 
 /// What a run begins with, beside weights and the optimiser's state.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! What only a look inside can provoke: weights that are broken on the way, a device that is lost.
 
 use super::*;
-use crate::train::{Settings, presets};
+use crate::settings::{Settings, presets};
 
 /// Four batches an epoch, a line of metrics every eight.
 fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {

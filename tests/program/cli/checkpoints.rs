@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pixelloom::train::{Checkpoint, checkpoint};
+use pixelloom::run::{Checkpoint, checkpoint};
 use pixelloom::{Device, Error, Tensor};
 
 use super::comforts::object;

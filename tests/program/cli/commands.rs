@@ -1,6 +1,6 @@
 //! What each command does when all is well.
 
-use pixelloom::train::pictures::{SEPARATOR, scale};
+use pixelloom::images::sheet::{SEPARATOR, scale};
 use serde_json::Value;
 
 use super::{Place, TINY, names};

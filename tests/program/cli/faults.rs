@@ -1,5 +1,5 @@
 //! A run that dies, or whose disk is full or cannot be written any more, at each of its file operations
-//! (`src/train/files.rs` plants that), goes on to the same bytes; and real disks of that kind.
+//! (`src/files.rs` plants that), goes on to the same bytes; and real disks of that kind.
 
 use std::process::{Command, Output};
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use pixelloom::train::tensors_file::Content;
+use pixelloom::run::safetensors::Content;
 
 use super::{Place, small, stderr};
 

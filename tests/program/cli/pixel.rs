@@ -1,6 +1,6 @@
 //! Pixel models: every kind trains, goes on exactly, is scored, sampled, completed and explained.
 
-use pixelloom::train::pictures::{BACKGROUND, SEPARATOR, scale};
+use pixelloom::images::sheet::{BACKGROUND, SEPARATOR, scale};
 use serde_json::Value;
 
 use super::{Place, names};

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pixelloom::train::{Checkpoint, checkpoint};
+use pixelloom::run::{Checkpoint, checkpoint};
 use pixelloom::{Device, Tensor};
 
 use super::{Place, TINY, small, stderr};

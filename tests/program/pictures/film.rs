@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use pixelloom::Error;
-use pixelloom::train::Output;
-use pixelloom::train::film::write_film;
-use pixelloom::train::pictures::{BACKGROUND, pixels_from_bytes};
+use pixelloom::images::film::write_film;
+use pixelloom::images::sheet::{BACKGROUND, pixels_from_bytes};
+use pixelloom::output::Output;
 use tempfile::TempDir;
 
 use super::{F, glyph};

@@ -1,10 +1,10 @@
 //! Strips and films of glimpses: rectangles lie where the attention was, tiles where they belong.
 
+use pixelloom::images::glimpses::{Glimpses, chosen};
+use pixelloom::images::sheet::{BACKGROUND, SEPARATOR};
+use pixelloom::images::tile::{GREEN, RED, factor};
 use pixelloom::models::draw::{Frame, Window};
-use pixelloom::train::Output;
-use pixelloom::train::glimpses::tile::{GREEN, RED, factor};
-use pixelloom::train::glimpses::{Glimpses, chosen};
-use pixelloom::train::pictures::{BACKGROUND, SEPARATOR};
+use pixelloom::output::Output;
 use tempfile::TempDir;
 
 use super::Png;

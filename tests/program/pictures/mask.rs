@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use pixelloom::Error;
-use pixelloom::train::Output;
-use pixelloom::train::pictures::{pixels_from_bytes, read_mask, write_sheet};
+use pixelloom::images::sheet::{pixels_from_bytes, read_mask, write_sheet};
+use pixelloom::output::Output;
 use tempfile::TempDir;
 
 use super::{F, glyph};

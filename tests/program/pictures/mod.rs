@@ -11,10 +11,10 @@ use std::io::BufReader;
 use std::path::Path;
 
 use pixelloom::data::{Binarization, amat, bits, fill_batch, idx};
-use pixelloom::train::Output;
-use pixelloom::train::pictures::{
+use pixelloom::images::sheet::{
     BACKGROUND, bytes_from_unit, pixels_from_bytes, scale, write_sheet,
 };
+use pixelloom::output::Output;
 use pixelloom::{Device, Error, Tensor};
 use tempfile::TempDir;
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use pixelloom::Error;
-use pixelloom::train::Output;
-use pixelloom::train::report::{compare, write};
+use pixelloom::output::Output;
+use pixelloom::report::{compare, write};
 use serde_json::json;
 use tempfile::TempDir;
 

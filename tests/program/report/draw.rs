@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use pixelloom::train::Output;
-use pixelloom::train::film::write_film;
-use pixelloom::train::pictures::write_sheet;
-use pixelloom::train::report::compare;
+use pixelloom::images::film::write_film;
+use pixelloom::images::sheet::write_sheet;
+use pixelloom::output::Output;
+use pixelloom::report::compare;
 use serde_json::json;
 use tempfile::TempDir;
 

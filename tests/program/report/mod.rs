@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 
 use pixelloom::Error;
-use pixelloom::train::Output;
-use pixelloom::train::pictures::write_sheet;
-use pixelloom::train::plots::{
+use pixelloom::images::sheet::write_sheet;
+use pixelloom::output::Output;
+use pixelloom::report::plots::{
     Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned,
 };
-use pixelloom::train::report::{read_metrics, write};
+use pixelloom::report::{read_metrics, write};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,0 +1,193 @@
+//! Images that are drawn pixel by pixel: samples, completions of given images, films of both.
+//!
+//! Images are \[count, height * width * channels\] with values in \[0, 1\], one after the other.
+
+use super::Shape;
+use super::samples::{CHUNK, COLUMNS};
+use super::{film, sheet};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::Autoregressive;
+use crate::models::pixel::{Known, Watch};
+use crate::output::Output;
+use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
+
+/// About as many frames are in a film, ...
+const FRAMES: usize = 100;
+/// ... and no more than this.
+const MOST_FRAMES: usize = 120;
+/// As many images are on a film at most: all its frames are in memory.
+const FILMED: usize = 100;
+/// How long a film shows a frame, and its last one, in milliseconds.
+const SHOWN: (u16, u16) = (60, 3000);
+
+/// How images are drawn.
+pub struct Drawing<'a> {
+    /// Where the model is.
+    pub device: &'a Device,
+    /// The images' size.
+    pub shape: Shape,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Told how much of how much is done, from any thread; its error ends the work.
+    pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
+    /// Keep what the images are like on the way. All of them are then drawn at once.
+    pub film: bool,
+}
+
+/// A sheet of images, and what it was like on the way.
+pub struct Drawn {
+    /// The finished images, \[count, H W C\]; of completions all tiles of the sheet.
+    pub images: Vec<f32>,
+    frames: Vec<Vec<f32>>,
+    shape: Shape,
+    columns: usize,
+}
+
+/// What is to be completed.
+pub struct Completion<'a> {
+    /// Images whose given pixels are taken over.
+    pub originals: &'a [f32],
+    /// \[height * width\], true where a pixel is given.
+    pub mask: &'a [bool],
+    /// Completions of each image.
+    pub samples: usize,
+}
+
+/// The mask whose upper half is given: rows 0 to height / 2, rounded up.
+pub fn lower_half((height, width, _): Shape) -> Vec<bool> {
+    (0..height * width).map(|pixel| pixel / width < height.div_ceil(2)).collect()
+}
+
+/// The mask of which all is given but a rectangle: its top, left, height and width. Fails with
+/// [`Error::Config`] if that is empty or lies outside of the image.
+pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Result<Vec<bool>> {
+    let [top, left, rows, columns] = rectangle;
+    let inside = |start: usize, length: usize, all: usize| {
+        length > 0 && start.checked_add(length).is_some_and(|end| end <= all)
+    };
+    if !inside(top, rows, height) || !inside(left, columns, width) {
+        return Err(Error::Config(format!(
+            "a rectangle of {rows} x {columns} pixels (height x width) from row {top} and column \
+             {left} on does not lie inside of an image of {height} x {width}; they are counted from 0"
+        )));
+    }
+    let hidden = |pixel: usize| {
+        (top..top + rows).contains(&(pixel / width))
+            && (left..left + columns).contains(&(pixel % width))
+    };
+    Ok((0..height * width).map(|pixel| !hidden(pixel)).collect())
+}
+
+impl Drawing<'_> {
+    /// A sheet of `count` samples. Fails when the device does, and with [`Error::Config`] on a film of
+    /// more than 100 images.
+    pub fn samples(&self, model: &dyn Autoregressive, count: usize) -> Result<Drawn> {
+        let (images, frames) = self.draw(model, count, None)?;
+        Ok(Drawn { images, frames, shape: self.shape, columns: COLUMNS.min(count) })
+    }
+
+    /// A sheet with a row for each image: what is given of it, the rest in the colour of the
+    /// background, then its completions, then the original. Fails as [`Drawing::samples`] does.
+    pub fn completions(&self, model: &dyn Autoregressive, what: &Completion) -> Result<Drawn> {
+        let dims = self.dims();
+        let repeated: Vec<f32> =
+            what.originals.chunks(dims).flat_map(|image| image.repeat(what.samples)).collect();
+        let count = repeated.len() / dims;
+        let (images, frames) = self.draw(model, count, Some((&repeated, what.mask)))?;
+        let sheet = |completed: &[f32]| self.rows(completed, what);
+        Ok(Drawn {
+            images: sheet(&images),
+            frames: frames.iter().map(|frame| sheet(frame)).collect(),
+            shape: self.shape,
+            columns: what.samples + 2,
+        })
+    }
+
+    /// The tiles of a sheet of completions.
+    fn rows(&self, completed: &[f32], what: &Completion) -> Vec<f32> {
+        let (dims, channels) = (self.dims(), self.shape.2);
+        let blank = f32::from(sheet::BACKGROUND) / 255.0;
+        let mut tiles = Vec::with_capacity(completed.len() + 2 * what.originals.len());
+        let rows = what.originals.chunks(dims).zip(completed.chunks(what.samples * dims));
+        for (original, completed) in rows {
+            let given = |i: usize| if what.mask[i / channels] { original[i] } else { blank };
+            tiles.extend((0..dims).map(given));
+            tiles.extend_from_slice(completed);
+            tiles.extend_from_slice(original);
+        }
+        tiles
+    }
+
+    /// `count` images and, for a film, what they were like on the way; `given` are the images and the
+    /// mask of what is given.
+    fn draw(
+        &self,
+        model: &dyn Autoregressive,
+        count: usize,
+        given: Option<(&[f32], &[bool])>,
+    ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
+        if self.film && count > FILMED {
+            return Err(Error::Config(format!(
+                "a film of {count} images; it may show {FILMED}, ask for fewer"
+            )));
+        }
+        let dims = self.dims();
+        let pixels = self.shape.0 * self.shape.1;
+        let unknown = given.map_or(pixels, |(_, mask)| mask.iter().filter(|&&g| !g).count());
+        let mut frames: Vec<Vec<f32>> = Vec::new();
+        let mut images = Vec::with_capacity(count * dims);
+        let step = if self.film { count } else { CHUNK };
+        let chunks = count.div_ceil(step);
+        for (chunk, start) in (0..count).step_by(step).enumerate() {
+            let rows = step.min(count - start);
+            let given = given.map(|(images, mask)| {
+                let part = &images[start * dims..(start + rows) * dims];
+                // What is hidden is not even there.
+                let of = |(i, &x)| if mask[i % dims / self.shape.2] { x } else { 0.0 };
+                let part: Vec<f32> = part.iter().enumerate().map(of).collect();
+                (Tensor::new(self.device, &part, &[rows, dims]), mask)
+            });
+            let known = given.as_ref().map(|(images, mask)| Known { images, mask });
+            let key = Key::new(self.seed, stream::SAMPLE, chunk as u32);
+            let progress = |done: usize, of: usize| (self.progress)(chunk * of + done, chunks * of);
+            let mut keep = |frame: Vec<f32>| {
+                // Where pixels are given, nothing changes.
+                if frames.last() != Some(&frame) {
+                    frames.push(frame);
+                }
+            };
+            let every = unknown.div_ceil(FRAMES).max(1);
+            let film = self.film.then_some((every, &mut keep as &mut dyn FnMut(Vec<f32>)));
+            let mut watch = Watch { progress: &progress, film };
+            images.extend(model.draw(self.device, rows, known, key, &mut watch)?.to_vec()?);
+        }
+        // A chain of models shows each of its stages.
+        let (last, stride) = (frames.len().saturating_sub(1), frames.len().div_ceil(MOST_FRAMES));
+        let mut place = 0..;
+        frames.retain(|_| place.next().is_some_and(|i: usize| (last - i).is_multiple_of(stride)));
+        Ok((images, frames))
+    }
+
+    fn dims(&self) -> usize {
+        self.shape.0 * self.shape.1 * self.shape.2
+    }
+}
+
+impl Drawn {
+    /// Writes the sheet as a PNG. Fails as [`sheet::write_sheet`] does.
+    pub fn write_sheet(&self, out: &Output) -> Result<()> {
+        sheet::write_sheet(out, &self.images, self.count(), self.shape, self.columns)
+    }
+
+    /// Writes how it came to be, of a drawing with `film`, as a GIF. Fails as [`film::write_film`] does.
+    pub fn write_film(&self, out: &Output) -> Result<()> {
+        let (count, columns) = (self.count(), self.columns);
+        film::write_film(out, &self.frames, count, self.shape, columns, SHOWN.0, SHOWN.1)
+    }
+
+    fn count(&self) -> usize {
+        self.images.len() / (self.shape.0 * self.shape.1 * self.shape.2)
+    }
+}

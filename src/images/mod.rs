@@ -1,0 +1,15 @@
+//! Pictures of what a model draws and reads: sheets of images (PNG), films (GIF), and what is on them.
+//!
+//! Images are rows of height * width * channels numbers in \[0, 1\].
+
+pub mod completions;
+pub mod film;
+pub mod glimpses;
+pub mod nearest;
+pub mod receptive_field;
+pub mod samples;
+pub mod sheet;
+pub mod tile;
+
+/// Height, width, channels.
+pub type Shape = (usize, usize, usize);

@@ -1,0 +1,140 @@
+//! The pictures of a model: samples from the prior, originals above their reconstructions, and the
+//! two-dimensional manifold of the AEVB paper's Figure 4.
+//!
+//! The manifold: decoder means over a grid of the unit square, taken through the inverse of the normal
+//! distribution function, so that the z of the grid's points are spread as the prior says.
+
+use super::{Shape, sheet};
+use crate::data::{Part, part};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::Model;
+use crate::models::pixel::Watch;
+use crate::models::vae::Vae;
+use crate::output::Output;
+use crate::rng::{Key, stream};
+use crate::settings::AnyModel;
+use crate::tensor::Tensor;
+
+/// Images drawn at once.
+pub(super) const CHUNK: usize = 100;
+/// Points of a side of the manifold.
+const SIDE: usize = 20;
+/// Columns of a sheet.
+pub(super) const COLUMNS: usize = 10;
+
+/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` is told, now and then, how many are drawn, and
+/// ends it by an error. Fails where the model draws none, and when the device does.
+pub fn draw(
+    model: &dyn Model,
+    device: &Device,
+    count: usize,
+    seed: u64,
+    progress: &(dyn Fn(usize) -> Result<()> + Sync),
+) -> Result<Vec<f32>> {
+    let mut images = Vec::new();
+    for (chunk, start) in (0..count).step_by(CHUNK).enumerate() {
+        let (key, rows) = (sample_key(seed, chunk), CHUNK.min(count - start));
+        let drawn = match model.autoregressive() {
+            Some(model) => {
+                let mut watch = Watch { progress: &|_, _| progress(start), film: None };
+                model.draw(device, rows, None, key, &mut watch)?
+            }
+            None => model.sample(device, rows, key)?,
+        };
+        images.extend(drawn.to_vec()?);
+        progress(start + rows)?;
+    }
+    Ok(images)
+}
+
+/// Writes samples as a sheet. Fails as [`sheet::write_sheet`] does.
+pub fn write_samples(out: &Output, images: &[f32], shape: Shape) -> Result<()> {
+    let count = images.len() / (shape.0 * shape.1 * shape.2);
+    sheet::write_sheet(out, images, count, shape, COLUMNS.min(count))
+}
+
+/// The noise of a hundred samples.
+pub fn sample_key(seed: u64, chunk: usize) -> Key {
+    Key::new(seed, stream::SAMPLE, chunk as u32)
+}
+
+/// Writes images, as the model sees them, in rows, each above its reconstructions. Fails with
+/// [`Error::Config`] on a model without an encoder.
+pub fn reconstructions(out: &Output, model: &AnyModel, device: &Device, part: &Part) -> Result<()> {
+    let images = part.images;
+    let columns = COLUMNS.min(part.indices.len());
+    let blank = vec![0.0; images.dims()];
+    let mut tiles = Vec::new();
+    part::batches(device, part, &|_| false, |number, x, _| {
+        let means = model.reconstruct("a reconstruction", x, part::key(number))?;
+        let (originals, width) = (x.to_vec()?, columns * images.dims());
+        for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {
+            for row in [originals, means] {
+                tiles.extend_from_slice(row);
+                // A short last row is filled up, so that its reconstructions stand below it.
+                (row.len()..width).step_by(images.dims()).for_each(|_| tiles.extend(&blank));
+            }
+        }
+        Ok(())
+    })?;
+    let shape = (images.height, images.width, images.channels);
+    sheet::write_sheet(out, &tiles, tiles.len() / images.dims(), shape, columns)
+}
+
+/// Writes the manifold of a model with two latent dimensions: the first grows to the right, the second
+/// upwards. Fails with [`Error::Config`] on any other model.
+pub fn manifold(out: &Output, vae: &Vae, device: &Device, shape: Shape) -> Result<()> {
+    if vae.config.latent != 2 {
+        return Err(Error::Config(format!(
+            "a manifold needs 2 latent dimensions, this model has {}; train one with --latent 2",
+            vae.config.latent
+        )));
+    }
+    let z = Tensor::new(device, &grid(SIDE), &[SIDE * SIDE, 2]);
+    let means = vae.decode_means(&z).to_vec()?;
+    sheet::write_sheet(out, &means, SIDE * SIDE, shape, SIDE)
+}
+
+/// Points of the grid, \[side * side, 2\], row by row from the top.
+fn grid(side: usize) -> Vec<f32> {
+    let at = |i: usize| normal_quantile((i as f64 + 0.5) / side as f64) as f32;
+    (0..side * side).flat_map(|i| [at(i % side), at(side - 1 - i / side)]).collect()
+}
+
+/// The x with P(N(0, 1) < x) = p, for p in (0, 1), by bisection.
+fn normal_quantile(p: f64) -> f64 {
+    let below = |x: f64| 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
+    let (mut low, mut high) = (-40.0, 40.0);
+    for _ in 0..64 {
+        let middle = 0.5 * (low + high);
+        if below(middle) < p { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_the_normal_distribution() {
+        // Abramowitz & Stegun, table 26.5.
+        let known = [(0.5, 0.0), (0.975, 1.959_963_985), (0.999, 3.090_232_306)];
+        for (p, x) in known {
+            assert!((normal_quantile(p) - x).abs() < 1e-8, "p = {p}");
+            assert!((normal_quantile(1.0 - p) + x).abs() < 1e-8, "p = {}", 1.0 - p);
+        }
+    }
+
+    #[test]
+    fn the_grid_runs_right_and_up() {
+        let z = grid(3);
+        let at =
+            |row: usize, column: usize| (z[2 * (3 * row + column)], z[2 * (3 * row + column) + 1]);
+        assert_eq!(at(1, 1).0.abs() + at(1, 1).1.abs(), at(1, 1).0.abs() * 2.0);
+        assert!(at(1, 1).0.abs() < 1e-6);
+        assert!(at(0, 2).0 > 0.9 && at(0, 2).1 > 0.9);
+        assert!(at(2, 0).0 < -0.9 && at(2, 0).1 < -0.9);
+    }
+}

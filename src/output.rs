@@ -1,0 +1,329 @@
+//! The one writer of files whose paths a user names: `--out`, `--film`, `--csv` and the like.
+//!
+//! A file appears whole or not at all: it is written under a temporary name beside its target, synced, and
+//! renamed. A new file has the usual permissions, one that is replaced keeps its own. Links stay, and the file
+//! that they lead to is replaced. Pipes and devices are written to directly.
+//!
+//! What stands at the path is lost only if this program wrote it, which it knows by a mark in the file (see
+//! [`Kind`]), if it is empty, or with `--force`. Directories, other special files and everything inside a
+//! run are refused. All of that is checked twice: before the work, when the [`Output`] is made, and again when
+//! the file is written.
+//!
+//! SIGINT, SIGTERM and SIGHUP wait until the rename is done, so an interrupted command leaves no temporary
+//! file. A SIGKILL or a power cut in that moment may leave one, `.pixelloom-XXXXXX.tmp`.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::signals::postponed;
+
+/// What a mark says: the name of the program.
+pub(crate) const MARK: &str = "pixelloom";
+
+/// Value of the text `format` in a model file.
+pub(crate) const FORMAT: &str = "pixelloom-1";
+
+/// The settings of a run.
+pub(crate) const CONFIG: &str = "config.toml";
+/// The folder of a run's checkpoints.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+
+/// The part of a file in which its mark is looked for.
+const HEAD: u64 = 1 << 16;
+
+/// Links that are followed before they count as a circle.
+const MOST_LINKS: usize = 40;
+
+/// A format of files, with the mark that tells this program's files from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A PNG picture; marked by the text chunk `Software`.
+    Png,
+    /// A GIF film; marked by a comment.
+    Gif,
+    /// A model file; marked by `format` in its metadata.
+    Safetensors,
+    /// A page; marked by its generator.
+    Html,
+    /// A table; marked by its first line, a comment.
+    Csv,
+    /// TensorBoard's events; marked by the writer in the first event.
+    Events,
+}
+
+impl Kind {
+    /// What a message calls such a file, and the suffixes of its name; none if the name is not the user's.
+    fn names(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Kind::Png => ("PNG picture", &["png"]),
+            Kind::Gif => ("GIF film", &["gif"]),
+            Kind::Safetensors => ("safetensors file", &["safetensors"]),
+            Kind::Html => ("HTML page", &["html", "htm"]),
+            Kind::Csv => ("CSV table", &["csv"]),
+            Kind::Events => ("file of events", &[]),
+        }
+    }
+
+    /// Whether a file of this kind that begins with `head` was written by this program.
+    fn is_marked(self, head: &[u8]) -> bool {
+        let has = |mark: &[u8]| head.windows(mark.len()).any(|part| part == mark);
+        match self {
+            Kind::Png => {
+                head.starts_with(b"\x89PNG") && has(format!("tEXtSoftware\0{MARK}").as_bytes())
+            }
+            Kind::Gif => head.starts_with(b"GIF89a") && has(&gif_comment()),
+            Kind::Safetensors => {
+                head.get(8) == Some(&b'{') && has(format!("\"format\":\"{FORMAT}\"").as_bytes())
+            }
+            Kind::Html => head.starts_with(b"<!DOCTYPE html>") && has(html_generator().as_bytes()),
+            Kind::Csv => {
+                let version = head.strip_prefix(format!("# {MARK} ").as_bytes());
+                version.is_some_and(|version| version.first().is_some_and(u8::is_ascii_digit))
+            }
+            Kind::Events => has(&event_writer()),
+        }
+    }
+}
+
+/// The comment extension of a GIF with the mark in it: label, length, text, end.
+fn gif_comment() -> Vec<u8> {
+    [&[0x21, 0xfe, MARK.len() as u8], MARK.as_bytes(), &[0]].concat()
+}
+
+/// The field of an event (TensorBoard, protobuf) that names its writer: `source_metadata`, field 10, with
+/// `writer`, field 1.
+pub(crate) fn event_writer() -> Vec<u8> {
+    let (field, length) = (|number: u8| number << 3 | 2, MARK.len() as u8);
+    [&[field(10), length + 2, field(1), length], MARK.as_bytes()].concat()
+}
+
+/// The beginning of the page element that names the generator; the version follows.
+pub(crate) fn html_generator() -> String {
+    format!("<meta name=\"generator\" content=\"{MARK} ")
+}
+
+/// The first line of a table, which says what is in it.
+pub fn csv_comment(what: &str) -> String {
+    format!("# {MARK} {}: {what}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// Whether `dir` is the directory of a run: it has settings and checkpoints.
+pub(crate) fn is_run(dir: &Path) -> bool {
+    dir.join(CONFIG).is_file() && dir.join(CHECKPOINTS).is_dir()
+}
+
+/// Who chose a path.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// The program, inside of a run.
+    Program,
+    User {
+        kind: Kind,
+        force: bool,
+    },
+}
+
+/// A file that is going to be written.
+#[derive(Clone, Debug)]
+pub struct Output {
+    path: PathBuf,
+    by: By,
+}
+
+/// Where bytes for a path go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The regular file of this real path, there or not.
+    File(PathBuf),
+    /// A pipe or a device.
+    Stream,
+    /// The program's own stdout.
+    Stdout,
+}
+
+impl Output {
+    /// A file of a run, at a path that the program chose; an existing file is replaced.
+    pub fn in_run(path: impl Into<PathBuf>) -> Output {
+        Output { path: path.into(), by: By::Program }
+    }
+
+    /// A file of this kind at a path that a user named; `force` replaces files that this program did not
+    /// write.
+    ///
+    /// Fails with [`Error::Config`] if the file must not be written there, with [`Error::Disk`] if it
+    /// cannot be.
+    pub fn named(path: &Path, kind: Kind, force: bool) -> Result<Output> {
+        let output = Output { path: path.to_path_buf(), by: By::User { kind, force } };
+        if let Target::File(real) = output.target()?
+            && let Some(folder) = real.parent().filter(|folder| folder.is_dir())
+        {
+            files::check_writable(folder).map_err(|e| Error::disk("write", path, e))?;
+        }
+        Ok(output)
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the file. Fails as [`Output::named`] does.
+    pub fn put(&self, bytes: &[u8]) -> Result<()> {
+        let failed = |e| Error::disk("write", &self.path, e);
+        if let By::Program = self.by {
+            return files::write_whole(&self.path, bytes);
+        }
+        match self.target()? {
+            Target::File(real) => {
+                if let By::User { kind: Kind::Events, .. } = self.by {
+                    let folder = real.parent().unwrap_or(Path::new("/"));
+                    files::create_dir(folder).map_err(failed)?;
+                }
+                postponed(|| files::replace(&real, bytes))?.map_err(failed)
+            }
+            Target::Stream => {
+                let file = File::options().append(true).open(&self.path);
+                file.and_then(|mut file| files::write(&mut file, bytes)).map_err(failed)
+            }
+            Target::Stdout => {
+                let mut stdout = io::stdout().lock();
+                match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+                    // As with results: a reader that has seen enough is no error.
+                    Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+                    written => written.map_err(failed),
+                }
+            }
+        }
+    }
+
+    /// Where the bytes go, if they may. Fails as [`Output::named`] does.
+    pub fn target(&self) -> Result<Target> {
+        let By::User { kind, force } = self.by else { return Ok(Target::File(self.path.clone())) };
+        let refused = |why: String| Err(Error::Config(format!("{}{why}", self.path.display())));
+        let failed = |e| Error::disk("write", &self.path, e);
+        let there = match fs::metadata(&self.path) {
+            Ok(there) => Some(there),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(failed(e)),
+        };
+        let folder = self.path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if folder || there.as_ref().is_some_and(Metadata::is_dir) {
+            return refused(" is a directory; name a file in it".into());
+        }
+        if let Some(there) = &there {
+            if let Some(stream) = stream(&self.path, there) {
+                return Ok(stream);
+            }
+            if !there.is_file() {
+                return refused(" is neither a file, a pipe nor a character device".into());
+            }
+        }
+        let (name, suffixes) = kind.names();
+        let suffix = self.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if !suffixes.is_empty() && !suffixes.contains(&suffix.as_str()) {
+            return refused(format!(
+                ": this will be a {name}; choose a name that ends in .{}",
+                suffixes[0]
+            ));
+        }
+        let real = match &there {
+            Some(_) => fs::canonicalize(&self.path),
+            None => new_file(&self.path, kind == Kind::Events),
+        };
+        let real = real.map_err(failed)?;
+        if let Some(run) = real.ancestors().skip(1).find(|folder| is_run(folder)) {
+            return refused(format!(
+                " is inside the run {}, where only the program itself writes; choose a path outside it",
+                run.display()
+            ));
+        }
+        match there {
+            Some(there) if !force => match foreign(&real, &there, kind) {
+                Some(what) => refused(format!(
+                    " exists and {what}; choose another name, or replace it with --force"
+                )),
+                None => Ok(Target::File(real)),
+            },
+            _ => Ok(Target::File(real)),
+        }
+    }
+}
+
+/// The pipe or device at `path`, if it is one that can be written to. A file that stdout or another open
+/// descriptor was redirected to counts, as by `--out /dev/stdout > FILE`.
+#[cfg(unix)]
+fn stream(path: &Path, there: &Metadata) -> Option<Target> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+    let kind = there.file_type();
+    let descriptors = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
+    let descriptor = there.is_file() && descriptors.iter().any(|begin| path.starts_with(begin));
+    if !(kind.is_fifo() || kind.is_char_device() || descriptor) {
+        return None;
+    }
+    let own = fs::metadata("/dev/stdout")
+        .is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
+    Some(if own { Target::Stdout } else { Target::Stream })
+}
+
+#[cfg(not(unix))]
+fn stream(_: &Path, _: &Metadata) -> Option<Target> {
+    None
+}
+
+/// The real path of a file that is not there: in a folder that is there, at the end of dangling links.
+/// `makes_folders`: folders that are missing will be made.
+fn new_file(path: &Path, makes_folders: bool) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let name = path.file_name().ok_or(ErrorKind::InvalidFilename)?;
+        let folder = real_folder(files::parent(&path), makes_folders)?;
+        match fs::read_link(folder.join(name)) {
+            Ok(to) => path = folder.join(to),
+            Err(_) => return Ok(folder.join(name)),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+fn real_folder(folder: &Path, makes_folders: bool) -> io::Result<PathBuf> {
+    match (fs::canonicalize(folder), folder.file_name()) {
+        (Err(e), Some(name)) if makes_folders && e.kind() == ErrorKind::NotFound => {
+            Ok(real_folder(files::parent(folder), makes_folders)?.join(name))
+        }
+        (real, _) => real,
+    }
+}
+
+/// What a file is, if it must not be replaced by one of this kind: "is ...".
+fn foreign(real: &Path, there: &Metadata, kind: Kind) -> Option<String> {
+    if there.permissions().readonly() {
+        return Some("is write-protected".into());
+    }
+    let mut head = Vec::new();
+    let read = File::open(real).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    if let Err(e) = read {
+        return Some(format!("cannot be read: {e}"));
+    }
+    if head.is_empty() || kind.is_marked(&head) {
+        return None;
+    }
+    let what = match &head[..] {
+        [0x89, b'P', b'N', b'G', ..] => "a PNG picture",
+        [b'G', b'I', b'F', b'8', ..] => "a GIF picture",
+        [0xff, 0xd8, 0xff, ..] => "a JPEG picture",
+        head if head.starts_with(b"<!DOCTYPE html") => "an HTML page",
+        head if head.get(8) == Some(&b'{') => "a safetensors file",
+        head if !head.contains(&0) && text(head) => "a text file",
+        _ => "a file",
+    };
+    Some(format!("is {what} of {} bytes without the mark of pixelloom", there.len()))
+}
+
+/// Whether these bytes are UTF-8, but for a character that is cut at the end.
+fn text(head: &[u8]) -> bool {
+    std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true)
+}

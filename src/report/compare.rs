@@ -1,0 +1,191 @@
+//! The page that compares runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use toml::Value;
+
+use super::curves::{curves, plot};
+use super::html::{duration, escape, figure, page, section, table};
+use super::labels::{IMAGES, MOST_POINTS, NATS};
+use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
+use super::read::{Run, Score};
+use super::{gallery, reference};
+use crate::data::thousands;
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::settings::flat;
+
+/// Writes the page `out` that compares runs: a table, and in one plot their validation scores, solid,
+/// and their scores on training images, dashed; if they have them, their marginal likelihoods, errors
+/// and parts of the bound in others; their last samples side by side; the settings that differ. With
+/// `log_x` the plots are over a logarithmic axis, as the paper's Figures 2 and 3.
+///
+/// Scores on different data are pointed out. Fails as [`write`](super::write) and [`Output::put`] do,
+/// and with [`Error::Config`] if there are no runs.
+pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
+    if run_dirs.is_empty() {
+        return Err(Error::Config(
+            "nothing to compare: name at least one run directory, such as runs/NAME".into(),
+        ));
+    }
+    let runs = run_dirs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>>>()?;
+    let title = "Runs compared";
+    let mut body = format!("<h1>{title}</h1>\n");
+    for split in ["valid", "test"] {
+        body += &paragraph(split, &runs);
+    }
+    let name = name(&runs);
+    let (valid, test) = (format!("valid {name}"), format!("test {name}"));
+    let head = [
+        "run",
+        &valid,
+        &test,
+        "preset",
+        "parameters",
+        "seed",
+        "steps",
+        "images seen",
+        "time",
+        "images/s",
+        "device",
+    ];
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    let unit = match runs.iter().filter(|run| run.classifies()).count() {
+        0 => format!("Each {name} in {NATS}."),
+        n if n == runs.len() => "Each error in percent of the images.".into(),
+        _ => format!("Each {name} in {NATS}, of classifiers the error in percent of the images."),
+    };
+    body += &table(&unit, &head, &rows);
+    let series: Vec<Series> =
+        runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
+    let scores = score_name(&runs);
+    let mut caption = format!(
+        "Each {scores} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
+         same number of training images at every evaluation, spread evenly, or the training loss \
+         where that was not scored. Runs by Monte Carlo EM train no encoder, so their bounds mean \
+         little and are left out. Data and devices as above."
+    );
+    // A logarithmic axis has room for the first steps, a straight one leaves them out.
+    let plot = Plot { reference: reference::shared(&runs, reference::score), ..plot(series) };
+    if let Some((label, nats)) = &plot.reference {
+        caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
+    }
+    let plot = if log_x { Plot { log_x, y_max: None, ..plot } } else { plot };
+    body += &figure(&curve(&plot), &caption);
+    body += &curves(&runs, log_x);
+    let named: Vec<_> = runs.iter().map(|run| (run.name.as_str(), &run.pictures[..])).collect();
+    body += &gallery::last_samples(&named);
+    body += &differences(&runs);
+    out.put(page(title, &body).as_bytes())
+}
+
+/// The settings in which the runs differ, a section; nothing where they are the same or a file is no TOML.
+fn differences(runs: &[Run]) -> String {
+    let flat = |run: &Run| run.config.parse().map(|table| flat(&table)).unwrap_or_default();
+    let settings: Vec<BTreeMap<String, Value>> =
+        runs.iter().map(|run| flat(run).into_iter().collect()).collect();
+    let keys: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
+    let differs = |key: &&String| settings.iter().any(|of| of.get(*key) != settings[0].get(*key));
+    let row = |key: &String| {
+        let value = |of: &BTreeMap<String, Value>| of.get(key).map_or("–".into(), Value::to_string);
+        std::iter::once(key.clone()).chain(settings.iter().map(value)).collect()
+    };
+    let rows: Vec<Vec<String>> = keys.into_iter().filter(differs).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = runs.iter().map(|run| run.name.as_str());
+    let head: Vec<&str> = std::iter::once("setting").chain(names).collect();
+    section("Settings that differ", &table("All others are the same.", &head, &rows))
+}
+
+/// What a reader looks at first: "error" of classifiers, else as [`score_name`].
+fn name(runs: &[Run]) -> &'static str {
+    if runs.iter().all(Run::classifies) { "error" } else { score_name(runs) }
+}
+
+/// What the scores of the runs are called: "bound" or "nll", or "score" for both.
+fn score_name(runs: &[Run]) -> &'static str {
+    let first = runs[0].score();
+    if runs.iter().all(|run| run.score() == first) { first } else { "score" }
+}
+
+/// What the scores of a split are on, or the warning that they are on different data.
+fn paragraph(split: &str, runs: &[Run]) -> String {
+    let named: Vec<(&str, String)> = runs
+        .iter()
+        .filter_map(|run| Some((run.name.as_str(), run.last_score(split)?.what)))
+        .collect();
+    let Some((_, first)) = named.first() else { return String::new() };
+    if named.iter().all(|(_, what)| what == first) {
+        let name = name(runs);
+        return format!("<p>The {split} {name}s are on {}.</p>\n", escape(first));
+    }
+    let list: Vec<String> = named.iter().map(|(name, what)| format!("{name}: {what}")).collect();
+    format!(
+        "<p class=\"note\">The {split} {}s are on different data and cannot be compared: \
+         {}.</p>\n",
+        name(runs),
+        escape(&list.join("; "))
+    )
+}
+
+/// A run's cells of the table.
+fn row(run: &Run) -> Vec<String> {
+    let none = || String::from("–");
+    let text = |score: Score| match score.error {
+        Some(error) => format!("{error:.2} %"),
+        None => format!("{:.2}", score.nats),
+    };
+    let score = |split| run.last_score(split).map_or_else(none, text);
+    let parameters = run.number("parameters").map(|n| thousands(n as usize));
+    vec![
+        run.name.clone(),
+        score("valid"),
+        score("test"),
+        run.text("preset").map_or_else(none, String::from),
+        parameters.unwrap_or_else(none),
+        run.summary["seed"].as_u64().map_or_else(none, |seed| seed.to_string()),
+        thousands(run.last("step") as usize),
+        thousands(run.last("images") as usize),
+        run.number("seconds").map_or_else(none, duration),
+        run.last_of_training("images_per_second").map_or_else(none, |rate| format!("{rate:.0}")),
+        run.device(),
+    ]
+}
+
+/// A run's lines of the plot: its score on validation images and on training images. Where the latter
+/// was not scored, the training loss stands in from the first evaluation on, if it is a bound at all.
+/// None of a run by Monte Carlo EM: its encoder is not trained, so its bound would only flatten the rest.
+fn series(run: &Run, colour: usize) -> Vec<Series> {
+    let line = |what: &str, points, stroke| Series {
+        name: format!("{}, {what}", run.name),
+        points,
+        stroke,
+        colour,
+        ..Series::default()
+    };
+    let method = run.method();
+    if method.as_deref() == Some("monte-carlo-em") {
+        return Vec::new();
+    }
+    let scores = |split| series_from_metrics(&run.metrics, "eval", Some(split), run.score());
+    let (valid, train) = (scores("valid"), scores("train"));
+    let first = valid.first().map_or(0.0, |p| p.0);
+    let mut lines = Vec::new();
+    if !valid.is_empty() {
+        lines.push(line(&format!("valid {}", run.score()), valid, Stroke::Solid));
+    }
+    if !train.is_empty() {
+        lines.push(line(&format!("train {}", run.score()), train, Stroke::Dashed));
+    } else if method.is_none_or(|method| method == "sgvb") {
+        let losses = series_from_metrics(&run.metrics, "train", None, "loss");
+        let mut points = smoothed(&losses);
+        points.retain(|p| p.0 >= first);
+        if !points.is_empty() {
+            lines.push(line("training loss", thinned(&points, MOST_POINTS), Stroke::Dashed));
+        }
+    }
+    lines
+}

@@ -1,0 +1,221 @@
+//! The pictures of a run: which there are, what they show, and their sections of a page.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::html::{escape, figure, section};
+use super::read::{MOST, damaged};
+use crate::data::{files, thousands};
+use crate::error::Result;
+
+/// Sheets of samples that show how they change over time; more are passed over.
+const MOST_OVER_TIME: usize = 6;
+/// How a film's name ends.
+const FILM: &str = ".gif";
+
+/// A PNG or GIF file of a run.
+pub struct Picture {
+    /// Its path below the run directory, without `.png`.
+    name: String,
+    bytes: Vec<u8>,
+    width: u32,
+    height: u32,
+}
+
+/// A kind of picture: file names below `samples/`, and captions. Those of one section stand together.
+struct Kind {
+    section: &'static str,
+    pictures: &'static [(&'static str, &'static str)],
+}
+
+/// What pictures show, by their names, in the order of the page.
+const KINDS: [Kind; 6] = [
+    Kind {
+        section: "Completions",
+        pictures: &[(
+            "completions",
+            "completions, a row each: what is given, what the model draws, the original",
+        )],
+    },
+    Kind {
+        section: "Manifold",
+        pictures: &[(
+            "manifold",
+            "the manifold of the two latent dimensions: a grid of the unit square through the inverse \
+             of the normal distribution function; the first grows to the right, the second upwards",
+        )],
+    },
+    Kind {
+        section: "Reconstructions",
+        pictures: &[("reconstructions", "reconstructions, each below its test image")],
+    },
+    Kind {
+        section: "Canvases",
+        pictures: &[
+            (
+                "film",
+                "samples as they are drawn, a row each: the canvas after each glimpse, in red where it \
+                 writes",
+            ),
+            ("film.gif", "samples as they are drawn, in red where each glimpse writes"),
+        ],
+    },
+    Kind {
+        section: "Reading",
+        pictures: &[
+            (
+                "reading",
+                "test images glimpse by glimpse: in green where it looks, below in red where it writes \
+                 on the canvas; a classifier writes nothing, a red frame marks what it gets wrong",
+            ),
+            ("reading.gif", "the same as a film"),
+        ],
+    },
+    Kind {
+        section: "Nearest training images",
+        pictures: &[(
+            "nearest",
+            "samples, each beside the training image nearest to it, in a blue frame",
+        )],
+    },
+];
+
+impl Picture {
+    /// For a picture such as `samples/step-00001000`, its moment 1000.
+    pub fn moment(&self) -> Option<u64> {
+        self.name.strip_prefix("samples/step-")?.parse().ok()
+    }
+
+    /// The PNG or GIF file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Its name without folder, and without `.png`.
+    pub fn stem(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether it is a film, a GIF.
+    pub fn is_film(&self) -> bool {
+        self.name.ends_with(FILM)
+    }
+
+    /// A figure element with the picture in it; `alt` says what is seen on it, `caption` stands below.
+    fn figure(&self, alt: &str, caption: &str) -> String {
+        let (width, height) = self.size();
+        let kind = if self.is_film() { "gif" } else { "png" };
+        let image = format!(
+            "<img alt=\"{}\" width=\"{width}\" height=\"{height}\" \
+             src=\"data:image/{kind};base64,{}\">",
+            escape(alt),
+            STANDARD.encode(&self.bytes)
+        );
+        figure(&image, caption)
+    }
+
+    /// A sheet of samples, with `of` before its moment.
+    fn sheet(&self, of: &str) -> String {
+        let caption = format!("{of}after step {}", thousands(self.moment().unwrap_or(0) as usize));
+        self.figure(&format!("Sheet of images drawn from the model {caption}"), &caption)
+    }
+}
+
+/// The sections of a run's pictures: samples over time, one section a kind, then what else there is.
+pub fn sections(all: &[Picture]) -> String {
+    if all.is_empty() {
+        return section("Pictures", "<p>No pictures yet.</p>\n");
+    }
+    let mut html = String::new();
+    let over_time: Vec<_> = all.iter().filter(|picture| picture.moment().is_some()).collect();
+    if !over_time.is_empty() {
+        let chosen = over_time.len().min(MOST_OVER_TIME);
+        // Evenly spaced from the first to the last.
+        let at = |i: usize| over_time[i * (over_time.len() - 1) / (chosen - 1).max(1)];
+        let sheets: String = (0..chosen).map(|i| at(i).sheet("")).collect();
+        html += &section("Samples over time", &row("row time", &sheets));
+    }
+    for Kind { section: title, pictures } in &KINDS {
+        let figures: String = pictures
+            .iter()
+            .filter_map(|(name, caption)| {
+                let picture = all.iter().find(|picture| picture.stem() == *name)?;
+                Some(picture.figure(&format!("Sheet of images: {caption}"), caption))
+            })
+            .collect();
+        if !figures.is_empty() {
+            html += &section(title, &row("row", &figures));
+        }
+    }
+    let known = |picture: &Picture| {
+        let mut names = KINDS.iter().flat_map(|kind| kind.pictures);
+        picture.moment().is_some() || names.any(|(name, _)| *name == picture.stem())
+    };
+    let rest: String = all
+        .iter()
+        .filter(|picture| !known(picture))
+        .map(|picture| picture.figure(&format!("Sheet of images: {}", picture.name), &picture.name))
+        .collect();
+    if !rest.is_empty() {
+        html += &section("More pictures", &row("row", &rest));
+    }
+    html
+}
+
+/// The last sheet of samples of each of the named runs, side by side; nothing if there is none.
+pub fn last_samples(runs: &[(&str, &[Picture])]) -> String {
+    let sheets: String = runs
+        .iter()
+        .filter_map(|(name, all)| {
+            let last = all.iter().rev().find(|picture| picture.moment().is_some())?;
+            Some(last.sheet(&format!("{name}, ")))
+        })
+        .collect();
+    if sheets.is_empty() { sheets } else { section("Samples", &row("row time", &sheets)) }
+}
+
+fn row(class: &str, figures: &str) -> String {
+    format!("<div class=\"{class}\">\n{figures}</div>\n")
+}
+
+/// The pictures of a run: its own and those in `samples/`, by moment and name.
+pub fn read(dir: &Path) -> Result<Vec<Picture>> {
+    let mut found = Vec::new();
+    for (folder, prefix) in [(dir.to_path_buf(), ""), (dir.join("samples"), "samples/")] {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        for path in paths {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match name.strip_suffix(".png") {
+                Some(stem) => found.push(picture(&path, format!("{prefix}{stem}"))?),
+                None if name.ends_with(FILM) => found.push(film(&path, format!("{prefix}{name}"))?),
+                None => {}
+            }
+        }
+    }
+    found.sort_by(|a, b| (a.moment(), &a.name).cmp(&(b.moment(), &b.name)));
+    Ok(found)
+}
+
+fn picture(path: &Path, name: String) -> Result<Picture> {
+    let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
+    let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
+    let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
+    Ok(Picture { name, bytes, width, height })
+}
+
+fn film(path: &Path, name: String) -> Result<Picture> {
+    let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
+    let decoder = gif::Decoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
+    let (width, height) = (decoder.width().into(), decoder.height().into());
+    Ok(Picture { name, bytes, width, height })
+}

@@ -1,0 +1,117 @@
+//! Pieces of a page: its frame and style, tables, figures, and text made safe.
+
+use crate::output::html_generator;
+use crate::text;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--shade:#f6f8fa}
+@media screen and (prefers-color-scheme:dark){
+:root{--ink:#e6e6e6;--soft:#9aa4ae;--line:#3a4149;--paper:#16191d;--shade:#20252b}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+main,footer{max-width:62rem;margin:0 auto;padding:1rem 1.25rem}
+h1{font-size:1.7rem;line-height:1.25;margin:1rem 0 .5rem;overflow-wrap:anywhere}
+h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line);padding-bottom:.2rem}
+figure{margin:1rem 0}
+figcaption,footer{color:var(--soft);font-size:.875rem}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+th,td{padding:.3rem 1.2rem .3rem 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
+th{font-weight:600}
+.text{text-align:left}td:first-child{min-width:9rem}
+.row{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;align-items:flex-start}
+.row figure{margin:.5rem 0;max-width:100%}
+img{display:block;max-width:100%;height:auto}
+.row.time figure{width:18.5rem}
+main .curve{width:100%;min-width:34rem}
+.facts{display:flex;flex-wrap:wrap;gap:.5rem;margin:1rem 0}
+.facts div{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.4rem .9rem}
+.facts dt{color:var(--soft);font-size:.8rem}.facts dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums}
+pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem;line-height:1.4}
+.note{border-left:4px solid #d55e00;padding-left:.75rem}
+@media print{body{font-size:11pt}main,footer{max-width:none;padding:0}
+figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
+";
+
+/// A browser is told to load nothing and run nothing, whatever should get into a page.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/// Text made safe for HTML and XML, in content and in attributes.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A whole page; `title` is text, `body` is HTML.
+pub fn page(title: &str, body: &str) -> String {
+    let generator = html_generator();
+    // Control characters stand only in names and texts from files.
+    text::lines(&format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         {generator}{0}\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <title>{1} – pixelloom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <main>\n{body}</main>\n<footer>Written by pixelloom {0}.</footer>\n</body>\n</html>\n",
+        env!("CARGO_PKG_VERSION"),
+        escape(title)
+    ))
+}
+
+/// A part of a page; `title` is text, `body` is HTML.
+pub fn section(title: &str, body: &str) -> String {
+    format!("<section>\n<h2>{}</h2>\n{body}</section>\n", escape(title))
+}
+
+/// A figure of an SVG or an image element; `caption` is text.
+pub fn figure(element: &str, caption: &str) -> String {
+    format!(
+        "<figure>\n<div class=\"scroll\">{element}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
+        escape(caption)
+    )
+}
+
+/// Names and values, all text, side by side.
+pub fn facts(known: &[(String, String)]) -> String {
+    let fact = |(name, value): &(String, String)| {
+        format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value))
+    };
+    format!("<dl class=\"facts\">\n{}</dl>\n", known.iter().map(fact).collect::<String>())
+}
+
+/// A table under its caption; all of it is text. Columns in which every cell begins as
+/// a number, or is the dash for none, stand at the right, others at the left.
+pub fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {
+    let starts_number =
+        |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || "-–".contains(c));
+    let class: Vec<&str> = (0..head.len())
+        .map(|column| {
+            let number = rows.iter().all(|row| starts_number(&row[column]));
+            if number { "" } else { " class=\"text\"" }
+        })
+        .collect();
+    let cells = head.iter().zip(&class);
+    let head: String = cells
+        .map(|(name, class)| format!("<th scope=\"col\"{class}>{}</th>", escape(name)))
+        .collect();
+    let row = |cells: &Vec<String>| {
+        let cells = cells.iter().zip(&class);
+        let cells: String =
+            cells.map(|(cell, class)| format!("<td{class}>{}</td>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let rows: String = rows.iter().map(row).collect();
+    format!(
+        "<figure>\n<figcaption>{}</figcaption>\n<div class=\"scroll\">\n<table>\n\
+         <thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n</figure>\n",
+        escape(caption)
+    )
+}
+
+/// Seconds as "2 h 05 min", "3 min 07 s" or "12.3 s".
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}

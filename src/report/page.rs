@@ -1,0 +1,212 @@
+//! The page about a run.
+
+use std::path::Path;
+
+use super::curves::{curves, plot};
+use super::gallery;
+use super::html::{duration, escape, facts, figure, page, section, table};
+use super::labels::{BITS, IMAGES, MOST_POINTS, NATS};
+use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
+use super::read::{self, Run};
+use super::{glimpses, reference, time};
+use crate::data::thousands;
+use crate::error::Result;
+use crate::files::write_whole;
+use crate::run::metrics::ERROR_PERCENT;
+
+/// Writes `report.html` and `curve.svg` into a run directory.
+///
+/// Reads `config.toml`, `metrics.jsonl`, `summary.json` (all but the first may be missing, as while a
+/// run goes on), and the pictures `*.png`, `*.gif` in it and in `samples/`.
+///
+/// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
+/// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
+/// be written.
+pub fn write(run_dir: &Path) -> Result<()> {
+    let run = Run::read(run_dir)?;
+    let plot = Plot { reference: reference::score(&run), ..training_plot(&run) };
+    let svg = curve(&plot);
+    write_whole(&run_dir.join("curve.svg"), svg.as_bytes())?;
+
+    let name = run.score();
+    let mut caption = format!(
+        "Training loss and {name} in {NATS}, over {IMAGES}. Training loss: {}. ",
+        run.training_what()
+    );
+    for what in run.evals().iter().filter_map(|line| line["what"].as_str()) {
+        caption += &format!("{}: {what}. ", if name == "nll" { "NLL" } else { "Bound" });
+    }
+    caption += &format!("Device: {}.", run.device());
+    if let Some(most) = plot.y_max {
+        caption += &format!(" Values above {most:.1}, from the first steps, are left out.");
+    }
+    if let Some((label, nats)) = &plot.reference {
+        caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
+    }
+    let title = match run.text("preset") {
+        Some(preset) if preset != run.name => format!("{}: {preset}", run.name),
+        _ => run.name.clone(),
+    };
+    let mut body = format!("<h1>{}</h1>\n", escape(&title));
+    body += &facts(&known(&run));
+    body += &format!("<p>{}</p>\n", escape(&paragraph(&run)));
+    body += &figure(&svg, &caption);
+    body += &section("Figures", &figures(&run));
+    body += &curves(std::slice::from_ref(&run), false);
+    body += &glimpses::section(&run);
+    body += &gallery::sections(&run.pictures);
+    body += &time::time(&run);
+    if let Some(command) = run.text("command") {
+        body += &section("Command", &format!("<pre><code>{}</code></pre>\n", escape(command)));
+    }
+    body += &section("Settings", &format!("<pre><code>{}</code></pre>\n", escape(&run.config)));
+    write_whole(&run_dir.join("report.html"), page(&title, &body).as_bytes())
+}
+
+fn training_plot(run: &Run) -> Plot {
+    let losses = series_from_metrics(&run.metrics, "train", None, "loss");
+    let mean = thinned(&smoothed(&losses), MOST_POINTS);
+    let raw = thinned(&losses, MOST_POINTS);
+    let mut series = Vec::new();
+    if !losses.is_empty() {
+        let (stroke, colour) = (Stroke::Faint, 0);
+        series.push(Series {
+            name: "training loss".into(),
+            points: raw,
+            stroke,
+            colour,
+            ..Series::default()
+        });
+        let name = "training loss, running mean".into();
+        series.push(Series { name, points: mean, colour, ..Series::default() });
+    }
+    for (colour, split) in ["train", "valid", "test"].into_iter().enumerate() {
+        let points = series_from_metrics(&run.metrics, "eval", Some(split), run.score());
+        if !points.is_empty() {
+            let (name, stroke) = (format!("{split} {}", run.score()), Stroke::Solid);
+            series.push(Series { name, points, stroke, colour: 3 - colour, ..Series::default() });
+        }
+    }
+    plot(series)
+}
+
+/// What a reader looks at first: names and values.
+fn known(run: &Run) -> Vec<(String, String)> {
+    let mut known = Vec::new();
+    for split in ["test", "valid"] {
+        if let Some(score) = run.last_score(split) {
+            let (name, value) = match score.error {
+                Some(error) => ("error", format!("{error:.2} %")),
+                None => (run.score(), format!("{:.2}", score.nats)),
+            };
+            known.push((format!("{split} {name}"), value));
+        }
+    }
+    let count = |key: &str| run.number(key).map(|n| thousands(n as usize));
+    known.extend(count("parameters").map(|n| ("parameters".into(), n)));
+    known.push(("images seen".into(), thousands(run.last("images") as usize)));
+    known.extend(run.number("seconds").map(|seconds| ("time".into(), duration(seconds))));
+    known
+}
+
+/// The run in a few sentences.
+fn paragraph(run: &Run) -> String {
+    let mut text = match (run.text("preset"), run.number("parameters")) {
+        (Some(preset), Some(n)) => format!("{preset}, {} parameters, ", thousands(n as usize)),
+        (Some(preset), None) => format!("{preset}, "),
+        (None, Some(n)) => format!("A model of {} parameters, ", thousands(n as usize)),
+        (None, None) => "A model ".into(),
+    };
+    text += &format!(
+        "trained for {} steps ({} images seen",
+        thousands(run.last("step") as usize),
+        thousands(run.last("images") as usize)
+    );
+    if let Some(epochs) = run.number("epochs") {
+        text += &format!(", {} epochs", (epochs * 100.0).round() / 100.0);
+    }
+    text += &format!(") on {}", run.device());
+    if let Some(seconds) = run.number("seconds") {
+        text += &format!(" in {}", duration(seconds));
+    }
+    text += ".";
+    for split in ["test", "valid"] {
+        if let Some(score) = run.last_score(split) {
+            text += &format!(" Last {split} {} ({}).", score.text(run.score()), score.what);
+        }
+    }
+    let losses = smoothed(&series_from_metrics(&run.metrics, "train", None, "loss"));
+    if let Some((_, loss)) = losses.last() {
+        text += &format!(
+            " Last training loss, running mean: {loss:.2} {NATS} ({}).",
+            run.training_what()
+        );
+    }
+    text += &format!(" All figures of this page are from {}.", run.device());
+    if run.summary.is_null() {
+        text += " The run is still going on, or was interrupted: it has no summary yet.";
+    }
+    text
+}
+
+/// The table of the last evaluation of each kind of data, and of the scores of the summary.
+fn figures(run: &Run) -> String {
+    let evals = run.evals();
+    // Whatever else an evaluation measured stands behind the usual ones.
+    let name = run.score();
+    let classifies = run.classifies();
+    let mut keys = match name {
+        _ if classifies => vec![name, ERROR_PERCENT],
+        "nll" => vec![name, BITS],
+        _ => vec![name, "reconstruction", "kl"],
+    };
+    let position = ["step", "images", "epoch", "seconds", "images_per_second"];
+    for (key, value) in evals.iter().filter_map(|line| line.as_object()).flatten() {
+        if value.is_number() && !position.contains(&key.as_str()) && !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    let cell = |key: &str, value: Option<f64>| {
+        let digits = if key == BITS { 3 } else { 2 };
+        value.map_or("–".to_string(), |v| format!("{v:.digits$}"))
+    };
+    let mut rows: Vec<Vec<String>> = evals
+        .iter()
+        .map(|line| {
+            let count =
+                |key: &str| line[key].as_u64().map_or("–".into(), |n| thousands(n as usize));
+            let mut row = vec![read::what(line), run.device(), count("step"), count("images")];
+            row.extend(keys.iter().map(|key| cell(key, line[key].as_f64())));
+            row
+        })
+        .collect();
+    for split in ["train", "valid", "test"] {
+        let Some(score) = run.last_score(split) else { continue };
+        // The rest of the scores are the summary's alone.
+        if !evals
+            .iter()
+            .any(|line| line[name].as_f64() == Some(score.nats) && read::what(line) == score.what)
+        {
+            let at = |key: &str| thousands(run.last(key) as usize);
+            let nats = cell(name, Some(score.nats));
+            let mut row = vec![score.what, run.device(), at("step"), at("images"), nats];
+            if let Some(error) = score.error {
+                row.push(cell(ERROR_PERCENT, Some(error)));
+            }
+            row.resize(keys.len() + 4, "–".into());
+            rows.push(row);
+        }
+    }
+    if rows.is_empty() {
+        return "<p>Nothing has been evaluated yet.</p>\n".into();
+    }
+    let mut head = vec!["data", "device", "step", "images seen"];
+    let names: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
+    head.extend(names.iter().map(String::as_str));
+    let of = match name {
+        _ if classifies => "nll of the class in nats an image, error in percent of the images",
+        "nll" => "nll in nats an image, bits per dim of a number of the image",
+        _ => "bound and its parts in nats an image",
+    };
+    table(&format!("The last evaluation of each kind of data; {of}."), &head, &rows)
+}

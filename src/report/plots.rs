@@ -1,0 +1,302 @@
+//! Plots: curves over the images a model has seen, as SVG text.
+//!
+//! They serve the report of a run and figures in the manner of Auto-Encoding Variational Bayes:
+//! figure 2, the bound against training samples evaluated, and figure 3, the marginal likelihood,
+//! both on a logarithmic axis, one colour an algorithm, training data dashed and test data solid.
+//!
+//! Text and axes take the colour of the text around the picture, so that one file serves light
+//! and dark pages; a file of its own follows the viewer's preference.
+
+mod axis;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use plotters::element::DashedPathElement;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use serde_json::Value;
+
+use crate::text;
+use axis::{Axis, count};
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stroke {
+    /// A full line, with a dot at every point while there are few.
+    #[default]
+    Solid,
+    /// A broken line.
+    Dashed,
+    /// A thin pale line, for raw values behind their average.
+    Faint,
+    /// Dots without a line.
+    Marks,
+    /// A row of points, for what is calculated rather than measured.
+    Dotted,
+}
+
+/// One line of a plot.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// (x, y) from left to right; points that are not finite, or not positive on a logarithmic
+    /// axis, are left out.
+    pub points: Vec<(f64, f64)>,
+    /// How it is drawn.
+    pub stroke: Stroke,
+    /// Which of the six colours it has (modulo six).
+    pub colour: usize,
+    /// What stands beside its points, one each; may be empty.
+    pub labels: Vec<String>,
+}
+
+/// What [`curve`] draws.
+#[derive(Clone, Debug, Default)]
+pub struct Plot {
+    /// Stands above the plot; lines after the first are smaller; may be empty.
+    pub title: String,
+    /// Quantity of the x axis with its unit.
+    pub x_label: String,
+    /// Quantity of the y axis with its unit.
+    pub y_label: String,
+    /// Whether the x axis is logarithmic.
+    pub log_x: bool,
+    /// Whether the y axis is.
+    pub log_y: bool,
+    /// Points above this are left out.
+    pub y_max: Option<f64>,
+    /// The lines, first drawn first.
+    pub series: Vec<Series>,
+    /// A horizontal line to compare with, such as a paper's result: its label and value.
+    pub reference: Option<(String, f64)>,
+}
+
+/// Width and height in the units of the picture, two to a pixel since plotters rounds to units.
+const SIZE: (u32, u32) = (1600, 860);
+
+/// Told apart by colour-blind people, and from both black and white paper.
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(190, 140, 0),
+];
+
+/// Stand-ins that are replaced by the colours of the page.
+const INK: RGBColor = RGBColor(1, 2, 3);
+const PAPER: RGBColor = RGBColor(3, 2, 1);
+
+const STYLE: &str = "<style>\
+    .curve{color:#1f2328;max-width:100%;height:auto}.curve .paper{fill:#fff}\
+    @media screen and (prefers-color-scheme:dark){.curve{color:#e6e6e6}.curve .paper{fill:#16191d}}\
+    </style>";
+
+/// The plot as an SVG element, 800 x 430 pixels, that refers to nothing outside itself.
+///
+/// Without points there are axes and a line that says so.
+pub fn curve(plot: &Plot) -> String {
+    let mut svg = String::new();
+    draw(plot, &mut svg).expect("drawing into a string needs no file and no font");
+    let svg = svg
+        .replace("#010203", "currentColor")
+        .replace("fill=\"#030201\"", "class=\"paper\"")
+        .replace("font-family=\"sans-serif\"", "font-family=\"system-ui, sans-serif\"");
+    // The element's opening line is plotters' own; ours adds a description for those who can't see.
+    let body = svg.split_once('\n').map_or("", |(_, body)| body);
+    // Control characters, which XML does not allow, stand only in names from files.
+    text::lines(&format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"curve\" role=\"img\" \
+         width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">\n{STYLE}\n{body}",
+        SIZE.0 / 2,
+        SIZE.1 / 2,
+        SIZE.0,
+        SIZE.1,
+        super::html::escape(&describe(plot)),
+    ))
+}
+
+/// The plot in words: title, axes and where each line ends.
+fn describe(plot: &Plot) -> String {
+    let title = if plot.title.is_empty() { "Plot" } else { &plot.title.replace('\n', ", ") };
+    let mut text = format!("{title}: {} over {}.", plot.y_label, plot.x_label);
+    for Series { name, points, .. } in &plot.series {
+        if let Some((x, y)) = points.last() {
+            text += &format!(" {name}: {y:.2} at {}.", count(*x));
+        }
+    }
+    if let Some((label, value)) = &plot.reference {
+        text += &format!(" {label}: {value:.2}.");
+    }
+    text
+}
+
+/// The mean KL of each glimpse, nats; `what` is the data set, split, binarization and device that it is on.
+pub fn glimpse_plot(kl: &[f64], what: &str) -> Plot {
+    let points = kl.iter().enumerate().map(|(t, &kl)| (t as f64 + 1.0, kl)).collect();
+    Plot {
+        title: format!("What each glimpse tells of an image\n{what}"),
+        x_label: "glimpse".into(),
+        y_label: "mean KL, nats an image".into(),
+        series: vec![Series { name: "KL(q(z) | N(0, I))".into(), points, ..Series::default() }],
+        ..Plot::default()
+    }
+}
+
+/// (images seen, value of `key`) of the metrics lines of a kind (`train`, `eval`) and, unless
+/// `None`, a split, from few to many images; of lines for the same number of images the last
+/// counts, since a resumed run repeats the steps after its checkpoint.
+pub fn series_from_metrics(
+    metrics: &[Value],
+    kind: &str,
+    split: Option<&str>,
+    key: &str,
+) -> Vec<(f64, f64)> {
+    let lines = metrics.iter().filter(|line| {
+        line["kind"] == kind && split.is_none_or(|split| line["split"].as_str() == Some(split))
+    });
+    let points: BTreeMap<u64, f64> = lines
+        .filter_map(|line| Some((line["images"].as_u64()?, line.get(key)?.as_f64()?)))
+        .collect();
+    points.into_iter().map(|(images, value)| (images as f64, value)).collect()
+}
+
+/// The running mean of a series over a twentieth of its points around each one. Towards the start
+/// fewer are taken, evenly on both sides, so that the mean does not lag behind a steep fall;
+/// towards the end only those before the point fill the window.
+pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut sums = vec![0.0];
+    points.iter().for_each(|p| sums.push(sums[sums.len() - 1] + p.1));
+    let mean = |i: usize| {
+        let reach = (points.len() / 40).min(i);
+        let (first, end) = (i - reach, (i + reach + 1).min(points.len()));
+        (points[i].0, (sums[end] - sums[first]) / (end - first) as f64)
+    };
+    (0..points.len()).map(mean).collect()
+}
+
+/// At most `most` points, evenly chosen, the last one among them.
+pub fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+    let step = points.len().div_ceil(most).max(1);
+    let mut kept: Vec<_> = points.iter().rev().step_by(step).copied().collect();
+    kept.reverse();
+    kept
+}
+
+fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Error>> {
+    let seen = |(x, y): &(f64, f64)| {
+        x.is_finite()
+            && y.is_finite()
+            && (!plot.log_x || *x > 0.0)
+            && (!plot.log_y || *y > 0.0)
+            && plot.y_max.is_none_or(|max| *y <= max)
+    };
+    let points_of = |s: &Series| s.points.iter().copied().filter(seen).collect();
+    let lines: Vec<Vec<(f64, f64)>> = plot.series.iter().map(points_of).collect();
+    let lines_are_empty = lines.iter().all(Vec::is_empty);
+    let reference = plot.reference.as_ref().filter(|(_, value)| value.is_finite());
+    let all = || lines.iter().flatten();
+    // A straight axis of counts starts at none.
+    let none = (!plot.log_x && !lines_are_empty).then_some(0.0);
+    let x = Axis::new(all().map(|p| p.0).chain(none), plot.log_x);
+    let y = Axis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), plot.log_y).widened(0.07);
+    let (left, right) = (x.low, x.high);
+    // The legend goes to the corner at the right where fewer points are.
+    let middle = (x.middle(), y.middle());
+    let right_half = || all().filter(|p| p.0 >= middle.0);
+    let above = right_half().filter(|p| p.1 >= middle.1).count();
+    let corner = if 2 * above <= right_half().count() {
+        SeriesLabelPosition::UpperRight
+    } else {
+        SeriesLabelPosition::LowerRight
+    };
+
+    let font = ("sans-serif", 32).into_font().color(&INK);
+    let mut root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&PAPER)?;
+    if !plot.title.is_empty() {
+        root = root.margin(12, 0, 0, 0);
+    }
+    for (i, line) in plot.title.lines().enumerate() {
+        let size = if i == 0 { 42 } else { 30 };
+        root = root.titled(line, ("sans-serif", size).into_font().color(&INK))?;
+    }
+    let mut builder = ChartBuilder::on(&root);
+    builder.margin(16).margin_right(48).x_label_area_size(90).y_label_area_size(140);
+    let mut chart = builder.build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(INK.mix(0.13))
+        .axis_style(INK.mix(0.6))
+        .label_style(font.clone())
+        .axis_desc_style(font.clone())
+        .x_desc(&plot.x_label)
+        .y_desc(&plot.y_label)
+        .draw()?;
+
+    for (series, points) in plot.series.iter().zip(lines) {
+        let colour = COLOURS[series.colour % COLOURS.len()];
+        let few = points.len() <= 25 && !matches!(series.stroke, Stroke::Faint | Stroke::Dotted);
+        let dots = few || series.stroke == Stroke::Marks;
+        let marks = if dots { points.clone() } else { Vec::new() };
+        let style = match series.stroke {
+            Stroke::Solid | Stroke::Dashed | Stroke::Marks => colour.stroke_width(4),
+            Stroke::Dotted => colour.stroke_width(3),
+            Stroke::Faint => colour.mix(0.45).stroke_width(2),
+        };
+        let dashes = match series.stroke {
+            Stroke::Dashed => Some((14, 10)),
+            Stroke::Dotted => Some((4, 8)),
+            _ => None,
+        };
+        let line = if series.stroke == Stroke::Marks { Vec::new() } else { points };
+        let drawn = match dashes {
+            Some((dash, gap)) => {
+                chart.draw_series(DashedLineSeries::new(line, dash, gap, style))?
+            }
+            None => chart.draw_series(LineSeries::new(line, style))?,
+        };
+        let only_marks = series.stroke == Stroke::Marks;
+        drawn.label(&series.name).legend(move |(x, y)| {
+            let ends = vec![(x, y), (x + 48, y)];
+            match dashes {
+                Some((dash, gap)) => DashedPathElement::new(ends, dash, gap, style).into_dyn(),
+                None if only_marks => Circle::new((x + 24, y), 7, colour.filled()).into_dyn(),
+                None => PathElement::new(ends, style).into_dyn(),
+            }
+        });
+        let small = ("sans-serif", 22).into_font().color(&INK);
+        let named = series.points.iter().zip(&series.labels).filter(|(p, _)| seen(p));
+        chart.draw_series(named.map(|(p, label)| {
+            EmptyElement::at(*p) + Text::new(label.clone(), (11, -22), small.clone())
+        }))?;
+        chart.draw_series(marks.into_iter().map(|p| Circle::new(p, 7, colour.filled())))?;
+    }
+    if let Some((label, value)) = reference {
+        let ends = [(left, *value), (right, *value)];
+        chart.draw_series(DashedLineSeries::new(ends, 4, 8, INK.stroke_width(3)))?;
+        let style = font.clone().pos(Pos::new(HPos::Left, VPos::Bottom));
+        let text = Text::new(format!("{label}: {value:.2}"), (16, -4), style);
+        chart.draw_series([EmptyElement::at((left, *value)) + text])?;
+    }
+    if !plot.series.is_empty() {
+        chart
+            .configure_series_labels()
+            .position(corner)
+            .legend_area_size(60)
+            .margin(16)
+            .background_style(PAPER.mix(0.85))
+            .border_style(INK.mix(0.3))
+            .label_font(font.clone())
+            .draw()?;
+    }
+    if lines_are_empty {
+        let style = font.pos(Pos::new(HPos::Center, VPos::Center));
+        chart.draw_series([Text::new("no points yet", middle, style)])?;
+    }
+    root.present()?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! A run on disk: its directory, checkpoints, metrics, model files with their cards, and what a resumed run must
+//! share with the run that it continues.
+
+pub mod card;
+pub mod checkpoint;
+pub mod metrics;
+pub mod pretrained;
+pub mod resume;
+pub mod run_dir;
+pub mod safetensors;
+
+pub use checkpoint::{Checkpoint, Position};
+pub use run_dir::RunDir;

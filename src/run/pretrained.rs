@@ -1,0 +1,41 @@
+//! Trained models that come inside the program, each a model file with its card.
+
+use std::path::Path;
+
+use super::Checkpoint;
+use super::safetensors::Content;
+use crate::error::Result;
+
+/// A trained model inside the program.
+pub struct Pretrained {
+    /// Its name on the command line.
+    pub name: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! pretrained {
+    ($($name:literal),*) => {
+        [$(Pretrained {
+            name: $name,
+            bytes: include_bytes!(concat!("pretrained/", $name, ".safetensors")),
+        }),*]
+    };
+}
+
+/// All of them.
+pub static PRETRAINED: [Pretrained; 5] =
+    pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw"];
+
+impl Pretrained {
+    /// The model of this name.
+    pub fn find(name: &Path) -> Option<&'static Pretrained> {
+        PRETRAINED.iter().find(|model| Path::new(model.name) == name)
+    }
+
+    /// Its weights and its card. Fails with [`Error::Checkpoint`](crate::Error::Checkpoint), which
+    /// would be a fault of the program's making.
+    pub fn open(&self) -> Result<Checkpoint> {
+        let path = Path::new("pretrained").join(self.name);
+        Checkpoint::of(Content::parse(self.bytes, &path)?, path)
+    }
+}

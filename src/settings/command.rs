@@ -1,0 +1,132 @@
+//! The shortest command that trains with given settings.
+
+use toml::{Table, Value};
+
+use super::layers::value_of;
+use super::{Config, Settings, flat, presets};
+use crate::error::Result;
+use crate::text::{self, shell_word};
+
+/// Settings that say how often a run is looked at and saved, and where the data lie: they make no other
+/// model.
+const LOOKS: [&str; 6] = ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal"];
+
+/// A short command that trains under `config`: its preset, and what must be set besides.
+///
+/// Fails with [`Error::Config`](crate::Error::Config) if the preset is none of this program's.
+pub fn command(config: &Config) -> Result<String> {
+    let preset = presets::find(&config.preset)?.config();
+    let pairs = |config: &Config| {
+        let table: Table = config.to_toml().parse().expect("settings are TOML");
+        let looks = |(key, _): &(String, Value)| !LOOKS.contains(&key.as_str());
+        flat(&table).into_iter().filter(looks).collect::<Vec<_>>()
+    };
+    let (usual, wanted) = (pairs(&preset), pairs(config));
+    let gives = |chosen: &[(String, Value)]| -> Result<bool> {
+        let mut settings = Settings::new(&preset);
+        chosen
+            .iter()
+            .try_for_each(|(key, value)| settings.put(key, value.clone(), "what differs"))?;
+        Ok(pairs(&settings.config()?) == wanted)
+    };
+    let mut chosen: Vec<_> = wanted.iter().filter(|pair| !usual.contains(pair)).cloned().collect();
+    // A rule or a kind brings its usual numbers, so it comes before those that differ from them.
+    chosen.sort_by_key(|(key, _)| {
+        ![".rule", ".kind", ".name"].iter().any(|choice| key.ends_with(choice))
+    });
+    for (key, _) in chosen.clone() {
+        let without: Vec<_> = chosen.iter().filter(|pair| pair.0 != key).cloned().collect();
+        // Numbers without the kind that has them are an error, and no shorter way.
+        if gives(&without).unwrap_or(false) {
+            chosen = without;
+        }
+    }
+    let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
+    for (key, value) in chosen {
+        words += &match (key.as_str(), &value) {
+            ("init", Value::String(init)) => format!(" --init {}", shell_word(init)),
+            (key, Value::String(text)) => {
+                format!(" --set {}", shell_word(&format!("{key}={}", assigned(text))))
+            }
+            (key, value) => format!(" --set {}", shell_word(&format!("{key}={value}"))),
+        };
+    }
+    // A run that it begins with may have the preset's own name.
+    if config.init.is_some() {
+        words += &format!(" --name {}-on", config.preset);
+    }
+    Ok(words)
+}
+
+/// A string as `--set KEY=` takes it: in quotes, with escapes, only where it would mean something else without.
+fn assigned(string: &str) -> String {
+    let plain = !string.chars().any(text::is_control)
+        && value_of(string.trim()) == Value::String(string.into());
+    // Strings of JSON are strings of TOML.
+    if plain { string.into() } else { text::json(&serde_json::json!(string).to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_the_preset_and_what_differs() {
+        let preset = presets::find("draw-mnist").unwrap().config();
+        let plain = "pixelloom train draw --preset draw-mnist";
+        assert_eq!(command(&preset).unwrap(), plain);
+        let mut settings = Settings::new(&preset);
+        for (key, value) in [
+            ("optimizer.rate", Value::Float(0.0015)),
+            ("save_every", Value::Integer(7)),
+            ("data.dir", Value::String("elsewhere".into())),
+            ("epochs", Value::Integer(3)),
+            ("init", Value::String("runs/it's a".into())),
+            ("model.glimpses", Value::Integer(5)),
+        ] {
+            settings.put(key, value, "here").unwrap();
+        }
+        let changed = settings.config().unwrap();
+        let text = command(&changed).unwrap();
+        // A shell takes it apart where it should.
+        let end = r" --name draw-mnist-on";
+        let init = r" --init 'runs/it'\''s a'";
+        assert!(text.contains(init) && text.ends_with(end), "{text}");
+        let text = text.replace(init, "").replace(end, "");
+        let mut words: Vec<_> = text.strip_prefix(plain).unwrap().split(" --set ").collect();
+        words.sort_unstable();
+        assert_eq!(words, ["", "epochs=3", "model.glimpses=5", "optimizer.rate=0.0015"]);
+        // What it prints gives these settings again.
+        let mut again = Settings::new(&preset);
+        words[1..].iter().for_each(|word| again.set(word).unwrap());
+        let again = again.config().unwrap();
+        assert_eq!(again.model, changed.model);
+        assert_eq!(again.optimizer, changed.optimizer);
+        // Strings that would be read as something else, or that no command line may hold, keep their quotes.
+        for (name, word) in [
+            ("folder:it's a", r"'data.name=folder:it'\''s a'"),
+            ("folder:\"a\"", "'data.name=folder:\"a\"'"),
+            ("7", "'data.name=\"7\"'"),
+            ("folder:a\nb\u{9b}", "'data.name=\"folder:a\\nb\\u009b\"'"),
+        ] {
+            let mut settings = Settings::new(&preset);
+            settings.put("data.name", Value::String(name.into()), "here").unwrap();
+            let config = settings.config().unwrap();
+            let text = command(&config).unwrap();
+            assert!(text.contains(&format!(" --set {word}")), "{text}");
+            let mut again = Settings::new(&preset);
+            let assignment = word.trim_matches('\'').replace(r"'\''", "'");
+            again.set(&assignment).unwrap();
+            assert_eq!(again.config().unwrap().data.name, name);
+        }
+        // A rule's usual numbers are not worth a word.
+        let mut settings = Settings::new(&presets::find("aevb-manifold").unwrap().config());
+        ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false", "init=runs/a"]
+            .iter()
+            .for_each(|word| settings.set(word).unwrap());
+        let text = command(&settings.config().unwrap()).unwrap();
+        let end = "aevb-manifold --set optimizer.rule=adam --init runs/a --set optimizer.rate=0.5 --set weight_prior=false \
+                   --name aevb-manifold-on";
+        assert!(text.ends_with(end), "{text}");
+    }
+}

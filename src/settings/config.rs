@@ -1,0 +1,233 @@
+//! The settings of a run, as `config.toml` holds them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ModelConfig;
+use crate::data::{self, Binarization, DataSet, Fingerprint, Tell, fingerprint};
+use crate::error::{Error, Result};
+use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
+
+/// Latent dimensions below which the estimate of appendix D of the AEVB paper is good.
+pub const MARGINAL_LATENT: usize = 5;
+
+/// Everything that decides a run's numbers, and how often it is looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset that the settings began with.
+    pub preset: String,
+    /// Seed of weights, order, bits and noise.
+    pub seed: u64,
+    /// What gave the weights to begin with, if no seed did: a run, a checkpoint, a model file or a model
+    /// that comes with the program.
+    pub init: Option<PathBuf>,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images of a step.
+    pub batch: usize,
+    /// Steps between lines of kind "train" in metrics.jsonl; the loss is fetched as often.
+    pub log_every: u64,
+    /// Epochs between evaluations on the validation split, each followed by a checkpoint.
+    pub eval_every: u64,
+    /// Images of the validation split, and of the training images, whose log p(x) each evaluation
+    /// estimates by the AEVB paper's appendix D; 0 for none.
+    #[serde(default)]
+    pub marginal: usize,
+    /// Steps between further checkpoints; 0 for none.
+    pub save_every: u64,
+    /// Checkpoints kept: the last ones, and beside them the best by validation score.
+    pub keep: usize,
+    /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N, N training
+    /// images, since the loss is a mean over images and the prior counts once a data set.
+    pub weight_prior: bool,
+    /// The images.
+    pub data: DataConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// The optimiser. A cosine schedule with `total = 0` spans the run.
+    pub optimizer: OptimizerConfig,
+}
+
+/// Which images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A name that [`data::open`] knows, `folder:PATH` included.
+    pub name: String,
+    /// How pixels become numbers; the set's own way if absent.
+    pub binarization: Option<Binarization>,
+    /// Train on the first so many images only.
+    pub limit: Option<usize>,
+    /// The folder that `datasets.sh` fills.
+    pub dir: PathBuf,
+}
+
+impl DataConfig {
+    /// Reads the data set; `tell` receives lines about what takes long.
+    pub fn open(&self, tell: Tell) -> Result<DataSet> {
+        self.limited(data::open_with(&self.name, self.binarization, &self.dir, tell)?)
+    }
+
+    /// As [`DataConfig::open`], and the fingerprint of the set without `limit`.
+    pub fn open_with_fingerprint(&self, tell: Tell) -> Result<(DataSet, Fingerprint)> {
+        let set = data::open_with(&self.name, self.binarization, &self.dir, tell)?;
+        let fingerprint = Fingerprint::of(&set);
+        Ok((self.limited(set)?, fingerprint))
+    }
+
+    /// Whether the data set `name` may be this one: they have one name, or each is a folder of the user's,
+    /// which may have moved.
+    pub fn may_be(&self, name: &str) -> bool {
+        fingerprint::same_source(&self.name, name)
+    }
+
+    fn limited(&self, mut set: DataSet) -> Result<DataSet> {
+        if let Some(limit) = self.limit {
+            if limit == 0 || limit > set.train.count {
+                return Err(Error::Config(format!(
+                    "data.limit = {limit}: it must lie between 1 and the {} training images of {}",
+                    set.train.count, self.name
+                )));
+            }
+            set.train = set.train.slice(0..limit);
+        }
+        Ok(set)
+    }
+}
+
+impl Config {
+    /// Optimiser steps use these numbers: N of the weight prior and the schedule's length filled in.
+    pub fn optimizer(&self, images: usize, steps: u64) -> OptimizerConfig {
+        let mut optimizer = self.optimizer;
+        if self.weight_prior {
+            optimizer.decay = 1.0 / images as f32;
+        }
+        if let Schedule::Cosine { total, .. } = &mut optimizer.schedule
+            && *total == 0
+        {
+            *total = steps;
+        }
+        optimizer
+    }
+
+    /// Rejects settings that make no run.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, value: &dyn std::fmt::Display, rule: &str| {
+            Err(Error::Config(format!("{key} = {value}: it must {rule}")))
+        };
+        for (key, value) in [
+            ("epochs", self.epochs),
+            ("batch", self.batch as u64),
+            ("log_every", self.log_every),
+            ("eval_every", self.eval_every),
+            ("keep", self.keep as u64),
+        ] {
+            if value == 0 || value > 1_000_000_000 {
+                return bad(key, &value, "lie between 1 and 1000000000");
+            }
+        }
+        match &self.model {
+            _ if self.marginal == 0 => {}
+            ModelConfig::Vae(vae) if vae.latent >= MARGINAL_LATENT => {
+                return Err(Error::Config(format!(
+                    "marginal = {}, with model.latent = {}: the estimate is good below {} latent \
+                     dimensions; set marginal=0 or a smaller model.latent",
+                    self.marginal, vae.latent, MARGINAL_LATENT
+                )));
+            }
+            ModelConfig::Vae(_) => {}
+            other => {
+                return Err(Error::Config(format!(
+                    "marginal = {}: it is an estimate for a vae, this one is a {}; set marginal=0",
+                    self.marginal,
+                    other.kind()
+                )));
+            }
+        }
+        let o = &self.optimizer;
+        if !(o.rate > 0.0 && o.rate.is_finite()) {
+            return bad("optimizer.rate", &o.rate, "be above 0 and finite");
+        }
+        match o.schedule {
+            Schedule::Constant => {}
+            Schedule::Step { every: 0, .. } => {
+                return bad("optimizer.schedule.every", &0, "be at least 1");
+            }
+            Schedule::Step { factor, .. } => {
+                if !(factor > 0.0 && factor <= 1.0) {
+                    return bad("optimizer.schedule.factor", &factor, "lie in (0, 1]");
+                }
+            }
+            Schedule::Cosine { floor, .. } => {
+                if !(0.0..=1.0).contains(&floor) {
+                    return bad("optimizer.schedule.floor", &floor, "lie in [0, 1]");
+                }
+            }
+        }
+        for (key, value) in [("optimizer.beta1", o.beta1), ("optimizer.beta2", o.beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return bad(key, &value, "lie in [0, 1)");
+            }
+        }
+        for (key, value) in [("optimizer.epsilon", o.epsilon), ("optimizer.decay", o.decay)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return bad(key, &value, "be at least 0 and finite");
+            }
+        }
+        if let Some(clip) = o.clip
+            && !(clip > 0.0 && clip.is_finite())
+        {
+            return bad("optimizer.clip", &clip, "be above 0 and finite");
+        }
+        if let Some(average) = o.average
+            && !(0.0..1.0).contains(&average)
+        {
+            return bad("optimizer.average", &average, "lie in [0, 1)");
+        }
+        if self.weight_prior && o.decay != 0.0 {
+            return bad("optimizer.decay", &o.decay, "be 0 when weight_prior is on");
+        }
+        Ok(())
+    }
+
+    /// Optimiser steps of the run, over so many training images. Fails with [`Error::Config`] on more than
+    /// noise is numbered for.
+    pub fn steps(&self, images: usize) -> Result<u64> {
+        let batches = self.epochs.saturating_mul(images.div_ceil(self.batch) as u64);
+        let steps = batches.saturating_mul(self.model.updates());
+        if steps > u64::from(u32::MAX) {
+            return Err(Error::Config(format!(
+                "{steps} optimiser steps are more than the {} that noise is numbered for; fewer \
+                 --epochs",
+                u32::MAX
+            )));
+        }
+        Ok(steps)
+    }
+
+    /// The text of `config.toml`.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are TOML: numbers, strings, tables")
+    }
+}
+
+/// Whether the schedule's length follows from the number of epochs.
+pub fn spans_the_run(config: &Config) -> bool {
+    matches!(config.optimizer.schedule, Schedule::Cosine { total: 0, .. })
+}
+
+/// The settings that a checkpoint stores: those that a resumed run must share. The others are blank: the
+/// number of epochs (unless the schedule spans them), the folder of the data sets, how many checkpoints are
+/// kept and what happens when numbers are not finite.
+pub fn shared(config: &Config) -> Config {
+    let mut shared = config.clone();
+    if !spans_the_run(config) {
+        shared.epochs = 0;
+    }
+    shared.data.dir = PathBuf::new();
+    shared.keep = 0;
+    shared.optimizer.on_nonfinite = OnNonfinite::Stop;
+    shared
+}

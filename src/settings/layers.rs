@@ -1,0 +1,478 @@
+//! Layers of settings: a preset, then a TOML file, then flags. Every key must be known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+use toml::{Table, Value};
+
+use super::{Config, ModelConfig, presets};
+use crate::data::{self, Binarization, DataSet, Tell, files};
+use crate::error::{Error, Result};
+use crate::nn::OptimizerConfig;
+use crate::ops::optimizer::Rule;
+use crate::text;
+
+/// Keys that may be absent, each with a value that shows its type.
+static OPTIONAL: [(&str, Value); 7] = [
+    ("init", Value::String(String::new())),
+    ("data.binarization", Value::String(String::new())),
+    ("data.limit", Value::Integer(0)),
+    ("model.stage", Value::Integer(0)),
+    ("optimizer.clip", Value::Float(0.0)),
+    ("optimizer.average", Value::Float(0.0)),
+    ("optimizer.on_nonfinite", Value::String(String::new())),
+];
+
+/// Keys with dots and their values, in order.
+pub(crate) fn flat(table: &Table) -> Vec<(String, Value)> {
+    let mut pairs = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(below) => {
+                let below = flat(below).into_iter();
+                pairs.extend(below.map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            _ => pairs.push((key.clone(), value.clone())),
+        }
+    }
+    pairs
+}
+
+/// Settings under construction.
+pub struct Settings {
+    table: Table,
+    /// Where the values come from that the preset did not give, by key.
+    origins: BTreeMap<String, String>,
+}
+
+/// Epochs, epochs between evaluations and steps between lines of metrics, where one batch is learnt by
+/// heart: an epoch is a step.
+const OVERFIT: [(&str, i64); 3] = [("epochs", 300), ("eval_every", 100), ("log_every", 10)];
+
+/// The longest file of settings, a hundred times those of a run.
+const MOST: u64 = 1 << 18;
+
+/// Tables within each other, at most: a setting's key has three parts.
+const DEEPEST: usize = 8;
+
+/// The text of a file of settings.
+pub(crate) fn text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(files::whole(path, MOST)?).map_err(std::io::Error::other)
+}
+
+/// The error about a file of settings.
+fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::Config(format!(
+        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
+        path.display(),
+        cause.to_string().trim().replace('\n', " ")
+    ))
+}
+
+/// The most letters of a value in a message.
+const SHOWN: usize = 60;
+
+/// A value as a message shows it.
+fn short(value: &impl std::fmt::Display) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// `value` as a table, its numbers as they are written in TOML.
+fn table_of(value: &impl Serialize) -> Table {
+    let text = toml::to_string(value).expect("settings are TOML");
+    text.parse().expect("TOML that was just written")
+}
+
+impl Settings {
+    /// The settings of a run or a preset.
+    pub fn new(config: &Config) -> Settings {
+        Settings { table: table_of(config), origins: BTreeMap::new() }
+    }
+
+    /// The preset `preset`, or the one that `file` names, or `default`; then the file.
+    pub fn layered(preset: Option<&str>, file: Option<&Path>, default: &str) -> Result<Settings> {
+        let Some(path) = file else { return Settings::parsed(preset, "", Path::new(""), default) };
+        let text = text(path).map_err(|e| unreadable(path, &e))?;
+        Settings::parsed(preset, &text, path, default)
+    }
+
+    /// As [`Settings::layered`], of a file's text. `path` is for messages.
+    pub fn parsed(
+        preset: Option<&str>,
+        text: &str,
+        path: &Path,
+        default: &str,
+    ) -> Result<Settings> {
+        let mut layer = text.parse::<Table>().map_err(|e| unreadable(path, &e))?;
+        let named = layer.remove("preset");
+        let name = match (preset, &named) {
+            (Some(name), _) => name,
+            (None, Some(Value::String(name))) => name,
+            (None, Some(other)) => {
+                return Err(Error::Config(format!(
+                    "preset = {}: a name in quotes is expected, see `pixelloom presets`",
+                    short(other)
+                )));
+            }
+            (None, None) => default,
+        };
+        let mut settings = Settings::new(&presets::find(name)?.config());
+        settings.overlay(layer, &path.display().to_string())?;
+        Ok(settings)
+    }
+
+    /// The model's kind.
+    fn kind(&self) -> &str {
+        self.table["model"].get("kind").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A layer on top, which comes from `origin`. Fails with [`Error::Config`] on unknown keys and wrong
+    /// types.
+    pub fn overlay(&mut self, layer: Table, origin: &str) -> Result<()> {
+        let before: BTreeMap<String, Value> = flat(&self.table).into_iter().collect();
+        let mut given = BTreeSet::new();
+        merge(&mut self.table, layer, "", &mut given)?;
+        for (key, value) in flat(&self.table) {
+            if given.contains(&key) {
+                self.origins.insert(key, origin.into());
+            } else if before.get(&key) != Some(&value) {
+                self.origins.insert(key, format!("goes with {origin}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes all of `model`, whose weights, those of `init`, training begins with. Fails with
+    /// [`Error::Config`] unless it is of the kind that these settings are of.
+    pub fn begin_with(&mut self, model: &ModelConfig, init: &str) -> Result<()> {
+        if model.kind() != self.kind() {
+            return Err(Error::Config(format!(
+                "init = {init}: it is a {}, and these are the settings of a {}; name weights of such a \
+                 model, or settings of the other",
+                model.kind(),
+                self.kind()
+            )));
+        }
+        let model = Value::Table(table_of(model));
+        self.overlay(Table::from_iter([("model".into(), model)]), "--init")
+    }
+
+    /// One batch of training images, learnt by heart: the data become the first images of the set, as many
+    /// as a batch has, in every split, and bits are no longer drawn. Numbers of epochs that nothing but the
+    /// preset gave become those of a run of some hundred steps. `tell` is told what takes long. Fails as [`DataConfig::open`] does.
+    ///
+    /// [`DataConfig::open`]: super::DataConfig::open
+    pub fn overfit(&mut self, tell: Tell) -> Result<()> {
+        let config = self.config()?;
+        let set = config.data.open(tell)?;
+        let mode = match set.binarization {
+            Binarization::Dynamic => Binarization::Threshold,
+            mode => mode,
+        };
+        let count = config.batch.min(set.train.count);
+        let mut layer = Table::new();
+        insert(&mut layer, "data.name", Value::String(data::first(count, &config.data.name)));
+        insert(&mut layer, "data.binarization", Value::String(mode.to_string()));
+        for (key, value) in OVERFIT {
+            if !self.origins.contains_key(key) {
+                insert(&mut layer, key, Value::Integer(value));
+            }
+        }
+        self.overlay(layer, "--overfit-batch")
+    }
+
+    /// Where each value of `config`, which [`Settings::fit`] made, comes from, by key: the preset, a file,
+    /// a flag, or the data.
+    pub fn origins(&self, config: &Config) -> BTreeMap<String, String> {
+        let own: BTreeMap<String, Value> = flat(&self.table).into_iter().collect();
+        let preset = format!("preset {}", config.preset);
+        let origin = |(key, value): (String, Value)| {
+            let origin = match self.origins.get(&key) {
+                _ if own.get(&key) != Some(&value) => "the data",
+                Some(origin) => origin,
+                None => &preset,
+            };
+            (key, origin.to_string())
+        };
+        flat(&table_of(config)).into_iter().map(origin).collect()
+    }
+
+    /// `config` as TOML, a comment behind each value that says where it comes from, and one that lists the
+    /// settings that may be absent and are.
+    pub fn explain(&self, config: &Config) -> String {
+        let origins = self.origins(config);
+        let text = config.to_toml();
+        if text.lines().any(|line| line.ends_with("\"\"\"") || line.ends_with("'''")) {
+            // Inside a string of several lines a comment would be part of it.
+            return text;
+        }
+        let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let mut section = String::new();
+        let line = |line: &str| {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                section = format!("{name}.");
+            }
+            let key = line.split_once(" = ").map(|(key, _)| format!("{section}{key}"));
+            match key.and_then(|key| origins.get(&key)) {
+                Some(origin) => format!("{line:width$}  # {}\n", text::line(origin)),
+                None => format!("{line}\n"),
+            }
+        };
+        let text: String = text.lines().map(line).collect();
+        let absent = OPTIONAL.iter().map(|(key, _)| *key).filter(|key| {
+            !origins.contains_key(*key)
+                && (*key != "model.stage" || origins.contains_key("model.factors"))
+        });
+        match absent.collect::<Vec<_>>().join(", ") {
+            keys if keys.is_empty() => text,
+            keys => format!("{text}\n# Not set: {keys}\n"),
+        }
+    }
+
+    /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string. Fails with
+    /// [`Error::Config`] on control characters, such as the line break before a second setting.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        if assignment.chars().any(text::is_control) {
+            return Err(Error::Config(format!(
+                "--set {}: line breaks and other control characters are not allowed; give each setting a --set \
+                 of its own",
+                short(&text::line(assignment))
+            )));
+        }
+        let Some((key, value)) = assignment.split_once('=') else {
+            return Err(Error::Config(format!(
+                "--set {}: key=value is expected, such as model.hidden=300",
+                short(&assignment)
+            )));
+        };
+        if key.trim() == "preset" {
+            return Err(Error::Config("--set preset=...: use --preset NAME instead".into()));
+        }
+        if key.split('.').count() > DEEPEST {
+            return Err(Error::Config(format!(
+                "--set {}: a key has at most {DEEPEST} parts with dots between them",
+                short(&key)
+            )));
+        }
+        self.put(key.trim(), value_of(value.trim()), "--set")
+    }
+
+    /// One key with dots, its value from `origin`.
+    pub fn put(&mut self, key: &str, value: Value, origin: &str) -> Result<()> {
+        let mut layer = Table::new();
+        insert(&mut layer, key, value);
+        self.overlay(layer, origin)
+    }
+
+    /// The settings, checked, with the image size that `data` has, and the data as the model sees it.
+    pub fn fit(&self, data: DataSet) -> Result<(Config, DataSet)> {
+        let mut config = self.config()?;
+        let asked = config.model.shape();
+        config.model.fit(&data.train)?;
+        let shape = config.model.shape();
+        let sizes = ["model.height", "model.width", "model.channels"];
+        let given = sizes.iter().any(|key| self.origins.contains_key(*key));
+        if given && asked != shape {
+            return Err(Error::Config(format!(
+                "model.height, model.width (and model.channels) are {} x {} x {}, but the images of \
+                 {} are {} x {} x {}; leave them out",
+                asked.0, asked.1, asked.2, config.data.name, shape.0, shape.1, shape.2
+            )));
+        }
+        config.model.check()?;
+        config.model.check_batch(config.batch.min(data.train.count))?;
+        config.steps(data.train.count)?;
+        let data = config.model.view(data)?;
+        config.data.binarization = Some(data.binarization);
+        Ok((config, data))
+    }
+
+    /// The settings as they are.
+    pub fn config(&self) -> Result<Config> {
+        let config: Config = self.table.clone().try_into().map_err(|e: toml::de::Error| {
+            Error::Config(format!(
+                "settings: {}; `pixelloom presets {}` prints settings that fit",
+                e.to_string().trim().replace('\n', " "),
+                presets::default_of(self.kind()).name
+            ))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// What a value on the command line means: one of TOML, or else the text itself.
+pub(crate) fn value_of(text: &str) -> Value {
+    text.parse().unwrap_or_else(|_| Value::String(text.into()))
+}
+
+/// Puts `value` under a key with dots.
+pub fn insert(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+        }
+        Some((first, rest)) => {
+            let below = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(below) = below {
+                insert(below, rest, value);
+            }
+        }
+    }
+}
+
+fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String>) -> Result<()> {
+    prepare(base, &layer, path)?;
+    for (key, value) in layer {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let optional = OPTIONAL.iter().find(|(name, _)| *name == full).map(|(_, value)| value);
+        // Of models, a chain alone has stages.
+        let optional = optional.filter(|_| key != "stage" || base.contains_key("factors"));
+        let Some(old) = base.get(&key).or(optional) else {
+            return Err(unknown(&first_leaf(full, &value), base));
+        };
+        let value = match (old, value) {
+            (Value::Table(old), value) => {
+                let mut below = old.clone();
+                let layer = match (value, choice(&full)) {
+                    (Value::Table(layer), _) => layer,
+                    // `model.method = "wake-sleep"` is short for `model.method.name = ...`.
+                    (Value::String(name), Some((tag, _))) => {
+                        Table::from_iter([(tag.to_string(), Value::String(name))])
+                    }
+                    (other, _) => return Err(mismatch(&full, &other, "a table")),
+                };
+                merge(&mut below, layer, &full, given)?;
+                Value::Table(below)
+            }
+            (Value::Float(_), Value::Integer(i)) => Value::Float(i as f64),
+            (old, value) if !old.same_type(&value) => {
+                return Err(mismatch(&full, &value, old.type_str()));
+            }
+            (_, value) => value,
+        };
+        given.insert(full);
+        base.insert(key, value);
+    }
+    Ok(())
+}
+
+/// What a layer's choices drag along: another variant brings its own keys, another data set its own
+/// binarization, another update rule its usual numbers.
+fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
+    if let Some((tag, variants)) = choice(path)
+        && let Some(name) = layer.get(tag)
+        && base.get(tag) != Some(name)
+    {
+        let names = || variants.iter().map(|v| v[tag].to_string()).collect::<Vec<_>>().join(", ");
+        let Some(variant) = variants.iter().find(|variant| variant.get(tag) == Some(name)) else {
+            return Err(Error::Config(format!(
+                "{path}.{tag} = {}: there are {}",
+                short(name),
+                names()
+            )));
+        };
+        *base = variant.clone();
+    }
+    if path == "model"
+        && let (Some(old), Some(new)) = (base.get("kind"), layer.get("kind"))
+        && old != new
+    {
+        return Err(Error::Config(format!(
+            "model.kind = {}, but the preset is a {old}; begin with a preset of that kind, see \
+             `pixelloom presets`",
+            short(new)
+        )));
+    }
+    if path == "data" && layer.get("name").is_some_and(|name| base.get("name") != Some(name)) {
+        base.remove("binarization");
+        base.remove("limit");
+    }
+    if path == "optimizer"
+        && let Some(rule) = layer.get("rule").filter(|rule| base.get("rule") != Some(rule))
+        && let Ok(rule) = rule.clone().try_into::<Rule>()
+    {
+        let usual = table_of(&OptimizerConfig::new(rule, 0.0));
+        for key in ["beta1", "beta2", "epsilon"] {
+            base.insert(key.into(), usual[key].clone());
+        }
+    }
+    Ok(())
+}
+
+/// For a table that is one of several variants: the key that says which, and the variants.
+fn choice(path: &str) -> Option<(&'static str, Vec<Table>)> {
+    match path {
+        "model.method" => Some(("name", presets::METHODS.iter().map(table_of).collect())),
+        "optimizer.schedule" => Some(("kind", presets::SCHEDULES.iter().map(table_of).collect())),
+        _ => None,
+    }
+}
+
+fn mismatch(key: &str, value: &Value, expected: &str) -> Error {
+    let kind = match expected {
+        "integer" => "a whole number",
+        "float" => "a number",
+        "string" => "a name in quotes",
+        "boolean" => "true or false",
+        other => other,
+    };
+    Error::Config(format!("{} = {}: {kind} is expected", short(&key), short(value)))
+}
+
+/// The key with dots of the first value in `value`, which has the key `path`.
+fn first_leaf(path: String, value: &Value) -> String {
+    match value.as_table().and_then(|table| table.iter().next()) {
+        Some((key, below)) => first_leaf(format!("{path}.{key}"), below),
+        None => path,
+    }
+}
+
+/// The error about a key that `base`, the table it would be in, does not have.
+fn unknown(key: &str, base: &Table) -> Error {
+    let known = known_keys();
+    if known.contains(key) {
+        let chosen = base.get("kind").or(base.get("name")).and_then(Value::as_str);
+        return Error::Config(format!(
+            "the setting \"{key}\" does not apply to {}; leave it out",
+            chosen.unwrap_or("what was chosen")
+        ));
+    }
+    let last = |key: &str| key.rsplit('.').next().map(str::to_string).unwrap_or_default();
+    let distance = |other: &String| {
+        let whole = strsim::damerau_levenshtein(key, other);
+        (whole.min(strsim::damerau_levenshtein(&last(key), &last(other))), whole)
+    };
+    let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
+    Error::Config(format!(
+        "unknown setting \"{}\"; the nearest known one is \"{nearest}\"",
+        short(&key)
+    ))
+}
+
+/// Every key of every preset and variant.
+fn known_keys() -> BTreeSet<String> {
+    fn walk(table: &Table, path: &str, keys: &mut BTreeSet<String>) {
+        for (key, value) in table {
+            let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                Value::Table(below) => walk(below, &full, keys),
+                _ => {
+                    keys.insert(full);
+                }
+            }
+        }
+    }
+    let mut keys: BTreeSet<String> = OPTIONAL.iter().map(|(key, _)| key.to_string()).collect();
+    presets::all().for_each(|p| walk(&table_of(&p.config()), "", &mut keys));
+    for path in ["model.method", "optimizer.schedule"] {
+        let (_, variants) = choice(path).expect("a path of variants");
+        variants.iter().for_each(|variant| walk(variant, path, &mut keys));
+    }
+    keys
+}

@@ -1,0 +1,347 @@
+//! Presets of the pixel models.
+//!
+//! Pixel Recurrent Neural Networks, section 5: RMSProp, the learning rate chosen by hand for every data
+//! set (the paper states none: 1e-3 is ours), minibatches of 16 on MNIST and CIFAR-10, 32 to 64 on
+//! ImageNet, inputs scaled and centred at most. It states no number of epochs, and no sizes of a
+//! PixelCNN or a Row LSTM on MNIST.
+
+use super::{EMBEDDED, EPOCHS, Preset, base, cosine};
+use crate::models::pixel::{Body, MultiScaleConfig, PixelConfig};
+use crate::nn::{Decay, OptimizerConfig, Schedule};
+use crate::ops::optimizer::Rule;
+use crate::settings::{Config, ModelConfig};
+
+pub static PRESETS: [Preset; 23] = [
+    Preset {
+        name: "digits-pixelcnn",
+        what: "PixelCNN, 5 layers of 16 with 7 x 7 convolutions (the paper: 3 x 3), on the digits inside the \
+               program, Adam: a few minutes",
+        departures: &[EMBEDDED, ADAM, WIDE, NO_SIZE, EPOCHS, CENTRED],
+        make: || digits("digits-pixelcnn", ModelConfig::PixelCnn(wide(5, 16))),
+    },
+    Preset {
+        name: "digits-rowlstm",
+        what: "Row LSTM, 2 layers of 16, on the digits inside the program, Adam: a few minutes",
+        departures: &[EMBEDDED, ADAM, NO_SIZE, ZERO_STATES, EPOCHS, CENTRED],
+        make: || digits("digits-rowlstm", ModelConfig::RowLstm(centred(2, 16))),
+    },
+    Preset {
+        name: "digits-diagbilstm",
+        what: "Diagonal BiLSTM, 2 layers of 16, on the digits inside the program, Adam: a few minutes",
+        departures: &[
+            EMBEDDED,
+            ADAM,
+            "model.layers = 2: the paper's models have 7 layers of 16, or 1 of 32",
+            ZERO_STATES,
+            EPOCHS,
+            CENTRED,
+        ],
+        make: || digits("digits-diagbilstm", ModelConfig::DiagBilstm(centred(2, 16))),
+    },
+    Preset {
+        name: "digits-multiscale",
+        what: "Multi-Scale (14 x 14, then 28 x 28) of PixelCNNs as in digits-pixelcnn, on the digits inside the \
+               program, Adam: a few minutes",
+        departures: &[
+            EMBEDDED,
+            ADAM,
+            "model: stages of PixelCNNs on digits; the paper's are Row LSTMs on ImageNet",
+            WIDE,
+            EPOCHS,
+            CENTRED,
+        ],
+        make: digits_multiscale,
+    },
+    Preset {
+        name: "mnist-pixelcnn",
+        what: "the paper's setting on fixed binarized MNIST: PixelCNN, RMSProp, batch 16; its 7 layers \
+               of 32 are ours, the paper states no size",
+        departures: &[NO_SIZE, RATE, EPOCHS, CENTRED],
+        make: || mnist("mnist-pixelcnn", Body::PixelCnn, 7, 32),
+    },
+    Preset {
+        name: "mnist-rowlstm",
+        what: "the paper's setting on fixed binarized MNIST: Row LSTM, RMSProp, batch 16; its 7 layers \
+               of 16 are ours, the paper states no size",
+        departures: &[NO_SIZE, RATE, EPOCHS, CENTRED],
+        make: || mnist("mnist-rowlstm", Body::RowLstm, 7, 16),
+    },
+    Preset {
+        name: "mnist-diagbilstm-1",
+        what: "the paper's smaller model of fixed binarized MNIST: Diagonal BiLSTM, 1 layer of 32, \
+               RMSProp, batch 16",
+        departures: &[RATE, EPOCHS, CENTRED],
+        make: || mnist("mnist-diagbilstm-1", Body::DiagBilstm, 1, 32),
+    },
+    Preset {
+        name: "mnist-diagbilstm-7",
+        what: "the paper's best model of fixed binarized MNIST: Diagonal BiLSTM, 7 layers of 16, \
+               RMSProp, batch 16",
+        departures: &[RATE, EPOCHS, CENTRED],
+        make: || mnist("mnist-diagbilstm-7", Body::DiagBilstm, 7, 16),
+    },
+    Preset {
+        name: "binarized-pixelcnn",
+        what: "our own training of a PixelCNN of 12 layers of 16 on fixed binarized MNIST: Adam in \
+               falling steps, averaged weights",
+        departures: &[ADAM, NO_SIZE, CLIPPED, MEAN_WEIGHTS, EPOCHS, CENTRED],
+        make: binarized_pixelcnn,
+    },
+    Preset {
+        name: "binarized-pixelcnn-32",
+        what: "our own training of a PixelCNN of 12 layers of 32 on fixed binarized MNIST: Adam, cosine, \
+               averaged weights",
+        departures: &[
+            ADAM,
+            NO_SIZE,
+            CLIPPED,
+            MEAN_WEIGHTS,
+            "batch = 32: the paper has 16",
+            EPOCHS,
+            CENTRED,
+        ],
+        make: binarized_pixelcnn_32,
+    },
+    Preset {
+        name: "binarized-pixelcnn-64",
+        what: "the same with 12 layers of 64 and dropout, for a GPU",
+        departures: &[
+            ADAM,
+            NO_SIZE,
+            CLIPPED,
+            MEAN_WEIGHTS,
+            "batch = 64: the paper has 16",
+            "model.head = 64, model.dropout = 0.2: the paper has 32 and no dropout",
+            EPOCHS,
+            CENTRED,
+        ],
+        make: binarized_pixelcnn_64,
+    },
+    Preset {
+        name: "binarized-pixelcnn-wide",
+        what: "the same data: PixelCNN, 7 layers of 32 whose convolutions are 7 x 7 where the paper has 3 x 3, \
+               Adam, cosine, weight decay, averaged weights: under two hours",
+        departures: &[ADAM, WIDE, NO_SIZE, AVERAGED, EPOCHS, CENTRED],
+        make: || binarized_wide("binarized-pixelcnn-wide", Body::PixelCnn, (7, 32), 0.03),
+    },
+    Preset {
+        name: "binarized-rowlstm",
+        what: "our own training of a Row LSTM of 7 layers of 16 on fixed binarized MNIST: Adam, cosine",
+        departures: &[ADAM, NO_SIZE, CLIPPED, ZERO_STATES, EPOCHS, CENTRED],
+        make: || binarized("binarized-rowlstm", Body::RowLstm, (7, 16), 24),
+    },
+    Preset {
+        name: "binarized-rowlstm-wide",
+        what: "the same data: Row LSTM, 7 layers of 16 with k = 7 where the paper has 3, Adam, cosine, weight \
+               decay, averaged weights: an hour",
+        departures: &[ADAM, WIDE, NO_SIZE, AVERAGED, ZERO_STATES, EPOCHS, CENTRED],
+        make: || binarized_wide("binarized-rowlstm-wide", Body::RowLstm, (7, 16), 0.04),
+    },
+    Preset {
+        name: "binarized-diagbilstm-1",
+        what: "our own training of the paper's 1 layer of 32 on fixed binarized MNIST: Adam, cosine",
+        departures: &[ADAM, CLIPPED, ZERO_STATES, EPOCHS, CENTRED],
+        make: || binarized("binarized-diagbilstm-1", Body::DiagBilstm, (1, 32), 36),
+    },
+    Preset {
+        name: "binarized-diagbilstm",
+        what: "our own training of the paper's 7 layers of 16 on fixed binarized MNIST: Adam, cosine",
+        departures: &[ADAM, CLIPPED, ZERO_STATES, EPOCHS, CENTRED],
+        make: || binarized("binarized-diagbilstm", Body::DiagBilstm, (7, 16), 24),
+    },
+    Preset {
+        name: "cifar10-pixelcnn",
+        what: "the paper's CIFAR-10: PixelCNN, 15 layers of 128, RMSProp, batch 16",
+        departures: &[RATE, EPOCHS, COLOUR],
+        make: || cifar10("cifar10-pixelcnn", Body::PixelCnn, 15),
+    },
+    Preset {
+        name: "cifar10-rowlstm",
+        what: "the paper's CIFAR-10: Row LSTM, 12 layers of 128, RMSProp, batch 16",
+        departures: &[RATE, EPOCHS, COLOUR],
+        make: || cifar10("cifar10-rowlstm", Body::RowLstm, 12),
+    },
+    Preset {
+        name: "cifar10-diagbilstm",
+        what: "the paper's CIFAR-10: Diagonal BiLSTM, 12 layers of 128, RMSProp, batch 16",
+        departures: &[RATE, EPOCHS, COLOUR],
+        make: || cifar10("cifar10-diagbilstm", Body::DiagBilstm, 12),
+    },
+    Preset {
+        name: "cifar10-small",
+        what: "our own small model of the first fifth of CIFAR-10: PixelCNN, 4 layers of 48, Adam",
+        departures: &[
+            "data: the first fifth of the training images",
+            ADAM,
+            "model: 4 layers of 48 and a head of 128; the paper has 15 layers of 128 and a head of 1024",
+            CLIPPED,
+            EPOCHS,
+            COLOUR,
+        ],
+        make: cifar10_small,
+    },
+    Preset {
+        name: "imagenet32-rowlstm",
+        what: "the paper's ImageNet 32 x 32, PNG files in data/imagenet32 or --data folder:PATH: Row \
+               LSTM, 12 layers of 384, RMSProp, batch 64",
+        departures: &[RATE, EPOCHS, COLOUR],
+        make: || imagenet("imagenet32-rowlstm", 32, 64, rows(imagenet32())),
+    },
+    Preset {
+        name: "imagenet64-rowlstm",
+        what: "the paper's ImageNet 64 x 64, PNG files in data/imagenet64 or --data folder:PATH: Row \
+               LSTM, 4 layers of 512, no residual connections, RMSProp, batch 32",
+        departures: &[RATE, EPOCHS, COLOUR],
+        make: || imagenet("imagenet64-rowlstm", 64, 32, rows(imagenet64())),
+    },
+    Preset {
+        name: "imagenet64-multiscale",
+        what: "the paper's Multi-Scale Row LSTM of ImageNet 64 x 64, files as above: 32 x 32, then \
+               64 x 64; the sizes of imagenet64-rowlstm in both stages are ours",
+        departures: &[
+            RATE,
+            EPOCHS,
+            "model: both stages have the sizes of imagenet64-rowlstm; the paper does not state theirs",
+            COLOUR,
+        ],
+        make: || {
+            let chain = MultiScaleConfig::new(Body::RowLstm, imagenet64(), vec![2]);
+            imagenet("imagenet64-multiscale", 64, 32, ModelConfig::MultiScale(chain))
+        },
+    },
+];
+
+const ADAM: &str =
+    "optimizer: Adam with a falling rate; the paper: RMSProp with a rate chosen by hand";
+const RATE: &str =
+    "optimizer.rate = 0.001: ours; the paper chose one by hand for each data set and states none";
+const ZERO_STATES: &str =
+    "model.learned_states = false: the states outside the image are 0; the paper learns them";
+const CENTRED: &str = "model.mean, model.deviation: MNIST's; the paper says that inputs are scaled and centred, not by what";
+const AVERAGED: &str = "optimizer: clipping, decoupled weight decay and averaged weights, which the paper does not have";
+const CLIPPED: &str = "optimizer.clip: gradients are clipped, which the paper does not mention";
+const MEAN_WEIGHTS: &str = "optimizer.average: the weights that are scored are moving averages, which the paper does not have";
+const WIDE: &str = "model.kernel = 7: the paper has 3";
+const NO_SIZE: &str =
+    "model.layers, model.hidden: ours; the paper states no size of this model on MNIST";
+const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: ours; the paper says that inputs are scaled and centred, not by what";
+
+/// MNIST's mean and deviation: scaled and centred, black differs from the zeros outside the image, and
+/// a PixelCNN, which sees a few rows and columns, knows where it is as long as it sees a border.
+fn centred(layers: usize, hidden: usize) -> PixelConfig {
+    PixelConfig { mean: 0.13, deviation: 0.31, ..PixelConfig::mnist(layers, hidden) }
+}
+
+/// The same with convolutions of 7 x 7: layer for layer far better than 3 x 3, as every row above is in sight,
+/// and there more of what lies to the right.
+fn wide(layers: usize, hidden: usize) -> PixelConfig {
+    PixelConfig { kernel: 7, ..centred(layers, hidden) }
+}
+
+/// Settings of our own that end after minutes.
+fn digits(name: &str, model: ModelConfig) -> Config {
+    let config = base(name, "digits", model);
+    Config { epochs: 12, batch: 16, eval_every: 2, optimizer: cosine(3e-3), ..config }
+}
+
+fn digits_multiscale() -> Config {
+    let chain = MultiScaleConfig::new(Body::PixelCnn, wide(5, 16), vec![2]);
+    digits("digits-multiscale", ModelConfig::MultiScale(chain))
+}
+
+/// The paper's optimiser and minibatches; the rate is ours.
+fn paper(config: Config, batch: usize) -> Config {
+    let optimizer = OptimizerConfig::new(Rule::RmsProp, 1e-3);
+    Config { batch, eval_every: 1, optimizer, ..config }
+}
+
+/// Whether a model has states outside the image that can be learned, as the paper's are (section 3.1).
+fn has_states(body: Body) -> bool {
+    body != Body::PixelCnn
+}
+
+/// Section 5.5.
+fn mnist(name: &str, body: Body, layers: usize, hidden: usize) -> Config {
+    let net = PixelConfig { learned_states: has_states(body), ..centred(layers, hidden) };
+    paper(base(name, "binarized-mnist", ModelConfig::pixel(body, net)), 16)
+}
+
+/// The same data, trained in ways the paper did not have.
+fn binarized(name: &str, body: Body, (layers, hidden): (usize, usize), epochs: u64) -> Config {
+    let model = ModelConfig::pixel(body, centred(layers, hidden));
+    let optimizer = OptimizerConfig { clip: Some(1.0), ..cosine(3e-3) };
+    let config = base(name, "binarized-mnist", model);
+    Config { epochs, batch: 16, eval_every: 1, optimizer, ..config }
+}
+
+/// Ten epochs at each rate: it can be trained on.
+fn binarized_pixelcnn() -> Config {
+    let config = binarized("binarized-pixelcnn", Body::PixelCnn, (12, 16), 60);
+    let schedule = Schedule::Step { every: 31_250, factor: 0.3 };
+    let optimizer = OptimizerConfig { schedule, average: Some(0.999), ..config.optimizer };
+    Config { optimizer, ..config }
+}
+
+/// Eight epochs, which take a GPU minutes.
+fn binarized_pixelcnn_32() -> Config {
+    let config = binarized("binarized-pixelcnn-32", Body::PixelCnn, (12, 32), 8);
+    let optimizer = OptimizerConfig { warmup: 300, average: Some(0.999), ..config.optimizer };
+    Config { batch: 32, optimizer, ..config }
+}
+
+/// Forty epochs, eight minutes of an H100.
+fn binarized_pixelcnn_64() -> Config {
+    let config = binarized("binarized-pixelcnn-64", Body::PixelCnn, (12, 64), 40);
+    let net = PixelConfig { head: 64, dropout: 0.2, ..centred(12, 64) };
+    let optimizer =
+        OptimizerConfig { rate: 2e-3, warmup: 300, average: Some(0.9995), ..config.optimizer };
+    Config { batch: 64, optimizer, model: ModelConfig::PixelCnn(net), ..config }
+}
+
+/// With [`wide`] kernels, and weight decay against overfitting. An hour or more of two cores.
+fn binarized_wide(name: &str, body: Body, (layers, hidden): (usize, usize), decay: f32) -> Config {
+    let config = binarized(name, body, (layers, hidden), 16);
+    let optimizer = OptimizerConfig {
+        rate: 2.5e-3,
+        decay,
+        decay_kind: Decay::Decoupled,
+        warmup: 300,
+        average: Some(0.9995),
+        ..config.optimizer
+    };
+    Config { optimizer, model: ModelConfig::pixel(body, wide(layers, hidden)), ..config }
+}
+
+/// Section 5.6.
+fn cifar10(name: &str, body: Body, layers: usize) -> Config {
+    let sizes = PixelConfig::colour(32, layers, 128);
+    let net = PixelConfig { learned_states: has_states(body), ..sizes };
+    paper(base(name, "cifar10", ModelConfig::pixel(body, net)), 16)
+}
+
+fn cifar10_small() -> Config {
+    let net = PixelConfig { head: 128, ..PixelConfig::colour(32, 4, 48) };
+    let config = base("cifar10-small", "cifar10-batch1", ModelConfig::PixelCnn(net));
+    let optimizer = OptimizerConfig { clip: Some(1.0), ..cosine(1e-3) };
+    Config { epochs: 20, batch: 16, eval_every: 2, optimizer, ..config }
+}
+
+/// Section 5.7, 32 x 32.
+fn imagenet32() -> PixelConfig {
+    PixelConfig { learned_states: true, ..PixelConfig::colour(32, 12, 384) }
+}
+
+/// Section 5.7, 64 x 64.
+fn imagenet64() -> PixelConfig {
+    PixelConfig { residual: false, learned_states: true, ..PixelConfig::colour(64, 4, 512) }
+}
+
+fn rows(net: PixelConfig) -> ModelConfig {
+    ModelConfig::pixel(Body::RowLstm, net)
+}
+
+/// The paper's minibatches: 64 images of 32 x 32, 32 of 64 x 64.
+fn imagenet(name: &str, side: usize, batch: usize, model: ModelConfig) -> Config {
+    let data = format!("folder:data/imagenet{side}");
+    Config { epochs: 10, ..paper(base(name, &data, model), batch) }
+}

@@ -1,0 +1,101 @@
+//! What ranks hand each other: everything at the start, gradients after each backward pass.
+
+use crate::autograd::Gradients;
+use crate::error::{Error, Result};
+use crate::nn::{Module, Optimizer};
+use crate::ops::layout::{concat, slice};
+use crate::ranks::Ranks;
+use crate::run::Position;
+use crate::tensor::Tensor;
+
+/// Gives all ranks the weights, the optimiser's state and the position that rank 0 begins with. Needs
+/// no file system that they share.
+pub fn share_start(
+    ranks: Ranks,
+    model: &dyn Module,
+    optimizer: &mut Optimizer,
+    position: &mut Position,
+) -> Result<()> {
+    if ranks.count() == 1 {
+        return Ok(());
+    }
+    let reached: Vec<&String> = optimizer.states.keys().collect();
+    let averaged = !optimizer.averages.is_empty();
+    let text = serde_json::to_string(&(&*position, reached, averaged));
+    let text = text.expect("a position is JSON");
+    let text = ranks.tell_text(text);
+    let (start, reached, averaged): (Position, Vec<String>, bool) =
+        serde_json::from_str(&text).map_err(|e| Error::Config(format!("rank 0 sent {e}")))?;
+    *position = start;
+    optimizer.steps = position.optimizer_steps;
+    for (name, param) in model.parameters() {
+        param.set(told(ranks, &param.value())?);
+        if averaged {
+            let average = optimizer.averages.entry(name.clone());
+            let average = average.or_insert_with(|| param.value());
+            *average = told(ranks, average)?;
+        }
+        if reached.contains(&name) {
+            let zeros = || Tensor::zeros(param.value().device(), param.value().shape());
+            let count = optimizer.config.rule.states();
+            let states = optimizer.states.entry(name);
+            for state in states.or_insert_with(|| (0..count).map(|_| zeros()).collect()) {
+                *state = told(ranks, state)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rank 0's values in a tensor of this shape.
+fn told(ranks: Ranks, tensor: &Tensor) -> Result<Tensor> {
+    let mut values = tensor.to_vec()?;
+    ranks.tell(&mut values);
+    Ok(Tensor::new(tensor.device(), &values, tensor.shape()))
+}
+
+/// The loss and the gradients of the whole batch, means over its rows, from those of the rows here,
+/// which are the part `share` of it. One all-reduce of one flat buffer: the gradients, the loss,
+/// and how many ranks reached each parameter.
+pub fn sum_gradients(
+    ranks: Ranks,
+    model: &dyn Module,
+    share: f32,
+    loss: &Tensor,
+    gradients: Gradients,
+) -> Result<(Tensor, Gradients)> {
+    if ranks.count() == 1 {
+        return Ok((loss.clone(), gradients));
+    }
+    let (device, parameters) = (loss.device(), model.parameters());
+    let own: Vec<_> = parameters.iter().map(|(_, p)| gradients.param(p)).collect();
+    let lengths: Vec<usize> = parameters.iter().map(|(_, p)| p.value().len()).collect();
+    let parts = own.iter().zip(&lengths).map(|(gradient, &n)| match gradient {
+        Some(gradient) => gradient.reshape(&[n]),
+        None => Tensor::zeros(device, &[n]),
+    });
+    let mut flat = flatten(parts.chain([loss.reshape(&[1])]).collect()).to_vec()?;
+    let summed = flat.len();
+    flat.iter_mut().for_each(|value| *value *= share);
+    flat.extend(own.iter().map(|gradient| f32::from(u8::from(gradient.is_some()))));
+    ranks.sum(&mut flat);
+    let whole = Tensor::new(device, &flat[..summed], &[summed]);
+    let (mut gradients, mut first) = (Gradients::none(), 0);
+    for (((_, param), &n), &reached) in parameters.iter().zip(&lengths).zip(&flat[summed..]) {
+        if reached > 0.0 {
+            let gradient = slice(&whole, 0, first as i64, n);
+            gradients.set_param(param, gradient.reshape(param.value().shape()));
+        }
+        first += n;
+    }
+    Ok((slice(&whole, 0, first as i64, 1).reshape(&[]), gradients))
+}
+
+/// Vectors one behind the other, by threes, so that each is moved log3 of their number times.
+fn flatten(mut parts: Vec<Tensor>) -> Tensor {
+    while parts.len() > 1 {
+        let threes = parts.chunks(3).map(|three| concat(&three.iter().collect::<Vec<_>>(), 0));
+        parts = threes.collect();
+    }
+    parts.swap_remove(0)
+}
