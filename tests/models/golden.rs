@@ -1,9 +1,9 @@
 //! Golden values: cases computed in f64 by code that shares nothing with this project.
 //!
-//! `PIXELLOOM_GOLDEN` names the directory (default: `golden` in the directory of `PIXELLOOM_SHARED`,
-//! which is `../shared`). It holds `index.json`, and for each case a `.safetensors` file with
-//! `in.NAME`, `out.NAME`, `dout.NAME` (the gradient that flows in) and `grad.NAME`. Every case of a
-//! kind known here runs on the CPU and, where there is one, a GPU. Errors are
+//! They lie in `tests/golden`, whose README describes the format; `PIXELLOOM_GOLDEN` names another folder.
+//! It holds `index.json`, and for each case a `.safetensors` file with `in.NAME`, `out.NAME`, `dout.NAME`
+//! (the gradient that flows in) and `grad.NAME`. Every case runs on the CPU and, if there is one, on a GPU; a
+//! case of an unknown kind fails. Errors are
 //! max|a - b| / (1e-6 + max|b|): at most 1e-5 for values, 5e-5 for gradients, 2e-4 for gradients of
 //! whole models.
 
@@ -368,17 +368,10 @@ fn failures(kind: &Kind, path: &Path, attributes: &Attributes, device: &Device) 
     wrong
 }
 
-/// The directory of the golden values, if it exists.
-fn directory() -> Option<PathBuf> {
-    let of = |name| std::env::var_os(name).map(PathBuf::from);
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let path = of("PIXELLOOM_GOLDEN")
-        .unwrap_or_else(|| of("PIXELLOOM_SHARED").unwrap_or_else(default).join("golden"));
-    if path.join("index.json").is_file() {
-        return Some(path);
-    }
-    println!("skipped: no golden values at {} (PIXELLOOM_GOLDEN)", path.display());
-    None
+/// The directory of the golden values.
+fn directory() -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    std::env::var_os("PIXELLOOM_GOLDEN").map_or_else(default, PathBuf::from)
 }
 
 /// The kind of a case of this name. Fails if nobody knows it.
@@ -389,8 +382,10 @@ fn kind_of(name: &str) -> &'static Kind {
 
 #[test]
 fn golden_values() {
-    let Some(directory) = directory() else { return };
-    let index = std::fs::read_to_string(directory.join("index.json")).unwrap();
+    let directory = directory();
+    let index = directory.join("index.json");
+    let index =
+        std::fs::read_to_string(&index).unwrap_or_else(|e| panic!("{}: {e}", index.display()));
     let entries: Vec<Entry> = serde_json::from_str(&index).unwrap();
     let (mut wrong, mut ran) = (Vec::new(), 0);
     for Entry { name, attrs } in entries {

@@ -271,7 +271,7 @@ fn a_profile_of_a_gpu_has_the_same_calls() {
     assert!(on_gpu.total().seconds > 0.0 && on_gpu.total().seconds <= on_gpu.seconds);
 }
 
-/// Pitfall 26: one whole training step of the model on both devices, from the same weights and noise.
+/// One training step of each model on both devices, from the same weights and noise, gives the same loss and weights.
 #[cfg(feature = "gpu")]
 #[test]
 fn cpu_and_gpu_agree_over_a_training_step() {

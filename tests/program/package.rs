@@ -58,6 +58,10 @@ fn the_manifest_is_complete() {
 fn the_gallery_is_shown() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let folder = root().join("benches/gallery");
+    if !folder.is_dir() {
+        println!("skipped: a package has no {}", folder.display());
+        return;
+    }
     let mut shown: Vec<String> = readme
         .split("](benches/gallery/")
         .skip(1)
@@ -84,6 +88,7 @@ fn the_package_is_whole_and_small() {
         "src/data/digits/train-images-idx3-ubyte.gz",
         "shaders/masked_conv.wgsl",
         "examples/new_op.rs",
+        "tests/golden/index.json",
         "CHANGELOG.md",
         "LICENSE-MIT",
         "LICENSE-APACHE",

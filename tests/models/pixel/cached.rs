@@ -1,4 +1,4 @@
-//! Pitfall 12: drawing with cached states is drawing with a full pass of the network for every value.
+//! Drawing with cached states gives the same images as a full pass of the network for every value.
 
 use pixelloom::autograd::case::distance;
 use pixelloom::models::pixel::{Body, Known, PixelConfig, PixelNet, Watch, sampler};

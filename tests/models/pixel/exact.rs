@@ -1,4 +1,4 @@
-//! Pitfalls 4 and 5: probabilities of all images sum to one, and samples have those probabilities, for
+//! Probabilities of all images sum to one, and samples have those probabilities, for
 //! every kind of model on every device.
 
 use pixelloom::models::Model;

@@ -1,4 +1,4 @@
-//! Pitfall 27: what must be learned is learned, and what cannot be seen is not.
+//! What must be learned is learned, and what cannot be seen is not.
 
 use pixelloom::models::Model;
 use pixelloom::models::pixel::{Body, PixelConfig, PixelModel};

@@ -255,7 +255,7 @@ fn sees(seen: &[Set], width: usize, (r, c): (usize, usize), (i, j): (usize, usiz
     seen[r * width + c] >> (i * width + j) & 1 == 1
 }
 
-/// Pitfall 2: a 7 x 7 mask A and 3 x 3 layers reach, k rows up, k + 2 columns to the right and no more.
+/// A 7 x 7 mask A and 3 x 3 layers reach, k rows up, k + 2 columns to the right and no more.
 #[test]
 fn the_blind_spot_of_the_pixelcnn() {
     let (height, width) = (7, 16);
@@ -300,7 +300,7 @@ fn the_diagonal_bilstm_sees_all_but_the_last_pixel_of_the_row_above() {
     }
 }
 
-/// Pitfall 8: no layer mixes the images of a batch.
+/// No layer mixes the images of a batch.
 #[test]
 fn images_of_a_batch_do_not_mix() {
     for body in BODIES {

@@ -1,5 +1,5 @@
-//! Pitfalls 3 and 11: the LSTM layers as a plain cell-by-cell recursion on the tape; of the Diagonal
-//! BiLSTM with the right way to bring in the right-to-left map, and the wrong ways that public code has.
+//! The LSTM layers equal a plain cell-by-cell recursion on the tape. For the Diagonal BiLSTM, the recursion
+//! shifts the right-to-left map in the right way, and in the wrong ways seen in public code, which must differ.
 
 use std::collections::HashMap;
 
