@@ -14,14 +14,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Isa;
-
 /// Runs `f`, compiled for AVX-512, for AVX2 with FMA, or for the target's baseline (NEON on Arm).
 #[inline(always)]
 #[allow(unsafe_code)] // Functions with target features.
 pub fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
+        use super::Isa;
+
         /// # Safety
         /// The processor has these features.
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
