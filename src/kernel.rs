@@ -13,6 +13,14 @@ use crate::gpu::Program;
 use crate::profile::Sum;
 use crate::tensor::{Tensor, elements};
 
+/// The WGSL of a kernel: files of `shaders/` by their paths without ending, one after the other.
+macro_rules! shader {
+    ($($file:expr),+) => {
+        concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+)
+    };
+}
+pub(crate) use shader;
+
 /// One dispatch of a kernel's shader.
 pub struct Stage<P> {
     /// Entry point of the module.

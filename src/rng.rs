@@ -1,7 +1,7 @@
 //! Philox4x32-10: counter-based random numbers (Salmon, Moraes, Dror, Shaw, SC 2011).
 //!
 //! Every draw is a pure function of (seed, stream, step, element): resuming needs no generator
-//! state, results do not depend on the number of threads, and the GPU (`shaders/random.wgsl`)
+//! state, results do not depend on the number of threads, and the GPU (`shaders/random/random.wgsl`)
 //! computes the same integers. Element `e` of a draw is lane `e % 4` of block `e / 4`; the counter
 //! is `[block, block >> 32, step, stream]`, the key is the seed's low and high word.
 

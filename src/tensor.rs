@@ -1,6 +1,6 @@
 //! `Tensor`: f32, contiguous, immutable, cheap to clone, on one device. Row-major, last axis fastest.
 //!
-//! Reshape is free; everything else that moves data is a kernel (`ops/layout.rs`).
+//! Reshape is free; everything else that moves data is a kernel (`ops/layout/mod.rs`).
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-// Attentive reads and writes (`ops/attention.rs`). Images [batch, height, width, channels], patches
+// Attentive reads and writes (`ops/attention/mod.rs`). Images [batch, height, width, channels], patches
 // [batch, sources, filters, filters, channels], work [batch, work_size()]: of an image FX [filters, width],
 // FY [filters, height] and t [sources, filters, width, channels].
 //

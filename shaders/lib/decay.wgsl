@@ -1,5 +1,5 @@
 // What all optimisers begin with. Weight decay d is either coupled (g += d w, the gradient of a
-// normal prior) or decoupled (w -= rate d w). CPU: cpu/optimizer.rs.
+// normal prior) or decoupled (w -= rate d w). CPU: ops/optimizer/cpu.rs.
 struct Params {
     n: u32,
     rule: u32,

@@ -1,4 +1,4 @@
-// Gaussian filterbanks (`ops/filterbank.rs`), by the formulas of cpu/filterbank.rs. The bank of an image
+// Gaussian filterbanks (`ops/filterbank/mod.rs`), by the formulas of ops/filterbank/cpu.rs. The bank of an image
 // has 2 N rows, FX [filters, width], then FY [filters, height]; 16 invocations share a row. A shader
 // has filters, height and width in `p`, and `attention` [batch, 5].
 

@@ -1,4 +1,4 @@
-// The fold of `ops/fold.rs`: cols [batch, height, width, side, side, channels],
+// The fold of `ops/fold/mod.rs`: cols [batch, height, width, side, side, channels],
 // y [batch, stride height, stride width, channels].
 struct Params {
     batch: u32,

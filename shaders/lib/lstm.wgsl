@@ -1,4 +1,4 @@
-// The scans of `ops/lstm_scan.rs`. u, gates [batch, height, width, 4 hidden] (gates stacked o, f, i, g),
+// The scans of `ops/lstm_scan/mod.rs`. u, gates [batch, height, width, 4 hidden] (gates stacked o, f, i, g),
 // h, c [batch, height, width, hidden], s [neighbours, hidden, 4 hidden], c0 [hidden].
 struct Params {
     batch: u32,

@@ -1,4 +1,4 @@
-// Gates and state of a cell of an LSTM. CPU: cpu/lstm_cell.rs, cpu/lstm_scan.rs.
+// Gates and state of a cell of an LSTM. CPU: ops/lstm_cell/cpu.rs, ops/lstm_scan/cpu.rs.
 struct State { gates: vec4<f32>, c: f32, h: f32 }
 
 // From the sums of the gates o, f, i, g and the c before.

@@ -1,4 +1,4 @@
-// Masked weights (`ops/mask.rs`): w (outputs, inputs, area), p [taps, inputs, outputs].
+// Masked weights (`ops/mask/mod.rs`): w (outputs, inputs, area), p [taps, inputs, outputs].
 struct Params {
     outputs: u32,
     inputs: u32,

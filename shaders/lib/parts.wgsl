@@ -1,5 +1,5 @@
 // Rows [outer, sum of the widths], n elements, and the parts a, b and c that stand side by side in them, [outer, width_a]
-// and likewise (`ops/layout.rs`); a part that is absent has a width of 0.
+// and likewise (`ops/layout/mod.rs`); a part that is absent has a width of 0.
 struct Params { n: u32, width_a: u32, width_b: u32, width_c: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 

@@ -1,4 +1,4 @@
-// Convolution over the taps of a window (`ops/masked_conv.rs`). Maps [batch, height, width, channels],
+// Convolution over the taps of a window (`ops/masked_conv/mod.rs`). Maps [batch, height, width, channels],
 // weights [taps, inputs, outputs]; tap t is t / across rows below `top`, t % across columns right of
 // `left`, relative to the pixel that is computed.
 struct Params {
@@ -73,7 +73,7 @@ fn shown_fours(x: vec4<f32>) -> vec4<f32> {
 }
 
 // Inputs of the last tap that outputs `start`.. of a tile see: so many, the first ones. The mask hides the others,
-// whose weights are 0 (`ops/window.rs`).
+// whose weights are 0 (`ops/masked_conv/window.rs`).
 fn inputs_seen(start: u32, side: u32) -> u32 {
     if p.groups <= 1u {
         return p.inputs;

@@ -3,24 +3,21 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, elementwise};
+use crate::kernel::{Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 
 /// Number of elements.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Params {
+pub struct AccumulateParams {
     n: u32,
 }
 
 /// y += x. Input: x. State: y.
-pub static ACCUMULATE: Kernel<Params, 1, 1> = Kernel {
+pub static ACCUMULATE: Kernel<AccumulateParams, 1, 1> = Kernel {
     program: Program {
         name: "accumulate",
-        source: concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
-            include_str!("../../shaders/accumulate.wgsl")
-        ),
+        source: shader!("lib/index", "accumulate/accumulate"),
         inputs: 1,
         outputs: 1,
     },
@@ -33,9 +30,9 @@ pub static ACCUMULATE: Kernel<Params, 1, 1> = Kernel {
 /// a + b, in the memory of one of them if nobody else has it.
 pub(super) fn sum(mut a: Tensor, mut b: Tensor) -> Tensor {
     let add = |y: &mut Tensor, x: &Tensor| {
-        ACCUMULATE.update(Params { n: x.len() as u32 }, [x], [y]);
+        ACCUMULATE.update(AccumulateParams { n: x.len() as u32 }, [x], [y]);
     };
-    // The tokens of `ops/shared.rs` have nothing to add.
+    // The tokens of `ops/shared/mod.rs` have nothing to add.
     if a.len() == 0 {
         return a;
     }

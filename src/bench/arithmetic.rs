@@ -6,7 +6,7 @@ use crate::models::draw::DrawConfig;
 use crate::models::pixel::{Body, PixelConfig};
 use crate::models::vae::{Method, VaeConfig};
 use crate::ops::mask::{Mask, Sight};
-use crate::ops::window;
+use crate::ops::masked_conv::window;
 
 /// A network of the papers with its sizes.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use crate::cpu::simd::map2;
 use crate::device::Device;
 use crate::error::Result;
 use crate::gpu::Program;
-use crate::kernel::{AnyKernel, Cost, Kernel, elementwise};
+use crate::kernel::{AnyKernel, Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 
 /// Of [`MULTIPLY_ADDS`]: numbers, rounds, and x = a x + b.
@@ -35,10 +35,7 @@ pub struct Triad {
 pub static MULTIPLY_ADDS: Kernel<Chains, 1, 1> = Kernel {
     program: Program {
         name: "multiply_adds",
-        source: concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
-            include_str!("../../shaders/probe/multiply_adds.wgsl")
-        ),
+        source: shader!("lib/index", "probe/multiply_adds"),
         inputs: 1,
         outputs: 1,
     },
@@ -56,10 +53,7 @@ pub static MULTIPLY_ADDS: Kernel<Chains, 1, 1> = Kernel {
 pub static TRIAD: Kernel<Triad, 2, 1> = Kernel {
     program: Program {
         name: "triad",
-        source: concat!(
-            include_str!("../../shaders/lib/index.wgsl"),
-            include_str!("../../shaders/probe/triad.wgsl")
-        ),
+        source: shader!("lib/index", "probe/triad"),
         inputs: 2,
         outputs: 1,
     },

@@ -1,5 +1,5 @@
 //! An LSTM that makes one step at a time, with the same weights each time.
-//! \[o, f, i, g\] = act(\[x, h\] W^T + b), see `ops/lstm_cell.rs`. x \[B, in\], h, c \[B, hidden\].
+//! \[o, f, i, g\] = act(\[x, h\] W^T + b), see `ops/lstm_cell/mod.rs`. x \[B, in\], h, c \[B, hidden\].
 
 use rand::Rng;
 

@@ -1,5 +1,5 @@
 //! A Row LSTM or one direction of a Diagonal LSTM: input-to-state convolution, then the scan of
-//! `ops/lstm_scan.rs`. x \[B, H, W, in\], h \[B, H, W, hidden\].
+//! `ops/lstm_scan/mod.rs`. x \[B, H, W, in\], h \[B, H, W, hidden\].
 //!
 //! Pixel Recurrent Neural Networks, sections 3.1 and 3.2, table 1: the Row LSTM's input-to-state kernel
 //! is 1 x k, k = 3 in table 1 ("the larger k, the broader the context"), the Diagonal LSTM's 1 x 1, both with mask B counted within each gate; the recurrent kernels

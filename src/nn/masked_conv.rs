@@ -1,5 +1,5 @@
 //! A convolution layer that sees only the past: y = act(conv(x) + b) + residual (see
-//! `ops/masked_conv.rs`). x \[B, H, W, in\], weight (out, in, kh, kw), b \[out\], y \[B, H, W, out\].
+//! `ops/masked_conv/mod.rs`). x \[B, H, W, in\], weight (out, in, kh, kw), b \[out\], y \[B, H, W, out\].
 
 use rand::Rng;
 use rand_distr::Uniform;

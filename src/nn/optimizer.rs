@@ -1,6 +1,6 @@
 //! Optimisers over a model's parameters: settings, state, learning-rate schedules.
 //!
-//! The arithmetic is in `ops/optimizer.rs`. State tensors are kept by parameter name, so that they can
+//! The arithmetic is in `ops/optimizer/mod.rs`. State tensors are kept by parameter name, so that they can
 //! be saved and restored.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::Module;
 use crate::autograd::Gradients;
 use crate::error::Result;
 use crate::ops::finite::{self, VerdictParams};
-use crate::ops::optimizer::{Params, Rule, average, squares, update};
+use crate::ops::optimizer::{OptimizerParams, Rule, average, squares, update};
 use crate::tensor::Tensor;
 
 /// How weight decay d enters.
@@ -226,7 +226,7 @@ impl Optimizer {
         finite::judge(verdict, &total, loss, [&mut judge.scale, &mut judge.tally, sum]);
         let t = (self.steps + 1) as i32;
         let correction = |beta: f32| (1.0 - f64::from(beta).powi(t)) as f32;
-        let params = Params {
+        let params = OptimizerParams {
             n: 0,
             rule: config.rule as u32,
             rate: config.rate * config.schedule.factor(self.steps, config.warmup),

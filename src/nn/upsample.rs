@@ -1,5 +1,5 @@
 //! Transposed convolution: a small map enlarged by a whole factor f, with a kernel of side k = 2 f, or
-//! 2 f - 1 where f is odd, as for bilinear interpolation, so that neighbours overlap (see `ops/fold.rs`).
+//! 2 f - 1 where f is odd, as for bilinear interpolation, so that neighbours overlap (see `ops/fold/mod.rs`).
 //! x \[B, H, W, in\], weight (in, out, k, k), b \[out\], y \[B, factor H, factor W, out\].
 
 use rand::Rng;

@@ -1,5 +1,6 @@
-//! Differentiable operations: one stem a file, holding the kernel, the `Var` method and the gradient
-//! rule. The same stem names the CPU functions in `cpu/`; shaders carry their kernels' names.
+//! Differentiable operations, each a folder: `mod.rs` holds the kernels' statics, the `Var` method, the gradient
+//! rule and the cases; `params.rs` the kernels' parameters; `cpu.rs` the CPU functions. The shaders are in a
+//! folder of the same name under `shaders/`, and carry their kernels' names.
 
 pub mod attention;
 mod axes;
@@ -22,7 +23,6 @@ pub mod random;
 pub mod reduce;
 pub mod shared;
 pub mod unary;
-pub mod window;
 
 use crate::autograd::accumulate::ACCUMULATE;
 use crate::autograd::case::Case;

@@ -226,16 +226,19 @@ fn planted_faults_fail() {
 #[test]
 fn files_and_kernels_correspond() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let entries = |directory: &str| -> Vec<std::path::PathBuf> {
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let stem = |p: &std::path::Path| p.file_stem().unwrap().to_str().unwrap().to_string();
     let files = |directory: &str| -> Vec<(String, String)> {
-        let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-        let wgsl = paths.filter(|p| p.extension().is_some_and(|e| e == "wgsl"));
-        let stem = |p: &std::path::Path| p.file_stem().unwrap().to_str().unwrap().to_string();
-        wgsl.map(|p| (stem(&p), std::fs::read_to_string(&p).unwrap())).collect()
+        let read = |p: &std::path::PathBuf| (stem(p), std::fs::read_to_string(p).unwrap());
+        entries(directory).iter().map(read).collect()
     };
     let kernels = shaders();
     let of_kernels: BTreeSet<&str> = kernels.iter().map(|(name, _)| *name).collect();
     assert_eq!(of_kernels.len(), kernels.len(), "two kernels of one name");
-    let texts = [files(root), files(&format!("{root}/probe"))].concat();
+    let folders = entries(root).into_iter().map(|p| stem(&p)).filter(|name| name != "lib");
+    let texts: Vec<_> = folders.flat_map(|name| files(&format!("{root}/{name}"))).collect();
     let of_files: BTreeSet<&str> = texts.iter().map(|(stem, _)| stem.as_str()).collect();
     assert_eq!(of_files, of_kernels);
     for (stem, text) in &texts {

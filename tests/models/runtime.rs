@@ -66,7 +66,7 @@ fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
 }
 
 /// A model of every kind, numbers of an image, and the dispatches of one step with Adam and clipping on a
-/// GPU and on the CPU, which adds up the uses of a weight in other numbers (`ops/shared.rs`) and their biases'
+/// GPU and on the CPU, which adds up the uses of a weight in other numbers (`ops/shared/mod.rs`) and their biases'
 /// gradients in launches of their own. A scan is a dispatch a step, forwards and backwards: 8 for the rows of
 /// these images, 13 for their diagonals in either direction.
 const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [

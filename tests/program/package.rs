@@ -86,7 +86,7 @@ fn the_package_is_whole_and_small() {
     for name in [
         "src/guide/masked_convolution.md",
         "src/data/digits/train-images-idx3-ubyte.gz",
-        "shaders/masked_conv.wgsl",
+        "shaders/masked_conv/masked_conv.wgsl",
         "examples/new_op.rs",
         "tests/golden/index.json",
         "CHANGELOG.md",

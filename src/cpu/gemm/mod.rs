@@ -77,7 +77,7 @@ mod sum;
 use super::Isa;
 use blocking::{Product, View};
 use isa::Kernels;
-pub(super) use pack::Scratch;
+pub(crate) use pack::Scratch;
 pub use packed::{Packed, Right, pack, packed_len};
 pub(crate) use packed::{packs, panel};
 pub(crate) use parallel::{at_once, in_share};
@@ -110,6 +110,13 @@ pub struct Mat<'a> {
     pub row_stride: usize,
     /// From column to column.
     pub col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// A row-major matrix of `columns` columns.
+    pub fn row_major(data: &'a [f32], columns: usize) -> Mat<'a> {
+        Mat { data, row_stride: columns, col_stride: 1 }
+    }
 }
 
 /// A product C[m, n] = activation(A[m, k] B[k, n] + bias\[n\]), or C += A B.
@@ -182,7 +189,7 @@ pub fn gemm_skipping_zeros(g: &Gemm, operand: Operand, c: &mut [f32], c_stride: 
 /// # Panics
 /// As [`gemm`].
 #[track_caller]
-pub(super) fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
+pub(crate) fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
     let kernels = Kernels::current();
     let product = checked(kernels, g, c, c_stride);
     // SAFETY: as in `multiply`.

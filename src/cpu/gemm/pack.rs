@@ -13,7 +13,7 @@ use crate::cpu::simd::update;
 use std::cell::Cell;
 
 /// Storage of a thread that lives as long as the thread; grows to the largest request.
-pub(in crate::cpu) struct Scratch(Cell<Vec<Line>>);
+pub(crate) struct Scratch(Cell<Vec<Line>>);
 
 impl Scratch {
     /// None yet.

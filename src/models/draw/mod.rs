@@ -11,7 +11,7 @@
 //! L = -log p(x | sigmoid(c_T)) + sum_t KL(q(z_t | h_enc_t) || N(0, I))   (9 to 12)
 //! ```
 //!
-//! With attention, read and write see N x N Gaussian filters (`ops/attention.rs`); without, the whole
+//! With attention, read and write see N x N Gaussian filters (`ops/attention/mod.rs`); without, the whole
 //! image. To generate, z_t is drawn from the prior and the decoder alone runs ([`Draw::decode`]).
 //! Grey levels and colours are taken as Bernoulli probabilities, as in the paper; then L is no code length.
 //!

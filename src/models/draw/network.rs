@@ -1,7 +1,7 @@
 //! The two halves of a DRAW network on a tape: what reads and encodes, what decodes and writes.
 //!
 //! Gregor and others, arXiv 1502.04623, equations 3 to 8. Training uses both, generation the decoder alone:
-//! the same code. Weights are shared over glimpses (`ops/shared.rs`).
+//! the same code. Weights are shared over glimpses (`ops/shared/mod.rs`).
 //!
 //! Shapes: x, canvas \[B, H, W, C\], states \[B, h\], m = \[mu, log sigma\] \[B, 2Z\], attention \[B, 5\].
 

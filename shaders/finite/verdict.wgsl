@@ -1,0 +1,33 @@
+// Judges a step: scale = min(1, limit / norm), norm^2 = squares, and the loss is added to the sum; if
+// something is not finite, scale = -1, which leaves the step out, and the tally counts it.
+// CPU: ops/finite/cpu.rs, ops/finite/mod.rs says what the tally [4] holds. squares, loss, scale, sum [1].
+struct Params { limit: f32, number: f32, latch: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> squares: array<f32>;
+@group(0) @binding(2) var<storage, read> loss: array<f32>;
+@group(0) @binding(3) var<storage, read_write> scale: array<f32>;
+@group(0) @binding(4) var<storage, read_write> tally: array<f32>;
+@group(0) @binding(5) var<storage, read_write> sum: array<f32>;
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+@compute @workgroup_size(1)
+fn verdict() {
+    let clips = p.limit > 0.0;
+    let broken = tally[0] != 0.0 || tally[3] != 0.0;
+    let bad = broken || !is_finite(loss[0]) || (clips && !is_finite(squares[0]));
+    if bad {
+        scale[0] = -1.0;
+        tally[1] = tally[1] + 1.0;
+        if tally[2] == 0.0 {
+            tally[2] = p.number;
+        }
+        tally[0] = select(0.0, 1.0, p.latch != 0u);
+        return;
+    }
+    sum[0] = sum[0] + loss[0];
+    let norm = sqrt(squares[0]);
+    scale[0] = select(1.0, p.limit / norm, clips && norm > p.limit);
+}

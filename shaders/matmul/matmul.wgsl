@@ -1,0 +1,234 @@
+// C = act(A B + bias), batched. CPU: ops/matmul/cpu.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
+// C [m, n]; any strides, so that a transposed operand is read where it lies.
+//
+// A workgroup makes a tile of C: tiles of A and B, 16 or 32 deep along k, lie in workgroup memory while
+// the next ones are on their way in registers. Where C has few tiles and k is long, k is cut into pieces
+// of `chunk`: each workgroup writes the sum over its piece to `partial` [batch, pieces, m, n], and
+// the second dispatch adds the pieces up, always in the same order.
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    batch: u32,
+    a_row: u32,
+    a_k: u32,
+    b_k: u32,
+    b_column: u32,
+    batch_a: u32,
+    batch_b: u32,
+    has_bias: u32,
+    activation: u32,
+    chunk: u32,
+    zeros: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<storage, read_write> partial: array<f32>;
+
+fn pieces() -> u32 {
+    return (p.k + p.chunk - 1u) / p.chunk;
+}
+
+// An element of C: act(x + bias).
+fn finish(x: f32, column: u32) -> f32 {
+    var y = x;
+    if p.has_bias != 0u {
+        y += bias[column];
+    }
+    switch p.activation {
+        case 1u: { return tanh_of(y); }
+        case 2u: { return sigmoid(y); }
+        case 3u: { return select(0.0, y, y > 0.0 || is_nan(y)); }
+        default: { return y; }
+    }
+}
+
+// Which tile of C (x across, y down) and which layer z (product and piece) a workgroup makes. The grid
+// is folded, since a dimension holds at most 65,535 workgroups.
+fn tile_of(group: vec3<u32>, groups: vec3<u32>, side: u32) -> vec3<u32> {
+    let flat = group.x + group.y * groups.x;
+    let across = (p.n + side - 1u) / side;
+    let down = (p.m + side - 1u) / side;
+    let row = flat / across;
+    return vec3<u32>(flat - row * across, row % down, row / down);
+}
+
+// The part of the work that layer z of the grid does: k in first..last of one product of the batch.
+struct Slice { a: u32, b: u32, first: u32, last: u32 }
+
+fn slice_of(z: u32) -> Slice {
+    let product = z / max(pieces(), 1u);
+    let first = (z - product * max(pieces(), 1u)) * p.chunk;
+    return Slice(product * p.batch_a, product * p.batch_b, first, min(first + p.chunk, p.k));
+}
+
+// An element of A, 0 outside.
+fn a_at(s: Slice, row: u32, k: u32) -> f32 {
+    if row < p.m && k < s.last {
+        return a[s.a + row * p.a_row + k * p.a_k];
+    }
+    return 0.0;
+}
+
+// An element of B, 0 outside.
+fn b_at(s: Slice, k: u32, column: u32) -> f32 {
+    if k < s.last && column < p.n {
+        return b[s.b + k * p.b_k + column * p.b_column];
+    }
+    return 0.0;
+}
+
+fn store(z: u32, row: u32, column: u32, value: f32) {
+    if row >= p.m || column >= p.n {
+        return;
+    }
+    let at = (z * p.m + row) * p.n + column;
+    if pieces() > 1u {
+        partial[at] = value;
+    } else {
+        c[at] = finish(value, column);
+    }
+}
+
+// Products of many tiles: 64 x 64 (`lib/tile.wgsl`).
+fn four_of_a(s: Slice, row: u32, k: u32) -> vec4<f32> {
+    return vec4<f32>(a_at(s, row, k), a_at(s, row + 1u, k), a_at(s, row + 2u, k), a_at(s, row + 3u, k));
+}
+
+fn four_of_b(s: Slice, k: u32, column: u32) -> vec4<f32> {
+    return vec4<f32>(b_at(s, k, column), b_at(s, k, column + 1u), b_at(s, k, column + 2u), b_at(s, k, column + 3u));
+}
+
+fn store_four(z: u32, row: u32, column: u32, values: vec4<f32>) {
+    store(z, row, column, values.x);
+    store(z, row, column + 1u, values.y);
+    store(z, row, column + 2u, values.z);
+    store(z, row, column + 3u, values.w);
+}
+
+@compute @workgroup_size(256)
+fn matmul_64(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = tile_of(id, groups, 64u);
+    if group.z >= p.batch * max(pieces(), 1u) {
+        return;
+    }
+    let slow = lane / 16u;
+    let fast = lane % 16u;
+    let s = slice_of(group.z);
+    // Invocations side by side load along k where that is how the operand lies in memory.
+    let a_k = select(slow, fast, p.a_k == 1u);
+    let a_four = select(fast, slow, p.a_k == 1u);
+    let b_k = select(slow, fast, p.b_k == 1u);
+    let b_four = select(fast, slow, p.b_k == 1u);
+    let row = group.y * 64u + 4u * a_four;
+    let column = group.x * 64u + 4u * b_four;
+
+    var sum = no_sum();
+    var next_a = four_of_a(s, row, s.first + a_k);
+    var next_b = four_of_b(s, s.first + b_k, column);
+    for (var k = s.first; k < s.last; k += 16u) {
+        a_tile[a_k * PITCH + a_four] = next_a;
+        b_tile[b_k * PITCH + b_four] = next_b;
+        workgroupBarrier();
+        next_a = four_of_a(s, row, k + 16u + a_k);
+        next_b = four_of_b(s, k + 16u + b_k, column);
+        add_tile(&sum, slow, fast);
+        workgroupBarrier();
+    }
+    let top = group.y * 64u + 4u * slow;
+    let left = group.x * 64u + 4u * fast;
+    store_four(group.z, top, left, sum.r0);
+    store_four(group.z, top + 1u, left, sum.r1);
+    store_four(group.z, top + 2u, left, sum.r2);
+    store_four(group.z, top + 3u, left, sum.r3);
+}
+
+// Products of few tiles: 32 x 32 (`lib/team_tile.wgsl`). An invocation loads four neighbours along the side,
+// or four elements eight apart along k.
+fn team_load_a(s: Slice, row: u32, k: u32, fast: u32, slow: u32) -> vec4<f32> {
+    if p.a_k == 1u {
+        return four_of_a(s, row, k + fast);
+    }
+    let first = k + slow;
+    return vec4<f32>(a_at(s, row, first), a_at(s, row, first + 8u), a_at(s, row, first + 16u), a_at(s, row, first + 24u));
+}
+
+fn team_load_b(s: Slice, k: u32, column: u32, fast: u32, slow: u32) -> vec4<f32> {
+    if p.b_k == 1u {
+        return four_of_b(s, k + fast, column);
+    }
+    let first = k + slow;
+    return vec4<f32>(
+        b_at(s, first, column),
+        b_at(s, first + 8u, column),
+        b_at(s, first + 16u, column),
+        b_at(s, first + 24u, column),
+    );
+}
+
+@compute @workgroup_size(256)
+fn matmul_32(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = tile_of(id, groups, 32u);
+    if group.z >= p.batch * max(pieces(), 1u) {
+        return;
+    }
+    let s = slice_of(group.z);
+    // Invocations side by side load along k where that is how the operand lies in memory.
+    let a_along = p.a_k == 1u;
+    let b_along = p.b_k == 1u;
+    let fast = lane % 32u;
+    let slow = lane / 32u;
+    let row = group.y * 32u + select(fast, 4u * slow, a_along);
+    let column = group.x * 32u + select(fast, 4u * slow, b_along);
+
+    var sum = no_team_sum();
+    var next_a = team_load_a(s, row, s.first, fast, slow);
+    var next_b = team_load_b(s, s.first, column, fast, slow);
+    for (var k = s.first; k < s.last; k += 32u) {
+        if a_along {
+            team_tile[fast * TEAM_PITCH + slow] = next_a;
+        } else {
+            scatter_team(0u, slow, fast, next_a);
+        }
+        if b_along {
+            team_tile[TEAM_B + fast * TEAM_PITCH + slow] = next_b;
+        } else {
+            scatter_team(TEAM_B, slow, fast, next_b);
+        }
+        workgroupBarrier();
+        next_a = team_load_a(s, row, k + 32u, fast, slow);
+        next_b = team_load_b(s, k + 32u, column, fast, slow);
+        add_team_tile(&sum, lane);
+        workgroupBarrier();
+    }
+    let total = sum_of_teams(&sum, lane);
+    store_four(group.z, group.y * 32u + lane / 8u, group.x * 32u + 4u * (lane % 8u), total);
+}
+
+// C from the pieces along k, an invocation an element.
+@compute @workgroup_size(256)
+fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(id, groups);
+    let size = p.m * p.n;
+    if i >= p.batch * size {
+        return;
+    }
+    let product = i / size;
+    let at = product * pieces() * size + (i - product * size);
+    var sum = 0.0;
+    for (var piece = 0u; piece < pieces(); piece++) {
+        sum += partial[at + piece * size];
+    }
+    c[i] = finish(sum, i % p.n);
+}

@@ -1,0 +1,144 @@
+// dW (+)= d_1^T x_1 + d_2^T x_2 + d_3^T x_3 of up to three uses of a weight, and db (+)= the sums of their rows: uses
+// of d [rows, m] and x [rows, n], W [m, n], b [m]. CPU: ops/shared/cpu.rs. A workgroup makes a tile of 32 x 32
+// (`lib/team_tile.wgsl`) of dW with one more column, for which x is 1: db.
+struct Params {
+    m: u32,
+    n: u32,
+    rows1: u32,
+    rows2: u32,
+    rows3: u32,
+    accumulate: u32,
+    has_bias: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> d1: array<f32>;
+@group(0) @binding(2) var<storage, read> x1: array<f32>;
+@group(0) @binding(3) var<storage, read> d2: array<f32>;
+@group(0) @binding(4) var<storage, read> x2: array<f32>;
+@group(0) @binding(5) var<storage, read> d3: array<f32>;
+@group(0) @binding(6) var<storage, read> x3: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dw: array<f32>;
+@group(0) @binding(8) var<storage, read_write> db: array<f32>;
+
+// A row of a use.
+struct Place { source: u32, row: u32 }
+
+// Rows of a use; there is no fourth.
+fn rows_of(source: u32) -> u32 {
+    switch source {
+        case 0u: { return p.rows1; }
+        case 1u: { return p.rows2; }
+        case 2u: { return p.rows3; }
+        default: { return 0u; }
+    }
+}
+
+// 32 rows further, or where the next use that has any begins.
+fn after(at: Place) -> Place {
+    var next = Place(at.source, at.row + 32u);
+    while next.source < 3u && next.row >= rows_of(next.source) {
+        next = Place(next.source + 1u, 0u);
+    }
+    return next;
+}
+
+// An element of d, 0 outside.
+fn d_at(at: Place, row: u32, column: u32) -> f32 {
+    let i = (at.row + row) * p.m + column;
+    if at.row + row >= rows_of(at.source) || column >= p.m {
+        return 0.0;
+    }
+    switch at.source {
+        case 0u: { return d1[i]; }
+        case 1u: { return d2[i]; }
+        default: { return d3[i]; }
+    }
+}
+
+// An element of x, 1 right of its columns. Of rows that are not there d is 0.
+fn x_at(at: Place, row: u32, column: u32) -> f32 {
+    let i = (at.row + row) * p.n + column;
+    if at.row + row >= rows_of(at.source) {
+        return 0.0;
+    }
+    if column >= p.n {
+        return 1.0;
+    }
+    switch at.source {
+        case 0u: { return x1[i]; }
+        case 1u: { return x2[i]; }
+        default: { return x3[i]; }
+    }
+}
+
+// Four elements of a column, eight rows apart.
+fn four_of_d(at: Place, row: u32, column: u32) -> vec4<f32> {
+    return vec4<f32>(
+        d_at(at, row, column),
+        d_at(at, row + 8u, column),
+        d_at(at, row + 16u, column),
+        d_at(at, row + 24u, column),
+    );
+}
+
+fn four_of_x(at: Place, row: u32, column: u32) -> vec4<f32> {
+    return vec4<f32>(
+        x_at(at, row, column),
+        x_at(at, row + 8u, column),
+        x_at(at, row + 16u, column),
+        x_at(at, row + 24u, column),
+    );
+}
+
+fn store(row: u32, column: u32, value: f32) {
+    if row >= p.m {
+        return;
+    }
+    if column < p.n {
+        let at = row * p.n + column;
+        dw[at] = select(value, dw[at] + value, p.accumulate != 0u);
+    } else if column == p.n && p.has_bias != 0u {
+        db[row] = select(value, db[row] + value, p.accumulate != 0u);
+    }
+}
+
+@compute @workgroup_size(256)
+fn shared_gradient(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let flat = id.x + id.y * groups.x;
+    let across = (p.n + p.has_bias + 31u) / 32u;
+    let down = flat / across;
+    let top = down * 32u;
+    let left = (flat - down * across) * 32u;
+    if top >= p.m {
+        return;
+    }
+    // Invocations side by side load along a row.
+    let fast = lane % 32u;
+    let slow = lane / 32u;
+
+    var sum = no_team_sum();
+    var at = after(Place(0u, 0xffffffe0u));
+    var next_d = four_of_d(at, slow, top + fast);
+    var next_x = four_of_x(at, slow, left + fast);
+    while at.source < 3u {
+        scatter_team(0u, slow, fast, next_d);
+        scatter_team(TEAM_B, slow, fast, next_x);
+        workgroupBarrier();
+        at = after(at);
+        next_d = four_of_d(at, slow, top + fast);
+        next_x = four_of_x(at, slow, left + fast);
+        add_team_tile(&sum, lane);
+        workgroupBarrier();
+    }
+    let total = sum_of_teams(&sum, lane);
+    let row = top + lane / 8u;
+    let column = left + 4u * (lane % 8u);
+    store(row, column, total.x);
+    store(row, column + 1u, total.y);
+    store(row, column + 2u, total.z);
+    store(row, column + 3u, total.w);
+}

@@ -1,0 +1,44 @@
+//! Parameters of the kernels of [`super`], as their shaders read them.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Parameters of all kernels of this op.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct AttentionParams {
+    pub(super) batch: u32,
+    /// N.
+    pub(super) filters: u32,
+    pub(super) height: u32,
+    pub(super) width: u32,
+    pub(super) channels: u32,
+    /// S: 2 where the error image is read beside the image.
+    pub(super) sources: u32,
+}
+
+impl AttentionParams {
+    /// Floats of an image's bank.
+    pub(super) fn bank(&self) -> usize {
+        self.filters as usize * (self.width + self.height) as usize
+    }
+
+    /// Floats of an image.
+    pub(super) fn image(&self) -> usize {
+        (self.height * self.width * self.channels) as usize
+    }
+
+    /// Floats of a patch of one source.
+    pub(super) fn patch(&self) -> usize {
+        (self.filters * self.filters * self.channels) as usize
+    }
+
+    /// Floats of the product in between, of one source.
+    pub(super) fn between(&self) -> usize {
+        (self.filters * self.width * self.channels) as usize
+    }
+
+    /// Floats of an image's work.
+    pub(super) fn work(&self) -> usize {
+        self.bank() + self.sources as usize * self.between()
+    }
+}

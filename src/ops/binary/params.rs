@@ -1,0 +1,40 @@
+//! Parameters of the kernels of [`super`], as their shaders read them.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The operations; the numbers are the shader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Operation {
+    /// a + b.
+    Add = 0,
+    /// a - b.
+    Sub = 1,
+    /// a b.
+    Mul = 2,
+    /// a / b.
+    Div = 3,
+    /// 1 where a < b, else 0; no gradient.
+    Less = 4,
+}
+
+use Operation::*;
+const ALL: [Operation; 5] = [Add, Sub, Mul, Div, Less];
+
+/// Result shape and strides as four axes (`axes.rs`).
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct BinaryParams {
+    pub(super) shape: [u32; 4],
+    pub(super) stride_a: [u32; 4],
+    pub(super) stride_b: [u32; 4],
+    pub(super) n: u32,
+    pub(super) operation: u32,
+    pub(super) pad: [u32; 2],
+}
+
+impl BinaryParams {
+    pub(super) fn operation(&self) -> Operation {
+        ALL[self.operation as usize]
+    }
+}

@@ -1,0 +1,106 @@
+//! Softmax cross entropy: -log p(t) = logsumexp(l) - l_t, nats a row.
+//!
+//! Gradient: (softmax(l) - onehot(t)) dy. Only the logits and the loss are kept: the normalizer is
+//! loss + l_t, so the probabilities of a batch are never stored beside their gradient.
+
+mod cpu;
+mod params;
+
+use crate::autograd::case::{Case, Input};
+use crate::autograd::{Backward, Var};
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader};
+use crate::tensor::Tensor;
+pub use params::CategoricalParams;
+
+/// The loss. Inputs: logits, targets.
+pub static CATEGORICAL: Kernel<CategoricalParams, 2, 1> = Kernel {
+    program: Program {
+        name: "categorical",
+        source: shader!("lib/math", "lib/row_sum", "lib/class", "categorical/categorical"),
+        inputs: 2,
+        outputs: 1,
+    },
+    cpu: cpu::forward,
+    stages: |p| match p.rows {
+        0 => Vec::new(),
+        n => vec![Stage { entry: "forward", groups: grid(n as usize), params: *p }],
+    },
+    cost: |p| {
+        let n = u64::from(p.rows) * u64::from(p.classes);
+        Cost {
+            flops: 12 * n,
+            bytes: 4 * n,
+            loop_iterations: 2 * u64::from(p.classes.div_ceil(256)),
+        }
+    },
+    entries: &["forward"],
+};
+
+/// Its gradient. Inputs: logits, targets, loss, dy.
+pub static CATEGORICAL_GRADIENT: Kernel<CategoricalParams, 4, 1> = Kernel {
+    program: Program {
+        name: "categorical_gradient",
+        source: shader!("lib/index", "lib/math", "lib/class", "categorical/categorical_gradient"),
+        inputs: 4,
+        outputs: 1,
+    },
+    cpu: cpu::gradient,
+    stages: |p| elementwise("gradient", p.rows as usize * p.classes as usize, p),
+    cost: |p| {
+        let n = u64::from(p.rows) * u64::from(p.classes);
+        Cost { flops: 12 * n, bytes: 8 * n, loop_iterations: 0 }
+    },
+    entries: &["gradient"],
+};
+
+struct Rule {
+    params: CategoricalParams,
+    logits: Tensor,
+    target: Tensor,
+    nll: Tensor,
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "categorical"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {
+        let inputs = [&self.logits, &self.target, &self.nll, &dy[0]];
+        let [dl] = CATEGORICAL_GRADIENT.launch(self.params, inputs, [self.logits.shape()]);
+        vec![Some(dl)]
+    }
+}
+
+impl<'t> Var<'t> {
+    /// -log softmax(logits)\[t\]: logits \[..., classes\], target \[...\] holding class numbers as f32
+    /// (a fraction is dropped);
+    /// result \[...\]. A target that is no class gives NaN.
+    #[track_caller]
+    pub fn categorical_nll(&self, target: &Tensor) -> Var<'t> {
+        let shape = self.shape().to_vec();
+        let (classes, batch) = shape.split_last().expect("categorical_nll: logits have no axis");
+        assert_eq!(target.shape(), batch, "categorical_nll: targets do not fit logits {shape:?}");
+        let params = CategoricalParams { rows: target.len() as u32, classes: *classes as u32 };
+        let (logits, target) = (self.value().clone(), target.clone());
+        let [nll] = CATEGORICAL.launch(params, [&logits, &target], [batch]);
+        let rule =
+            || Box::new(Rule { params, logits, target, nll: nll.clone() }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&[self], [nll.clone()], rule);
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |rows: usize, classes: usize| {
+        let inputs = vec![
+            Input::normal("logits", &[rows, classes]),
+            Input::index("target", &[rows], classes),
+        ];
+        let label = format!("{rows} rows of {classes} classes");
+        Case::new("categorical", &label, inputs, |x| vec![x[0].categorical_nll(x[1].value())])
+    };
+    vec![case(1, 1), case(3, 2), case(17, 10), case(5, 256), case(65, 257)]
+}

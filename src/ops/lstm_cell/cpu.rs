@@ -1,0 +1,215 @@
+//! One step of an LSTM. Shaders: `shaders/lstm_cell/lstm_cell.wgsl`, `shaders/lstm_cell/lstm_cell_gradient.wgsl`.
+//!
+//! The product is written where the gates belong, and they are finished there row by row. Here that
+//! is as good as fusing them tile by tile: a row of sums is still in L2. The arithmetic of N units at
+//! a time is that of the scans too (`ops/lstm_scan/cpu.rs`).
+//!
+//! x \[B, k\], w \[4h, k\] or packed, b \[4h\] or \[B, 4h\], h, c \[B, h\], gates, dz \[B, 4h\].
+
+use rayon::prelude::*;
+
+use super::params::LstmCellParams;
+use crate::cpu::gemm::{Activation, Gemm, Mat, Packed, Scratch, gemm};
+use crate::cpu::math::{sigmoid, tanh};
+use crate::cpu::simd::vectorize;
+
+thread_local! {
+    static ROW: Scratch = const { Scratch::new() };
+}
+
+/// Gates of a task.
+const CHUNK: usize = 16 * 1024;
+
+/// Rows of a task.
+fn rows(hidden: usize) -> usize {
+    (CHUNK / (4 * hidden)).max(1)
+}
+
+/// N floats.
+#[inline(always)]
+pub(in crate::ops) fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
+    v[at..at + N].try_into().expect("N floats")
+}
+
+/// N units of the four gates o, f, i, g.
+pub(in crate::ops) type Four<const N: usize> = [[f32; N]; 4];
+
+/// N units of a gate stacked o, f, i, g in a row \[4h\].
+#[inline(always)]
+pub(in crate::ops) fn four<const N: usize>(row: &[f32], (n, j): (usize, usize)) -> Four<N> {
+    [take(row, j), take(row, n + j), take(row, 2 * n + j), take(row, 3 * n + j)]
+}
+
+/// Writes what [`four`] reads.
+#[inline(always)]
+pub(in crate::ops) fn put_four<const N: usize>(
+    row: &mut [f32],
+    (n, j): (usize, usize),
+    values: &Four<N>,
+) {
+    for (gate, v) in values.iter().enumerate() {
+        row[gate * n + j..][..N].copy_from_slice(v);
+    }
+}
+
+/// Runs `$lanes::<N>` over `$n` units, sixteen, four and one at a time.
+macro_rules! by_lanes {
+    ($n:expr, |$j:ident| $lanes:ident($($argument:expr),*)) => {
+        let mut $j = 0;
+        while $j + 16 <= $n {
+            $lanes::<16>($($argument),*);
+            $j += 16;
+        }
+        while $j + 4 <= $n {
+            $lanes::<4>($($argument),*);
+            $j += 4;
+        }
+        while $j < $n {
+            $lanes::<1>($($argument),*);
+            $j += 1;
+        }
+    };
+}
+pub(in crate::ops) use by_lanes;
+
+/// Gates, c' and h' of N units from the gates' sums and c.
+#[inline(always)]
+pub(in crate::ops) fn step<const N: usize>(
+    [mut o, mut f, mut i, mut g]: Four<N>,
+    c: [f32; N],
+) -> (Four<N>, [f32; N], [f32; N]) {
+    let (mut next, mut h) = ([0.0; N], [0.0; N]);
+    for j in 0..N {
+        o[j] = sigmoid(o[j]);
+        f[j] = sigmoid(f[j]);
+        i[j] = sigmoid(i[j]);
+        g[j] = tanh(g[j]);
+        next[j] = f[j] * c[j] + i[j] * g[j];
+        h[j] = o[j] * tanh(next[j]);
+    }
+    ([o, f, i, g], next, h)
+}
+
+/// Gradients of the gates' sums and of c of N units, from those of h' and c'.
+#[inline(always)]
+pub(in crate::ops) fn step_gradient<const N: usize>(
+    [o, f, i, g]: Four<N>,
+    (c, next): ([f32; N], [f32; N]),
+    (dh, dnext): ([f32; N], [f32; N]),
+) -> (Four<N>, [f32; N]) {
+    let (mut d, mut dc) = ([[0.0; N]; 4], [0.0; N]);
+    for j in 0..N {
+        let t = tanh(next[j]);
+        let dcell = dnext[j] + dh[j] * o[j] * (1.0 - t * t);
+        d[0][j] = dh[j] * t * o[j] * (1.0 - o[j]);
+        d[1][j] = dcell * c[j] * f[j] * (1.0 - f[j]);
+        d[2][j] = dcell * g[j] * i[j] * (1.0 - i[j]);
+        d[3][j] = dcell * i[j] * (1.0 - g[j] * g[j]);
+        dc[j] = dcell * f[j];
+    }
+    (d, dc)
+}
+
+#[inline(always)]
+fn forward_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (h, next, gates): (&mut [f32], &mut [f32], &mut [f32]),
+    c: &[f32],
+) {
+    let (done, new, y) = step::<N>(four(gates, (n, j)), take(c, j));
+    put_four(gates, (n, j), &done);
+    next[j..j + N].copy_from_slice(&new);
+    h[j..j + N].copy_from_slice(&y);
+}
+
+#[inline(always)]
+fn gradient_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    [dh, dnext, c, next, gates]: [&[f32]; 5],
+    (dz, dc): (&mut [f32], &mut [f32]),
+) {
+    let states = (take(c, j), take(next, j));
+    let (d, before) =
+        step_gradient::<N>(four(gates, (n, j)), states, (take(dh, j), take(dnext, j)));
+    put_four(dz, (n, j), &d);
+    dc[j..j + N].copy_from_slice(&before);
+}
+
+/// h', c' and gates.
+pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: [&mut [f32]; 3]) {
+    let (n, depth) = (p.hidden as usize, p.depth as usize);
+    if h.is_empty() {
+        return;
+    }
+    let known = p.bias_stride != 0;
+    if known {
+        gates.copy_from_slice(b);
+    }
+    let product = Gemm {
+        m: p.batch as usize,
+        n: 4 * n,
+        k: depth,
+        a: Mat::row_major(x, depth),
+        b: match p.panel as usize {
+            0 => Mat { data: w, row_stride: 1, col_stride: depth }.into(),
+            panel => Packed::new(w, (depth, 4 * n), panel).into(),
+        },
+        bias: (!known).then_some(b),
+        activation: Activation::None,
+        accumulate: known,
+    };
+    gemm(&product, gates, 4 * n);
+    let chunk = rows(n) * n;
+    let maps = h.par_chunks_mut(chunk).zip(next.par_chunks_mut(chunk));
+    let maps = maps.zip(gates.par_chunks_mut(4 * chunk)).zip(c.par_chunks(chunk));
+    maps.for_each(|(((h, next), gates), c)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                let rows = h.chunks_exact_mut(n).zip(next.chunks_exact_mut(n));
+                let rows = rows.zip(gates.chunks_exact_mut(4 * n)).zip(c.chunks_exact(n));
+                for (((h, next), gates), c) in rows {
+                    by_lanes!(n, |j| forward_lanes((n, j), (h, next, gates), c));
+                }
+            },
+        );
+    });
+}
+
+/// dz and dc.
+pub fn gradient(
+    p: &LstmCellParams,
+    [dh, dnext, c, next, gates]: [&[f32]; 5],
+    [dz, dc]: [&mut [f32]; 2],
+) {
+    let n = p.hidden as usize;
+    if dc.is_empty() {
+        return;
+    }
+    let chunk = rows(n) * n;
+    let rows = dz.par_chunks_mut(4 * chunk).zip(dc.par_chunks_mut(chunk));
+    rows.enumerate().for_each(|(task, (dz, dc))| {
+        ROW.with(|row| {
+            row.slice(4 * n, |near| {
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        let rows = dz.chunks_exact_mut(4 * n).zip(dc.chunks_exact_mut(n));
+                        for (row, (dz, dc)) in rows.enumerate() {
+                            let at = task * chunk + row * n;
+                            // Where the four runs of a row come from memory, the processor foresees one, not four.
+                            near.copy_from_slice(&gates[4 * at..][..4 * n]);
+                            let gates = &*near;
+                            let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);
+                            by_lanes!(n, |j| gradient_lanes(
+                                (n, j),
+                                [dh, dnext, c, next, gates],
+                                (dz, dc)
+                            ));
+                        }
+                    },
+                )
+            })
+        })
+    });
+}

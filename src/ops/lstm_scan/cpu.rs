@@ -1,0 +1,338 @@
+//! The scans of the Row and the Diagonal LSTM. Shaders: `shaders/lstm_scan/lstm_scan.wgsl`,
+//! `shaders/lstm_scan/lstm_scan_gradient.wgsl`, `shaders/lstm_scan/lstm_at.wgsl`.
+//!
+//! A task takes a few images. At each step it gathers what the step's cells see of h into a matrix
+//! \[cells, neighbours * h\], multiplies it with the recurrent weights, and finishes the gates, all in
+//! L1 and L2. The map of h itself is the state: nothing is skewed or copied. The gradient does the
+//! same from the last step on, gathering gate gradients through the taps seen from the other end.
+//!
+//! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c \[B, H, W, h\], s \[neighbours, h, 4h\], c0 \[h\].
+
+use rayon::prelude::*;
+
+use super::params::{LstmScanParams, Order};
+use crate::cpu::gemm::{Activation, Mat, Scratch};
+use crate::cpu::simd::vectorize;
+use crate::ops::lstm_cell::cpu::{by_lanes, four, put_four, step, step_gradient, take};
+use crate::ops::masked_conv::taps::{Line, Taps};
+use crate::ops::masked_conv::weights::{Rows, Weights, turned, with_weights};
+use crate::ops::masked_conv::window::Columns;
+
+thread_local! {
+    static SCRATCH: Scratch = const { Scratch::new() };
+}
+
+/// Images of a task: enough to make the products of a step worth their call, few enough to share.
+fn group(batch: usize) -> usize {
+    (batch / 4).clamp(1, 4)
+}
+
+/// Sizes, and where the cells of a step are.
+struct Walk {
+    order: Order,
+    height: usize,
+    width: usize,
+    hidden: usize,
+}
+
+impl Walk {
+    fn new(p: &LstmScanParams) -> Walk {
+        let [height, width, hidden] = [p.height, p.width, p.hidden].map(|n| n as usize);
+        Walk { order: p.order(), height, width, hidden }
+    }
+
+    /// Cells of an image.
+    fn cells(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// The cell at (row, column), whose c runs along `lane`.
+    fn cell(&self, (r, c): (usize, usize), lane: usize) -> Cell {
+        let before = match self.order {
+            Order::Rows(_) => r.checked_sub(1).map(|r| (r, c)),
+            Order::Diagonal => c.checked_sub(1).map(|c| (r, c)),
+            Order::MirroredDiagonal => (c + 1 < self.width).then_some((r, c + 1)),
+        };
+        let last = match self.order {
+            Order::Rows(_) => r + 1 == self.height,
+            Order::Diagonal => c + 1 == self.width,
+            Order::MirroredDiagonal => c == 0,
+        };
+        let index = |(r, c): (usize, usize)| r * self.width + c;
+        Cell { at: (r, c), index: index((r, c)), before: before.map(index), last, lane }
+    }
+
+    /// The cells of step `t`.
+    fn step(&self, t: usize, cells: &mut Vec<Cell>) {
+        let range = match self.order {
+            Order::Rows(_) => 0..self.width,
+            _ => (t + 1).saturating_sub(self.width)..self.height.min(t + 1),
+        };
+        cells.clear();
+        cells.extend(range.map(|i| match self.order {
+            Order::Rows(_) => self.cell((t, i), i),
+            Order::Diagonal => self.cell((i, t - i), i),
+            Order::MirroredDiagonal => self.cell((i, self.width - 1 - (t - i)), i),
+        }));
+    }
+
+    /// How the cells of a step lie in the image.
+    fn line(&self, cells: &[Cell]) -> Line {
+        let step = match self.order {
+            Order::Rows(_) => (0, 1),
+            Order::Diagonal => (1, -1),
+            Order::MirroredDiagonal => (1, 1),
+        };
+        Line { from: cells[0].at, step, pixels: cells.len() }
+    }
+}
+
+/// A cell of the image.
+struct Cell {
+    /// Row and column.
+    at: (usize, usize),
+    /// row * width + column.
+    index: usize,
+    /// Index of the cell whose c enters this one, if it lies in the image.
+    before: Option<usize>,
+    /// No later cell takes this one's c.
+    last: bool,
+    /// Row or column along which c runs.
+    lane: usize,
+}
+
+/// The recurrent products of a step.
+struct Recurrence<'a> {
+    walk: &'a Walk,
+    /// Which cells are seen, in maps of `taps.channels` channels.
+    taps: Taps,
+    /// \[taps.depth(), columns\].
+    weights: &'a Weights<'a>,
+    columns: usize,
+}
+
+impl Recurrence<'_> {
+    /// Floats of scratch for a step of so many images, whose cells are a row, a column or a diagonal.
+    fn scratch(&self, images: usize) -> usize {
+        let cells = self.walk.width.max(self.walk.height);
+        images * cells * (self.taps.depth() + self.columns)
+    }
+
+    /// The products \[images * cells, columns\] of the cells of a step, image after image.
+    fn of<'s>(&self, map: &[f32], cells: &[Cell], scratch: &'s mut [f32]) -> &'s [f32] {
+        let (depth, image) = (self.taps.depth(), self.walk.cells() * self.taps.channels());
+        let rows = map.len() / image * cells.len();
+        let line = self.walk.line(cells);
+        let (a, product) = scratch.split_at_mut(rows * depth);
+        vectorize(
+            #[inline(always)]
+            || {
+                let size = (self.walk.height, self.walk.width);
+                let lines = a.chunks_exact_mut(cells.len() * depth);
+                for (map, to) in map.chunks_exact(image).zip(lines) {
+                    self.taps.gather(map, size, line, to);
+                }
+            },
+        );
+        let rows = Rows { count: rows, a, depth, stride: self.columns };
+        self.weights.multiply(&rows, (None, Activation::None), product);
+        &product[..rows.count * self.columns]
+    }
+}
+
+/// Channels `j..j + N` of the cell at `cell`, from its product and its u \[4h\]; c comes from the cell
+/// at `before` or is c0. h and c are maps of one image, gates \[4h\] the cell's.
+#[inline(always)]
+fn forward_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (product, u, c0): (&[f32], &[f32], &[f32]),
+    (cell, before): (usize, Option<usize>),
+    (h, c, gates): (&mut [f32], &mut [f32], &mut [f32]),
+) {
+    let (mut sums, add) = (four::<N>(product, (n, j)), four::<N>(u, (n, j)));
+    for (sums, add) in sums.iter_mut().zip(&add) {
+        for (sum, add) in sums.iter_mut().zip(add) {
+            *sum += add;
+        }
+    }
+    let was = before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j));
+    let (done, new, y) = step(sums, was);
+    put_four(gates, (n, j), &done);
+    c[cell * n + j..][..N].copy_from_slice(&new);
+    h[cell * n + j..][..N].copy_from_slice(&y);
+}
+
+/// h, c and gates.
+pub fn forward(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut [f32]; 3]) {
+    let walk = &Walk::new(p);
+    let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
+    if h.is_empty() {
+        return;
+    }
+    let images = group(p.batch as usize);
+    let taps = Taps::new(&walk.order.windows(), n);
+    let (depth, columns) = (taps.depth(), 4 * n);
+    let run = Columns::whole(columns, depth);
+    with_weights(&[(Mat::row_major(s, columns), depth)], columns, &[run], |weights| {
+        let recurrence = &Recurrence { walk, taps, weights, columns };
+        let maps = h
+            .par_chunks_mut(images * image)
+            .zip(c.par_chunks_mut(images * image))
+            .zip(gates.par_chunks_mut(4 * images * image));
+        maps.zip(u.par_chunks(4 * images * image)).for_each(|(((h, c), gates), u)| {
+            let mut cells = Vec::new();
+            SCRATCH.with(|scratch| {
+                scratch.slice(recurrence.scratch(images), |scratch| {
+                    for t in 0..p.steps() {
+                        walk.step(t, &mut cells);
+                        let products = recurrence.of(h, &cells, scratch);
+                        vectorize(
+                            #[inline(always)]
+                            || {
+                                let maps = h.chunks_exact_mut(image).zip(c.chunks_exact_mut(image));
+                                let maps = maps.zip(gates.chunks_exact_mut(4 * image));
+                                let mut products = products.chunks_exact(4 * n);
+                                for (((h, c), gates), u) in maps.zip(u.chunks_exact(4 * image)) {
+                                    for cell in &cells {
+                                        let Some(product) = products.next() else { return };
+                                        let u = &u[4 * cell.index * n..][..4 * n];
+                                        let gates = &mut gates[4 * cell.index * n..][..4 * n];
+                                        by_lanes!(n, |j| forward_lanes(
+                                            (n, j),
+                                            (product, u, c0),
+                                            (cell.index, cell.before),
+                                            (h, c, gates)
+                                        ));
+                                    }
+                                }
+                            },
+                        );
+                    }
+                })
+            })
+        });
+    });
+}
+
+/// Channels `j..j + N` of the gate gradients of a cell, from the gradient of its h, given from
+/// outside (`dh`) and by later cells (`product`), and of its c (`dc`, which becomes that of the c before).
+#[inline(always)]
+fn gradient_lanes<const N: usize>(
+    (n, j): (usize, usize),
+    (product, dh, c0): (&[f32], &[f32], &[f32]),
+    (c, gates): (&[f32], &[f32]),
+    (cell, before, last): (usize, Option<usize>, bool),
+    (dgates, dc): (&mut [f32], &mut [f32]),
+) {
+    let (now, was) = (
+        take::<N>(c, cell * n + j),
+        before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j)),
+    );
+    let (outside, later) = (take::<N>(dh, cell * n + j), take::<N>(product, j));
+    let dh = std::array::from_fn(|i| outside[i] + later[i]);
+    let dcell = if last { [0.0; N] } else { take::<N>(dc, j) };
+    let gates = four(&gates[4 * cell * n..], (n, j));
+    let (d, dwas) = step_gradient(gates, (was, now), (dh, dcell));
+    put_four(&mut dgates[4 * cell * n..], (n, j), &d);
+    dc[j..j + N].copy_from_slice(&dwas);
+}
+
+/// dgates, and the gradient of c before the first cell of every lane.
+pub fn gradient(
+    p: &LstmScanParams,
+    [dh, s, c0, c, gates]: [&[f32]; 5],
+    [dgates, dc]: [&mut [f32]; 2],
+) {
+    let walk = &Walk::new(p);
+    let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
+    if dgates.is_empty() {
+        return;
+    }
+    let images = group(p.batch as usize);
+    let taps = Taps::new(&walk.order.windows(), n).reversed(4 * n);
+    let (b, run) =
+        (turned(s, walk.order.neighbours(), (n, 4 * n)), Columns::whole(n, taps.depth()));
+    with_weights(&b, n, &[run], |weights| {
+        let recurrence = &Recurrence { walk, taps, weights, columns: n };
+        let lanes = p.edge() * n;
+        let maps = dgates
+            .par_chunks_mut(4 * images * image)
+            .zip(dc.par_chunks_mut(images * lanes))
+            .zip(gates.par_chunks(4 * images * image));
+        let maps = maps.zip(c.par_chunks(images * image)).zip(dh.par_chunks(images * image));
+        maps.for_each(|((((dgates, dc), gates), c), dh)| {
+            // A later cell's gradient that has not been computed yet lies outside every step that reads it.
+            let mut cells = Vec::new();
+            SCRATCH.with(|scratch| {
+                scratch.slice(recurrence.scratch(images), |scratch| {
+                    for t in (0..p.steps()).rev() {
+                        walk.step(t, &mut cells);
+                        let products = recurrence.of(dgates, &cells, scratch);
+                        vectorize(
+                            #[inline(always)]
+                            || {
+                                let maps = dgates.chunks_exact_mut(4 * image);
+                                let maps = maps.zip(dc.chunks_exact_mut(lanes));
+                                let maps = maps.zip(gates.chunks_exact(4 * image));
+                                let maps =
+                                    maps.zip(c.chunks_exact(image)).zip(dh.chunks_exact(image));
+                                let mut products = products.chunks_exact(n);
+                                for ((((dgates, dc), gates), c), dh) in maps {
+                                    for cell in &cells {
+                                        let Some(product) = products.next() else { return };
+                                        let dc = &mut dc[cell.lane * n..][..n];
+                                        by_lanes!(n, |j| gradient_lanes(
+                                            (n, j),
+                                            (product, dh, c0),
+                                            (c, gates),
+                                            (cell.index, cell.before, cell.last),
+                                            (dgates, dc)
+                                        ));
+                                    }
+                                }
+                            },
+                        );
+                    }
+                })
+            })
+        });
+    });
+}
+
+/// h and c at one cell of every image; the rest of both stays.
+pub fn at_cell(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32]; 2]) {
+    let walk = &Walk::new(p);
+    let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
+    if h.is_empty() {
+        return;
+    }
+    let taps = Taps::new(&walk.order.windows(), n);
+    let run = Columns::whole(4 * n, taps.depth());
+    let weights = &Weights::lying(s, 4 * n, &[run]);
+    let recurrence = Recurrence { walk, taps, weights, columns: 4 * n };
+    let at = (p.row as usize, p.column as usize);
+    let cell = walk.cell(at, 0);
+    // Written and not read: there is no gradient.
+    let mut gates = vec![0.0; 4 * n];
+    SCRATCH.with(|scratch| {
+        scratch.slice(recurrence.scratch(p.batch as usize), |scratch| {
+            let products = recurrence.of(h, std::slice::from_ref(&cell), scratch);
+            vectorize(
+                #[inline(always)]
+                || {
+                    let maps = h.chunks_exact_mut(image).zip(c.chunks_exact_mut(image));
+                    let maps = maps.zip(u.chunks_exact(4 * image));
+                    for (((h, c), u), product) in maps.zip(products.chunks_exact(4 * n)) {
+                        let u = &u[4 * cell.index * n..][..4 * n];
+                        by_lanes!(n, |j| forward_lanes(
+                            (n, j),
+                            (product, u, c0),
+                            (cell.index, cell.before),
+                            (h, c, &mut gates)
+                        ));
+                    }
+                },
+            );
+        })
+    });
+}

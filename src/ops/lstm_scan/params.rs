@@ -1,0 +1,75 @@
+//! Parameters of the kernels of [`super`], as their shaders read them.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::ops::masked_conv::Window;
+
+/// In which order the cells of an image are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Row LSTM: row by row; a cell sees so many of the row above, an odd number (3 in the paper).
+    Rows(usize),
+    /// Diagonal LSTM from the left: diagonal by diagonal.
+    Diagonal,
+    /// Diagonal LSTM from the right: the same on the mirrored image.
+    MirroredDiagonal,
+}
+
+impl Order {
+    /// Neighbours whose state a cell sees.
+    pub fn neighbours(self) -> usize {
+        match self {
+            Order::Rows(k) => k,
+            Order::Diagonal | Order::MirroredDiagonal => 2,
+        }
+    }
+
+    /// The neighbours as windows of a convolution, in the order of the weights.
+    pub(super) fn windows(self) -> Vec<Window> {
+        let one = |top, left| Window::open((top, left), 1, 1);
+        match self {
+            Order::Rows(k) => vec![Window::open((-1, -(k as i32 / 2)), k, k)],
+            Order::Diagonal => vec![one(-1, 0), one(0, -1)],
+            Order::MirroredDiagonal => vec![one(-1, 0), one(0, 1)],
+        }
+    }
+}
+
+/// Parameters of all kernels of this op.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct LstmScanParams {
+    pub(super) batch: u32,
+    pub(super) height: u32,
+    pub(super) width: u32,
+    pub(super) hidden: u32,
+    /// 0 rows, 1 diagonal, 2 mirrored diagonal.
+    pub(super) order: u32,
+    pub(super) neighbours: u32,
+    /// The step that a dispatch makes.
+    pub(super) step: u32,
+    /// The cell that [`super::LSTM_AT`] computes.
+    pub(super) row: u32,
+    pub(super) column: u32,
+}
+
+impl LstmScanParams {
+    pub(super) fn order(&self) -> Order {
+        let rows = Order::Rows(self.neighbours as usize);
+        [rows, Order::Diagonal, Order::MirroredDiagonal][self.order as usize]
+    }
+
+    /// Steps of a scan.
+    pub(super) fn steps(&self) -> usize {
+        match self.order() {
+            Order::Rows(_) => self.height as usize,
+            _ => (self.height + self.width).saturating_sub(1) as usize,
+        }
+    }
+
+    /// Cells that begin with `c0`: a row of them, or a column.
+    pub(super) fn edge(&self) -> usize {
+        let rows = matches!(self.order(), Order::Rows(_));
+        if rows { self.width as usize } else { self.height as usize }
+    }
+}

@@ -1,0 +1,196 @@
+//! Masks: which weights of a causal convolution exist, and their order in memory.
+//!
+//! Pixel Recurrent Neural Networks, section 3.4. A kernel (out, in, kh, kw) sees the rows above its
+//! centre and the pixels to the left of it; in the centre itself, channels are parted into colour
+//! groups, and a channel sees lower groups (mask A, first layer) or lower groups and its own (mask
+//! B). Group of channel c of C, with G groups: c G / C in whole numbers. Where several maps are
+//! stacked in the outputs (the four gates of an LSTM), groups are counted within each.
+//!
+//! Kernels compute with the visible weights only, packed as p \[taps, in, out\], the taps in raster
+//! order; inside the centre tap hidden weights are 0. Packing is linear; its adjoint puts gradients
+//! back, exactly 0 where a weight is hidden, so that no optimiser ever moves it.
+
+mod cpu;
+mod params;
+
+use crate::autograd::case::{Case, Input};
+use crate::autograd::{Backward, Var};
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, elementwise, shader};
+use crate::tensor::Tensor;
+pub use params::MaskParams;
+
+/// What a kernel may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Sight {
+    /// All of it: no mask.
+    Everything = 0,
+    /// The past, and lower colour groups of the centre pixel.
+    A = 1,
+    /// The past, and lower colour groups of the centre pixel and the channel's own.
+    B = 2,
+}
+
+/// A mask for weights (out, in, kh, kw).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// What is seen.
+    pub sight: Sight,
+    /// Colour groups.
+    pub groups: usize,
+    /// Maps stacked in the outputs, groups being counted within each.
+    pub stacks: usize,
+}
+
+impl Mask {
+    /// No mask.
+    pub const NONE: Mask = Mask { sight: Sight::Everything, groups: 1, stacks: 1 };
+
+    /// The mask `sight` with `groups` colour groups.
+    pub fn new(sight: Sight, groups: usize) -> Mask {
+        Mask { sight, groups, stacks: 1 }
+    }
+
+    /// Taps of a kh x kw kernel that are seen at all, the first ones in raster order.
+    pub fn taps(self, kh: usize, kw: usize) -> usize {
+        let before = kh / 2 * kw + kw / 2;
+        match self.sight {
+            Sight::Everything => kh * kw,
+            Sight::A if self.groups == 1 => before,
+            Sight::A | Sight::B => before + 1,
+        }
+    }
+}
+
+impl MaskParams {
+    fn packed(&self) -> usize {
+        self.taps as usize * self.inputs as usize * self.outputs as usize
+    }
+
+    fn full(&self) -> usize {
+        self.area as usize * self.inputs as usize * self.outputs as usize
+    }
+}
+
+fn cost(n: usize) -> Cost {
+    Cost { flops: 0, bytes: 8 * n as u64, loop_iterations: 0 }
+}
+
+/// p \[taps, in, out\] of w (out, in, kh, kw).
+pub static MASK: Kernel<MaskParams, 1, 1> = Kernel {
+    program: Program {
+        name: "mask",
+        source: shader!("lib/index", "lib/mask", "mask/mask"),
+        inputs: 1,
+        outputs: 1,
+    },
+    cpu: cpu::pack,
+    stages: |p| elementwise("mask", p.packed(), p),
+    cost: |p| cost(p.packed()),
+    entries: &["mask"],
+};
+
+/// dw (out, in, kh, kw) of dp \[taps, in, out\], 0 where w is hidden.
+pub static MASK_GRADIENT: Kernel<MaskParams, 1, 1> = Kernel {
+    program: Program {
+        name: "mask_gradient",
+        source: shader!("lib/index", "lib/mask", "mask/mask_gradient"),
+        inputs: 1,
+        outputs: 1,
+    },
+    cpu: cpu::unpack,
+    stages: |p| elementwise("mask_gradient", p.full(), p),
+    cost: |p| cost(p.full()),
+    entries: &["mask_gradient"],
+};
+
+#[track_caller]
+fn params(shape: &[usize], mask: Mask) -> MaskParams {
+    let [outputs, inputs, kh, kw] = *shape else {
+        panic!("masked weights are (out, in, kh, kw), not {shape:?}")
+    };
+    assert!(
+        mask.stacks > 0 && outputs.is_multiple_of(mask.stacks) && mask.groups > 0,
+        "mask: {outputs} outputs of {mask:?}"
+    );
+    assert!(
+        mask.sight == Sight::Everything || kh % 2 == 1 && kw % 2 == 1,
+        "mask: a masked kernel has a centre, {kh} x {kw} has none"
+    );
+    let all = mask.sight == Sight::Everything;
+    MaskParams {
+        outputs: outputs as u32,
+        inputs: inputs as u32,
+        area: (kh * kw) as u32,
+        taps: mask.taps(kh, kw) as u32,
+        centre: if all { u32::MAX } else { (kh / 2 * kw + kw / 2) as u32 },
+        groups: mask.groups as u32,
+        stack: (outputs / mask.stacks) as u32,
+        own: u32::from(mask.sight == Sight::B),
+    }
+}
+
+/// The visible weights of w (out, in, kh, kw) as \[taps, in, out\].
+#[track_caller]
+pub fn pack(w: &Tensor, mask: Mask) -> Tensor {
+    let p = params(w.shape(), mask);
+    let shape = [p.taps as usize, p.inputs as usize, p.outputs as usize];
+    let [packed] = MASK.launch(p, [w], [&shape]);
+    packed
+}
+
+/// w (out, in, kh, kw) with 0 where it is hidden.
+#[track_caller]
+pub fn hide(w: &Tensor, mask: Mask) -> Tensor {
+    let [shown] = MASK_GRADIENT.launch(params(w.shape(), mask), [&pack(w, mask)], [w.shape()]);
+    shown
+}
+
+struct Rule {
+    params: MaskParams,
+    shape: Vec<usize>,
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "mask"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _need: &[bool]) -> Vec<Option<Tensor>> {
+        let [dw] = MASK_GRADIENT.launch(self.params, [&dy[0]], [&self.shape]);
+        vec![Some(dw)]
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The visible weights of this (out, in, kh, kw) as \[taps, in, out\], taps in raster order.
+    #[track_caller]
+    pub fn masked(&self, mask: Mask) -> Var<'t> {
+        let packed = pack(self.value(), mask);
+        let shape = self.shape().to_vec();
+        let rule =
+            || Box::new(Rule { params: params(&shape, mask), shape: shape.clone() }) as Box<_>;
+        let [p] = self.tape().record(&[self], [packed], rule);
+        p
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |shape: &[usize], mask: Mask| {
+        let label = format!("{shape:?} {mask:?}");
+        let inputs = vec![Input::normal("w", shape)];
+        Case::new("mask", &label, inputs, move |x| vec![x[0].masked(mask)])
+    };
+    let stacked = |groups, stacks| Mask { stacks, ..Mask::new(Sight::B, groups) };
+    vec![
+        case(&[5, 3, 3, 3], Mask::new(Sight::A, 1)),
+        case(&[7, 3, 5, 3], Mask::new(Sight::A, 3)),
+        case(&[8, 10, 3, 3], Mask::new(Sight::B, 3)),
+        case(&[7, 5, 1, 1], Mask::new(Sight::B, 3)),
+        case(&[20, 7, 1, 3], stacked(3, 4)),
+        case(&[12, 3, 1, 2], Mask::NONE),
+        case(&[65, 17, 1, 1], Mask::new(Sight::B, 1)),
+    ]
+}

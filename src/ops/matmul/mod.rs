@@ -1,0 +1,380 @@
+//! Matrix products: y = act(x w^T + b) (a linear layer in one kernel) and batched products.
+//!
+//! Gradients of y = f(x w^T + b): d = f'(y) dy, dx = d w, dw = d^T x, db = sum over rows of d. All are
+//! the same kernel with other strides (NN, NT, TN). Weights are (out, in), as in checkpoints.
+
+mod cpu;
+mod params;
+
+use crate::autograd::case::{Case, Input};
+use crate::autograd::{Backward, Var};
+pub use crate::cpu::gemm::Activation;
+use crate::cpu::gemm::Operand;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader};
+use crate::ops::reduce::sum_to;
+use crate::ops::unary::{self, Function};
+use crate::tensor::Tensor;
+pub use params::MatmulParams;
+
+impl MatmulParams {
+    fn pieces(&self) -> u32 {
+        self.k.div_ceil(self.chunk).max(1)
+    }
+}
+
+/// Tiles of 64 x 64 that keep a GPU busy, several for each of its processors.
+const MANY: u32 = 512;
+/// Workgroups that leave no processor of a GPU idle.
+const BUSY: u32 = 128;
+/// Shortest piece along k that is worth a workgroup of its own and the launch that adds the pieces, a multiple
+/// of the tiles' depth.
+const PIECE: u32 = 512;
+
+/// Tiles of C.
+fn tiles(m: u32, n: u32, batch: u32, side: u32) -> u32 {
+    m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch)
+}
+
+/// Products that have many tiles of 64 x 64 (4 x 4 an invocation) take them, others 32 x 32.
+fn tile(m: u32, n: u32, batch: u32) -> (&'static str, u32) {
+    let large = m >= 64 && n >= 64 && tiles(m, n, batch, 64) >= MANY;
+    if large { ("matmul_64", 64) } else { ("matmul_32", 32) }
+}
+
+/// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy.
+fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
+    let pieces = (BUSY / tiles(m, n, batch, 32).max(1)).min(k / PIECE);
+    if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(32) }
+}
+
+fn stages(p: &MatmulParams) -> Vec<Stage<MatmulParams>> {
+    let n = p.batch as usize * p.m as usize * p.n as usize;
+    if n == 0 {
+        return Vec::new();
+    }
+    let (entry, side) = tile(p.m, p.n, p.batch);
+    let pieces = p.pieces();
+    let groups = grid(tiles(p.m, p.n, p.batch, side) as usize * pieces as usize);
+    let mut stages = vec![Stage { entry, groups, params: *p }];
+    if pieces > 1 {
+        stages.extend(elementwise("add_pieces", n, p));
+    }
+    stages
+}
+
+/// The matrix product. Inputs: a, b, bias (any tensor where `has_bias` is 0). Outputs: c, and the
+/// pieces along k of the GPU (\[batch, pieces, m, n\], empty if there is one), unused on the CPU.
+pub static MATMUL: Kernel<MatmulParams, 3, 2> = Kernel {
+    program: Program {
+        name: "matmul",
+        source: shader!("lib/index", "lib/math", "lib/tile", "lib/team_tile", "matmul/matmul"),
+        inputs: 3,
+        outputs: 2,
+    },
+    cpu: cpu::forward,
+    stages,
+    cost: |p| {
+        let [m, n, k, batch] = [p.m, p.n, p.k, p.batch].map(u64::from);
+        Cost {
+            flops: 2 * batch * m * n * k,
+            bytes: 4 * batch * (m * k + k * n + m * n),
+            // Tiles of at least 16 along k (the loop over a tile is unrolled), or the sum of the pieces.
+            loop_iterations: u64::from(p.chunk.div_ceil(16).max(p.pieces())),
+        }
+    },
+    entries: &["matmul_64", "matmul_32", "add_pieces"],
+};
+
+/// Whether an operand is used as it is stored or transposed (last two axes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// As stored.
+    N,
+    /// Transposed.
+    T,
+}
+
+/// Parameters of act(op(a) op(b) + bias), the shape of c and the length of the GPU's pieces.
+#[track_caller]
+fn plan(
+    (a, la): (&Tensor, Layout),
+    (b, lb): (&Tensor, Layout),
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> (MatmulParams, Vec<usize>, usize) {
+    let split = |t: &Tensor, layout| -> ([usize; 3], [u32; 2]) {
+        let (batch, r, c) = match *t.shape() {
+            [r, c] => (1, r, c),
+            [batch, r, c] => (batch, r, c),
+            _ => panic!("matmul: a matrix or a batch of them is needed, not {:?}", t.shape()),
+        };
+        match layout {
+            Layout::N => ([batch, r, c], [c as u32, 1]),
+            Layout::T => ([batch, c, r], [1, c as u32]),
+        }
+    };
+    let (([batch, m, k], stride_a), ([batch_b, k_b, n], stride_b)) = (split(a, la), split(b, lb));
+    let fits = k == k_b && batch == batch_b && a.shape().len() == b.shape().len();
+    assert!(fits, "matmul: {:?} {la:?} and {:?} {lb:?} do not fit", a.shape(), b.shape());
+    if let Some(bias) = bias {
+        assert_eq!(bias.shape(), [n], "matmul: bias of another length");
+    }
+    let [rows, columns, depth, count] = [m, n, k, batch].map(|x| x as u32);
+    let params = MatmulParams {
+        m: rows,
+        n: columns,
+        k: depth,
+        batch: count,
+        stride_a,
+        stride_b,
+        batch_a: (m * k) as u32,
+        batch_b: (k * n) as u32,
+        has_bias: u32::from(bias.is_some()),
+        activation: activation as u32,
+        chunk: chunk(rows, columns, depth, count),
+        zeros: 0,
+    };
+    let pieces = match params.pieces() {
+        1 => 0,
+        pieces => pieces as usize * batch * m * n,
+    };
+    (params, if a.shape().len() == 2 { vec![m, n] } else { vec![batch, m, n] }, pieces)
+}
+
+/// act(op(a) op(b) + bias). a and b are matrices, or equally many of them (\[batch, rows, cols\]).
+#[track_caller]
+pub fn product(
+    a: (&Tensor, Layout),
+    b: (&Tensor, Layout),
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> Tensor {
+    product_skipping(None, a, b, bias, activation)
+}
+
+/// [`product`], but zeros of `operand` are skipped where most of it is zeros and the device gains by it.
+#[track_caller]
+fn product_skipping(
+    operand: Option<Operand>,
+    a: (&Tensor, Layout),
+    b: (&Tensor, Layout),
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> Tensor {
+    let (params, shape, pieces) = plan(a, b, bias, activation);
+    let params = MatmulParams { zeros: operand.map_or(0, |x| 1 + x as u32), ..params };
+    let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
+    c
+}
+
+/// The right operand op(b) of many products, packed where the device's products gain by it.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    b: Tensor,
+    layout: Layout,
+    /// And the columns of a panel.
+    packed: Option<(Tensor, u32)>,
+}
+
+impl Prepared {
+    /// op(b) of a matrix.
+    pub fn new(b: &Tensor, layout: Layout) -> Prepared {
+        let packed = b.packed(layout == Layout::T);
+        Prepared { b: b.clone(), layout, packed }
+    }
+
+    /// What a kernel reads, and the columns of a panel if that is packed, otherwise 0.
+    pub fn operand(&self) -> (&Tensor, u32) {
+        self.packed.as_ref().map_or((&self.b, 0), |(packed, panel)| (packed, *panel))
+    }
+}
+
+/// a op(b) + bias.
+#[track_caller]
+pub(crate) fn product_with(a: &Tensor, b: &Prepared, bias: Option<&Tensor>) -> Tensor {
+    let (params, shape, pieces) = plan((a, Layout::N), (&b.b, b.layout), bias, Activation::None);
+    let (operand, panel) = b.operand();
+    let stride_b = if panel > 0 { [0, panel] } else { params.stride_b };
+    let inputs = [a, operand, bias.unwrap_or(a)];
+    let [c, _] = MATMUL.launch(MatmulParams { stride_b, ..params }, inputs, [&shape, &[pieces]]);
+    c
+}
+
+struct LinearRule {
+    x: Tensor,
+    w: Tensor,
+    /// The function and y, where there is one.
+    activation: Option<(Function, Tensor)>,
+    /// Zeros of x may be skipped.
+    sparse: bool,
+}
+
+impl Backward for LinearRule {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let d = match &self.activation {
+            None => dy[0].clone(),
+            Some((function, y)) => unary::gradient(*function, y, &dy[0], 0.0, 0.0),
+        };
+        let plain = |a, b| product(a, b, None, Activation::None);
+        let mut gradients = vec![
+            need[0].then(|| plain((&d, Layout::N), (&self.w, Layout::N))),
+            need[1].then(|| {
+                let (d, x) = ((&d, Layout::T), (&self.x, Layout::N));
+                product_skipping(self.sparse.then_some(Operand::B), d, x, None, Activation::None)
+            }),
+        ];
+        if let Some(&need) = need.get(2) {
+            gradients.push(need.then(|| sum_to(&d, &[d.shape()[1]])));
+        }
+        gradients
+    }
+}
+
+struct MatmulRule {
+    a: Tensor,
+    b: Tensor,
+}
+
+impl Backward for MatmulRule {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let plain = |a, b| product(a, b, None, Activation::None);
+        vec![
+            need[0].then(|| plain((&dy[0], Layout::N), (&self.b, Layout::T))),
+            need[1].then(|| plain((&self.a, Layout::T), (&dy[0], Layout::N))),
+        ]
+    }
+}
+
+impl<'t> Var<'t> {
+    /// a b for matrices \[m, k\] \[k, n\] or batches \[batch, m, k\] \[batch, k, n\].
+    #[track_caller]
+    pub fn matmul(&self, b: &Var<'t>) -> Var<'t> {
+        let (a, b_) = (self.value().clone(), b.value().clone());
+        let y = product((&a, Layout::N), (&b_, Layout::N), None, Activation::None);
+        let rule = || Box::new(MatmulRule { a, b: b_ }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&[self, b], [y], rule);
+        y
+    }
+
+    /// act(x w^T + b): x \[rows, in\], w \[out, in\], b \[out\], result \[rows, out\].
+    #[track_caller]
+    pub fn linear(&self, w: &Var<'t>, b: Option<&Var<'t>>, activation: Activation) -> Var<'t> {
+        self.linear_of(w, b, activation, false)
+    }
+
+    /// [`Var::linear`] of an x that may be mostly zeros, as binarised images are: where it is, zeros are skipped
+    /// on the CPU, in y and in the gradient of w, so what they meet has no effect, not even where it is not finite.
+    #[track_caller]
+    pub fn sparse_linear(
+        &self,
+        w: &Var<'t>,
+        b: Option<&Var<'t>>,
+        activation: Activation,
+    ) -> Var<'t> {
+        self.linear_of(w, b, activation, true)
+    }
+
+    #[track_caller]
+    fn linear_of(
+        &self,
+        w: &Var<'t>,
+        b: Option<&Var<'t>>,
+        activation: Activation,
+        sparse: bool,
+    ) -> Var<'t> {
+        let (x, weights) = (self.value().clone(), w.value().clone());
+        assert_eq!(x.shape().len(), 2, "linear: x must be a matrix, not {:?}", x.shape());
+        let (left, right, bias) = ((&x, Layout::N), (&weights, Layout::T), b.map(Var::value));
+        let skipped = sparse.then_some(Operand::A);
+        let y = product_skipping(skipped, left, right, bias, activation);
+        let mut parents = vec![self, w];
+        parents.extend(b);
+        let activation = match activation {
+            Activation::None => None,
+            Activation::Tanh => Some((Function::Tanh, y.clone())),
+            Activation::Sigmoid => Some((Function::Sigmoid, y.clone())),
+            Activation::Relu => Some((Function::Relu, y.clone())),
+        };
+        let rule =
+            || Box::new(LinearRule { x, w: weights, activation, sparse }) as Box<dyn Backward>;
+        let [y] = self.tape().record(&parents, [y], rule);
+        y
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let linear = |rows: usize, i: usize, o: usize, activation: Activation| {
+        // Small numbers, so that the finite differences stay where the activation is smooth.
+        let r = 1.0 / (i as f32).sqrt();
+        let x = Input::uniform("x", &[rows, i], -0.3, 0.3);
+        let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
+        let label = format!("linear {rows}x{i} to {o} {activation:?}");
+        Case::new("matmul", &label, inputs, move |x| {
+            vec![x[0].linear(&x[1], Some(&x[2]), activation)]
+        })
+    };
+    // Of 20 % ones zeros are skipped; of 50 % they are not.
+    let sparse = |rows: usize, i: usize, o: usize, ones: f32, activation: Activation| {
+        let r = 1.0 / (i as f32).sqrt();
+        let x = Input::bits("x", &[rows, i], ones);
+        let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
+        let label = format!("sparse linear {rows}x{i} to {o}, {ones} of x is 1");
+        Case::new("matmul", &label, inputs, move |x| {
+            vec![x[0].sparse_linear(&x[1], Some(&x[2]), activation)]
+        })
+    };
+    let matmul = |a: &[usize], b: &[usize]| {
+        let inputs = vec![Input::normal("a", a), Input::normal("b", b)];
+        Case::new("matmul", &format!("{a:?} {b:?}"), inputs, |x| vec![x[0].matmul(&x[1])])
+    };
+    vec![
+        linear(1, 1, 1, Activation::None),
+        linear(3, 17, 5, Activation::Tanh),
+        linear(65, 129, 63, Activation::Sigmoid),
+        linear(100, 64, 257, Activation::None),
+        // One row and one weight: the pre-activation stays off the kink of relu.
+        Case::new(
+            "matmul",
+            "linear 17x1 to 1 Relu",
+            vec![
+                Input::off_zero("x", &[17, 1]),
+                Input::uniform("w", &[1, 1], 0.5, 1.0),
+                Input::uniform("b", &[1], -0.1, 0.1),
+            ],
+            |x| vec![x[0].linear(&x[1], Some(&x[2]), Activation::Relu)],
+        ),
+        Case::new(
+            "matmul",
+            "linear without bias 5x7 to 3",
+            vec![Input::normal("x", &[5, 7]), Input::normal("w", &[3, 7])],
+            |x| vec![x[0].linear(&x[1], None, Activation::None)],
+        ),
+        sparse(17, 33, 32, 0.2, Activation::Tanh),
+        sparse(100, 301, 75, 0.2, Activation::None),
+        sparse(20, 130, 67, 0.5, Activation::None),
+        matmul(&[1, 1], &[1, 1]),
+        matmul(&[3, 17], &[17, 5]),
+        matmul(&[64, 64], &[64, 64]),
+        matmul(&[65, 257], &[257, 65]),
+        matmul(&[130, 33], &[33, 70]),
+        matmul(&[3, 5, 7], &[3, 7, 2]),
+        matmul(&[2, 65, 17], &[2, 17, 66]),
+        // Many tiles.
+        matmul(&[130, 65, 5], &[130, 5, 66]),
+        matmul(&[1, 300], &[300, 1]),
+        // k in pieces on a GPU.
+        linear(3, 1500, 5, Activation::Tanh),
+        matmul(&[2, 3, 1100], &[2, 1100, 2]),
+        matmul(&[65, 1100], &[1100, 66]),
+    ]
+}

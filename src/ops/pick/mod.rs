@@ -1,0 +1,76 @@
+//! Drawing one value of a pixel from its logits: the last step of a cached sampler.
+//!
+//! Pixel Recurrent Neural Networks, sections 2.1 and 2.2: with two levels, 1 where u < sigmoid(l); with more,
+//! the first level v with sum over w <= v of softmax(l)_w > u. The value is written into the image
+//! as the network reads it: x = (v / (levels - 1) - mean) / deviation. No gradient.
+//!
+//! Shapes: logits \[B, H, W, C\] (two levels) or \[B, H, W, C levels\], u, x \[B, H, W, C\].
+
+mod cpu;
+mod params;
+
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, elementwise, shader};
+use crate::tensor::Tensor;
+pub use params::PickParams;
+
+/// x at one place of every image, in place. Inputs: logits, u.
+pub static PICK: Kernel<PickParams, 2, 1> = Kernel {
+    program: Program {
+        name: "pick",
+        source: shader!("lib/index", "lib/math", "pick/pick"),
+        inputs: 2,
+        outputs: 1,
+    },
+    cpu: cpu::pick,
+    stages: |p| elementwise("pick", p.batch as usize, p),
+    cost: |p| {
+        let n = u64::from(p.batch) * u64::from(p.levels);
+        Cost { flops: 12 * n, bytes: 4 * n, loop_iterations: 3 * u64::from(p.levels) }
+    },
+    entries: &["pick"],
+};
+
+/// How levels become the network's inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Number of levels, at least 2.
+    pub levels: usize,
+    /// Subtracted from v / (levels - 1).
+    pub mean: f32,
+    /// Divides the rest.
+    pub deviation: f32,
+}
+
+/// Draws channel `channel` of pixel (row, column) of every image into x, the only handle of its memory.
+#[track_caller]
+pub fn pick(
+    (logits, u): (&Tensor, &Tensor),
+    scale: Scale,
+    (row, column, channel): (usize, usize, usize),
+    x: &mut Tensor,
+) {
+    let [batch, height, width, channels] = *x.shape() else {
+        panic!("pick: {:?} is not [B, H, W, C]", x.shape())
+    };
+    let each = if scale.levels == 2 { 1 } else { scale.levels };
+    assert!(
+        logits.shape() == [batch, height, width, channels * each] && u.shape() == x.shape(),
+        "pick: logits {:?}, u {:?}, x {:?}",
+        logits.shape(),
+        u.shape(),
+        x.shape()
+    );
+    assert!(row < height && column < width && channel < channels, "pick: outside {:?}", x.shape());
+    let params = PickParams {
+        batch: batch as u32,
+        pixels: (height * width) as u32,
+        channels: channels as u32,
+        levels: scale.levels as u32,
+        pixel: (row * width + column) as u32,
+        channel: channel as u32,
+        mean: scale.mean,
+        deviation: scale.deviation,
+    };
+    PICK.update(params, [logits, u], [x]);
+}

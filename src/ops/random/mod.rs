@@ -1,0 +1,116 @@
+//! Noise on the device: uniform on \[0, 1), standard normal, and what dropout multiplies by, a pure
+//! function of a [`Key`].
+
+mod cpu;
+mod params;
+
+use crate::autograd::Var;
+use crate::autograd::case::{Case, Input};
+use crate::device::Device;
+use crate::gpu::Program;
+use crate::kernel::{Cost, Kernel, elementwise, shader};
+use crate::ops::binary::{self, Operation};
+use crate::ops::layout::slice;
+use crate::rng::{Distribution, Key, stream};
+use crate::tensor::Tensor;
+pub use params::RandomParams;
+
+/// One invocation draws a block of four numbers.
+pub static RANDOM: Kernel<RandomParams, 0, 1> = Kernel {
+    program: Program {
+        name: "random",
+        source: shader!("lib/index", "lib/math", "random/random"),
+        inputs: 0,
+        outputs: 1,
+    },
+    cpu: cpu::fill,
+    stages: |p| elementwise("random", (p.n as usize).div_ceil(4), p),
+    cost: |p| Cost { flops: 30 * u64::from(p.n), bytes: 4 * u64::from(p.n), loop_iterations: 0 },
+    entries: &["random"],
+};
+
+/// Draws a whole tensor: numbers 0, 1, ... of the draw.
+#[track_caller]
+fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) -> Tensor {
+    assert_eq!(key.elsewhere, (0, 0), "random: noise for a part of a batch is drawn by rows");
+    // The shader's numbers.
+    let (distribution, keep) = match distribution {
+        Distribution::Uniform => (0, 1.0),
+        Distribution::Normal => (1, 1.0),
+        Distribution::Dropout { keep } => (2, keep),
+    };
+    let params = RandomParams {
+        n: shape.iter().product::<usize>() as u32,
+        distribution,
+        seed_low: key.seed as u32,
+        seed_high: (key.seed >> 32) as u32,
+        stream: key.stream,
+        step: key.step,
+        keep,
+    };
+    let [y] = RANDOM.launch_on(device, params, [], [shape]);
+    y
+}
+
+/// Uniform numbers on \[0, 1).
+#[track_caller]
+pub fn uniform(device: &Device, key: Key, shape: &[usize]) -> Tensor {
+    draw(device, key, shape, Distribution::Uniform)
+}
+
+/// Standard normal numbers.
+#[track_caller]
+pub fn normal(device: &Device, key: Key, shape: &[usize]) -> Tensor {
+    draw(device, key, shape, Distribution::Normal)
+}
+
+/// As [`uniform`], of shape \[outer, rows, inner\], where the rows may be a part of a batch: each gets the
+/// numbers that it has in the whole batch.
+pub fn uniform_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
+    draw_rows(device, key, shape, Distribution::Uniform)
+}
+
+/// As [`normal`], of shape \[outer, rows, inner\]; see [`uniform_rows`].
+pub fn normal_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
+    draw_rows(device, key, shape, Distribution::Normal)
+}
+
+/// Noise costs little beside what is computed with it, so that of the whole batch is drawn and cut.
+fn draw_rows(device: &Device, key: Key, shape: [usize; 3], distribution: Distribution) -> Tensor {
+    let ((before, after), [outer, rows, inner]) = (key.elsewhere, shape);
+    let (before, after) = (before as usize, after as usize);
+    let whole = Key { elsewhere: (0, 0), ..key };
+    let y = draw(device, whole, &[outer, before + rows + after, inner], distribution);
+    if before + after == 0 { y } else { slice(&y, 1, before as i64, rows) }
+}
+
+impl<'t> Var<'t> {
+    /// Dropout (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 2014): each number of
+    /// x \[B, ...\] is set to 0 with probability `rate`, in \[0, 1), and else divided by 1 - rate, so that the mean stays.
+    /// An image loses the same numbers whichever others are beside it in a batch of the whole.
+    #[track_caller]
+    pub fn dropout(&self, rate: f32, key: Key) -> Var<'t> {
+        assert!((0.0..1.0).contains(&rate), "dropout: a rate of {rate} lies outside [0, 1)");
+        let rows = self.shape()[0];
+        let shape = [1, rows, self.value().len() / rows.max(1)];
+        let kept = draw_rows(self.device(), key, shape, Distribution::Dropout { keep: 1.0 - rate });
+        self.mul(&self.tape().constant(kept.reshape(self.shape())))
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |rate: f32, shape: &[usize]| {
+        let label = format!("dropout, rate {rate} of {shape:?}");
+        let key = Key::new(1, stream::TEST, 2);
+        Case::new("random", &label, vec![Input::normal("x", shape)], move |x| {
+            vec![x[0].dropout(rate, key)]
+        })
+    };
+    vec![case(0.0, &[3, 5]), case(0.3, &[2, 4, 3, 5]), case(0.9, &[700])]
+}
+
+/// 1 where u < p, else 0: Bernoulli draws from uniform numbers `u` and probabilities `p` of one shape.
+pub fn below(u: &Tensor, p: &Tensor) -> Tensor {
+    binary::apply(Operation::Less, u, p)
+}

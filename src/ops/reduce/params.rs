@@ -1,0 +1,35 @@
+//! Parameters of the kernels of [`super`], as their shaders read them.
+
+use bytemuck::{Pod, Zeroable};
+
+/// What is done over the axis; the numbers are the shader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Reduction {
+    /// scale times the sum.
+    Sum = 0,
+    /// scale times the sum of squares.
+    SumSquares = 1,
+    /// ln sum e^x.
+    LogSumExp = 2,
+}
+
+/// x \[outer, n, inner\] to y \[outer, ceil(n / chunk), inner\].
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReduceParams {
+    pub(super) outer: u32,
+    pub(super) n: u32,
+    pub(super) inner: u32,
+    pub(super) chunk: u32,
+    pub(super) reduction: u32,
+    pub(super) scale: f32,
+    /// 1: added to what y holds.
+    pub(super) accumulate: u32,
+}
+
+impl ReduceParams {
+    pub(super) fn reduction(&self) -> Reduction {
+        [Reduction::Sum, Reduction::SumSquares, Reduction::LogSumExp][self.reduction as usize]
+    }
+}

@@ -1,0 +1,327 @@
+//! A weight that a network uses many times, whose gradient is added up in one place.
+//!
+//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. dW is too
+//! large for a CPU's near caches, and a use alone too short a sum to be worth a launch on a GPU, so a few uses
+//! wait for each other and are added together (`cpu/gemm/sum.rs`, `shaders/shared/shared_gradient.wgsl`).
+//!
+//! On the tape a shared weight is a node with the parents W and b whose output is an empty token. Each
+//! use has the token as a parent and, on the way back, adds its part with [`Uses`]. The node was made
+//! before all uses, so it runs after them and hands on what they added up.
+//!
+//! Shapes: x_t \[B, in\], W \[out, in\], b \[out\], y_t \[B, out\].
+
+mod cpu;
+mod params;
+
+pub use params::SharedGradientParams;
+use params::USES;
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use crate::autograd::case::{Case, Input};
+use crate::autograd::{Backward, Var};
+use crate::cpu::gemm::SUM_ROWS;
+use crate::device::{Buffer, Launch};
+#[cfg(feature = "gpu")]
+use crate::gpu::Dispatch;
+use crate::gpu::Program;
+#[cfg(feature = "gpu")]
+use crate::kernel::grid;
+use crate::kernel::{AnyKernel, shader};
+use crate::ops::layout::unshare;
+use crate::ops::matmul::{Layout, Prepared, product_with};
+use crate::ops::reduce::{add_rows, sum_to};
+use crate::profile;
+use crate::tensor::Tensor;
+
+/// The shader that adds up uses. A CPU adds up as many at once as it gains by.
+pub struct SharedGradient;
+
+static PROGRAM: Program = Program {
+    name: "shared_gradient",
+    source: shader!("lib/team_tile", "shared/shared_gradient"),
+    inputs: 2 * USES,
+    outputs: 2,
+};
+
+impl AnyKernel for SharedGradient {
+    fn program(&self) -> &'static Program {
+        &PROGRAM
+    }
+
+    fn entries(&self) -> &'static [&'static str] {
+        &["shared_gradient"]
+    }
+
+    fn params_size(&self) -> usize {
+        size_of::<SharedGradientParams>()
+    }
+}
+
+/// A launch over a number of uses.
+struct Joined {
+    params: SharedGradientParams,
+    /// Rows of all of them.
+    rows: u64,
+}
+
+impl Launch for Joined {
+    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        cpu::gradient(&self.params, inputs, outputs[0]);
+    }
+
+    fn program(&self) -> &'static Program {
+        &PROGRAM
+    }
+
+    fn work(&self) -> profile::Sum {
+        let [m, n] = [self.params.m, self.params.n].map(u64::from);
+        let bytes = 4 * (self.rows * (m + n) + m * n * u64::from(1 + self.params.accumulate));
+        profile::Sum { calls: 1, dispatches: 1, seconds: 0.0, flops: 2 * m * n * self.rows, bytes }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch])) {
+        let SharedGradientParams { m, n, has_bias, .. } = self.params;
+        let tiles = m.div_ceil(32) as usize * (n + has_bias).div_ceil(32) as usize;
+        record(&[Dispatch {
+            entry: "shared_gradient",
+            groups: grid(tiles),
+            params: bytemuck::bytes_of(&self.params),
+            // The last tile of a use may have few rows.
+            loop_iterations: self.rows.div_ceil(32) + USES as u64,
+        }]);
+    }
+}
+
+/// The gradients of W and b so far.
+#[derive(Default)]
+struct Sums {
+    dw: Option<Tensor>,
+    db: Option<Tensor>,
+    /// dy and x of uses that are not in dW yet.
+    waiting: Vec<(Tensor, Tensor)>,
+}
+
+impl Sums {
+    /// Whether a use of `rows` rows must not wait with those that do.
+    fn full(&self, rows: usize, cpu: bool) -> bool {
+        let waiting: usize = self.waiting.iter().map(|(dy, _)| dy.shape()[0]).sum();
+        if cpu { waiting + rows > SUM_ROWS } else { self.waiting.len() == USES }
+    }
+
+    /// Adds all uses that wait to dW and, on a GPU, to db.
+    fn settle(&mut self, bias: bool) {
+        let Some((dy, x)) = self.waiting.first() else { return };
+        let (device, m, n) = (dy.device(), dy.shape()[1], x.shape()[1]);
+        let cpu = device.is_cpu();
+        let bias = bias && !cpu;
+        let mut params = SharedGradientParams {
+            m: m as u32,
+            n: n as u32,
+            rows: [0; USES],
+            accumulate: self.dw.is_some().into(),
+            has_bias: bias.into(),
+        };
+        for (rows, (dy, _)) in params.rows.iter_mut().zip(&self.waiting) {
+            *rows = dy.shape()[0] as u32;
+        }
+        let rows = self.waiting.iter().map(|(dy, _)| dy.shape()[0] as u64).sum();
+        let pairs = self.waiting.iter().flat_map(|(dy, x)| [dy.buffer(), x.buffer()]);
+        let mut inputs: Vec<&Buffer> = pairs.collect();
+        // For uses that are not there, a GPU has to see something.
+        while !cpu && inputs.len() < 2 * USES {
+            inputs.extend([dy.buffer(), x.buffer()]);
+        }
+        let unwritten = |shape: &[usize]| Tensor::unwritten(device, shape);
+        let mut dw = self.dw.take().unwrap_or_else(|| unwritten(&[m, n]));
+        let mut db = if bias { self.db.take() } else { Some(unwritten(&[0])) };
+        let outputs = [&mut dw, db.get_or_insert_with(|| unwritten(&[m]))];
+        let mut outputs = outputs.map(|t| t.buffer_mut().expect("a gradient's memory is its own"));
+        device.run(&Joined { params, rows }, &inputs, &mut outputs);
+        if bias {
+            self.db = db;
+        }
+        self.dw = Some(dw);
+        self.waiting.clear();
+    }
+}
+
+/// Where the uses of a weight leave their part of its gradient.
+#[derive(Clone)]
+pub struct Uses {
+    sums: Rc<RefCell<Sums>>,
+    weight: Tensor,
+    /// W as the gradients of x need it.
+    backward: Rc<OnceCell<Prepared>>,
+    bias: bool,
+    /// The empty token; its gradient is as empty.
+    token: Tensor,
+}
+
+impl Uses {
+    /// The gradient dy W of a use's x \[B, in\].
+    pub fn dx(&self, dy: &Tensor) -> Tensor {
+        let prepared = self.backward.get_or_init(|| Prepared::new(&self.weight, Layout::N));
+        product_with(dy, prepared, None)
+    }
+
+    /// Adds the gradients of a use on x \[B, in\] with dy \[B, out\]; the result is the token's gradient.
+    pub fn add(&self, dy: &Tensor, x: &Tensor) -> Tensor {
+        let mut sums = self.sums.borrow_mut();
+        let cpu = dy.device().is_cpu();
+        if sums.full(dy.shape()[0], cpu) {
+            sums.settle(self.bias);
+        }
+        sums.waiting.push((dy.clone(), x.clone()));
+        // A CPU has dy in its near caches now.
+        if self.bias && cpu {
+            match &mut sums.db {
+                Some(db) => add_rows(db, dy),
+                None => {
+                    let mut db = sum_to(dy, &[dy.shape()[1]]);
+                    // The sum of one row is that row.
+                    unshare(&mut db);
+                    sums.db = Some(db);
+                }
+            }
+        }
+        self.token.clone()
+    }
+}
+
+struct Rule {
+    uses: Uses,
+}
+
+impl Backward for Rule {
+    fn name(&self) -> &'static str {
+        "shared"
+    }
+
+    fn backward(self: Box<Self>, _: &[Tensor], _: &[bool]) -> Vec<Option<Tensor>> {
+        let mut sums = self.uses.sums.take();
+        // The token has a gradient, so there is a use.
+        sums.settle(self.uses.bias);
+        let mut gradients = vec![sums.dw];
+        if self.uses.bias {
+            gradients.push(sums.db);
+        }
+        gradients
+    }
+}
+
+/// A weight, and a bias or none, used many times on one tape.
+pub struct Shared<'t> {
+    forward: Prepared,
+    bias: Option<Tensor>,
+    token: Var<'t>,
+    uses: Uses,
+}
+
+impl<'t> Shared<'t> {
+    /// W \[out, in\] and b \[out\].
+    #[track_caller]
+    pub fn new(weight: &Var<'t>, bias: Option<&Var<'t>>) -> Shared<'t> {
+        assert_eq!(weight.shape().len(), 2, "shared: a matrix is needed, not {:?}", weight.shape());
+        let token = Tensor::zeros(weight.device(), &[0]);
+        let uses = Uses {
+            sums: Rc::default(),
+            weight: weight.value().clone(),
+            backward: Rc::default(),
+            bias: bias.is_some(),
+            token: token.clone(),
+        };
+        let mut parents = vec![weight];
+        parents.extend(bias);
+        let rule = || Box::new(Rule { uses: uses.clone() }) as Box<dyn Backward>;
+        let [token] = weight.tape().record(&parents, [token], rule);
+        Shared {
+            forward: Prepared::new(weight.value(), Layout::T),
+            bias: bias.map(|b| b.value().clone()),
+            token,
+            uses,
+        }
+    }
+
+    /// W \[out, in\].
+    pub fn weight(&self) -> &Tensor {
+        &self.uses.weight
+    }
+
+    /// W^T as products read it, and the columns of a panel if it is packed, otherwise 0.
+    pub(super) fn operand(&self) -> (&Tensor, u32) {
+        self.forward.operand()
+    }
+
+    /// b.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// What a use has as a parent; its gradient comes from [`Uses::add`].
+    pub fn token(&self) -> &Var<'t> {
+        &self.token
+    }
+
+    /// Where a use leaves its gradient.
+    pub fn uses(&self) -> Uses {
+        self.uses.clone()
+    }
+
+    /// x W^T + b: x \[B, in\], result \[B, out\].
+    #[track_caller]
+    pub fn linear(&self, x: &Var<'t>) -> Var<'t> {
+        let (x_, uses) = (x.value().clone(), self.uses());
+        let y = product_with(&x_, &self.forward, self.bias());
+        let rule = || Box::new(LinearRule { x: x_, uses }) as Box<dyn Backward>;
+        let [y] = x.tape().record(&[x, &self.token], [y], rule);
+        y
+    }
+}
+
+struct LinearRule {
+    x: Tensor,
+    uses: Uses,
+}
+
+impl Backward for LinearRule {
+    fn name(&self) -> &'static str {
+        "shared linear"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        vec![need[0].then(|| self.uses.dx(&dy[0])), need[1].then(|| self.uses.add(&dy[0], &self.x))]
+    }
+}
+
+/// Cases of this op.
+pub fn cases() -> Vec<Case> {
+    let case = |batch: usize, width: usize, uses: usize| {
+        let r = 1.0 / (width as f32).sqrt();
+        let inputs = vec![
+            Input::normal("x", &[batch, width]),
+            Input::uniform("w", &[width, width], -r, r),
+            Input::normal("b", &[width]),
+        ];
+        let label = format!("{uses} uses of {width}x{width} on {batch} rows");
+        Case::new("shared", &label, inputs, move |x| {
+            let shared = Shared::new(&x[1], Some(&x[2]));
+            let mut y = x[0].clone();
+            (0..uses).for_each(|_| y = shared.linear(&y));
+            vec![y]
+        })
+    };
+    // The last: on the CPU so many rows that not all uses wait for each other, and one is left. With more than
+    // three uses a GPU needs a second launch; db of 64 and of 31 columns lies in a tile of its own and in dW's last.
+    vec![
+        case(1, 1, 1),
+        case(1, 5, 3),
+        case(3, 5, 2),
+        case(17, 9, 3),
+        case(65, 33, 2),
+        case(4, 64, 4),
+        case(33, 31, 7),
+        case(90, 7, 5),
+    ]
+}
