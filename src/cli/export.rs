@@ -103,8 +103,7 @@ impl Export {
             figure
         });
         let figures = figures.collect::<Result<Vec<_>, Error>>()?;
-        // Where the data lay is nobody's business.
-        config.data.dir = "data".into();
+        config = config.without_place();
         Ok(Card {
             model: config.model.kind().into(),
             parameters: checkpoint.load(device)?.model().parameter_count(),
@@ -114,6 +113,7 @@ impl Export {
             steps: checkpoint.step,
             training: training(run, checkpoint.step)?,
             command: settings::command(&config)?,
+            history: checkpoint.history.clone(),
             figures,
             note: self.note.clone(),
         })

@@ -6,7 +6,7 @@ use clap::Args;
 use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
 use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
-use pixelloom::run::{Checkpoint, RunDir, checkpoint};
+use pixelloom::run::{Checkpoint, RunDir, Stage, checkpoint};
 use pixelloom::text;
 
 use super::out::{complain, give};
@@ -48,6 +48,18 @@ pub struct Located {
     pretrained: bool,
 }
 
+impl Located {
+    /// The trainings that led to these weights, oldest first, with the settings as a card holds them.
+    pub fn stages(&self) -> Result<Vec<Stage>, Error> {
+        let settings = match (&self.run, self.checkpoint.card()?) {
+            (_, Some(card)) => card.settings,
+            (Some(run), None) => RunDir::open(run)?.1.without_place().to_toml(),
+            (None, None) => String::new(),
+        };
+        Ok(self.checkpoint.stages(settings))
+    }
+}
+
 /// The run at `path`, or of that name below `runs/`.
 pub fn run_path(path: &Path) -> PathBuf {
     let named = Path::new(RUNS).join(path);
@@ -55,6 +67,14 @@ pub fn run_path(path: &Path) -> PathBuf {
 }
 
 impl Source {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn best(&self) -> bool {
+        self.best
+    }
+
     /// Finds and reads the checkpoint, and says which it is: its card, or where it lies.
     pub fn open(&self) -> Result<Located, Error> {
         open(&self.path, self.best)

@@ -7,7 +7,6 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pixelloom::machine::choose as choose_device;
 use pixelloom::ranks::local;
-use pixelloom::text::shell_word;
 use pixelloom::{Device, Error};
 
 use super::out::complain;
@@ -27,14 +26,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// These flags again, as a shell takes them: those that were given.
-    pub fn arguments(&self) -> String {
-        let device = match self.device.as_str() {
-            "auto" => String::new(),
-            which => format!(" --device {}", shell_word(which)),
-        };
-        let threads = self.threads.map_or(String::new(), |n| format!(" --threads {n}"));
-        device + &threads
+    /// The flags that were given, to be given again.
+    pub fn arguments(&self) -> Vec<String> {
+        let device = (self.device != "auto").then(|| ["--device".into(), self.device.clone()]);
+        let threads = self.threads.map(|n| ["--threads".into(), n.to_string()]);
+        device.into_iter().chain(threads).flatten().collect()
     }
 
     /// Runs `f` on the chosen device inside a pool of the chosen size.

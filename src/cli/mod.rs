@@ -20,6 +20,7 @@ mod out;
 mod outputs;
 mod presets;
 mod report;
+mod reproduce;
 mod sample;
 mod settings;
 mod train;
@@ -59,6 +60,7 @@ enum Command {
     Report(report::Report),
     Export(export::Export),
     Models(models::Models),
+    Reproduce(reproduce::Reproduce),
     Bench(bench::Bench),
     Data(data::Data),
     Devices(devices::Devices),
@@ -96,6 +98,7 @@ impl Cli {
             Command::Report(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Models(command) => command.run(),
+            Command::Reproduce(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),

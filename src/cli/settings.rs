@@ -73,6 +73,9 @@ pub struct SettingsArgs {
     /// Epochs between evaluations, each with a checkpoint and samples
     #[arg(long, value_name = "N", help_heading = "Settings")]
     eval_every: Option<i64>,
+    /// Score the test split at the end (presets of the embedded digits do)
+    #[arg(long, help_heading = "Settings")]
+    score_test: bool,
     /// Learn one batch by heart, to see that a model can learn at all: the first training images are all
     /// the data there are, in every split
     #[arg(long, help_heading = "Settings")]
@@ -136,6 +139,9 @@ impl SettingsArgs {
                 layers::insert(&mut layer, key, value);
                 settings.overlay(layer, flag)?;
             }
+        }
+        if self.score_test {
+            settings.put("score_test", Value::Boolean(true), "--score-test")?;
         }
         self.set.iter().try_for_each(|assignment| settings.set(assignment))
     }

@@ -9,14 +9,14 @@ use pixelloom::data::{DataSet, Fingerprint, thousands};
 use pixelloom::profile::Profile;
 use pixelloom::ranks::{self, Ranks};
 use pixelloom::run::{Checkpoint, RunDir};
-use pixelloom::settings::{self, Config, Settings, presets};
+use pixelloom::settings::{self, Config, Settings, in_shell, presets};
 use pixelloom::train::dry_run::{self, DryRun};
 use pixelloom::train::memory::Step;
 use pixelloom::train::{Job, Resume, Summary, train};
-use pixelloom::{Device, Error, text};
+use pixelloom::{Device, Error};
 
 use super::kind::Kind;
-use super::locate::{self, RUNS};
+use super::locate::{self, Located, RUNS};
 use super::machine::Machine;
 use super::out::{complain, give, give_all, say};
 use super::settings::SettingsArgs;
@@ -63,6 +63,10 @@ pub struct Train {
           num_args = 0..=1, require_equals = true, default_missing_value = "newest",
           conflicts_with_all = ["preset", "config", "init", "overfit_batch"])]
     resume: Option<ResumeFrom>,
+    /// Stop at this step and save, as an interrupted run does; --resume trains on from there
+    #[arg(long, value_name = "STEP", help_heading = "Run directory",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    until: Option<u64>,
     /// Print the settings, the parameters and the memory of a step, run one, and write nothing
     #[arg(long, help_heading = "Run directory", conflicts_with_all = ["resume", "force", "profile"])]
     dry_run: bool,
@@ -142,6 +146,7 @@ impl Train {
         let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
         let (config, data) = settings.fit(data)?;
         let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;
+        let history = init.as_ref().map_or(Ok(Vec::new()), Located::stages)?;
         let init = init.map(|located| located.checkpoint);
         if let Some(init) = &init {
             init.load_into(config.model.without_numbers()?.model())?; // While there is no run yet.
@@ -154,7 +159,7 @@ impl Train {
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
             let job = self.job(config, (data, fingerprint), device, run, ranks);
-            self.train(Job { init, ..job })
+            self.train(Job { init, history, ..job })
         })
     }
 
@@ -176,6 +181,8 @@ impl Train {
             ranks,
             resume: Resume::No,
             init: None,
+            history: Vec::new(),
+            until: self.until,
             fingerprint: Some(fingerprint),
             command: command_line(),
             again,
@@ -192,8 +199,20 @@ impl Train {
         self.machine.run(|device| {
             let (device, resume, init) = (device.clone(), Resume::No, None);
             let (command, again, fingerprint) = (command_line(), String::new(), None);
-            let job =
-                Job { config, data, device, run, ranks, resume, init, fingerprint, command, again };
+            let job = Job {
+                config,
+                data,
+                device,
+                run,
+                ranks,
+                resume,
+                init,
+                history: Vec::new(),
+                until: self.until,
+                fingerprint,
+                command,
+                again,
+            };
             match train(job, None) {
                 // Rank 0 says so.
                 Err(Error::Interrupted { .. }) => Ok(()),
@@ -206,7 +225,7 @@ impl Train {
     fn train(&self, job: Job) -> Result<()> {
         let mut profile = self.profile.then(Profile::default);
         give("run", job.run.path());
-        let run = job.run.path().to_path_buf();
+        let (run, again) = (job.run.path().to_path_buf(), job.again.clone());
         complain(&format!("run: {}", run.display()));
         let outcome = train(job, profile.as_mut());
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
@@ -215,22 +234,29 @@ impl Train {
             // Why training ended matters more than what cannot be printed.
             outcome.as_ref().map_or(Ok(()), |_| said)?;
         }
-        outcome?.map_or(Ok(()), |summary| {
-            complain(&format!("report: {}", run.join("report.html").display()));
-            self.outcome(summary)
-        })
+        match outcome? {
+            Some(summary) => {
+                complain(&format!("report: {}", run.join("report.html").display()));
+                self.outcome(summary)
+            }
+            None => {
+                complain(&format!("stopped at the step of --until; to resume:\n{again}"));
+                Ok(())
+            }
+        }
     }
 
     /// The command that resumes the run at `path`: with what is not among its settings, and with the folder of its
     /// data sets.
     fn again(&self, config: &Config, path: &Path) -> String {
-        let word = |path: &Path| text::shell_word(&path.display().to_string());
-        let mut command =
-            format!("pixelloom train {} --resume --out {}", self.model.name(), word(path));
+        let path = path.display().to_string();
+        let mut words =
+            ["train", self.model.name(), "--resume", "--out", &path].map(String::from).to_vec();
         if config.data.dir != Path::new("data") {
-            command += &format!(" --data-dir {}", word(&config.data.dir));
+            words.extend(["--data-dir".into(), config.data.dir.display().to_string()]);
         }
-        command + &self.machine.arguments()
+        words.extend(self.machine.arguments());
+        in_shell(&words)
     }
 
     fn directory(&self, default: &str) -> PathBuf {
@@ -242,7 +268,7 @@ impl Train {
     }
 
     fn outcome(&self, summary: Summary) -> Result<()> {
-        let Summary { what, device, score, text, .. } = &summary;
+        let Summary { split, what, device, score, text, .. } = &summary;
         give_all(&summary);
         if let Some(note) = &summary.note {
             complain(&format!("note: {note}"));
@@ -250,7 +276,7 @@ impl Train {
         if let Some(warning) = &summary.warning {
             complain(&format!("warning: {warning}"));
         }
-        say(&format!("test {score}: {text} ({what}, {device})"))?;
+        say(&format!("{split} {score}: {text} ({what}, {device})"))?;
         Ok(())
     }
 }
@@ -297,7 +323,7 @@ fn spares(run: &Path, init: &Checkpoint) -> Result<(), Error> {
 
 /// What was typed, as a shell would take it.
 fn command_line() -> String {
-    let arguments = std::env::args_os().skip(1);
-    let words = arguments.map(|word| text::shell_word(&word.to_string_lossy()));
-    std::iter::once("pixelloom".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+    let words: Vec<_> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    in_shell(&words)
 }

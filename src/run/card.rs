@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::history::Stage;
 use crate::data::thousands;
 use crate::settings::flat;
 use crate::text::{self};
@@ -30,6 +31,9 @@ pub struct Card {
     pub training: Option<Training>,
     /// The command that trains it again.
     pub command: String,
+    /// The trainings before this one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Stage>,
     /// What it scores.
     pub figures: Vec<Figure>,
     /// What a reader of the figures must know, such as images of other data sets that the weights were
@@ -37,6 +41,9 @@ pub struct Card {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
+
+/// Digits of a checksum that are shown.
+const SHOWN: usize = 8;
 
 /// Time and place of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +105,16 @@ impl fmt::Display for Card {
             let threads =
                 if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
             writeln!(f, "            {seconds:.0} s, {}, {threads}", text::line(device))?;
+        }
+        for (i, stage) in self.history.iter().enumerate() {
+            let Stage { data, steps, weights, .. } = stage;
+            let steps = thousands(*steps as usize);
+            let weights = weights.get(..SHOWN).unwrap_or(weights);
+            let line = format!(
+                "{steps} steps on {}, {}, to weights {weights}",
+                data.name, data.binarization
+            );
+            writeln!(f, "  stage {:<3} {}", i + 1, text::line(&line))?;
         }
         write!(f, "  again     {}", text::line(&self.command))?;
         for figure in &self.figures {

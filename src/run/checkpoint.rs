@@ -1,5 +1,5 @@
 //! Checkpoints: a directory `step-NNNNNNNN` with `model.safetensors` (weights by their `Module` names;
-//! texts `kind`, `config`, `data`, `step`) and `state.safetensors` (the optimiser's moments, the loss
+//! texts `kind`, `config`, `data`, `step`, and `history` if the run started from trained weights) and `state.safetensors` (the optimiser's moments, the loss
 //! summed since the last line of metrics; texts `position`, `settings`, and `model`, the checksum of the model
 //! file that it belongs to). Of a run with moving averages the weights are the averages, and what is trained is in
 //! the state, as `raw.NAME`.
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::card::Card;
+use super::history::Stage;
 use super::safetensors::{Content, HostTensor};
 use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
@@ -30,6 +31,8 @@ const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.safetensors";
 /// The text of a model file that holds its card.
 const CARD: &str = "card";
+/// The text of a checkpoint that holds the stages before its own; an exported file has them in its card.
+const HISTORY: &str = "history";
 const LOSS_SUM: &str = "loss_sum";
 /// Before a process number: a checkpoint that is not finished.
 pub(super) const WRITING: &str = ".writing-";
@@ -123,6 +126,9 @@ pub struct Checkpoint {
     pub data: TrainedOn,
     /// Batches it was trained for.
     pub step: u64,
+    /// The trainings before this one, oldest first; empty if it started from random weights, or before histories
+    /// were stored.
+    pub history: Vec<Stage>,
     weights: Content,
 }
 
@@ -193,6 +199,7 @@ pub fn save(
     parent: &Path,
     config: &Config,
     data: &TrainedOn,
+    history: &[Stage],
     model: &dyn Module,
     optimizer: &Optimizer,
     position: &Position,
@@ -217,6 +224,9 @@ pub fn save(
     ]
     .map(|(key, text)| (key.to_string(), text))
     .into();
+    if !history.is_empty() {
+        weights.texts.insert(HISTORY.into(), json(&history)?);
+    }
     for (name, moments) in &optimizer.states {
         for (i, tensor) in moments.iter().enumerate() {
             state.tensors.insert(format!("{MOMENTS}{name}.{i}"), host(tensor)?);
@@ -310,7 +320,14 @@ impl Checkpoint {
             ))
         })?;
         let (data, step) = (weights.json("data", &path)?, weights.json("step", &path)?);
-        let checkpoint = Checkpoint { model, data, step, weights, path };
+        let mut checkpoint = Checkpoint { model, data, step, history: Vec::new(), weights, path };
+        checkpoint.history = match checkpoint.card()? {
+            Some(card) => card.history,
+            None if checkpoint.weights.texts.contains_key(HISTORY) => {
+                checkpoint.weights.json(HISTORY, &checkpoint.path)?
+            }
+            None => Vec::new(),
+        };
         // The metadata may describe a model of any size.
         checkpoint.load_into(checkpoint.model.without_numbers()?.model())?;
         Ok(checkpoint)
@@ -321,6 +338,14 @@ impl Checkpoint {
     pub fn card(&self) -> Result<Option<Card>> {
         let there = self.weights.texts.contains_key(CARD);
         there.then(|| self.weights.json(CARD, &self.path)).transpose()
+    }
+
+    /// The stages that led to these weights, its own training the last, whose settings are `settings` (the text
+    /// of a `config.toml`; empty if they are unknown).
+    pub fn stages(&self, settings: String) -> Vec<Stage> {
+        let (data, steps, weights) = (self.data.clone(), self.step, self.weights.checksum());
+        let own = Stage { settings, data, steps, weights };
+        self.history.iter().cloned().chain([own]).collect()
     }
 
     /// The same with weights of half precision, in a file of half the bytes. Fails with
@@ -337,8 +362,23 @@ impl Checkpoint {
     /// Writes the weights and `card` into one file. Fails as [`Output::put`] does.
     pub fn export(&self, card: &Card, out: &Output) -> Result<()> {
         let mut content = self.weights.clone();
+        content.texts.remove(HISTORY);
         content.texts.insert(CARD.into(), json(card)?);
         out.put(&content.to_bytes())
+    }
+
+    /// The largest difference between a weight and that of `other` of the same name, 0 if all are equal; none if
+    /// names or shapes differ.
+    pub fn difference(&self, other: &Checkpoint) -> Option<f32> {
+        let (ours, theirs) = (&self.weights.tensors, &other.weights.tensors);
+        let same = |(name, tensor): (&String, &HostTensor)| {
+            theirs.get(name).is_some_and(|other| other.shape == tensor.shape)
+        };
+        if ours.len() != theirs.len() || !ours.iter().all(same) {
+            return None;
+        }
+        let pairs = ours.iter().flat_map(|(name, t)| t.data.iter().zip(&theirs[name].data));
+        Some(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
     }
 
     /// The model with its weights.

@@ -3,6 +3,7 @@
 
 pub mod card;
 pub mod checkpoint;
+pub mod history;
 pub mod metrics;
 pub mod pretrained;
 pub mod resume;
@@ -10,4 +11,5 @@ pub mod run_dir;
 pub mod safetensors;
 
 pub use checkpoint::{Checkpoint, Position};
+pub use history::Stage;
 pub use run_dir::RunDir;

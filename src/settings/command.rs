@@ -9,12 +9,29 @@ use crate::text::{self, shell_word};
 
 /// Settings that say how often a run is looked at and saved, and where the data lie: they make no other
 /// model.
-const LOOKS: [&str; 6] = ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal"];
+const LOOKS: [&str; 7] =
+    ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal", "score_test"];
 
 /// A short command that trains under `config`: its preset, and what must be set besides.
 ///
 /// Fails with [`Error::Config`](crate::Error::Config) if the preset is none of this program's.
 pub fn command(config: &Config) -> Result<String> {
+    let mut words = arguments(config)?;
+    // A run that it begins with may have the preset's own name.
+    if config.init.is_some() {
+        words.extend(["--name".into(), format!("{}-on", config.preset)]);
+    }
+    Ok(in_shell(&words))
+}
+
+/// `pixelloom` with these arguments, as a shell takes it.
+pub fn in_shell(arguments: &[String]) -> String {
+    let words = arguments.iter().map(|word| shell_word(word));
+    std::iter::once("pixelloom".into()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The arguments of [`command`], without a name for the run.
+pub fn arguments(config: &Config) -> Result<Vec<String>> {
     let preset = presets::find(&config.preset)?.config();
     let pairs = |config: &Config| {
         let table: Table = config.to_toml().parse().expect("settings are TOML");
@@ -41,19 +58,14 @@ pub fn command(config: &Config) -> Result<String> {
             chosen = without;
         }
     }
-    let mut words = format!("pixelloom train {} --preset {}", config.model.kind(), config.preset);
+    let mut words =
+        ["train", config.model.kind(), "--preset", &config.preset].map(String::from).to_vec();
     for (key, value) in chosen {
-        words += &match (key.as_str(), &value) {
-            ("init", Value::String(init)) => format!(" --init {}", shell_word(init)),
-            (key, Value::String(text)) => {
-                format!(" --set {}", shell_word(&format!("{key}={}", assigned(text))))
-            }
-            (key, value) => format!(" --set {}", shell_word(&format!("{key}={value}"))),
-        };
-    }
-    // A run that it begins with may have the preset's own name.
-    if config.init.is_some() {
-        words += &format!(" --name {}-on", config.preset);
+        words.extend(match (key.as_str(), &value) {
+            ("init", Value::String(init)) => ["--init".into(), init.clone()],
+            (key, Value::String(text)) => ["--set".into(), format!("{key}={}", assigned(text))],
+            (key, value) => ["--set".into(), format!("{key}={value}")],
+        });
     }
     Ok(words)
 }

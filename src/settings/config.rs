@@ -39,6 +39,10 @@ pub struct Config {
     pub save_every: u64,
     /// Checkpoints kept: the last ones, and beside them the best by validation score.
     pub keep: usize,
+    /// Whether the end of the run scores the test split. Off while settings are still being chosen: a test split
+    /// that is looked at again and again becomes a second validation split.
+    #[serde(default = "yes")]
+    pub score_test: bool,
     /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N, N training
     /// images, since the loss is a mean over images and the prior counts once a data set.
     pub weight_prior: bool,
@@ -48,6 +52,11 @@ pub struct Config {
     pub model: ModelConfig,
     /// The optimiser. A cosine schedule with `total = 0` spans the run.
     pub optimizer: OptimizerConfig,
+}
+
+/// Runs from before this was a setting scored the test split.
+fn yes() -> bool {
+    true
 }
 
 /// Which images.
@@ -207,6 +216,12 @@ impl Config {
         Ok(steps)
     }
 
+    /// The same without the place of the data on this machine, as a card holds them.
+    pub fn without_place(mut self) -> Config {
+        self.data.dir = "data".into();
+        self
+    }
+
     /// The text of `config.toml`.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("settings are TOML: numbers, strings, tables")
@@ -228,6 +243,7 @@ pub fn shared(config: &Config) -> Config {
     }
     shared.data.dir = PathBuf::new();
     shared.keep = 0;
+    shared.score_test = true;
     shared.optimizer.on_nonfinite = OnNonfinite::Stop;
     shared
 }

@@ -8,7 +8,7 @@ pub(crate) mod limits;
 pub mod model;
 pub mod presets;
 
-pub use command::command;
+pub use command::{arguments, command, in_shell};
 pub use config::{Config, DataConfig, MARGINAL_LATENT, shared};
 pub use layers::Settings;
 pub(crate) use layers::flat;

@@ -85,6 +85,7 @@ fn base(name: &str, data: &str, model: ModelConfig) -> Config {
         marginal: 0,
         save_every: 0,
         keep: 3,
+        score_test: data.ends_with("digits"),
         weight_prior: false,
         data: DataConfig {
             name: data.into(),

@@ -31,9 +31,9 @@ use crate::nn::Optimizer;
 use crate::profile::Profile;
 use crate::ranks::Ranks;
 use crate::rng::{Key, stream};
-use crate::run::RunDir;
 use crate::run::checkpoint::{self, Checkpoint, Position, TrainedOn};
 use crate::run::metrics::{Metrics, short};
+use crate::run::{RunDir, Stage};
 use crate::settings::{AnyModel, Config};
 use crate::signals::Signals;
 use crate::tensor::Tensor;
@@ -59,6 +59,10 @@ pub struct Job {
     pub resume: Resume,
     /// The weights that [`Resume::No`] begins with; drawn by the seed if absent.
     pub init: Option<Checkpoint>,
+    /// The trainings that led to [`Job::init`]; a resumed run takes them from its checkpoint.
+    pub history: Vec<Stage>,
+    /// Stop at this step, if it is not the last: save, and write neither summary nor report.
+    pub until: Option<u64>,
     /// The fingerprint of the images, before a limit or other levels; only rank 0 needs it.
     pub fingerprint: Option<Fingerprint>,
     /// The command, for the record.
@@ -111,7 +115,7 @@ pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>>
     let mut trainer = Trainer::new(job)?;
     let outcome = trainer.run(profile);
     let outcome = outcome
-        .and_then(|()| first.then(|| trainer.averaged(Trainer::finish)).transpose())
+        .and_then(|done| (first && done).then(|| trainer.averaged(Trainer::finish)).transpose())
         .map_err(|e| match e {
             Error::Interrupted { signal, .. } => trainer.interrupt(signal),
             // What cannot be written may have failed because the directory is no longer there.
@@ -142,7 +146,8 @@ impl Trainer {
         } else if let Some(init) = &job.init {
             init.load_into(model.model())?;
         }
-        let Start { mut position, seconds, lines, last_saved, rewrite, remarks } = start;
+        let Start { mut position, seconds, lines, last_saved, rewrite, remarks, history } = start;
+        job.history.extend(history);
         exchange::share_start(ranks, model.model(), &mut optimizer, &mut position)?;
         let metrics = match ranks.is_first() {
             true => Metrics::open(&job.run.metrics(), lines)?,
@@ -169,7 +174,8 @@ impl Trainer {
         })
     }
 
-    fn run(&mut self, mut profile: Option<&mut Profile>) -> Result<()> {
+    /// Trains until the last step, or the one to stop at; whether that was the last.
+    fn run(&mut self, mut profile: Option<&mut Profile>) -> Result<bool> {
         match &self.last_saved {
             // A process that was killed may not have come to it.
             Some(_) if !self.rewrite => self.prune()?,
@@ -195,7 +201,10 @@ impl Trainer {
                 return Err(Error::Interrupted { signal, resume: String::new() });
             }
             if self.position.step >= self.total {
-                return Ok(());
+                return Ok(true);
+            }
+            if self.job.until.is_some_and(|until| self.position.step >= until) {
+                return self.save().map(|()| false);
             }
             match &mut profile {
                 Some(profile) => {
@@ -359,6 +368,7 @@ impl Trainer {
             &self.job.run.checkpoints(),
             config,
             &TrainedOn { name, binarization, fingerprint: fingerprint.clone() },
+            &self.job.history,
             self.model.model(),
             &self.optimizer,
             &Position { lines: Some(self.metrics.lines()), ..self.position.clone() },

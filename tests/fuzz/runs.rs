@@ -160,7 +160,8 @@ fn saved() -> &'static (Content, Content) {
             optimizer.states.insert(name, vec![param.value(), param.value()]);
         }
         let position = Position { step: 8, best: Some((4, 1.5)), ..Position::default() };
-        let at = checkpoint::save(dir.path(), tiny(), &data, model.model(), &optimizer, &position);
+        let at =
+            checkpoint::save(dir.path(), tiny(), &data, &[], model.model(), &optimizer, &position);
         let at = at.expect("saved");
         let file = |name: &str| Content::read(&at.join(name)).expect("read");
         (file("model.safetensors"), file("state.safetensors"))

@@ -43,24 +43,26 @@ pub struct Summary {
     pub seconds_in_evaluations: f64,
     /// Into checkpoints.
     pub seconds_in_checkpoints: f64,
+    /// The split of the figure that a reader looks at first: "test", or "valid" if the test split was not scored.
+    pub split: String,
     /// What a reader looks at first: "bound", "nll" or "error".
     pub score: String,
-    /// That figure of the test split with its units.
+    /// That figure with its units.
     #[serde(skip)]
     pub text: String,
-    /// `train_bound`, `valid_bound`, `best_valid_bound`, `test_bound`, or the same with `nll`; of
-    /// pixel models also `test_bits_per_dim`, of classifiers `train_error_percent` and so on.
+    /// `train_bound`, `valid_bound`, `best_valid_bound`, `test_bound` if it was scored, or the same with `nll`; of
+    /// pixel models also `test_bits_per_dim` (or `valid_`), of classifiers `train_error_percent` and so on.
     #[serde(flatten)]
     pub scores: BTreeMap<String, f64>,
     /// Data set, images and binarization of the training score.
     pub train_what: String,
-    /// Data set, split and binarization of the test score.
+    /// Data set, split and binarization of that figure.
     pub what: String,
     /// The fingerprint of its images.
     pub fingerprint: Option<Fingerprint>,
     /// What a reader of the figures must know.
     pub note: Option<String>,
-    /// That the test score is too good to be believed.
+    /// That the score is too good to be believed.
     pub warning: Option<String>,
     /// Step of the best validation score.
     pub best_step: u64,
@@ -69,41 +71,48 @@ pub struct Summary {
 }
 
 impl Trainer {
-    /// Scores all splits and writes the summary, the pictures and the report.
+    /// Scores the splits, the test split only if the settings ask for it, and writes the summary, the pictures and the report.
     pub(super) fn finish(&mut self) -> Result<Summary> {
         let begin = Instant::now();
         let train_part = match self.model {
             AnyModel::Vae(_) => usize::MAX,
             _ => TRAIN_PART,
         };
-        let test = self.score(Split::Test, usize::MAX)?;
+        let test =
+            self.job.config.score_test.then(|| self.score(Split::Test, usize::MAX)).transpose()?;
         let train = self.score(Split::Train, train_part)?;
         let valid = match self.last_valid.take() {
             Some((step, scores)) if step == self.position.step => scores,
             _ => self.score(Split::Valid, usize::MAX)?,
         };
-        self.eval_line(Split::Test, &test)?;
+        if let Some(test) = &test {
+            self.eval_line(Split::Test, test)?;
+        }
         self.metrics.sync()?;
-        self.last_pictures(&test)?;
+        let (split, last) =
+            test.as_ref().map_or((Split::Valid, &valid), |test| (Split::Test, test));
+        self.last_pictures(split, last)?;
         self.clock.evaluated(begin);
         let seconds = self.clock.seconds();
         let Job { config, data, device, run, .. } = &self.job;
         let (best_step, best_valid) =
             self.position.best.unwrap_or((self.position.step, valid.score()));
-        let (name, score) = (test.name().to_string(), test.score());
+        let (name, score) = (last.name().to_string(), last.score());
         let mut scores = BTreeMap::from([
             (format!("train_{name}"), train.score()),
             (format!("valid_{name}"), valid.score()),
             (format!("best_valid_{name}"), best_valid),
-            (format!("test_{name}"), score),
+            (format!("{split}_{name}"), score),
         ]);
-        for (split, scores_of) in [("train", &train), ("valid", &valid), ("test", &test)] {
+        let all = [("train", Some(&train)), ("valid", Some(&valid)), ("test", test.as_ref())];
+        for (split, scores_of) in all {
+            let Some(scores_of) = scores_of else { continue };
             if let Some(error) = scores_of.mean_of("error") {
                 scores.insert(format!("{split}_{ERROR_PERCENT}"), 100.0 * error);
             }
         }
         if let Some(bits) = config.model.bits_per_dim(score) {
-            scores.insert("test_bits_per_dim".into(), bits);
+            scores.insert(format!("{split}_bits_per_dim"), bits);
         }
         let summary = Summary {
             model: config.model.kind().into(),
@@ -118,11 +127,12 @@ impl Trainer {
             seconds_in_steps: seconds.steps,
             seconds_in_evaluations: seconds.evaluations,
             seconds_in_checkpoints: seconds.checkpoints,
-            score: test.headline().0.into(),
-            text: config.model.figure(test.headline().0, test.headline().1),
+            split: split.to_string(),
+            score: last.headline().0.into(),
+            text: config.model.figure(last.headline().0, last.headline().1),
             scores,
             train_what: data.describe_part(Split::Train, train.images()),
-            what: data.describe(Split::Test),
+            what: data.describe(split),
             fingerprint: self.job.fingerprint.clone(),
             note: config.model.caveat(data.binarization).map(str::to_string),
             warning: config.model.suspicion(&data.name, score),

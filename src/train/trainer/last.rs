@@ -30,8 +30,8 @@ impl Trainer {
         Part::to_show(&data.test, data.binarization, count, config.model.evaluation_batch())
     }
 
-    /// What the finished model draws, and makes of test images; `test` are its scores.
-    pub(super) fn last_pictures(&self, test: &Scores) -> Result<()> {
+    /// What the finished model draws, and makes of test images; `scores` are those of `split`.
+    pub(super) fn last_pictures(&self, split: Split, scores: &Scores) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
         let file = |name: &str| run.sample(name);
         let (shape, seed) = (config.model.shape(), config.seed);
@@ -49,7 +49,7 @@ impl Trainer {
                     samples::manifold(&file("manifold.png")?, vae, device, shape)?;
                 }
             }
-            AnyModel::Draw(draw) => self.glimpses_of_draw(draw, test)?,
+            AnyModel::Draw(draw) => self.glimpses_of_draw(draw, split, scores)?,
             AnyModel::Classifier(classifier) => self.glimpses_of_classifier(classifier)?,
             AnyModel::Pixel(_) | AnyModel::MultiScale(_) => {
                 let model = self.model.autoregressive("a completion")?;
@@ -66,7 +66,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn glimpses_of_draw(&self, draw: &Draw, test: &Scores) -> Result<()> {
+    fn glimpses_of_draw(&self, draw: &Draw, split: Split, scores: &Scores) -> Result<()> {
         let Job { config, data, device, run, .. } = &self.job;
         let file = |name: &str| run.sample(name);
         let (shape, key) = (config.model.shape(), samples::sample_key(config.seed, 0));
@@ -91,8 +91,8 @@ impl Trainer {
         // The search may take long, and is followed by the writing.
         let watch = |_| self.signals.check().and_then(|()| run.held());
         nearest::write(&file("nearest.png")?, &samples, train, mode, &watch)?;
-        let what = format!("{}, {}", data.describe(Split::Test), device.name());
-        run.write("samples/kl.svg", &curve(&glimpse_plot(&test.kl_per_glimpse(), &what)))
+        let what = format!("{}, {}", data.describe(split), device.name());
+        run.write("samples/kl.svg", &curve(&glimpse_plot(&scores.kl_per_glimpse(), &what)))
     }
 
     fn glimpses_of_classifier(&self, classifier: &Classifier) -> Result<()> {

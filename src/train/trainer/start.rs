@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Module, Optimizer};
 use crate::run::checkpoint::{self, Checkpoint, Position, RunSettings, State};
 use crate::run::metrics::{self, Seconds};
-use crate::run::{RunDir, resume};
+use crate::run::{RunDir, Stage, resume};
 
 /// What a run begins with, beside weights and the optimiser's state.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(super) struct Start {
     pub rewrite: bool,
     /// Lines for the user.
     pub remarks: Vec<String>,
+    /// The trainings before the resumed one.
+    pub history: Vec<Stage>,
 }
 
 impl Start {
@@ -66,7 +68,8 @@ impl Start {
         }
         let last_saved = Some((dir, position.clone()));
         let (seconds, lines) = (kept.seconds, kept.lines);
-        Ok(Start { position, seconds, lines, last_saved, rewrite, remarks })
+        let history = checkpoint.history;
+        Ok(Start { position, seconds, lines, last_saved, rewrite, remarks, history })
     }
 }
 

@@ -14,8 +14,20 @@ fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     let run = RunDir::create(&home.join("run"), &config, false).unwrap();
     let (device, ranks, resume) = (device.clone(), Ranks::enter().unwrap(), Resume::No);
     let (command, again) = (String::new(), "pixelloom train vae --resume --out run".to_string());
-    let job =
-        Job { config, data, device, run, ranks, resume, init: None, fingerprint, command, again };
+    let job = Job {
+        config,
+        data,
+        device,
+        run,
+        ranks,
+        resume,
+        init: None,
+        history: Vec::new(),
+        until: None,
+        fingerprint,
+        command,
+        again,
+    };
     let mut trainer = Trainer::new(job).unwrap();
     trainer.save().unwrap();
     trainer

@@ -1,0 +1,183 @@
+//! `pixelloom reproduce`: the commands that made a model's weights, and, if asked, those weights again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, Parser};
+use pixelloom::data::thousands;
+use pixelloom::run::card::Card;
+use pixelloom::run::history::{Repeat, repeats};
+use pixelloom::run::{Checkpoint, RunDir, Stage, checkpoint};
+use pixelloom::settings::{arguments, in_shell};
+use pixelloom::{Error, text};
+
+use super::locate::{self, RUNS, Source};
+use super::machine::Machine;
+use super::out::{add, complain, give, say};
+use super::{Cli, Command};
+
+const EXAMPLES: &str = "\
+Examples:
+  pixelloom reproduce diagbilstm
+  pixelloom reproduce benches/checkpoints/vae-784-500-20.safetensors --run --data-dir data";
+
+/// Print the commands that trained a model, all stages of it; with --run, run them
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Reproduce {
+    #[command(flatten)]
+    source: Source,
+    /// Run the commands, resuming stages that were interrupted, and compare the result with the card
+    #[arg(long)]
+    run: bool,
+    /// Folder of the data sets [default: data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// A chain of trainings to be run again.
+struct Chain {
+    stages: Vec<Stage>,
+    repeats: Vec<Repeat>,
+    /// What the runs and the file are named after.
+    name: String,
+    card: Option<Card>,
+}
+
+impl Reproduce {
+    pub fn run(&self) -> Result<()> {
+        let located = locate::find(self.source.path(), self.source.best())?;
+        let name = self.source.path().file_stem().unwrap_or_default().to_string_lossy();
+        let name = format!("{name}-again");
+        let stages = located.stages()?;
+        let repeats = repeats(&stages, &name, Path::new(RUNS))?;
+        let card = located.checkpoint.card()?;
+        let chain = Chain { stages, repeats, name, card };
+        chain.remark();
+        for (i, words) in (0..chain.repeats.len()).map(|i| (i, self.train(&chain, i))) {
+            let Stage { steps, data, .. } = &chain.stages[i];
+            let (of, steps) = (chain.stages.len(), thousands(*steps as usize));
+            say(&format!("# stage {} of {of}: {steps} steps on {}", i + 1, data.name))?;
+            say(&in_shell(&words?))?;
+        }
+        say("# weights, card and figures")?;
+        say(&in_shell(&self.export(&chain)))?;
+        give("stages", &chain.stages);
+        if self.run { self.repeat(&chain, &located.checkpoint) } else { Ok(()) }
+    }
+
+    /// The arguments that train stage `i`.
+    fn train(&self, chain: &Chain, i: usize) -> Result<Vec<String>, Error> {
+        let Repeat { config, name, until } = &chain.repeats[i];
+        let mut words = arguments(config)?;
+        words.extend(["--name".into(), name.clone()]);
+        words.extend(until.iter().flat_map(|step| ["--until".into(), step.to_string()]));
+        Ok(self.on_this_machine(words))
+    }
+
+    /// The arguments that resume stage `i`.
+    fn resume(&self, chain: &Chain, i: usize) -> Vec<String> {
+        let Repeat { config, name, until } = &chain.repeats[i];
+        let mut words =
+            ["train", config.model.kind(), "--resume", "--name", name].map(String::from).to_vec();
+        words.extend(until.iter().flat_map(|step| ["--until".into(), step.to_string()]));
+        self.on_this_machine(words)
+    }
+
+    /// The arguments that write the last run's weights as the original's were written.
+    fn export(&self, chain: &Chain) -> Vec<String> {
+        let run = &chain.repeats.last().expect("a chain has a stage").name;
+        let out = format!("{}.safetensors", chain.name);
+        let mut words = ["export", run, "--out", &out].map(String::from).to_vec();
+        if let Some(card) = &chain.card {
+            words.extend(card.half.then(|| "--half".to_string()));
+            let sets = card.figures.iter().map(|figure| figure.data.clone());
+            words.extend(sets.flat_map(|set| ["--score".into(), set]));
+        }
+        self.on_this_machine(words)
+    }
+
+    fn on_this_machine(&self, mut words: Vec<String>) -> Vec<String> {
+        let dir = self.data_dir.iter();
+        words.extend(dir.flat_map(|dir| ["--data-dir".into(), dir.display().to_string()]));
+        words.extend(self.machine.arguments());
+        words
+    }
+
+    /// Runs what is still missing of the chain, and compares what came of it with the original.
+    fn repeat(&self, chain: &Chain, original: &Checkpoint) -> Result<()> {
+        for (i, stage) in chain.stages.iter().enumerate() {
+            let path = Path::new(RUNS).join(&chain.repeats[i].name);
+            let words = match done(&path)? {
+                None => self.train(chain, i)?,
+                Some(step) if step >= stage.steps => continue,
+                Some(_) => self.resume(chain, i),
+            };
+            execute(&words)?;
+        }
+        execute(&self.export(chain))?;
+        let file = PathBuf::from(format!("{}.safetensors", chain.name));
+        let again = Checkpoint::open(&file)?;
+        compare(chain.card.as_ref(), again.card()?.as_ref())?;
+        let difference = again.difference(original);
+        give("largest_difference", difference);
+        let says = match difference {
+            Some(0.0) => "equal to the original's, bit for bit".to_string(),
+            Some(difference) => format!(
+                "up to {difference:.1e} away from the original's: another device or instruction set rounds \
+                 differently"
+            ),
+            None => "of other shapes than the original's".to_string(),
+        };
+        Ok(say(&format!("weights: {says}"))?)
+    }
+}
+
+impl Chain {
+    /// Says what cannot be repeated.
+    fn remark(&self) {
+        let first = self.repeats.first().and_then(|first| first.config.init.as_ref());
+        if let Some(init) = first {
+            let init = init.display();
+            complain(&format!("note: stage 1 starts from {init}, whose own history is unknown"));
+        }
+    }
+}
+
+/// The newest step of the run at `path`, if there is one.
+fn done(path: &Path) -> Result<Option<u64>, Error> {
+    if !path.join("config.toml").is_file() {
+        return Ok(None);
+    }
+    let newest = RunDir::open(path)?.0.newest()?;
+    Ok(newest.file_name().and_then(|name| checkpoint::step_of(&name.to_string_lossy())))
+}
+
+/// Runs a command of this program.
+fn execute(words: &[String]) -> Result<()> {
+    complain(&in_shell(words));
+    let all = std::iter::once("pixelloom").chain(words.iter().map(String::as_str));
+    match Cli::try_parse_from(all)?.command {
+        Command::Train(train) => train.run(),
+        Command::Export(export) => export.run(),
+        _ => unreachable!("a chain trains and exports"),
+    }
+}
+
+/// The figures of both cards side by side.
+fn compare(original: Option<&Card>, again: Option<&Card>) -> Result<()> {
+    let (Some(original), Some(again)) = (original, again) else { return Ok(()) };
+    for figure in &original.figures {
+        let same = again.figures.iter().find(|other| other.what == figure.what);
+        let now = same.map_or("not scored", |other| &other.text);
+        add(
+            "figures",
+            serde_json::json!({"what": figure.what, "original": figure.nats, "again": same.map(|f| f.nats)}),
+        );
+        let line = format!("{}: {now}; the original: {}", figure.what, figure.text);
+        say(&text::line(&line))?;
+    }
+    Ok(())
+}
