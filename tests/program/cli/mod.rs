@@ -17,6 +17,7 @@ mod messages;
 mod moved;
 mod outputs;
 mod pixel;
+mod reproduce;
 mod resume;
 mod same_data;
 #[cfg(unix)]
