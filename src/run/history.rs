@@ -18,7 +18,7 @@ pub struct Stage {
     pub data: TrainedOn,
     /// Batches that the stage trained for: fewer than the settings ask for if it was stopped.
     pub steps: u64,
-    /// Checksum of the file whose weights the next stage started from.
+    /// Checksum of a file that holds the weights that the next stage started from.
     pub weights: String,
 }
 
