@@ -80,7 +80,7 @@ mod tests {
     use crate::settings::presets;
 
     fn stage(config: &Config, steps: u64, images: Option<usize>) -> Stage {
-        let set = crate::data::open("digits", Path::new("data")).unwrap();
+        let set = crate::data::open("digits", None, Path::new("data")).unwrap();
         let fingerprint = images.map(|count| {
             let mut print = Fingerprint::of(&set);
             print.train.count = count;
