@@ -84,8 +84,8 @@ impl Tape {
 
     /// d loss / d value of every node. A node comes after its parents, so a reversed loop is enough.
     fn backward(&self, loss: Var) -> Vec<Matrix> {
-        let mut gradients: Vec<Matrix> =
-            self.0.iter().map(|node| node.value.map(|_| 0.0)).collect();
+        let zeros = |node: &Node| node.value.map(|_| 0.0);
+        let mut gradients: Vec<Matrix> = self.0.iter().map(zeros).collect();
         gradients[loss.0] = self.value(loss).map(|_| 1.0);
         for (i, node) in self.0.iter().enumerate().rev() {
             let x: Vec<&Matrix> = node.parents.iter().map(|&p| self.value(p)).collect();

@@ -1,4 +1,27 @@
-//! The guide: how the papers become code, a chapter a subject.
+//! How the papers become code: a guide in eight chapters, with a reading order and a glossary.
+//!
+#![doc = include_str!("front.md")]
+
+#[doc = include_str!("hundred_lines.md")]
+pub mod hundred_lines {}
 
 #[doc = include_str!("masked_convolution.md")]
 pub mod masked_convolution {}
+
+#[doc = include_str!("diagonal_scan.md")]
+pub mod diagonal_scan {}
+
+#[doc = include_str!("attention.md")]
+pub mod attention {}
+
+#[doc = include_str!("bound.md")]
+pub mod bound {}
+
+#[doc = include_str!("pitfalls.md")]
+pub mod pitfalls {}
+
+#[doc = include_str!("yours.md")]
+pub mod yours {}
+
+#[doc = include_str!("reference.md")]
+pub mod reference {}

@@ -100,7 +100,7 @@ fn quotations_stand_in_the_sources() {
         for excerpt in excerpts(&chapter.text) {
             count += 1;
             assert!(quotes(&excerpt), "{}: no source has these lines:\n{excerpt}", chapter.path);
-            let planted = excerpt.replacen('=', "==", 1).replacen("case(", "cases(", 1);
+            let planted = excerpt.replacen('\n', "x\n", 1);
             assert!(!quotes(&planted), "the check does not see a planted fault in\n{excerpt}");
         }
     }
@@ -132,4 +132,36 @@ fn files_that_the_guide_names_exist() {
     }
     assert!(count > 10, "{count} files");
     assert!(!exists("src/ops/no_such_file.rs"), "the check does not see a planted fault");
+}
+
+/// Tests are named in paragraphs that begin with "Guarded by", and by long names anywhere.
+#[test]
+fn tests_that_the_guide_names_exist() {
+    let sources = sources();
+    let is_test = |name: &str| {
+        let function = format!("fn {name}()");
+        sources.iter().any(|file| {
+            let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+            let found = |i: &usize| lines[*i].starts_with(&function);
+            // Attributes stand between `#[test]` and the function.
+            let attributes = |i: usize| lines[..i].iter().rev().take_while(|l| l.starts_with("#["));
+            (0..lines.len()).filter(found).any(|i| attributes(i).any(|line| *line == "#[test]"))
+        })
+    };
+    let mut count = 0;
+    for chapter in chapters() {
+        let guards = chapter.text.split("Guarded by").skip(1);
+        let guards = guards.map(|rest| rest.split("\n\n").next().unwrap_or(""));
+        let long = |word: &&str| {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            word.chars().all(plain) && word.matches('_').count() >= 3
+        };
+        let words = quoted_words(&chapter.text).into_iter().filter(long);
+        for name in guards.flat_map(quoted_words).chain(words) {
+            count += 1;
+            assert!(is_test(name), "{} names a test {name}, which does not exist", chapter.path);
+        }
+    }
+    assert!(count > 50, "{count} tests");
+    assert!(!is_test("no_such_test"), "the check does not see a planted fault");
 }
