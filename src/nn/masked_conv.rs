@@ -59,9 +59,9 @@ impl MaskedConv {
     /// act(conv(x) + b) + residual.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, around: Around, residual: Option<&Var<'t>>) -> Var<'t> {
-        let p = x.tape().param(&self.weight).masked(self.window.mask);
+        let w = x.tape().param(&self.weight).masked(self.window.mask);
         let bias = self.bias.as_ref().map(|b| x.tape().param(b));
-        x.masked_conv(&p, self.window, around, bias.as_ref(), residual)
+        x.masked_conv(&w, self.window, around, bias.as_ref(), residual)
     }
 
     /// The layer for [`PackedConv::at`].
