@@ -1,5 +1,5 @@
-// dw[o, i, t] = dp[t, i, o] where the mask shows it, else 0. CPU: ops/mask/cpu.rs; an invocation an element.
-@group(0) @binding(1) var<storage, read> dp: array<f32>;
+// dw[o, i, t] = dy[t, i, o] where the mask shows it, else 0. CPU: ops/mask/cpu.rs; an invocation an element.
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dw: array<f32>;
 
 @compute @workgroup_size(256)
@@ -14,7 +14,7 @@ fn mask_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_work
     let i = row - o * p.inputs;
     var value = 0.0;
     if t < p.taps && shows(t, i, o) {
-        value = dp[(t * p.inputs + i) * p.outputs + o];
+        value = dy[(t * p.inputs + i) * p.outputs + o];
     }
     dw[n] = value;
 }

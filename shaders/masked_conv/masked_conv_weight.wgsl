@@ -1,10 +1,10 @@
-// dp and dbias. CPU: ops/masked_conv/cpu.rs. One product [taps inputs + 1, pixels] [pixels, outputs]; the last
+// dw and dbias. CPU: ops/masked_conv/cpu.rs. One product [taps inputs + 1, pixels] [pixels, outputs]; the last
 // row of the left side is 1, which makes dbias. The pixels are cut into pieces of `chunk`: the first
 // dispatch writes the sum over each to `partial` [pieces, taps inputs + 1, outputs], the second adds
 // the pieces up, always in the same order.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> d: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dp: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(5) var<storage, read_write> partial: array<f32>;
 @group(0) @binding(1) var<storage, read> x_fours: array<vec4<f32>>;
@@ -219,7 +219,7 @@ fn store_weights(piece: u32, row: u32, column: u32, sums: Block) {
     }
 }
 
-// An invocation an element of dp and of dbias.
+// An invocation an element of dw and of dbias.
 @compute @workgroup_size(256)
 fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = flat_index(id, groups);
@@ -233,7 +233,7 @@ fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     }
     let weights = size - p.outputs;
     if i < weights {
-        dp[i] = sum;
+        dw[i] = sum;
     } else {
         dbias[i - weights] = sum;
     }

@@ -100,9 +100,8 @@ fn compare(name: &str, found: &[f64], exact: &[f64]) -> (f64, usize) {
     (apart, close)
 }
 
-/// The posteriors of a trained model are narrow, and some have several separate modes. A chain stays in the mode in
-/// which it begins, so it has to begin in the one with the most mass. From the best of 256 draws it often did not, and
-/// the mean of these images was 0.46 nats too low.
+/// The posteriors of a trained model are narrow, and some have several separate modes. A chain stays in the mode where it
+/// starts, so it has to start in the one with the most mass. From the best of 256 draws it often did not.
 #[test]
 fn appendix_d_agrees_with_the_integral_over_the_plane() {
     let (model, x) = model_and_images();

@@ -1,4 +1,5 @@
 //! Attentive read and write: filterbank, both products and gamma in one kernel.
+//! [`crate::guide::attention`] derives the equations.
 //!
 //! DRAW (Gregor and others, arXiv 1502.04623), equations 27 to 29, with the filterbanks FX, FY and gamma of
 //! [`super::filterbank`]:

@@ -261,7 +261,8 @@ pub fn gradient(
             .zip(gates.par_chunks(4 * images * image));
         let maps = maps.zip(c.par_chunks(images * image)).zip(dh.par_chunks(images * image));
         maps.for_each(|((((dgates, dc), gates), c), dh)| {
-            // A later cell's gradient that has not been computed yet lies outside every step that reads it.
+            // Steps run from last to first, so an earlier iteration has written every gradient that a step
+            // reads. Neighbours outside the image count as 0.
             let mut cells = Vec::new();
             SCRATCH.with(|scratch| {
                 scratch.slice(recurrence.scratch(images), |scratch| {

@@ -15,11 +15,11 @@
 //! | MirroredDiagonal | (-1, 0), (0, 1) | (0, 1) | a diagonal r + (W - 1 - c) |
 //!
 //! The cells of a step do not depend on each other. The paper skews the image so that a diagonal
-//! becomes a column; here a step walks the map with another stride, and nothing moves. Outside
-//! the image h is 0 and c is `c0` \[h\].
+//! becomes a column. Here nothing is copied: step t visits the cells (r, t - r) where they lie in the
+//! map ([`crate::guide::diagonal_scan`]). Outside the image h is 0 and c is `c0` \[h\].
 //!
-//! Gradients: backwards over the steps, dh += sum_n S_n^T dgates\[cell that has this one as n\]; the
-//! gradient of u is dgates. That of S is one convolution gradient over the whole map afterwards.
+//! Gradients: from the last step to the first, dh += sum_n S_n^T dgates\[cell that has this one as n\]. The
+//! gradient of u is dgates. The gradient of S is one convolution gradient over the whole map afterwards.
 //!
 //! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c \[B, H, W, h\], S packed \[neighbours, h, 4h\].
 

@@ -6,7 +6,7 @@
 //! B). Group of channel c of C, with G groups: c G / C in whole numbers. Where several maps are
 //! stacked in the outputs (the four gates of an LSTM), groups are counted within each.
 //!
-//! Kernels compute with the visible weights only, packed as p \[taps, in, out\], the taps in raster
+//! Kernels compute with the visible weights only, packed as \[taps, in, out\], the taps in raster
 //! order; inside the centre tap hidden weights are 0. Packing is linear; its adjoint puts gradients
 //! back, exactly 0 where a weight is hidden, so that no optimiser ever moves it.
 
@@ -77,7 +77,7 @@ fn cost(n: usize) -> Cost {
     Cost { flops: 0, bytes: 8 * n as u64, loop_iterations: 0 }
 }
 
-/// p \[taps, in, out\] of w (out, in, kh, kw).
+/// Visible weights \[taps, in, out\] of w (out, in, kh, kw).
 pub static MASK: Kernel<MaskParams, 1, 1> = Kernel {
     program: Program {
         name: "mask",
@@ -91,7 +91,7 @@ pub static MASK: Kernel<MaskParams, 1, 1> = Kernel {
     entries: &["mask"],
 };
 
-/// dw (out, in, kh, kw) of dp \[taps, in, out\], 0 where w is hidden.
+/// dw (out, in, kh, kw) of the gradient of packed weights \[taps, in, out\], 0 where w is hidden.
 pub static MASK_GRADIENT: Kernel<MaskParams, 1, 1> = Kernel {
     program: Program {
         name: "mask_gradient",

@@ -5,7 +5,7 @@
 //! product does the rest. Products of 1 x 1 kernels read x where it lies. Where a mask hides channels from each
 //! other, the product is one of fewer terms for each run of columns (`ops/masked_conv/window.rs`).
 //!
-//! Shapes: x \[B, H, W, I\], p \[T, I, O\], y, d \[B, H, W, O\].
+//! Shapes: x \[B, H, W, I\], w \[T, I, O\], y, d \[B, H, W, O\].
 
 use std::ops::Range;
 
@@ -119,7 +119,7 @@ fn add(y: &mut [f32], x: &[f32]) {
     );
 }
 
-/// dx = a'(x) sum over taps of d p^T.
+/// dx = a'(x) sum over taps of d w^T.
 pub fn input_gradient(p: &MaskedConvParams, [x, w, d]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     let shape = (p.height as usize, p.width as usize, inputs);
@@ -152,13 +152,13 @@ fn parts(batch: usize, size: usize) -> usize {
     batch.clamp(1, 16).min((1 << 22) / size.max(1)).max(1)
 }
 
-/// dp += A^T d. What a mask hides stays as it is.
+/// dw += A^T d. What a mask hides stays as it is.
 fn add_products(
     multiply: impl Fn(&Gemm, &mut [f32], usize),
     runs: &[Columns],
     (a, depth): (&[f32], usize),
     (d, outputs): (&[f32], usize),
-    dp: &mut [f32],
+    dw: &mut [f32],
 ) {
     for Columns { columns, terms } in runs {
         let product = Gemm {
@@ -171,15 +171,15 @@ fn add_products(
             activation: Activation::None,
             accumulate: true,
         };
-        multiply(&product, &mut dp[columns.start..], outputs);
+        multiply(&product, &mut dw[columns.start..], outputs);
     }
 }
 
-/// dp = sum over pixels of A^T d, dbias = sum of d. The third output is scratch of the GPU.
+/// dw = sum over pixels of A^T d, dbias = sum of d. The third output is scratch of the GPU.
 ///
 /// Threads share images, and add up sums of their own. Many weights of a 1 x 1 kernel they share
 /// instead, so that each has a tile of sums that stays in its cache.
-pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dp, dbias, _]: [&mut [f32]; 3]) {
+pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dw, dbias, _]: [&mut [f32]; 3]) {
     let (batch, height, width) = (p.batch as usize, p.height as usize, p.width as usize);
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     let taps = Taps::forward(p);
@@ -190,7 +190,7 @@ pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dp, dbias, _]
     let (parts, runs) = (parts(batch, size), p.products().by_output());
     let add_part = |(part, sum): (usize, &mut [f32])| {
         sum.fill(0.0);
-        let (dp, dbias) = sum.split_at_mut(weights);
+        let (dw, dbias) = sum.split_at_mut(weights);
         for b in part * batch / parts..(part + 1) * batch / parts {
             let x = &x[b * pixels * inputs..][..pixels * inputs];
             let d = &d[b * pixels * outputs..][..pixels * outputs];
@@ -201,7 +201,7 @@ pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dp, dbias, _]
                 if !shared {
                     with_gathered(&taps, x, (height, width), rows, |a| {
                         let d = (d, outputs);
-                        add_products(gemm_on_this_thread, &runs, (a, depth), d, dp);
+                        add_products(gemm_on_this_thread, &runs, (a, depth), d, dw);
                     });
                 }
                 vectorize(
@@ -222,13 +222,13 @@ pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dp, dbias, _]
             sums.par_chunks_mut(size).enumerate().for_each(add_part);
             let (first, rest) = sums.split_at_mut(size);
             rest.chunks_exact(size).for_each(|part| add(first, part));
-            dp[..weights].copy_from_slice(&first[..weights]);
+            dw[..weights].copy_from_slice(&first[..weights]);
             dbias.copy_from_slice(&first[weights..]);
         });
     });
     if shared {
-        dp.fill(0.0);
-        add_products(gemm, &runs, (x, depth), (d, outputs), dp);
+        dw.fill(0.0);
+        add_products(gemm, &runs, (x, depth), (d, outputs), dw);
     }
 }
 

@@ -1,23 +1,24 @@
 //! Convolution over the visible taps of a window, channels last.
 //!
-//! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights p (see `mask.rs`),
+//! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights w (see `ops/mask`),
 //! taps t at offsets (dy, dx), zeros outside the image, and a = x or max(x, 0):
 //!
 //! ```text
-//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy, c + dx, i]) p[t, i, o]) + residual[b, r, c, o]
+//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy, c + dx, i]) w[t, i, o]) + residual[b, r, c, o]
 //! ```
 //!
-//! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. In the centre tap p
-//! is 0 where the window's mask hides a channel from another, and dp is for the mask's own gradient, which
-//! drops what it is there: whole runs of such products are left out (`window.rs`). The ReLU in front, the one behind and the residual are part of the kernel, so that a residual block is three
-//! launches. Gradients, with d = act'(y) dy:
+//! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. In the centre tap,
+//! w is 0 where the mask hides a channel from another. Kernels skip whole runs of these products
+//! (`window.rs`), and the gradient of the mask ignores dw there. The ReLU before, the ReLU after and the
+//! residual are part of the kernel, so that a residual block takes three launches.
+//! [`crate::guide::masked_convolution`] walks through this operation. Gradients, with d = act'(y) dy:
 //!
 //! ```text
-//! dx[b, r, c, i] = a'(x) sum_t sum_o d[b, r - dy, c - dx, o] p[t, i, o]
-//! dp[t, i, o] = sum_brc a(x[b, r + dy, c + dx, i]) d[b, r, c, o],   dbias = sum_brc d,   dresidual = dy
+//! dx[b, r, c, i] = a'(x) sum_t sum_o d[b, r - dy, c - dx, o] w[t, i, o]
+//! dw[t, i, o] = sum_brc a(x[b, r + dy, c + dx, i]) d[b, r, c, o],   dbias = sum_brc d,   dresidual = dy
 //! ```
 //!
-//! Shapes: x \[B, H, W, I\], p \[T, I, O\], bias \[O\], y, d, residual \[B, H, W, O\].
+//! Shapes: x \[B, H, W, I\], w \[T, I, O\], bias \[O\], y, d, residual \[B, H, W, O\].
 
 mod cpu;
 mod params;
@@ -127,7 +128,7 @@ fn by_pixel(
     }
 }
 
-/// y. Inputs: x, p, bias, residual (any tensor where there is none).
+/// y. Inputs: x, w, bias, residual (any tensor where there is none).
 pub static MASKED_CONV: Kernel<MaskedConvParams, 4, 1> = Kernel {
     program: Program {
         name: "masked_conv",
@@ -145,7 +146,7 @@ pub static MASKED_CONV: Kernel<MaskedConvParams, 4, 1> = Kernel {
     entries: &["masked_conv", "masked_conv_wide"],
 };
 
-/// dx. Inputs: x, p, d.
+/// dx. Inputs: x, w, d.
 pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
     program: Program {
         name: "masked_conv_input",
@@ -164,7 +165,7 @@ pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
     entries: &["masked_conv_input", "masked_conv_input_wide"],
 };
 
-/// dp and dbias. Inputs: x, d. Outputs: dp (0 where hidden), dbias, and the pieces of both on a GPU
+/// dw and dbias. Inputs: x, d. Outputs: dw (0 where hidden), dbias, and the pieces of both on a GPU
 /// (\[pieces, T I O + O\], empty on the CPU).
 pub static MASKED_CONV_WEIGHT: Kernel<MaskedConvParams, 2, 3> = Kernel {
     program: Program {
@@ -289,13 +290,13 @@ fn with_additions(
     }
 }
 
-/// dp \[T, I, O\] and dbias \[O\] of x and d.
+/// dw \[T, I, O\] and dbias \[O\] of x and d.
 fn weight_gradient(p: &MaskedConvParams, x: &Tensor, d: &Tensor) -> (Tensor, Tensor) {
     let [taps, inputs, outputs] = [p.taps, p.inputs, p.outputs].map(|n| n as usize);
     let pieces = if x.device().is_cpu() { 0 } else { p.pieces() * (taps * inputs + 1) * outputs };
     let shapes: [&[usize]; 3] = [&[taps, inputs, outputs], &[outputs], &[pieces]];
-    let [dp, dbias, _] = MASKED_CONV_WEIGHT.launch(*p, [x, d], shapes);
-    (dp, dbias)
+    let [dw, dbias, _] = MASKED_CONV_WEIGHT.launch(*p, [x, d], shapes);
+    (dw, dbias)
 }
 
 /// The gradient of weights \[T, I, O\] that a sum over `window` of x \[B, H, W, I\] with gradient
@@ -309,26 +310,26 @@ pub(crate) fn gradient_of_weights(x: &Tensor, d: &Tensor, window: Window) -> Ten
 /// handle of its memory; the rest of it stays. No gradient: the step of a cached sampler.
 #[track_caller]
 pub fn conv_at(
-    (x, p): (&Tensor, &Tensor),
+    (x, w): (&Tensor, &Tensor),
     window: Window,
     around: Around,
     (bias, residual): (Option<&Tensor>, Option<&Tensor>),
     (row, column): (usize, usize),
     y: &mut Tensor,
 ) {
-    let at = params(x.shape(), p.shape(), window, around);
+    let at = params(x.shape(), w.shape(), window, around);
     let at = with_additions(at, bias, residual);
     let shape = [at.batch, at.height, at.width, at.outputs].map(|n| n as usize);
     assert_eq!(y.shape(), shape, "conv_at: a map of another shape");
     assert!(row < shape[1] && column < shape[2], "conv_at: pixel ({row}, {column}) of {shape:?}");
     let at = MaskedConvParams { row: row as u32, column: column as u32, ..at };
-    MASKED_CONV_AT.update(at, [x, p, bias.unwrap_or(p), residual.unwrap_or(p)], [y]);
+    MASKED_CONV_AT.update(at, [x, w, bias.unwrap_or(w), residual.unwrap_or(w)], [y]);
 }
 
 struct Rule {
     params: MaskedConvParams,
     x: Tensor,
-    p: Tensor,
+    w: Tensor,
     /// y where a ReLU made it.
     y: Option<Tensor>,
 }
@@ -345,13 +346,13 @@ impl Backward for Rule {
             Some(y) => unary::gradient(Function::Relu, y, &dy[0], 0.0, 0.0),
         };
         let mut gradients = vec![need[0].then(|| {
-            let [dx] = MASKED_CONV_INPUT.launch(*p, [&self.x, &self.p, &d], [self.x.shape()]);
+            let [dx] = MASKED_CONV_INPUT.launch(*p, [&self.x, &self.w, &d], [self.x.shape()]);
             dx
         })];
         let has_bias = p.has_bias != 0;
         if need[1] || has_bias && need[2] {
-            let (dp, dbias) = weight_gradient(p, &self.x, &d);
-            gradients.push(Some(dp));
+            let (dw, dbias) = weight_gradient(p, &self.x, &d);
+            gradients.push(Some(dw));
             if has_bias {
                 gradients.push(Some(dbias));
             }
@@ -374,13 +375,13 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn masked_conv(
         &self,
-        p: &Var<'t>,
+        w: &Var<'t>,
         window: Window,
         around: Around,
         bias: Option<&Var<'t>>,
         residual: Option<&Var<'t>>,
     ) -> Var<'t> {
-        let (x, packed) = (self.value().clone(), p.value().clone());
+        let (x, packed) = (self.value().clone(), w.value().clone());
         let of = |v: Option<&Var<'t>>| v.map(|v| v.value().clone());
         let (b, r) = (of(bias), of(residual));
         let plain = params(x.shape(), packed.shape(), window, around);
@@ -388,11 +389,11 @@ impl<'t> Var<'t> {
         let shape = [launch.batch, launch.height, launch.width, launch.outputs];
         let inputs = [&x, &packed, b.as_ref().unwrap_or(&x), r.as_ref().unwrap_or(&x)];
         let [y] = MASKED_CONV.launch(launch, inputs, [&shape.map(|n| n as usize)]);
-        let mut parents = vec![self, p];
+        let mut parents = vec![self, w];
         parents.extend(bias);
         parents.extend(residual);
         let saved = around.relu_after.then(|| y.clone());
-        let rule = || Box::new(Rule { params: launch, x, p: packed, y: saved }) as Box<_>;
+        let rule = || Box::new(Rule { params: launch, x, w: packed, y: saved }) as Box<_>;
         let [y] = self.tape().record(&parents, [y], rule);
         y
     }

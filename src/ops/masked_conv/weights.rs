@@ -16,14 +16,14 @@ thread_local! {
     static WEIGHTS: Scratch = const { Scratch::new() };
 }
 
-/// p \[taps, inputs, outputs\] as a B \[taps * outputs, inputs\], the last tap first: matrices one above
+/// w \[taps, inputs, outputs\] as a B \[taps * outputs, inputs\], the last tap first: matrices one above
 /// another.
 pub(crate) fn turned(
-    p: &[f32],
+    w: &[f32],
     taps: usize,
     (inputs, outputs): (usize, usize),
 ) -> Vec<(Mat<'_>, usize)> {
-    let tap = |t| Mat { data: &p[t * inputs * outputs..], row_stride: 1, col_stride: outputs };
+    let tap = |t| Mat { data: &w[t * inputs * outputs..], row_stride: 1, col_stride: outputs };
     (0..taps).rev().map(|t| (tap(t), outputs)).collect()
 }
 
