@@ -17,7 +17,7 @@ pub struct Part<'a> {
     pub mode: Binarization,
     /// Which of its images.
     pub indices: Vec<usize>,
-    /// Images of a batch: [`ModelConfig::evaluation_batch`](super::ModelConfig::evaluation_batch).
+    /// Images per batch; the settings of a model determine it (`ModelConfig::evaluation_batch`).
     pub rows: usize,
 }
 
