@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
 use crate::models::draw::{Draw, DrawConfig};
-use crate::models::parts::loss_and_gradients;
+use crate::models::halves::loss_and_gradients;
 use crate::models::pixel::{Body, PixelConfig, PixelModel};
 use crate::models::vae::{Vae, VaeConfig};
 use crate::nn::{Optimizer, OptimizerConfig};

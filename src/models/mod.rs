@@ -1,8 +1,8 @@
 //! The model families, and what the trainer asks of a model.
 
 pub mod draw;
+pub mod halves;
 pub mod iwae;
-pub mod parts;
 pub mod pixel;
 pub mod vae;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::rng::Key;
 use crate::tensor::Tensor;
-use parts::Parts;
+use halves::Halves;
 use pixel::{Known, Watch};
 
 /// A named quantity of each image of a batch, in nats; an `error` is 0 or 1.
@@ -38,8 +38,8 @@ pub trait Model: Module + Sync {
     /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
 
-    /// Where a CPU is faster with the rows in two parts, each on a tape of its own: how.
-    fn in_parts(&self) -> Option<Parts<'_>> {
+    /// How a batch is split on a CPU that computes two halves faster, each on a tape of its own; none if it does not.
+    fn halves(&self) -> Option<Halves<'_>> {
         None
     }
 

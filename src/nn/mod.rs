@@ -1,21 +1,29 @@
 //! Building blocks of models: layers, parameters by name, optimisers.
 
+mod ema;
+mod found_inf;
 mod linear;
 mod lstm_cell;
 mod lstm_scan;
 mod masked_conv;
 mod optimizer;
+mod schedule;
+mod train_state;
 mod upsample;
 
 use rand::Rng;
 use rand_distr::Distribution;
 
 pub use crate::autograd::Param;
+pub use ema::Ema;
+pub use found_inf::{Faults, FoundInf, OnNonfinite};
 pub use linear::Linear;
 pub use lstm_cell::LstmCell;
 pub use lstm_scan::{LstmScan, PackedLstm};
 pub use masked_conv::{MaskedConv, PackedConv};
-pub use optimizer::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Schedule};
+pub use optimizer::{Decay, Optimizer, OptimizerConfig};
+pub use schedule::Schedule;
+pub use train_state::TrainState;
 pub use upsample::Upsample;
 
 use crate::device::Device;

@@ -1,17 +1,16 @@
-//! Optimisers over a model's parameters: settings, state, learning-rate schedules.
+//! Optimisers over a model's parameters: settings, moments, updates.
 //!
-//! The arithmetic is in `ops/optimizer/mod.rs`. State tensors are kept by parameter name, so that they can
-//! be saved and restored.
+//! The arithmetic is in `ops/optimizer`. Moments are kept by parameter name, so that they can be saved and
+//! restored.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Module;
+use super::found_inf::Verdict;
+use super::{FoundInf, Module, OnNonfinite, Schedule};
 use crate::autograd::Gradients;
-use crate::error::Result;
-use crate::ops::finite::{self, VerdictParams};
-use crate::ops::optimizer::{OptimizerParams, Rule, average, squares, update};
+use crate::ops::optimizer::{OptimizerParams, Rule, update};
 use crate::tensor::Tensor;
 
 /// How weight decay d enters.
@@ -22,61 +21,6 @@ pub enum Decay {
     Coupled,
     /// w -= lr d w, apart from the gradient (AdamW).
     Decoupled,
-}
-
-/// Learning rate over the steps: factor(step) times the base rate.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Schedule {
-    /// Always 1.
-    Constant,
-    /// Times `factor` every `every` steps.
-    Step {
-        /// Steps between drops.
-        every: u64,
-        /// Multiplier at each drop.
-        factor: f32,
-    },
-    /// Half a cosine from 1 to `floor` over `total` steps, then `floor`.
-    Cosine {
-        /// Length in steps.
-        total: u64,
-        /// Last value.
-        floor: f32,
-    },
-}
-
-impl Schedule {
-    /// The factor at `step` (from 0), after a linear warm-up over the first `warmup` steps.
-    pub fn factor(self, step: u64, warmup: u64) -> f32 {
-        let ramp = if step < warmup { (step + 1) as f32 / warmup as f32 } else { 1.0 };
-        ramp * match self {
-            Schedule::Constant => 1.0,
-            Schedule::Step { every, factor } => factor.powi((step / every.max(1)) as i32),
-            Schedule::Cosine { total, floor } => {
-                let t = (step as f64 / total.max(1) as f64).min(1.0);
-                let half = 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
-                floor + (1.0 - floor) * half as f32
-            }
-        }
-    }
-}
-
-/// What a step does whose loss or gradient is not finite. Its update is left out in either case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnNonfinite {
-    /// Nothing changes any more, until [`Optimizer::faults`] tells.
-    #[default]
-    Stop,
-    /// The steps after it go on.
-    Skip,
-}
-
-impl OnNonfinite {
-    fn is_default(&self) -> bool {
-        *self == OnNonfinite::Stop
-    }
 }
 
 /// Settings of an optimiser.
@@ -139,29 +83,6 @@ impl OptimizerConfig {
     }
 }
 
-/// What judges steps, on the device of the model ([`finite`]).
-struct Judge {
-    /// What the gradients of a step are multiplied by, \[1\]; below 0 where it is left out.
-    scale: Tensor,
-    /// \[4\].
-    tally: Tensor,
-    /// Stands in for what a step has not, \[1\].
-    nothing: Tensor,
-    /// Optimiser steps when the tally was emptied.
-    since: u64,
-}
-
-/// What was not finite since the last look. Steps are numbered from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// Steps that were left out.
-    pub skipped: u64,
-    /// The first of them.
-    pub first: Option<u64>,
-    /// The step whose update made a weight or a moment that is not finite.
-    pub overflow: Option<u64>,
-}
-
 /// An optimiser with its state.
 pub struct Optimizer {
     /// The settings.
@@ -170,122 +91,67 @@ pub struct Optimizer {
     pub steps: u64,
     /// Moments and sums by parameter name.
     pub states: BTreeMap<String, Vec<Tensor>>,
-    /// Moving averages of the parameters by name, if the settings want them and a step was taken.
-    pub averages: BTreeMap<String, Tensor>,
-    /// Sum of the losses of the good steps, \[1\], on the device.
-    pub loss_sum: Option<Tensor>,
-    judge: Option<Judge>,
+    /// The check that each step passes before its update.
+    pub found_inf: FoundInf,
 }
 
 impl Optimizer {
     /// No steps taken, all states zero.
     pub fn new(config: OptimizerConfig) -> Optimizer {
-        let (states, averages) = Default::default();
-        Optimizer { config, steps: 0, states, averages, loss_sum: None, judge: None }
+        let found_inf = FoundInf::new(config.clip, config.on_nonfinite);
+        Optimizer { config, steps: 0, states: BTreeMap::new(), found_inf }
     }
 
-    /// One step on all parameters that the loss reached. Nothing is read back from the device.
-    pub fn step(&mut self, model: &dyn Module, gradients: &Gradients) {
-        self.step_on(model, gradients, None);
-    }
-
-    /// As [`Optimizer::step`]; the `loss` \[\] is added to the sum of losses. If it, or a gradient, is not
+    /// One step on all parameters that the loss reached. Nothing is read back from the device. If a gradient is not
     /// finite, the step changes nothing but the count of steps.
-    pub fn step_on(&mut self, model: &dyn Module, gradients: &Gradients, loss: Option<&Tensor>) {
-        let config = &self.config;
+    pub fn step(&mut self, model: &dyn Module, gradients: &Gradients) {
+        self.step_with(model, gradients, None);
+    }
+
+    /// As [`Optimizer::step`], with a loss \[\] that must be finite too, and the sum \[1\] that it is added to.
+    pub(super) fn step_with(
+        &mut self,
+        model: &dyn Module,
+        gradients: &Gradients,
+        loss: Option<(&Tensor, &mut Tensor)>,
+    ) {
         let parameters = model.parameters();
         let reached: Vec<_> = parameters
             .iter()
             .filter_map(|(name, p)| gradients.param(p).map(|g| (name, *p, g)))
             .collect();
-        let Some((_, _, first)) = reached.first() else { return };
-        let device = first.device();
-        let steps = self.steps;
-        let judge = self.judge.get_or_insert_with(|| Judge {
-            scale: Tensor::zeros(device, &[1]),
-            tally: Tensor::zeros(device, &[4]),
-            nothing: Tensor::zeros(device, &[1]),
-            since: steps,
-        });
-        let number = (self.steps + 1 - judge.since) as f32;
-        let total = match config.clip {
-            // A gradient that is not finite shows in the sum of all squares.
-            Some(_) => squares(&reached.iter().map(|r| r.2).collect::<Vec<_>>()),
-            None => {
-                reached.iter().for_each(|(_, _, g)| finite::mark(g, &mut judge.tally));
-                judge.nothing.clone()
-            }
-        };
-        let verdict = VerdictParams {
-            limit: config.clip.unwrap_or(0.0),
-            number,
-            latch: u32::from(config.on_nonfinite == OnNonfinite::Stop),
-        };
-        let sum = self.loss_sum.get_or_insert_with(|| Tensor::zeros(device, &[1]));
-        let loss = loss.unwrap_or(&judge.nothing);
-        finite::judge(verdict, &total, loss, [&mut judge.scale, &mut judge.tally, sum]);
-        let t = (self.steps + 1) as i32;
-        let correction = |beta: f32| (1.0 - f64::from(beta).powi(t)) as f32;
-        let params = OptimizerParams {
-            n: 0,
-            rule: config.rule as u32,
-            rate: config.rate * config.schedule.factor(self.steps, config.warmup),
-            beta1: config.beta1,
-            beta2: config.beta2,
-            epsilon: config.epsilon,
-            decay: config.decay,
-            decoupled: u32::from(config.decay_kind == Decay::Decoupled),
-            correction1: correction(config.beta1),
-            correction2: correction(config.beta2),
-            number,
-        };
-        let decay = config.average.unwrap_or(0.0);
-        if decay > 0.0 {
-            for (name, param) in &parameters {
-                self.averages.entry(name.clone()).or_insert_with(|| param.value());
-            }
+        if reached.is_empty() {
+            return;
         }
+        let gradients: Vec<&Tensor> = reached.iter().map(|(_, _, gradient)| *gradient).collect();
+        let Verdict { scale, tally, number } = self.found_inf.check(self.steps, &gradients, loss);
+        let (config, steps) = (&self.config, self.steps);
+        let params = OptimizerParams { number, ..params(config, steps) };
         for (name, param, gradient) in reached {
             let zeros =
                 || vec![Tensor::zeros(gradient.device(), gradient.shape()); config.rule.states()];
             let states = self.states.entry(name.clone()).or_insert_with(zeros);
-            let Judge { scale, tally, .. } = &mut *judge;
             param.update(|w| update(params, gradient, scale, w, states, tally));
-            if let Some(a) = self.averages.get_mut(name).filter(|_| decay > 0.0) {
-                let t = self.steps as f32;
-                average(a, &param.value(), scale, 1.0 - decay.min((1.0 + t) / (10.0 + t)));
-            }
         }
         self.steps += 1;
     }
+}
 
-    /// What was not finite since the last call; fetches four numbers from the device. With
-    /// [`OnNonfinite::Stop`], and after an overflow, the optimiser stays as it is.
-    pub fn faults(&mut self) -> Result<Faults> {
-        let Some(judge) = &mut self.judge else { return Ok(Faults::default()) };
-        let tally = judge.tally.to_vec()?;
-        let step = |number: f32| (number > 0.0).then(|| judge.since + number as u64 - 1);
-        let overflow = step(tally[3]);
-        // After an overflow all steps are left out; that is the one fault then.
-        let first = step(tally[2]).filter(|first| overflow.is_none_or(|o| *first <= o));
-        let faults = Faults { skipped: tally[1] as u64, first, overflow };
-        let stopped = self.config.on_nonfinite == OnNonfinite::Stop && faults.first.is_some();
-        if !stopped && overflow.is_none() {
-            if faults.skipped > 0 {
-                judge.tally = Tensor::zeros(judge.tally.device(), &[4]);
-            }
-            judge.since = self.steps;
-        }
-        Ok(faults)
-    }
-
-    /// Exchanges the parameters for their moving averages, if there are such, or back.
-    pub fn swap_averages(&mut self, model: &dyn Module) {
-        for (name, param) in model.parameters() {
-            if let Some(average) = self.averages.get_mut(&name) {
-                let value = param.value();
-                param.set(std::mem::replace(average, value));
-            }
-        }
+/// The numbers of step `step` (from 0).
+fn params(config: &OptimizerConfig, step: u64) -> OptimizerParams {
+    let t = (step + 1) as i32;
+    let correction = |beta: f32| (1.0 - f64::from(beta).powi(t)) as f32;
+    OptimizerParams {
+        n: 0,
+        rule: config.rule as u32,
+        rate: config.rate * config.schedule.factor(step, config.warmup),
+        beta1: config.beta1,
+        beta2: config.beta2,
+        epsilon: config.epsilon,
+        decay: config.decay,
+        decoupled: u32::from(config.decay_kind == Decay::Decoupled),
+        correction1: correction(config.beta1),
+        correction2: correction(config.beta2),
+        number: 0.0,
     }
 }

@@ -22,7 +22,7 @@ use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files::{self, sync_dir};
-use crate::nn::{Module, Optimizer};
+use crate::nn::{Module, TrainState};
 use crate::output::Output;
 use crate::settings::{AnyModel, Config, KINDS, ModelConfig, shared};
 use crate::tensor::Tensor;
@@ -201,13 +201,13 @@ pub fn save(
     data: &TrainedOn,
     history: &[Stage],
     model: &dyn Module,
-    optimizer: &Optimizer,
+    training: &TrainState,
     position: &Position,
 ) -> Result<PathBuf> {
     let (mut weights, mut state) = (Content::default(), Content::default());
     for (name, param) in model.parameters() {
         let value = host(&param.value())?;
-        let value = match optimizer.averages.get(&name) {
+        let value = match training.ema.averages.get(&name) {
             None => value,
             Some(average) => {
                 state.tensors.insert(format!("{RAW}{name}"), value);
@@ -227,12 +227,12 @@ pub fn save(
     if !history.is_empty() {
         weights.texts.insert(HISTORY.into(), json(&history)?);
     }
-    for (name, moments) in &optimizer.states {
+    for (name, moments) in &training.optimizer.states {
         for (i, tensor) in moments.iter().enumerate() {
             state.tensors.insert(format!("{MOMENTS}{name}.{i}"), host(tensor)?);
         }
     }
-    let sum = optimizer.loss_sum.as_ref().map_or(Ok(0.0), Tensor::item)?;
+    let sum = training.loss_sum.as_ref().map_or(Ok(0.0), Tensor::item)?;
     state.tensors.insert(LOSS_SUM.into(), HostTensor { shape: Vec::new(), data: vec![sum] });
     for (name, tensor) in weights.tensors.iter().chain(&state.tensors) {
         if !tensor.data.iter().all(|x| x.is_finite()) {
@@ -439,9 +439,9 @@ impl State {
         Ok(State { position, settings, model, content, path })
     }
 
-    /// Puts moments, moving averages and the running sum of losses into `optimizer`, and the weights
+    /// Puts moments, moving averages and the running sum of losses into `training`, and the weights
     /// that are trained into `model`, which holds the checkpoint's weights.
-    pub fn restore(self, model: &dyn Module, optimizer: &mut Optimizer) -> Result<()> {
+    pub fn restore(self, model: &dyn Module, training: &mut TrainState) -> Result<()> {
         let fault = |what: String| {
             Error::Checkpoint(format!("{}: {what}; it belongs to another run", self.path.display()))
         };
@@ -456,7 +456,7 @@ impl State {
                     return Err(fault(format!("the trained {name} has another shape")));
                 }
                 param.set(Tensor::new(device, &raw.data, &raw.shape));
-                optimizer.averages.insert(name.clone(), value.clone());
+                training.ema.averages.insert(name.clone(), value.clone());
             }
             let mut moments = Vec::new();
             while let Some(tensor) = tensors.remove(&format!("{MOMENTS}{name}.{}", moments.len())) {
@@ -468,17 +468,17 @@ impl State {
             if moments.is_empty() {
                 continue; // A parameter that no loss has reached yet.
             }
-            if moments.len() != optimizer.config.rule.states() {
+            if moments.len() != training.optimizer.config.rule.states() {
                 return Err(fault(format!("{name} has {} moments", moments.len())));
             }
-            optimizer.states.insert(name, moments);
+            training.optimizer.states.insert(name, moments);
         }
         if let Some(extra) = tensors.keys().next() {
             return Err(fault(format!("tensor {extra} is unknown")));
         }
-        optimizer.steps = self.position.optimizer_steps;
+        training.optimizer.steps = self.position.optimizer_steps;
         let device = model.parameters().first().map(|(_, param)| param.value().device().clone());
-        optimizer.loss_sum = device.map(|device| Tensor::new(&device, &sum.data, &[1]));
+        training.loss_sum = device.map(|device| Tensor::new(&device, &sum.data, &[1]));
         Ok(())
     }
 }

@@ -3,20 +3,13 @@
 use serde::Serialize;
 
 use super::memory::Step;
+use super::step::{Batch, Place, noise};
 use super::trainer::to_try;
-use crate::autograd::Gradients;
-use crate::data::{DataSet, Loader, fill_batch, part};
+use crate::data::{DataSet, Loader};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::Model;
-use crate::models::parts::{loss_and_gradients, on_one_tape};
-use crate::nn::Optimizer;
-use crate::rng::{Key, stream};
+use crate::nn::TrainState;
 use crate::settings::Config;
-use crate::tensor::Tensor;
-
-/// How a step's loss and gradients are made.
-type Make = fn(&dyn Model, &Tensor, &[Tensor], Key) -> (Tensor, Gradients);
 
 /// What a step of a run takes.
 #[derive(Clone, Debug, Serialize)]
@@ -56,23 +49,21 @@ pub fn dry_run(
     let before = device.live_bytes();
     let model = config.model.build(device, config.seed)?;
     let model = model.model();
-    let mut optimizer = Optimizer::new(config.optimizer(images.count, steps * model.updates()));
+    let mut training = TrainState::new(config.optimizer(images.count, steps * model.updates()));
     // Loss and memory of an update on that many images.
-    let mut step = |rows: usize, make: Make| -> Result<(f64, usize)> {
-        let key = Key::new(config.seed, stream::LATENT, 0);
-        let indices = &indices[..rows];
+    let mut step = |rows: usize| -> Result<(f64, usize)> {
+        let key = noise(config.seed, 0);
+        let place = Place { seed: config.seed, epoch, images: &indices[..rows] };
         let mut host = vec![0.0; rows * images.dims()];
-        fill_batch(images, data.binarization, config.seed, epoch, indices, &mut host);
         let (loss, bytes) = device.most_bytes(|| {
-            let x = Tensor::new(device, &host, &[rows, images.dims()]);
-            let labels = part::labels(device, images, indices);
-            let prepared = model.prepare(&x, labels.as_ref(), key)?;
-            let (loss, gradients) = make(model, &x, &prepared, key);
-            optimizer.step_on(model, &gradients, Some(&loss));
+            let batch = Batch::upload(data, &place, device, &mut host);
+            let prepared = batch.prepare(model, key)?;
+            let (loss, gradients) = batch.loss_and_gradients(model, &prepared, key);
+            training.update(model, &loss, &gradients);
             loss.item()
         });
         let loss = loss?;
-        let faults = optimizer.faults()?;
+        let faults = training.faults()?;
         let what = match (faults.overflow, faults.first) {
             (Some(_), _) => "a weight or a moment of the optimizer is not finite after".into(),
             (None, Some(_)) if loss.is_finite() => "a gradient is not finite in".into(),
@@ -82,8 +73,8 @@ pub fn dry_run(
         let images = if rows == 1 { "1 image".into() } else { format!("{rows} images") };
         Err(Error::NotFinite(format!("{what} a step on {images}; {}", to_try(&config.optimizer))))
     };
-    step(1, on_one_tape)?; // From the second step on there are moments.
-    let (loss, measured_bytes) = step(batch, loss_and_gradients)?;
+    step(1)?; // From the second step on there are moments.
+    let (loss, measured_bytes) = step(batch)?;
     let parameters = model.parameter_count();
     Ok(DryRun { parameters, steps, batch, estimated_bytes, measured_bytes, loss })
 }

@@ -2,7 +2,7 @@
 
 use crate::autograd::Gradients;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Optimizer};
+use crate::nn::{Module, TrainState};
 use crate::ops::layout::{concat, slice};
 use crate::ranks::Ranks;
 use crate::run::Position;
@@ -13,34 +13,34 @@ use crate::tensor::Tensor;
 pub fn share_start(
     ranks: Ranks,
     model: &dyn Module,
-    optimizer: &mut Optimizer,
+    state: &mut TrainState,
     position: &mut Position,
 ) -> Result<()> {
     if ranks.count() == 1 {
         return Ok(());
     }
-    let reached: Vec<&String> = optimizer.states.keys().collect();
-    let averaged = !optimizer.averages.is_empty();
+    let reached: Vec<&String> = state.optimizer.states.keys().collect();
+    let averaged = !state.ema.averages.is_empty();
     let text = serde_json::to_string(&(&*position, reached, averaged));
     let text = text.expect("a position is JSON");
     let text = ranks.tell_text(text);
     let (start, reached, averaged): (Position, Vec<String>, bool) =
         serde_json::from_str(&text).map_err(|e| Error::Config(format!("rank 0 sent {e}")))?;
     *position = start;
-    optimizer.steps = position.optimizer_steps;
+    state.optimizer.steps = position.optimizer_steps;
     for (name, param) in model.parameters() {
         param.set(told(ranks, &param.value())?);
         if averaged {
-            let average = optimizer.averages.entry(name.clone());
+            let average = state.ema.averages.entry(name.clone());
             let average = average.or_insert_with(|| param.value());
             *average = told(ranks, average)?;
         }
         if reached.contains(&name) {
             let zeros = || Tensor::zeros(param.value().device(), param.value().shape());
-            let count = optimizer.config.rule.states();
-            let states = optimizer.states.entry(name);
-            for state in states.or_insert_with(|| (0..count).map(|_| zeros()).collect()) {
-                *state = told(ranks, state)?;
+            let count = state.optimizer.config.rule.states();
+            let states = state.optimizer.states.entry(name);
+            for moment in states.or_insert_with(|| (0..count).map(|_| zeros()).collect()) {
+                *moment = told(ranks, moment)?;
             }
         }
     }

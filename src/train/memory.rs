@@ -12,9 +12,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::machine::memory::{Available, available};
 use crate::models::Model;
-use crate::models::parts::{on_one_tape, rows_at_once};
+use crate::models::halves::{on_one_tape, rows_at_once};
 use crate::models::vae::Method;
-use crate::nn::{Optimizer, OptimizerConfig};
+use crate::nn::{OptimizerConfig, TrainState};
 use crate::rng::Key;
 use crate::settings::limits::{check_weights, setting_of, size};
 use crate::settings::{Config, ModelConfig};
@@ -78,9 +78,9 @@ impl<'a> Step<'a> {
         let built = config.build(device, 0)?;
         let model = built.model();
         let weights = device.live_bytes();
-        let mut optimizer = Optimizer::new(self.optimizer);
+        let mut training = TrainState::new(self.optimizer);
         let mut step = |rows: usize| {
-            let (done, most) = device.most_bytes(|| self.run(model, rows, &mut optimizer, device));
+            let (done, most) = device.most_bytes(|| self.run(model, rows, &mut training, device));
             done.map(|()| most)
         };
         step(1)?; // Moments and averages come with the first step.
@@ -101,7 +101,7 @@ impl<'a> Step<'a> {
         &self,
         model: &dyn Model,
         rows: usize,
-        optimizer: &mut Optimizer,
+        training: &mut TrainState,
         device: &Device,
     ) -> Result<()> {
         let (height, width, channels) = self.model.shape();
@@ -110,7 +110,7 @@ impl<'a> Step<'a> {
         let key = Key::new(0, 0, 0);
         let prepared = model.prepare(&x, labels.as_ref(), key)?;
         let (loss, gradients) = on_one_tape(model, &x, &prepared, key);
-        optimizer.step_on(model, &gradients, Some(&loss));
+        training.update(model, &loss, &gradients);
         Ok(())
     }
 

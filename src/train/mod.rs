@@ -5,6 +5,7 @@ pub mod evaluate;
 mod exchange;
 pub mod memory;
 mod progress;
+mod step;
 pub mod trainer;
 
 pub use evaluate::Scores;

@@ -22,21 +22,17 @@ use serde_json::json;
 use super::evaluate::Scores;
 use super::exchange;
 use super::progress::Progress;
-use crate::autograd::Gradients;
-use crate::data::{DataSet, Fingerprint, Loader, fill_batch, part};
+use crate::data::{DataSet, Fingerprint, Loader};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::parts::loss_and_gradients;
-use crate::nn::Optimizer;
+use crate::nn::{OptimizerConfig, TrainState};
 use crate::profile::Profile;
 use crate::ranks::Ranks;
-use crate::rng::{Key, stream};
 use crate::run::checkpoint::{self, Checkpoint, Position, TrainedOn};
 use crate::run::metrics::{Metrics, short};
 use crate::run::{RunDir, Stage};
 use crate::settings::{AnyModel, Config};
 use crate::signals::Signals;
-use crate::tensor::Tensor;
 use clock::Clock;
 use start::Start;
 
@@ -82,22 +78,22 @@ pub enum Resume {
     NewestWhole,
 }
 
-struct Trainer {
-    job: Job,
-    model: AnyModel,
-    optimizer: Optimizer,
-    loader: Loader,
+pub(super) struct Trainer {
+    pub(super) job: Job,
+    pub(super) model: AnyModel,
+    pub(super) state: TrainState,
+    pub(super) loader: Loader,
     /// Batches of the whole run.
     total: u64,
-    position: Position,
+    pub(super) position: Position,
     /// A batch on its way to the device.
-    host: Vec<f32>,
+    pub(super) host: Vec<f32>,
     metrics: Metrics,
     signals: Signals,
     progress: Progress,
     clock: Clock,
     /// Time and images of training steps since the last line.
-    interval: (f64, u64),
+    pub(super) interval: (f64, u64),
     /// The last checkpoint and what position it holds.
     last_saved: Option<(PathBuf, Position)>,
     /// Whether that is to be written again, since it has an older format.
@@ -139,16 +135,16 @@ impl Trainer {
         let total = config.epochs.saturating_mul(loader.batches_per_epoch());
         let model = config.model.build(&job.device, config.seed)?;
         let steps = config.steps(images.count)?;
-        let mut optimizer = Optimizer::new(config.optimizer(images.count, steps));
+        let mut state = TrainState::new(config.optimizer(images.count, steps));
         let mut start = Start::default();
         if job.resume != Resume::No && ranks.is_first() {
-            start = Start::resumed(&job, total, model.model(), &mut optimizer)?;
+            start = Start::resumed(&job, total, model.model(), &mut state)?;
         } else if let Some(init) = &job.init {
             init.load_into(model.model())?;
         }
         let Start { mut position, seconds, lines, last_saved, rewrite, remarks, history } = start;
         job.history.extend(history);
-        exchange::share_start(ranks, model.model(), &mut optimizer, &mut position)?;
+        exchange::share_start(ranks, model.model(), &mut state, &mut position)?;
         let metrics = match ranks.is_first() {
             true => Metrics::open(&job.run.metrics(), lines)?,
             false => Metrics::nowhere(),
@@ -161,7 +157,7 @@ impl Trainer {
             progress,
             interval: (0.0, 0),
             model,
-            optimizer,
+            state,
             loader,
             total,
             position,
@@ -226,62 +222,11 @@ impl Trainer {
         }
     }
 
-    /// One batch: uploaded once, then used for all of the model's updates.
-    fn step(&mut self) -> Result<()> {
-        let start = Instant::now();
-        let step = self.position.step;
-        let (epoch, batch) = self.loader.batch(step);
-        let (ranks, total) = (self.job.ranks, batch.len());
-        let mine = ranks.rows(total);
-        let (indices, rows) = (&batch[mine.clone()], mine.len());
-        let mut host = std::mem::take(&mut self.host);
-        let (x, labels) = self.upload(epoch, indices, &mut host);
-        self.host = host;
-        let (seed, device) = (self.job.config.seed, &self.job.device);
-        let model = self.model.model();
-        let updates = model.updates();
-        let key = |u| {
-            let step = (step * updates + u) as u32;
-            Key::new(seed, stream::LATENT, step).of_rows(&mine, total)
-        };
-        // A rank can be without rows: it waits for the sums.
-        let prepared = match rows {
-            0 => Vec::new(),
-            _ => model.prepare(&x, labels.as_ref(), key(0))?,
-        };
-        for u in 0..updates {
-            let (loss, gradients) = if rows == 0 {
-                (Tensor::zeros(device, &[]), Gradients::none())
-            } else {
-                loss_and_gradients(model, &x, &prepared, key(u))
-            };
-            let share = rows as f32 / total as f32;
-            let (loss, gradients) = exchange::sum_gradients(ranks, model, share, &loss, gradients)?;
-            self.optimizer.step_on(model, &gradients, Some(&loss));
-            self.position.summed += 1;
-        }
-        device.flush()?;
-        self.position.step += 1;
-        self.position.optimizer_steps = self.optimizer.steps;
-        self.interval.0 += start.elapsed().as_secs_f64();
-        self.interval.1 += total as u64;
-        if self.job.device.is_cpu() { self.check() } else { Ok(()) }
-    }
-
-    /// A batch on the device, \[rows, D\], and its labels, by way of `host`.
-    fn upload(&self, epoch: u32, indices: &[usize], host: &mut [f32]) -> (Tensor, Option<Tensor>) {
-        let Job { config, data, device, .. } = &self.job;
-        let batch = &mut host[..indices.len() * data.train.dims()];
-        fill_batch(&data.train, data.binarization, config.seed, epoch, indices, batch);
-        let x = Tensor::new(device, batch, &[indices.len(), data.train.dims()]);
-        (x, part::labels(device, &data.train, indices))
-    }
-
     /// Runs `f` with the moving averages of the weights in their place, if there are such.
     fn averaged<T>(&mut self, f: impl FnOnce(&mut Trainer) -> Result<T>) -> Result<T> {
-        self.optimizer.swap_averages(self.model.model());
+        self.state.ema.swap(self.model.model());
         let result = f(self);
-        self.optimizer.swap_averages(self.model.model());
+        self.state.ema.swap(self.model.model());
         result
     }
 
@@ -290,7 +235,7 @@ impl Trainer {
     fn log(&mut self) -> Result<()> {
         let waited = Instant::now();
         self.check()?;
-        let sum = self.optimizer.loss_sum.take().map_or(Ok(0.0), |sum| sum.item())?;
+        let sum = self.state.loss_sum.take().map_or(Ok(0.0), |sum| sum.item())?;
         self.interval.0 += waited.elapsed().as_secs_f64();
         let position = &mut self.position;
         let (skipped, first) = (position.skipped, position.first_skipped.take());
@@ -307,9 +252,10 @@ impl Trainer {
             ));
         }
         let position = &self.position;
-        let (step, schedule) = (position.step, self.optimizer.config.schedule);
-        let last = self.optimizer.steps.saturating_sub(1);
-        let rate = self.optimizer.config.rate * schedule.factor(last, self.optimizer.config.warmup);
+        let (step, schedule) = (position.step, self.state.optimizer.config.schedule);
+        let last = self.state.optimizer.steps.saturating_sub(1);
+        let OptimizerConfig { rate, warmup, .. } = self.state.optimizer.config;
+        let rate = rate * schedule.factor(last, warmup);
         let speed = self.interval.1 as f64 / self.interval.0.max(1e-9);
         self.clock.steps(self.interval.0);
         let seconds = self.clock.seconds();
@@ -370,7 +316,7 @@ impl Trainer {
             &TrainedOn { name, binarization, fingerprint: fingerprint.clone() },
             &self.job.history,
             self.model.model(),
-            &self.optimizer,
+            &self.state,
             &Position { lines: Some(self.metrics.lines()), ..self.position.clone() },
         );
         let saved = self.finite(saved)?;

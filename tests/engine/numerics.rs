@@ -4,7 +4,7 @@
 use crate::common::{Weights, devices, poisoned_cpu};
 use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::distance;
-use pixelloom::nn::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Param};
+use pixelloom::nn::{Decay, Faults, OnNonfinite, Optimizer, OptimizerConfig, Param, TrainState};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::random;
 use pixelloom::rng::Key;
@@ -274,12 +274,12 @@ fn three_optimizer_steps_by_hand() {
 }
 
 /// One step of an optimiser whose gradient is `g`.
-fn step_with(optimizer: &mut Optimizer, model: &Weights, g: &[f32], loss: f32) {
+fn step_with(state: &mut TrainState, model: &Weights, g: &[f32], loss: f32) {
     let device = model.0.value().device().clone();
     let tape = Tape::new();
     let g = tape.constant(Tensor::new(&device, g, &[N]));
     let gradients = tape.backward_from(&tape.param(&model.0).mul(&g).sum());
-    optimizer.step_on(model, &gradients, Some(&Tensor::new(&device, &[loss], &[])));
+    state.update(model, &Tensor::new(&device, &[loss], &[]), &gradients);
 }
 
 #[test]
@@ -297,25 +297,26 @@ fn a_moving_average_by_hand() {
         for device in devices() {
             let usual = OptimizerConfig::new(Rule::Sgd, 0.1);
             let config = OptimizerConfig { average: Some(decay), beta1: 0.0, ..usual };
-            let mut optimizer = Optimizer::new(config);
+            let mut state = TrainState::new(config);
             let model = Weights(Param::new(Tensor::new(&device, &numbers(0, 0), &[N])));
-            (0..5).for_each(|t| step_with(&mut optimizer, &model, &numbers(1, t), 1.0));
+            (0..5).for_each(|t| step_with(&mut state, &model, &numbers(1, t), 1.0));
             let value = || model.0.value().to_vec().unwrap();
             let raw = value();
-            optimizer.swap_averages(&model);
+            state.ema.swap(&model);
             assert!(distance(&value(), &a) < 1e-6, "{}: {decay}", device.name());
             assert!(distance(&raw, &w) < 1e-6 && distance(&raw, &a) > 1e-3);
-            optimizer.swap_averages(&model);
+            state.ema.swap(&model);
             assert_eq!(value(), raw);
         }
     }
 }
 
 /// Bits of weights, moments, average and sum of losses.
-fn bits(optimizer: &Optimizer, model: &Weights) -> Vec<u32> {
+fn bits(state: &TrainState, model: &Weights) -> Vec<u32> {
     let value = model.0.value();
-    let tensors = optimizer.states["w"].iter().chain(optimizer.averages.get("w")).chain([&value]);
-    let tensors = tensors.chain(&optimizer.loss_sum);
+    let tensors =
+        state.optimizer.states["w"].iter().chain(state.ema.averages.get("w")).chain([&value]);
+    let tensors = tensors.chain(&state.loss_sum);
     tensors.flat_map(|t| t.to_vec().unwrap()).map(f32::to_bits).collect()
 }
 
@@ -332,30 +333,30 @@ fn a_step_that_is_not_finite_changes_nothing() {
                 let usual = OptimizerConfig::new(rule, 0.1);
                 let config = OptimizerConfig { average: Some(0.9), clip, on_nonfinite, ..usual };
                 let what = format!("{}, {config:?}", device.name());
-                let mut optimizer = Optimizer::new(config);
+                let mut state = TrainState::new(config);
                 let model = Weights(Param::new(Tensor::new(&device, &numbers(0, 0), &[N])));
-                step_with(&mut optimizer, &model, &numbers(1, 0), 1.0);
-                assert_eq!(optimizer.faults().unwrap(), Faults::default(), "{what}");
-                let before = bits(&optimizer, &model);
+                step_with(&mut state, &model, &numbers(1, 0), 1.0);
+                assert_eq!(state.faults().unwrap(), Faults::default(), "{what}");
+                let before = bits(&state, &model);
                 for (at, bad) in [(0, f32::NAN), (17, f32::INFINITY), (N - 1, f32::NEG_INFINITY)] {
                     let mut g = numbers(1, 1);
                     g[at] = bad;
-                    step_with(&mut optimizer, &model, &g, 1.0);
+                    step_with(&mut state, &model, &g, 1.0);
                 }
-                step_with(&mut optimizer, &model, &numbers(1, 2), f32::NAN);
-                assert!(bits(&optimizer, &model) == before, "{what}");
-                step_with(&mut optimizer, &model, &numbers(1, 3), 1.0);
-                let after = bits(&optimizer, &model);
-                let faults = optimizer.faults().unwrap();
+                step_with(&mut state, &model, &numbers(1, 2), f32::NAN);
+                assert!(bits(&state, &model) == before, "{what}");
+                step_with(&mut state, &model, &numbers(1, 3), 1.0);
+                let after = bits(&state, &model);
+                let faults = state.faults().unwrap();
                 assert_eq!((faults.first, faults.overflow), (Some(1), None), "{what}");
-                assert_eq!(optimizer.steps, 6);
+                assert_eq!(state.optimizer.steps, 6);
                 if on_nonfinite == OnNonfinite::Stop {
                     assert!(faults.skipped == 5 && after == before, "{what}");
-                    assert_eq!(optimizer.faults().unwrap().first, Some(1), "{what}");
+                    assert_eq!(state.faults().unwrap().first, Some(1), "{what}");
                 } else {
                     assert!(faults.skipped == 4 && after != before, "{what}");
-                    assert_eq!(optimizer.loss_sum.as_ref().unwrap().to_vec().unwrap(), [2.0]);
-                    assert_eq!(optimizer.faults().unwrap(), Faults::default(), "{what}");
+                    assert_eq!(state.loss_sum.as_ref().unwrap().to_vec().unwrap(), [2.0]);
+                    assert_eq!(state.faults().unwrap(), Faults::default(), "{what}");
                 }
             }
         }
@@ -367,15 +368,15 @@ fn a_step_that_is_not_finite_changes_nothing() {
 fn an_update_that_overflows_is_found() {
     for device in devices() {
         for (rule, rate) in [(Rule::Sgd, 1e30), (Rule::Adagrad, 0.1), (Rule::Adam, 0.1)] {
-            let mut optimizer = Optimizer::new(OptimizerConfig::new(rule, rate));
+            let mut state = TrainState::new(OptimizerConfig::new(rule, rate));
             let model = Weights(Param::new(Tensor::new(&device, &numbers(0, 0), &[N])));
             let mut g = numbers(1, 0);
-            step_with(&mut optimizer, &model, &vec![0.0; N], 1.0);
-            assert_eq!(optimizer.faults().unwrap(), Faults::default());
+            step_with(&mut state, &model, &vec![0.0; N], 1.0);
+            assert_eq!(state.faults().unwrap(), Faults::default());
             g[5] = 1e25;
-            step_with(&mut optimizer, &model, &g, 1.0);
-            step_with(&mut optimizer, &model, &vec![0.0; N], 1.0);
-            let faults = optimizer.faults().unwrap();
+            step_with(&mut state, &model, &g, 1.0);
+            step_with(&mut state, &model, &vec![0.0; N], 1.0);
+            let faults = state.faults().unwrap();
             assert_eq!(
                 (faults.overflow, faults.first),
                 (Some(1), None),

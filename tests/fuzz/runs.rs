@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use pixelloom::data::Binarization;
-use pixelloom::nn::Optimizer;
+use pixelloom::nn::TrainState;
 use pixelloom::output::Output;
 use pixelloom::report;
 use pixelloom::run::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
@@ -53,8 +53,8 @@ pub const TARGETS: [Target; 6] = [
             let dir = Path::new("run");
             findings.reads(most, "run/state.safetensors", || {
                 let content = Content::parse(bytes, &dir.join("state.safetensors"))?;
-                let mut optimizer = Optimizer::new(tiny().optimizer);
-                State::of(content, dir)?.restore(model().model(), &mut optimizer)
+                let mut training = TrainState::new(tiny().optimizer);
+                State::of(content, dir)?.restore(model().model(), &mut training)
             });
         },
     },
@@ -155,13 +155,13 @@ fn saved() -> &'static (Content, Content) {
             binarization: Binarization::Dynamic,
             fingerprint: None,
         };
-        let mut optimizer = Optimizer::new(tiny().optimizer);
+        let mut training = TrainState::new(tiny().optimizer);
         for (name, param) in model.model().parameters() {
-            optimizer.states.insert(name, vec![param.value(), param.value()]);
+            training.optimizer.states.insert(name, vec![param.value(), param.value()]);
         }
         let position = Position { step: 8, best: Some((4, 1.5)), ..Position::default() };
         let at =
-            checkpoint::save(dir.path(), tiny(), &data, &[], model.model(), &optimizer, &position);
+            checkpoint::save(dir.path(), tiny(), &data, &[], model.model(), &training, &position);
         let at = at.expect("saved");
         let file = |name: &str| Content::read(&at.join(name)).expect("read");
         (file("model.safetensors"), file("state.safetensors"))

@@ -4,8 +4,8 @@
 mod common;
 mod draw;
 mod golden;
+mod halves;
 mod marginal;
-mod parts;
 mod pixel;
 mod runtime;
 mod vae;

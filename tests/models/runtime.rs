@@ -6,7 +6,7 @@ use crate::common;
 use pixelloom::cpu::Cpu;
 use pixelloom::models::Model;
 use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
-use pixelloom::models::parts::loss_and_gradients;
+use pixelloom::models::halves::loss_and_gradients;
 use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use pixelloom::models::vae::{Vae, VaeConfig};
 use pixelloom::nn::{Optimizer, OptimizerConfig};

@@ -33,8 +33,8 @@ pub use trace::{Frame, Trace, Window};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::halves::Halves;
 use super::iwae::repeat;
-use super::parts::Parts;
 use super::{Model, PerImage, Weighted};
 use crate::Tape;
 use crate::autograd::{Param, Var};
@@ -227,10 +227,10 @@ impl Module for Draw {
 }
 
 impl Model for Draw {
-    fn in_parts(&self) -> Option<Parts<'_>> {
+    fn halves(&self) -> Option<Halves<'_>> {
         // Without attention the encoder's is cut first (network.rs).
         let encoder = self.read_attention.as_ref().map(|_| &self.encoder.0.weight);
-        Some(Parts {
+        Some(Halves {
             rows: 16,
             packed: encoder.into_iter().chain([&self.decoder.0.weight]).collect(),
         })

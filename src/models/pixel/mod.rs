@@ -31,7 +31,7 @@ pub use sampler::{Known, Watch};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::parts::Parts;
+use super::halves::Halves;
 use super::{Autoregressive, Model, PerImage};
 use crate::Tape;
 use crate::autograd::{Param, Var};
@@ -83,9 +83,9 @@ impl PixelNet {
     }
 }
 
-/// How a step of such networks is cut in two.
-fn in_parts() -> Parts<'static> {
-    Parts { rows: 8, packed: Vec::new() }
+/// How a batch of a pixel model is split.
+fn halves() -> Halves<'static> {
+    Halves { rows: 8, packed: Vec::new() }
 }
 
 /// A pixel model with its exact likelihood.
@@ -109,8 +109,8 @@ impl Module for PixelModel {
 }
 
 impl Model for PixelModel {
-    fn in_parts(&self) -> Option<Parts<'_>> {
-        Some(in_parts())
+    fn halves(&self) -> Option<Halves<'_>> {
+        Some(halves())
     }
 
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {

@@ -22,7 +22,7 @@ use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::Result;
-use crate::models::parts::Parts;
+use crate::models::halves::Halves;
 use crate::models::{Autoregressive, Model, PerImage};
 use crate::nn::{Module, join};
 use crate::ops::random;
@@ -123,8 +123,8 @@ impl Module for MultiScale {
 }
 
 impl Model for MultiScale {
-    fn in_parts(&self) -> Option<Parts<'_>> {
-        Some(super::in_parts())
+    fn halves(&self) -> Option<Halves<'_>> {
+        Some(super::halves())
     }
 
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {

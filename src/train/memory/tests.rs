@@ -64,7 +64,7 @@ fn a_meta_device_has_what_the_real_one_has() {
             .map(|(name, p)| (name, p.value().shape().to_vec()))
             .collect();
         assert_eq!(weights(&config.model).unwrap(), shapes, "{preset} {set}");
-        let mut optimizer = Optimizer::new(config.optimizer);
+        let mut training = TrainState::new(config.optimizer);
         let mut run = |rows: usize| {
             let most = device.most_bytes(|| {
                 let x = Tensor::zeros(&device, &[rows, data.train.dims()]);
@@ -72,7 +72,7 @@ fn a_meta_device_has_what_the_real_one_has() {
                 let key = Key::new(0, 0, 0);
                 let prepared = model.prepare(&x, labels.as_ref(), key).unwrap();
                 let (loss, gradients) = on_one_tape(model, &x, &prepared, key);
-                optimizer.step_on(model, &gradients, Some(&loss));
+                training.update(model, &loss, &gradients);
             });
             most.1 - before
         };

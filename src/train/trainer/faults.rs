@@ -6,8 +6,8 @@ use super::Trainer;
 use crate::Tape;
 use crate::error::{Error, Result};
 use crate::nn::{OnNonfinite, OptimizerConfig};
-use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
+use crate::train::step::{Batch, Place, noise};
 
 /// Images that a message lists.
 const LISTED: usize = 10;
@@ -33,8 +33,8 @@ pub(in crate::train) fn to_try(optimizer: &OptimizerConfig) -> String {
 impl Trainer {
     /// Asks the optimiser for what was not finite. Fails with [`Error::NotFinite`], or counts the steps
     /// that were left out, as the settings say.
-    pub(super) fn check(&mut self) -> Result<()> {
-        let faults = self.optimizer.faults()?;
+    pub(in crate::train) fn check(&mut self) -> Result<()> {
+        let faults = self.state.faults()?;
         if let Some(at) = faults.overflow {
             let of = |p: &Tensor| p.to_vec().is_ok_and(|all| all.iter().any(|x| !x.is_finite()));
             let parameters = self.model.model().parameters();
@@ -45,7 +45,7 @@ impl Trainer {
             return Err(self.not_finite(&what, at));
         }
         let Some(first) = faults.first else { return Ok(()) };
-        if self.optimizer.config.on_nonfinite == OnNonfinite::Stop {
+        if self.state.optimizer.config.on_nonfinite == OnNonfinite::Stop {
             let what = self.find(first)?;
             return Err(self.not_finite(&what, first));
         }
@@ -68,11 +68,12 @@ impl Trainer {
         let model = self.model.model();
         let (step, epoch, indices) = self.batch_of(optimizer_step);
         let mut host = vec![0.0; indices.len() * self.job.data.train.dims()];
-        let (x, labels) = self.upload(epoch, &indices, &mut host);
-        let key = |number| Key::new(self.job.config.seed, stream::LATENT, number as u32);
-        let prepared = model.prepare(&x, labels.as_ref(), key(step * model.updates()))?;
+        let (data, device, seed) = (&self.job.data, &self.job.device, self.job.config.seed);
+        let place = Place { seed, epoch, images: &indices };
+        let batch = Batch::upload(data, &place, device, &mut host);
+        let prepared = batch.prepare(model, noise(seed, step * model.updates()))?;
         let tape = Tape::checked();
-        let loss = model.loss(&tape.constant(x), &prepared, key(optimizer_step));
+        let loss = model.loss(&tape.constant(batch.x), &prepared, noise(seed, optimizer_step));
         let gradients = tape.backward_from(&loss);
         if let Some(what) = tape.fault() {
             return Ok(what);
@@ -118,7 +119,7 @@ impl Trainer {
             Some((dir, _)) => format!("last good checkpoint: {}", dir.display()),
             None => "no checkpoint was saved yet".into(),
         };
-        Error::NotFinite(format!("{what}; {good}; {}", to_try(&self.optimizer.config)))
+        Error::NotFinite(format!("{what}; {good}; {}", to_try(&self.state.optimizer.config)))
     }
 
     /// A failure of the device with what is left of the run.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Job, Resume};
 use crate::error::{Error, Result};
-use crate::nn::{Module, Optimizer};
+use crate::nn::{Module, TrainState};
 use crate::run::checkpoint::{self, Checkpoint, Position, RunSettings, State};
 use crate::run::metrics::{self, Seconds};
 use crate::run::{RunDir, Stage, resume};
@@ -28,13 +28,13 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// Puts the checkpoint to resume from into `model` and `optimizer`. Everything that may be wrong with it, with
+    /// Puts the checkpoint to resume from into `model` and `training`. Everything that may be wrong with it, with
     /// the settings, the images or the metrics is found before anything is written.
     pub fn resumed(
         job: &Job,
         total: u64,
         model: &dyn Module,
-        optimizer: &mut Optimizer,
+        training: &mut TrainState,
     ) -> Result<Start> {
         let mut damaged = Vec::new();
         let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
@@ -53,7 +53,7 @@ impl Start {
         }
         let rewrite = matches!(state.settings, RunSettings::Hash(_));
         checkpoint.load_into(model)?;
-        state.restore(model, optimizer)?;
+        state.restore(model, training)?;
         let kept = metrics::rewind(&job.run.metrics(), &position)?;
         // Filled in when a checkpoint is written.
         position.lines = None;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::settings::{Settings, presets};
+use crate::tensor::Tensor;
 
 /// Four batches an epoch, a line of metrics every eight.
 fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {

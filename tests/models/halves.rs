@@ -5,7 +5,7 @@ use crate::common;
 use pixelloom::autograd::Gradients;
 use pixelloom::autograd::case::distance;
 use pixelloom::models::draw::DrawConfig;
-use pixelloom::models::parts::{loss_and_gradients, on_one_tape};
+use pixelloom::models::halves::{loss_and_gradients, on_one_tape};
 use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::layout::slice;
@@ -95,7 +95,7 @@ fn step_in_two_parts(config: &ModelConfig) {
     let device = Device::cpu();
     let model = config.build(&device, 3).unwrap();
     let model = model.model();
-    assert!(model.in_parts().is_some());
+    assert!(model.halves().is_some());
     let (rows, total) = (37, 50);
     let key = Key::new(5, stream::LATENT, 11).of_rows(&(4..4 + rows), total);
     let x = random::uniform(&device, Key::new(1, stream::TEST, 0), &[rows, 20]);
