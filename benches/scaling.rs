@@ -12,25 +12,27 @@ mod common;
 use common::{Arguments, save};
 use pixelloom::Device;
 use pixelloom::bench::table::{digits, percent};
-use pixelloom::bench::{Machine, Net, Table, Task, Workload, time};
+use pixelloom::bench::{Machine, Table, Task, Workload, time};
+use pixelloom::models::ModelConfig;
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::pixel::{Body, PixelConfig};
 use pixelloom::models::vae::VaeConfig;
+use pixelloom::ops::optimizer::Rule;
 use pixelloom::report::plots::{Plot, Series, Stroke};
 
 /// A kind of model at its usual size.
 struct Kind {
     name: &'static str,
-    net: Net,
+    net: ModelConfig,
     batch: usize,
 }
 
 fn kinds() -> Vec<Kind> {
-    let pixel = |body, layers, hidden| Net::Pixel(body, PixelConfig::mnist(layers, hidden));
+    let pixel = |body, layers, hidden| ModelConfig::pixel(body, PixelConfig::mnist(layers, hidden));
     let draw = DrawConfig { glimpses: 16, learned_states: false, ..DrawConfig::mnist() };
     [
-        ("vae", Net::Vae(VaeConfig::mnist(20)), 100),
-        ("draw", Net::Draw(draw), 32),
+        ("vae", ModelConfig::Vae(VaeConfig::mnist(20)), 100),
+        ("draw", ModelConfig::Draw(draw), 32),
         ("pixelcnn", pixel(Body::PixelCnn, 7, 32), 16),
         ("rowlstm", pixel(Body::RowLstm, 4, 16), 16),
         ("diagbilstm", pixel(Body::DiagBilstm, 4, 16), 16),
@@ -49,21 +51,30 @@ const AXES: [(&str, &[usize]); 4] = [
 
 /// `kind` with one of its sizes set; nothing where that kind has none, or where it would take minutes.
 fn at(kind: &Kind, axis: &str, value: usize) -> Option<Workload> {
-    let (mut net, mut batch) = (kind.net, kind.batch);
+    let (mut net, mut batch) = (kind.net.clone(), kind.batch);
+    let pixel = net.pixel_net().is_some();
+    let rule = if pixel { Rule::RmsProp } else { Rule::Adam };
     match (axis, &mut net) {
         ("batch", _) => batch = value,
-        ("side", Net::Vae(c)) => (c.height, c.width) = (value, value),
-        ("side", Net::Draw(c)) => (c.height, c.width) = (value, value),
-        ("side", Net::Pixel(_, c)) => (c.height, c.width) = (value, value),
+        ("side", net) => {
+            let channels = net.shape().2;
+            net.set_shape((value, value, channels)).expect("square images");
+        }
         // The glimpses of DRAW are its depth.
-        ("layers", Net::Draw(c)) => c.glimpses = value,
-        ("layers", Net::Pixel(_, c)) => c.layers = value,
-        ("hidden", Net::Vae(c)) => c.hidden = value,
-        ("hidden", Net::Draw(c)) => c.hidden = value,
-        ("hidden", Net::Pixel(_, c)) if value <= 128 => c.hidden = value,
+        ("layers", ModelConfig::Draw(c)) => c.glimpses = value,
+        ("layers", net) => net.pixel_net()?.layers = value,
+        ("hidden", ModelConfig::Vae(c)) => c.hidden = value,
+        ("hidden", ModelConfig::Draw(c)) => c.hidden = value,
+        ("hidden", net) if value <= 128 => net.pixel_net()?.hidden = value,
         _ => return None,
     }
-    Some(Workload { name: format!("{} {axis} {value}", kind.name), task: Task::Train, net, batch })
+    Some(Workload {
+        name: format!("{} {axis} {value}", kind.name),
+        task: Task::Train,
+        net,
+        rule,
+        batch,
+    })
 }
 
 fn main() {

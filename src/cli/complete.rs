@@ -7,8 +7,9 @@ use clap::Args;
 use pixelloom::data::{Binarization, DataSet, Images, Part, picture};
 use pixelloom::images::completions::{self, Completion, Drawing, Drawn};
 use pixelloom::images::sheet;
+use pixelloom::models::ModelConfig;
 use pixelloom::output::Kind;
-use pixelloom::settings::ModelConfig;
+use pixelloom::settings::view_unlabelled;
 use pixelloom::{Device, Error};
 
 use super::bar::Bar;
@@ -169,6 +170,6 @@ pub fn read_image(
     let mode = if mode == Binarization::Grey { mode } else { Binarization::Threshold };
     let [train, valid, test] = [image.clone(), image.clone(), image];
     let name = path.display().to_string();
-    let data = config.view_unlabelled(DataSet { name, binarization: mode, train, valid, test })?;
+    let data = view_unlabelled(config, DataSet { name, binarization: mode, train, valid, test })?;
     Ok(Part::of(&data.test, mode, 1, 1).numbers())
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pixelloom::data::{DataSet, Part, Split, part};
+use pixelloom::data::{Binarization, DataSet, Part, Split, part};
 use pixelloom::models::iwae::iwae;
+use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::output::{Kind, Output, csv_comment};
-use pixelloom::settings::{AnyModel, MARGINAL_LATENT, ModelConfig};
+use pixelloom::settings::MARGINAL_LATENT;
 use pixelloom::train::{Scores, evaluate};
 use pixelloom::{Device, Error};
 use serde_json::json;
@@ -73,7 +74,7 @@ impl Eval {
             let checkpoint = &located.checkpoint;
             give("checkpoint", &checkpoint.path);
             give("step", checkpoint.step);
-            if let Some(note) = checkpoint.model.caveat(data.binarization) {
+            if let Some(note) = checkpoint.model.caveat(data.binarization == Binarization::Grey) {
                 give("note", note);
                 complain(&format!("note: {note}"));
             }
@@ -87,7 +88,7 @@ impl Eval {
             model.weighted("--iwae")?;
         }
         if self.marginal {
-            model.vae("--marginal")?;
+            model.single_latent("--marginal")?;
         }
         Ok(())
     }
@@ -158,8 +159,8 @@ impl Eval {
             weighted = Some(values);
         }
         if self.marginal {
-            let vae = model.vae("--marginal")?;
-            let latent = vae.config.latent;
+            let model = model.single_latent("--marginal")?;
+            let latent = model.dimensions();
             if latent >= MARGINAL_LATENT {
                 complain(&format!(
                     "note: the estimator is good below {MARGINAL_LATENT} latent dimensions, this \
@@ -167,7 +168,7 @@ impl Eval {
                 ));
             }
             let chosen = part(MARGINAL_IMAGES);
-            let values = evaluate::log_marginals(vae, device, &chosen, &|_| false)?;
+            let values = evaluate::log_marginals(model, device, &chosen, &|_| false)?;
             let values = values.expect("nothing stops it");
             let mean = evaluate::mean(values.iter().copied());
             let bounds = chosen.indices.iter().map(|&i| f64::from(scores.0[0].1[i]));

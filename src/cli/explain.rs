@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use pixelloom::images::receptive_field::{self, Place};
-use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
+use pixelloom::models::pixel::PixelConfig;
+use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::output::Kind as FileKind;
 use pixelloom::rng::{Key, stream};
-use pixelloom::settings::{AnyModel, ModelConfig};
+use pixelloom::settings;
 use pixelloom::{Device, Error, Tensor};
 
 use super::glimpses::Glimpses;
@@ -137,8 +138,8 @@ impl Field {
             if self.path.is_some() {
                 complain(&format!("note: gradients at {IMAGES} images of even noise, added up"));
             }
-            if let ModelConfig::MultiScale(_) = config {
-                complain("note: of the last stage, without what it sees through the small image");
+            if let Some(note) = drawer.note_on_logits() {
+                complain(&format!("note: {note}"));
             }
             say(&field.text())?;
             give("text", field.text());
@@ -161,21 +162,13 @@ impl Field {
             head: MAPS,
             ..PixelConfig::mnist(self.layers.into(), MAPS)
         };
-        let config = match self.model {
-            Some(kind @ (Kind::Vae | Kind::Draw | Kind::Classifier)) => {
-                return Err(Error::Config(format!(
-                    "--model {}: it does not draw pixel by pixel; choose another",
-                    kind.name()
-                )));
-            }
-            Some(Kind::Rowlstm) => ModelConfig::RowLstm(net),
-            Some(Kind::Diagbilstm) => ModelConfig::DiagBilstm(net),
-            Some(Kind::Multiscale) => {
-                ModelConfig::MultiScale(MultiScaleConfig::new(Body::PixelCnn, net, vec![2]))
-            }
-            Some(Kind::Pixelcnn) | None => ModelConfig::PixelCnn(net),
-        };
-        let model = config.build(device, 1)?;
+        let kind = self.model.map_or("pixelcnn", Kind::name);
+        let config = ModelConfig::pixel_by_pixel(kind, net).ok_or_else(|| {
+            Error::Config(format!(
+                "--model {kind}: it does not draw pixel by pixel; choose another"
+            ))
+        })?;
+        let model = settings::build(&config, device, 1)?;
         receptive_field::make_positive(model.model())?;
         Ok((model, config))
     }

@@ -91,7 +91,7 @@ impl Export {
         if let Some(dir) = &self.data_dir {
             config.data.dir.clone_from(dir);
         }
-        let data = checkpoint.model.view(config.data.open(&complain)?)?;
+        let data = settings::view(&checkpoint.model, config.data.open(&complain)?)?;
         let own = [checkpoint.data.name.clone()];
         let names = if self.score.is_empty() { &own[..] } else { &self.score };
         let figures = names.iter().map(|name| {

@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{Part, part};
 use pixelloom::images::glimpses::{self, Glimpses as Pictures};
+use pixelloom::models::Reads;
 use pixelloom::output::{Kind, Output};
-use pixelloom::settings::AnyModel;
 use pixelloom::{Device, Error, Tensor};
 use serde_json::json;
 
@@ -73,9 +73,9 @@ impl Glimpses {
         glimpses::check_count(count)?;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
-            model.check_glimpses("explain glimpses")?;
+            let model = model.reads_by_glimpses("explain glimpses")?;
             let shown = self.images(&located, count)?;
-            self.write(&located, &model, &shown, (&strip, film.as_ref()), device)
+            self.write(&located, model, &shown, (&strip, film.as_ref()), device)
         })?;
         for path in std::iter::once(&self.out).chain(&self.film) {
             wrote(path)?;
@@ -98,7 +98,7 @@ impl Glimpses {
     fn write(
         &self,
         located: &Located,
-        model: &AnyModel,
+        model: &dyn Reads,
         shown: &Shown,
         (strip, film): (&Output, Option<&Output>),
         device: &Device,
@@ -106,16 +106,8 @@ impl Glimpses {
         let shape = located.checkpoint.model.shape();
         let dims = shape.0 * shape.1 * shape.2;
         let x = Tensor::new(device, &shown.images, &[shown.images.len() / dims, dims]);
-        let (trace, wrong) = match model {
-            AnyModel::Classifier(classifier) => {
-                let (trace, found) = classifier.look(&x)?;
-                (trace, report(shown, &found)?)
-            }
-            model => {
-                let draw = model.draw("explain glimpses")?;
-                (draw.reconstruct(&x, part::key(0))?, Vec::new())
-            }
-        };
+        let (trace, found) = model.read(&x, part::key(0))?;
+        let wrong = found.map_or(Ok(Vec::new()), |found| report(shown, &found))?;
         let read = Some(shown.images.as_slice());
         let pictures = Pictures { frames: &trace.frames, shape, read, wrong: &wrong };
         pictures.write_strip(strip)?;

@@ -1,39 +1,32 @@
 //! The kinds of models, as words of the command line.
 
+use std::sync::LazyLock;
+
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use pixelloom::Error;
+use pixelloom::models::{KINDS, Kind as Known};
 use pixelloom::settings::Config;
 
 /// A kind of model.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Kind {
-    /// Variational auto-encoder (Auto-Encoding Variational Bayes)
-    Vae,
-    /// PixelCNN (Pixel Recurrent Neural Networks)
-    Pixelcnn,
-    /// PixelRNN of Row LSTM layers
-    Rowlstm,
-    /// PixelRNN of Diagonal BiLSTM layers
-    Diagbilstm,
-    /// Multi-Scale PixelRNN: a small image, then larger ones given it
-    Multiscale,
-    /// DRAW: images written and read by attentive glimpses
-    Draw,
-    /// Classifier by attentive glimpses (DRAW, section 4.1); needs images with labels
-    Classifier,
+#[derive(Clone, Copy)]
+pub struct Kind(Known);
+
+static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| KINDS.iter().copied().map(Kind).collect());
+
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Kind] {
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name).help(self.0.about))
+    }
 }
 
 impl Kind {
     pub fn name(self) -> &'static str {
-        match self {
-            Kind::Vae => "vae",
-            Kind::Pixelcnn => "pixelcnn",
-            Kind::Rowlstm => "rowlstm",
-            Kind::Diagbilstm => "diagbilstm",
-            Kind::Multiscale => "multiscale",
-            Kind::Draw => "draw",
-            Kind::Classifier => "classifier",
-        }
+        self.0.name
     }
 
     /// That `config`, of `what`, is of this kind.

@@ -7,6 +7,7 @@ use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
 use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::run::{Checkpoint, RunDir, Stage, checkpoint};
+use pixelloom::settings::view;
 use pixelloom::text;
 
 use super::out::{complain, give};
@@ -140,7 +141,7 @@ pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
 impl DataArgs {
     /// Opens the model's data set, or the one that was asked for, as the model sees it.
     pub fn open(&self, located: &Located) -> Result<DataSet, Error> {
-        located.checkpoint.model.view(self.read(located)?)
+        view(&located.checkpoint.model, self.read(located)?)
     }
 
     /// As [`DataArgs::open`], to score the model: says so if the images are not those of the training.
@@ -154,7 +155,7 @@ impl DataArgs {
             give("data_remark", &remark);
             complain(&remark);
         }
-        checkpoint.model.view(data)
+        view(&checkpoint.model, data)
     }
 
     fn read(&self, located: &Located) -> Result<DataSet, Error> {

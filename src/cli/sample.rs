@@ -10,9 +10,8 @@ use pixelloom::data::{DataSet, Part};
 use pixelloom::images::completions::Drawing;
 use pixelloom::images::glimpses::{self, Glimpses};
 use pixelloom::images::{self, nearest, samples};
-use pixelloom::models::draw::Draw;
+use pixelloom::models::{AnyModel, Draws};
 use pixelloom::output::{Kind, Output};
-use pixelloom::settings::AnyModel;
 
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
@@ -108,11 +107,11 @@ impl Sample {
         let special = self.film.is_some() || self.strip.is_some() || self.nearest.is_some();
         let count = self.count.unwrap_or(if special { COUNT.1 } else { COUNT.0 }) as usize;
         if self.manifold {
-            samples::manifold(&files.sheet, model.vae("--manifold")?, device, shape)?;
+            samples::manifold(&files.sheet, model.single_latent("--manifold")?, device, shape)?;
             return Ok(());
         }
         if self.reconstruct {
-            model.check_reconstructs("--reconstruct")?;
+            let model = model.reconstructs("--reconstruct")?;
             let data = self.data.open(located)?;
             let rows = config.evaluation_batch();
             let part = Part::to_show(&data.test, data.binarization, count, rows);
@@ -120,12 +119,11 @@ impl Sample {
             return Ok(());
         }
         if self.strip.is_some() {
-            model.draw("--strip")?;
+            model.draws_by_glimpses("--strip")?;
         }
-        let images = match model {
-            AnyModel::Draw(draw) if self.film.is_some() || self.strip.is_some() => {
-                self.glimpses(draw, count, shape, files, device)?
-            }
+        let shows = self.film.is_some() || self.strip.is_some();
+        let images = match model.model().draws_by_glimpses() {
+            Some(model) if shows => self.glimpses(model, count, shape, files, device)?,
             _ if self.film.is_some() || model.model().autoregressive().is_some() => {
                 let model = model.drawing("--film")?;
                 let bar = Bar::new("pixels", 1);
@@ -161,14 +159,14 @@ impl Sample {
     /// Draws images stroke by stroke, writes the film and the strip, and returns what came of it.
     fn glimpses(
         &self,
-        draw: &Draw,
+        model: &dyn Draws,
         count: usize,
         shape: images::Shape,
         files: &Files,
         device: &Device,
     ) -> Result<Vec<f32>> {
         glimpses::check_count(count)?;
-        let mut trace = draw.imagine(device, count, samples::sample_key(self.seed, 0))?;
+        let mut trace = model.imagine(device, count, samples::sample_key(self.seed, 0))?;
         let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
         if let Some(film) = &files.film {
             drawn.write_film(film)?;

@@ -8,12 +8,10 @@ use super::{Shape, sheet};
 use crate::data::{Part, part};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::Model;
 use crate::models::pixel::Watch;
-use crate::models::vae::Vae;
+use crate::models::{Model, Reconstructs, SingleLatent};
 use crate::output::Output;
 use crate::rng::{Key, stream};
-use crate::settings::AnyModel;
 use crate::tensor::Tensor;
 
 /// Images drawn at once.
@@ -59,15 +57,19 @@ pub fn sample_key(seed: u64, chunk: usize) -> Key {
     Key::new(seed, stream::SAMPLE, chunk as u32)
 }
 
-/// Writes images, as the model sees them, in rows, each above its reconstructions. Fails with
-/// [`Error::Config`] on a model without an encoder.
-pub fn reconstructions(out: &Output, model: &AnyModel, device: &Device, part: &Part) -> Result<()> {
+/// Writes images, as the model sees them, in rows, each above its reconstructions.
+pub fn reconstructions(
+    out: &Output,
+    model: &dyn Reconstructs,
+    device: &Device,
+    part: &Part,
+) -> Result<()> {
     let images = part.images;
     let columns = COLUMNS.min(part.indices.len());
     let blank = vec![0.0; images.dims()];
     let mut tiles = Vec::new();
     part::batches(device, part, &|_| false, |number, x, _| {
-        let means = model.reconstruct("a reconstruction", x, part::key(number))?;
+        let means = model.reconstruction(x, part::key(number))?;
         let (originals, width) = (x.to_vec()?, columns * images.dims());
         for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {
             for row in [originals, means] {
@@ -84,15 +86,20 @@ pub fn reconstructions(out: &Output, model: &AnyModel, device: &Device, part: &P
 
 /// Writes the manifold of a model with two latent dimensions: the first grows to the right, the second
 /// upwards. Fails with [`Error::Config`] on any other model.
-pub fn manifold(out: &Output, vae: &Vae, device: &Device, shape: Shape) -> Result<()> {
-    if vae.config.latent != 2 {
+pub fn manifold(
+    out: &Output,
+    model: &dyn SingleLatent,
+    device: &Device,
+    shape: Shape,
+) -> Result<()> {
+    let latent = model.dimensions();
+    if latent != 2 {
         return Err(Error::Config(format!(
-            "a manifold needs 2 latent dimensions, this model has {}; train one with --latent 2",
-            vae.config.latent
+            "a manifold needs 2 latent dimensions, this model has {latent}; train one with --latent 2"
         )));
     }
     let z = Tensor::new(device, &grid(SIDE), &[SIDE * SIDE, 2]);
-    let means = vae.decode_means(&z).to_vec()?;
+    let means = model.decode_means(&z).to_vec()?;
     sheet::write_sheet(out, &means, SIDE * SIDE, shape, SIDE)
 }
 

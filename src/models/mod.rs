@@ -1,9 +1,13 @@
 //! The model families, and what the trainer asks of a model.
 
+pub mod abilities;
 pub mod draw;
+pub mod family;
 pub mod halves;
 pub mod iwae;
 pub mod pixel;
+pub mod preset;
+pub mod registry;
 pub mod vae;
 
 use std::borrow::Cow;
@@ -15,14 +19,17 @@ use crate::nn::Module;
 use crate::rng::Key;
 use crate::tensor::Tensor;
 use halves::Halves;
-use pixel::{Known, Watch};
+
+pub use abilities::{Autoregressive, Draws, Reads, Reconstructs, SingleLatent, Weighted};
+pub use family::{Family, Shape};
+pub use registry::{AnyModel, KINDS, Kind, ModelConfig};
 
 /// A named quantity of each image of a batch, in nats; an `error` is 0 or 1.
 pub type PerImage = (Cow<'static, str>, Vec<f32>);
 
 /// A model that the trainer can train. Images are rows of \[rows, height * width * channels\]
 /// with values in \[0, 1\].
-pub trait Model: Module + Sync {
+pub trait Model: Module + Send + Sync {
     /// What the trainer keeps for a batch while it makes [`Model::updates`] steps on it, such as
     /// posterior samples. `labels` \[rows\] are class numbers, where the data has them.
     fn prepare(&self, _x: &Tensor, _labels: Option<&Tensor>, _key: Key) -> Result<Vec<Tensor>> {
@@ -57,36 +64,28 @@ pub trait Model: Module + Sync {
         None
     }
 
+    /// The model as one with a single latent variable for each image, if it is of that kind.
+    fn single_latent(&self) -> Option<&dyn SingleLatent> {
+        None
+    }
+
+    /// The model as one that reconstructs images, if it is of that kind.
+    fn reconstructs(&self) -> Option<&dyn Reconstructs> {
+        None
+    }
+
+    /// The model as one that reads images by glimpses, if it is of that kind.
+    fn reads_by_glimpses(&self) -> Option<&dyn Reads> {
+        None
+    }
+
+    /// The model as one that draws images by glimpses, if it is of that kind.
+    fn draws_by_glimpses(&self) -> Option<&dyn Draws> {
+        None
+    }
+
     /// `count` images drawn from the model, as means in \[0, 1\]: \[count, height * width * channels\].
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor>;
-}
-
-/// A model with latent variables z.
-pub trait Weighted {
-    /// Numbers that the largest tensor of [`Weighted::log_weights`] has for a row.
-    fn numbers_a_row(&self) -> usize;
-
-    /// log p(x, z) - log q(z|x) in nats of `samples` draws z ~ q(z|x) for each row of x \[B, D\]:
-    /// \[samples * B\], row l B + i holding draw l of image i.
-    fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor>;
-}
-
-/// A model that draws images pixel by pixel.
-pub trait Autoregressive: Sync {
-    /// `count` images \[count, height * width * channels\] in \[0, 1\]; pixels that are `known` are taken
-    /// over. Fails when the device does.
-    fn draw(
-        &self,
-        device: &Device,
-        count: usize,
-        known: Option<Known>,
-        key: Key,
-        watch: &mut Watch,
-    ) -> Result<Tensor>;
-
-    /// Logits of every pixel \[B, H, W, C levels\] of images x \[B, H, W, C\] in \[0, 1\]; their
-    /// gradients tell what a pixel's prediction sees.
-    fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
 }
 
 /// The product of sizes, the largest number if it is beyond that.

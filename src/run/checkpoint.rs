@@ -22,9 +22,10 @@ use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files::{self, sync_dir};
+use crate::models::{AnyModel, KINDS, ModelConfig};
 use crate::nn::{Module, TrainState};
 use crate::output::Output;
-use crate::settings::{AnyModel, Config, KINDS, ModelConfig, shared};
+use crate::settings::{Config, build, shared};
 use crate::tensor::Tensor;
 
 const MODEL: &str = "model.safetensors";
@@ -305,11 +306,11 @@ impl Checkpoint {
     /// with [`Error::Checkpoint`].
     pub fn of(weights: Content, path: PathBuf) -> Result<Checkpoint> {
         let kind = weights.texts.get("kind").map_or("", String::as_str);
-        if !KINDS.contains(&kind) {
+        if !KINDS.iter().any(|known| known.name == kind) {
             return Err(Error::Checkpoint(format!(
                 "{} holds a model of kind \"{kind}\"; this program knows {}",
                 path.display(),
-                KINDS.join(", ")
+                KINDS.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
             )));
         }
         let model: ModelConfig = weights.json("config", &path)?;
@@ -383,7 +384,7 @@ impl Checkpoint {
 
     /// The model with its weights.
     pub fn load(&self, device: &Device) -> Result<AnyModel> {
-        let model = self.model.build(device, 0)?;
+        let model = build(&self.model, device, 0)?;
         self.load_into(model.model())?;
         Ok(model)
     }

@@ -152,8 +152,9 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::ModelConfig;
     use crate::nn::OnNonfinite;
-    use crate::settings::{ModelConfig, Settings, presets};
+    use crate::settings::{Settings, presets};
 
     /// Settings and hash of a run that was trained before pixel models had a kernel.
     const BEFORE: &str = r#"
@@ -209,7 +210,7 @@ mod tests {
         longer.epochs = 2;
         assert_ne!(hash_of(&longer.to_toml()), HASH);
         if let ModelConfig::RowLstm(net) = &mut config.model {
-            net.kernel = 5;
+            net.0.kernel = 5;
         }
         assert_ne!(hash_of(&config.to_toml()), HASH);
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelConfig;
 use crate::data::{self, Binarization, DataSet, Fingerprint, Tell, fingerprint};
 use crate::error::{Error, Result};
+use crate::models::ModelConfig;
 use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
 
 /// Latent dimensions below which the estimate of appendix D of the AEVB paper is good.
@@ -137,21 +137,21 @@ impl Config {
                 return bad(key, &value, "lie between 1 and 1000000000");
             }
         }
-        match &self.model {
+        match self.model.single_latent() {
             _ if self.marginal == 0 => {}
-            ModelConfig::Vae(vae) if vae.latent >= MARGINAL_LATENT => {
+            Some(latent) if latent >= MARGINAL_LATENT => {
                 return Err(Error::Config(format!(
-                    "marginal = {}, with model.latent = {}: the estimate is good below {} latent \
+                    "marginal = {}, with model.latent = {latent}: the estimate is good below {} latent \
                      dimensions; set marginal=0 or a smaller model.latent",
-                    self.marginal, vae.latent, MARGINAL_LATENT
+                    self.marginal, MARGINAL_LATENT
                 )));
             }
-            ModelConfig::Vae(_) => {}
-            other => {
+            Some(_) => {}
+            None => {
                 return Err(Error::Config(format!(
                     "marginal = {}: it is an estimate for a vae, this one is a {}; set marginal=0",
                     self.marginal,
-                    other.kind()
+                    self.model.kind()
                 )));
             }
         }

@@ -6,9 +6,12 @@ use std::path::Path;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{Config, ModelConfig, presets};
+use super::view::view;
+use super::{Config, limits, presets};
 use crate::data::{self, Binarization, DataSet, Tell, files};
 use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+use crate::models::vae::METHODS;
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
 use crate::text;
@@ -273,7 +276,8 @@ impl Settings {
     pub fn fit(&self, data: DataSet) -> Result<(Config, DataSet)> {
         let mut config = self.config()?;
         let asked = config.model.shape();
-        config.model.fit(&data.train)?;
+        let size = &data.train;
+        config.model.set_shape((size.height, size.width, size.channels))?;
         let shape = config.model.shape();
         let sizes = ["model.height", "model.width", "model.channels"];
         let given = sizes.iter().any(|key| self.origins.contains_key(*key));
@@ -285,9 +289,9 @@ impl Settings {
             )));
         }
         config.model.check()?;
-        config.model.check_batch(config.batch.min(data.train.count))?;
+        limits::check_batch(&config.model, config.batch.min(data.train.count))?;
         config.steps(data.train.count)?;
-        let data = config.model.view(data)?;
+        let data = view(&config.model, data)?;
         config.data.binarization = Some(data.binarization);
         Ok((config, data))
     }
@@ -408,7 +412,7 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
 /// For a table that is one of several variants: the key that says which, and the variants.
 fn choice(path: &str) -> Option<(&'static str, Vec<Table>)> {
     match path {
-        "model.method" => Some(("name", presets::METHODS.iter().map(table_of).collect())),
+        "model.method" => Some(("name", METHODS.iter().map(table_of).collect())),
         "optimizer.schedule" => Some(("kind", presets::SCHEDULES.iter().map(table_of).collect())),
         _ => None,
     }

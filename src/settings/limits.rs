@@ -2,10 +2,43 @@
 
 use serde_json::Value;
 
-use super::ModelConfig;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::models::{AnyModel, ModelConfig};
 use crate::nn::Param;
+
+/// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes, and on a weight that is too
+/// large for the device.
+pub fn build(model: &ModelConfig, device: &Device, seed: u64) -> Result<AnyModel> {
+    check_weights(model, device)?;
+    model.build(device, seed)
+}
+
+/// Rejects batches too large for the widest tensor: all its numbers are to stay below 2^31. Fails
+/// with [`Error::Config`].
+pub fn check_batch(model: &ModelConfig, rows: usize) -> Result<()> {
+    let (width, most) = (model.widest(), 1_u64 << 31);
+    let (key, samples) = model.samples().unwrap_or(("", 1));
+    let values = rows as u128 * samples as u128 * width as u128;
+    if values < most.into() {
+        return Ok(());
+    }
+    let (of_samples, fewer) = match samples {
+        1 => (String::new(), None),
+        _ => (format!(", {samples} samples an image"), Some(key.to_string())),
+    };
+    let batch = (rows > 1).then(|| "--batch".to_string());
+    let setting = setting_of(model, &|model| Some(model.widest() as u64));
+    let smaller: Vec<String> = [batch, fewer, setting].into_iter().flatten().collect();
+    let advice = match smaller.is_empty() {
+        true => "choose smaller images".into(),
+        false => format!("choose a smaller {}", smaller.join(" or ")),
+    };
+    Err(Error::Config(format!(
+        "batch = {rows}{of_samples}, with {width} numbers in the widest tensor of an image: a batch has \
+         {values}, it must stay below {most}; {advice}"
+    )))
+}
 
 /// Rejects a model with a weight that `device` cannot hold in one tensor. A smaller batch would not help, so
 /// the message names the weight and the setting that makes it large. Fails with [`Error::Config`].

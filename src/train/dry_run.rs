@@ -9,7 +9,7 @@ use crate::data::{DataSet, Loader};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::TrainState;
-use crate::settings::Config;
+use crate::settings::{Config, build};
 
 /// What a step of a run takes.
 #[derive(Clone, Debug, Serialize)]
@@ -47,7 +47,7 @@ pub fn dry_run(
     let estimated_bytes = Step::of(config, images, batch).check(device)?.bytes() as usize;
     estimated(estimated_bytes);
     let before = device.live_bytes();
-    let model = config.model.build(device, config.seed)?;
+    let model = build(&config.model, device, config.seed)?;
     let model = model.model();
     let mut training = TrainState::new(config.optimizer(images.count, steps * model.updates()));
     // Loss and memory of an update on that many images.

@@ -6,10 +6,10 @@ use crate::data::part::{Watch, batches, key};
 use crate::data::{self, Part, Split, Tell};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::vae::{Vae, marginal};
-use crate::models::{Model, PerImage};
+use crate::models::{Model, PerImage, SingleLatent};
 use crate::run::Checkpoint;
 use crate::run::card::Figure;
+use crate::settings::view;
 
 /// Figures by image, in the model's order; the first is the score: a bound ("bound"), or exact
 /// ("nll"). Those of single glimpses are named "kl.1", "kl.2" and so on.
@@ -72,16 +72,16 @@ pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 /// Estimates log p(x) of images by appendix D of the AEVB paper, nats; `None` if `watch` stopped it.
 /// Fails with [`Error::NotFinite`] if an estimate is not finite.
 pub fn log_marginals(
-    vae: &Vae,
+    model: &dyn SingleLatent,
     device: &Device,
     part: &Part,
     watch: Watch,
 ) -> Result<Option<Vec<f64>>> {
     let mut values = Vec::with_capacity(part.indices.len());
     let complete = batches(device, part, watch, |number, x, _| {
-        let (settings, stop) = (marginal::Settings::paper(), || watch(number as usize * part.rows));
+        let stop = || watch(number as usize * part.rows);
         // What was stopped has no values; the watch says so again at the end of the batch.
-        let found = marginal::log_marginal(vae, x, settings, key(number), &stop)?;
+        let found = model.log_marginal(x, key(number), &stop)?;
         values.extend(found.unwrap_or_default());
         Ok(())
     })?;
@@ -137,7 +137,7 @@ pub fn figure(
     if let Some(remark) = trained.remark(&data, &checkpoint.path.display().to_string()) {
         tell(&remark);
     }
-    let data = checkpoint.model.view(data)?;
+    let data = view(&checkpoint.model, data)?;
     let rows = checkpoint.model.evaluation_batch();
     let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
     let model = checkpoint.load(device)?;

@@ -12,12 +12,12 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::machine::memory::{Available, available};
 use crate::models::Model;
+use crate::models::ModelConfig;
 use crate::models::halves::{on_one_tape, rows_at_once};
-use crate::models::vae::Method;
 use crate::nn::{OptimizerConfig, TrainState};
 use crate::rng::Key;
+use crate::settings::Config;
 use crate::settings::limits::{check_weights, setting_of, size};
-use crate::settings::{Config, ModelConfig};
 use crate::tensor::Tensor;
 
 /// A step of training: which model, which optimiser, how many images.
@@ -70,11 +70,7 @@ impl<'a> Step<'a> {
     pub fn need(&self, device: &Device) -> Result<Need> {
         let device = &Device::meta(device);
         let mut config = self.model.clone();
-        if let ModelConfig::Vae(vae) = &mut config
-            && let Method::MonteCarloEm { leapfrog, .. } = &mut vae.method
-        {
-            *leapfrog = 1; // More take time and no memory.
-        }
+        config.shorten();
         let built = config.build(device, 0)?;
         let model = built.model();
         let weights = device.live_bytes();

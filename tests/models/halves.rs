@@ -4,6 +4,7 @@
 use crate::common;
 use pixelloom::autograd::Gradients;
 use pixelloom::autograd::case::distance;
+use pixelloom::models::ModelConfig;
 use pixelloom::models::draw::DrawConfig;
 use pixelloom::models::halves::{loss_and_gradients, on_one_tape};
 use pixelloom::models::pixel::{Body, MultiScaleConfig, PixelConfig};
@@ -11,7 +12,6 @@ use pixelloom::models::vae::{Estimator, Likelihood, Method, VaeConfig};
 use pixelloom::ops::layout::slice;
 use pixelloom::ops::random;
 use pixelloom::rng::{Key, stream};
-use pixelloom::settings::ModelConfig;
 use pixelloom::{Device, Tape, Tensor};
 
 const ROWS: usize = 7;

@@ -3,9 +3,10 @@
 
 use crate::common::devices;
 use pixelloom::bench::table::by_kernel;
-use pixelloom::bench::{Machine, Net, Task, Workload, probe, roofline, sampling, workloads};
-use pixelloom::models::draw::DrawConfig;
+use pixelloom::bench::{Machine, Task, Workload, probe, roofline, sampling, workloads};
+use pixelloom::models::ModelConfig;
 use pixelloom::models::pixel::{Body, PixelConfig};
+use pixelloom::ops::optimizer::Rule;
 use pixelloom::profile::{Profile, Sum};
 use pixelloom::report::plots::curve;
 use pixelloom::{Device, Tensor};
@@ -53,15 +54,16 @@ fn the_arithmetic_of_a_workload_is_that_of_its_kernels() {
     all.retain(|w| w.name.contains("mnist"));
     let colour = PixelConfig { levels: 16, head: 48, ..PixelConfig::colour(8, 2, 24) };
     for body in [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm] {
-        let (name, net) = (format!("{body:?}, colour"), Net::Pixel(body, colour));
-        all.push(Workload { name, task: Task::Train, net, batch: 2 });
+        let (name, net) = (format!("{body:?}, colour"), ModelConfig::pixel(body, colour));
+        all.push(Workload { name, task: Task::Train, net, rule: Rule::RmsProp, batch: 2 });
     }
     for workload in &mut all {
         workload.batch = 2;
-        match &mut workload.net {
-            Net::Vae(_) => {}
-            Net::Draw(config) => *config = DrawConfig { glimpses: 4, ..*config },
-            Net::Pixel(_, config) => (config.height, config.width) = (8, 8),
+        if let ModelConfig::Draw(config) = &mut workload.net {
+            config.glimpses = 4;
+        }
+        if let Some(config) = workload.net.pixel_net() {
+            (config.height, config.width) = (8, 8);
         }
         let (found, formula) = (products(workload), 2.0 * workload.flops());
         let ratio = found / formula;

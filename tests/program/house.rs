@@ -30,7 +30,7 @@ fn module(path: &Path) -> String {
 }
 
 /// From the top down. A module imports from its own layer's modules and from lower layers.
-const LAYERS: [&[&str]; 18] = [
+const LAYERS: [&[&str]; 19] = [
     &["main", "guide"],
     &["cli"],
     &["bench"],
@@ -38,7 +38,8 @@ const LAYERS: [&[&str]; 18] = [
     &["report"],
     &["run"],
     &["settings", "images"],
-    &["models", "data"],
+    &["data"],
+    &["models"],
     &["nn", "machine"],
     &["ops"],
     &["autograd"],
@@ -88,6 +89,27 @@ fn imports_point_down() {
     assert_eq!(planted.len(), 1, "the check does not see a planted fault");
     let planted = upward(&root().join("src/nn/linear.rs"), "use crate::{Tape, models::vae::Vae};");
     assert_eq!(planted.len(), 1, "the check does not see a planted fault");
+}
+
+/// Names of families (`ModelConfig::Vae`) in the code of `text` before its tests.
+fn families(text: &str) -> usize {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let named = |rest: &str| rest.starts_with(|c: char| c.is_ascii_uppercase());
+    code.split("ModelConfig::").skip(1).filter(|rest| named(rest)).count()
+}
+
+/// A family is a folder of `models` and a line of its registry: nothing above asks which family it has. The workloads
+/// are the papers' own models, so they name them.
+#[test]
+fn only_models_and_workloads_name_a_family() {
+    for path in files(&root().join("src"), "rs") {
+        let tests = path.ends_with("tests.rs");
+        if module(&path) != "models" && !path.ends_with("bench/workloads.rs") && !tests {
+            let named = families(&fs::read_to_string(&path).unwrap());
+            assert!(named == 0, "{} names a family {named} times", path.display());
+        }
+    }
+    assert_eq!(families("if let ModelConfig::Draw(draw) = model {}"), 1);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::{Model, PerImage};
+use crate::models::{Model, PerImage, Reads};
 use crate::nn::{Linear, LstmCell, Module, join};
 use crate::ops::matmul::Activation;
 use crate::rng::Key;
@@ -129,6 +129,10 @@ impl Model for Classifier {
             .zip(truth)
             .map(|(logits, class)| f32::from(largest(logits) != class as usize));
         Ok(vec![("nll".into(), nll), ("error".into(), wrong.collect())])
+    }
+
+    fn reads_by_glimpses(&self) -> Option<&dyn Reads> {
+        Some(self)
     }
 
     fn sample(&self, _: &Device, _: usize, _: Key) -> Result<Tensor> {

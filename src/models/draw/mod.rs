@@ -23,7 +23,9 @@
 
 mod classifier;
 mod config;
+mod family;
 mod network;
+pub(crate) mod presets;
 mod trace;
 
 pub use classifier::Classifier;
@@ -35,7 +37,7 @@ use rand::rngs::StdRng;
 
 use super::halves::Halves;
 use super::iwae::repeat;
-use super::{Model, PerImage, Weighted};
+use super::{Draws, Model, PerImage, Reads, Reconstructs, Weighted};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
@@ -262,6 +264,18 @@ impl Model for Draw {
     }
 
     fn weighted(&self) -> Option<&dyn Weighted> {
+        Some(self)
+    }
+
+    fn reconstructs(&self) -> Option<&dyn Reconstructs> {
+        Some(self)
+    }
+
+    fn reads_by_glimpses(&self) -> Option<&dyn Reads> {
+        Some(self)
+    }
+
+    fn draws_by_glimpses(&self) -> Option<&dyn Draws> {
         Some(self)
     }
 

@@ -19,11 +19,14 @@
 //! Shapes: images of a batch \[B, H W C\] with values v / (levels - 1) in \[0, 1\].
 
 mod config;
+mod family;
 mod multiscale;
 mod net;
+pub(crate) mod presets;
 pub mod sampler;
 
 pub use config::{Body, MultiScaleConfig, PixelConfig};
+pub use family::{DiagBilstmConfig, PixelCnnConfig, PixelKind, RowLstmConfig};
 pub use multiscale::MultiScale;
 pub use net::{Condition, PixelNet};
 pub use sampler::{Known, Watch};

@@ -212,6 +212,10 @@ impl Autoregressive for MultiScale {
         Ok(image.reshape(&[count, self.config.dims()]))
     }
 
+    fn note_on_logits(&self) -> Option<&'static str> {
+        Some("of the last stage, without what it sees through the small image")
+    }
+
     /// The last stage's, given the small image that x itself has.
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
         let images = self.pyramid(&x.detach());

@@ -179,3 +179,10 @@ impl VaeConfig {
         VaeConfig { hidden: 100, method, ..VaeConfig::mnist(3) }
     }
 }
+
+/// Every method of training the variational auto-encoder, with its usual numbers.
+pub const METHODS: [Method; 3] = [
+    Method::Sgvb { estimator: Estimator::B, samples: 1 },
+    Method::WakeSleep,
+    Method::MonteCarloEm { leapfrog: 10, updates: 5 },
+];

@@ -23,16 +23,18 @@
 
 pub mod bound;
 mod config;
+mod family;
 pub mod hmc;
 pub mod marginal;
+pub(crate) mod presets;
 
 pub use bound::LatentModel;
-pub use config::{Estimator, Likelihood, Method, VaeConfig};
+pub use config::{Estimator, Likelihood, METHODS, Method, VaeConfig};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Model, PerImage, Weighted};
+use super::{Model, PerImage, Reconstructs, SingleLatent, Weighted};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
@@ -229,6 +231,14 @@ impl Model for Vae {
     }
 
     fn weighted(&self) -> Option<&dyn Weighted> {
+        Some(self)
+    }
+
+    fn single_latent(&self) -> Option<&dyn SingleLatent> {
+        Some(self)
+    }
+
+    fn reconstructs(&self) -> Option<&dyn Reconstructs> {
         Some(self)
     }
 

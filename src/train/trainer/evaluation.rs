@@ -99,8 +99,8 @@ impl Trainer {
     fn log_marginals(&self, split: Split) -> Result<Vec<f64>> {
         let stop = |_| self.signals.caught().is_some();
         let part = self.part(split, self.job.config.marginal);
-        let vae = self.model.vae("marginal")?;
-        self.complete(evaluate::log_marginals(vae, &self.job.device, &part, &stop))
+        let model = self.model.single_latent("marginal")?;
+        self.complete(evaluate::log_marginals(model, &self.job.device, &part, &stop))
     }
 
     fn marginal_line(&mut self, split: Split, values: &[f64]) -> Result<()> {

@@ -6,14 +6,13 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{Job, Trainer};
-use crate::data::{Fingerprint, Split};
+use crate::data::{Binarization, Fingerprint, Split};
 use crate::error::Result;
 use crate::report;
 use crate::run::metrics::ERROR_PERCENT;
-use crate::settings::AnyModel;
 
-/// Images of the train split that are scored at the end of a run, spread evenly, unless it is of a vae:
-/// a score of all would take as long as an epoch.
+/// Images of the train split that are scored at the end of a run, spread evenly, where a score of all
+/// would take as long as an epoch.
 const TRAIN_PART: usize = 5000;
 
 /// What came of it, as `summary.json` holds it. Scores are means over a split, in nats.
@@ -74,10 +73,8 @@ impl Trainer {
     /// Scores the splits, the test split only if the settings ask for it, and writes the summary, the pictures and the report.
     pub(super) fn finish(&mut self) -> Result<Summary> {
         let begin = Instant::now();
-        let train_part = match self.model {
-            AnyModel::Vae(_) => usize::MAX,
-            _ => TRAIN_PART,
-        };
+        let quick = self.job.config.model.scores_quickly();
+        let train_part = if quick { usize::MAX } else { TRAIN_PART };
         let test =
             self.job.config.score_test.then(|| self.score(Split::Test, usize::MAX)).transpose()?;
         let train = self.score(Split::Train, train_part)?;
@@ -134,7 +131,7 @@ impl Trainer {
             train_what: data.describe_part(Split::Train, train.images()),
             what: data.describe(split),
             fingerprint: self.job.fingerprint.clone(),
-            note: config.model.caveat(data.binarization).map(str::to_string),
+            note: config.model.caveat(data.binarization == Binarization::Grey).map(str::to_string),
             warning: config.model.suspicion(&data.name, score),
             best_step,
             command: self.job.command.clone(),

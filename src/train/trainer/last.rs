@@ -6,9 +6,8 @@ use crate::error::Result;
 use crate::images::completions::{self, Completion, Drawing};
 use crate::images::glimpses::Glimpses;
 use crate::images::{nearest, samples};
-use crate::models::draw::{Classifier, Draw};
+use crate::models::{Autoregressive, Draws, Reads};
 use crate::report::plots::{curve, glimpse_plot};
-use crate::settings::AnyModel;
 use crate::tensor::Tensor;
 use crate::train::Scores;
 
@@ -33,79 +32,89 @@ impl Trainer {
     /// What the finished model draws, and makes of test images; `scores` are those of `split`.
     pub(super) fn last_pictures(&self, split: Split, scores: &Scores) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
-        let file = |name: &str| run.sample(name);
-        let (shape, seed) = (config.model.shape(), config.seed);
+        let (model, file) = (self.model.model(), |name: &str| run.sample(name));
         self.signals.check()?;
-        match &self.model {
-            AnyModel::Vae(vae) => {
-                let part = self.to_show(RECONSTRUCTED);
-                samples::reconstructions(
-                    &file("reconstructions.png")?,
-                    &self.model,
-                    device,
-                    &part,
-                )?;
-                if vae.config.latent == 2 {
-                    samples::manifold(&file("manifold.png")?, vae, device, shape)?;
-                }
-            }
-            AnyModel::Draw(draw) => self.glimpses_of_draw(draw, split, scores)?,
-            AnyModel::Classifier(classifier) => self.glimpses_of_classifier(classifier)?,
-            AnyModel::Pixel(_) | AnyModel::MultiScale(_) => {
-                let model = self.model.autoregressive("a completion")?;
-                let progress = |_, _| self.signals.check();
-                let drawing = Drawing { device, shape, seed, progress: &progress, film: false };
-                let what = Completion {
-                    originals: &self.to_show(COMPLETED.0).numbers(),
-                    mask: &completions::lower_half(shape),
-                    samples: COMPLETED.1,
-                };
-                drawing.completions(model, &what)?.write_sheet(&file("completions.png")?)?;
-            }
+        if let Some(model) = model.draws_by_glimpses() {
+            self.drawing_by_glimpses(model)?;
+        }
+        if let Some(model) = model.reads_by_glimpses() {
+            self.reading_by_glimpses(model)?;
+        }
+        if let Some(model) = model.reconstructs() {
+            let part = self.to_show(RECONSTRUCTED);
+            samples::reconstructions(&file("reconstructions.png")?, model, device, &part)?;
+        }
+        if let Some(model) = model.single_latent().filter(|model| model.dimensions() == 2) {
+            samples::manifold(&file("manifold.png")?, model, device, config.model.shape())?;
+        }
+        if let Some(model) = model.autoregressive() {
+            self.completions(model)?;
+        }
+        if model.draws_by_glimpses().is_some() {
+            self.nearest()?;
+            let data = &self.job.data;
+            let what = format!("{}, {}", data.describe(split), device.name());
+            let plot = glimpse_plot(&scores.kl_per_glimpse(), &what);
+            run.write("samples/kl.svg", &curve(&plot))?;
         }
         Ok(())
     }
 
-    fn glimpses_of_draw(&self, draw: &Draw, split: Split, scores: &Scores) -> Result<()> {
-        let Job { config, data, device, run, .. } = &self.job;
-        let file = |name: &str| run.sample(name);
-        let (shape, key) = (config.model.shape(), samples::sample_key(config.seed, 0));
-        let trace = draw.imagine(device, SHOWN.0, key)?;
-        let drawn = Glimpses { frames: &trace.frames, shape, read: None, wrong: &[] };
-        drawn.write_strip(&file("film.png")?)?;
-        drawn.write_film(&file("film.gif")?)?;
-        self.signals.check()?;
-        let part = self.to_show(SHOWN.1);
-        let images = part.numbers();
-        let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
-        let trace = draw.reconstruct(&x, part::key(0))?;
-        let reading = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &[] };
-        reading.write_strip(&file("reading.png")?)?;
-        reading.write_film(&file("reading.gif")?)?;
-        self.signals.check()?;
-        let part = self.to_show(RECONSTRUCTED);
-        samples::reconstructions(&file("reconstructions.png")?, &self.model, device, &part)?;
-        let watch = |_| self.signals.check();
-        let samples = samples::draw(draw, device, NEAREST, config.seed, &watch)?;
-        let (train, mode) = (&data.train, data.binarization);
-        // The search may take long, and is followed by the writing.
-        let watch = |_| self.signals.check().and_then(|()| run.held());
-        nearest::write(&file("nearest.png")?, &samples, train, mode, &watch)?;
-        let what = format!("{}, {}", data.describe(split), device.name());
-        run.write("samples/kl.svg", &curve(&glimpse_plot(&scores.kl_per_glimpse(), &what)))
+    fn completions(&self, model: &dyn Autoregressive) -> Result<()> {
+        let Job { config, device, run, .. } = &self.job;
+        let shape = config.model.shape();
+        let progress = |_, _| self.signals.check();
+        let drawing =
+            Drawing { device, shape, seed: config.seed, progress: &progress, film: false };
+        let what = Completion {
+            originals: &self.to_show(COMPLETED.0).numbers(),
+            mask: &completions::lower_half(shape),
+            samples: COMPLETED.1,
+        };
+        drawing.completions(model, &what)?.write_sheet(&run.sample("completions.png")?)
     }
 
-    fn glimpses_of_classifier(&self, classifier: &Classifier) -> Result<()> {
+    fn drawing_by_glimpses(&self, model: &dyn Draws) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
-        let part = self.to_show(LOOKED_AT);
+        let key = samples::sample_key(config.seed, 0);
+        let trace = model.imagine(device, SHOWN.0, key)?;
+        let (frames, shape) = (&trace.frames, config.model.shape());
+        let drawn = Glimpses { frames, shape, read: None, wrong: &[] };
+        drawn.write_strip(&run.sample("film.png")?)?;
+        drawn.write_film(&run.sample("film.gif")?)?;
+        self.signals.check()
+    }
+
+    fn reading_by_glimpses(&self, model: &dyn Reads) -> Result<()> {
+        let Job { config, device, run, .. } = &self.job;
+        let classifies = config.model.classes().is_some();
+        let part = self.to_show(if classifies { LOOKED_AT } else { SHOWN.1 });
         let images = part.numbers();
         let x = Tensor::new(device, &images, &[part.indices.len(), part.images.dims()]);
-        let (trace, found) = classifier.look(&x)?;
-        let classes = part.classes().unwrap_or_default();
+        let (trace, found) = model.read(&x, part::key(0))?;
+        let (found, classes) = (found.unwrap_or_default(), part.classes().unwrap_or_default());
         let wrong: Vec<bool> = found.iter().zip(&classes).map(|(a, b)| a != b).collect();
-        let shape = config.model.shape();
-        let looking = Glimpses { frames: &trace.frames, shape, read: Some(&images), wrong: &wrong };
-        looking.write_strip(&run.sample("reading.png")?)?;
-        looking.write_film(&run.sample("reading.gif")?)
+        let (frames, shape) = (&trace.frames, config.model.shape());
+        let reading = Glimpses { frames, shape, read: Some(&images), wrong: &wrong };
+        reading.write_strip(&run.sample("reading.png")?)?;
+        reading.write_film(&run.sample("reading.gif")?)?;
+        self.signals.check()
+    }
+
+    /// Samples beside the training images that are nearest to them.
+    fn nearest(&self) -> Result<()> {
+        let Job { config, data, device, run, .. } = &self.job;
+        self.signals.check()?;
+        let watch = |_| self.signals.check();
+        let samples = samples::draw(self.model.model(), device, NEAREST, config.seed, &watch)?;
+        // The search may take long, and is followed by the writing.
+        let watch = |_| self.signals.check().and_then(|()| run.held());
+        nearest::write(
+            &run.sample("nearest.png")?,
+            &samples,
+            &data.train,
+            data.binarization,
+            &watch,
+        )
     }
 }

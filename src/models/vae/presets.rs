@@ -4,11 +4,11 @@
 //! 0.1}, minibatches of 100, L = 1, a weight-decay term that stands for the prior N(0, I) over the
 //! weights. The paper states no number of epochs.
 
-use super::{EMBEDDED, EPOCHS, METHODS, Preset, cosine};
-use crate::models::vae::VaeConfig;
+use super::{METHODS, VaeConfig};
+use crate::models::preset::{EMBEDDED, EPOCHS, Preset, Recipe, Reference, cosine};
+use crate::models::{ModelConfig, preset};
 use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
-use crate::settings::{Config, ModelConfig};
 
 pub static PRESETS: [Preset; 6] = [
     Preset {
@@ -68,39 +68,42 @@ const RATE: &str =
 const FIXED: &str =
     "data: the fixed binarization of MNIST; the paper does not say how it binarized";
 
-fn base(name: &str, data: &str, model: VaeConfig) -> Config {
-    super::base(name, data, ModelConfig::Vae(model))
+fn base(name: &str, data: &str, model: VaeConfig) -> Recipe {
+    preset::base(name, data, ModelConfig::Vae(model))
 }
 
-fn digits() -> Config {
+fn digits() -> Recipe {
     let config = base("digits", "digits", VaeConfig::mnist(20));
-    Config { epochs: 120, eval_every: 10, optimizer: cosine(3e-3), ..config }
+    Recipe { epochs: 120, eval_every: 10, optimizer: cosine(3e-3), ..config }
 }
 
 /// The paper's optimiser and prior.
-fn paper(config: Config) -> Config {
-    Config { weight_prior: true, optimizer: OptimizerConfig::new(Rule::Adagrad, 0.02), ..config }
+fn paper(config: Recipe) -> Recipe {
+    Recipe { weight_prior: true, optimizer: OptimizerConfig::new(Rule::Adagrad, 0.02), ..config }
 }
 
-fn aevb_mnist() -> Config {
+fn aevb_mnist() -> Recipe {
     paper(base("aevb-mnist", "binarized-mnist", VaeConfig::mnist(20)))
 }
 
-fn binarized_mnist() -> Config {
+fn binarized_mnist() -> Recipe {
     let config = base("binarized-mnist", "binarized-mnist", VaeConfig::mnist(20));
-    Config { epochs: 150, optimizer: cosine(1e-3), ..config }
+    Recipe { epochs: 150, optimizer: cosine(1e-3), ..config }
 }
 
-fn aevb_frey() -> Config {
+fn aevb_frey() -> Recipe {
     let config = base("aevb-frey", "frey", VaeConfig::frey(10));
-    Config { epochs: 1000, eval_every: 50, ..paper(config) }
+    Recipe { epochs: 1000, eval_every: 50, ..paper(config) }
 }
 
-fn aevb_manifold() -> Config {
+fn aevb_manifold() -> Recipe {
     paper(base("aevb-manifold", "binarized-mnist", VaeConfig::mnist(2)))
 }
 
-fn aevb_marginal() -> Config {
+fn aevb_marginal() -> Recipe {
     let config = base("aevb-marginal", "binarized-mnist", VaeConfig::marginal(METHODS[0]));
-    Config { marginal: 1000, ..paper(config) }
+    Recipe { marginal: 1000, ..paper(config) }
 }
+
+/// The AEVB paper prints no figure for its curves.
+pub static REFERENCES: &[Reference] = &[];

@@ -1,0 +1,77 @@
+//! A data set as a model sees it.
+
+use crate::data::{Binarization, DataSet, Split};
+use crate::error::{Error, Result};
+use crate::models::ModelConfig;
+
+/// The data set as the model sees it: with the model's levels. Every use of a model with data goes
+/// through here. Fails with [`Error::Config`] unless sizes, levels and, of a classifier, classes
+/// agree.
+pub fn view(model: &ModelConfig, data: DataSet) -> Result<DataSet> {
+    if let Some(classes) = model.classes() {
+        for split in [Split::Train, Split::Valid, Split::Test] {
+            check_classes(classes, &data, split)?;
+        }
+    }
+    view_unlabelled(model, data)
+}
+
+/// As [`view`], of images whose classes nobody asks for.
+pub fn view_unlabelled(model: &ModelConfig, data: DataSet) -> Result<DataSet> {
+    let size = (data.test.height, data.test.width, data.test.channels);
+    if size != model.shape() {
+        return Err(Error::Config(format!(
+            "images of {} are {size:?} (height, width, channels), the model's are {:?}; choose \
+             other --data",
+            data.name,
+            model.shape()
+        )));
+    }
+    let Some(levels) = model.levels() else { return Ok(data) };
+    let mode = data.binarization;
+    if mode != Binarization::Grey && levels != 2 {
+        return Err(Error::Config(format!(
+            "{} with {mode} binarization has 2 levels, the model has model.levels = {levels}; \
+             choose --binarization grey or a model of 2 levels",
+            data.name
+        )));
+    }
+    if mode == Binarization::Grey && levels == 2 {
+        return Err(Error::Config(format!(
+            "{} has grey levels, the model has model.levels = 2; choose --binarization dynamic \
+             or threshold where the set allows it, or model.levels = 256",
+            data.name
+        )));
+    }
+    let data = data.quantized(levels);
+    let has = usize::from(data.test.max) + 1;
+    if mode == Binarization::Grey && has != levels {
+        return Err(Error::Config(format!(
+            "{} has {has} levels, the model has model.levels = {levels}; they must agree",
+            data.name
+        )));
+    }
+    Ok(data)
+}
+
+/// That the images of a split have labels below `classes`.
+fn check_classes(classes: usize, data: &DataSet, split: Split) -> Result<()> {
+    let Some(labels) = &data.split(split).labels else {
+        return Err(Error::Config(format!(
+            "a classifier needs images with labels, and those of {} have none; choose other --data, \
+             such as cluttered-digits",
+            data.name
+        )));
+    };
+    let Some(i) = labels.iter().position(|&label| usize::from(label) >= classes) else {
+        return Ok(());
+    };
+    let largest = labels.iter().max().map_or(0, |&label| usize::from(label));
+    Err(Error::Config(format!(
+        "model.classes = {classes}, but label {i} of the {split} split of {} is {}, and labels there go up \
+         to {largest}; set model.classes={} or more",
+        data.name,
+        labels[i],
+        largest + 1
+    )))
+}
