@@ -11,11 +11,13 @@ use crate::gpu::Program;
 use crate::gpu::{Dispatch, Gpu, GpuBuffer};
 use crate::profile::{Ledger, Profile, Sum};
 
-/// The CPU or a GPU adapter. Clones are handles of the same device.
+/// The CPU, a GPU adapter, or the reference. Clones are handles of the same device.
 #[derive(Clone)]
 pub enum Device {
     /// The processor; kernels run in the current rayon pool.
     Cpu(Cpu),
+    /// Each kernel's reference, plain loops on one thread: slow, for reading and debugging.
+    Reference(Cpu),
     /// A wgpu adapter.
     #[cfg(feature = "gpu")]
     Gpu(Gpu),
@@ -34,6 +36,8 @@ pub enum Buffer {
 pub trait Launch {
     /// Runs on host slices.
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
+    /// Runs the reference on host slices.
+    fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
     /// The shader.
     fn program(&self) -> &'static Program;
     /// This one launch for a profile; its time is not known yet.
@@ -53,14 +57,20 @@ impl Device {
         Device::Cpu(Cpu::new())
     }
 
+    /// The reference: every kernel as its equation is written, in plain loops (`ops/STEM/reference.rs`).
+    pub fn reference() -> Device {
+        Device::Reference(Cpu::new())
+    }
+
     /// A device that stands for `of` and holds no numbers, as PyTorch's meta device: tensors have shapes,
     /// kernels do nothing, and [`Device::most_bytes`] counts what they would take. Numbers read from it
     /// are zeros.
     pub fn meta(of: &Device) -> Device {
         Device::Cpu(Cpu::meta(match of {
             Device::Cpu(cpu) => cpu.stands_for().unwrap_or(Meta::Cpu),
+            Device::Reference(_) => Meta::Other,
             #[cfg(feature = "gpu")]
-            Device::Gpu(_) => Meta::Gpu,
+            Device::Gpu(_) => Meta::Other,
         }))
     }
 
@@ -71,7 +81,7 @@ impl Device {
 
     fn stands_for(&self) -> Option<Meta> {
         match self {
-            Device::Cpu(cpu) => cpu.stands_for(),
+            Device::Cpu(cpu) | Device::Reference(cpu) => cpu.stands_for(),
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => None,
         }
@@ -80,7 +90,9 @@ impl Device {
     /// Of a meta device: bytes of the largest output of a kernel so far, and the kernel's name.
     pub fn largest_output(&self) -> Option<(u64, &'static str)> {
         match self {
-            Device::Cpu(cpu) => cpu.largest().map(|(floats, kernel)| (4 * floats as u64, kernel)),
+            Device::Cpu(cpu) | Device::Reference(cpu) => {
+                cpu.largest().map(|(floats, kernel)| (4 * floats as u64, kernel))
+            }
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => None,
         }
@@ -89,17 +101,18 @@ impl Device {
     /// Bytes that a tensor may have at most, where the device sets a limit: what a GPU can bind to a kernel.
     pub fn largest_tensor(&self) -> Option<u64> {
         match self {
-            Device::Cpu(_) => None,
+            Device::Cpu(_) | Device::Reference(_) => None,
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Some(gpu.largest_tensor()),
         }
     }
 
-    /// "cpu", or the adapter's name and back end.
+    /// "cpu", "reference", "meta", or the adapter's name and back end.
     pub fn name(&self) -> String {
         match self {
             Device::Cpu(cpu) if cpu.stands_for().is_some() => "meta".into(),
             Device::Cpu(_) => "cpu".into(),
+            Device::Reference(_) => "reference".into(),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => {
                 let s = gpu.summary();
@@ -112,6 +125,7 @@ impl Device {
     pub fn is_cpu(&self) -> bool {
         match self {
             Device::Cpu(cpu) => cpu.stands_for().is_none_or(|of| of == Meta::Cpu),
+            Device::Reference(_) => false,
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => false,
         }
@@ -120,7 +134,7 @@ impl Device {
     /// Bytes in use by live tensors.
     pub fn live_bytes(&self) -> usize {
         match self {
-            Device::Cpu(cpu) => cpu.stats().live_bytes,
+            Device::Cpu(cpu) | Device::Reference(cpu) => cpu.stats().live_bytes,
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.stats().live_bytes as usize,
         }
@@ -130,7 +144,7 @@ impl Device {
     /// included.
     pub fn most_bytes<T>(&self, f: impl FnOnce() -> T) -> (T, usize) {
         let watch = || match self {
-            Device::Cpu(cpu) => cpu.watch(),
+            Device::Cpu(cpu) | Device::Reference(cpu) => cpu.watch(),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.watch() as usize,
         };
@@ -142,7 +156,7 @@ impl Device {
     /// one. A device that failed stays failed.
     pub fn synchronize(&self) -> Result<()> {
         match self {
-            Device::Cpu(_) => Ok(()),
+            Device::Cpu(_) | Device::Reference(_) => Ok(()),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.wait(),
         }
@@ -151,7 +165,7 @@ impl Device {
     /// Hands recorded work to the device without waiting for it.
     pub fn flush(&self) -> Result<()> {
         match self {
-            Device::Cpu(_) => Ok(()),
+            Device::Cpu(_) | Device::Reference(_) => Ok(()),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.flush(),
         }
@@ -193,7 +207,7 @@ impl Device {
 
     fn ledger(&self) -> &Ledger {
         match self {
-            Device::Cpu(cpu) => cpu.ledger(),
+            Device::Cpu(cpu) | Device::Reference(cpu) => cpu.ledger(),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.ledger(),
         }
@@ -201,7 +215,7 @@ impl Device {
 
     pub(crate) fn alloc(&self, len: usize) -> Buffer {
         match self {
-            Device::Cpu(cpu) => Buffer::Cpu(cpu.alloc(len)),
+            Device::Cpu(cpu) | Device::Reference(cpu) => Buffer::Cpu(cpu.alloc(len)),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Buffer::Gpu(gpu.alloc(len)),
         }
@@ -209,7 +223,7 @@ impl Device {
 
     pub(crate) fn upload(&self, data: &[f32]) -> Buffer {
         match self {
-            Device::Cpu(cpu) => {
+            Device::Cpu(cpu) | Device::Reference(cpu) => {
                 let mut buffer = cpu.alloc(data.len());
                 if !self.is_meta() {
                     buffer.as_mut_slice().copy_from_slice(data);
@@ -224,7 +238,7 @@ impl Device {
     pub(crate) fn download(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         match (self, buffer) {
             (Device::Cpu(_), Buffer::Cpu(b)) if self.is_meta() => Ok(vec![0.0; b.len()]),
-            (Device::Cpu(_), Buffer::Cpu(b)) => Ok(b.as_slice().to_vec()),
+            (Device::Cpu(_) | Device::Reference(_), Buffer::Cpu(b)) => Ok(b.as_slice().to_vec()),
             #[cfg(feature = "gpu")]
             (Device::Gpu(gpu), Buffer::Gpu(b)) => gpu.download(b),
             #[cfg(feature = "gpu")]
@@ -253,6 +267,7 @@ impl Device {
                     in_share(usize::MAX, || pack(&[(b, k)], n, packed.as_mut_slice()).panel());
                 Some((Buffer::Cpu(packed), len, panel))
             }
+            Device::Reference(_) => None,
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => None,
         }
@@ -272,15 +287,19 @@ impl Device {
                     cpu.note(launch.program().name, output.len());
                 }
             }
-            Device::Cpu(cpu) => {
+            Device::Cpu(cpu) | Device::Reference(cpu) => {
                 let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
                 let mut outputs: Vec<&mut [f32]> =
                     outputs.iter_mut().map(|b| b.host_mut()).collect();
+                let mut run = || match self {
+                    Device::Reference(_) => launch.on_reference(&inputs, &mut outputs),
+                    _ => launch.on_cpu(&inputs, &mut outputs),
+                };
                 if !cpu.ledger().is_on() {
-                    return launch.on_cpu(&inputs, &mut outputs);
+                    return run();
                 }
                 let begin = Instant::now();
-                launch.on_cpu(&inputs, &mut outputs);
+                run();
                 let seconds = begin.elapsed().as_secs_f64() / at_once() as f64;
                 cpu.ledger().add(launch.program().name, &Sum { seconds, ..launch.work() });
             }

@@ -1,10 +1,8 @@
-//! What a kernel is: a static that names its CPU function, its shader, how the shader is laid out
-//! over workgroups, and what it costs.
+//! What a kernel is: a static that names its CPU function, its reference, its shader, how the shader is laid
+//! out over workgroups, and what it costs.
 //!
 //! Statics instead of a trait per back end: the compiler checks how many tensors go in and out, and
 //! tests and benchmarks walk the list of all of them ([`crate::ops::kernels`]).
-
-use bytemuck::Pod;
 
 use crate::device::{Buffer, Launch};
 #[cfg(feature = "gpu")]
@@ -13,8 +11,31 @@ use crate::gpu::Program;
 use crate::profile::Sum;
 use crate::tensor::{Tensor, elements};
 
-/// The WGSL of a kernel: files of `shaders/` by their paths without ending, one after the other.
+mod uniform;
+
+pub use uniform::{Field, Numbers, Uniform};
+
+/// Sizes of tiles that the host lays workgroups out by and that the shader is written for: a constant of each, here
+/// and, by way of `sizes!()`, in the shader's text.
+macro_rules! tile_sizes {
+    ($($(#[$meta:meta])* $name:ident = $value:literal;)+) => {
+        $($(#[$meta])* const $name: usize = $value;)+
+
+        macro_rules! sizes {
+            () => {
+                concat!($("const ", stringify!($name), ": u32 = ", $value, "u;\n"),+)
+            };
+        }
+    };
+}
+pub(crate) use tile_sizes;
+
+/// The WGSL of a kernel: constants, if there are any, and files of `shaders/` by their paths without ending, one
+/// after the other.
 macro_rules! shader {
+    ($constants:expr; $($file:expr),+) => {
+        concat!($constants, $crate::kernel::shader!($($file),+))
+    };
     ($($file:expr),+) => {
         concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+)
     };
@@ -42,17 +63,19 @@ pub struct Cost {
     pub loop_iterations: u64,
 }
 
-/// The CPU side of a kernel: parameters, inputs, outputs.
+/// A kernel on the host, the CPU's or the reference: parameters, inputs, outputs.
 pub type CpuFn<P, const I: usize, const O: usize> = fn(&P, [&[f32]; I], [&mut [f32]; O]);
 
 /// A kernel with parameters `P` (`#[repr(C)]`, at most 256 bytes, as the shader's uniform struct),
 /// `I` inputs and `O` outputs. It writes every output element and reads none of them before, except
 /// where it is launched by [`Kernel::update`].
-pub struct Kernel<P: Pod, const I: usize, const O: usize> {
+pub struct Kernel<P: Uniform, const I: usize, const O: usize> {
     /// The WGSL module; its name is the kernel's.
     pub program: Program,
     /// The CPU function.
     pub cpu: CpuFn<P, I, O>,
+    /// The same by plain loops: what a reader reads first, and what the others are compared with.
+    pub reference: CpuFn<P, I, O>,
     /// Dispatches of one launch; none where there is nothing to do.
     pub stages: fn(&P) -> Vec<Stage<P>>,
     /// What a launch costs.
@@ -69,9 +92,11 @@ pub trait AnyKernel: Sync {
     fn entries(&self) -> &'static [&'static str];
     /// Size of the parameters in bytes.
     fn params_size(&self) -> usize;
+    /// Fields of the parameters.
+    fn fields(&self) -> &'static [Field];
 }
 
-impl<P: Pod, const I: usize, const O: usize> AnyKernel for &'static Kernel<P, I, O> {
+impl<P: Uniform, const I: usize, const O: usize> AnyKernel for &'static Kernel<P, I, O> {
     fn program(&self) -> &'static Program {
         &self.program
     }
@@ -83,18 +108,32 @@ impl<P: Pod, const I: usize, const O: usize> AnyKernel for &'static Kernel<P, I,
     fn params_size(&self) -> usize {
         size_of::<P>()
     }
+
+    fn fields(&self) -> &'static [Field] {
+        P::FIELDS
+    }
 }
 
-struct Call<P: Pod, const I: usize, const O: usize> {
+struct Call<P: Uniform, const I: usize, const O: usize> {
     kernel: &'static Kernel<P, I, O>,
     params: P,
 }
 
-impl<P: Pod, const I: usize, const O: usize> Launch for Call<P, I, O> {
-    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+impl<P: Uniform, const I: usize, const O: usize> Call<P, I, O> {
+    fn call(&self, f: CpuFn<P, I, O>, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
         let mut outputs = outputs.iter_mut();
         let outputs = std::array::from_fn(|_| std::mem::take(outputs.next().expect("arity")));
-        (self.kernel.cpu)(&self.params, std::array::from_fn(|i| inputs[i]), outputs);
+        f(&self.params, std::array::from_fn(|i| inputs[i]), outputs);
+    }
+}
+
+impl<P: Uniform, const I: usize, const O: usize> Launch for Call<P, I, O> {
+    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        self.call(self.kernel.cpu, inputs, outputs);
+    }
+
+    fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        self.call(self.kernel.reference, inputs, outputs);
     }
 
     fn program(&self) -> &'static Program {
@@ -124,7 +163,7 @@ impl<P: Pod, const I: usize, const O: usize> Launch for Call<P, I, O> {
     }
 }
 
-impl<P: Pod, const I: usize, const O: usize> Kernel<P, I, O> {
+impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
     /// Runs the kernel into new tensors of the given shapes, on the device of the first input.
     #[track_caller]
     pub fn launch(

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::Result;
 
 /// The device called `which`, and why it is that one: `auto` (the first GPU, else the CPU), `cpu`, `gpu`
-/// (the first GPU), `gpu:N`, or a part of an adapter's name. Software drivers are never chosen unless
+/// (the first GPU), `gpu:N`, a part of an adapter's name, or `reference` (plain loops). Software drivers are never chosen unless
 /// by number or name. Process number `local` of those that train together on this machine takes the GPU
 /// of that number in place of the first. A GPU's kernels are compiled first, so that no step waits for the driver, and
 /// `compiled(done, total)` is called after each.
@@ -19,6 +19,10 @@ pub fn choose(
 ) -> Result<(Device, String)> {
     match which {
         "cpu" => Ok((Device::cpu(), "asked for".into())),
+        "reference" => Ok((
+            Device::reference(),
+            "asked for; plain loops, slow, for reading and debugging".into(),
+        )),
         other => gpu::choose(other, local, compiled),
     }
 }
@@ -109,7 +113,7 @@ mod gpu {
     }
 
     fn missing(what: &str, found: &[AdapterSummary]) -> Error {
-        let mut names = vec!["cpu".to_string()];
+        let mut names = vec!["cpu".to_string(), "reference".to_string()];
         names.extend(found.iter().map(|a| {
             let software = if a.software { ", software" } else { "" };
             format!("gpu:{} ({}, {}{software})", a.index, a.name, a.backend)

@@ -39,13 +39,13 @@ fn lstm_cell(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let flat = id.x + id.y * groups.x;
-    let across = (p.hidden + 7u) / 8u;
+    let across = (p.hidden + TILE_UNITS - 1u) / TILE_UNITS;
     let down = flat / across;
-    if down * 32u >= p.batch {
+    if down * TILE_ROWS >= p.batch {
         return;
     }
-    let top = down * 32u;
-    let left = (flat - down * across) * 8u;
+    let top = down * TILE_ROWS;
+    let left = (flat - down * across) * TILE_UNITS;
     // Invocations side by side load along k.
     let fast = lane % 32u;
     let slow = lane / 32u;

@@ -35,17 +35,17 @@ fn lstm_scan(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let flat = id.x + id.y * groups.x;
-    let across = (p.hidden + 15u) / 16u;
+    let across = (p.hidden + TILE - 1u) / TILE;
     let tile = flat / across;
     let span = step_span();
-    if tile * 16u >= p.batch * span.y {
+    if tile * TILE >= p.batch * span.y {
         return;
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
     // Invocations side by side load channels of one cell, and make channels of one cell.
-    let cell = cell_of(tile * 16u + slow, span);
-    let channel = (flat - tile * across) * 16u + fast;
+    let cell = cell_of(tile * TILE + slow, span);
+    let channel = (flat - tile * across) * TILE + fast;
     let depth = p.neighbours * p.hidden;
 
     var sums = vec4<f32>(0.0);

@@ -72,20 +72,20 @@ fn masked_conv(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.outputs, 64u);
-    if tile.y * 64u >= pixels() {
+    let tile = tile_of(id, groups, p.outputs, TILE);
+    if tile.y * TILE >= pixels() {
         return;
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
     // Invocations side by side load channels of one pixel, and weights of one channel.
-    let pixel = tile.y * 64u + 4u * slow;
-    let column = tile.x * 64u + 4u * fast;
+    let pixel = tile.y * TILE + 4u * slow;
+    let column = tile.x * TILE + 4u * fast;
     let a = place_of(pixel);
     let b = place_of(pixel + 1u);
     let c = place_of(pixel + 2u);
     let d = place_of(pixel + 3u);
-    let depth = p.taps * p.inputs - (p.inputs - inputs_seen(tile.x * 64u, 64u));
+    let depth = p.taps * p.inputs - (p.inputs - inputs_seen(tile.x * TILE, TILE));
 
     var sum = no_sum();
     var next_a = four_of_x(a, b, c, d, fast);
@@ -153,8 +153,8 @@ fn masked_conv_wide(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.outputs, 128u);
-    if tile.y * 128u >= pixels() {
+    let tile = tile_of(id, groups, p.outputs, WIDE);
+    if tile.y * WIDE >= pixels() {
         return;
     }
     // Loading: two invocations side by side take eight channels of a pixel, 32 the weights of a channel.
@@ -162,9 +162,9 @@ fn masked_conv_wide(
     let x_slot = half * FOURS_PITCH + lane / 2u;
     let w_k = lane / 32u;
     let w_slot = w_k * WIDE_PITCH + lane % 32u;
-    let place = place_of(tile.y * 128u + lane / 2u);
-    let w_column = tile.x * 128u + 4u * (lane % 32u);
-    let depth = p.taps * p.inputs - (p.inputs - inputs_seen(tile.x * 128u, 128u));
+    let place = place_of(tile.y * WIDE + lane / 2u);
+    let w_column = tile.x * WIDE + 4u * (lane % 32u);
+    let depth = p.taps * p.inputs - (p.inputs - inputs_seen(tile.x * WIDE, WIDE));
     let spot = spot_of(lane);
 
     var top_left = no_sum();
@@ -192,8 +192,8 @@ fn masked_conv_wide(
         add_wide_fours(&top_left, &top_right, &below_left, &below_right, 1u, spot.x, spot.y);
         workgroupBarrier();
     }
-    let pixel = tile.y * 128u + spot.x;
-    let column = tile.x * 128u + 4u * spot.y;
+    let pixel = tile.y * WIDE + spot.x;
+    let column = tile.x * WIDE + 4u * spot.y;
     store_wide(pixel, column, top_left);
     store_wide(pixel, column + 64u, top_right);
     store_wide(pixel + 64u, column, below_left);

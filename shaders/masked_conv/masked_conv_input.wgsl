@@ -75,20 +75,20 @@ fn masked_conv_input(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.inputs, 64u);
-    if tile.y * 64u >= pixels() {
+    let tile = tile_of(id, groups, p.inputs, TILE);
+    if tile.y * TILE >= pixels() {
         return;
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
     // Both sides lie in memory along the outputs, so invocations side by side load along k.
-    let pixel = tile.y * 64u + 4u * slow;
-    let origin = tile.x * 64u + 4u * slow;
+    let pixel = tile.y * TILE + 4u * slow;
+    let origin = tile.x * TILE + 4u * slow;
     let a = place_of(pixel);
     let b = place_of(pixel + 1u);
     let c = place_of(pixel + 2u);
     let e = place_of(pixel + 3u);
-    let blind = outputs_blind(tile.x * 64u);
+    let blind = outputs_blind(tile.x * TILE);
     let depth = p.taps * p.outputs - blind;
 
     var sum = no_sum();
@@ -105,7 +105,7 @@ fn masked_conv_input(
         add_tile(&sum, slow, fast);
         workgroupBarrier();
     }
-    let column = tile.x * 64u + 4u * fast;
+    let column = tile.x * TILE + 4u * fast;
     store_four(pixel, column, sum.r0);
     store_four(pixel + 1u, column, sum.r1);
     store_four(pixel + 2u, column, sum.r2);
@@ -161,8 +161,8 @@ fn masked_conv_input_wide(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.inputs, 128u);
-    if tile.y * 128u >= pixels() {
+    let tile = tile_of(id, groups, p.inputs, WIDE);
+    if tile.y * WIDE >= pixels() {
         return;
     }
     // Loading: two invocations side by side take eight outputs of a pixel; eight, those of an input.
@@ -170,9 +170,9 @@ fn masked_conv_input_wide(
     let d_slot = half * FOURS_PITCH + lane / 2u;
     let w_k = lane % 8u;
     let w_slot = w_k * WIDE_PITCH + lane / 8u;
-    let place = place_of(tile.y * 128u + lane / 2u);
-    let w_input = tile.x * 128u + 4u * (lane / 8u);
-    let blind = outputs_blind(tile.x * 128u) / 8u * 8u;
+    let place = place_of(tile.y * WIDE + lane / 2u);
+    let w_input = tile.x * WIDE + 4u * (lane / 8u);
+    let blind = outputs_blind(tile.x * WIDE) / 8u * 8u;
     let depth = p.taps * p.outputs - blind;
     let spot = spot_of(lane);
 
@@ -201,8 +201,8 @@ fn masked_conv_input_wide(
         add_wide_fours(&top_left, &top_right, &below_left, &below_right, 1u, spot.x, spot.y);
         workgroupBarrier();
     }
-    let pixel = tile.y * 128u + spot.x;
-    let column = tile.x * 128u + 4u * spot.y;
+    let pixel = tile.y * WIDE + spot.x;
+    let column = tile.x * WIDE + 4u * spot.y;
     store_wide(pixel, column, top_left);
     store_wide(pixel, column + 64u, top_right);
     store_wide(pixel + 64u, column, below_left);

@@ -96,8 +96,8 @@ fn weight_pieces(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.outputs, 64u);
-    let down = (rows() + 63u) / 64u;
+    let tile = tile_of(id, groups, p.outputs, TILE);
+    let down = (rows() + TILE - 1u) / TILE;
     let piece = tile.y / down;
     if piece >= pieces() {
         return;
@@ -105,14 +105,14 @@ fn weight_pieces(
     let slow = lane / 16u;
     let fast = lane % 16u;
     // Invocations side by side load channels of one pixel.
-    let top = (tile.y - piece * down) * 64u;
-    let column = tile.x * 64u + 4u * fast;
+    let top = (tile.y - piece * down) * TILE;
+    let column = tile.x * TILE + 4u * fast;
     let a = row_of(top + 4u * fast);
     let b = row_of(top + 4u * fast + 1u);
     let c = row_of(top + 4u * fast + 2u);
     let e = row_of(top + 4u * fast + 3u);
     let first = piece * p.chunk;
-    let last = end_of(first, top, tile.x * 64u, 64u);
+    let last = end_of(first, top, tile.x * TILE, TILE);
 
     var sum = no_sum();
     var next_a = four_of_x(a, b, c, e, first + slow, last);
@@ -154,20 +154,20 @@ fn weight_pieces_wide(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tile_of(id, groups, p.outputs, 128u);
-    let down = (p.taps * p.inputs + 127u) / 128u;
+    let tile = tile_of(id, groups, p.outputs, WIDE);
+    let down = (p.taps * p.inputs + WIDE - 1u) / WIDE;
     let piece = tile.y / down;
     if piece >= pieces() {
         return;
     }
-    let top = (tile.y - piece * down) * 128u;
+    let top = (tile.y - piece * down) * WIDE;
     // Loading: 32 invocations side by side take channels of one pixel.
     let load_k = lane / 32u;
     let load_four = lane % 32u;
     let row = row_of(top + 4u * load_four);
-    let load_column = tile.x * 128u + 4u * load_four;
+    let load_column = tile.x * WIDE + 4u * load_four;
     let first = piece * p.chunk;
-    let last = end_of(first, top, tile.x * 128u, 128u);
+    let last = end_of(first, top, tile.x * WIDE, WIDE);
     let spot = spot_of(lane);
 
     var top_left = no_sum();
@@ -190,7 +190,7 @@ fn weight_pieces_wide(
         workgroupBarrier();
     }
     let down_row = top + 4u * spot.x;
-    let column = tile.x * 128u + 4u * spot.y;
+    let column = tile.x * WIDE + 4u * spot.y;
     store_weights(piece, down_row, column, top_left);
     store_weights(piece, down_row, column + 64u, top_right);
     store_weights(piece, down_row + 64u, column, below_left);

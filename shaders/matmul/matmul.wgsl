@@ -10,10 +10,8 @@ struct Params {
     n: u32,
     k: u32,
     batch: u32,
-    a_row: u32,
-    a_k: u32,
-    b_k: u32,
-    b_column: u32,
+    stride_a: vec2<u32>,
+    stride_b: vec2<u32>,
     batch_a: u32,
     batch_b: u32,
     has_bias: u32,
@@ -68,7 +66,7 @@ fn slice_of(z: u32) -> Slice {
 // An element of A, 0 outside.
 fn a_at(s: Slice, row: u32, k: u32) -> f32 {
     if row < p.m && k < s.last {
-        return a[s.a + row * p.a_row + k * p.a_k];
+        return a[s.a + row * p.stride_a.x + k * p.stride_a.y];
     }
     return 0.0;
 }
@@ -76,7 +74,7 @@ fn a_at(s: Slice, row: u32, k: u32) -> f32 {
 // An element of B, 0 outside.
 fn b_at(s: Slice, k: u32, column: u32) -> f32 {
     if k < s.last && column < p.n {
-        return b[s.b + k * p.b_k + column * p.b_column];
+        return b[s.b + k * p.stride_b.x + column * p.stride_b.y];
     }
     return 0.0;
 }
@@ -115,7 +113,7 @@ fn matmul_64(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let group = tile_of(id, groups, 64u);
+    let group = tile_of(id, groups, LARGE_TILE);
     if group.z >= p.batch * max(pieces(), 1u) {
         return;
     }
@@ -123,12 +121,12 @@ fn matmul_64(
     let fast = lane % 16u;
     let s = slice_of(group.z);
     // Invocations side by side load along k where that is how the operand lies in memory.
-    let a_k = select(slow, fast, p.a_k == 1u);
-    let a_four = select(fast, slow, p.a_k == 1u);
-    let b_k = select(slow, fast, p.b_k == 1u);
-    let b_four = select(fast, slow, p.b_k == 1u);
-    let row = group.y * 64u + 4u * a_four;
-    let column = group.x * 64u + 4u * b_four;
+    let a_k = select(slow, fast, p.stride_a.y == 1u);
+    let a_four = select(fast, slow, p.stride_a.y == 1u);
+    let b_k = select(slow, fast, p.stride_b.x == 1u);
+    let b_four = select(fast, slow, p.stride_b.x == 1u);
+    let row = group.y * LARGE_TILE + 4u * a_four;
+    let column = group.x * LARGE_TILE + 4u * b_four;
 
     var sum = no_sum();
     var next_a = four_of_a(s, row, s.first + a_k);
@@ -142,8 +140,8 @@ fn matmul_64(
         add_tile(&sum, slow, fast);
         workgroupBarrier();
     }
-    let top = group.y * 64u + 4u * slow;
-    let left = group.x * 64u + 4u * fast;
+    let top = group.y * LARGE_TILE + 4u * slow;
+    let left = group.x * LARGE_TILE + 4u * fast;
     store_four(group.z, top, left, sum.r0);
     store_four(group.z, top + 1u, left, sum.r1);
     store_four(group.z, top + 2u, left, sum.r2);
@@ -153,7 +151,7 @@ fn matmul_64(
 // Products of few tiles: 32 x 32 (`lib/team_tile.wgsl`). An invocation loads four neighbours along the side,
 // or four elements eight apart along k.
 fn team_load_a(s: Slice, row: u32, k: u32, fast: u32, slow: u32) -> vec4<f32> {
-    if p.a_k == 1u {
+    if p.stride_a.y == 1u {
         return four_of_a(s, row, k + fast);
     }
     let first = k + slow;
@@ -161,7 +159,7 @@ fn team_load_a(s: Slice, row: u32, k: u32, fast: u32, slow: u32) -> vec4<f32> {
 }
 
 fn team_load_b(s: Slice, k: u32, column: u32, fast: u32, slow: u32) -> vec4<f32> {
-    if p.b_k == 1u {
+    if p.stride_b.x == 1u {
         return four_of_b(s, k + fast, column);
     }
     let first = k + slow;
@@ -179,18 +177,18 @@ fn matmul_32(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let group = tile_of(id, groups, 32u);
+    let group = tile_of(id, groups, SMALL_TILE);
     if group.z >= p.batch * max(pieces(), 1u) {
         return;
     }
     let s = slice_of(group.z);
     // Invocations side by side load along k where that is how the operand lies in memory.
-    let a_along = p.a_k == 1u;
-    let b_along = p.b_k == 1u;
+    let a_along = p.stride_a.y == 1u;
+    let b_along = p.stride_b.x == 1u;
     let fast = lane % 32u;
     let slow = lane / 32u;
-    let row = group.y * 32u + select(fast, 4u * slow, a_along);
-    let column = group.x * 32u + select(fast, 4u * slow, b_along);
+    let row = group.y * SMALL_TILE + select(fast, 4u * slow, a_along);
+    let column = group.x * SMALL_TILE + select(fast, 4u * slow, b_along);
 
     var sum = no_team_sum();
     var next_a = team_load_a(s, row, s.first, fast, slow);
@@ -213,7 +211,7 @@ fn matmul_32(
         workgroupBarrier();
     }
     let total = sum_of_teams(&sum, lane);
-    store_four(group.z, group.y * 32u + lane / 8u, group.x * 32u + 4u * (lane % 8u), total);
+    store_four(group.z, group.y * SMALL_TILE + lane / 8u, group.x * SMALL_TILE + 4u * (lane % 8u), total);
 }
 
 // C from the pieces along k, an invocation an element.

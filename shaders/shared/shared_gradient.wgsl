@@ -4,9 +4,9 @@
 struct Params {
     m: u32,
     n: u32,
-    rows1: u32,
-    rows2: u32,
-    rows3: u32,
+    rows_0: u32,
+    rows_1: u32,
+    rows_2: u32,
     accumulate: u32,
     has_bias: u32,
 }
@@ -26,9 +26,9 @@ struct Place { source: u32, row: u32 }
 // Rows of a use; there is no fourth.
 fn rows_of(source: u32) -> u32 {
     switch source {
-        case 0u: { return p.rows1; }
-        case 1u: { return p.rows2; }
-        case 2u: { return p.rows3; }
+        case 0u: { return p.rows_0; }
+        case 1u: { return p.rows_1; }
+        case 2u: { return p.rows_2; }
         default: { return 0u; }
     }
 }
@@ -109,10 +109,10 @@ fn shared_gradient(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let flat = id.x + id.y * groups.x;
-    let across = (p.n + p.has_bias + 31u) / 32u;
+    let across = (p.n + p.has_bias + TILE - 1u) / TILE;
     let down = flat / across;
-    let top = down * 32u;
-    let left = (flat - down * across) * 32u;
+    let top = down * TILE;
+    let left = (flat - down * across) * TILE;
     if top >= p.m {
         return;
     }

@@ -1,16 +1,15 @@
 //! The tape's own kernel: the sum of two gradients that reach one value. y += x, any shape.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
+use crate::uniform;
 
-/// Number of elements.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct AccumulateParams {
-    n: u32,
+uniform! {
+    /// Number of elements.
+    pub struct AccumulateParams {
+        n: u32,
+    }
 }
 
 /// y += x. Input: x. State: y.
@@ -22,6 +21,11 @@ pub static ACCUMULATE: Kernel<AccumulateParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: |_, [x], [y]| crate::cpu::simd::change(y, x, |y, x| y + x),
+    reference: |_, [x], [y]| {
+        for i in 0..y.len() {
+            y[i] += x[i];
+        }
+    },
     stages: |p| elementwise("accumulate", p.n as usize, p),
     cost: |p| Cost { flops: u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
     entries: &["accumulate"],

@@ -1,9 +1,8 @@
 //! What a device can do at most: multiply-adds a second, bytes a second, launches a second. Two kernels
 //! that do nothing else, the same on CPU and GPU.
 
+use crate::uniform;
 use std::time::Instant;
-
-use bytemuck::{Pod, Zeroable};
 
 use crate::cpu::gemm::{block, multiply_adds};
 use crate::cpu::simd::map2;
@@ -13,22 +12,22 @@ use crate::gpu::Program;
 use crate::kernel::{AnyKernel, Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 
-/// Of [`MULTIPLY_ADDS`]: numbers, rounds, and x = a x + b.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct Chains {
-    n: u32,
-    reps: u32,
-    a: f32,
-    b: f32,
+uniform! {
+    /// Of [`MULTIPLY_ADDS`]: numbers, rounds, and x = a x + b.
+    pub struct Chains {
+        n: u32,
+        reps: u32,
+        a: f32,
+        b: f32,
+    }
 }
 
-/// Of [`TRIAD`]: numbers, and s.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct Triad {
-    n: u32,
-    s: f32,
+uniform! {
+    /// Of [`TRIAD`]: numbers, and s.
+    pub struct Triad {
+        n: u32,
+        s: f32,
+    }
 }
 
 /// Rounds of x = a x + b on every number. Input: x; output: y.
@@ -40,6 +39,11 @@ pub static MULTIPLY_ADDS: Kernel<Chains, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: |p, [x], [y]| multiply_adds(x, (p.a, p.b), p.reps as usize, y),
+    reference: |p, [x], [y]| {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = (0..p.reps).fold(*x, |x, _| p.a * x + p.b);
+        }
+    },
     stages: |p| elementwise("multiply_adds", (p.n as usize).div_ceil(16), p),
     cost: |p| Cost {
         flops: 2 * u64::from(p.n) * u64::from(p.reps),
@@ -66,6 +70,11 @@ pub static TRIAD: Kernel<Triad, 2, 1> = Kernel {
             #[inline(always)]
             move |a, b| a + s * b,
         )
+    },
+    reference: |p, [a, b], [y]| {
+        for i in 0..y.len() {
+            y[i] = a[i] + p.s * b[i];
+        }
     },
     stages: |p| elementwise("triad", p.n as usize, p),
     cost: |p| Cost { flops: 2 * u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },

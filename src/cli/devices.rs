@@ -23,7 +23,10 @@ impl Devices {
         let isas: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
         say(&format!("cpu    {cores} threads; {}", isas.join(", ")))?;
         give("cpu", json!({"threads": cores, "uses": Isa::current().name(), "isas": isas}));
-        adapters()
+        adapters()?;
+        Ok(say(
+            "reference  every kernel as plain loops on one thread; slow, for reading and debugging",
+        )?)
     }
 }
 

@@ -16,7 +16,8 @@ const MOST_THREADS: i64 = 1024;
 
 #[derive(Args)]
 pub struct Machine {
-    /// auto, cpu, gpu (the first real one), gpu:N, or a part of an adapter's name
+    /// auto, cpu, gpu (the first real one), gpu:N, a part of an adapter's name, or reference (plain loops: slow, for
+    /// reading and debugging)
     #[arg(long, value_name = "WHICH", default_value = "auto", help_heading = "Machine")]
     device: String,
     /// CPU threads [default: all cores]; results do not depend on it

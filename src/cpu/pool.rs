@@ -55,8 +55,8 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meta {
     Cpu,
-    #[cfg(feature = "gpu")]
-    Gpu,
+    /// A GPU or the reference.
+    Other,
 }
 
 /// The CPU as a device: a pool of buffers. Clones share the pool.

@@ -1,6 +1,7 @@
 //! Differentiable operations, each a folder: `mod.rs` holds the kernels' statics, the `Var` method, the gradient
-//! rule and the cases; `params.rs` the kernels' parameters; `cpu.rs` the CPU functions. The shaders are in a
-//! folder of the same name under `shaders/`, and carry their kernels' names.
+//! rule and the cases; `params.rs` the kernels' parameters; `reference.rs` the kernels as plain loops, to be read
+//! first; `cpu.rs` the CPU functions. The shaders are in a folder of the same name under `shaders/`, and carry
+//! their kernels' names.
 
 pub mod attention;
 mod axes;

@@ -46,8 +46,15 @@ mod gpu {
     }
 }
 
-/// The CPU and, where there is one, a GPU.
+/// The CPU, the reference and, where there is one, a GPU.
 pub fn devices() -> Vec<pixelloom::Device> {
+    let mut devices = fast_devices();
+    devices.insert(1, poisoned_reference());
+    devices
+}
+
+/// The CPU and, where there is one, a GPU, for work that takes the reference long.
+pub fn fast_devices() -> Vec<pixelloom::Device> {
     #[cfg(feature = "gpu")]
     let gpu = poisoned();
     #[cfg(not(feature = "gpu"))]
@@ -60,6 +67,13 @@ pub fn poisoned_cpu() -> pixelloom::Device {
     let cpu = pixelloom::cpu::Cpu::new();
     cpu.poison(true);
     pixelloom::Device::Cpu(cpu)
+}
+
+/// The reference, its fresh buffers full of NaN.
+pub fn poisoned_reference() -> pixelloom::Device {
+    let memory = pixelloom::cpu::Cpu::new();
+    memory.poison(true);
+    pixelloom::Device::Reference(memory)
 }
 
 /// A model of one tensor, "w".

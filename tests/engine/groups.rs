@@ -1,7 +1,7 @@
 //! Masked convolutions of many channels in colour groups, where products with what is hidden are left out:
 //! the map and all gradients against loops written out in f64, on every device.
 
-use crate::common::devices;
+use crate::common::fast_devices;
 use pixelloom::autograd::case::{Input, distance};
 use pixelloom::ops::mask::{Mask, Sight};
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
@@ -116,7 +116,7 @@ fn convolutions_of_many_channels_in_groups_equal_plain_loops() {
     let mask = |sight, groups, stacks| Mask { stacks, ..Mask::new(sight, groups) };
     let sizes = |x, w, mask| Sizes { x, w, mask };
     let (a, b) = (mask(Sight::A, 3, 1), mask(Sight::B, 3, 1));
-    for device in &devices() {
+    for device in &fast_devices() {
         // What a residual block of table 1 has, with h = 50, which 3 does not divide.
         check(device, &sizes([2, 9, 8, 100], [50, 100, 1, 1], b), both);
         check(device, &sizes([2, 5, 8, 50], [50, 50, 3, 3], b), after);

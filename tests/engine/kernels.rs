@@ -1,9 +1,10 @@
-//! Every kernel on a GPU against the CPU: values and gradients of every case of every operation.
+//! Every kernel on a GPU against its reference: values and gradients of every case of every operation.
 
 use std::collections::BTreeSet;
 
 use crate::axes;
 use crate::common::{self, Weights};
+use crate::reference::differences;
 use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::autograd::gradcheck::gradient_error;
@@ -17,49 +18,17 @@ use pixelloom::ops::pick::{Scale, pick};
 use pixelloom::ops::random;
 use pixelloom::ops::unary::{self, Function};
 use pixelloom::rng::Key;
-use pixelloom::{Device, Tensor, Var, ops};
+use pixelloom::{Device, Tensor, ops};
 
-/// How much more gradients may differ than values do.
-const GRADIENTS: f32 = 5.0;
 const POISON: GpuOptions =
     GpuOptions { bounds_checks: false, zero_workgroup_memory: false, poison: true };
 
-/// Outputs and gradients, with their names.
-fn results(case: &Case, device: &Device) -> Vec<(String, Vec<f32>)> {
-    let tape = Tape::new();
-    let x = case.vars(&tape, &case.tensors(device));
-    let y = (case.call)(&x);
-    let seeds = case.seeds(&y);
-    let output = |(i, y): (usize, &Var)| (format!("output {i}"), y.value().to_vec().unwrap());
-    let mut all: Vec<(String, Vec<f32>)> = y.iter().enumerate().map(output).collect();
-    let pairs: Vec<_> = y.iter().zip(seeds).collect();
-    let gradients = tape.backward(&pairs);
-    for (x, input) in x.iter().zip(&case.inputs).filter(|(_, input)| input.differentiable) {
-        let dx = gradients.of(x).expect("a gradient").to_vec().unwrap();
-        all.push((format!("gradient of {}", input.name), dx));
-    }
-    all
-}
-
-/// What differs by more than the case's tolerance, or is not finite.
-fn differences(case: &Case, a: &Device, b: &Device) -> Vec<String> {
-    let pairs = results(case, a).into_iter().zip(results(case, b));
-    pairs
-        .filter_map(|((name, a), (_, b))| {
-            let factor = if name.starts_with("output") { 1.0 } else { GRADIENTS };
-            let (limit, d) = (factor * case.tolerance, distance(&a, &b));
-            let finite = b.iter().all(|b| b.is_finite());
-            (!(d <= limit) || !finite)
-                .then(|| format!("{} {}, {name}: {d:.1e}", case.op, case.label))
-        })
-        .collect()
-}
-
 fn check(cases: &[Case], options: GpuOptions) {
     let Some(gpu) = common::gpu(options) else { return };
-    let (gpu, cpu) = (Device::Gpu(gpu), common::poisoned_cpu());
+    let gpu = Device::Gpu(gpu);
+    let reference = common::poisoned_reference();
     let failures: Vec<String> =
-        cases.iter().flat_map(|case| differences(case, &gpu, &cpu)).collect();
+        cases.iter().flat_map(|case| differences(case, &gpu, &reference)).collect();
     assert!(failures.is_empty(), "{options:?}:\n{}", failures.join("\n"));
 }
 

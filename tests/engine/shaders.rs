@@ -10,6 +10,7 @@ use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use pixelloom::bench::probe;
+use pixelloom::kernel::Field;
 use pixelloom::ops;
 
 const INVOCATIONS: u32 = 256;
@@ -24,6 +25,7 @@ struct Shader {
     inputs: usize,
     outputs: usize,
     params_size: usize,
+    fields: Vec<Field>,
 }
 
 fn shaders() -> Vec<(&'static str, Shader)> {
@@ -35,6 +37,7 @@ fn shaders() -> Vec<(&'static str, Shader)> {
             inputs: program.inputs,
             outputs: program.outputs,
             params_size: k.params_size(),
+            fields: k.fields().to_vec(),
         };
         (program.name, shader)
     };
@@ -91,6 +94,8 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
             ensure(size == shader.params_size, || {
                 format!("parameters of {size} bytes, on the host {}", shader.params_size)
             })?;
+            let (host, own) = (on_host(&shader.fields), in_shader(module, ty)?);
+            ensure(host == own, || format!("parameters on the host {host:?}, here {own:?}"))?;
         } else {
             let element = match ty {
                 TypeInner::Array { base, .. } => Some(module.types[*base].inner.clone()),
@@ -106,6 +111,54 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
     }
     let all: BTreeSet<u32> = (0..=count as u32).collect();
     ensure(found == all, || format!("bindings {found:?}, not {all:?}"))
+}
+
+/// Name, type and offset of a field. An array of the host is a vector here, or as many numbers that are called
+/// `name_0`, `name_1`, ... where a vector would begin at another place. Padding is left out.
+type Member = (String, String, usize);
+
+fn vector(scalar: &str, count: usize) -> String {
+    if count == 1 { scalar.into() } else { format!("vec{count}<{scalar}>") }
+}
+
+/// The fields on the host, as a shader would declare them.
+fn on_host(fields: &[Field]) -> Vec<Member> {
+    let fields = fields.iter().filter(|f| f.name != "unused");
+    let members = fields.flat_map(|f| {
+        // Where WGSL lets a vector of so many numbers begin.
+        let alignment = [4, 4, 8, 16, 16][f.count.min(4)];
+        let whole = f.count <= 4 && f.offset.is_multiple_of(alignment) && f.count != 3;
+        let each = |i: usize| (format!("{}_{i}", f.name), f.scalar.into(), f.offset + 4 * i);
+        match whole {
+            true => vec![(f.name.to_string(), vector(f.scalar, f.count), f.offset)],
+            false => (0..f.count).map(each).collect(),
+        }
+    });
+    members.collect()
+}
+
+/// The members of the uniform struct of a shader.
+fn in_shader(module: &Module, ty: &TypeInner) -> Result<Vec<Member>, String> {
+    let TypeInner::Struct { members, .. } = ty else { return Err("no struct".into()) };
+    let name = |scalar: naga::Scalar| match (scalar.kind, scalar.width) {
+        (naga::ScalarKind::Uint, 4) => Ok("u32"),
+        (naga::ScalarKind::Sint, 4) => Ok("i32"),
+        (naga::ScalarKind::Float, 4) => Ok("f32"),
+        other => Err(format!("a parameter is {other:?}")),
+    };
+    let mut found = Vec::new();
+    for member in members {
+        let own = member.name.clone().unwrap_or_default();
+        let ty = match module.types[member.ty].inner {
+            TypeInner::Scalar(scalar) => name(scalar)?.to_string(),
+            TypeInner::Vector { size, scalar } => vector(name(scalar)?, size as usize),
+            ref other => return Err(format!("parameter {own} is {other:?}")),
+        };
+        if own != "unused" {
+            found.push((own, ty, member.offset as usize));
+        }
+    }
+    Ok(found)
 }
 
 /// Sizes that every GPU offers.
@@ -180,7 +233,7 @@ fn every_shader_passes_tint() {
 }
 
 const TOY: &str = "
-    struct Params { n: u32 }
+    struct Params { n: u32, a: f32, b: vec2<i32>, c_0: u32, c_1: u32, c_2: u32 }
     @group(0) @binding(0) var<uniform> p: Params;
     @group(0) @binding(1) var<storage, read> x: array<f32>;
     @group(0) @binding(2) var<storage, read_write> y: array<f32>;
@@ -194,7 +247,14 @@ const TOY: &str = "
 fn toy(from: &str, to: &str) -> Shader {
     assert!(TOY.contains(from));
     let source = TOY.replace(from, to);
-    Shader { source, entries: vec!["toy"], inputs: 1, outputs: 1, params_size: 4 }
+    let fields = vec![
+        Field { name: "n", scalar: "u32", count: 1, offset: 0 },
+        Field { name: "a", scalar: "f32", count: 1, offset: 4 },
+        Field { name: "b", scalar: "i32", count: 2, offset: 8 },
+        Field { name: "c", scalar: "u32", count: 3, offset: 16 },
+        Field { name: "unused", scalar: "u32", count: 1, offset: 28 },
+    ];
+    Shader { source, entries: vec!["toy"], inputs: 1, outputs: 1, params_size: 32, fields }
 }
 
 #[test]
@@ -203,8 +263,17 @@ fn planted_faults_fail() {
     for (from, to) in [
         ("p.n", "p.m"),
         ("x[i]", "i"),
-        ("n: u32", "n: u32, m: u32"),
+        ("n: u32", "m: u32, n: u32"),
         ("n: u32", "n: f16"),
+        ("n: u32", "n: i32"),
+        // Of the same size: another name, order, type, and numbers in place of a vector.
+        ("c_1: u32", "d_1: u32"),
+        ("c_0: u32, c_1: u32", "c_1: u32, c_0: u32"),
+        ("n: u32, a: f32", "a: f32, n: u32"),
+        ("a: f32", "a: u32"),
+        ("b: vec2<i32>", "b: vec2<u32>"),
+        ("b: vec2<i32>", "b_0: i32, b_1: i32"),
+        ("c_2: u32 }", "}"),
         ("storage, read>", "storage, read_write>"),
         ("@binding(1)", "@binding(3)"),
         ("var<storage, read> x: array<f32>", "var<storage, read> x: array<i32>"),

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "gpu")]
 use crate::common;
+use pixelloom::autograd::case::distance;
 use pixelloom::cpu::Cpu;
 use pixelloom::models::Model;
 use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
@@ -271,35 +272,46 @@ fn a_profile_of_a_gpu_has_the_same_calls() {
     assert!(on_gpu.total().seconds > 0.0 && on_gpu.total().seconds <= on_gpu.seconds);
 }
 
-/// One training step of each model on both devices, from the same weights and noise, gives the same loss and weights.
+/// Losses of the steps and the weights after them. SGD: the change of a weight is proportional to its gradient, so
+/// nothing is hidden by a division.
+fn trained(
+    device: &Device,
+    (make, hidden): (Make, usize),
+    dims: usize,
+    steps: u32,
+) -> (Vec<f32>, Vec<(String, Vec<f32>)>) {
+    let mut training = Training::new(device, make, dims, hidden, Rule::Sgd);
+    let losses = (0..steps).map(|step| training.step(step).item().unwrap()).collect();
+    let parameters = training.model.parameters().into_iter();
+    (losses, parameters.map(|(name, p)| (name, p.value().to_vec().unwrap())).collect())
+}
+
+/// Training steps of a model on `device` and on another one, from the same weights and noise, give the same losses
+/// and weights.
+fn agree(device: &Device, other: &Device, hidden: usize, steps: u32) {
+    for (name, make, dims, _) in MODELS {
+        let (losses, weights) = trained(device, (make, hidden), dims, steps);
+        let (exact, exact_weights) = trained(other, (make, hidden), dims, steps);
+        let e = distance(&losses, &exact);
+        let [a, b] = [device, other].map(Device::name);
+        assert!(e <= 1e-5, "{name}: losses {losses:?} on {a}, {exact:?} on {b}");
+        for ((weight, found), (_, exact)) in weights.iter().zip(&exact_weights) {
+            let e = distance(found, exact);
+            assert!(e <= 2e-4, "{name}, {weight}: {e} between {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn cpu_and_reference_agree_over_training() {
+    agree(&Device::cpu(), &Device::reference(), 9, 3);
+}
+
 #[cfg(feature = "gpu")]
 #[test]
 fn cpu_and_gpu_agree_over_a_training_step() {
-    use pixelloom::autograd::case::distance;
     // Another device than the test above counts on.
     let options = pixelloom::gpu::GpuOptions { bounds_checks: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };
-    let run = |device: &Device, make: Make, dims: usize| {
-        // SGD: the change of a weight is proportional to its gradient, so nothing is hidden by a division.
-        let mut training = Training::new(device, make, dims, 17, Rule::Sgd);
-        let loss = training.step(0).item().unwrap();
-        let weights: Vec<(String, Vec<f32>)> = training
-            .model
-            .parameters()
-            .into_iter()
-            .map(|(n, p)| (n, p.value().to_vec().unwrap()))
-            .collect();
-        (loss, weights)
-    };
-    let gpu = Device::Gpu(gpu);
-    for (name, make, dims, _) in MODELS {
-        let (loss, weights) = run(&Device::cpu(), make, dims);
-        let (loss_gpu, weights_gpu) = run(&gpu, make, dims);
-        let e = distance(&[loss_gpu], &[loss]);
-        assert!(e <= 1e-5, "{name}: loss {loss} on the CPU, {loss_gpu} on the GPU");
-        for ((weight, cpu), (_, gpu)) in weights.iter().zip(&weights_gpu) {
-            let e = distance(gpu, cpu);
-            assert!(e <= 2e-4, "{name}, {weight}: {e}");
-        }
-    }
+    agree(&Device::Gpu(gpu), &Device::cpu(), 17, 1);
 }

@@ -1,7 +1,7 @@
 //! Measurements measure what they say: the probes compute, the arithmetic of a workload is that of its
 //! kernels, tables and plots hold what was measured.
 
-use crate::common::devices;
+use crate::common::fast_devices;
 use pixelloom::bench::table::by_kernel;
 use pixelloom::bench::{Machine, Task, Workload, probe, roofline, sampling, workloads};
 use pixelloom::models::ModelConfig;
@@ -15,7 +15,7 @@ use pixelloom::{Device, Tensor};
 fn the_probes_compute_what_they_time() {
     // Blocks, and one that is not whole.
     let x: Vec<f32> = (0..1003).map(|i| i as f32 / 100.0).collect();
-    for device in devices() {
+    for device in fast_devices() {
         let t = Tensor::new(&device, &x, &[x.len()]);
         let chains = probe::chains(&t, 5).to_vec().unwrap();
         let triad = probe::triad(&t, &t).to_vec().unwrap();

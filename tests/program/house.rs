@@ -135,7 +135,13 @@ fn wgpu_and_mpi_are_named_in_one_place_and_the_device_is_asked_for_in_one_file()
         let ranks = root().join("src/ranks.rs");
         assert!(path == ranks || !code.contains("mpi::"), "{} names mpi", path.display());
         if module(&path) != "device" {
-            for arm in ["Device::Cpu(_)", "Device::Gpu(_)", "Buffer::Cpu(", "Buffer::Gpu("] {
+            for arm in [
+                "Device::Cpu(_)",
+                "Device::Reference(_)",
+                "Device::Gpu(_)",
+                "Buffer::Cpu(",
+                "Buffer::Gpu(",
+            ] {
                 assert!(!code.contains(arm), "{} asks which device it is", path.display());
             }
         }
@@ -159,7 +165,7 @@ fn every_file_says_what_it_is_and_stays_readable() {
 }
 
 /// Files of an op's folder beside `mod.rs`; every op has these.
-const OP_FILES: [&str; 2] = ["cpu.rs", "params.rs"];
+const OP_FILES: [&str; 3] = ["cpu.rs", "params.rs", "reference.rs"];
 
 #[test]
 fn every_op_is_a_folder_with_its_cpu_kernels_and_parameters() {

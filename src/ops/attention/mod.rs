@@ -24,6 +24,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -84,6 +85,7 @@ pub static ATTENTION_READ: Kernel<AttentionParams, 3, 2> = Kernel {
         outputs: 2,
     },
     cpu: cpu::read,
+    reference: reference::read,
     stages: |p| p.stages("attention_read"),
     cost: |p| p.cost(1, p.reads() + 5 + p.work()),
     entries: &["attention_read"],
@@ -104,6 +106,7 @@ pub static ATTENTION_READ_GRADIENT: Kernel<AttentionParams, 5, 3> = Kernel {
         outputs: 3,
     },
     cpu: cpu::read_gradient,
+    reference: reference::read_gradient,
     stages: |p| p.stages("attention_read_gradient"),
     cost: |p| p.cost(3, p.reads() + p.image() + 2 * (5 + p.work())),
     entries: &["attention_read_gradient"],
@@ -118,6 +121,7 @@ pub static ATTENTION_WRITE: Kernel<AttentionParams, 3, 2> = Kernel {
         outputs: 2,
     },
     cpu: cpu::write,
+    reference: reference::write,
     stages: |p| p.stages("attention_write"),
     cost: |p| p.cost(1, 2 * p.image() + p.patch() + 5 + p.work()),
     entries: &["attention_write"],
@@ -138,6 +142,7 @@ pub static ATTENTION_WRITE_GRADIENT: Kernel<AttentionParams, 4, 3> = Kernel {
         outputs: 3,
     },
     cpu: cpu::write_gradient,
+    reference: reference::write_gradient,
     stages: |p| p.stages("attention_write_gradient"),
     cost: |p| p.cost(3, p.image() + 2 * (p.patch() + 5 + p.work())),
     entries: &["attention_write_gradient"],

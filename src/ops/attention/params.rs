@@ -1,19 +1,19 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
-/// Parameters of all kernels of this op.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct AttentionParams {
-    pub(super) batch: u32,
-    /// N.
-    pub(super) filters: u32,
-    pub(super) height: u32,
-    pub(super) width: u32,
-    pub(super) channels: u32,
-    /// S: 2 where the error image is read beside the image.
-    pub(super) sources: u32,
+uniform! {
+    /// Parameters of all kernels of this op.
+    pub struct AttentionParams {
+        pub(super) batch: u32,
+        /// N.
+        pub(super) filters: u32,
+        pub(super) height: u32,
+        pub(super) width: u32,
+        pub(super) channels: u32,
+        /// S: 2 where the error image is read beside the image.
+        pub(super) sources: u32,
+    }
 }
 
 impl AttentionParams {

@@ -5,6 +5,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -28,6 +29,7 @@ pub static BINARY: Kernel<BinaryParams, 2, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| elementwise("binary", p.n as usize, p),
     cost: |p| Cost { flops: u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
     entries: &["binary"],
@@ -64,7 +66,7 @@ pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
         stride_b: axes::strides(&axes, 1),
         n: shape.iter().product::<usize>() as u32,
         operation: operation as u32,
-        pad: [0; 2],
+        unused: [0; 2],
     };
     let [y] = BINARY.launch(params, [a, b], [&shape]);
     y

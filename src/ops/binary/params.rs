@@ -1,6 +1,6 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
 /// The operations; the numbers are the shader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +21,16 @@ pub enum Operation {
 use Operation::*;
 const ALL: [Operation; 5] = [Add, Sub, Mul, Div, Less];
 
-/// Result shape and strides as four axes (`axes.rs`).
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct BinaryParams {
-    pub(super) shape: [u32; 4],
-    pub(super) stride_a: [u32; 4],
-    pub(super) stride_b: [u32; 4],
-    pub(super) n: u32,
-    pub(super) operation: u32,
-    pub(super) pad: [u32; 2],
+uniform! {
+    /// Result shape and strides as four axes (`axes.rs`).
+    pub struct BinaryParams {
+        pub(super) shape: [u32; 4],
+        pub(super) stride_a: [u32; 4],
+        pub(super) stride_b: [u32; 4],
+        pub(super) n: u32,
+        pub(super) operation: u32,
+        pub(super) unused: [u32; 2],
+    }
 }
 
 impl BinaryParams {

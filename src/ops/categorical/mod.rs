@@ -5,6 +5,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -22,6 +23,7 @@ pub static CATEGORICAL: Kernel<CategoricalParams, 2, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| match p.rows {
         0 => Vec::new(),
         n => vec![Stage { entry: "forward", groups: grid(n as usize), params: *p }],
@@ -46,6 +48,7 @@ pub static CATEGORICAL_GRADIENT: Kernel<CategoricalParams, 4, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::gradient,
+    reference: reference::gradient,
     stages: |p| elementwise("gradient", p.rows as usize * p.classes as usize, p),
     cost: |p| {
         let n = u64::from(p.rows) * u64::from(p.classes);

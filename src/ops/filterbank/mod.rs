@@ -21,6 +21,7 @@
 
 pub(super) mod cpu;
 mod params;
+pub(super) mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -63,6 +64,7 @@ pub static FILTERBANK: Kernel<FilterbankParams, 1, 3> = Kernel {
         outputs: 3,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| p.stages("filterbank"),
     cost: |p| p.cost(1, 6),
     entries: &["filterbank"],
@@ -82,6 +84,7 @@ pub static FILTERBANK_GRADIENT: Kernel<FilterbankParams, 6, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::gradient,
+    reference: reference::gradient,
     stages: |p| p.stages("filterbank_gradient"),
     cost: |p| p.cost(2, 11),
     entries: &["filterbank_gradient"],

@@ -10,6 +10,7 @@
 
 pub(super) mod cpu;
 mod params;
+mod reference;
 
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, shader};
@@ -26,6 +27,7 @@ pub static FINITE: Kernel<FiniteParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::mark,
+    reference: reference::mark,
     stages: |p| elementwise("mark", p.n as usize, p),
     cost: |p| Cost { flops: u64::from(p.n), bytes: 4 * u64::from(p.n), loop_iterations: 0 },
     entries: &["mark"],
@@ -36,6 +38,7 @@ pub static FINITE: Kernel<FiniteParams, 1, 1> = Kernel {
 pub static VERDICT: Kernel<VerdictParams, 2, 3> = Kernel {
     program: Program { name: "verdict", source: shader!("finite/verdict"), inputs: 2, outputs: 3 },
     cpu: cpu::verdict,
+    reference: reference::verdict,
     stages: |p| vec![Stage { entry: "verdict", groups: [1; 3], params: *p }],
     cost: |_| Cost { flops: 4, bytes: 48, loop_iterations: 0 },
     entries: &["verdict"],

@@ -16,6 +16,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -53,6 +54,7 @@ pub static FOLD: Kernel<FoldParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::fold,
+    reference: reference::fold,
     stages: |p| elementwise("fold", p.y(), p),
     cost: FoldParams::cost,
     entries: &["fold"],
@@ -67,6 +69,7 @@ pub static UNFOLD: Kernel<FoldParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::unfold,
+    reference: reference::unfold,
     stages: |p| elementwise("unfold", p.cols(), p),
     cost: FoldParams::cost,
     entries: &["unfold"],

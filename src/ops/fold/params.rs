@@ -1,18 +1,18 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
-/// cols \[batch, height, width, side, side, channels\], y \[batch, stride height, stride width, channels\].
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct FoldParams {
-    pub(super) batch: u32,
-    pub(super) height: u32,
-    pub(super) width: u32,
-    pub(super) channels: u32,
-    /// k.
-    pub(super) side: u32,
-    /// s.
-    pub(super) stride: u32,
-    pub(super) pad: u32,
+uniform! {
+    /// cols \[batch, height, width, side, side, channels\], y \[batch, stride height, stride width, channels\].
+    pub struct FoldParams {
+        pub(super) batch: u32,
+        pub(super) height: u32,
+        pub(super) width: u32,
+        pub(super) channels: u32,
+        /// k.
+        pub(super) side: u32,
+        /// s.
+        pub(super) stride: u32,
+        pub(super) pad: u32,
+    }
 }

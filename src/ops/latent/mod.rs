@@ -1,4 +1,4 @@
-//! A sample of a Gaussian q and its KL divergence to the standard normal, from mean and log deviation.
+//! A sample of a Gaussian q and its KL divergence to the standard normal, from mean and log-std.
 //!
 //! DRAW (Gregor and others, arXiv 1502.04623), equations 1, 2 and 11, of one glimpse:
 //!
@@ -13,6 +13,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -36,6 +37,7 @@ pub static LATENT: Kernel<LatentParams, 2, 2> = Kernel {
         outputs: 2,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     // A workgroup a row.
     stages: |p| workgroup_each("latent", p.batch as usize, p),
     cost: |p| Cost {
@@ -55,6 +57,7 @@ pub static LATENT_GRADIENT: Kernel<LatentParams, 4, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::gradient,
+    reference: reference::gradient,
     // An invocation a latent dimension of a row.
     stages: |p| elementwise("latent_gradient", p.n() as usize, p),
     cost: |p| Cost { flops: 20 * p.n(), bytes: 24 * p.n(), loop_iterations: 0 },
@@ -80,7 +83,7 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// z \[B, Z\] ~ q and KL(q || N(0, I)) \[B\] in nats, with this as \[mu, log deviation\] \[B, 2Z\] and the
+    /// z \[B, Z\] ~ q and KL(q || N(0, I)) \[B\] in nats, with this as \[mu, log-std\] \[B, 2Z\] and the
     /// noise of glimpse `t` out of eps \[T, B, Z\].
     #[track_caller]
     pub fn latent(&self, eps: &Tensor, t: usize) -> [Var<'t>; 2] {

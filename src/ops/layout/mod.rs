@@ -6,6 +6,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -27,6 +28,7 @@ pub static WINDOW: Kernel<WindowParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::window,
+    reference: reference::window,
     stages: |p| elementwise("window", p.n as usize, p),
     cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
     entries: &["window"],
@@ -41,6 +43,7 @@ pub static CONCAT: Kernel<ConcatParams, PARTS, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::concat,
+    reference: reference::concat,
     stages: |p| elementwise("concat", p.n as usize, p),
     cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
     entries: &["concat"],
@@ -55,6 +58,7 @@ pub static SPLIT: Kernel<ConcatParams, 1, PARTS> = Kernel {
         outputs: PARTS,
     },
     cpu: cpu::split,
+    reference: reference::split,
     stages: |p| elementwise("split", p.n as usize, p),
     cost: |p| Cost { flops: 0, bytes: 8 * u64::from(p.n), loop_iterations: 0 },
     entries: &["split"],
@@ -72,7 +76,7 @@ fn window(
     let whole = lengths(axes);
     let (limit, start) = cut.unwrap_or((whole, [0; KERNEL_AXES]));
     let stride = axes::strides(axes, 0);
-    let params = WindowParams { shape: whole, stride, limit, start, n, pad: [0; 3] };
+    let params = WindowParams { shape: whole, stride, limit, start, n, unused: [0; 3] };
     let [y] = WINDOW.launch(params, [x], [shape]);
     y
 }

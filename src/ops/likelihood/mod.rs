@@ -9,6 +9,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -35,10 +36,12 @@ const fn row_sum<const I: usize>(
     name: &'static str,
     source: &'static str,
     cpu: CpuFn<LikelihoodParams, I, 1>,
+    reference: CpuFn<LikelihoodParams, I, 1>,
 ) -> Kernel<LikelihoodParams, I, 1> {
     Kernel {
         program: Program { name, source, inputs: I, outputs: 1 },
         cpu,
+        reference,
         stages: row_stages,
         cost: |p| Cost {
             flops: 20 * p.n(),
@@ -54,10 +57,12 @@ const fn gradient<const I: usize, const O: usize>(
     name: &'static str,
     source: &'static str,
     cpu: CpuFn<LikelihoodParams, I, O>,
+    reference: CpuFn<LikelihoodParams, I, O>,
 ) -> Kernel<LikelihoodParams, I, O> {
     Kernel {
         program: Program { name, source, inputs: I, outputs: O },
         cpu,
+        reference,
         stages: |p| elementwise("gradient", p.n() as usize, p),
         // The last input is dy, one number a row.
         cost: |p| Cost {
@@ -74,33 +79,42 @@ pub static BERNOULLI: Kernel<LikelihoodParams, 2, 1> = row_sum(
     "bernoulli",
     shader!("lib/math", "lib/row_sum", "likelihood/bernoulli"),
     cpu::bernoulli,
+    reference::bernoulli,
 );
 /// Its gradient. Inputs: logits, x, dy \[rows\]; output: dlogits.
 pub static BERNOULLI_GRADIENT: Kernel<LikelihoodParams, 3, 1> = gradient(
     "bernoulli_gradient",
     shader!("lib/math", "lib/index", "likelihood/bernoulli_gradient"),
     cpu::bernoulli_gradient,
+    reference::bernoulli_gradient,
 );
 /// -log p of a Gaussian row. Inputs: x, mu, lv.
-pub static GAUSSIAN: Kernel<LikelihoodParams, 3, 1> =
-    row_sum("gaussian", shader!("lib/math", "lib/row_sum", "likelihood/gaussian"), cpu::gaussian);
+pub static GAUSSIAN: Kernel<LikelihoodParams, 3, 1> = row_sum(
+    "gaussian",
+    shader!("lib/math", "lib/row_sum", "likelihood/gaussian"),
+    cpu::gaussian,
+    reference::gaussian,
+);
 /// Its gradient. Inputs: x, mu, lv, dy \[rows\]; outputs: dmu, dlv.
 pub static GAUSSIAN_GRADIENT: Kernel<LikelihoodParams, 4, 2> = gradient(
     "gaussian_gradient",
     shader!("lib/math", "lib/index", "likelihood/gaussian_gradient"),
     cpu::gaussian_gradient,
+    reference::gaussian_gradient,
 );
 /// KL of a row to the standard normal. Inputs: mu, lv.
 pub static GAUSSIAN_KL: Kernel<LikelihoodParams, 2, 1> = row_sum(
     "gaussian_kl",
     shader!("lib/math", "lib/row_sum", "likelihood/gaussian_kl"),
     cpu::gaussian_kl,
+    reference::gaussian_kl,
 );
 /// Its gradient. Inputs: mu, lv, dy \[rows\]; outputs: dmu, dlv.
 pub static GAUSSIAN_KL_GRADIENT: Kernel<LikelihoodParams, 3, 2> = gradient(
     "gaussian_kl_gradient",
     shader!("lib/math", "lib/index", "likelihood/gaussian_kl_gradient"),
     cpu::gaussian_kl_gradient,
+    reference::gaussian_kl_gradient,
 );
 
 /// Checks that all are matrices of one shape.

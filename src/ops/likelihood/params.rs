@@ -1,11 +1,11 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
-/// Inputs \[rows, width\].
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct LikelihoodParams {
-    pub(super) rows: u32,
-    pub(super) width: u32,
+uniform! {
+    /// Inputs \[rows, width\].
+    pub struct LikelihoodParams {
+        pub(super) rows: u32,
+        pub(super) width: u32,
+    }
 }

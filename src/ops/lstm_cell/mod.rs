@@ -16,33 +16,39 @@
 
 pub(super) mod cpu;
 mod params;
+pub(super) mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader};
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader, tile_sizes};
 use crate::ops::shared::{Shared, Uses};
 use crate::tensor::Tensor;
 pub use params::LstmCellParams;
 
-/// Rows and units of the tiles that a GPU workgroup makes.
-const TILE: [usize; 2] = [32, 8];
+tile_sizes! {
+    /// Rows of the tiles that a GPU workgroup makes.
+    TILE_ROWS = 32;
+    /// Units of these tiles.
+    TILE_UNITS = 8;
+}
 
 /// The step. Inputs: x, W, b, c. Outputs: h', c', gates.
 pub static LSTM_CELL: Kernel<LstmCellParams, 4, 3> = Kernel {
     program: Program {
         name: "lstm_cell",
-        source: shader!("lib/math", "lib/lstm_state", "lib/team_tile", "lstm_cell/lstm_cell"),
+        source: shader!(sizes!(); "lib/math", "lib/lstm_state", "lib/team_tile", "lstm_cell/lstm_cell"),
         inputs: 4,
         outputs: 3,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| {
         let (rows, units) = (p.batch as usize, p.hidden as usize);
         if rows * units == 0 {
             return Vec::new();
         }
-        let tiles = rows.div_ceil(TILE[0]) * units.div_ceil(TILE[1]);
+        let tiles = rows.div_ceil(TILE_ROWS) * units.div_ceil(TILE_UNITS);
         vec![Stage { entry: "lstm_cell", groups: grid(tiles), params: *p }]
     },
     cost: |p| {
@@ -65,6 +71,7 @@ pub static LSTM_CELL_GRADIENT: Kernel<LstmCellParams, 5, 2> = Kernel {
         outputs: 2,
     },
     cpu: cpu::gradient,
+    reference: reference::gradient,
     stages: |p| elementwise("lstm_cell_gradient", p.batch as usize * p.hidden as usize, p),
     cost: |p| {
         let n = u64::from(p.batch) * u64::from(p.hidden);

@@ -1,17 +1,17 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
-/// Parameters of both kernels.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct LstmCellParams {
-    pub(super) batch: u32,
-    /// k.
-    pub(super) depth: u32,
-    pub(super) hidden: u32,
-    /// Distance of b's rows: 4h, or 0 where all share one.
-    pub(super) bias_stride: u32,
-    /// Columns of a panel of W, if it is packed (CPU only); otherwise 0.
-    pub(super) panel: u32,
+uniform! {
+    /// Parameters of both kernels.
+    pub struct LstmCellParams {
+        pub(super) batch: u32,
+        /// k.
+        pub(super) depth: u32,
+        pub(super) hidden: u32,
+        /// Distance of b's rows: 4h, or 0 where all share one.
+        pub(super) bias_stride: u32,
+        /// Columns of a panel of W, if it is packed (CPU only); otherwise 0.
+        pub(super) panel: u32,
+    }
 }

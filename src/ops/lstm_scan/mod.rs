@@ -25,11 +25,12 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader};
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader, tile_sizes};
 use crate::ops::layout::concat;
 use crate::ops::masked_conv::{Window, gradient_of_weights};
 use crate::ops::reduce::sum_to;
@@ -84,12 +85,14 @@ impl LstmScanParams {
     }
 }
 
-/// Side of the tiles that a GPU workgroup makes, in cells and in channels of the state.
-const TILE: usize = 16;
+tile_sizes! {
+    /// Side of the tiles that a GPU workgroup makes, in cells and in channels of the state.
+    TILE = 16;
+}
 
 macro_rules! source {
     ($($file:literal),+) => {
-        shader!("lib/index", "lib/math", "lib/lstm_state", "lib/lstm", $($file),+)
+        shader!(sizes!(); "lib/index", "lib/math", "lib/lstm_state", "lib/lstm", $($file),+)
     };
 }
 
@@ -102,6 +105,7 @@ pub static LSTM_SCAN: Kernel<LstmScanParams, 3, 3> = Kernel {
         outputs: 3,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| p.stages("lstm_scan", 0..p.steps()),
     // Of each dispatch: steps of 16 along the products.
     cost: |p| p.cost(p.depth().div_ceil(16)),
@@ -118,6 +122,7 @@ pub static LSTM_SCAN_GRADIENT: Kernel<LstmScanParams, 5, 2> = Kernel {
         outputs: 2,
     },
     cpu: cpu::gradient,
+    reference: reference::gradient,
     stages: |p| p.stages("lstm_scan_gradient", (0..p.steps()).rev()),
     // The four gates of 16 channels a step.
     cost: |p| p.cost(p.depth().div_ceil(16)),
@@ -133,6 +138,7 @@ pub static LSTM_AT: Kernel<LstmScanParams, 3, 2> = Kernel {
         outputs: 2,
     },
     cpu: cpu::at_cell,
+    reference: reference::at_cell,
     stages: |p| elementwise("lstm_at", p.batch as usize * p.hidden as usize, p),
     cost: |p| {
         let (batch, k, hidden) = (u64::from(p.batch), p.depth(), u64::from(p.hidden));

@@ -1,8 +1,7 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::ops::masked_conv::Window;
+use crate::uniform;
 
 /// In which order the cells of an image are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,22 +34,22 @@ impl Order {
     }
 }
 
-/// Parameters of all kernels of this op.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct LstmScanParams {
-    pub(super) batch: u32,
-    pub(super) height: u32,
-    pub(super) width: u32,
-    pub(super) hidden: u32,
-    /// 0 rows, 1 diagonal, 2 mirrored diagonal.
-    pub(super) order: u32,
-    pub(super) neighbours: u32,
-    /// The step that a dispatch makes.
-    pub(super) step: u32,
-    /// The cell that [`super::LSTM_AT`] computes.
-    pub(super) row: u32,
-    pub(super) column: u32,
+uniform! {
+    /// Parameters of all kernels of this op.
+    pub struct LstmScanParams {
+        pub(super) batch: u32,
+        pub(super) height: u32,
+        pub(super) width: u32,
+        pub(super) hidden: u32,
+        /// 0 rows, 1 diagonal, 2 mirrored diagonal.
+        pub(super) order: u32,
+        pub(super) neighbours: u32,
+        /// The step that a dispatch makes.
+        pub(super) step: u32,
+        /// The cell that [`super::LSTM_AT`] computes.
+        pub(super) row: u32,
+        pub(super) column: u32,
+    }
 }
 
 impl LstmScanParams {

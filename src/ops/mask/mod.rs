@@ -12,6 +12,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -86,6 +87,7 @@ pub static MASK: Kernel<MaskParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::pack,
+    reference: reference::pack,
     stages: |p| elementwise("mask", p.packed(), p),
     cost: |p| cost(p.packed()),
     entries: &["mask"],
@@ -100,6 +102,7 @@ pub static MASK_GRADIENT: Kernel<MaskParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::unpack,
+    reference: reference::unpack,
     stages: |p| elementwise("mask_gradient", p.full(), p),
     cost: |p| cost(p.full()),
     entries: &["mask_gradient"],

@@ -22,6 +22,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 pub(super) mod taps;
 pub(super) mod weights;
 pub(crate) mod window;
@@ -29,7 +30,7 @@ pub(crate) mod window;
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader};
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader, tile_sizes};
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
@@ -81,15 +82,19 @@ impl MaskedConvParams {
     }
 }
 
+tile_sizes! {
+    /// Side of the tiles that a GPU workgroup makes, in rows and columns of the product.
+    TILE = 64;
+    /// Side of the wide ones.
+    WIDE = 128;
+}
+
 macro_rules! source {
     ($file:literal) => {
-        shader!("lib/index", "lib/math", "lib/tile", "lib/window", $file)
+        shader!(sizes!(); "lib/index", "lib/math", "lib/tile", "lib/window", $file)
     };
 }
 
-/// Sides of the tiles that a GPU workgroup makes, in rows and columns of the product.
-const TILE: usize = 64;
-const WIDE: usize = 128;
 /// Fewest wide tiles that keep a GPU busy.
 const WIDE_TILES: usize = 64;
 /// Most numbers along the product's depth that a workgroup takes at once.
@@ -137,6 +142,7 @@ pub static MASKED_CONV: Kernel<MaskedConvParams, 4, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| by_pixel(p, ["masked_conv", "masked_conv_wide"], p.outputs),
     cost: |p| Cost {
         flops: p.flops(),
@@ -155,6 +161,7 @@ pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::input_gradient,
+    reference: reference::input_gradient,
     stages: |p| by_pixel(p, ["masked_conv_input", "masked_conv_input_wide"], p.inputs),
     // x is read where it went through a ReLU.
     cost: |p| Cost {
@@ -175,6 +182,7 @@ pub static MASKED_CONV_WEIGHT: Kernel<MaskedConvParams, 2, 3> = Kernel {
         outputs: 3,
     },
     cpu: cpu::weight_gradient,
+    reference: reference::weight_gradient,
     stages: |p| {
         let n = ((p.taps * p.inputs) as usize + 1) * p.outputs as usize;
         if n == 0 {
@@ -202,6 +210,7 @@ pub static MASKED_CONV_AT: Kernel<MaskedConvParams, 4, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::at_pixel,
+    reference: reference::at_pixel,
     // An invocation an output of an image.
     stages: |p| elementwise("masked_conv_at", p.batch as usize * p.outputs as usize, p),
     cost: |p| {
@@ -260,7 +269,7 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> MaskedCon
         groups: products.groups as u32,
         stack: products.stack as u32,
         own: products.own as u32,
-        pad: 0,
+        unused: 0,
     };
     let (_, tiles) = params.weight_tiles();
     let pieces = (BUSY / tiles.max(1)).min(pixels / PIECE).max(1);

@@ -5,13 +5,14 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 pub use crate::cpu::gemm::Activation;
 use crate::cpu::gemm::Operand;
 use crate::gpu::Program;
-use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader};
+use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader, tile_sizes};
 use crate::ops::reduce::sum_to;
 use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
@@ -23,7 +24,14 @@ impl MatmulParams {
     }
 }
 
-/// Tiles of 64 x 64 that keep a GPU busy, several for each of its processors.
+tile_sizes! {
+    /// Side of the tiles of products that have many: 4 x 4 numbers an invocation.
+    LARGE_TILE = 64;
+    /// Side of the tiles of others.
+    SMALL_TILE = 32;
+}
+
+/// Large tiles that keep a GPU busy, several for each of its processors.
 const MANY: u32 = 512;
 /// Workgroups that leave no processor of a GPU idle.
 const BUSY: u32 = 128;
@@ -36,15 +44,16 @@ fn tiles(m: u32, n: u32, batch: u32, side: u32) -> u32 {
     m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch)
 }
 
-/// Products that have many tiles of 64 x 64 (4 x 4 an invocation) take them, others 32 x 32.
+/// Entry point and side of a product's tiles.
 fn tile(m: u32, n: u32, batch: u32) -> (&'static str, u32) {
-    let large = m >= 64 && n >= 64 && tiles(m, n, batch, 64) >= MANY;
-    if large { ("matmul_64", 64) } else { ("matmul_32", 32) }
+    let (large, small) = (LARGE_TILE as u32, SMALL_TILE as u32);
+    let many = m >= large && n >= large && tiles(m, n, batch, large) >= MANY;
+    if many { ("matmul_64", large) } else { ("matmul_32", small) }
 }
 
 /// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy.
 fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
-    let pieces = (BUSY / tiles(m, n, batch, 32).max(1)).min(k / PIECE);
+    let pieces = (BUSY / tiles(m, n, batch, SMALL_TILE as u32).max(1)).min(k / PIECE);
     if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(32) }
 }
 
@@ -68,11 +77,12 @@ fn stages(p: &MatmulParams) -> Vec<Stage<MatmulParams>> {
 pub static MATMUL: Kernel<MatmulParams, 3, 2> = Kernel {
     program: Program {
         name: "matmul",
-        source: shader!("lib/index", "lib/math", "lib/tile", "lib/team_tile", "matmul/matmul"),
+        source: shader!(sizes!(); "lib/index", "lib/math", "lib/tile", "lib/team_tile", "matmul/matmul"),
         inputs: 3,
         outputs: 2,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages,
     cost: |p| {
         let [m, n, k, batch] = [p.m, p.n, p.k, p.batch].map(u64::from);

@@ -1,28 +1,27 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cpu::gemm::{Activation, Operand};
+use crate::uniform;
 
-/// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct MatmulParams {
-    pub(super) m: u32,
-    pub(super) n: u32,
-    pub(super) k: u32,
-    pub(super) batch: u32,
-    pub(super) stride_a: [u32; 2],
-    /// Of a packed B (CPU only) 0 and the columns of a panel.
-    pub(super) stride_b: [u32; 2],
-    pub(super) batch_a: u32,
-    pub(super) batch_b: u32,
-    pub(super) has_bias: u32,
-    pub(super) activation: u32,
-    /// Length of the pieces along k that the GPU sums apart; k where it doesn't.
-    pub(super) chunk: u32,
-    /// 1: zeros of A may be skipped, 2: of B, where most are (CPU only).
-    pub(super) zeros: u32,
+uniform! {
+    /// C\[m, n\] = act(A\[m, k\] B\[k, n\] + bias\[n\]) for each of `batch` products; strides in elements.
+    pub struct MatmulParams {
+        pub(super) m: u32,
+        pub(super) n: u32,
+        pub(super) k: u32,
+        pub(super) batch: u32,
+        pub(super) stride_a: [u32; 2],
+        /// Of a packed B (CPU only) 0 and the columns of a panel.
+        pub(super) stride_b: [u32; 2],
+        pub(super) batch_a: u32,
+        pub(super) batch_b: u32,
+        pub(super) has_bias: u32,
+        pub(super) activation: u32,
+        /// Length of the pieces along k that the GPU sums apart; k where it doesn't.
+        pub(super) chunk: u32,
+        /// 1: zeros of A may be skipped, 2: of B, where most are (CPU only).
+        pub(super) zeros: u32,
+    }
 }
 
 impl MatmulParams {

@@ -14,6 +14,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise, shader};
@@ -32,6 +33,7 @@ pub static ONE_STATE: Kernel<OptimizerParams, 2, 3> = Kernel {
         outputs: 3,
     },
     cpu: cpu::one_state,
+    reference: reference::one_state,
     stages: |p| elementwise("update", p.n as usize, p),
     cost: |p| Cost { flops: 8 * u64::from(p.n), bytes: 20 * u64::from(p.n), loop_iterations: 0 },
     entries: &["update"],
@@ -46,6 +48,7 @@ pub static ADAM: Kernel<OptimizerParams, 2, 4> = Kernel {
         outputs: 4,
     },
     cpu: cpu::adam,
+    reference: reference::adam,
     stages: |p| elementwise("update", p.n as usize, p),
     cost: |p| Cost { flops: 12 * u64::from(p.n), bytes: 28 * u64::from(p.n), loop_iterations: 0 },
     entries: &["update"],
@@ -60,6 +63,7 @@ pub static AVERAGE: Kernel<AverageParams, 2, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::average,
+    reference: reference::average,
     stages: |p| elementwise("average", p.n as usize, p),
     cost: |p| Cost { flops: 3 * u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
     entries: &["average"],

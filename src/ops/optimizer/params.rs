@@ -1,6 +1,6 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
 /// The update rule; the numbers are the shader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -24,22 +24,22 @@ impl Rule {
     }
 }
 
-/// One step's numbers.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct OptimizerParams {
-    pub(crate) n: u32,
-    pub(crate) rule: u32,
-    pub(crate) rate: f32,
-    pub(crate) beta1: f32,
-    pub(crate) beta2: f32,
-    pub(crate) epsilon: f32,
-    pub(crate) decay: f32,
-    pub(crate) decoupled: u32,
-    pub(crate) correction1: f32,
-    pub(crate) correction2: f32,
-    /// The step's number in the tally.
-    pub(crate) number: f32,
+uniform! {
+    /// One step's numbers.
+    pub struct OptimizerParams {
+        pub(crate) n: u32,
+        pub(crate) rule: u32,
+        pub(crate) rate: f32,
+        pub(crate) beta1: f32,
+        pub(crate) beta2: f32,
+        pub(crate) epsilon: f32,
+        pub(crate) decay: f32,
+        pub(crate) decoupled: u32,
+        pub(crate) correction1: f32,
+        pub(crate) correction2: f32,
+        /// The step's number in the tally.
+        pub(crate) number: f32,
+    }
 }
 
 impl OptimizerParams {
@@ -53,10 +53,10 @@ impl OptimizerParams {
     }
 }
 
-/// One step of a moving average.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct AverageParams {
-    pub(crate) n: u32,
-    pub(crate) share: f32,
+uniform! {
+    /// One step of a moving average.
+    pub struct AverageParams {
+        pub(crate) n: u32,
+        pub(crate) share: f32,
+    }
 }

@@ -8,6 +8,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise, shader};
@@ -23,6 +24,7 @@ pub static PICK: Kernel<PickParams, 2, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::pick,
+    reference: reference::pick,
     stages: |p| elementwise("pick", p.batch as usize, p),
     cost: |p| {
         let n = u64::from(p.batch) * u64::from(p.levels);

@@ -1,18 +1,18 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
-/// Sizes, the place, and how levels become the network's inputs.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct PickParams {
-    pub(super) batch: u32,
-    pub(super) pixels: u32,
-    pub(super) channels: u32,
-    pub(super) levels: u32,
-    /// The place: row * width + column.
-    pub(super) pixel: u32,
-    pub(super) channel: u32,
-    pub(super) mean: f32,
-    pub(super) deviation: f32,
+uniform! {
+    /// Sizes, the place, and how levels become the network's inputs.
+    pub struct PickParams {
+        pub(super) batch: u32,
+        pub(super) pixels: u32,
+        pub(super) channels: u32,
+        pub(super) levels: u32,
+        /// The place: row * width + column.
+        pub(super) pixel: u32,
+        pub(super) channel: u32,
+        pub(super) mean: f32,
+        pub(super) deviation: f32,
+    }
 }

@@ -3,6 +3,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::Var;
 use crate::autograd::case::{Case, Input};
@@ -24,6 +25,7 @@ pub static RANDOM: Kernel<RandomParams, 0, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::fill,
+    reference: reference::fill,
     stages: |p| elementwise("random", (p.n as usize).div_ceil(4), p),
     cost: |p| Cost { flops: 30 * u64::from(p.n), bytes: 4 * u64::from(p.n), loop_iterations: 0 },
     entries: &["random"],

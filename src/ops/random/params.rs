@@ -1,20 +1,19 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::rng::{Distribution, Key};
+use crate::uniform;
 
-/// The key in words, and the number of elements.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct RandomParams {
-    pub(super) n: u32,
-    pub(super) distribution: u32,
-    pub(super) seed_low: u32,
-    pub(super) seed_high: u32,
-    pub(super) stream: u32,
-    pub(super) step: u32,
-    pub(super) keep: f32,
+uniform! {
+    /// The key in words, and the number of elements.
+    pub struct RandomParams {
+        pub(super) n: u32,
+        pub(super) distribution: u32,
+        pub(super) seed_low: u32,
+        pub(super) seed_high: u32,
+        pub(super) stream: u32,
+        pub(super) step: u32,
+        pub(super) keep: f32,
+    }
 }
 
 impl RandomParams {

@@ -5,6 +5,7 @@
 
 pub(super) mod cpu;
 mod params;
+pub(super) mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -44,6 +45,7 @@ pub static REDUCE: Kernel<ReduceParams, 1, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages,
     cost: |p| {
         let n = u64::from(p.outer) * u64::from(p.n) * u64::from(p.inner);

@@ -1,6 +1,6 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
 /// What is done over the axis; the numbers are the shader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,18 +14,18 @@ pub enum Reduction {
     LogSumExp = 2,
 }
 
-/// x \[outer, n, inner\] to y \[outer, ceil(n / chunk), inner\].
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct ReduceParams {
-    pub(super) outer: u32,
-    pub(super) n: u32,
-    pub(super) inner: u32,
-    pub(super) chunk: u32,
-    pub(super) reduction: u32,
-    pub(super) scale: f32,
-    /// 1: added to what y holds.
-    pub(super) accumulate: u32,
+uniform! {
+    /// x \[outer, n, inner\] to y \[outer, ceil(n / chunk), inner\].
+    pub struct ReduceParams {
+        pub(super) outer: u32,
+        pub(super) n: u32,
+        pub(super) inner: u32,
+        pub(super) chunk: u32,
+        pub(super) reduction: u32,
+        pub(super) scale: f32,
+        /// 1: added to what y holds.
+        pub(super) accumulate: u32,
+    }
 }
 
 impl ReduceParams {

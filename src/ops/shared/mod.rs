@@ -12,6 +12,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 pub use params::SharedGradientParams;
 use params::USES;
@@ -27,19 +28,25 @@ use crate::gpu::Dispatch;
 use crate::gpu::Program;
 #[cfg(feature = "gpu")]
 use crate::kernel::grid;
-use crate::kernel::{AnyKernel, shader};
+use crate::kernel::{AnyKernel, Field, Uniform, shader, tile_sizes};
 use crate::ops::layout::unshare;
 use crate::ops::matmul::{Layout, Prepared, product_with};
 use crate::ops::reduce::{add_rows, sum_to};
 use crate::profile;
 use crate::tensor::Tensor;
 
+tile_sizes! {
+    /// Side of the tiles of dW that a GPU workgroup makes.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    TILE = 32;
+}
+
 /// The shader that adds up uses. A CPU adds up as many at once as it gains by.
 pub struct SharedGradient;
 
 static PROGRAM: Program = Program {
     name: "shared_gradient",
-    source: shader!("lib/team_tile", "shared/shared_gradient"),
+    source: shader!(sizes!(); "lib/team_tile", "shared/shared_gradient"),
     inputs: 2 * USES,
     outputs: 2,
 };
@@ -56,6 +63,10 @@ impl AnyKernel for SharedGradient {
     fn params_size(&self) -> usize {
         size_of::<SharedGradientParams>()
     }
+
+    fn fields(&self) -> &'static [Field] {
+        SharedGradientParams::FIELDS
+    }
 }
 
 /// A launch over a number of uses.
@@ -68,6 +79,10 @@ struct Joined {
 impl Launch for Joined {
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
         cpu::gradient(&self.params, inputs, outputs[0]);
+    }
+
+    fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        reference::gradient(&self.params, inputs, outputs);
     }
 
     fn program(&self) -> &'static Program {
@@ -83,7 +98,7 @@ impl Launch for Joined {
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch])) {
         let SharedGradientParams { m, n, has_bias, .. } = self.params;
-        let tiles = m.div_ceil(32) as usize * (n + has_bias).div_ceil(32) as usize;
+        let tiles = (m as usize).div_ceil(TILE) * ((n + has_bias) as usize).div_ceil(TILE);
         record(&[Dispatch {
             entry: "shared_gradient",
             groups: grid(tiles),

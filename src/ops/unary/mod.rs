@@ -5,6 +5,7 @@
 
 mod cpu;
 mod params;
+mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
@@ -21,6 +22,7 @@ const SOURCE: &str = shader!("lib/index", "lib/math", "unary/unary");
 pub static UNARY: Kernel<UnaryParams, 1, 1> = Kernel {
     program: Program { name: "unary", source: SOURCE, inputs: 1, outputs: 1 },
     cpu: cpu::forward,
+    reference: reference::forward,
     stages: |p| elementwise("unary", p.n as usize, p),
     cost: |p| Cost { flops: 10 * u64::from(p.n), bytes: 8 * u64::from(p.n), loop_iterations: 0 },
     entries: &["unary"],
@@ -35,6 +37,7 @@ pub static UNARY_GRADIENT: Kernel<UnaryParams, 2, 1> = Kernel {
         outputs: 1,
     },
     cpu: cpu::gradient,
+    reference: reference::gradient,
     stages: |p| elementwise("unary_gradient", p.n as usize, p),
     cost: |p| Cost { flops: 5 * u64::from(p.n), bytes: 12 * u64::from(p.n), loop_iterations: 0 },
     entries: &["unary_gradient"],

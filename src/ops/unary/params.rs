@@ -1,6 +1,6 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use bytemuck::{Pod, Zeroable};
+use crate::uniform;
 
 /// The functions; the numbers are the shader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +34,14 @@ use Function::*;
 const ALL: [Function; 11] =
     [Affine, Exp, Log, Log1p, Tanh, Sigmoid, Softplus, Relu, Square, Sqrt, Clamp];
 
-/// Parameters of both kernels.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct UnaryParams {
-    pub(super) n: u32,
-    pub(super) function: u32,
-    pub(super) a: f32,
-    pub(super) b: f32,
+uniform! {
+    /// Parameters of both kernels.
+    pub struct UnaryParams {
+        pub(super) n: u32,
+        pub(super) function: u32,
+        pub(super) a: f32,
+        pub(super) b: f32,
+    }
 }
 
 impl UnaryParams {

@@ -7,7 +7,7 @@ use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
 use super::models::{self, BODIES};
-use crate::common::devices;
+use crate::common::{devices, fast_devices};
 
 /// All images of `dims` values with `levels` levels, in \[0, 1\]; the first value counts most.
 fn all_images(dims: usize, levels: usize) -> Vec<f32> {
@@ -153,7 +153,7 @@ fn limit(outcomes: usize) -> f64 {
 
 #[test]
 fn samples_have_the_exact_probabilities() {
-    for device in devices() {
+    for device in fast_devices() {
         for body in BODIES {
             // A software GPU takes its time: there the binary images alone.
             let shapes = if device.is_cpu() { &SHAPES[..] } else { &SHAPES[..1] };
@@ -176,7 +176,7 @@ fn samples_have_the_exact_probabilities() {
 
 #[test]
 fn samples_of_a_chain_have_the_exact_probabilities() {
-    for device in devices() {
+    for device in fast_devices() {
         for body in BODIES {
             let config = models::config((2, 2), 1, 2, 3);
             let model = models::chain(&device, body, config, &[2], 4);

@@ -221,7 +221,24 @@ fn data_presets_and_devices_are_listed() {
         assert!(departures.lines().count() > 1, "{name} says where it departs from its paper");
         assert!(settings.starts_with(&format!(" = \"{name}\"")), "{text}");
     }
-    assert!(place.succeed("devices").starts_with("cpu "));
+    let devices = place.succeed("devices");
+    assert!(devices.starts_with("cpu ") && devices.contains("\nreference "), "{devices}");
+}
+
+/// The same model trained with the CPU's kernels and with their references.
+#[test]
+fn the_reference_trains_a_model() {
+    let place = Place::new();
+    let bound = |device: &str| -> f64 {
+        let settings = "--epochs 1 --hidden 5 --set data.name=first-200:digits";
+        let output =
+            place.succeed(&format!("train vae --device {device} --name {device} {settings}"));
+        assert!(output.contains(&format!(", {device})")), "{output}");
+        let number = output.split("test bound: ").nth(1).and_then(|rest| rest.split(' ').next());
+        number.expect("a bound").parse().expect("a number")
+    };
+    let (cpu, reference) = (bound("cpu"), bound("reference"));
+    assert!((cpu - reference).abs() < 0.02, "{cpu} on the CPU, {reference} on the reference");
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! One step of an LSTM. DRAW, equations 5 and 7; Pixel Recurrent Neural Networks, equation 3.
+//!
+//! ```text
+//! z = x W^T + b,   [o, f, i, g] = [sigmoid, sigmoid, sigmoid, tanh](z),   c' = f c + i g,   h' = o tanh(c')
+//! ```
+//!
+//! Shapes: x \[B, k\], W \[4h, k\], b \[4h\] or \[B, 4h\], h', c, c' \[B, h\], gates, dz \[B, 4h\], stacked o, f, i, g.
+
+use super::params::LstmCellParams;
+
+/// \[o, f, i, g\] of a unit from their sums.
+pub(in crate::ops) fn gates([o, f, i, g]: [f64; 4]) -> [f64; 4] {
+    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+    [sigmoid(o), sigmoid(f), sigmoid(i), g.tanh()]
+}
+
+/// The gradients of a unit's four sums and of its c, from its gates, c and c', and those of h' and c' (from
+/// outside): dc'' = dc' + dh' o (1 - tanh^2 c') and, for a gate y, dz = dy y (1 - y), or dy (1 - y^2) for g.
+pub(in crate::ops) fn gates_gradient(
+    [o, f, i, g]: [f64; 4],
+    (c, next): (f64, f64),
+    (dh, dnext): (f64, f64),
+) -> ([f64; 4], f64) {
+    let t = next.tanh();
+    let dnext = dnext + dh * o * (1.0 - t * t);
+    let (do_, df, di, dg) = (dh * t, dnext * c, dnext * g, dnext * i);
+    let dz = [do_ * o * (1.0 - o), df * f * (1.0 - f), di * i * (1.0 - i), dg * (1.0 - g * g)];
+    (dz, dnext * f)
+}
+
+/// h', c' and the gates.
+pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, saved]: [&mut [f32]; 3]) {
+    let [batch, depth, n] = [p.batch, p.depth, p.hidden].map(|n| n as usize);
+    for r in 0..batch {
+        for unit in 0..n {
+            let sums = [0, 1, 2, 3].map(|gate| {
+                let row = gate * n + unit;
+                let mut sum = f64::from(b[r * p.bias_stride as usize + row]);
+                for l in 0..depth {
+                    sum += f64::from(x[r * depth + l]) * f64::from(w[row * depth + l]);
+                }
+                sum
+            });
+            let [o, f, i, g] = gates(sums);
+            let new = f * f64::from(c[r * n + unit]) + i * g;
+            next[r * n + unit] = new as f32;
+            h[r * n + unit] = (o * new.tanh()) as f32;
+            for (gate, value) in [o, f, i, g].into_iter().enumerate() {
+                saved[(4 * r + gate) * n + unit] = value as f32;
+            }
+        }
+    }
+}
+
+/// dz, the gradient of the sums, and dc.
+pub fn gradient(
+    p: &LstmCellParams,
+    [dh, dnext, c, next, saved]: [&[f32]; 5],
+    [dz, dc]: [&mut [f32]; 2],
+) {
+    let (batch, n) = (p.batch as usize, p.hidden as usize);
+    for r in 0..batch {
+        for unit in 0..n {
+            let at = r * n + unit;
+            let gates = [0, 1, 2, 3].map(|gate| f64::from(saved[(4 * r + gate) * n + unit]));
+            let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| f64::from(x[at]));
+            let (d, before) = gates_gradient(gates, (c, next), (dh, dnext));
+            for (gate, d) in d.into_iter().enumerate() {
+                dz[(4 * r + gate) * n + unit] = d as f32;
+            }
+            dc[at] = before as f32;
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Every kernel of the CPU against its reference (`ops/STEM/reference.rs`): values and gradients of every case of
+//! every operation, and the kernels that have no gradient. `kernels.rs` compares a GPU with the same reference.
+
+use std::collections::BTreeSet;
+
+use crate::axes;
+use crate::common::{Weights, poisoned_cpu, poisoned_reference};
+use pixelloom::autograd::Tape;
+use pixelloom::autograd::case::{Case, Input, distance};
+use pixelloom::gpu::Program;
+use pixelloom::kernel::{Cost, Kernel};
+use pixelloom::nn::{Decay, Optimizer, OptimizerConfig, Param};
+use pixelloom::ops::lstm_scan::{Order, lstm_at};
+use pixelloom::ops::mask::Mask;
+use pixelloom::ops::masked_conv::{Around, Window, conv_at};
+use pixelloom::ops::optimizer::Rule;
+use pixelloom::ops::pick::{Scale, pick};
+use pixelloom::ops::random;
+use pixelloom::profile::Profile;
+use pixelloom::rng::{Key, stream};
+use pixelloom::{Device, Tensor, Var, ops};
+
+/// How much more gradients may differ than values do.
+const GRADIENTS: f32 = 5.0;
+
+/// Named results of some work on a device.
+pub type Results = Vec<(String, Vec<f32>)>;
+
+/// Outputs and gradients of a case.
+fn results(case: &Case, device: &Device) -> Results {
+    let tape = Tape::new();
+    let x = case.vars(&tape, &case.tensors(device));
+    let y = (case.call)(&x);
+    let seeds = case.seeds(&y);
+    let output = |(i, y): (usize, &Var)| (format!("output {i}"), y.value().to_vec().unwrap());
+    let mut all: Results = y.iter().enumerate().map(output).collect();
+    let pairs: Vec<_> = y.iter().zip(seeds).collect();
+    let gradients = tape.backward(&pairs);
+    for (x, input) in x.iter().zip(&case.inputs).filter(|(_, input)| input.differentiable) {
+        if let Some(dx) = gradients.of(x) {
+            all.push((format!("gradient of {}", input.name), dx.to_vec().unwrap()));
+        }
+    }
+    all
+}
+
+/// Where a case's results on `device` differ from the reference's by more than its tolerance, or where those are
+/// not finite.
+pub fn differences(case: &Case, device: &Device, reference: &Device) -> Vec<String> {
+    let pairs = results(case, device).into_iter().zip(results(case, reference));
+    pairs
+        .filter_map(|((name, found), (_, exact))| {
+            let factor = if name.starts_with("output") { 1.0 } else { GRADIENTS };
+            let (limit, d) = (factor * case.tolerance, distance(&found, &exact));
+            let finite = exact.iter().all(|x| x.is_finite());
+            (!(d <= limit) || !finite)
+                .then(|| format!("{} {}, {name}: {d:.1e}", case.op, case.label))
+        })
+        .collect()
+}
+
+fn check(cases: &[Case], reference: &Device) -> Vec<String> {
+    let cpu = poisoned_cpu();
+    cases.iter().flat_map(|case| differences(case, &cpu, reference)).collect()
+}
+
+#[test]
+fn shapes_of_any_rank_agree() {
+    let failures = check(&axes::cases(), &poisoned_reference());
+    assert!(failures.is_empty(), "the CPU and the reference differ:\n{}", failures.join("\n"));
+}
+
+/// What the kernels that no case runs make.
+fn without_gradient(device: &Device) -> Results {
+    let mut all = Vec::new();
+    let key = |step| Key::new(3, stream::TEST, step);
+    let mut add = |name: &str, t: &Tensor| all.push((name.to_string(), t.to_vec().unwrap()));
+    for n in [1, 2, 63, 257, 1000] {
+        add(&format!("uniform {n}"), &random::uniform(device, key(0), &[n]));
+        add(&format!("normal {n}"), &random::normal(device, key(1), &[n]));
+    }
+    for rule in [Rule::Sgd, Rule::Adagrad, Rule::RmsProp, Rule::Adam] {
+        for decay_kind in [Decay::Coupled, Decay::Decoupled] {
+            let usual = OptimizerConfig::new(rule, 0.1);
+            let config = OptimizerConfig {
+                decay: 0.2,
+                decay_kind,
+                // Without clipping, the gradients are checked by a kernel of its own.
+                clip: (decay_kind == Decay::Coupled).then_some(3.0),
+                average: Some(0.9),
+                ..usual
+            };
+            let model = Weights(Param::new(random::normal(device, key(2), &[300])));
+            let mut optimizer = Optimizer::new(config);
+            for t in 0..3 {
+                let tape = Tape::new();
+                let g = tape.constant(random::normal(device, key(3 + t), &[300]));
+                let loss = tape.param(&model.0).mul(&g).sum();
+                optimizer.step(&model, &tape.backward_from(&loss));
+            }
+            let name = format!("{rule:?} {decay_kind:?}");
+            add(&name, &model.0.value());
+            add(&format!("average of {name}"), &optimizer.averages["w"]);
+        }
+    }
+    let input = |number: usize, shape: &[usize]| {
+        Tensor::new(device, &Input::uniform("x", shape, -1.0, 1.0).values(number), shape)
+    };
+    for levels in [2, 3, 256] {
+        let each = if levels == 2 { 1 } else { levels };
+        let (logits, u) =
+            (input(0, &[5, 2, 3, 3 * each]), random::uniform(device, key(9), &[5, 2, 3, 3]));
+        let mut x = input(2, &[5, 2, 3, 3]);
+        pick((&logits, &u), Scale { levels, mean: 0.4, deviation: 0.7 }, (1, 2, 1), &mut x);
+        add(&format!("pick of {levels}"), &x);
+    }
+    let window = Window::centred(3, 5, Mask::NONE);
+    for around in [(false, false), (true, false), (true, true)] {
+        let around = Around { relu_before: around.0, relu_after: around.1 };
+        let (x, p, bias) = (input(0, &[2, 4, 5, 3]), input(1, &[15, 3, 20]), input(2, &[20]));
+        let residual = (!around.relu_after).then(|| input(3, &[2, 4, 5, 20]));
+        let mut y = input(4, &[2, 4, 5, 20]);
+        for place in [(0, 0), (3, 2)] {
+            conv_at((&x, &p), window, around, (Some(&bias), residual.as_ref()), place, &mut y);
+        }
+        add(&format!("{around:?}"), &y);
+    }
+    for order in [Order::Rows(3), Order::Diagonal, Order::MirroredDiagonal] {
+        let (u, s) = (input(0, &[2, 3, 4, 20]), input(1, &[order.neighbours(), 5, 20]));
+        let (mut h, mut c) = (input(2, &[2, 3, 4, 5]), input(3, &[2, 3, 4, 5]));
+        for place in [(0, 0), (0, 3), (2, 1)] {
+            lstm_at((&u, &s, &input(4, &[5])), order, place, (&mut h, &mut c));
+        }
+        add(&format!("h, {order:?}"), &h);
+        add(&format!("c, {order:?}"), &c);
+    }
+    all
+}
+
+fn check_without_gradient(reference: &Device) -> Vec<String> {
+    let pairs = without_gradient(&poisoned_cpu()).into_iter().zip(without_gradient(reference));
+    let differ = |((name, found), (_, exact)): ((String, Vec<f32>), (String, Vec<f32>))| {
+        // The generator's integers are the same on both, and so are uniform numbers.
+        let limit = if name.starts_with("uniform") { 0.0 } else { 1e-5 };
+        let d = distance(&found, &exact);
+        (!(d <= limit)).then(|| format!("{name}: {d:.1e}"))
+    };
+    pairs.filter_map(differ).collect()
+}
+
+/// Every case, and every kernel without one; together they run every kernel's reference.
+#[test]
+fn every_kernel_agrees() {
+    let reference = poisoned_reference();
+    let mut profile = Profile::default();
+    let mut failures = Vec::new();
+    let work = || {
+        failures.extend(check_without_gradient(&reference));
+        failures.extend(check(&ops::cases(), &reference));
+    };
+    reference.profiled(&mut profile, work).unwrap();
+    assert!(failures.is_empty(), "the CPU and the reference differ:\n{}", failures.join("\n"));
+    let ran: BTreeSet<&str> = profile.kernels.keys().copied().collect();
+    let known: BTreeSet<&str> = ops::kernels().iter().map(|k| k.program().name).collect();
+    let missed: Vec<_> = known.difference(&ran).collect();
+    assert!(missed.is_empty(), "never run: {missed:?}");
+}
+
+/// A kernel of which one side is wrong in one of 100 numbers, by a thousandth.
+const fn scale(wrong_cpu: bool, wrong_reference: bool) -> Kernel<u32, 1, 1> {
+    fn right(_: &u32, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = 3.0 * x);
+    }
+    fn wrong(n: &u32, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
+        right(n, [x], [y]);
+        y[57] *= 1.001;
+    }
+    Kernel {
+        program: Program { name: "scale", source: "", inputs: 1, outputs: 1 },
+        cpu: if wrong_cpu { wrong } else { right },
+        reference: if wrong_reference { wrong } else { right },
+        stages: |_| Vec::new(),
+        cost: |_| Cost { flops: 0, bytes: 0, loop_iterations: 0 },
+        entries: &[],
+    }
+}
+
+static RIGHT: Kernel<u32, 1, 1> = scale(false, false);
+static WRONG_CPU: Kernel<u32, 1, 1> = scale(true, false);
+static WRONG_REFERENCE: Kernel<u32, 1, 1> = scale(false, true);
+
+#[test]
+fn a_fault_of_either_side_is_seen() {
+    let case = |kernel: &'static Kernel<u32, 1, 1>| {
+        Case::new("scale", "planted", vec![Input::uniform("x", &[100], 1.0, 2.0)], move |x| {
+            let [y] = kernel.launch(100, [x[0].value()], [&[100]]);
+            vec![x[0].add(&x[0].tape().constant(y))]
+        })
+    };
+    let found = |kernel| differences(&case(kernel), &poisoned_cpu(), &poisoned_reference());
+    assert!(found(&RIGHT).is_empty());
+    assert_eq!(found(&WRONG_CPU).len(), 1);
+    assert_eq!(found(&WRONG_REFERENCE).len(), 1);
+}
