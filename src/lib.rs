@@ -74,31 +74,48 @@
 //! - `mpi`: training in several processes, one a device ([`ranks`]); needs an MPI library.
 #![warn(missing_docs)]
 
+// The core, which imports nothing of the program.
 pub mod autograd;
-pub mod bench;
 pub mod cpu;
-pub mod data;
 pub mod device;
 pub mod error;
-mod files;
 pub mod gpu;
-pub mod guide;
-pub mod images;
 pub mod kernel;
-pub mod machine;
+pub mod model_file;
 pub mod models;
 pub mod nn;
 pub mod ops;
-pub mod output;
 pub mod profile;
-pub mod ranks;
-pub mod report;
 pub mod rng;
-pub mod run;
-pub mod settings;
-pub mod signals;
 pub mod tensor;
 pub mod text;
+
+pub mod guide;
+
+// The program.
+#[cfg(feature = "program")]
+pub mod bench;
+#[cfg(feature = "program")]
+pub mod data;
+#[cfg(feature = "program")]
+mod files;
+#[cfg(feature = "program")]
+pub mod images;
+#[cfg(feature = "program")]
+pub mod machine;
+#[cfg(feature = "program")]
+pub mod output;
+#[cfg(feature = "program")]
+pub mod ranks;
+#[cfg(feature = "program")]
+pub mod report;
+#[cfg(feature = "program")]
+pub mod run;
+#[cfg(feature = "program")]
+pub mod settings;
+#[cfg(feature = "program")]
+pub mod signals;
+#[cfg(feature = "program")]
 pub mod train;
 
 pub use autograd::{Tape, Var};

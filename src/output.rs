@@ -18,13 +18,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::model_file::FORMAT;
 use crate::signals::postponed;
 
 /// What a mark says: the name of the program.
 pub(crate) const MARK: &str = "pixelloom";
-
-/// Value of the text `format` in a model file.
-pub(crate) const FORMAT: &str = "pixelloom-1";
 
 /// The settings of a run.
 pub(crate) const CONFIG: &str = "config.toml";

@@ -4,7 +4,7 @@
 use crate::uniform;
 use std::time::Instant;
 
-use crate::cpu::gemm::{block, multiply_adds};
+use crate::cpu::gemm::peak::{block, multiply_adds};
 use crate::cpu::simd::map2;
 use crate::device::Device;
 use crate::error::Result;

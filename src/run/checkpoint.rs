@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::card::Card;
 use super::history::Stage;
-use super::safetensors::{Content, HostTensor};
 use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files::{self, sync_dir};
+use crate::model_file::{Content, HostTensor};
 use crate::models::{AnyModel, KINDS, ModelConfig};
 use crate::nn::{Module, TrainState};
 use crate::output::Output;

@@ -8,7 +8,7 @@ pub mod metrics;
 pub mod pretrained;
 pub mod resume;
 pub mod run_dir;
-pub mod safetensors;
+mod safetensors;
 
 pub use checkpoint::{Checkpoint, Position};
 pub use history::Stage;

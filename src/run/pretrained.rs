@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Checkpoint;
-use super::safetensors::Content;
 use crate::error::Result;
+use crate::model_file::Content;
 
 /// A trained model inside the program.
 pub struct Pretrained {

@@ -9,6 +9,7 @@ use std::process::Command;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+#[cfg(feature = "program")]
 use pixelloom::bench::probe;
 use pixelloom::kernel::Field;
 use pixelloom::ops;
@@ -41,7 +42,10 @@ fn shaders() -> Vec<(&'static str, Shader)> {
         };
         (program.name, shader)
     };
-    ops::kernels().into_iter().chain(probe::kernels()).map(shader).collect()
+    let kernels = ops::kernels().into_iter();
+    #[cfg(feature = "program")]
+    let kernels = kernels.chain(pixelloom::bench::probe::kernels());
+    kernels.map(shader).collect()
 }
 
 fn ensure(holds: bool, why: impl Fn() -> String) -> Result<(), String> {

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use pixelloom::data::Binarization;
+use pixelloom::model_file::{Content, HostTensor};
 use pixelloom::models::AnyModel;
 use pixelloom::nn::TrainState;
 use pixelloom::output::Output;
 use pixelloom::report;
 use pixelloom::run::checkpoint::{self, Checkpoint, Position, State, TrainedOn};
 use pixelloom::run::metrics;
-use pixelloom::run::safetensors::{Content, HostTensor};
 use pixelloom::settings::{Config, Settings, presets};
 use pixelloom::{Device, Error};
 use rand::RngExt;

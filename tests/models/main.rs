@@ -4,7 +4,10 @@
 mod common;
 mod draw;
 mod golden;
+// These two take models from the program: bundled weights and configurations by name.
+#[cfg(feature = "program")]
 mod halves;
+#[cfg(feature = "program")]
 mod marginal;
 mod pixel;
 mod runtime;

@@ -69,7 +69,7 @@ mod kernel;
 mod pack;
 mod packed;
 mod parallel;
-mod peak;
+pub mod peak;
 mod simd;
 mod sparse;
 mod sum;
@@ -81,7 +81,6 @@ pub(crate) use pack::Scratch;
 pub use packed::{Packed, Right, pack, packed_len};
 pub(crate) use packed::{packs, panel};
 pub(crate) use parallel::{at_once, in_share};
-pub(crate) use peak::{block, multiply_adds};
 pub use sparse::Operand;
 pub use sum::{SUM_ROWS, gemm_sum};
 

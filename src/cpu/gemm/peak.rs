@@ -37,8 +37,8 @@ fn length(kernels: &Kernels) -> usize {
     2 * kernels.mr * kernels.lanes
 }
 
-/// The same for the instruction set in use.
-pub(crate) fn block() -> usize {
+/// The length of a block of [`multiply_adds`], in numbers, for the instruction set in use.
+pub fn block() -> usize {
     length(Kernels::current())
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn block() -> usize {
 ///
 /// # Panics
 /// If `x` and `y` differ in length.
-pub(crate) fn multiply_adds(x: &[f32], (a, b): (f32, f32), reps: usize, y: &mut [f32]) {
+pub fn multiply_adds(x: &[f32], (a, b): (f32, f32), reps: usize, y: &mut [f32]) {
     let kernels = Kernels::current();
     let (run, block) = (kernels.multiply_adds, length(kernels));
     y.copy_from_slice(x);

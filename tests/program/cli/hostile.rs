@@ -209,8 +209,8 @@ fn harmless(output: &std::process::Output, shown: &str) -> String {
 /// Of a model file that somebody made.
 #[test]
 fn cards_give_no_orders_to_a_terminal() {
+    use pixelloom::model_file::Content;
     use pixelloom::run::card::Card;
-    use pixelloom::run::safetensors::Content;
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     place.succeed("export a --device cpu --out a.safetensors");

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use pixelloom::run::safetensors::Content;
+use pixelloom::model_file::Content;
 
 use super::{Place, small, stderr};
 

@@ -1,0 +1,243 @@
+//! A model file in memory: the bytes of a `.safetensors` file with a checksum. It holds named tensors, all of F32 or
+//! all of F16, and named texts.
+//!
+//! The format has no checksum of its own, so the text `sha256` holds one over everything else:
+//! the other texts and each tensor's name, shape and little-endian bytes, in order of name. Equal
+//! content gives equal bytes, and only those bytes are read: a changed byte either changes the content,
+//! so that the checksum is another, or it leaves the content alone (a space of the header), and then
+//! the bytes are not those that this content gives. A file without a checksum is refused.
+
+use std::collections::BTreeMap;
+
+use half::f16;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::text::hex;
+
+/// Value of the text `format`.
+pub const FORMAT: &str = "pixelloom-1";
+
+/// Numbers that are added to the checksum at once.
+const PIECE: usize = 1 << 12;
+
+/// A tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// Lengths of the axes.
+    pub shape: Vec<usize>,
+    /// Row-major, last axis fastest.
+    pub data: Vec<f32>,
+}
+
+/// Why bytes are not a model file of this program.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// They are not as they were written.
+    #[error("is damaged: {0}")]
+    Damaged(String),
+    /// They have another format, named here.
+    #[error(
+        "has format \"{0}\", this program reads \"{FORMAT}\"; it was written by another program or version: read it \
+         with that one"
+    )]
+    Format(String),
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    /// The format's metadata, without `format` and `sha256`.
+    pub texts: BTreeMap<String, String>,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, HostTensor>,
+    /// Whether the file holds them as F16, in half the bytes; their numbers are such, see
+    /// [`halved`](Content::halved).
+    pub half: bool,
+}
+
+impl Content {
+    /// The same with each number rounded to the nearest of half precision (11 bits; below 6e-5, steps of
+    /// 6e-8). Fails with [`Error::Config`] if one is beyond the largest.
+    pub fn halved(mut self) -> Result<Content> {
+        for (name, tensor) in &mut self.tensors {
+            for x in &mut tensor.data {
+                let rounded = f16::from_f32(*x).to_f32();
+                if rounded.is_infinite() {
+                    return Err(Error::Config(format!(
+                        "tensor {name} holds {x}, and half precision ends at {}; export it without --half",
+                        f16::MAX
+                    )));
+                }
+                *x = rounded;
+            }
+        }
+        self.half = true;
+        Ok(self)
+    }
+
+    /// The type of its tensors, its name in a header, and its bytes a number.
+    fn dtype(&self) -> (Dtype, &'static str, usize) {
+        if self.half { (Dtype::F16, "F16", 2) } else { (Dtype::F32, "F32", 4) }
+    }
+
+    /// SHA-256 over names, shapes, numbers and texts, in hexadecimal digits: equal for equal files.
+    pub fn checksum(&self) -> String {
+        // Lengths go before variable parts, so that no two contents give the same bytes.
+        let part = |sum: &mut Sha256, bytes: &[u8]| {
+            sum.update((bytes.len() as u64).to_le_bytes());
+            sum.update(bytes);
+        };
+        let mut sum = Sha256::new();
+        for (key, value) in &self.texts {
+            part(&mut sum, key.as_bytes());
+            part(&mut sum, value.as_bytes());
+        }
+        for (name, tensor) in &self.tensors {
+            part(&mut sum, name.as_bytes());
+            let shape: Vec<u8> =
+                tensor.shape.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
+            part(&mut sum, &shape);
+            // In pieces, as a copy of the largest tensor may not fit into memory.
+            sum.update((4 * tensor.data.len() as u64).to_le_bytes());
+            tensor.data.chunks(PIECE).for_each(|piece| sum.update(bytes_of(piece)));
+        }
+        hex(&sum.finalize())
+    }
+
+    /// The file's bytes. All keys stand in order, so they are a function of the content.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut texts: BTreeMap<&str, &str> =
+            self.texts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let sum = self.checksum();
+        texts.extend([("format", FORMAT), ("sha256", &sum)]);
+        let mut header = BTreeMap::from([("__metadata__", json!(texts))]);
+        let (mut offset, (_, dtype, size)) = (0, self.dtype());
+        for (name, tensor) in &self.tensors {
+            let end = offset + size * tensor.data.len();
+            let entry: BTreeMap<&str, Value> = BTreeMap::from([
+                ("data_offsets", json!([offset, end])),
+                ("dtype", json!(dtype)),
+                ("shape", json!(tensor.shape)),
+            ]);
+            header.insert(name, json!(entry));
+            offset = end;
+        }
+        let mut text = serde_json::to_vec(&header).expect("keys are strings");
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(text);
+        for tensor in self.tensors.values() {
+            if self.half {
+                bytes.extend(tensor.data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
+            } else {
+                bytes.extend(bytes_of(&tensor.data));
+            }
+        }
+        bytes
+    }
+
+    /// Reads and checks the bytes of a file.
+    ///
+    /// Memory: the tensors, and the header some times over.
+    pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Content, Fault> {
+        let damaged = |what: &dyn std::fmt::Display| Fault::Damaged(what.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
+        let mut texts: BTreeMap<String, String> =
+            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let format = texts.remove("format").unwrap_or_default();
+        if format != FORMAT {
+            return Err(Fault::Format(format));
+        }
+        let Some(expected) = texts.remove("sha256") else {
+            return Err(damaged(&"it has no checksum"));
+        };
+        let half = file.iter().next().is_some_and(|(_, view)| view.dtype() == Dtype::F16);
+        let mut content = Content { texts, half, ..Content::default() };
+        let (dtype, wanted, _) = content.dtype();
+        for (name, view) in file.iter() {
+            if view.dtype() != dtype {
+                return Err(damaged(&format!("tensor {name} is not of {wanted}")));
+            }
+            let bytes = view.data();
+            let data = if half {
+                bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            } else {
+                bytes
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect()
+            };
+            let tensor = HostTensor { shape: view.shape().to_vec(), data };
+            content.tensors.insert(name.to_string(), tensor);
+        }
+        if content.checksum() != expected {
+            return Err(damaged(&"its content does not have its checksum"));
+        }
+        if content.to_bytes() != bytes {
+            return Err(damaged(&"its header is not as this program writes it"));
+        }
+        Ok(content)
+    }
+}
+
+fn bytes_of(data: &[f32]) -> Vec<u8> {
+    data.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(data: &[f32]) -> Content {
+        let tensor = |data: &[f32]| HostTensor { shape: vec![data.len()], data: data.to_vec() };
+        let tensors = [("a", tensor(data)), ("b", tensor(&[1.0, 2.0]))];
+        let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor)).into();
+        Content { texts: [("kind".into(), "vae".into())].into(), tensors, half: false }
+    }
+
+    /// What is rounded to is reckoned here: 11 bits, below 2^-14 steps of 2^-24.
+    #[test]
+    fn half_precision_rounds_to_the_nearest_and_keeps_that() {
+        let ulp = 2.0_f32.powi(-10);
+        let tiny = 2.0_f32.powi(-24);
+        let numbers =
+            [0.0, -1.5, 1.0 + 0.4 * ulp, 1.0 + 0.6 * ulp, 3.7 * tiny, -0.3 * tiny, 65504.0];
+        let rounded = [0.0, -1.5, 1.0, 1.0 + ulp, 4.0 * tiny, -0.0, 65504.0];
+        let whole = content(&numbers);
+        let half = whole.clone().halved().unwrap();
+        assert_eq!(half.tensors["a"].data, rounded);
+        let bytes = half.to_bytes();
+        assert_eq!(whole.to_bytes().len() - bytes.len(), 2 * 9, "two bytes a number less");
+        assert_eq!(Content::from_bytes(&bytes).unwrap(), half);
+        assert_eq!(Content::from_bytes(&whole.to_bytes()).unwrap(), whole);
+    }
+
+    #[test]
+    fn half_precision_refuses_what_it_cannot_hold() {
+        for x in [65520.0, -1e30] {
+            let Err(Error::Config(message)) = content(&[1.0, x]).halved() else { panic!("taken") };
+            assert!(message.contains("tensor a holds") && message.contains("65504"), "{message}");
+        }
+    }
+
+    /// Also where the checksum is none of the types': two numbers of 16 bits for one of 32.
+    #[test]
+    fn tensors_of_two_types_are_refused() {
+        let bytes = content(&[1.0]).halved().unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        for (from, to) in [("\"F16\",\"shape\":[2]", "\"F32\",\"shape\":[1]"), ("F16", "I16")] {
+            assert!(text.contains(from), "{from} is not in {text}");
+            let at = text.find(from).unwrap();
+            let changed = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
+            let Err(Fault::Damaged(message)) = Content::from_bytes(&changed) else {
+                panic!("{to} taken")
+            };
+            assert!(message.contains("is not of F") || message.contains("nvalid"), "{message}");
+        }
+    }
+}
