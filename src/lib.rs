@@ -71,6 +71,8 @@
 //! # Features
 //!
 //! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU only.
+//! - `program` (default): the program around the core, with its dependencies. Without it the crate is a library: the tape,
+//!   operations, kernels, layers, models, and [model files in memory](model_file).
 //! - `mpi`: training in several processes, one a device ([`ranks`]); needs an MPI library.
 #![warn(missing_docs)]
 

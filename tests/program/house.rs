@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -23,7 +23,7 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// The layer of a source file: the module right below the crate's root.
-fn module(path: &Path) -> String {
+pub fn module(path: &Path) -> String {
     let inner = path.strip_prefix(root().join("src")).unwrap();
     let first = inner.components().next().unwrap().as_os_str().to_str().unwrap();
     first.trim_end_matches(".rs").to_string()
@@ -49,7 +49,7 @@ const LAYERS: [&[&str]; 19] = [
     &["gpu", "rng"],
     &["cpu"],
     &["profile", "output"],
-    &["files", "ranks", "signals", "error", "text"],
+    &["files", "ranks", "signals", "model_file", "error", "text"],
 ];
 
 fn layer(module: &str) -> Option<usize> {
@@ -185,10 +185,10 @@ fn every_op_is_a_folder_with_its_cpu_kernels_and_parameters() {
 }
 
 /// A module by its path, "ops::unary::cpu"; the crate's root is "".
-type ModulePath = Vec<String>;
+pub type ModulePath = Vec<String>;
 
 /// The module that a file holds.
-fn module_path(path: &Path) -> ModulePath {
+pub fn module_path(path: &Path) -> ModulePath {
     let inner = path.strip_prefix(root().join("src")).unwrap().with_extension("");
     let parts = inner.components().map(|c| c.as_os_str().to_str().unwrap().to_string());
     parts.filter(|part| part != "mod" && part != "lib").collect()
@@ -196,7 +196,7 @@ fn module_path(path: &Path) -> ModulePath {
 
 /// The paths that begin with `crate`, `super` or `self` in a file's code, tests left out: groups in braces
 /// taken apart, each as its words.
-fn paths(text: &str) -> Vec<Vec<String>> {
+pub fn paths(text: &str) -> Vec<Vec<String>> {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
     let code = code.join("\n");

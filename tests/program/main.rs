@@ -1,6 +1,7 @@
 //! The program: its commands, data, pictures, reports, measurements and files, and the rules of the house.
 
 mod bench;
+mod border;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
