@@ -114,7 +114,7 @@ fn the_core_imports_nothing_of_the_program() {
     let path = root().join("src/nn/linear.rs");
     for planted in [
         "use crate::train::Trainer;",
-        "use crate::{Tape, data::{Images, Split}};",
+        "use crate::{Tape, data::Images};",
         "fn f() { super::super::report::write() }",
         "use png::Encoder;",
         "use plotters;",
