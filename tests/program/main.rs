@@ -13,4 +13,5 @@ mod package;
 mod peak;
 mod pictures;
 mod pretrained;
+mod readme;
 mod report;
