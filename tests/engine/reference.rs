@@ -9,7 +9,7 @@ use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::gpu::Program;
 use pixelloom::kernel::{Cost, Kernel};
-use pixelloom::nn::{Decay, Optimizer, OptimizerConfig, Param};
+use pixelloom::nn::{Decay, OptimizerConfig, Param, TrainState};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::Mask;
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
@@ -91,16 +91,16 @@ fn without_gradient(device: &Device) -> Results {
                 ..usual
             };
             let model = Weights(Param::new(random::normal(device, key(2), &[300])));
-            let mut optimizer = Optimizer::new(config);
+            let mut state = TrainState::new(config);
             for t in 0..3 {
                 let tape = Tape::new();
                 let g = tape.constant(random::normal(device, key(3 + t), &[300]));
                 let loss = tape.param(&model.0).mul(&g).sum();
-                optimizer.step(&model, &tape.backward_from(&loss));
+                state.update(&model, loss.value(), &tape.backward_from(&loss));
             }
             let name = format!("{rule:?} {decay_kind:?}");
             add(&name, &model.0.value());
-            add(&format!("average of {name}"), &optimizer.averages["w"]);
+            add(&format!("average of {name}"), &state.ema.averages["w"]);
         }
     }
     let input = |number: usize, shape: &[usize]| {

@@ -9,8 +9,6 @@ use std::process::Command;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
-#[cfg(feature = "program")]
-use pixelloom::bench::probe;
 use pixelloom::kernel::Field;
 use pixelloom::ops;
 
