@@ -84,7 +84,7 @@ fn hash_of(text: &str) -> String {
         Some(("epochs", _)) if !spans => "epochs = 0\n".to_string(),
         Some(("keep", _)) => "keep = 0\n".to_string(),
         Some(("dir", _)) => "dir = \"\"\n".to_string(),
-        Some(("on_nonfinite", _) | ("kernel", "3")) => String::new(),
+        Some(("on_nonfinite" | "score_test", _) | ("kernel", "3")) => String::new(),
         _ => format!("{line}\n"),
     };
     hex(&Sha256::digest(text.lines().map(line).collect::<String>()))
