@@ -101,7 +101,7 @@ fn train(device: &Device, steps: u64) -> Result<(f64, f64, String)> {
         let gradients = tape.backward_from(&loss);
         optimizer.step(&model, &gradients);
         if step % 100 == 0 {
-            println!("step {step}: loss {:.1} nats an image", loss.value().item()?);
+            println!("step {step}: loss {:.1} nats/image", loss.value().item()?);
         }
     }
     Ok((before, test_bound()?, digits.describe(Split::Test)))

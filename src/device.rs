@@ -262,7 +262,7 @@ impl Device {
                     return Some((Buffer::Cpu(packed), len, panel()));
                 }
                 let b = Mat { data: b.host(), row_stride, col_stride };
-                // Alone, as who else needs this waits outside of the pool.
+                // Single-threaded: other callers block on the `OnceLock`, not in rayon.
                 let panel =
                     in_share(usize::MAX, || pack(&[(b, k)], n, packed.as_mut_slice()).panel());
                 Some((Buffer::Cpu(packed), len, panel))

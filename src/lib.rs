@@ -40,7 +40,7 @@
 //!     let tape = Tape::new();
 //!     let loss = model.loss(&tape.constant(x.clone()), &[], Key::new(1, stream::LATENT, step));
 //!     optimizer.step(&model, &tape.backward_from(&loss));
-//!     losses.push(loss.value().item()?); // nats an image
+//!     losses.push(loss.value().item()?); // nats/image
 //! }
 //! assert!(losses[19] < losses[0] / 2.0);
 //! # Ok::<(), pixelloom::Error>(())

@@ -1,6 +1,6 @@
 // Elementary functions by range reduction and polynomials, since WGSL promises little of its own
 // (exp errs by 2 |x| units in the last place, log and cos absolutely). CPU: cpu/math.rs, the same
-// formulas and coefficients. A NaN that goes in comes out; it is told by its bits, as compilers
+// formulas and coefficients. A NaN that goes in comes out; it is detected by its bits, as compilers
 // may assume that comparisons never see one.
 
 const LOG2E: f32 = 1.442695041;

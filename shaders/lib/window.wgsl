@@ -72,7 +72,7 @@ fn shown_fours(x: vec4<f32>) -> vec4<f32> {
     return select(x, relu_fours(x), p.relu_before != 0u);
 }
 
-// Inputs of the last tap that outputs `start`.. of a tile see: so many, the first ones. The mask hides the others,
+// Number of leading inputs of the last tap that outputs `start`.. of a tile see. The mask hides the others,
 // whose weights are 0 (`ops/masked_conv/window.rs`).
 fn inputs_seen(start: u32, side: u32) -> u32 {
     if p.groups <= 1u {
@@ -85,7 +85,7 @@ fn inputs_seen(start: u32, side: u32) -> u32 {
     return min(((group + p.own) * p.inputs + p.groups - 1u) / p.groups, p.inputs);
 }
 
-// Outputs of the last tap that see none of inputs `start`..: so many, the first ones.
+// Number of leading outputs of the last tap that see none of inputs `start`...
 fn outputs_blind(start: u32) -> u32 {
     if p.groups <= 1u || p.stack < p.outputs {
         return 0u;
@@ -94,7 +94,7 @@ fn outputs_blind(start: u32) -> u32 {
     return min((group * p.outputs + p.groups - 1u) / p.groups, p.outputs);
 }
 
-// Which tile of side x side of a matrix with so many columns (x across, y down) a workgroup makes; the
+// Which tile of side x side of a matrix with this number of columns (x across, y down) a workgroup makes; the
 // grid is folded.
 fn tile_of(group: vec3<u32>, groups: vec3<u32>, columns: u32, side: u32) -> vec2<u32> {
     let flat = group.x + group.y * groups.x;

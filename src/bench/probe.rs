@@ -88,7 +88,7 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
 
 /// Numbers of each of the triad's three arrays: 384 MiB together, far more than caches hold.
 const TRIAD_NUMBERS: usize = 32 << 20;
-/// Blocks for each CPU thread, so many that the last one to wake up has its part.
+/// Blocks for each CPU thread: enough that the last thread to wake up still finds work.
 const CPU_BLOCKS: usize = 128;
 /// Numbers that occupy a large GPU, sixteen an invocation.
 const GPU_CHAINS: usize = 4 << 20;
@@ -96,7 +96,7 @@ const GPU_CHAINS: usize = 4 << 20;
 const MOST_REPS: u32 = 1 << 15;
 /// A launch that takes so long is measured well.
 const LONG: f64 = 0.02;
-/// Of so many, the fastest counts: the one that nothing disturbed.
+/// Repeats; the fastest counts, as nothing disturbed it.
 const TRIES: usize = 7;
 
 fn timed(device: &Device, mut launch: impl FnMut()) -> Result<f64> {

@@ -29,7 +29,7 @@ pub fn table(profile: &Profile, machine: &Machine) -> Table {
         "us a call",
         "GFLOP/s",
         "GB/s",
-        "FLOP a byte",
+        "FLOP/byte",
         "of roof",
     ]);
     for (name, sum) in profile.ranked() {
@@ -81,7 +81,7 @@ pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
     }
     Plot {
         title: "Roofline by kernel\noperations that a kernel states, over time and over bytes read and written at least once".into(),
-        x_label: "FLOP a byte".into(),
+        x_label: "FLOP/byte".into(),
         y_label: "GFLOP/s".into(),
         log_x: true,
         log_y: true,

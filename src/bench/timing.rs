@@ -91,7 +91,7 @@ pub struct Figures {
     pub workload: String,
     /// What a step does.
     pub task: &'static str,
-    /// Images a second.
+    /// Images/s.
     pub images_per_second: f64,
     /// Median milliseconds of a step.
     pub ms_per_step: f64,

@@ -76,7 +76,7 @@ pub struct SettingsArgs {
     /// Score the test split at the end (presets of the embedded digits do)
     #[arg(long, help_heading = "Settings")]
     score_test: bool,
-    /// Learn one batch by heart, to see that a model can learn at all: the first training images are all
+    /// Overfit one batch, to see that a model can learn at all: the first training images are all
     /// the data there are, in every split
     #[arg(long, help_heading = "Settings")]
     pub overfit_batch: bool,

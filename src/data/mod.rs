@@ -54,7 +54,7 @@ pub use sets::{Outline, first, names, open, open_with, outline};
 /// two evaluations, or of two runs with different seeds, are of the same bits.
 pub const EVALUATION_SEED: u64 = 0x6576_616c;
 
-/// Is told, in a line, what takes long or has to be done again while a data set is opened.
+/// Receives a line about each thing that takes long, or has to be done again, while a data set is opened.
 pub type Tell<'a> = &'a dyn Fn(&str);
 
 /// How pixels become the numbers a model sees.

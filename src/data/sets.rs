@@ -19,7 +19,7 @@
 //! | first-N:NAME     | N       | N      | N      | of NAME     | those of NAME                        |
 //!
 //! The last are the first N training images of another set in every split, scenes made once: a model must
-//! be able to learn them by heart, and its figures on them say nothing else.
+//! be able to overfit them, and its figures on them say nothing else.
 //!
 //! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
 //! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
@@ -229,7 +229,7 @@ pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Resul
     open_with(name, binarization, dir, &|_| ())
 }
 
-/// As [`open`], and `tell` is told what takes long.
+/// As [`open`], and `tell` receives lines about what takes long.
 pub fn open_with(
     name: &str,
     binarization: Option<Binarization>,

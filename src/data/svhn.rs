@@ -33,7 +33,7 @@ const MAGIC: &[u8; 16] = b"pixelloom svhn 1";
 /// Images of the parts (name and count) in `folder`, all but `valid` for training, [N, 54, 54, 3] out
 /// of 64 x 64, and `valid` centre crops that a seed of its own chooses.
 ///
-/// `tell` is told of what is prepared. Fails if an archive is neither there nor prepared, is damaged, or holds another
+/// `tell` receives lines about what is prepared. Fails if an archive is neither there nor prepared, is damaged, or holds another
 /// number of pictures.
 pub fn learning(
     folder: &Path,

@@ -139,7 +139,7 @@ fn exact_bytes(len: usize) -> u64 {
     (len.max(1) as u64).saturating_mul(4)
 }
 
-/// The size class of so many bytes: four steps between powers of two, so at most a quarter more.
+/// The size class for this number of bytes: four steps between powers of two, so at most a quarter more.
 fn class_bytes(bytes: u64) -> u64 {
     let step = (bytes.next_power_of_two() / 8).max(256);
     bytes.next_multiple_of(step)

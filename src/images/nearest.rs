@@ -1,5 +1,5 @@
-//! Samples beside the training images that are nearest to them, to see whether a model has learned its
-//! training images by heart.
+//! Samples beside the training images that are nearest to them, to see whether a model has
+//! memorised its training images.
 //!
 //! Gregor and others, arXiv 1502.04623, figure 6. Near is meant in the sum of squared differences to the
 //! training images as the model sees them, with the bits, scenes and
@@ -22,7 +22,7 @@ const PAIRS: usize = 5;
 const LANES: usize = 8;
 
 /// For each sample \[count, D\] the place of the nearest of `images`, the first of equally near ones.
-/// `progress` is told how many images are compared.
+/// `progress` receives the number of images that are compared.
 pub fn nearest(
     samples: &[f32],
     images: &Images,

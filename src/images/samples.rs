@@ -21,7 +21,7 @@ const SIDE: usize = 20;
 /// Columns of a sheet.
 pub(super) const COLUMNS: usize = 10;
 
-/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` is told, now and then, how many are drawn, and
+/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` receives, now and then, the number that are drawn, and
 /// ends it by an error. Fails where the model draws none, and when the device does.
 pub fn draw(
     model: &dyn Model,

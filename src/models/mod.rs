@@ -42,7 +42,7 @@ pub trait Model: Module + Send + Sync {
         1
     }
 
-    /// The number that a training step makes smaller: nats an image, mean over the rows of x; shape \[\].
+    /// The number that a training step makes smaller: nats/image, mean over the rows of x; shape \[\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
 
     /// How a batch is split on a CPU that computes two halves faster, each on a tape of its own; none if it does not.

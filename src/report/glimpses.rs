@@ -15,7 +15,7 @@ pub fn section(run: &Run) -> String {
     let kl: Vec<f64> = kl.filter_map(|kl| kl.as_f64()).collect();
     let what = format!("{}, {}", read::what(line), run.device());
     let caption = format!(
-        "Mean KL(q(z) | N(0, I)) of each glimpse in nats an image: what it tells the decoder of the \
+        "Mean KL(q(z) | N(0, I)) of each glimpse in nats/image: what it tells the decoder of the \
          image. In all {:.2} nats. {what}.",
         kl.iter().sum::<f64>()
     );

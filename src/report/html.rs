@@ -33,7 +33,7 @@ pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;paddi
 figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 ";
 
-/// A browser is told to load nothing and run nothing, whatever should get into a page.
+/// Forbids the browser to load or run anything, whatever gets into a page.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// Text made safe for HTML and XML, in content and in attributes.

@@ -4,7 +4,7 @@
 pub const MOST_POINTS: usize = 1500;
 
 /// The unit of scores.
-pub const NATS: &str = "nats an image";
+pub const NATS: &str = "nats/image";
 /// The key of bits a number of the image.
 pub const BITS: &str = "bits_per_dim";
 /// The horizontal axis.

@@ -17,7 +17,7 @@ use crate::run::metrics::ERROR_PERCENT;
 /// Writes `report.html` and `curve.svg` into a run directory.
 ///
 /// Reads `config.toml`, `metrics.jsonl`, `summary.json` (all but the first may be missing, as while a
-/// run goes on), and the pictures `*.png`, `*.gif` in it and in `samples/`.
+/// run is still training), and the pictures `*.png`, `*.gif` in it and in `samples/`.
 ///
 /// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
 /// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
@@ -204,9 +204,9 @@ fn figures(run: &Run) -> String {
     let names: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
     head.extend(names.iter().map(String::as_str));
     let of = match name {
-        _ if classifies => "nll of the class in nats an image, error in percent of the images",
-        "nll" => "nll in nats an image, bits per dim of a number of the image",
-        _ => "bound and its parts in nats an image",
+        _ if classifies => "nll of the class in nats/image, error in percent of the images",
+        "nll" => "nll in nats/image, bits per dim of a number of the image",
+        _ => "bound and its parts in nats/image",
     };
     table(&format!("The last evaluation of each kind of data; {of}."), &head, &rows)
 }

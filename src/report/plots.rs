@@ -140,7 +140,7 @@ pub fn glimpse_plot(kl: &[f64], what: &str) -> Plot {
     Plot {
         title: format!("What each glimpse tells of an image\n{what}"),
         x_label: "glimpse".into(),
-        y_label: "mean KL, nats an image".into(),
+        y_label: "mean KL, nats/image".into(),
         series: vec![Series { name: "KL(q(z) | N(0, I))".into(), points, ..Series::default() }],
         ..Plot::default()
     }

@@ -41,7 +41,7 @@ pub struct Run {
 
 /// A score of a split: a bound or an exact nll.
 pub struct Score {
-    /// Nats an image.
+    /// Nats per image.
     pub nats: f64,
     /// Bits a number of the image, where they are given.
     bits: Option<f64>,
@@ -52,8 +52,8 @@ pub struct Score {
 }
 
 impl Score {
-    /// `name` is [`Run::score`]. For example "bound: 98.19 nats an image", "nll: 85.20 nats an image,
-    /// 0.157 bits/dim" or "error: 4.18 %, nll: 0.13 nats an image".
+    /// `name` is [`Run::score`]. For example "bound: 98.19 nats/image", "nll: 85.20 nats/image,
+    /// 0.157 bits/dim" or "error: 4.18 %, nll: 0.13 nats/image".
     pub fn text(&self, name: &str) -> String {
         let error = self.error.map_or(String::new(), |error| format!("error: {error:.2} %, "));
         let bits = self.bits.map_or(String::new(), |bits| format!(", {bits:.3} bits/dim"));

@@ -22,12 +22,12 @@ pub fn time(run: &Run) -> String {
         let mean = Series { name: "running mean".into(), points, ..Series::default() };
         let plot = Plot {
             x_label: IMAGES.into(),
-            y_label: "images a second".into(),
+            y_label: "images/s".into(),
             series: vec![raw, mean],
             ..Plot::default()
         };
         let caption = format!(
-            "Images a second in training steps, over {IMAGES}; higher is better. Device: {}.",
+            "Images/s in training steps, over {IMAGES}; higher is better. Device: {}.",
             run.device()
         );
         html += &figure(&curve(&plot), &caption);
@@ -60,10 +60,10 @@ fn times(run: &Run) -> String {
         && run.last("images") > 0.0
     {
         let rate = run.last("images") / seconds;
-        add("images a second, whole run with its evaluations", format!("{rate:.1}"), None);
+        add("images/s, whole run with its evaluations", format!("{rate:.1}"), None);
     }
     if let Some(rate) = run.last_of_training(RATE) {
-        add("images a second, last measured", format!("{rate:.1}"), None);
+        add("images/s, last measured", format!("{rate:.1}"), None);
     }
     if rows.is_empty() {
         return "<p>No times were recorded.</p>\n".into();

@@ -45,8 +45,7 @@ impl Content {
 /// That the file at `path` is not to be used.
 fn fault(path: &Path, what: &str) -> Error {
     Error::Checkpoint(format!(
-        "{} {what}; restore it from a copy, or take the checkpoint before it: training goes on from \
-         that with --resume=auto",
+        "{} {what}; restore it from a copy, or resume from the checkpoint before it with --resume=auto",
         path.display()
     ))
 }

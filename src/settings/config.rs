@@ -67,7 +67,7 @@ pub struct DataConfig {
     pub name: String,
     /// How pixels become numbers; the set's own way if absent.
     pub binarization: Option<Binarization>,
-    /// Train on the first so many images only.
+    /// Train on this number of images only, the first ones.
     pub limit: Option<usize>,
     /// The folder that `datasets.sh` fills.
     pub dir: PathBuf,
@@ -201,7 +201,7 @@ impl Config {
         Ok(())
     }
 
-    /// Optimiser steps of the run, over so many training images. Fails with [`Error::Config`] on more than
+    /// Optimiser steps of the run over this number of training images. Fails with [`Error::Config`] on more than
     /// noise is numbered for.
     pub fn steps(&self, images: usize) -> Result<u64> {
         let batches = self.epochs.saturating_mul(images.div_ceil(self.batch) as u64);

@@ -165,9 +165,9 @@ impl Settings {
         self.overlay(Table::from_iter([("model".into(), model)]), "--init")
     }
 
-    /// One batch of training images, learnt by heart: the data become the first images of the set, as many
+    /// One batch of training images, to be overfitted: the data become the first images of the set, as many
     /// as a batch has, in every split, and bits are no longer drawn. Numbers of epochs that nothing but the
-    /// preset gave become those of a run of some hundred steps. `tell` is told what takes long. Fails as [`DataConfig::open`] does.
+    /// preset gave become those of a run of some hundred steps. `tell` receives lines about what takes long. Fails as [`DataConfig::open`] does.
     ///
     /// [`DataConfig::open`]: super::DataConfig::open
     pub fn overfit(&mut self, tell: Tell) -> Result<()> {

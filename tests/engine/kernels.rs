@@ -104,7 +104,7 @@ fn grids_in_two_dimensions() {
     );
 }
 
-/// The same for tiles of 64 pixels, and of 16 cells. (Noise for so many elements takes long.)
+/// The same for tiles of 64 pixels, and of 16 cells. (Noise for that many elements takes long.)
 #[test]
 fn tiles_in_two_dimensions() {
     let Some(gpu) = common::gpu(POISON) else { return };

@@ -127,7 +127,7 @@ fn vector(scalar: &str, count: usize) -> String {
 fn on_host(fields: &[Field]) -> Vec<Member> {
     let fields = fields.iter().filter(|f| f.name != "unused");
     let members = fields.flat_map(|f| {
-        // Where WGSL lets a vector of so many numbers begin.
+        // The alignment of a vector of this number of components in WGSL.
         let alignment = [4, 4, 8, 16, 16][f.count.min(4)];
         let whole = f.count <= 4 && f.offset.is_multiple_of(alignment) && f.count != 3;
         let each = |i: usize| (format!("{}_{i}", f.name), f.scalar.into(), f.offset + 4 * i);

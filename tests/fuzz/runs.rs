@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use crate::mutate::{extreme, mutate, pick};
 use crate::targets::{Findings, Target, as_it_is, folder};
 
-/// A number of a text may become a node of a tree with a name of its own: so many bytes for one.
+/// A number of a text may become a node of a tree with a name of its own, which takes this number of bytes.
 const TREE: usize = 64;
 
 pub const TARGETS: [Target; 6] = [

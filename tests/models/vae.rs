@@ -154,7 +154,7 @@ fn elbo_iwae_and_the_exact_likelihood_are_in_order() {
     assert!((iw[3] - exact).abs() < 0.01, "IWAE-1000 {} far from log p {exact}", iw[3]);
 }
 
-/// So many rows that every sample is a chunk of its own: with the same noise in both, the bound with
+/// Enough rows that every sample is a chunk of its own: with the same noise in both, the bound with
 /// two samples would be the bound with one.
 #[test]
 fn chunks_of_samples_draw_fresh_noise() {

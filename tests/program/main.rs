@@ -15,3 +15,4 @@ mod pictures;
 mod pretrained;
 mod readme;
 mod report;
+mod words;

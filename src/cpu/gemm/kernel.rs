@@ -31,7 +31,7 @@ pub(super) struct Tile {
     /// Bias of these columns, or null.
     pub bias: *const f32,
     /// What later tiles need from far away (A as rows only): a line of it is fetched into L2 in each step of
-    /// the sum, the first here, the next so many floats further.
+    /// the sum, the first here, the next at this distance in floats.
     pub ahead: (*const f32, usize),
 }
 

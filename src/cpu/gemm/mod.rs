@@ -12,7 +12,7 @@
 //!    k. Step p loads NR numbers of row p of B as vectors, broadcasts MR numbers of column p of A,
 //!    and adds their outer product: MR NR multiply-adds for MR + NR numbers. The tile is as large as
 //!    the registers allow: 12 x 32 with AVX-512 (24 of 32 registers), 6 x 16 with AVX2 (12 of 16),
-//!    12 x 8 with NEON. Besides the reuse, so many independent sums cover the latency of the
+//!    12 x 8 with NEON. Besides the reuse, the many independent sums cover the latency of the
 //!    multiply-add, which must wait about four cycles for its own result.
 //! 2. **L1**. The k-sum is cut into blocks of KC, so that one micro-panel of A, MR x KC, stays close
 //!    while the panels of B, KC x NR, pass by.

@@ -6,7 +6,7 @@
 //! r_t = read(x, h_{t-1}),  h_t = LSTM(h_{t-1}, r_t),  p(class) = softmax(W h_T + b)
 //! ```
 //!
-//! The class is told by the state after the last glimpse alone. Shapes: x \[B, H W C\], r \[B, N N C\],
+//! The class depends on the state after the last glimpse alone. Shapes: x \[B, H W C\], r \[B, N N C\],
 //! h \[B, h\], logits \[B, classes\].
 
 use rand::SeedableRng;

@@ -32,7 +32,7 @@ pub struct Known<'a> {
     pub mask: &'a [bool],
 }
 
-/// Every so many pixels, and who is handed the images then.
+/// Interval in pixels, and the callback that receives the partial images.
 pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
 
 /// Bytes of maps of the images that a CPU thread draws at a time, if they are more than a few: so they are
@@ -46,7 +46,7 @@ const FEW: usize = 8;
 pub struct Watch<'a> {
     /// Told how many pixels of how many are done, from any thread; its error ends the work.
     pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
-    /// Handed the images \[B, H, W, C\] in \[0, 1\] every so many pixels; the device is waited for.
+    /// Receives the partial images \[B, H, W, C\] in \[0, 1\] at an interval of pixels, after waiting for the device.
     pub film: Option<Film<'a>>,
 }
 

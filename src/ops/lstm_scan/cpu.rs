@@ -112,7 +112,7 @@ struct Recurrence<'a> {
 }
 
 impl Recurrence<'_> {
-    /// Floats of scratch for a step of so many images, whose cells are a row, a column or a diagonal.
+    /// Floats of scratch for one step of this number of images, whose cells are a row, a column or a diagonal.
     fn scratch(&self, images: usize) -> usize {
         let cells = self.walk.width.max(self.walk.height);
         images * cells * (self.taps.depth() + self.columns)

@@ -6,7 +6,7 @@ use crate::uniform;
 /// In which order the cells of an image are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Row LSTM: row by row; a cell sees so many of the row above, an odd number (3 in the paper).
+    /// Row LSTM: row by row; a cell sees this odd number of cells of the row above (3 in the paper).
     Rows(usize),
     /// Diagonal LSTM from the left: diagonal by diagonal.
     Diagonal,

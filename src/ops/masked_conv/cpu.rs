@@ -32,7 +32,7 @@ thread_local! {
     static SUMS: Scratch = const { Scratch::new() };
 }
 
-/// Rows of an image that make a block of at least `fewest` pixels, if it has so many.
+/// Rows of an image that make a block of at least `fewest` pixels, if the image has that many.
 fn block_rows((height, width): (usize, usize), depth: usize, fewest: usize) -> usize {
     let pixels = (BLOCK / depth.max(1)).max(fewest);
     (pixels / width).clamp(1, height)

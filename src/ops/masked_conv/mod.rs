@@ -458,7 +458,7 @@ pub fn cases() -> Vec<Case> {
         case([1, 64, 45, 8], [264, 8, 1, 1], mask(Sight::B, 1), both, false),
         case([1, 64, 45, 264], [8, 264, 1, 1], mask(Sight::B, 1), plain, false),
         case([1, 9, 9, 72], [264, 72, 1, 1], mask(Sight::B, 1), both, false),
-        // So many weights that CPU threads share them, not the images, in their gradient.
+        // Enough weights that CPU threads divide them, not the images, in their gradient.
         case([1, 3, 4, 380], [360, 380, 1, 1], mask(Sight::B, 3), plain, false),
     ];
     cases.push(Case::new(

@@ -72,14 +72,14 @@ fn first(group: usize, channels: usize, groups: usize) -> usize {
 }
 
 impl Products {
-    /// Those that `mask` leaves of a kernel with so many taps.
+    /// Those that `mask` leaves of a kernel with this number of taps.
     pub fn new(taps: usize, (inputs, outputs): (usize, usize), mask: Mask) -> Products {
         let groups = if mask.sight == Sight::Everything { 1 } else { mask.groups };
         let own = usize::from(mask.sight != Sight::A || groups == 1);
         Products { taps, inputs, outputs, groups, stack: outputs / mask.stacks, own }
     }
 
-    /// Inputs of the last tap that outputs of a group see: so many, the first ones.
+    /// Number of leading input channels of the last tap that outputs of a group see.
     fn seen(&self, group: usize) -> usize {
         first(group + self.own, self.inputs, self.groups)
     }

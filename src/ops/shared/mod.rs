@@ -327,7 +327,7 @@ pub fn cases() -> Vec<Case> {
             vec![y]
         })
     };
-    // The last: on the CPU so many rows that not all uses wait for each other, and one is left. With more than
+    // The last case: on the CPU it has too many rows for all uses to wait for each other, and one is left. With more than
     // three uses a GPU needs a second launch; db of 64 and of 31 columns lies in a tile of its own and in dW's last.
     vec![
         case(1, 1, 1),

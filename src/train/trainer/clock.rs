@@ -18,7 +18,7 @@ impl Clock {
         Clock { started: Instant::now(), seconds: before }
     }
 
-    /// So many seconds of training steps more.
+    /// Adds seconds of training steps.
     pub fn steps(&mut self, seconds: f64) {
         self.seconds.steps += seconds;
     }

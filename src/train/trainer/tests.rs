@@ -60,7 +60,7 @@ fn put(trainer: &Trainer, value: Option<Tensor>) -> Tensor {
     before
 }
 
-/// Steps until the fault is told of: at once on a CPU, with the line of metrics on a GPU.
+/// Steps until the fault is reported: at once on a CPU, with the line of metrics on a GPU.
 fn steps_to_the_line(trainer: &mut Trainer) -> Result<()> {
     while trainer.position.step < 8 {
         trainer.step()?;

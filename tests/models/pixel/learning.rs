@@ -9,7 +9,7 @@ use pixelloom::{Device, Tape, Tensor};
 
 use super::models::BODIES;
 
-/// Mean nats an image after so many Adam steps on the images `x`.
+/// Mean nats/image after a number of Adam steps on the images `x`.
 fn trained(body: Body, config: PixelConfig, x: &[f32], steps: usize, rate: f32) -> f64 {
     let device = Device::cpu();
     let model = PixelModel::new(&device, body, config, 1);

@@ -179,7 +179,7 @@ fn a_dry_run_writes_nothing_and_knows_the_memory() {
     place.fail("train vae --dry-run --resume", 2);
 }
 
-/// One batch, in every split, is learnt by heart, and every figure says what it is on.
+/// One batch, used for every split, is overfitted, and every figure says what it is on.
 #[test]
 fn one_batch_is_learnt_by_heart() {
     let place = Place::new();
@@ -197,7 +197,7 @@ fn one_batch_is_learnt_by_heart() {
         .map(|loss| loss.and_then(|loss| loss.parse().ok()).expect("a loss"))
         .collect();
     assert_eq!(losses.len(), 30, "300 steps");
-    assert!(losses[29] < 60.0 && losses[29] < losses[0] / 4.0, "learnt by heart: {losses:?}");
+    assert!(losses[29] < 60.0 && losses[29] < losses[0] / 4.0, "not overfitted: {losses:?}");
     for file in ["summary.json", "report.html", "metrics.jsonl"] {
         let text = String::from_utf8(place.read(&format!("{run}/{file}"))).expect("text");
         assert!(text.contains("first-16:digits (the first 16 training images of"), "{file}");

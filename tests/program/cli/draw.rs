@@ -96,7 +96,7 @@ fn draw_leaves_a_run() {
         let plot = text(&place, &file("kl.svg"));
         assert!(plot.contains(&format!("{WHAT}, cpu")) && plot.contains("glimpse"), "{plot}");
         let report = text(&place, &format!("{run}/report.html"));
-        let last = format!("Last test bound: {bound:.2} nats an image (digits");
+        let last = format!("Last test bound: {bound:.2} nats/image (digits");
         assert!(report.contains(&last) && report.contains("<h2>Glimpses</h2>"), "{kind}");
         assert_eq!(report.matches("data:image/gif;base64,").count(), 2);
     }

@@ -28,7 +28,7 @@ fn picture(place: &Place, file: &str) -> (Vec<u8>, usize, usize) {
     (picture.bytes, picture.height, picture.width)
 }
 
-/// Pixels of a side of a sheet of so many 28 x 28 tiles.
+/// Pixels along a side of a sheet with this number of 28 x 28 tiles.
 fn side(tiles: usize) -> usize {
     tiles * 28 * scale(28, 28) + (tiles - 1) * SEPARATOR
 }
@@ -73,7 +73,7 @@ fn every_kind_leaves_a_run() {
         let sheet = picture(&place, &format!("{run}/samples/completions.png"));
         assert_eq!((sheet.1, sheet.2), (side(8), side(8)), "8 images, 6 completions of each");
         let report = String::from_utf8(place.read(&format!("{run}/report.html"))).expect("text");
-        let text = format!("Last test {name}: {nats:.2} nats an image, {bits:.3} bits/dim (digits");
+        let text = format!("Last test {name}: {nats:.2} nats/image, {bits:.3} bits/dim (digits");
         assert!(report.contains(&text), "{kind}: no {text:?} in the report");
     }
     // Scores of two kinds share a page, under a name that fits both.

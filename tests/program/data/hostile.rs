@@ -306,7 +306,7 @@ fn names_that_are_no_text() {
     );
 }
 
-/// The library prints nothing of its own: what it has to say, the caller is told.
+/// The library prints nothing of its own: messages go to the caller.
 #[test]
 fn what_takes_long_is_told() {
     let dir = tempfile::tempdir().unwrap();

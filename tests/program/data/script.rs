@@ -380,7 +380,7 @@ fn downloads_resumes_and_leaves_alone() {
     let (file, part) = (folder.join("frey_rawface.mat"), folder.join("frey_rawface.mat.part"));
     let fetch = || run(&["--dir", dir.path().to_str().unwrap(), "--mirror", &mirror, "frey"]);
     std::fs::create_dir(&folder).unwrap();
-    // A good beginning is gone on with, a bad or too long one is thrown away, a bad file replaced.
+    // A good partial download is resumed, a bad or too long one is thrown away, a bad file replaced.
     let long = [&original[..], b"more"].concat();
     for beginning in [&[][..], &original[..1000], &[7; 1000], &long] {
         std::fs::write(&part, beginning).unwrap();

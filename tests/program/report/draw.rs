@@ -44,14 +44,14 @@ fn draws_report_has_its_glimpses_and_films() {
         "<h2>Reading</h2>",
         "<h2>Nearest training images</h2>",
         &format!("\n{TEST}, cpu (AVX-512), 2 threads\n</text>"),
-        "mean KL, nats an image",
+        "mean KL, nats/image",
         "KL(q(z) | N(0, I)): 2.50 at 3.",
         &format!("In all 21.25 nats. {TEST}, cpu (AVX-512), 2 threads."),
         "width=\"50\" height=\"40\" src=\"data:image/gif;base64,R0lGODlh",
         "samples as they are drawn",
         "in green where it looks",
         "the training image nearest to it",
-        "Dotted line, test split: DRAW in the paper, 80.97 nats an image.",
+        "Dotted line, test split: DRAW in the paper, 80.97 nats/image.",
     ] {
         assert!(page.contains(part), "the report lacks {part:?}");
     }
@@ -76,7 +76,7 @@ fn a_classifiers_report_has_its_error() {
     let page = report_of(classify);
     assert_well_formed(&page);
     for part in [
-        "Last test error: 4.18 %, nll: 131.25 nats an image (digits",
+        "Last test error: 4.18 %, nll: 131.25 nats/image (digits",
         "<h2>Error</h2>",
         "error, % of the images",
         "valid: 4.18 at 20k",
@@ -123,7 +123,7 @@ fn classifiers_are_compared_by_their_errors() {
         "<td>4.18 %</td>",
         "\none, valid\n",
         &format!("The test errors are on {TEST}."),
-        "Each nll in nats an image, over",
+        "Each nll in nats/image, over",
     ] {
         assert!(page.contains(part), "the page lacks {part:?}");
     }

@@ -137,7 +137,7 @@ fn the_report_has_all_parts() {
         "<div><dt>time</dt><dd>3 min 07 s</dd></div>",
         "815,824 parameters",
         "200 steps (20,000 images seen, 5 epochs) on cpu (AVX-512), 2 threads in 3 min 07 s",
-        "Last test bound: 131.25 nats an image (digits (embedded MNIST subset), test split, 1,000 \
+        "Last test bound: 131.25 nats/image (digits (embedded MNIST subset), test split, 1,000 \
          images, dynamic binarization).",
         "All figures of this page are from cpu (AVX-512), 2 threads.",
         "digits (embedded MNIST subset), train split, minibatches, dynamic binarization",
@@ -153,13 +153,13 @@ fn the_report_has_all_parts() {
         "<td class=\"text\">in checkpoints</td><td>20.0 s</td><td>10.0 %</td>",
         "<td class=\"text\">elsewhere</td><td>10.0 s</td><td>5.0 %</td>",
         "<td>1666.7</td>",
-        "Images a second in training steps",
+        "Images/s in training steps",
         "<h2>Samples over time</h2>",
         "<h2>Manifold</h2>",
         "<h2>Reconstructions</h2>",
         "<h2>Parts of the bound</h2>",
-        "reconstruction, nats an image over training images seen. valid: 112.00 at 20k.",
-        "kl, nats an image over training images seen. valid: 20.00 at 20k.",
+        "reconstruction, nats/image over training images seen. valid: 112.00 at 20k.",
+        "kl, nats/image over training images seen. valid: 20.00 at 20k.",
         "manifold",
         "reconstructions",
         concat!("Written by pixelloom ", env!("CARGO_PKG_VERSION")),
@@ -192,7 +192,7 @@ fn the_curve_is_a_file_of_its_own() {
     let svg = fs::read_to_string(home.path().join("curve.svg")).unwrap();
     assert_well_formed(&svg);
     assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
-    for text in ["training images seen", "nats an image", "test bound"] {
+    for text in ["training images seen", "nats/image", "test bound"] {
         assert!(svg.contains(text), "{text}");
     }
     let names = fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name());
@@ -234,7 +234,7 @@ fn a_bound_of_the_summary_alone_has_its_own_row() {
     });
     assert!(page.contains("<td class=\"text\">train split; frey, grey</td>"));
     assert!(page.contains("<td>101.50</td>") && page.contains("<td>99.50</td>"));
-    assert!(page.contains("Last test bound: 99.50 nats an image (test split; frey, grey)"));
+    assert!(page.contains("Last test bound: 99.50 nats/image (test split; frey, grey)"));
     let page = report_of(|dir| {
         let summary = json!({"train_bound": 101.5, "train_what": "frey, train split, 1,565 images",
             "what": "frey, test split, 200 images"});
@@ -390,7 +390,7 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
     let plot = Plot {
         title: "MNIST, latent dimension 20 <L>".into(),
         x_label: "training samples evaluated".into(),
-        y_label: "bound (nats an image)".into(),
+        y_label: "bound (nats/image)".into(),
         log_x: true,
         log_y: false,
         y_max: None,
@@ -407,7 +407,7 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
     let texts = [
         "MNIST, latent dimension 20 &lt;L&gt;",
         "training samples evaluated",
-        "bound (nats an image)",
+        "bound (nats/image)",
         "AEVB (train)",
         "wake-sleep (test)",
         "another result: -80.97",

@@ -31,7 +31,7 @@ fn a_pixel_models_report_has_bits_and_the_papers_result() {
     assert_well_formed(&page);
     let squeezed = page.replace('\n', "");
     for part in [
-        "Last test nll: 131.25 nats an image, 0.241 bits/dim (digits",
+        "Last test nll: 131.25 nats/image, 0.241 bits/dim (digits",
         "<td>131.25</td><td>0.241</td>",
         "valid nll",
         ">Diagonal BiLSTM of 7 layers in the paper: 79.20</text>",

@@ -1,4 +1,4 @@
-//! Runs that are there already, that cannot be gone on with, whose numbers run away.
+//! Runs that exist already, that cannot be resumed, whose numbers diverge.
 
 use super::super::TINY;
 use super::{Place, Transcript, said};
