@@ -234,7 +234,7 @@ fn the_reference_trains_a_model() {
         let output =
             place.succeed(&format!("train vae --device {device} --name {device} {settings}"));
         assert!(output.contains(&format!(", {device})")), "{output}");
-        let number = output.split("test bound: ").nth(1).and_then(|rest| rest.split(' ').next());
+        let number = output.split("bound: ").nth(1).and_then(|rest| rest.split(' ').next());
         number.expect("a bound").parse().expect("a number")
     };
     let (cpu, reference) = (bound("cpu"), bound("reference"));
