@@ -1,14 +1,12 @@
 //! What some models can do beside what every [`Model`](super::Model) can. A model gives each ability that it has;
 //! what comes out is numbers, never pictures.
 
-use super::draw::Trace;
+use super::trace::Trace;
 use crate::autograd::Var;
 use crate::device::Device;
 use crate::error::Result;
 use crate::rng::Key;
 use crate::tensor::Tensor;
-
-use super::pixel::{Known, Watch};
 
 /// A model with latent variables z.
 pub trait Weighted {
@@ -18,6 +16,33 @@ pub trait Weighted {
     /// log p(x, z) - log q(z|x) in nats of `samples` draws z ~ q(z|x) for each row of x \[B, D\]:
     /// \[samples * B\], row l B + i holding draw l of image i.
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor>;
+}
+
+/// Pixels that are given, of all images of a batch.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// \[B, H, W, C\] in \[0, 1\]; only the given pixels are read.
+    pub images: &'a Tensor,
+    /// \[H * W\], true where a pixel is given.
+    pub mask: &'a [bool],
+}
+
+/// Interval in pixels, and the callback that receives the partial images.
+pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
+
+/// Who looks on while images are drawn.
+pub struct Watch<'a> {
+    /// Told how many pixels of how many are done, from any thread; its error ends the work.
+    pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
+    /// Receives the partial images \[B, H, W, C\] in \[0, 1\] at an interval of pixels, after waiting for the device.
+    pub film: Option<Film<'a>>,
+}
+
+impl Watch<'_> {
+    /// Nobody looks on.
+    pub fn nobody() -> Watch<'static> {
+        Watch { progress: &|_, _| Ok(()), film: None }
+    }
 }
 
 /// A model that draws images pixel by pixel.

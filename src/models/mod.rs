@@ -8,6 +8,7 @@ pub mod iwae;
 pub mod pixel;
 pub mod preset;
 pub mod registry;
+pub mod trace;
 pub mod vae;
 
 use std::borrow::Cow;

@@ -14,11 +14,11 @@ use rand::rngs::StdRng;
 
 use super::config::ClassifierConfig;
 use super::network::{attention, first_attention, first_state};
-use super::trace::Trace;
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::models::trace::Trace;
 use crate::models::{Model, PerImage, Reads};
 use crate::nn::{Linear, LstmCell, Module, join};
 use crate::ops::matmul::Activation;
@@ -69,7 +69,7 @@ impl Classifier {
     pub fn look(&self, x: &Tensor) -> Result<(Trace, Vec<usize>)> {
         let tape = Tape::inference();
         let size = (self.config.height, self.config.width);
-        let mut trace = Trace::of((self.config.read, 0), size);
+        let mut trace = Trace::new((self.config.read, 0), size);
         let x = tape.constant(x.clone());
         let logits = self.logits(&x, &mut |p| trace.push_read(p.value())).value().to_vec()?;
         Ok((trace.finish()?, logits.chunks_exact(self.config.classes).map(largest).collect()))

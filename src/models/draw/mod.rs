@@ -26,11 +26,10 @@ mod config;
 mod family;
 mod network;
 pub(crate) mod presets;
-mod trace;
 
+pub use super::trace::{Frame, Trace, Window};
 pub use classifier::Classifier;
 pub use config::{ClassifierConfig, DrawConfig};
-pub use trace::{Frame, Trace, Window};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -185,11 +184,17 @@ impl Draw {
         random::normal_rows(device, key, [self.config.glimpses, rows, self.config.latent])
     }
 
+    /// An empty trace of this model.
+    fn trace(&self) -> Trace {
+        let DrawConfig { read, write, height, width, .. } = self.config;
+        Trace::new((read, write), (height, width))
+    }
+
     /// What every glimpse does to reconstruct x \[B, H W C\].
     pub fn reconstruct(&self, x: &Tensor, key: Key) -> Result<Trace> {
         let tape = Tape::inference();
         let noise = self.noise(x.device(), x.shape()[0], key);
-        let mut trace = Trace::new(&self.config);
+        let mut trace = self.trace();
         self.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
             let [read, write] = [glimpse.read, glimpse.write].map(|p| p.map(Var::value));
             trace.push(glimpse.canvas.value(), read, write);
@@ -199,7 +204,7 @@ impl Draw {
 
     /// What every glimpse writes when `count` images are drawn from the model.
     pub fn imagine(&self, device: &Device, count: usize, key: Key) -> Result<Trace> {
-        let mut trace = Trace::new(&self.config);
+        let mut trace = self.trace();
         self.decode(&self.noise(device, count, key), &mut |_, canvas, write| {
             trace.push(canvas, None, write);
         });

@@ -25,11 +25,11 @@ mod net;
 pub(crate) mod presets;
 pub mod sampler;
 
+pub use super::abilities::{Known, Watch};
 pub use config::{Body, MultiScaleConfig, PixelConfig};
 pub use family::{DiagBilstmConfig, PixelCnnConfig, PixelKind, RowLstmConfig};
 pub use multiscale::MultiScale;
 pub use net::{Condition, PixelNet};
-pub use sampler::{Known, Watch};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;

@@ -17,11 +17,12 @@ use rand::rngs::StdRng;
 
 use super::config::MultiScaleConfig;
 use super::net::{Condition, PixelNet};
-use super::sampler::{self, Known, Watch};
+use super::sampler;
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::Result;
+use crate::models::abilities::{Known, Watch};
 use crate::models::halves::Halves;
 use crate::models::{Autoregressive, Model, PerImage};
 use crate::nn::{Module, join};

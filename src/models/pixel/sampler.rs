@@ -16,6 +16,7 @@ use super::net::{AFTER, BEFORE, BOTH, Core, Layer, PLAIN, PixelNet};
 use crate::Tape;
 use crate::cpu::gemm::in_share;
 use crate::error::Result;
+use crate::models::abilities::{Known, Watch};
 use crate::nn::{PackedConv, PackedLstm};
 use crate::ops::binary::{self, Operation};
 use crate::ops::layout;
@@ -23,39 +24,12 @@ use crate::ops::pick::{Scale, pick};
 use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
 
-/// Pixels that are given, of all images of a batch.
-#[derive(Clone, Copy)]
-pub struct Known<'a> {
-    /// \[B, H, W, C\] in \[0, 1\]; only the given pixels are read.
-    pub images: &'a Tensor,
-    /// \[H * W\], true where a pixel is given.
-    pub mask: &'a [bool],
-}
-
-/// Interval in pixels, and the callback that receives the partial images.
-pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
-
 /// Bytes of maps of the images that a CPU thread draws at a time, if they are more than a few: so they are
 /// read again out of the caches, and memory does not grow with the batch.
 const MAPS: usize = 32 << 20;
 
-/// The few, for whom weights are worth reading.
+/// Smallest batch per thread that amortises reading the weights.
 const FEW: usize = 8;
-
-/// Who looks on while images are drawn.
-pub struct Watch<'a> {
-    /// Told how many pixels of how many are done, from any thread; its error ends the work.
-    pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
-    /// Receives the partial images \[B, H, W, C\] in \[0, 1\] at an interval of pixels, after waiting for the device.
-    pub film: Option<Film<'a>>,
-}
-
-impl Watch<'_> {
-    /// Nobody looks on.
-    pub fn nobody() -> Watch<'static> {
-        Watch { progress: &|_, _| Ok(()), film: None }
-    }
-}
 
 /// The states of one direction at every pixel: \[B, H, W, 4h\], then \[B, H, W, h\] each.
 struct State {

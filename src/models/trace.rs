@@ -1,6 +1,5 @@
 //! What a network looked at and wrote, glimpse by glimpse, on the host, for pictures.
 
-use super::config::DrawConfig;
 use crate::Tape;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -66,12 +65,8 @@ impl Window {
 }
 
 impl Trace {
-    pub(super) fn new(config: &DrawConfig) -> Trace {
-        Trace::of((config.read, config.write), (config.height, config.width))
-    }
-
     /// With N of the reads and of the writes, of images of this height and width.
-    pub(super) fn of((read, write): (usize, usize), size: (usize, usize)) -> Trace {
+    pub(super) fn new((read, write): (usize, usize), size: (usize, usize)) -> Trace {
         Trace { frames: Vec::new(), read, write, size, failed: None }
     }
 
