@@ -5,7 +5,7 @@
 //! that they lead to is replaced. Pipes and devices are written to directly.
 //!
 //! What stands at the path is lost only if this program wrote it, which it knows by a mark in the file (see
-//! [`Kind`]), if it is empty, or with `--force`. Directories, other special files and everything inside a
+//! [`FileKind`]), if it is empty, or with `--force`. Directories, other special files and everything inside a
 //! run are refused. All of that is checked twice: before the work, when the [`Output`] is made, and again when
 //! the file is written.
 //!
@@ -37,7 +37,7 @@ const MOST_LINKS: usize = 40;
 
 /// A format of files, with the mark that tells this program's files from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A PNG picture; marked by the text chunk `Software`.
     Png,
     /// A GIF film; marked by a comment.
@@ -52,16 +52,16 @@ pub enum Kind {
     Events,
 }
 
-impl Kind {
+impl FileKind {
     /// What a message calls such a file, and the suffixes of its name; none if the name is not the user's.
     fn names(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Kind::Png => ("PNG picture", &["png"]),
-            Kind::Gif => ("GIF film", &["gif"]),
-            Kind::Safetensors => ("safetensors file", &["safetensors"]),
-            Kind::Html => ("HTML page", &["html", "htm"]),
-            Kind::Csv => ("CSV table", &["csv"]),
-            Kind::Events => ("file of events", &[]),
+            FileKind::Png => ("PNG picture", &["png"]),
+            FileKind::Gif => ("GIF film", &["gif"]),
+            FileKind::Safetensors => ("safetensors file", &["safetensors"]),
+            FileKind::Html => ("HTML page", &["html", "htm"]),
+            FileKind::Csv => ("CSV table", &["csv"]),
+            FileKind::Events => ("file of events", &[]),
         }
     }
 
@@ -69,19 +69,21 @@ impl Kind {
     fn is_marked(self, head: &[u8]) -> bool {
         let has = |mark: &[u8]| head.windows(mark.len()).any(|part| part == mark);
         match self {
-            Kind::Png => {
+            FileKind::Png => {
                 head.starts_with(b"\x89PNG") && has(format!("tEXtSoftware\0{MARK}").as_bytes())
             }
-            Kind::Gif => head.starts_with(b"GIF89a") && has(&gif_comment()),
-            Kind::Safetensors => {
+            FileKind::Gif => head.starts_with(b"GIF89a") && has(&gif_comment()),
+            FileKind::Safetensors => {
                 head.get(8) == Some(&b'{') && has(format!("\"format\":\"{FORMAT}\"").as_bytes())
             }
-            Kind::Html => head.starts_with(b"<!DOCTYPE html>") && has(html_generator().as_bytes()),
-            Kind::Csv => {
+            FileKind::Html => {
+                head.starts_with(b"<!DOCTYPE html>") && has(html_generator().as_bytes())
+            }
+            FileKind::Csv => {
                 let version = head.strip_prefix(format!("# {MARK} ").as_bytes());
                 version.is_some_and(|version| version.first().is_some_and(u8::is_ascii_digit))
             }
-            Kind::Events => has(&event_writer()),
+            FileKind::Events => has(&event_writer()),
         }
     }
 }
@@ -119,7 +121,7 @@ enum By {
     /// The program, inside of a run.
     Program,
     User {
-        kind: Kind,
+        kind: FileKind,
         force: bool,
     },
 }
@@ -153,7 +155,7 @@ impl Output {
     ///
     /// Fails with [`Error::Config`] if the file must not be written there, with [`Error::Disk`] if it
     /// cannot be.
-    pub fn named(path: &Path, kind: Kind, force: bool) -> Result<Output> {
+    pub fn named(path: &Path, kind: FileKind, force: bool) -> Result<Output> {
         let output = Output { path: path.to_path_buf(), by: By::User { kind, force } };
         if let Target::File(real) = output.target()?
             && let Some(folder) = real.parent().filter(|folder| folder.is_dir())
@@ -176,7 +178,7 @@ impl Output {
         }
         match self.target()? {
             Target::File(real) => {
-                if let By::User { kind: Kind::Events, .. } = self.by {
+                if let By::User { kind: FileKind::Events, .. } = self.by {
                     let folder = real.parent().unwrap_or(Path::new("/"));
                     files::create_dir(folder).map_err(failed)?;
                 }
@@ -229,7 +231,7 @@ impl Output {
         }
         let real = match &there {
             Some(_) => fs::canonicalize(&self.path),
-            None => new_file(&self.path, kind == Kind::Events),
+            None => new_file(&self.path, kind == FileKind::Events),
         };
         let real = real.map_err(failed)?;
         if let Some(run) = real.ancestors().skip(1).find(|folder| is_run(folder)) {
@@ -297,7 +299,7 @@ fn real_folder(folder: &Path, makes_folders: bool) -> io::Result<PathBuf> {
 }
 
 /// What a file is, if it must not be replaced by one of this kind: "is ...".
-fn foreign(real: &Path, there: &Metadata, kind: Kind) -> Option<String> {
+fn foreign(real: &Path, there: &Metadata, kind: FileKind) -> Option<String> {
     if there.permissions().readonly() {
         return Some("is write-protected".into());
     }

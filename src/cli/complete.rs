@@ -8,7 +8,7 @@ use pixelloom::data::{Binarization, DataSet, Images, Part, picture};
 use pixelloom::images::completions::{self, Completion, Drawing, Drawn};
 use pixelloom::images::sheet;
 use pixelloom::models::ModelConfig;
-use pixelloom::output::Kind;
+use pixelloom::output::FileKind;
 use pixelloom::settings::view_unlabelled;
 use pixelloom::{Device, Error};
 
@@ -78,8 +78,8 @@ fn rectangle(text: &str) -> Result<[usize; 4], String> {
 
 impl Complete {
     pub fn run(&self) -> Result<()> {
-        let sheet = self.outputs.open(&self.out, Kind::Png)?;
-        let film = self.outputs.open_if(self.film.as_ref(), Kind::Gif)?;
+        let sheet = self.outputs.open(&self.out, FileKind::Png)?;
+        let film = self.outputs.open_if(self.film.as_ref(), FileKind::Gif)?;
         let located = self.source.open()?;
         let mask = self.mask(&located.checkpoint.model)?;
         self.machine.run(|device| {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{self, Binarization, EVALUATION_SEED, Outline, Split, fill_batch};
 use pixelloom::images::sheet;
-use pixelloom::output::Kind;
+use pixelloom::output::FileKind;
 use serde_json::json;
 
 use super::complain;
@@ -88,7 +88,7 @@ impl Data {
     }
 
     fn describe(&self, name: &str) -> Result<()> {
-        let sheet = self.outputs.open_if(self.sheet.as_ref(), Kind::Png)?;
+        let sheet = self.outputs.open_if(self.sheet.as_ref(), FileKind::Png)?;
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
         let set = data::open_with(name, mode, &self.data_dir, &complain)?;
         give("name", name);

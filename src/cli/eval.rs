@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use pixelloom::data::{Binarization, DataSet, Part, Split, part};
 use pixelloom::models::iwae::iwae;
 use pixelloom::models::{AnyModel, ModelConfig};
-use pixelloom::output::{Kind, Output, csv_comment};
+use pixelloom::output::{FileKind, Output, csv_comment};
 use pixelloom::settings::MARGINAL_LATENT;
 use pixelloom::train::{Scores, evaluate};
 use pixelloom::{Device, Error};
@@ -65,7 +65,7 @@ pub struct Eval {
 
 impl Eval {
     pub fn run(&self) -> Result<()> {
-        let table = self.outputs.open_if(self.per_image.as_ref(), Kind::Csv)?;
+        let table = self.outputs.open_if(self.per_image.as_ref(), FileKind::Csv)?;
         let located = self.source.open()?;
         let data = self.data.open_to_score(&located)?;
         self.machine.run(|device| {

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use pixelloom::images::receptive_field::{self, Place};
 use pixelloom::models::pixel::PixelConfig;
 use pixelloom::models::{AnyModel, ModelConfig};
-use pixelloom::output::Kind as FileKind;
+use pixelloom::output::FileKind;
 use pixelloom::rng::{Key, stream};
 use pixelloom::settings;
 use pixelloom::{Device, Error, Tensor};

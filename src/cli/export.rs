@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::Split;
-use pixelloom::output::Kind;
+use pixelloom::output::FileKind;
 use pixelloom::report;
 use pixelloom::run::RunDir;
 use pixelloom::run::card::{Card, Training};
@@ -56,7 +56,7 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self) -> Result<()> {
-        let out = self.outputs.open(&self.out, Kind::Safetensors)?;
+        let out = self.outputs.open(&self.out, FileKind::Safetensors)?;
         let mut located = self.source.open()?;
         let Some(path) = &located.run else {
             return Err(Error::Config(

@@ -8,7 +8,7 @@ use clap::Args;
 use pixelloom::data::{Part, part};
 use pixelloom::images::glimpses::{self, Glimpses as Pictures};
 use pixelloom::models::Reads;
-use pixelloom::output::{Kind, Output};
+use pixelloom::output::{FileKind, Output};
 use pixelloom::{Device, Error, Tensor};
 use serde_json::json;
 
@@ -66,8 +66,8 @@ struct Shown {
 
 impl Glimpses {
     pub fn run(&self) -> Result<()> {
-        let strip = self.outputs.open(&self.out, Kind::Png)?;
-        let film = self.outputs.open_if(self.film.as_ref(), Kind::Gif)?;
+        let strip = self.outputs.open(&self.out, FileKind::Png)?;
+        let film = self.outputs.open_if(self.film.as_ref(), FileKind::Gif)?;
         let located = self.source.open()?;
         let count = self.count.unwrap_or(COUNT) as usize;
         glimpses::check_count(count)?;

@@ -6,7 +6,7 @@ use clap::Args;
 use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
 use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
-use pixelloom::run::{Checkpoint, RunDir, Stage, checkpoint};
+use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
 use pixelloom::settings::view;
 use pixelloom::text;
 
@@ -51,7 +51,7 @@ pub struct Located {
 
 impl Located {
     /// The trainings that led to these weights, oldest first, with the settings as a card holds them.
-    pub fn stages(&self) -> Result<Vec<Stage>, Error> {
+    pub fn stages(&self) -> Result<Vec<TrainingStage>, Error> {
         let settings = match (&self.run, self.checkpoint.card()?) {
             (_, Some(card)) => card.settings,
             (Some(run), None) => RunDir::open(run)?.1.without_place().to_toml(),

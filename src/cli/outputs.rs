@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::output::{Kind, Output, Target};
+use pixelloom::output::{FileKind, Output, Target};
 
 use super::out;
 
@@ -22,7 +22,7 @@ pub struct Outputs {
 impl Outputs {
     /// The file of this kind that the user named `path`. Fails with [`Error::Config`] if it must not be
     /// written there, or if the command writes another file there, with [`Error::Disk`] if it cannot be.
-    pub fn open(&self, path: &Path, kind: Kind) -> Result<Output, Error> {
+    pub fn open(&self, path: &Path, kind: FileKind) -> Result<Output, Error> {
         let output = Output::named(path, kind, self.force)?;
         match output.target()? {
             Target::Stdout => out::leave_stdout(),
@@ -42,7 +42,7 @@ impl Outputs {
     }
 
     /// As [`Outputs::open`], of a file that the user may leave out.
-    pub fn open_if(&self, path: Option<&PathBuf>, kind: Kind) -> Result<Option<Output>, Error> {
+    pub fn open_if(&self, path: Option<&PathBuf>, kind: FileKind) -> Result<Option<Output>, Error> {
         path.map(|path| self.open(path, kind)).transpose()
     }
 }

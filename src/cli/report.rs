@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::output::Kind;
+use pixelloom::output::FileKind;
 use pixelloom::report;
 use pixelloom::run::RunDir;
 use pixelloom::signals::postponed;
@@ -62,13 +62,16 @@ impl Report {
         }
         let several = (runs.len() > 1).then(|| PathBuf::from(COMPARED));
         let page = self.compare.as_ref().or(several.as_ref());
-        let page = self.outputs.open_if(page, Kind::Html)?;
-        let table = self.outputs.open_if(self.csv.as_ref(), Kind::Csv)?;
+        let page = self.outputs.open_if(page, FileKind::Html)?;
+        let table = self.outputs.open_if(self.csv.as_ref(), FileKind::Csv)?;
         let mut events = Vec::new();
         for (run, folder) in
             runs.iter().flat_map(|run| self.tensorboard.iter().map(move |to| (run, to)))
         {
-            events.push((run, self.outputs.open(&report::events_path(run, folder), Kind::Events)?));
+            events.push((
+                run,
+                self.outputs.open(&report::events_path(run, folder), FileKind::Events)?,
+            ));
         }
         for run in &runs {
             postponed(|| report::write(run))??;

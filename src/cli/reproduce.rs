@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use pixelloom::data::thousands;
 use pixelloom::run::card::Card;
 use pixelloom::run::history::{Repeat, repeats};
-use pixelloom::run::{Checkpoint, RunDir, Stage, checkpoint};
+use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
 use pixelloom::settings::{arguments, in_shell};
 use pixelloom::{Error, text};
 
@@ -39,7 +39,7 @@ pub struct Reproduce {
 
 /// A chain of trainings to be run again.
 struct Chain {
-    stages: Vec<Stage>,
+    stages: Vec<TrainingStage>,
     repeats: Vec<Repeat>,
     /// What the runs and the file are named after.
     name: String,
@@ -57,7 +57,7 @@ impl Reproduce {
         let chain = Chain { stages, repeats, name, card };
         chain.remark();
         for (i, words) in (0..chain.repeats.len()).map(|i| (i, self.train(&chain, i))) {
-            let Stage { steps, data, .. } = &chain.stages[i];
+            let TrainingStage { steps, data, .. } = &chain.stages[i];
             let (of, steps) = (chain.stages.len(), thousands(*steps as usize));
             say(&format!("# stage {} of {of}: {steps} steps on {}", i + 1, data.name))?;
             say(&in_shell(&words?))?;

@@ -11,7 +11,7 @@ use pixelloom::images::completions::Drawing;
 use pixelloom::images::glimpses::{self, Glimpses};
 use pixelloom::images::{self, nearest, samples};
 use pixelloom::models::{AnyModel, Draws};
-use pixelloom::output::{Kind, Output};
+use pixelloom::output::{FileKind, Output};
 
 use super::bar::Bar;
 use super::locate::{DataArgs, Located, Source};
@@ -78,10 +78,10 @@ struct Files {
 impl Sample {
     pub fn run(&self) -> Result<()> {
         let files = Files {
-            sheet: self.outputs.open(&self.out, Kind::Png)?,
-            film: self.outputs.open_if(self.film.as_ref(), Kind::Gif)?,
-            strip: self.outputs.open_if(self.strip.as_ref(), Kind::Png)?,
-            nearest: self.outputs.open_if(self.nearest.as_ref(), Kind::Png)?,
+            sheet: self.outputs.open(&self.out, FileKind::Png)?,
+            film: self.outputs.open_if(self.film.as_ref(), FileKind::Gif)?,
+            strip: self.outputs.open_if(self.strip.as_ref(), FileKind::Png)?,
+            nearest: self.outputs.open_if(self.nearest.as_ref(), FileKind::Png)?,
         };
         let located = self.source.open()?;
         self.machine.run(|device| {

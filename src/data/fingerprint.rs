@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::scene::{Kind, Scene};
+use super::scene::{Scene, SceneKind};
 use super::{DataSet, Images, thousands};
 use crate::text::hex;
 
@@ -72,9 +72,9 @@ fn number(sum: &mut Sha256, n: usize) {
 /// A scene's kind (0 for none) and the size of its stored images.
 fn scene_numbers(scene: Option<Scene>) -> [usize; 3] {
     let kind = |kind| match kind {
-        Kind::Two => 1,
-        Kind::Cluttered => 2,
-        Kind::Crop => 3,
+        SceneKind::Two => 1,
+        SceneKind::Cluttered => 2,
+        SceneKind::Crop => 3,
     };
     scene.map_or([0; 3], |scene| [kind(scene.kind), scene.height, scene.width])
 }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn any_change_of_the_images_changes_the_hash() {
         let whole = images(6);
-        let scene = Some(Scene { kind: Kind::Two, height: 2, width: 2 });
+        let scene = Some(Scene { kind: SceneKind::Two, height: 2, width: 2 });
         let mut changed = whole.clone();
         changed.pixels =
             changed.pixels.iter().enumerate().map(|(i, &v)| v ^ u8::from(i == 23)).collect();

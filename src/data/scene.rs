@@ -34,7 +34,7 @@ const PIECE: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scene {
     /// What is made of them.
-    pub kind: Kind,
+    pub kind: SceneKind,
     /// Rows of a stored image.
     pub height: usize,
     /// Columns of a stored image.
@@ -43,7 +43,7 @@ pub struct Scene {
 
 /// What is made of stored images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SceneKind {
     /// Two grey images at random places.
     Two,
     /// One grey image at a random place, among pieces of others.
@@ -58,7 +58,7 @@ impl Scene {
         let (height, width) = (images.height, images.width);
         let mut draws = Draws { key, next: DRAWS * i as u64 };
         match self.kind {
-            Kind::Two => {
+            SceneKind::Two => {
                 let other = draws.other(i, images.count);
                 for digit in [i, other] {
                     let at = draws.place(height - self.height, width - self.width);
@@ -66,7 +66,7 @@ impl Scene {
                     self.add(images.image(digit), part, out, width, at);
                 }
             }
-            Kind::Cluttered => {
+            SceneKind::Cluttered => {
                 for _ in 0..PIECES {
                     let digit = draws.other(i, images.count);
                     let (top, left) = draws.place(self.height - PIECE, self.width - PIECE);
@@ -78,7 +78,7 @@ impl Scene {
                 let part = Part { top: 0, left: 0, height: self.height, width: self.width };
                 self.add(images.image(i), part, out, width, at);
             }
-            Kind::Crop => {
+            SceneKind::Crop => {
                 let (top, left) = draws.place(self.height - height, self.width - width);
                 let stored = images.image(i);
                 let row = width * images.channels;

@@ -39,7 +39,7 @@ use super::Binarization::{self, Dynamic, Fixed, Grey, Threshold};
 use super::published::{
     self, SVHN_EXTRA, SVHN_SMALL_VALID, SVHN_TEST, SVHN_TRAIN, SVHN_VALID, Splits, held_out,
 };
-use super::scene::{Kind, Scene};
+use super::scene::{Scene, SceneKind};
 use super::{DataSet, EVALUATION_SEED, Images, Tell, digits, folder, svhn, thousands};
 use crate::error::{Error, Result};
 
@@ -114,25 +114,25 @@ const SETS: [Set; 13] = [
         name: "two-digits",
         title: "two-digits (two of the embedded MNIST digits on 60 x 60)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |_, _| Ok(made(embedded()?, Kind::Two, 60)),
+        read: |_, _| Ok(made(embedded()?, SceneKind::Two, 60)),
     },
     Set {
         name: "cluttered-digits",
         title: "cluttered-digits (one of the embedded MNIST digits in clutter on 100 x 100)",
         modes: &[Grey, Dynamic, Threshold],
-        read: |_, _| Ok(made(embedded()?, Kind::Cluttered, 100)),
+        read: |_, _| Ok(made(embedded()?, SceneKind::Cluttered, 100)),
     },
     Set {
         name: "two-mnist",
         title: "two-mnist (two MNIST digits on 60 x 60)",
         modes: &[Dynamic, Grey, Threshold],
-        read: |dir, _| Ok(made(published::mnist(dir)?, Kind::Two, 60)),
+        read: |dir, _| Ok(made(published::mnist(dir)?, SceneKind::Two, 60)),
     },
     Set {
         name: "cluttered-mnist",
         title: "cluttered-mnist (an MNIST digit in clutter on 100 x 100)",
         modes: &[Grey, Dynamic, Threshold],
-        read: |dir, _| Ok(made(published::mnist(dir)?, Kind::Cluttered, 100)),
+        read: |dir, _| Ok(made(published::mnist(dir)?, SceneKind::Cluttered, 100)),
     },
 ];
 
@@ -283,10 +283,10 @@ fn embedded() -> Result<Splits> {
 }
 
 /// Square scenes of `side` rows, made of the digits of the same split. Two digits have no one label.
-fn made((train, valid, test): Splits, kind: Kind, side: usize) -> Splits {
+fn made((train, valid, test): Splits, kind: SceneKind, side: usize) -> Splits {
     let made = |digits: Images| Images {
         scene: Some(Scene { kind, height: digits.height, width: digits.width }),
-        labels: if kind == Kind::Two { None } else { digits.labels },
+        labels: if kind == SceneKind::Two { None } else { digits.labels },
         height: side,
         width: side,
         ..digits

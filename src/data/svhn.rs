@@ -14,7 +14,7 @@ use std::sync::Arc;
 use flate2::Crc;
 
 use super::files::{self, fault};
-use super::scene::{Kind, Scene};
+use super::scene::{Scene, SceneKind};
 use super::svhn_archive::{BYTES, SIDE, prepare};
 use super::{Images, Tell, shuffled, thousands};
 use crate::error::Result;
@@ -66,7 +66,7 @@ pub fn learning(
         })?;
         before += count;
     }
-    let scene = Some(Scene { kind: Kind::Crop, height: SIDE, width: SIDE });
+    let scene = Some(Scene { kind: SceneKind::Crop, height: SIDE, width: SIDE });
     Ok((images(train, total - valid, scene), images(crops, valid, None)))
 }
 

@@ -9,7 +9,7 @@ use super::Shape;
 use super::tile::{self, Colour, GREEN, RED, Tile};
 use super::{film, sheet};
 use crate::error::{Error, Result};
-use crate::models::draw::{Frame, Window};
+use crate::models::draw::{Frame, GlimpseWindow};
 use crate::output::Output;
 
 /// Images of a trace at most: all its canvases are in memory.
@@ -79,7 +79,7 @@ impl Glimpses<'_> {
     /// What is shown of an image at a glimpse: what was read, what was written.
     fn tiles(&self, image: usize, glimpse: usize, attention: bool) -> Vec<Tile> {
         let (frame, dims) = (&self.frames[glimpse], self.dims());
-        let of = |images: &[f32], windows: &Option<Vec<Window>>, colour: Colour| {
+        let of = |images: &[f32], windows: &Option<Vec<GlimpseWindow>>, colour: Colour| {
             let tile = Tile::new(&images[image * dims..(image + 1) * dims], self.shape);
             let tile = match windows {
                 Some(windows) if attention => tile.rectangle(&windows[image], colour),

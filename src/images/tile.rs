@@ -5,7 +5,7 @@
 //! that is enlarged f times lies at (a - 1/2) f.
 
 use super::Shape;
-use crate::models::draw::Window;
+use crate::models::draw::GlimpseWindow;
 
 /// Red, green, blue in \[0, 1\].
 pub type Colour = [f32; 3];
@@ -62,7 +62,7 @@ impl Tile {
     /// Draws the rectangle through the centres of a window's outermost filters. Its line is half as wide as
     /// their deviation sigma, at least a pixel, at most an eighth of the tile. What lies outside is cut
     /// off.
-    pub fn rectangle(self, window: &Window, colour: Colour) -> Tile {
+    pub fn rectangle(self, window: &GlimpseWindow, colour: Colour) -> Tile {
         let factor = self.factor as f32;
         let [left, top, right, bottom] = window.corners().map(|a| (a - 0.5) * factor);
         let most = self.height.min(self.width) as f32 / 8.0;

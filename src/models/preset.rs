@@ -83,7 +83,7 @@ pub enum Setting {
 
 /// A result of a paper on a test split.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Score {
+pub enum ReferenceScore {
     /// Nats/image.
     Nats(f64),
     /// Bits per number of an image, and the numbers of an image.
@@ -103,5 +103,5 @@ pub struct Reference {
     /// What it is.
     pub label: &'static str,
     /// The result.
-    pub score: Score,
+    pub score: ReferenceScore,
 }

@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 
 /// Where a grid of filters lies on an image, from its attention parameters (equations 21 to 24).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Window {
+pub struct GlimpseWindow {
     /// gX, gY: the centre, in pixels counted from 1.
     pub centre: [f32; 2],
     /// Distance of two filters in pixels.
@@ -24,9 +24,9 @@ pub struct Frame {
     /// sigmoid(c_t), \[B, H W C\]; empty of a network that writes nothing.
     pub canvas: Vec<f32>,
     /// Where each image was read, with attention, when an image was there to read.
-    pub read: Option<Vec<Window>>,
+    pub read: Option<Vec<GlimpseWindow>>,
     /// Where each image was written to, with attention.
-    pub write: Option<Vec<Window>>,
+    pub write: Option<Vec<GlimpseWindow>>,
 }
 
 /// The glimpses, in order.
@@ -40,11 +40,11 @@ pub struct Trace {
     failed: Option<Error>,
 }
 
-impl Window {
+impl GlimpseWindow {
     /// From g~X, g~Y, log sigma^2, log delta~, log gamma, on an image of this height and width.
-    pub fn new(p: &[f32], filters: usize, (height, width): (usize, usize)) -> Window {
+    pub fn new(p: &[f32], filters: usize, (height, width): (usize, usize)) -> GlimpseWindow {
         let apart = (height.max(width) as f32 - 1.0) / (filters.max(2) as f32 - 1.0);
-        Window {
+        GlimpseWindow {
             centre: [
                 (width as f32 + 1.0) / 2.0 * (p[0] + 1.0),
                 (height as f32 + 1.0) / 2.0 * (p[1] + 1.0),
@@ -102,9 +102,10 @@ impl Trace {
         }
     }
 
-    fn windows(&self, p: Option<&Tensor>, filters: usize) -> Result<Option<Vec<Window>>> {
-        let of =
-            |p: Vec<f32>| p.chunks_exact(5).map(|p| Window::new(p, filters, self.size)).collect();
+    fn windows(&self, p: Option<&Tensor>, filters: usize) -> Result<Option<Vec<GlimpseWindow>>> {
+        let of = |p: Vec<f32>| {
+            p.chunks_exact(5).map(|p| GlimpseWindow::new(p, filters, self.size)).collect()
+        };
         p.map(|p| p.to_vec().map(of)).transpose()
     }
 }
@@ -115,10 +116,11 @@ mod tests {
 
     #[test]
     fn the_widest_grid_reaches_the_first_and_the_last_pixel() {
-        let window = |filters| Window::new(&[0.0; 5], filters, (28, 20));
+        let window = |filters| GlimpseWindow::new(&[0.0; 5], filters, (28, 20));
         assert_eq!(window(5).corners(), [10.5 - 13.5, 1.0, 10.5 + 13.5, 28.0]);
         assert_eq!(window(1).corners(), [10.5, 14.5, 10.5, 14.5]);
-        let w = Window::new(&[1.0, -1.0, 2.0_f32.ln() * 2.0, 0.0, 3.0_f32.ln()], 2, (28, 28));
+        let w =
+            GlimpseWindow::new(&[1.0, -1.0, 2.0_f32.ln() * 2.0, 0.0, 3.0_f32.ln()], 2, (28, 28));
         assert!((w.sigma - 2.0).abs() < 1e-6 && (w.gamma - 3.0).abs() < 1e-6);
         assert_eq!((w.centre, w.delta), ([29.0, 0.0], 27.0));
     }

@@ -18,7 +18,7 @@ const MOST_OVER_TIME: usize = 6;
 const FILM: &str = ".gif";
 
 /// A PNG or GIF file of a run.
-pub struct Picture {
+pub struct RunPicture {
     /// Its path below the run directory, without `.png`.
     name: String,
     bytes: Vec<u8>,
@@ -84,7 +84,7 @@ const KINDS: [Kind; 6] = [
     },
 ];
 
-impl Picture {
+impl RunPicture {
     /// For a picture such as `samples/step-00001000`, its moment 1000.
     pub fn moment(&self) -> Option<u64> {
         self.name.strip_prefix("samples/step-")?.parse().ok()
@@ -131,7 +131,7 @@ impl Picture {
 }
 
 /// The sections of a run's pictures: samples over time, one section a kind, then what else there is.
-pub fn sections(all: &[Picture]) -> String {
+pub fn sections(all: &[RunPicture]) -> String {
     if all.is_empty() {
         return section("Pictures", "<p>No pictures yet.</p>\n");
     }
@@ -156,7 +156,7 @@ pub fn sections(all: &[Picture]) -> String {
             html += &section(title, &row("row", &figures));
         }
     }
-    let known = |picture: &Picture| {
+    let known = |picture: &RunPicture| {
         let mut names = KINDS.iter().flat_map(|kind| kind.pictures);
         picture.moment().is_some() || names.any(|(name, _)| *name == picture.stem())
     };
@@ -172,7 +172,7 @@ pub fn sections(all: &[Picture]) -> String {
 }
 
 /// The last sheet of samples of each of the named runs, side by side; nothing if there is none.
-pub fn last_samples(runs: &[(&str, &[Picture])]) -> String {
+pub fn last_samples(runs: &[(&str, &[RunPicture])]) -> String {
     let sheets: String = runs
         .iter()
         .filter_map(|(name, all)| {
@@ -188,7 +188,7 @@ fn row(class: &str, figures: &str) -> String {
 }
 
 /// The pictures of a run: its own and those in `samples/`, by moment and name.
-pub fn read(dir: &Path) -> Result<Vec<Picture>> {
+pub fn read(dir: &Path) -> Result<Vec<RunPicture>> {
     let mut found = Vec::new();
     for (folder, prefix) in [(dir.to_path_buf(), ""), (dir.join("samples"), "samples/")] {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
@@ -206,16 +206,16 @@ pub fn read(dir: &Path) -> Result<Vec<Picture>> {
     Ok(found)
 }
 
-fn picture(path: &Path, name: String) -> Result<Picture> {
+fn picture(path: &Path, name: String) -> Result<RunPicture> {
     let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
     let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
     let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
-    Ok(Picture { name, bytes, width, height })
+    Ok(RunPicture { name, bytes, width, height })
 }
 
-fn film(path: &Path, name: String) -> Result<Picture> {
+fn film(path: &Path, name: String) -> Result<RunPicture> {
     let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
     let decoder = gif::Decoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
     let (width, height) = (decoder.width().into(), decoder.height().into());
-    Ok(Picture { name, bytes, width, height })
+    Ok(RunPicture { name, bytes, width, height })
 }

@@ -18,7 +18,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
 
 use crate::text;
-use axis::{Axis, count};
+use axis::{PlotAxis, count};
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,8 +201,9 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     let all = || lines.iter().flatten();
     // A straight axis of counts starts at none.
     let none = (!plot.log_x && !lines_are_empty).then_some(0.0);
-    let x = Axis::new(all().map(|p| p.0).chain(none), plot.log_x);
-    let y = Axis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), plot.log_y).widened(0.07);
+    let x = PlotAxis::new(all().map(|p| p.0).chain(none), plot.log_x);
+    let y =
+        PlotAxis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), plot.log_y).widened(0.07);
     let (left, right) = (x.low, x.high);
     // The legend goes to the corner at the right where fewer points are.
     let middle = (x.middle(), y.middle());

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::gallery::{self, Picture};
+use super::gallery::{self, RunPicture};
 use super::labels::NATS;
 use crate::data::files;
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ pub struct Run {
     /// `summary.json`, null while there is none.
     pub summary: Value,
     /// Pictures by kind and moment.
-    pub pictures: Vec<Picture>,
+    pub pictures: Vec<RunPicture>,
 }
 
 /// A score of a split: a bound or an exact nll.

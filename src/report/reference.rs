@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 use toml::{Table, Value};
 
 use super::read::Run;
-use crate::models::preset::{Reference, Score, Setting};
+use crate::models::preset::{Reference, ReferenceScore, Setting};
 use crate::models::registry::references;
 
 /// What all the runs have in common of `reference`.
@@ -17,8 +17,8 @@ pub fn shared(runs: &[Run], reference: fn(&Run) -> Option<(String, f64)>) -> Opt
 /// A label and percent of the images, if a paper has an error to put beside the run.
 pub fn error(run: &Run) -> Option<(String, f64)> {
     let percent = |reference: &Reference| match reference.score {
-        Score::Percent(percent) => Some(percent),
-        Score::Nats(_) | Score::Bits(..) => None,
+        ReferenceScore::Percent(percent) => Some(percent),
+        ReferenceScore::Nats(_) | ReferenceScore::Bits(..) => None,
     };
     find(run, percent)
 }
@@ -26,9 +26,9 @@ pub fn error(run: &Run) -> Option<(String, f64)> {
 /// A label and nats/image, if a paper has a result to put beside the run.
 pub fn score(run: &Run) -> Option<(String, f64)> {
     let nats = |reference: &Reference| match reference.score {
-        Score::Nats(nats) => Some(nats),
-        Score::Bits(bits, dims) => Some(bits * dims * LN_2),
-        Score::Percent(_) => None,
+        ReferenceScore::Nats(nats) => Some(nats),
+        ReferenceScore::Bits(bits, dims) => Some(bits * dims * LN_2),
+        ReferenceScore::Percent(_) => None,
     };
     find(run, nats)
 }

@@ -19,7 +19,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 
-use super::gallery::Picture;
+use super::gallery::RunPicture;
 use super::read::{Run, name_of};
 use crate::error::Result;
 use crate::output::{Output, event_writer};
@@ -143,7 +143,7 @@ fn scalar(tag: &str, value: f64) -> Vec<u8> {
 }
 
 /// A picture of a summary.
-fn image(tag: &str, picture: &Picture) -> Vec<u8> {
+fn image(tag: &str, picture: &RunPicture) -> Vec<u8> {
     let (width, height) = picture.size();
     let image = [
         whole(1, height.into()),

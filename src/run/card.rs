@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::history::Stage;
+use super::history::TrainingStage;
 use crate::data::thousands;
 use crate::settings::flat;
 use crate::text::{self};
@@ -33,7 +33,7 @@ pub struct Card {
     pub command: String,
     /// The trainings before this one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<Stage>,
+    pub history: Vec<TrainingStage>,
     /// What it scores.
     pub figures: Vec<Figure>,
     /// What a reader of the figures must know, such as images of other data sets that the weights were
@@ -107,7 +107,7 @@ impl fmt::Display for Card {
             writeln!(f, "            {seconds:.0} s, {}, {threads}", text::line(device))?;
         }
         for (i, stage) in self.history.iter().enumerate() {
-            let Stage { data, steps, weights, .. } = stage;
+            let TrainingStage { data, steps, weights, .. } = stage;
             let steps = thousands(*steps as usize);
             let weights = weights.get(..SHOWN).unwrap_or(weights);
             let line = format!(

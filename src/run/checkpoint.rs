@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::card::Card;
-use super::history::Stage;
+use super::history::TrainingStage;
 use crate::data::{Binarization, DataSet, Fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -129,7 +129,7 @@ pub struct Checkpoint {
     pub step: u64,
     /// The trainings before this one, oldest first; empty if it started from random weights, or before histories
     /// were stored.
-    pub history: Vec<Stage>,
+    pub history: Vec<TrainingStage>,
     weights: Content,
 }
 
@@ -200,7 +200,7 @@ pub fn save(
     parent: &Path,
     config: &Config,
     data: &TrainedOn,
-    history: &[Stage],
+    history: &[TrainingStage],
     model: &dyn Module,
     training: &TrainState,
     position: &Position,
@@ -343,9 +343,9 @@ impl Checkpoint {
 
     /// The stages that led to these weights, its own training the last, whose settings are `settings` (the text
     /// of a `config.toml`; empty if they are unknown).
-    pub fn stages(&self, settings: String) -> Vec<Stage> {
+    pub fn stages(&self, settings: String) -> Vec<TrainingStage> {
         let (data, steps, weights) = (self.data.clone(), self.step, self.weights.checksum());
-        let own = Stage { settings, data, steps, weights };
+        let own = TrainingStage { settings, data, steps, weights };
         self.history.iter().cloned().chain([own]).collect()
     }
 

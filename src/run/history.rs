@@ -10,7 +10,7 @@ use crate::settings::Config;
 
 /// One training of the chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct TrainingStage {
     /// All settings, as `config.toml` holds them. Empty if they are unknown, as those of a checkpoint that was
     /// copied out of its run.
     pub settings: String,
@@ -33,7 +33,7 @@ pub struct Repeat {
     pub until: Option<u64>,
 }
 
-impl Stage {
+impl TrainingStage {
     /// The stage's settings. Fails with [`Error::Config`] if they are unknown, or those of another version.
     pub fn config(&self) -> Result<Config> {
         if self.settings.is_empty() {
@@ -57,8 +57,8 @@ impl Stage {
 }
 
 /// The trainings that repeat `stages` as runs `NAME-1`, `NAME-2` and so on in the folder `runs`. The first keeps the
-/// `init` of its settings, if it has one: those weights must exist. Fails as [`Stage::config`] does.
-pub fn repeats(stages: &[Stage], name: &str, runs: &Path) -> Result<Vec<Repeat>> {
+/// `init` of its settings, if it has one: those weights must exist. Fails as [`TrainingStage::config`] does.
+pub fn repeats(stages: &[TrainingStage], name: &str, runs: &Path) -> Result<Vec<Repeat>> {
     let mut before: Option<PathBuf> = None;
     let mut repeats = Vec::new();
     for (i, stage) in stages.iter().enumerate() {
@@ -79,7 +79,7 @@ mod tests {
     use crate::data::{Binarization, Fingerprint};
     use crate::settings::presets;
 
-    fn stage(config: &Config, steps: u64, images: Option<usize>) -> Stage {
+    fn stage(config: &Config, steps: u64, images: Option<usize>) -> TrainingStage {
         let set = crate::data::open("digits", None, Path::new("data")).unwrap();
         let fingerprint = images.map(|count| {
             let mut print = Fingerprint::of(&set);
@@ -88,7 +88,7 @@ mod tests {
         });
         let data =
             TrainedOn { name: "digits".into(), binarization: Binarization::Dynamic, fingerprint };
-        Stage { settings: config.to_toml(), data, steps, weights: "ab".into() }
+        TrainingStage { settings: config.to_toml(), data, steps, weights: "ab".into() }
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_stage_without_settings_cannot_be_repeated() {
-        let unknown = Stage {
+        let unknown = TrainingStage {
             settings: String::new(),
             ..stage(&presets::find("digits").unwrap().config(), 1, None)
         };

@@ -11,5 +11,5 @@ pub mod run_dir;
 mod safetensors;
 
 pub use checkpoint::{Checkpoint, Position};
-pub use history::Stage;
+pub use history::TrainingStage;
 pub use run_dir::RunDir;

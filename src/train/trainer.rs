@@ -31,7 +31,7 @@ use crate::profile::Profile;
 use crate::ranks::Ranks;
 use crate::run::checkpoint::{self, Checkpoint, Position, TrainedOn};
 use crate::run::metrics::{Metrics, short};
-use crate::run::{RunDir, Stage};
+use crate::run::{RunDir, TrainingStage};
 use crate::settings::{Config, build};
 use crate::signals::Signals;
 use clock::Clock;
@@ -57,7 +57,7 @@ pub struct Job {
     /// The weights that [`Resume::No`] begins with; drawn by the seed if absent.
     pub init: Option<Checkpoint>,
     /// The trainings that led to [`Job::init`]; a resumed run takes them from its checkpoint.
-    pub history: Vec<Stage>,
+    pub history: Vec<TrainingStage>,
     /// Stop at this step, if it is not the last: save, and write neither summary nor report.
     pub until: Option<u64>,
     /// The fingerprint of the images, before a limit or other levels; only rank 0 needs it.

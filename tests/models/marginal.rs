@@ -9,7 +9,7 @@ use pixelloom::data::{self, EVALUATION_SEED, fill_batch};
 use pixelloom::models::ModelConfig;
 use pixelloom::models::iwae::iwae;
 use pixelloom::models::vae::Vae;
-use pixelloom::models::vae::marginal::{Settings, log_marginal};
+use pixelloom::models::vae::marginal::{MarginalSettings, log_marginal};
 use pixelloom::nn::Module;
 use pixelloom::rng::{Key, stream};
 use pixelloom::run::pretrained::Pretrained;
@@ -112,7 +112,8 @@ fn appendix_d_agrees_with_the_integral_over_the_plane() {
     let exact = integral(&model, &x);
     let key = Key::new(1, stream::HMC, 0);
     let batch = Tensor::new(&Device::cpu(), &x, &[IMAGES, D]);
-    let found = log_marginal(&model, &batch, Settings::paper(), key, &|| false).unwrap().unwrap();
+    let found =
+        log_marginal(&model, &batch, MarginalSettings::paper(), key, &|| false).unwrap().unwrap();
 
     let (apart, close) = compare("appendix D", &found, &exact);
     assert!(apart.abs() < 0.08, "{apart} nats in the mean");

@@ -4,7 +4,7 @@ use pixelloom::autograd::Var;
 use pixelloom::models::iwae::iwae;
 use pixelloom::models::vae::bound::{self, LatentModel, negative_bound};
 use pixelloom::models::vae::hmc::Chain;
-use pixelloom::models::vae::marginal::{Settings, log_marginal};
+use pixelloom::models::vae::marginal::{MarginalSettings, log_marginal};
 use pixelloom::models::vae::{Estimator, Likelihood, Method, Vae, VaeConfig};
 use pixelloom::models::{Model, Weighted};
 use pixelloom::nn::{Module, Optimizer, OptimizerConfig};
@@ -229,7 +229,7 @@ fn appendix_d_is_within_a_twentieth_of_a_nat() {
     let device = Device::cpu();
     let (x, exact) = points(&device);
     let model = LinearGaussian::new(&device, 0.0, 0.0);
-    let settings = Settings { samples: 400, leapfrog: 4, burn_in: 300, thin: 5 };
+    let settings = MarginalSettings { samples: 400, leapfrog: 4, burn_in: 300, thin: 5 };
     let key = Key::new(7, stream::HMC, 0);
     let got = log_marginal(&model, &x, settings, key, &|| false).unwrap().unwrap();
     for (got, exact) in got.iter().zip(&exact) {
@@ -268,7 +268,8 @@ fn appendix_d_finds_the_narrow_mode() {
     };
     let exact = (normal(2.5, 1.0025) + (-12.0_f64).exp() * normal(1.0, 1.25)).ln();
     let key = Key::new(9, stream::HMC, 0);
-    let got = log_marginal(&TwoModes, &x, Settings::paper(), key, &|| false).unwrap().unwrap();
+    let got =
+        log_marginal(&TwoModes, &x, MarginalSettings::paper(), key, &|| false).unwrap().unwrap();
     let mean = got.iter().sum::<f64>() / 40.0;
     assert!((mean - exact).abs() < 0.05, "{mean} against {exact}");
 }

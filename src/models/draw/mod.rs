@@ -27,7 +27,7 @@ mod family;
 mod network;
 pub(crate) mod presets;
 
-pub use super::trace::{Frame, Trace, Window};
+pub use super::trace::{Frame, GlimpseWindow, Trace};
 pub use classifier::Classifier;
 pub use config::{ClassifierConfig, DrawConfig};
 
@@ -89,7 +89,7 @@ pub struct Glimpse<'a, 't> {
 }
 
 /// The negative bound of each row and its parts, nats.
-pub struct Bound<'t> {
+pub struct DrawBound<'t> {
     /// -log p(x | sigmoid(c_T)), \[B\].
     pub reconstruction: Var<'t>,
     /// Sum of the glimpses' KL, \[B\].
@@ -142,7 +142,7 @@ impl Draw {
         x: &Var<'t>,
         noise: &Tensor,
         each: &mut dyn FnMut(Glimpse<'_, 't>),
-    ) -> Bound<'t> {
+    ) -> DrawBound<'t> {
         let rows = x.shape()[0];
         let (mut encoder, mut decoder) = (Encoder::new(self, x), Decoder::new(self, x, rows));
         let mut total: Option<Var<'t>> = None;
@@ -156,7 +156,7 @@ impl Draw {
             total = Some(total.map_or_else(|| kl.clone(), |total| total.add(&kl)));
         }
         let logits = decoder.canvas.reshape(x.shape());
-        Bound {
+        DrawBound {
             reconstruction: logits.bernoulli_nll(x),
             kl: total.expect("a glimpse"),
             canvas: decoder.canvas,

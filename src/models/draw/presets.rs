@@ -5,7 +5,9 @@
 //! preset says otherwise.
 
 use super::{ClassifierConfig, DrawConfig};
-use crate::models::preset::{EMBEDDED, EPOCHS, Preset, Recipe, Reference, Score, Setting, cosine};
+use crate::models::preset::{
+    EMBEDDED, EPOCHS, Preset, Recipe, Reference, ReferenceScore, Setting, cosine,
+};
 use crate::models::{ModelConfig, preset};
 use crate::nn::OptimizerConfig;
 
@@ -219,27 +221,27 @@ pub static REFERENCES: &[Reference] = &[
         data: "binarized-mnist",
         settings: &[("attention", Setting::Flag(true))],
         label: "DRAW in the paper",
-        score: Score::Nats(80.97),
+        score: ReferenceScore::Nats(80.97),
     },
     Reference {
         kind: "draw",
         data: "binarized-mnist",
         settings: &[("attention", Setting::Flag(false))],
         label: "DRAW without attention in the paper, from memory",
-        score: Score::Nats(87.40),
+        score: ReferenceScore::Nats(87.40),
     },
     Reference {
         kind: "classifier",
         data: "cluttered-mnist",
         settings: &[("glimpses", Setting::Number(4))],
         label: "4 glimpses in the paper, from memory",
-        score: Score::Percent(4.18),
+        score: ReferenceScore::Percent(4.18),
     },
     Reference {
         kind: "classifier",
         data: "cluttered-mnist",
         settings: &[("glimpses", Setting::Number(8))],
         label: "8 glimpses in the paper, from memory",
-        score: Score::Percent(3.36),
+        score: ReferenceScore::Percent(3.36),
     },
 ];

@@ -164,7 +164,7 @@ fn products(body: Body, config: &PixelConfig) -> Products {
     let (c, h) = (config.channels, config.hidden);
     let masked = |sight, (height, width), (inputs, outputs), stacks| {
         let mask = Mask { stacks, ..Mask::new(sight, config.groups()) };
-        window::Products::new(mask.taps(height, width), (inputs, outputs), mask).count()
+        window::VisibleProducts::new(mask.taps(height, width), (inputs, outputs), mask).count()
     };
     let conv = |side, channels| masked(Sight::B, side, channels, 1);
     let (one, side) = ((1, 1), (config.kernel, config.kernel));

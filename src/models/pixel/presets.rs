@@ -8,7 +8,7 @@
 use super::{Body, MultiScaleConfig, PixelConfig};
 use crate::models::ModelConfig;
 use crate::models::preset::{
-    EMBEDDED, EPOCHS, Preset, Recipe, Reference, Score, Setting, base, cosine,
+    EMBEDDED, EPOCHS, Preset, Recipe, Reference, ReferenceScore, Setting, base, cosine,
 };
 use crate::nn::{Decay, OptimizerConfig, Schedule};
 use crate::ops::optimizer::Rule;
@@ -357,63 +357,63 @@ pub static REFERENCES: &[Reference] = &[
         data: "binarized-mnist",
         settings: &[],
         label: "PixelCNN in the paper, from memory",
-        score: Score::Nats(81.30),
+        score: ReferenceScore::Nats(81.30),
     },
     Reference {
         kind: "rowlstm",
         data: "binarized-mnist",
         settings: &[],
         label: "Row LSTM in the paper, from memory",
-        score: Score::Nats(80.54),
+        score: ReferenceScore::Nats(80.54),
     },
     Reference {
         kind: "diagbilstm",
         data: "binarized-mnist",
         settings: &[("layers", Setting::Number(1))],
         label: "Diagonal BiLSTM of 1 layer in the paper",
-        score: Score::Nats(80.75),
+        score: ReferenceScore::Nats(80.75),
     },
     Reference {
         kind: "diagbilstm",
         data: "binarized-mnist",
         settings: &[("layers", Setting::Number(7))],
         label: "Diagonal BiLSTM of 7 layers in the paper",
-        score: Score::Nats(79.20),
+        score: ReferenceScore::Nats(79.20),
     },
     Reference {
         kind: "pixelcnn",
         data: "cifar10",
         settings: &[("levels", Setting::Number(256))],
         label: "PixelCNN in the paper (3.14 bits/dim)",
-        score: Score::Bits(3.14, 3072.0),
+        score: ReferenceScore::Bits(3.14, 3072.0),
     },
     Reference {
         kind: "rowlstm",
         data: "cifar10",
         settings: &[("levels", Setting::Number(256))],
         label: "Row LSTM in the paper (3.07 bits/dim)",
-        score: Score::Bits(3.07, 3072.0),
+        score: ReferenceScore::Bits(3.07, 3072.0),
     },
     Reference {
         kind: "diagbilstm",
         data: "cifar10",
         settings: &[("levels", Setting::Number(256))],
         label: "Diagonal BiLSTM in the paper (3.00 bits/dim)",
-        score: Score::Bits(3.00, 3072.0),
+        score: ReferenceScore::Bits(3.00, 3072.0),
     },
     Reference {
         kind: "rowlstm",
         data: "folder:data/imagenet32",
         settings: &[],
         label: "Row LSTM in the paper (3.86 bits/dim)",
-        score: Score::Bits(3.86, 3072.0),
+        score: ReferenceScore::Bits(3.86, 3072.0),
     },
     Reference {
         kind: "rowlstm",
         data: "folder:data/imagenet64",
         settings: &[],
         label: "Row LSTM in the paper (3.63 bits/dim)",
-        score: Score::Bits(3.63, 12_288.0),
+        score: ReferenceScore::Bits(3.63, 12_288.0),
     },
 ];
 

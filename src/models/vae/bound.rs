@@ -40,7 +40,7 @@ pub fn reparameterize<'t>(mu: &Var<'t>, lv: &Var<'t>, samples: usize, key: Key) 
 }
 
 /// The negative bound of each row and its parts.
-pub struct Bound<'t> {
+pub struct VaeBound<'t> {
     /// reconstruction + kl, \[B\].
     pub total: Var<'t>,
     /// -log p(x|z), mean over the samples, \[B\].
@@ -56,7 +56,7 @@ pub fn negative_bound<'t>(
     estimator: Estimator,
     samples: usize,
     key: Key,
-) -> Bound<'t> {
+) -> VaeBound<'t> {
     let (mu, lv) = model.encode(x);
     let rows = x.shape()[0];
     let repeated = |v: &Var<'t>| repeat(v, samples);
@@ -72,7 +72,7 @@ pub fn negative_bound<'t>(
         Estimator::B => mu.gaussian_kl(&lv),
         Estimator::A => mean(neg_log_prior(&z).sub(&z.gaussian_nll(&mu_l, &lv_l))),
     };
-    Bound { total: reconstruction.add(&kl), reconstruction, kl }
+    VaeBound { total: reconstruction.add(&kl), reconstruction, kl }
 }
 
 /// log p(x, z) - log q(z|x) of `samples` z ~ q(z|x) a row of x, \[samples * B\]: row l B + i holds sample l

@@ -108,7 +108,7 @@ impl SingleLatent for Vae {
         key: Key,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f64>>> {
-        marginal::log_marginal(self, x, marginal::Settings::paper(), key, stop)
+        marginal::log_marginal(self, x, marginal::MarginalSettings::paper(), key, stop)
     }
 }
 

@@ -24,9 +24,9 @@ use crate::tensor::Tensor;
 /// some images began in a lesser mode, and the mean over a test split was 0.4 nats too low.
 const DRAWS: u32 = 2048;
 
-/// Settings of the estimator.
+/// MarginalSettings of the estimator.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct MarginalSettings {
     /// L: posterior samples for the fit, and as many new ones for the average.
     pub samples: usize,
     /// Leapfrog steps of a trajectory.
@@ -37,11 +37,11 @@ pub struct Settings {
     pub thin: usize,
 }
 
-impl Settings {
+impl MarginalSettings {
     /// The paper's 50 samples and 4 leapfrog steps; burn-in and thinning, which it does not state, are
     /// ours.
-    pub fn paper() -> Settings {
-        Settings { samples: 50, leapfrog: 4, burn_in: 200, thin: 5 }
+    pub fn paper() -> MarginalSettings {
+        MarginalSettings { samples: 50, leapfrog: 4, burn_in: 200, thin: 5 }
     }
 }
 
@@ -50,7 +50,7 @@ impl Settings {
 pub fn log_marginal(
     model: &(impl LatentModel + ?Sized),
     x: &Tensor,
-    settings: Settings,
+    settings: MarginalSettings,
     key: Key,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<f64>>> {

@@ -2,7 +2,7 @@
 //!
 //! A task takes a few rows of an image. What their taps see is gathered into a matrix
 //! A \[pixels, taps * channels\] that stays in the cache, the ReLU in front on the way, and one matrix
-//! product does the rest. Products of 1 x 1 kernels read x where it lies. Where a mask hides channels from each
+//! product does the rest. VisibleProducts of 1 x 1 kernels read x where it lies. Where a mask hides channels from each
 //! other, the product is one of fewer terms for each run of columns (`ops/masked_conv/window.rs`).
 //!
 //! Shapes: x \[B, H, W, I\], w \[T, I, O\], y, d \[B, H, W, O\].

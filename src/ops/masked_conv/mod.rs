@@ -35,7 +35,7 @@ use crate::ops::mask::{Mask, Sight};
 use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
 pub use params::MaskedConvParams;
-use window::Products;
+use window::VisibleProducts;
 pub use window::Window;
 
 /// What happens around the products.
@@ -248,7 +248,7 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> MaskedCon
         "masked_conv: {outputs} outputs of {window:?}"
     );
     let pixels = batch * height * width;
-    let products = Products::new(taps, (inputs, outputs), window.mask);
+    let products = VisibleProducts::new(taps, (inputs, outputs), window.mask);
     let mut params = MaskedConvParams {
         batch: batch as u32,
         height: height as u32,

@@ -1,6 +1,6 @@
 //! Parameters of the kernels of [`super`], as their shaders read them.
 
-use super::window::Products;
+use super::window::VisibleProducts;
 use crate::uniform;
 
 uniform! {
@@ -42,8 +42,8 @@ impl MaskedConvParams {
     }
 
     /// The products of a pixel.
-    pub(super) fn products(&self) -> Products {
-        Products {
+    pub(super) fn products(&self) -> VisibleProducts {
+        VisibleProducts {
             taps: self.taps as usize,
             inputs: self.inputs as usize,
             outputs: self.outputs as usize,

@@ -54,7 +54,7 @@ const FEWEST: usize = 2 * VECTOR;
 
 /// The products of a convolution with weights \[taps, inputs, outputs\].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Products {
+pub(crate) struct VisibleProducts {
     pub taps: usize,
     pub inputs: usize,
     pub outputs: usize,
@@ -71,12 +71,12 @@ fn first(group: usize, channels: usize, groups: usize) -> usize {
     (group * channels).div_ceil(groups).min(channels)
 }
 
-impl Products {
+impl VisibleProducts {
     /// Those that `mask` leaves of a kernel with this number of taps.
-    pub fn new(taps: usize, (inputs, outputs): (usize, usize), mask: Mask) -> Products {
+    pub fn new(taps: usize, (inputs, outputs): (usize, usize), mask: Mask) -> VisibleProducts {
         let groups = if mask.sight == Sight::Everything { 1 } else { mask.groups };
         let own = usize::from(mask.sight != Sight::A || groups == 1);
-        Products { taps, inputs, outputs, groups, stack: outputs / mask.stacks, own }
+        VisibleProducts { taps, inputs, outputs, groups, stack: outputs / mask.stacks, own }
     }
 
     /// Number of leading input channels of the last tap that outputs of a group see.
@@ -172,7 +172,7 @@ fn push(runs: &mut Vec<Columns>, columns: Range<usize>, terms: Vec<Range<usize>>
 mod tests {
     use super::*;
 
-    fn shapes() -> impl Iterator<Item = Products> {
+    fn shapes() -> impl Iterator<Item = VisibleProducts> {
         let sizes = [(3, 16), (40, 72), (64, 64), (72, 40), (129, 128), (256, 384), (33, 90)];
         let masks = [Sight::A, Sight::B].into_iter().flat_map(|sight| {
             [1, 2, 3].into_iter().flat_map(move |groups| {
@@ -181,13 +181,13 @@ mod tests {
         });
         masks.flat_map(move |mask| {
             sizes.into_iter().flat_map(move |size| {
-                [1, 5].map(|taps| Products::new(mask.taps(1, 1).max(taps), size, mask))
+                [1, 5].map(|taps| VisibleProducts::new(mask.taps(1, 1).max(taps), size, mask))
             })
         })
     }
 
     /// Whether input i of the last tap is seen by output o: section 3.4, written out.
-    fn shown(p: &Products, i: usize, o: usize) -> bool {
+    fn shown(p: &VisibleProducts, i: usize, o: usize) -> bool {
         let (from, to) = (i * p.groups / p.inputs, o % p.stack * p.groups / p.stack);
         from < to || p.own == 1 && from == to
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
 /// An axis from `low` to `high`, straight or logarithmic.
-pub struct Axis {
+pub struct PlotAxis {
     /// The least value on it.
     pub low: f64,
     /// The greatest value on it.
@@ -13,31 +13,31 @@ pub struct Axis {
     log: bool,
 }
 
-impl Axis {
+impl PlotAxis {
     /// The axis that the values just fill; some interval if there are fewer than two.
-    pub fn new(values: impl Iterator<Item = f64>, log: bool) -> Axis {
+    pub fn new(values: impl Iterator<Item = f64>, log: bool) -> PlotAxis {
         let (low, high) =
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         match (low, high) {
-            _ if low < high => Axis { low, high, log },
-            _ if low > high && log => Axis { low: 1.0, high: 10.0, log },
-            _ if low > high => Axis { low: 0.0, high: 1.0, log },
-            _ if log => Axis { low: low / 2.0, high: 2.0 * low, log },
+            _ if low < high => PlotAxis { low, high, log },
+            _ if low > high && log => PlotAxis { low: 1.0, high: 10.0, log },
+            _ if low > high => PlotAxis { low: 0.0, high: 1.0, log },
+            _ if log => PlotAxis { low: low / 2.0, high: 2.0 * low, log },
             _ => {
                 let margin = 0.5 * low.abs().max(1.0);
-                Axis { low: low - margin, high: low + margin, log }
+                PlotAxis { low: low - margin, high: low + margin, log }
             }
         }
     }
 
     /// The axis with a margin of a share of its length on both sides.
-    pub fn widened(self, share: f64) -> Axis {
+    pub fn widened(self, share: f64) -> PlotAxis {
         if self.log {
             let margin = (self.high / self.low).powf(share);
-            return Axis { low: self.low / margin, high: self.high * margin, ..self };
+            return PlotAxis { low: self.low / margin, high: self.high * margin, ..self };
         }
         let margin = share * (self.high - self.low);
-        Axis { low: self.low - margin, high: self.high + margin, ..self }
+        PlotAxis { low: self.low - margin, high: self.high + margin, ..self }
     }
 
     /// The value in the middle of it.
@@ -58,7 +58,7 @@ impl Axis {
     }
 }
 
-impl Ranged for Axis {
+impl Ranged for PlotAxis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
@@ -93,7 +93,7 @@ impl Ranged for Axis {
     }
 }
 
-impl ValueFormatter<f64> for Axis {
+impl ValueFormatter<f64> for PlotAxis {
     /// Large numbers as counts, others with as many decimals as the ticks need.
     fn format_ext(&self, value: &f64) -> String {
         if self.log || self.high >= 10_000.0 {

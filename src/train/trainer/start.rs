@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Module, TrainState};
 use crate::run::checkpoint::{self, Checkpoint, Position, RunSettings, State};
 use crate::run::metrics::{self, Seconds};
-use crate::run::{RunDir, Stage, resume};
+use crate::run::{RunDir, TrainingStage, resume};
 
 /// What a run begins with, beside weights and the optimiser's state.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct Start {
     /// Lines for the user.
     pub remarks: Vec<String>,
     /// The trainings before the resumed one.
-    pub history: Vec<Stage>,
+    pub history: Vec<TrainingStage>,
 }
 
 impl Start {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pixelloom::data::digit_struct::{self, Bounds};
 use pixelloom::data::picture::{self, Picture};
-use pixelloom::data::scene::{Kind, Scene};
+use pixelloom::data::scene::{Scene, SceneKind};
 use pixelloom::data::{EVALUATION_SEED, open, outline, resize, svhn, svhn_archive};
 use pixelloom::{Error, Result};
 use proptest::prelude::*;
@@ -127,7 +127,7 @@ fn splits_and_crops() {
 
     let (train, valid) = svhn::learning(dir.path(), &[("train", 6)], 2, &|_| ()).unwrap();
     assert_eq!((train.count, train.height, train.width, valid.count), (4, 54, 54, 2));
-    assert_eq!(train.scene, Some(Scene { kind: Kind::Crop, height: 64, width: 64 }));
+    assert_eq!(train.scene, Some(Scene { kind: SceneKind::Crop, height: 64, width: 64 }));
     // Every image is in one of them, once; the training images in their order.
     let held: Vec<usize> =
         (0..2).map(|v| (0..6).find(|&k| valid.image(v) == centre(k)).unwrap()).collect();

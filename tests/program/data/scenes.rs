@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use pixelloom::data::scene::{Kind, Scene};
+use pixelloom::data::scene::{Scene, SceneKind};
 use pixelloom::data::{Binarization, EVALUATION_SEED, Images, Split, digits, fill_batch, open};
 use pixelloom::rng::{Key, stream};
 
@@ -13,7 +13,7 @@ fn set(name: &str) -> pixelloom::data::DataSet {
 }
 
 /// 1 x 1 images 1, 2, .. in a scene of their own size, which nothing can be placed in but at 0, 0.
-fn tiny(kind: Kind, count: usize) -> Images {
+fn tiny(kind: SceneKind, count: usize) -> Images {
     Images {
         pixels: (1..=count as u8).collect(),
         labels: None,
@@ -126,12 +126,12 @@ fn digits_lie_inside_and_anywhere() {
 
 #[test]
 fn overlaps_are_added_and_clipped() {
-    let images = tiny(Kind::Two, 2);
+    let images = tiny(SceneKind::Two, 2);
     assert_eq!(*images.view(0, 1, 0), [3]);
     let bright = Images { pixels: [200, 100].into(), ..images };
     assert_eq!(*bright.view(1, 1, 0), [255]);
     // Without another image it meets itself.
-    assert_eq!(*tiny(Kind::Two, 1).view(0, 1, 0), [2]);
+    assert_eq!(*tiny(SceneKind::Two, 1).view(0, 1, 0), [2]);
 }
 
 /// A batch of any size and order gives an image the same numbers; another seed or epoch others.
@@ -189,7 +189,7 @@ fn labels_stay() {
 
 #[test]
 fn slices_and_selections_are_made_of_their_own_images() {
-    let images = Images { labels: Some(vec![7, 8, 9]), ..tiny(Kind::Two, 3) };
+    let images = Images { labels: Some(vec![7, 8, 9]), ..tiny(SceneKind::Two, 3) };
     for slice in [images.slice(1..3), images.select(&[1, 2])] {
         assert_eq!((slice.count, slice.labels.clone().unwrap()), (2, vec![8, 9]));
         assert!((0..20).all(|epoch| *slice.view(0, 1, epoch) == [5]), "2 + 3");
@@ -203,7 +203,7 @@ fn slices_and_selections_are_made_of_their_own_images() {
 /// Levels are taken of the sum, not of its terms.
 #[test]
 fn quantized_after_they_are_made() {
-    let images = Images { pixels: [100, 30].into(), ..tiny(Kind::Two, 2) };
+    let images = Images { pixels: [100, 30].into(), ..tiny(SceneKind::Two, 2) };
     let few = images.quantized(4);
     assert_eq!((few.max, &*few.view(0, 1, 0)), (3, &[2][..]));
     let grey = open("two-digits", Some(Binarization::Grey), Path::new("nowhere")).unwrap();
@@ -224,7 +224,7 @@ fn crops_are_parts_of_the_image() {
         width: 2,
         channels: 3,
         max: 255,
-        scene: Some(Scene { kind: Kind::Crop, height: 6, width: 5 }),
+        scene: Some(Scene { kind: SceneKind::Crop, height: 6, width: 5 }),
     };
     let mut seen = std::collections::BTreeSet::new();
     for epoch in 0..200 {

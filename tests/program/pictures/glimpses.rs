@@ -3,7 +3,7 @@
 use pixelloom::images::glimpses::{Glimpses, chosen};
 use pixelloom::images::sheet::{BACKGROUND, SEPARATOR};
 use pixelloom::images::tile::{GREEN, RED, factor};
-use pixelloom::models::draw::{Frame, Window};
+use pixelloom::models::draw::{Frame, GlimpseWindow};
 use pixelloom::output::Output;
 use tempfile::TempDir;
 
@@ -18,12 +18,12 @@ fn bytes(colour: [f32; 3]) -> [u8; 3] {
     colour.map(|c| (255.0 * c).round() as u8)
 }
 
-fn window(centre: [f32; 2], filters: usize, delta: f32, sigma: f32) -> Window {
-    Window { centre, delta, sigma, gamma: 1.0, filters }
+fn window(centre: [f32; 2], filters: usize, delta: f32, sigma: f32) -> GlimpseWindow {
+    GlimpseWindow { centre, delta, sigma, gamma: 1.0, filters }
 }
 
 /// A canvas of one level with the place that was written to.
-fn frame(level: u8, write: Option<Window>) -> Frame {
+fn frame(level: u8, write: Option<GlimpseWindow>) -> Frame {
     let canvas = vec![f32::from(level) / 255.0; SIZE.0 * SIZE.1];
     Frame { canvas, read: None, write: write.map(|window| vec![window]) }
 }
