@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use pixelloom::data::{Binarization, DataSet, Images, Part, picture};
-use pixelloom::images::completions::{self, Completion, Drawing, Drawn};
+use pixelloom::images::drawing::{self, Completion, Drawing, Drawn};
 use pixelloom::images::sheet;
 use pixelloom::models::ModelConfig;
 use pixelloom::output::FileKind;
@@ -122,8 +122,8 @@ impl Complete {
     fn mask(&self, config: &ModelConfig) -> Result<Vec<bool>, Error> {
         let (height, width, _) = config.shape();
         match (&self.rect, &self.mask) {
-            (Some(rect), _) => completions::without_rectangle(config.shape(), *rect),
-            (None, None) => Ok(completions::lower_half(config.shape())),
+            (Some(rect), _) => drawing::without_rectangle(config.shape(), *rect),
+            (None, None) => Ok(drawing::lower_half(config.shape())),
             (None, Some(path)) => {
                 let mask = sheet::read_mask(path, height, width)?;
                 if mask.iter().all(|&given| given) {

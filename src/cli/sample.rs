@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use pixelloom::Device;
 use pixelloom::data::{DataSet, Part};
-use pixelloom::images::completions::Drawing;
+use pixelloom::images::drawing::Drawing;
 use pixelloom::images::glimpses::{self, Glimpses};
 use pixelloom::images::{self, nearest, samples};
 use pixelloom::models::{AnyModel, Draws};
@@ -124,9 +124,13 @@ impl Sample {
         let shows = self.film.is_some() || self.strip.is_some();
         let images = match model.model().draws_by_glimpses() {
             Some(model) if shows => self.glimpses(model, count, shape, files, device)?,
-            _ if self.film.is_some() || model.model().autoregressive().is_some() => {
-                let model = model.drawing("--film")?;
-                let bar = Bar::new("pixels", 1);
+            _ => {
+                if self.film.is_some() {
+                    model.drawing("--film")?;
+                }
+                let model = model.model();
+                let pixels = model.autoregressive().is_some();
+                let bar = Bar::new(if pixels { "pixels" } else { "images" }, 1);
                 let progress = |done, of| bar.of(done, of);
                 let (seed, film) = (self.seed, self.film.is_some());
                 let drawing = Drawing { device, shape, seed, progress: &progress, film };
@@ -136,13 +140,6 @@ impl Sample {
                     drawn.write_film(film)?;
                 }
                 drawn.images
-            }
-            _ => {
-                let bar = Bar::new("images", count);
-                let done = |done| bar.of(done, count);
-                let images = samples::draw(model.model(), device, count, self.seed, &done);
-                bar.done();
-                images?
             }
         };
         samples::write_samples(&files.sheet, &images, shape)?;

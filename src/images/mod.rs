@@ -2,7 +2,7 @@
 //!
 //! Images are rows of height * width * channels numbers in \[0, 1\].
 
-pub mod completions;
+pub mod drawing;
 pub mod film;
 pub mod glimpses;
 pub mod nearest;

@@ -8,43 +8,15 @@ use super::{Shape, sheet};
 use crate::data::{Part, part};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::pixel::Watch;
-use crate::models::{Model, Reconstructs, SingleLatent};
+use crate::models::{Reconstructs, SingleLatent};
 use crate::output::Output;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// Images drawn at once.
-pub(super) const CHUNK: usize = 100;
 /// Points of a side of the manifold.
 const SIDE: usize = 20;
 /// Columns of a sheet.
 pub(super) const COLUMNS: usize = 10;
-
-/// `count` samples \[count, H W C\] in \[0, 1\]; `progress` receives, now and then, the number that are drawn, and
-/// ends it by an error. Fails where the model draws none, and when the device does.
-pub fn draw(
-    model: &dyn Model,
-    device: &Device,
-    count: usize,
-    seed: u64,
-    progress: &(dyn Fn(usize) -> Result<()> + Sync),
-) -> Result<Vec<f32>> {
-    let mut images = Vec::new();
-    for (chunk, start) in (0..count).step_by(CHUNK).enumerate() {
-        let (key, rows) = (sample_key(seed, chunk), CHUNK.min(count - start));
-        let drawn = match model.autoregressive() {
-            Some(model) => {
-                let mut watch = Watch { progress: &|_, _| progress(start), film: None };
-                model.draw(device, rows, None, key, &mut watch)?
-            }
-            None => model.sample(device, rows, key)?,
-        };
-        images.extend(drawn.to_vec()?);
-        progress(start + rows)?;
-    }
-    Ok(images)
-}
 
 /// Writes samples as a sheet. Fails as [`sheet::write_sheet`] does.
 pub fn write_samples(out: &Output, images: &[f32], shape: Shape) -> Result<()> {

@@ -9,7 +9,7 @@ use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::gpu::GpuOptions;
-use pixelloom::nn::{Optimizer, OptimizerConfig, Param};
+use pixelloom::nn::{OptimizerConfig, Param, TrainState};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::Mask;
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
@@ -192,10 +192,11 @@ fn every_entry_point_is_exercised() {
     for (rule, clip) in [(Rule::Sgd, Some(1.0)), (Rule::Adam, None)] {
         let model = Weights(Param::new(random::normal(&device, Key::new(1, 0, 0), &[10])));
         let tape = Tape::new();
-        let gradients = tape.backward_from(&tape.param(&model.0).square().sum());
+        let loss = tape.param(&model.0).square().sum();
+        let gradients = tape.backward_from(&loss);
         let usual = OptimizerConfig::new(rule, 0.1);
         let config = OptimizerConfig { clip, average: Some(0.9), ..usual };
-        Optimizer::new(config).step(&model, &gradients);
+        TrainState::new(config).update(&model, loss.value(), &gradients);
     }
     sample(&device);
     let ran: BTreeSet<_> =

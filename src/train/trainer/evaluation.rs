@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Job, Trainer};
 use crate::data::{Part, Split};
 use crate::error::{Error, Result};
-use crate::images::samples;
+use crate::images::drawing::Drawing;
 use crate::run::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
 use crate::train::evaluate::{self, Scores};
 
@@ -39,9 +39,11 @@ impl Trainer {
             let name = format!("step-{:08}.png", self.position.step);
             let (device, seed) = (&self.job.device, config.seed);
             let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
-            let watch = |_| self.signals.check();
-            let images = samples::draw(self.model.model(), device, count, seed, &watch)?;
-            samples::write_samples(&self.job.run.sample(&name)?, &images, config.model.shape())?;
+            let (shape, progress) = (config.model.shape(), |_, _| self.signals.check());
+            let drawing = Drawing { device, shape, seed, progress: &progress, film: false };
+            drawing
+                .samples(self.model.model(), count)?
+                .write_sheet(&self.job.run.sample(&name)?)?;
         }
         let (step, score) = (self.position.step, scores.score());
         self.eval_line(Split::Valid, &scores)?;

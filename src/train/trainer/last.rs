@@ -3,7 +3,7 @@
 use super::{Job, Trainer};
 use crate::data::{Part, Split, part};
 use crate::error::Result;
-use crate::images::completions::{self, Completion, Drawing};
+use crate::images::drawing::{self, Completion, Drawing};
 use crate::images::glimpses::Glimpses;
 use crate::images::{nearest, samples};
 use crate::models::{Autoregressive, Draws, Reads};
@@ -61,17 +61,24 @@ impl Trainer {
     }
 
     fn completions(&self, model: &dyn Autoregressive) -> Result<()> {
-        let Job { config, device, run, .. } = &self.job;
+        let Job { config, run, .. } = &self.job;
         let shape = config.model.shape();
-        let progress = |_, _| self.signals.check();
-        let drawing =
-            Drawing { device, shape, seed: config.seed, progress: &progress, film: false };
         let what = Completion {
             originals: &self.to_show(COMPLETED.0).numbers(),
-            mask: &completions::lower_half(shape),
+            mask: &drawing::lower_half(shape),
             samples: COMPLETED.1,
         };
-        drawing.completions(model, &what)?.write_sheet(&run.sample("completions.png")?)
+        let progress = |_, _| self.signals.check();
+        let drawn = self.drawing(&progress).completions(model, &what)?;
+        drawn.write_sheet(&run.sample("completions.png")?)
+    }
+
+    fn drawing<'a>(
+        &'a self,
+        progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
+    ) -> Drawing<'a> {
+        let Job { config, device, .. } = &self.job;
+        Drawing { device, shape: config.model.shape(), seed: config.seed, progress, film: false }
     }
 
     fn drawing_by_glimpses(&self, model: &dyn Draws) -> Result<()> {
@@ -103,15 +110,15 @@ impl Trainer {
 
     /// Samples beside the training images that are nearest to them.
     fn nearest(&self) -> Result<()> {
-        let Job { config, data, device, run, .. } = &self.job;
+        let Job { data, run, .. } = &self.job;
         self.signals.check()?;
-        let watch = |_| self.signals.check();
-        let samples = samples::draw(self.model.model(), device, NEAREST, config.seed, &watch)?;
+        let samples =
+            self.drawing(&|_, _| self.signals.check()).samples(self.model.model(), NEAREST)?;
         // The search may take long, and is followed by the writing.
         let watch = |_| self.signals.check().and_then(|()| run.held());
         nearest::write(
             &run.sample("nearest.png")?,
-            &samples,
+            &samples.images,
             &data.train,
             data.binarization,
             &watch,

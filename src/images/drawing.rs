@@ -1,18 +1,20 @@
-//! Images that are drawn pixel by pixel: samples, completions of given images, films of both.
+//! The one way to draw images from a model: samples, completions of given images, films of both.
 //!
 //! Images are \[count, height * width * channels\] with values in \[0, 1\], one after the other.
 
 use super::Shape;
-use super::samples::{CHUNK, COLUMNS};
+use super::samples::{COLUMNS, sample_key};
 use super::{film, sheet};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::models::Autoregressive;
 use crate::models::pixel::{Known, Watch};
+use crate::models::{Autoregressive, Model};
 use crate::output::Output;
-use crate::rng::{Key, stream};
+use crate::rng::Key;
 use crate::tensor::Tensor;
 
+/// Images drawn at once.
+const CHUNK: usize = 100;
 /// About as many frames are in a film, ...
 const FRAMES: usize = 100;
 /// ... and no more than this.
@@ -81,10 +83,16 @@ pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Re
 }
 
 impl Drawing<'_> {
-    /// A sheet of `count` samples. Fails when the device does, and with [`Error::Config`] on a film of
-    /// more than 100 images.
-    pub fn samples(&self, model: &dyn Autoregressive, count: usize) -> Result<Drawn> {
-        let (images, frames) = self.draw(model, count, None)?;
+    /// A sheet of `count` samples; a film only of a model that draws pixel by pixel. Fails where the model
+    /// draws none, when the device does, and with [`Error::Config`] on a film of more than 100 images.
+    pub fn samples(&self, model: &dyn Model, count: usize) -> Result<Drawn> {
+        let (images, frames) = match model.autoregressive() {
+            Some(model) => self.pixel_by_pixel(model, count, None)?,
+            None => self.draw(count, None, &mut |rows, _, key, watch| {
+                let images = model.sample(self.device, rows, key)?;
+                (watch.progress)(1, 1).map(|()| images)
+            })?,
+        };
         Ok(Drawn { images, frames, shape: self.shape, columns: COLUMNS.min(count) })
     }
 
@@ -95,7 +103,8 @@ impl Drawing<'_> {
         let repeated: Vec<f32> =
             what.originals.chunks(dims).flat_map(|image| image.repeat(what.samples)).collect();
         let count = repeated.len() / dims;
-        let (images, frames) = self.draw(model, count, Some((&repeated, what.mask)))?;
+        let given = Some((repeated.as_slice(), what.mask));
+        let (images, frames) = self.pixel_by_pixel(model, count, given)?;
         let sheet = |completed: &[f32]| self.rows(completed, what);
         Ok(Drawn {
             images: sheet(&images),
@@ -120,13 +129,24 @@ impl Drawing<'_> {
         tiles
     }
 
-    /// `count` images and, for a film, what they were like on the way; `given` are the images and the
-    /// mask of what is given.
-    fn draw(
+    fn pixel_by_pixel(
         &self,
         model: &dyn Autoregressive,
         count: usize,
         given: Option<(&[f32], &[bool])>,
+    ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
+        self.draw(count, given, &mut |rows, known, key, watch| {
+            model.draw(self.device, rows, known, key, watch)
+        })
+    }
+
+    /// `count` images by `rows_of`, a hundred at a time, and, for a film, what they were like on the way; `given`
+    /// are the images and the mask of what is given.
+    fn draw(
+        &self,
+        count: usize,
+        given: Option<(&[f32], &[bool])>,
+        rows_of: &mut dyn FnMut(usize, Option<Known>, Key, &mut Watch) -> Result<Tensor>,
     ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
         if self.film && count > FILMED {
             return Err(Error::Config(format!(
@@ -150,7 +170,7 @@ impl Drawing<'_> {
                 (Tensor::new(self.device, &part, &[rows, dims]), mask)
             });
             let known = given.as_ref().map(|(images, mask)| Known { images, mask });
-            let key = Key::new(self.seed, stream::SAMPLE, chunk as u32);
+            let key = sample_key(self.seed, chunk);
             let progress = |done: usize, of: usize| (self.progress)(chunk * of + done, chunks * of);
             let mut keep = |frame: Vec<f32>| {
                 // Where pixels are given, nothing changes.
@@ -161,7 +181,7 @@ impl Drawing<'_> {
             let every = unknown.div_ceil(FRAMES).max(1);
             let film = self.film.then_some((every, &mut keep as &mut dyn FnMut(Vec<f32>)));
             let mut watch = Watch { progress: &progress, film };
-            images.extend(model.draw(self.device, rows, known, key, &mut watch)?.to_vec()?);
+            images.extend(rows_of(rows, known, key, &mut watch)?.to_vec()?);
         }
         // A chain of models shows each of its stages.
         let (last, stride) = (frames.len().saturating_sub(1), frames.len().div_ceil(MOST_FRAMES));
