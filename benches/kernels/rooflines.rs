@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use pixelloom::autograd::case::Case;
 use pixelloom::bench::{Machine, probe, roofline, sampling, workloads};
-use pixelloom::nn::{Optimizer, OptimizerConfig};
+use pixelloom::nn::OptimizerConfig;
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::profile::Profile;
 use pixelloom::{Device, Param, Tape, Tensor, ops};
@@ -71,12 +71,13 @@ fn small(device: &Device) -> Profile {
         let model = One(Param::new(Tensor::full(device, 1.0, &[1 << 16])));
         let plain = OptimizerConfig::new(rule, 1e-3);
         let config = OptimizerConfig { clip: Some(1.0), average: Some(0.9), ..plain };
-        let mut optimizer = Optimizer::new(config);
+        let mut state = TrainState::new(config);
         profiled(device, &mut profile, || {
             for _ in 0..REPEATS {
                 let tape = Tape::new();
                 let w = tape.param(&model.0);
-                optimizer.step(&model, &tape.backward_from(&w.mul(&w).sum()));
+                let loss = w.mul(&w).sum();
+                state.update(&model, loss.value(), &tape.backward_from(&loss));
             }
         });
     }
