@@ -24,6 +24,9 @@ const FILMED: usize = 100;
 /// How long a film shows a frame, and its last one, in milliseconds.
 const SHOWN: (u16, u16) = (60, 3000);
 
+/// Draws some images, with what is known of them and their noise.
+type RowsOf<'a> = dyn Fn(usize, Option<Known>, Key, &mut Watch) -> Result<Tensor> + 'a;
+
 /// How images are drawn.
 pub struct Drawing<'a> {
     /// Where the model is.
@@ -88,7 +91,7 @@ impl Drawing<'_> {
     pub fn samples(&self, model: &dyn Model, count: usize) -> Result<Drawn> {
         let (images, frames) = match model.autoregressive() {
             Some(model) => self.pixel_by_pixel(model, count, None)?,
-            None => self.draw(count, None, &mut |rows, _, key, watch| {
+            None => self.draw(count, None, &|rows, _, key, watch| {
                 let images = model.sample(self.device, rows, key)?;
                 (watch.progress)(1, 1).map(|()| images)
             })?,
@@ -135,7 +138,7 @@ impl Drawing<'_> {
         count: usize,
         given: Option<(&[f32], &[bool])>,
     ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
-        self.draw(count, given, &mut |rows, known, key, watch| {
+        self.draw(count, given, &|rows, known, key, watch| {
             model.draw(self.device, rows, known, key, watch)
         })
     }
@@ -146,7 +149,7 @@ impl Drawing<'_> {
         &self,
         count: usize,
         given: Option<(&[f32], &[bool])>,
-        rows_of: &mut dyn FnMut(usize, Option<Known>, Key, &mut Watch) -> Result<Tensor>,
+        rows_of: &RowsOf,
     ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
         if self.film && count > FILMED {
             return Err(Error::Config(format!(
