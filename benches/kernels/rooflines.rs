@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use pixelloom::autograd::case::Case;
 use pixelloom::bench::{Machine, probe, roofline, sampling, workloads};
-use pixelloom::nn::OptimizerConfig;
+use pixelloom::nn::{OptimizerConfig, TrainState};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::profile::Profile;
 use pixelloom::{Device, Param, Tape, Tensor, ops};
