@@ -3,8 +3,8 @@
 //!
 //! # From a number to its gradient
 //!
-//! A [`Tensor`] lives on a [`Device`]. A [`Tape`] records what is computed with it, as [`Var`]s, and runs
-//! backwards once:
+//! A [`Tensor`] lives on a [`Device`]. A [`Tape`] records operations on [`Var`]s, and computes all gradients in one
+//! backward pass:
 //!
 //! ```
 //! use pixelloom::{Device, Tape, Tensor};
@@ -20,8 +20,8 @@
 //!
 //! # From a model to its likelihood
 //!
-//! Every model is a [`nn::Module`], parameters by name, and a [`models::Model`], what a training step makes
-//! smaller. A step is a tape, a loss and an [`nn::Optimizer`]:
+//! Every model is an [`nn::Module`], which names its parameters, and a [`models::Model`], which computes the loss of a
+//! batch. A training step needs a tape, the loss and an [`nn::Optimizer`]:
 //!
 //! ```
 //! use pixelloom::models::Model;
@@ -38,7 +38,8 @@
 //! let mut losses = Vec::new();
 //! for step in 0..20 {
 //!     let tape = Tape::new();
-//!     let loss = model.loss(&tape.constant(x.clone()), &[], Key::new(1, stream::LATENT, step));
+//!     let noise = Key::new(1, stream::LATENT, step);
+//!     let loss = model.loss(&tape.constant(x.clone()), &[], noise);
 //!     optimizer.step(&model, &tape.backward_from(&loss));
 //!     losses.push(loss.value().item()?); // nats/image
 //! }
@@ -46,8 +47,8 @@
 //! # Ok::<(), pixelloom::Error>(())
 //! ```
 //!
-//! `examples/train_small.rs` is such a loop on images, [`train`](mod@train) the one of the program, with
-//! checkpoints and reports.
+//! `examples/train_small.rs` trains on images this way. The program's own loop, with checkpoints and reports, is
+//! [`train`](mod@train).
 //!
 //! # Where things are
 //!
@@ -63,8 +64,8 @@
 //! | [`nn`] | layers, parameters by name, optimisers |
 //! | [`ops`] | differentiable operations: kernel, method of [`Var`], gradient rule, cases |
 //! | [`autograd`] | the tape and the gradient check |
-//! | [`kernel`], [`cpu`], [`gpu`] | what runs where |
-//! | [`bench`](mod@bench), [`profile`] | how fast, beside what the machine can do |
+//! | [`kernel`], [`cpu`], [`gpu`] | kernels, and the two runtimes that run them |
+//! | [`bench`](mod@bench), [`profile`] | speed, compared with what the machine can do |
 //!
 //! The [`guide`] explains how the papers become code, one subject per chapter.
 //!
