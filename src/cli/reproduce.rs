@@ -8,7 +8,7 @@ use pixelloom::data::thousands;
 use pixelloom::run::card::Card;
 use pixelloom::run::history::{Repeat, repeats};
 use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
-use pixelloom::settings::{arguments, in_shell};
+use pixelloom::settings::{Config, arguments, in_shell};
 use pixelloom::{Error, text};
 
 use super::locate::{self, RUNS, Source};
@@ -56,11 +56,10 @@ impl Reproduce {
         let card = located.checkpoint.card()?;
         let chain = Chain { stages, repeats, name, card };
         chain.remark();
-        for (i, words) in (0..chain.repeats.len()).map(|i| (i, self.train(&chain, i))) {
-            let TrainingStage { steps, data, .. } = &chain.stages[i];
+        for (i, TrainingStage { steps, data, .. }) in chain.stages.iter().enumerate() {
             let (of, steps) = (chain.stages.len(), thousands(*steps as usize));
             say(&format!("# stage {} of {of}: {steps} steps on {}", i + 1, data.name))?;
-            say(&in_shell(&words?))?;
+            say(&in_shell(&self.train(&chain, i)?))?;
         }
         say("# weights, card and figures")?;
         say(&in_shell(&self.export(&chain)))?;
@@ -110,7 +109,7 @@ impl Reproduce {
     fn repeat(&self, chain: &Chain, original: &Checkpoint) -> Result<()> {
         for (i, stage) in chain.stages.iter().enumerate() {
             let path = Path::new(RUNS).join(&chain.repeats[i].name);
-            let words = match done(&path)? {
+            let words = match done(&path, &chain.repeats[i].config)? {
                 None => self.train(chain, i)?,
                 Some(step) if step >= stage.steps => continue,
                 Some(_) => self.resume(chain, i),
@@ -120,14 +119,15 @@ impl Reproduce {
         execute(&self.export(chain))?;
         let file = PathBuf::from(format!("{}.safetensors", chain.name));
         let again = Checkpoint::open(&file)?;
+        chain.compare_images(&again);
         compare(chain.card.as_ref(), again.card()?.as_ref())?;
         let difference = again.difference(original);
         give("largest_difference", difference);
         let says = match difference {
             Some(0.0) => "equal to the original's, bit for bit".to_string(),
             Some(difference) => format!(
-                "up to {difference:.1e} away from the original's: another device or instruction set rounds \
-                 differently"
+                "up to {difference:.1e} away from the original's; other devices and instruction sets round \
+                 differently, and stopped stages may lack their exact step"
             ),
             None => "of other shapes than the original's".to_string(),
         };
@@ -144,14 +144,36 @@ impl Chain {
             complain(&format!("note: stage 1 starts from {init}, whose own history is unknown"));
         }
     }
+
+    /// Warns about stages whose images were not the original's.
+    fn compare_images(&self, again: &Checkpoint) {
+        let now = again.stages(String::new());
+        for (i, (stage, now)) in self.stages.iter().zip(&now).enumerate() {
+            let (then, now) = (&stage.data.fingerprint, &now.data.fingerprint);
+            if then.is_some() && then != now {
+                let (number, name) = (i + 1, &stage.data.name);
+                complain(&format!(
+                    "warning: {name} holds other images than it did for stage {number} of the original"
+                ));
+            }
+        }
+    }
 }
 
-/// The newest step of the run at `path`, if there is one.
-fn done(path: &Path) -> Result<Option<u64>, Error> {
+/// The newest step of the run at `path`, if there is one. Fails with [`Error::Config`] if that is a training under
+/// other settings than `config`.
+fn done(path: &Path, config: &Config) -> Result<Option<u64>, Error> {
     if !path.join("config.toml").is_file() {
         return Ok(None);
     }
-    let newest = RunDir::open(path)?.0.newest()?;
+    let (run, own) = RunDir::open(path)?;
+    if arguments(&own)? != arguments(config)? {
+        return Err(Error::Config(format!(
+            "{} is another training than this stage; move it away",
+            path.display()
+        )));
+    }
+    let newest = run.newest()?;
     Ok(newest.file_name().and_then(|name| checkpoint::step_of(&name.to_string_lossy())))
 }
 

@@ -3,8 +3,8 @@
 //! A step of DRAW is thousands of small operations, one of a pixel model hundreds, and each needs the result of the
 //! one before. Two threads that share every operation wait for each other after each one, and find part of its
 //! operands in the other core's cache. With half of the rows and a tape of its own, a thread waits once a step, to add
-//! up the gradients. Without the split a step takes 13 to 23 % longer. The split depends only on the batch size, so results are
-//! identical for any thread count.
+//! up the gradients. Measured without the split on two Intel cores, steps of DRAW, Row LSTM and Diagonal BiLSTM took 17
+//! to 23 % longer. The split depends only on the batch size, so results are identical for any thread count.
 
 use std::ops::Range;
 

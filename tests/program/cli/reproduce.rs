@@ -42,12 +42,37 @@ fn a_chain_is_printed_and_repeated_to_the_same_weights() {
     // Once more: nothing is left to train.
     let again = place.run("reproduce c.safetensors --device cpu --run");
     assert!(again.status.success() && !stderr(&again).contains("pixelloom train"));
-    // Another seed makes other weights, and that is said.
-    place.succeed(&format!("{TINY} --name other --seed 9"));
-    place.succeed("export other --out other.safetensors --device cpu");
-    std::fs::rename(place.path("runs/c-again-1"), place.path("runs/other-again-1")).unwrap();
-    let wrong = place.succeed("reproduce other.safetensors --device cpu --run");
-    assert!(wrong.contains("away from the original's"), "{wrong}");
+}
+
+#[test]
+fn what_differs_from_the_original_is_said() {
+    let place = Place::new();
+    place.succeed(&format!("{TINY} --name a"));
+    place.succeed("export a --out a.safetensors --device cpu");
+    // Plain loops round differently.
+    let text = place.succeed("reproduce a.safetensors --device reference --run");
+    assert!(text.contains("away from the original's"), "{text}");
+    // A run of the stage's name is another training.
+    place.succeed(&format!("{TINY} --name b-again-1 --seed 9"));
+    std::fs::rename(place.path("a.safetensors"), place.path("b.safetensors")).unwrap();
+    let refused = place.run("reproduce b.safetensors --device cpu --run");
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(
+        stderr(&refused).contains("runs/b-again-1 is another training"),
+        "{}",
+        stderr(&refused)
+    );
+    // The images have changed.
+    let place = Place::with_images();
+    place.succeed(&format!("{} --name a", small("vae")));
+    place.succeed("export a --out a.safetensors --device cpu");
+    place.put_images("images", 6);
+    let same = place.run("reproduce a.safetensors --device cpu --run");
+    assert!(same.status.success() && !stderr(&same).contains("other images"), "{}", stderr(&same));
+    std::fs::copy(place.path("images/00.png"), place.path("images/99.png")).unwrap();
+    std::fs::rename(place.path("a.safetensors"), place.path("b.safetensors")).unwrap();
+    let other = place.run("reproduce b.safetensors --device cpu --run");
+    assert!(stderr(&other).contains("holds other images"), "{}", stderr(&other));
 }
 
 #[test]
