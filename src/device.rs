@@ -1,5 +1,5 @@
-//! Where tensors live and kernels run. This is the one file that knows what devices there are: others ask
-//! [`Device::is_cpu`] at most, where a device gains by another way of working.
+//! Where tensors live and kernels run. No other file knows which devices exist. At most, others ask
+//! [`Device::is_cpu`], to choose an algorithm that is faster there.
 
 use std::time::Instant;
 
@@ -11,19 +11,19 @@ use crate::gpu::Program;
 use crate::gpu::{Dispatch, Gpu, GpuBuffer};
 use crate::profile::{Ledger, Profile, Sum};
 
-/// The CPU, a GPU adapter, or the reference. Clones are handles of the same device.
+/// The CPU, a GPU, or the reference. Clones are handles of the same device.
 #[derive(Clone)]
 pub enum Device {
     /// The processor; kernels run in the current rayon pool.
     Cpu(Cpu),
-    /// Each kernel's reference, plain loops on one thread: slow, for reading and debugging.
+    /// Runs each kernel's reference, plain loops on one thread: slow, for debugging.
     Reference(Cpu),
     /// A wgpu adapter.
     #[cfg(feature = "gpu")]
     Gpu(Gpu),
 }
 
-/// Memory of a device, `len` floats; it returns to the device's pool when dropped.
+/// Memory for `len` floats on a device. Dropping it returns the memory to the device's pool.
 pub enum Buffer {
     /// Host memory.
     Cpu(CpuBuffer),
@@ -32,17 +32,17 @@ pub enum Buffer {
     Gpu(GpuBuffer),
 }
 
-/// A kernel with its parameters, ready to run on either kind of device.
+/// A kernel with its parameters, ready to run on any device.
 pub trait Launch {
-    /// Runs on host slices.
+    /// Runs the CPU function.
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
-    /// Runs the reference on host slices.
+    /// Runs the reference.
     fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
     /// The shader.
     fn program(&self) -> &'static Program;
-    /// This one launch for a profile; its time is not known yet.
+    /// Counts of this launch for a profile, with a time of 0.
     fn work(&self) -> Sum;
-    /// Hands the dispatches, in order, to `record`.
+    /// Passes the dispatches, in order, to `record`.
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch]));
 }
@@ -52,19 +52,19 @@ const MIXED: &str =
     "tensors of different kinds of device in one operation; move them to one device first";
 
 impl Device {
-    /// The CPU with a pool of its own.
+    /// The CPU, with a new memory pool.
     pub fn cpu() -> Device {
         Device::Cpu(Cpu::new())
     }
 
-    /// The reference: every kernel as its equation is written, in plain loops (`ops/STEM/reference.rs`).
+    /// The reference: runs every kernel's equation as plain loops (`ops/STEM/reference.rs`).
     pub fn reference() -> Device {
         Device::Reference(Cpu::new())
     }
 
-    /// A device that stands for `of` and holds no numbers, as PyTorch's meta device: tensors have shapes,
-    /// kernels do nothing, and [`Device::most_bytes`] counts what they would take. Numbers read from it
-    /// are zeros.
+    /// A device that imitates `of` without data, like PyTorch's meta device. Its tensors have shapes but no memory,
+    /// and its kernels do nothing, but [`Device::most_bytes`] counts the bytes that `of` would need. Downloads
+    /// return zeros.
     pub fn meta(of: &Device) -> Device {
         Device::Cpu(Cpu::meta(match of {
             Device::Cpu(cpu) => cpu.stands_for().unwrap_or(Meta::Cpu),
@@ -87,7 +87,7 @@ impl Device {
         }
     }
 
-    /// Of a meta device: bytes of the largest output of a kernel so far, and the kernel's name.
+    /// On a meta device: size in bytes of the largest kernel output so far, and the kernel's name. `None` elsewhere.
     pub fn largest_output(&self) -> Option<(u64, &'static str)> {
         match self {
             Device::Cpu(cpu) | Device::Reference(cpu) => {
@@ -98,7 +98,7 @@ impl Device {
         }
     }
 
-    /// Bytes that a tensor may have at most, where the device sets a limit: what a GPU can bind to a kernel.
+    /// Maximum size of a tensor in bytes, if the device has a limit: a GPU's largest storage binding.
     pub fn largest_tensor(&self) -> Option<u64> {
         match self {
             Device::Cpu(_) | Device::Reference(_) => None,
@@ -107,7 +107,7 @@ impl Device {
         }
     }
 
-    /// "cpu", "reference", "meta", or the adapter's name and back end.
+    /// "cpu", "reference", "meta", or a GPU's index, adapter name and back end.
     pub fn name(&self) -> String {
         match self {
             Device::Cpu(cpu) if cpu.stands_for().is_some() => "meta".into(),
@@ -121,7 +121,7 @@ impl Device {
         }
     }
 
-    /// Whether this is the CPU, or stands for it.
+    /// Whether this is the CPU, or a meta device that imitates it.
     pub fn is_cpu(&self) -> bool {
         match self {
             Device::Cpu(cpu) => cpu.stands_for().is_none_or(|of| of == Meta::Cpu),
@@ -131,7 +131,7 @@ impl Device {
         }
     }
 
-    /// Bytes in use by live tensors.
+    /// Bytes that live tensors occupy.
     pub fn live_bytes(&self) -> usize {
         match self {
             Device::Cpu(cpu) | Device::Reference(cpu) => cpu.stats().live_bytes,
@@ -140,8 +140,8 @@ impl Device {
         }
     }
 
-    /// Runs `f` and returns the most bytes that live tensors had at once meanwhile, those that lived before
-    /// included.
+    /// Runs `f` and returns its result with the peak number of bytes that live tensors occupied meanwhile. Tensors
+    /// that were already alive count.
     pub fn most_bytes<T>(&self, f: impl FnOnce() -> T) -> (T, usize) {
         let watch = || match self {
             Device::Cpu(cpu) | Device::Reference(cpu) => cpu.watch(),
@@ -152,8 +152,9 @@ impl Device {
         (f(), watch())
     }
 
-    /// Waits until everything launched so far is done, and returns the first fault, if there was
-    /// one. A device that failed stays failed.
+    /// Waits for all launched work.
+    ///
+    /// Errors: [`crate::Error::Device`] with the first failure of the GPU. A GPU that has failed does not recover.
     pub fn synchronize(&self) -> Result<()> {
         match self {
             Device::Cpu(_) | Device::Reference(_) => Ok(()),
@@ -162,7 +163,8 @@ impl Device {
         }
     }
 
-    /// Hands recorded work to the device without waiting for it.
+    /// Submits recorded work to the GPU without waiting for it. Does nothing on the CPU. Errors as
+    /// [`Device::synchronize`].
     pub fn flush(&self) -> Result<()> {
         match self {
             Device::Cpu(_) | Device::Reference(_) => Ok(()),
@@ -171,15 +173,15 @@ impl Device {
         }
     }
 
-    /// Runs `f` and waits for what it launched on this device, each launch timed, and adds that to
-    /// `profile` as one run. On a GPU every dispatch has a pass of its own then, so the run takes longer
-    /// than usual, but its kernels do not.
+    /// Runs `f`, waits for the work it launched on this device, and adds the time of each kernel to `profile` as
+    /// one run. On a GPU every dispatch then gets a compute pass of its own: the run takes longer than usual, but
+    /// its kernels do not.
     ///
-    /// Errors: [`crate::Error::Device`] when this adapter has no timestamps, or when it failed.
+    /// Errors: [`crate::Error::Device`] if the adapter has no timestamps, or if it failed.
     ///
     /// # Panics
     ///
-    /// When `f`, or another thread, profiles the same device.
+    /// When this device is already being profiled, by `f` itself or by another thread.
     pub fn profiled<T>(&self, profile: &mut Profile, f: impl FnOnce() -> T) -> Result<T> {
         #[cfg(feature = "gpu")]
         if let Device::Gpu(gpu) = self {
@@ -190,7 +192,7 @@ impl Device {
         let value = f();
         let waited = self.synchronize();
         let seconds = begin.elapsed().as_secs_f64();
-        #[allow(unused_mut)] // Without a GPU the times are in it.
+        #[allow(unused_mut)] // Mutated only for GPUs, whose times arrive later.
         let mut kernels = self.ledger().stop();
         waited?;
         #[cfg(feature = "gpu")]
@@ -246,8 +248,9 @@ impl Device {
         }
     }
 
-    /// B\[k, n\] with these strides in the order in which this device's products read it, for a B of many
-    /// products, its length, and the columns of a panel; none where they read it as it lies.
+    /// Packs B\[k, n\], given with its strides, as the right operand of matrix products, so that several products can
+    /// share it. Returns the buffer, its length and the number of columns in a panel, or `None` if this device
+    /// reads B unpacked.
     pub(crate) fn pack(
         &self,
         b: &Buffer,
@@ -273,12 +276,12 @@ impl Device {
         }
     }
 
-    /// Whether this device's products read what was packed into panels of this many columns.
+    /// Whether this device's matrix products read panels of this many columns.
     pub(crate) fn reads_panels_of(&self, columns: usize) -> bool {
         self.is_cpu() && columns == panel()
     }
 
-    /// Runs a kernel. Inputs and outputs are different buffers.
+    /// Runs a kernel. No buffer may be both an input and an output.
     #[track_caller]
     pub(crate) fn run(&self, launch: &dyn Launch, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
         match self {

@@ -1,53 +1,53 @@
-//! Errors of everything that can fail for a reason outside the program: files, devices, settings.
+//! Errors with a cause outside the program: files, devices, settings.
 //!
-//! A message says what is wrong, where, and what to do next. Mistakes in shapes are bugs of the
-//! caller and panic at the caller's line instead.
+//! A message says what is wrong, where, and what to do next. Wrong shapes are bugs of the caller, so they panic
+//! and the panic reports the caller's line.
 
 use std::path::Path;
 
 use crate::text;
 
-/// What went wrong, by kind; the kind decides the program's exit code.
+/// An error. Each variant has an exit code of its own ([`Error::exit_code`]).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Settings that contradict each other or name something unknown.
+    /// Settings contradict each other or name something unknown.
     #[error("{}", plain(.0))]
     Config(String),
-    /// A data set that is missing, damaged or of the wrong kind.
+    /// A data set is missing, damaged or of the wrong kind.
     #[error("{}", plain(.0))]
     Data(String),
-    /// A checkpoint that is missing, damaged or of another model.
+    /// A checkpoint is missing, damaged or of another model.
     #[error("{}", plain(.0))]
     Checkpoint(String),
-    /// No such device, device lost, out of device memory.
+    /// There is no such device, it was lost, or its memory is exhausted.
     #[error("{}", plain(.0))]
     Device(String),
     /// A value became infinite or not a number.
     #[error("{}", plain(.0))]
     NotFinite(String),
-    /// Writing failed: full disk, no permission.
+    /// Writing failed, for example because the disk is full.
     #[error("{}", plain(.0))]
     Disk(String),
-    /// Stopped by a signal.
+    /// A signal stopped the program.
     #[error("interrupted by signal {signal}{}", to_resume(.resume))]
     Interrupted {
-        /// Its number.
+        /// Number of the signal.
         signal: i32,
-        /// The command that resumes what was saved; empty where nothing was.
+        /// Command that resumes the run; empty if nothing was saved.
         resume: String,
     },
 }
 
-/// The end of a message: a command alone on the last line, where it can be copied.
+/// End of a message: the command alone on the last line, so that it is easy to copy.
 fn to_resume(command: &str) -> String {
     if command.is_empty() { String::new() } else { format!("; resume with:\n{}", plain(command)) }
 }
 
-/// The letters of a message that are shown, from its begin and its end.
+/// Number of characters of a long message that are shown, at its beginning and at its end.
 const SHOWN: (usize, usize) = (1200, 400);
 
-/// A message as a line that does nothing to a terminal: names and values in it may come from any file, and may be
-/// of any length.
+/// A message as one line, shortened and without control characters: names and values in it may come from any file and
+/// have any length.
 fn plain(message: &str) -> String {
     let line = text::line(message);
     let end = |line: &str, letters| line.char_indices().nth(letters).map(|(at, _)| at);
@@ -65,7 +65,7 @@ fn plain(message: &str) -> String {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The program's exit code for this error (1 is kept for faults of the program, 2 for usage).
+    /// The program's exit code for this error. Code 1 is reserved for bugs of the program, 2 for wrong usage.
     pub fn exit_code(&self) -> i32 {
         match self {
             Error::Config(_) => 3,
@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// A failed write: what, where, why.
+    /// A failed write: "cannot {what} {path}: {cause}".
     pub fn disk(what: &str, path: &Path, cause: impl std::fmt::Display) -> Error {
         Error::Disk(format!(
             "cannot {what} {}: {cause}; check that its folder is there, may be written to and has room",

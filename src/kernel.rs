@@ -1,8 +1,8 @@
-//! What a kernel is: a static that names its CPU function, its reference, its shader, how the shader is laid
-//! out over workgroups, and what it costs.
+//! A kernel is a static that holds its CPU function, its reference, its shader, the workgroups that a launch
+//! dispatches, and its cost.
 //!
-//! Statics instead of a trait per back end: the compiler checks how many tensors go in and out, and
-//! tests and benchmarks walk the list of all of them ([`crate::ops::kernels`]).
+//! With statics instead of a trait per back end, the compiler checks the number of input and output tensors, and
+//! tests and benchmarks can iterate over all kernels ([`crate::ops::kernels`]).
 
 use crate::device::{Buffer, Launch};
 #[cfg(feature = "gpu")]
@@ -15,8 +15,8 @@ mod uniform;
 
 pub use uniform::{Field, Numbers, Uniform};
 
-/// Sizes of tiles that the host lays workgroups out by and that the shader is written for: a constant of each, here
-/// and, by way of `sizes!()`, in the shader's text.
+/// Declares tile sizes that the host and the shader share: each becomes a Rust constant and, through `sizes!()`, a
+/// WGSL constant.
 macro_rules! tile_sizes {
     ($($(#[$meta:meta])* $name:ident = $value:literal;)+) => {
         $($(#[$meta])* const $name: usize = $value;)+
@@ -30,8 +30,8 @@ macro_rules! tile_sizes {
 }
 pub(crate) use tile_sizes;
 
-/// The WGSL of a kernel: constants, if there are any, and files of `shaders/` by their paths without ending, one
-/// after the other.
+/// Concatenates the WGSL of a kernel: optional constants, then files of `shaders/`, named by their paths without the
+/// extension.
 macro_rules! shader {
     ($constants:expr; $($file:expr),+) => {
         concat!($constants, $crate::kernel::shader!($($file),+))
@@ -52,39 +52,39 @@ pub struct Stage<P> {
     pub params: P,
 }
 
-/// Arithmetic and traffic of one launch, for rooflines and flush limits.
+/// Arithmetic and memory traffic of one launch, for rooflines and for the limit at which the GPU recorder flushes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// Floating-point operations, a fused multiply-add counted as two.
     pub flops: u64,
-    /// Bytes read and written at least once.
+    /// Compulsory traffic: every byte that is read or written counts once, however often it is.
     pub bytes: u64,
-    /// Iterations of all loops of one GPU invocation.
+    /// Loop iterations of one GPU invocation, all loops together.
     pub loop_iterations: u64,
 }
 
-/// A kernel on the host, the CPU's or the reference: parameters, inputs, outputs.
+/// Host code of a kernel (CPU function or reference): takes parameters, inputs, outputs.
 pub type CpuFn<P, const I: usize, const O: usize> = fn(&P, [&[f32]; I], [&mut [f32]; O]);
 
-/// A kernel with parameters `P` (`#[repr(C)]`, at most 256 bytes, as the shader's uniform struct),
-/// `I` inputs and `O` outputs. It writes every output element and reads none of them before, except
-/// where it is launched by [`Kernel::update`].
+/// A kernel with parameters `P` (`#[repr(C)]`, at most 256 bytes, laid out as the shader's uniform struct),
+/// `I` inputs and `O` outputs. Kernels overwrite their outputs and never read the old contents, except when
+/// they are launched by [`Kernel::update`].
 pub struct Kernel<P: Uniform, const I: usize, const O: usize> {
     /// The WGSL module; its name is the kernel's.
     pub program: Program,
     /// The CPU function.
     pub cpu: CpuFn<P, I, O>,
-    /// The same by plain loops: what a reader reads first, and what the others are compared with.
+    /// The reference implementation in plain loops: read it first; tests compare the others with it.
     pub reference: CpuFn<P, I, O>,
-    /// Dispatches of one launch; none where there is nothing to do.
+    /// Dispatches of one launch; empty if there is no work.
     pub stages: fn(&P) -> Vec<Stage<P>>,
-    /// What a launch costs.
+    /// Cost of one launch.
     pub cost: fn(&P) -> Cost,
     /// The entry points that `stages` may name.
     pub entries: &'static [&'static str],
 }
 
-/// A kernel without its types, for lists.
+/// A kernel with its types erased, for lists.
 pub trait AnyKernel: Sync {
     /// The shader.
     fn program(&self) -> &'static Program;
@@ -164,7 +164,11 @@ impl<P: Uniform, const I: usize, const O: usize> Launch for Call<P, I, O> {
 }
 
 impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
-    /// Runs the kernel into new tensors of the given shapes, on the device of the first input.
+    /// Runs the kernel and returns new tensors of the given shapes, on the device of the first input.
+    ///
+    /// # Panics
+    ///
+    /// When the inputs are on different kinds of device, or an output has 2^32 elements or more.
     #[track_caller]
     pub fn launch(
         &'static self,
@@ -176,7 +180,7 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
         self.launch_on(&inputs[0].device().clone(), params, inputs, shapes)
     }
 
-    /// As [`Kernel::launch`], on a named device, for kernels without inputs.
+    /// Like [`Kernel::launch`], but on a given device, for kernels without inputs.
     #[track_caller]
     pub fn launch_on(
         &'static self,
@@ -194,8 +198,11 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
         buffers.map(|b| Tensor::from_buffer(device, b, shapes.next().expect("arity")))
     }
 
-    /// Runs the kernel in place: `states` are read and written. Each must be the only handle of its
-    /// memory (see [`crate::ops::layout::unshare`]).
+    /// Runs the kernel in place: it reads and writes `states`.
+    ///
+    /// # Panics
+    ///
+    /// When a state shares its memory with another tensor; [`unshare`](crate::ops::layout::unshare) copies it if so.
     #[track_caller]
     pub fn update(&'static self, params: P, inputs: [&Tensor; I], states: [&mut Tensor; O]) {
         let device = states[0].device().clone();
@@ -208,19 +215,19 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
     }
 }
 
-/// Invocations of a one-dimensional workgroup in all shaders here.
+/// Invocations in a one-dimensional workgroup; all shaders use the same number.
 pub const WORKGROUP: u32 = 256;
 
-/// A grid of at least `groups` workgroups in two dimensions, as one dimension holds 65,535 only; the
-/// shader finds its number as `id.x + id.y * num_workgroups.x` and returns when it is out of range.
+/// A two-dimensional grid of at least `groups` workgroups; one dimension is limited to 65,535. The shader
+/// computes its index as `id.x + id.y * num_workgroups.x` and returns if that is out of range.
 pub fn grid(groups: usize) -> [u32; 3] {
     let x = groups.min(65_535);
     let y = groups.div_ceil(x.max(1));
-    // Spread evenly, so that at most one row's worth of groups has nothing to do.
+    // Spread evenly over the rows, so that fewer than `y` workgroups are idle.
     [groups.div_ceil(y.max(1)) as u32, y as u32, 1]
 }
 
-/// The stages of a kernel with one entry point and a workgroup for each of `n` rows or images.
+/// One dispatch with a workgroup for each of `n` rows or images.
 pub fn workgroup_each<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
     if n == 0 {
         return Vec::new();
@@ -228,12 +235,12 @@ pub fn workgroup_each<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec
     vec![Stage { entry, groups: grid(n), params: *params }]
 }
 
-/// The stages of a kernel with one entry point and one invocation an element.
+/// One dispatch with an invocation for each of `n` elements.
 pub fn elementwise<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<Stage<P>> {
     workgroup_each(entry, n.div_ceil(WORKGROUP as usize), params)
 }
 
-/// What launches say that they read and write, beside the tensors they are given.
+/// Records, for tests, the traffic that each launch states next to the size of its tensors.
 #[cfg(test)]
 pub(crate) mod traffic {
     use std::cell::RefCell;
@@ -241,12 +248,12 @@ pub(crate) mod traffic {
     use crate::tensor::Tensor;
 
     thread_local! {
-        /// Kernel, bytes stated, bytes of its tensors.
+        /// (kernel, bytes stated, bytes of its tensors)
         pub static LAUNCHES: RefCell<Vec<(&'static str, u64, u64)>> = const { RefCell::new(Vec::new()) };
     }
 
     pub fn record(name: &'static str, stated: u64, inputs: &[&Tensor], shapes: &[&[usize]]) {
-        // A tensor may stand in for one that is absent: it is read once.
+        // An absent optional input is filled with another input's tensor: count it once.
         let first =
             |i: usize| !inputs[..i].iter().any(|t| std::ptr::eq(t.buffer(), inputs[i].buffer()));
         let read: usize = (0..inputs.len()).filter(|&i| first(i)).map(|i| inputs[i].len()).sum();

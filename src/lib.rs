@@ -56,28 +56,29 @@
 //! | --- | --- |
 //! | [`models`] | [`vae`](models::vae), [`pixel`](models::pixel) (PixelCNN, Row LSTM, Diagonal BiLSTM, Multi-Scale), [`draw`](models::draw), [`iwae`](models::iwae); each with its paper's equations |
 //! | [`data`] | sets, splits, binarization, batches |
-//! | [`settings`] | the settings of a run, presets, layers of settings |
+//! | [`settings`] | the settings of a run and where they come from: presets, files, flags |
 //! | [`images`] | sheets, films, completions, glimpses |
 //! | [`run`] | run directories, checkpoints, metrics, model files |
-//! | [`report`] | the pages about runs, plots, tables, TensorBoard |
-//! | [`train`](mod@train) | the loop, evaluation, the memory of a step |
+//! | [`report`] | HTML reports of runs, plots, tables, TensorBoard |
+//! | [`train`](mod@train) | the training loop, evaluation, the memory of a step |
 //! | [`nn`] | layers, parameters by name, optimisers |
 //! | [`ops`] | differentiable operations: kernel, method of [`Var`], gradient rule, cases |
 //! | [`autograd`] | the tape and the gradient check |
 //! | [`kernel`], [`cpu`], [`gpu`] | kernels, and the two runtimes that run them |
-//! | [`bench`](mod@bench), [`profile`] | speed, compared with what the machine can do |
+//! | [`bench`](mod@bench), [`profile`] | speed, compared with the peak of the machine |
 //!
 //! The [`guide`] explains how the papers become code, one subject per chapter.
 //!
 //! # Features
 //!
-//! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU only.
-//! - `program` (default): the program around the core, with its dependencies. Without it the crate is a library: the tape,
+//! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU-only.
+//! - `program` (default): the program around the core, with its dependencies. Without it the crate is a library: the
+//! tape,
 //!   operations, kernels, layers, models, and [model files in memory](model_file).
-//! - `mpi`: training in several processes, one a device ([`ranks`]); needs an MPI library.
+//! - `mpi`: training in several processes, one per device ([`ranks`]). It needs an MPI library.
 #![warn(missing_docs)]
 
-// The core, which imports nothing of the program.
+// The core, which never imports the program.
 pub mod autograd;
 pub mod cpu;
 pub mod device;

@@ -1,11 +1,11 @@
-//! A model file in memory: the bytes of a `.safetensors` file with a checksum. It holds named tensors, all of F32 or
-//! all of F16, and named texts.
+//! A model file in memory: the bytes of a `.safetensors` file with a checksum. It holds named tensors, all F32 or
+//! all F16, and named texts (the format's metadata).
 //!
-//! The format has no checksum of its own, so the text `sha256` holds one over everything else:
-//! the other texts and each tensor's name, shape and little-endian bytes, in order of name. Equal
-//! content gives equal bytes, and only those bytes are read: a changed byte either changes the content,
-//! so that the checksum is another, or it leaves the content alone (a space of the header), and then
-//! the bytes are not those that this content gives. A file without a checksum is refused.
+//! The format has no checksum, so the text `sha256` holds one over everything else: the other texts and each
+//! tensor's name, shape and little-endian bytes, sorted by name. Equal content is written as equal bytes, and the
+//! reader accepts only those bytes. A corrupted byte is therefore always detected: either it changes the content,
+//! and the checksum does not match, or it does not (a space in the header), and the bytes differ from those that
+//! the content is written as. A file without a checksum is refused.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::text::hex;
 
-/// Value of the text `format`.
+/// Value of the text `format`, the version of the format.
 pub const FORMAT: &str = "pixelloom-1";
 
-/// Numbers that are added to the checksum at once.
+/// Numbers that are converted to bytes at once for the checksum.
 const PIECE: usize = 1 << 12;
 
 /// A tensor on the host.
@@ -36,10 +36,10 @@ pub struct HostTensor {
 /// Why bytes are not a model file of this program.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
-    /// They are not as they were written.
+    /// They are not what was written; with a description of the damage.
     #[error("is damaged: {0}")]
     Damaged(String),
-    /// They have another format, named here.
+    /// They have another format, whose name this holds.
     #[error(
         "has format \"{0}\", this program reads \"{FORMAT}\"; it was written by another program or version: read it \
          with that one"
@@ -47,21 +47,23 @@ pub enum Fault {
     Format(String),
 }
 
-/// What a file holds.
+/// Content of a model file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Content {
     /// The format's metadata, without `format` and `sha256`.
     pub texts: BTreeMap<String, String>,
     /// Tensors by name.
     pub tensors: BTreeMap<String, HostTensor>,
-    /// Whether the file holds them as F16, in half the bytes; their numbers are such, see
+    /// Whether the file stores the tensors as F16. All numbers must then be representable in it; see
     /// [`halved`](Content::halved).
     pub half: bool,
 }
 
 impl Content {
-    /// The same with each number rounded to the nearest of half precision (11 bits; below 6e-5, steps of
-    /// 6e-8). Fails with [`Error::Config`] if one is beyond the largest.
+    /// The same content with each number rounded to the nearest in half precision (11 significant bits; below 6e-5,
+    /// multiples of 6e-8).
+    ///
+    /// Errors: [`Error::Config`] if a number exceeds the largest of half precision, 65504.
     pub fn halved(mut self) -> Result<Content> {
         for (name, tensor) in &mut self.tensors {
             for x in &mut tensor.data {
@@ -79,14 +81,14 @@ impl Content {
         Ok(self)
     }
 
-    /// The type of its tensors, its name in a header, and its bytes a number.
+    /// Type of the tensors, its name in a header, and its size in bytes.
     fn dtype(&self) -> (Dtype, &'static str, usize) {
         if self.half { (Dtype::F16, "F16", 2) } else { (Dtype::F32, "F32", 4) }
     }
 
-    /// SHA-256 over names, shapes, numbers and texts, in hexadecimal digits: equal for equal files.
+    /// SHA-256 over names, shapes, numbers and texts, as hexadecimal digits. Equal for equal contents.
     pub fn checksum(&self) -> String {
-        // Lengths go before variable parts, so that no two contents give the same bytes.
+        // Every variable part is preceded by its length, so that different contents are hashed as different bytes.
         let part = |sum: &mut Sha256, bytes: &[u8]| {
             sum.update((bytes.len() as u64).to_le_bytes());
             sum.update(bytes);
@@ -101,14 +103,14 @@ impl Content {
             let shape: Vec<u8> =
                 tensor.shape.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
             part(&mut sum, &shape);
-            // In pieces, as a copy of the largest tensor may not fit into memory.
+            // In pieces, because a copy of the largest tensor may not fit into memory.
             sum.update((4 * tensor.data.len() as u64).to_le_bytes());
             tensor.data.chunks(PIECE).for_each(|piece| sum.update(bytes_of(piece)));
         }
         hex(&sum.finalize())
     }
 
-    /// The file's bytes. All keys stand in order, so they are a function of the content.
+    /// The file's bytes. Keys are sorted, so the bytes are a function of the content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut texts: BTreeMap<&str, &str> =
             self.texts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -142,7 +144,7 @@ impl Content {
 
     /// Reads and checks the bytes of a file.
     ///
-    /// Memory: the tensors, and the header some times over.
+    /// Needs memory for the tensors, for a copy of the whole file, and for a few copies of the header.
     pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Content, Fault> {
         let damaged = |what: &dyn std::fmt::Display| Fault::Damaged(what.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
@@ -200,7 +202,7 @@ mod tests {
         Content { texts: [("kind".into(), "vae".into())].into(), tensors, half: false }
     }
 
-    /// What is rounded to is reckoned here: 11 bits, below 2^-14 steps of 2^-24.
+    /// The expected values follow from the format: 11 significant bits; below 2^-14, multiples of 2^-24.
     #[test]
     fn half_precision_rounds_to_the_nearest_and_keeps_that() {
         let ulp = 2.0_f32.powi(-10);
@@ -212,7 +214,7 @@ mod tests {
         let half = whole.clone().halved().unwrap();
         assert_eq!(half.tensors["a"].data, rounded);
         let bytes = half.to_bytes();
-        assert_eq!(whole.to_bytes().len() - bytes.len(), 2 * 9, "two bytes a number less");
+        assert_eq!(whole.to_bytes().len() - bytes.len(), 2 * 9, "each number takes two bytes less");
         assert_eq!(Content::from_bytes(&bytes).unwrap(), half);
         assert_eq!(Content::from_bytes(&whole.to_bytes()).unwrap(), whole);
     }
@@ -225,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Also where the checksum is none of the types': two numbers of 16 bits for one of 32.
+    /// The checksum does not cover the types, so one must not pass for another: two F16 for one F32.
     #[test]
     fn tensors_of_two_types_are_refused() {
         let bytes = content(&[1.0]).halved().unwrap().to_bytes();

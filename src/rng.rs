@@ -1,9 +1,9 @@
 //! Philox4x32-10: counter-based random numbers (Salmon, Moraes, Dror, Shaw, SC 2011).
 //!
-//! Every draw is a pure function of (seed, stream, step, element): resuming needs no generator
-//! state, results do not depend on the number of threads, and the GPU (`shaders/random/random.wgsl`)
-//! computes the same integers. Element `e` of a draw is lane `e % 4` of block `e / 4`; the counter
-//! is `[block, block >> 32, step, stream]`, the key is the seed's low and high word.
+//! Every random number is a pure function of (seed, stream, step, element). A resumed run therefore needs no
+//! generator state, results do not depend on the number of threads, and the GPU (`shaders/random/random.wgsl`)
+//! computes the same integers. Element `e` of a draw is word `e % 4` of block `e / 4`. The counter
+//! is `[block, block >> 32, step, stream]`; the key is the seed's low and high word.
 
 mod noise;
 
@@ -13,47 +13,48 @@ pub(crate) use noise::{NUMBERS, numbers};
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// Which draw of a step this is; two draws of one step must not share a stream.
+/// Identifies a draw. Two draws of one step must not share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The run's seed.
     pub seed: u64,
-    /// What the numbers are for; see the constants of [`stream`].
+    /// Purpose of the numbers: one of the constants of [`stream`], possibly plus a small offset.
     pub stream: u32,
-    /// The training step, or whatever counts the draws of this stream.
+    /// The training step, or another counter of this stream's draws, such as the epoch.
     pub step: u32,
-    /// Rows of the batch before and after those at hand, where others have them. A row's
-    /// noise is that of its place in the whole batch.
+    /// Rows of the whole batch before and after the rows that this thread or process holds. A row's noise depends
+    /// on its index in the whole batch.
     pub elsewhere: (u32, u32),
 }
 
-/// The streams in use. A model that draws several times a step adds small numbers to its base.
+/// The streams in use. A model that draws several times in a step adds small offsets to its stream.
 pub mod stream {
-    /// Binarization of grey levels, one step an epoch.
+    /// Dynamic binarization of grey levels; the step is the epoch.
     pub const BINARIZE: u32 = 0x100;
-    /// What scenes are made of and where it is placed, one step an epoch.
+    /// Contents of scenes and their positions; the step is the epoch.
     pub const SCENE: u32 = 0x110;
-    /// Which images make a split or a subset; always under a fixed seed.
+    /// Choice of the images of a split or subset; the seed is fixed.
     pub const SPLIT: u32 = 0x180;
-    /// Order of the training images, one step an epoch.
+    /// Order of the training images; the step is the epoch.
     pub const SHUFFLE: u32 = 0x190;
     /// Latent noise during training.
     pub const LATENT: u32 = 0x200;
     /// Latent noise during evaluation.
     pub const EVALUATE: u32 = 0x300;
-    /// Samples for pictures.
+    /// Sampling of images.
     pub const SAMPLE: u32 = 0x400;
     /// Momenta and acceptance of Hamiltonian Monte Carlo.
     pub const HMC: u32 = 0x500;
     /// Tests and benchmarks.
     pub const TEST: u32 = 0x600;
-    /// Dropout, a stream a layer; [`DROPOUT_OF_A_STAGE`] of them belong to a network of a chain.
+    /// Dropout, one stream per layer. In a chain of networks (Multi-Scale), each network has
+    /// [`DROPOUT_OF_A_STAGE`] of them.
     pub const DROPOUT: u32 = 0x1000;
-    /// Streams of a network of a chain.
+    /// Number of dropout streams of each network of a chain.
     pub const DROPOUT_OF_A_STAGE: u32 = 0x400;
 }
 
-/// One of the ten rounds.
+/// One of Philox's ten rounds.
 #[inline(always)]
 fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let p0 = u64::from(MULTIPLIER[0]) * u64::from(counter[0]);
@@ -72,7 +73,7 @@ fn next_key(key: [u32; 2]) -> [u32; 2] {
     [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])]
 }
 
-/// One block of four 32-bit words.
+/// The block of four 32-bit words for a counter and a key.
 #[inline(always)]
 pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
@@ -88,7 +89,7 @@ impl Key {
         Key { seed, stream, step, elsewhere: (0, 0) }
     }
 
-    /// The key of the `rows` of `total` that this key is for.
+    /// The key for a range of `rows`, where this key covers `total` rows.
     pub fn of_rows(self, rows: &std::ops::Range<usize>, total: usize) -> Key {
         let (before, after) = self.elsewhere;
         let elsewhere = (before + rows.start as u32, after + (total - rows.end) as u32);
@@ -113,7 +114,7 @@ impl Key {
     }
 }
 
-/// The upper 24 bits as a number in [0, 1).
+/// The upper 24 bits of a word as a number in [0, 1).
 #[inline(always)]
 pub fn uniform(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
@@ -123,7 +124,7 @@ pub fn uniform(word: u32) -> f32 {
 mod tests {
     use super::*;
 
-    // Known answers of the authors' reference implementation (Random123, kat_vectors).
+    // Test vectors of the authors' reference implementation (Random123, kat_vectors).
     #[test]
     fn philox_known_answers() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);

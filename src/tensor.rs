@@ -1,6 +1,6 @@
-//! `Tensor`: f32, contiguous, immutable, cheap to clone, on one device. Row-major, last axis fastest.
+//! `Tensor`: f32, contiguous, immutable, cheap to clone, on one device. Row-major: the last axis varies fastest.
 //!
-//! Reshape is free; everything else that moves data is a kernel (`ops/layout/mod.rs`).
+//! `reshape` is free; everything else that moves data is a kernel (`ops/layout/mod.rs`).
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,20 +15,22 @@ pub struct Tensor {
     device: Device,
 }
 
-/// Memory, and the matrix in it and its transpose in the order of many products, if they were asked for.
+/// Memory of a tensor, and caches of the packed matrix and its packed transpose (`cpu/gemm/pack.rs`).
 struct Storage {
     buffer: Buffer,
+    /// Filled on first use. `None` inside: this device's products read the matrix as it is.
     packed: [OnceLock<Option<Box<Packed>>>; 2],
 }
 
 struct Packed {
+    /// Columns of the matrix before it was packed (reshaped tensors share this cache).
     columns: usize,
-    /// Columns of a panel.
+    /// Columns in a panel.
     panel: usize,
     tensor: Tensor,
 }
 
-/// Elements of a tensor of this shape. Panics where an axis or their product is more than kernels count to.
+/// Number of elements of a tensor of this shape. Panics if it does not fit into a u32, which kernels count with.
 #[track_caller]
 pub(crate) fn elements(shape: &[usize]) -> usize {
     let len = shape.iter().try_fold(1u32, |len, &n| len.checked_mul(u32::try_from(n).ok()?));
@@ -36,7 +38,11 @@ pub(crate) fn elements(shape: &[usize]) -> usize {
 }
 
 impl Tensor {
-    /// A tensor of `shape` holding `data` in row-major order. Panics if the lengths differ.
+    /// A tensor of `shape` that holds `data` in row-major order. `[]` is the shape of a scalar.
+    ///
+    /// # Panics
+    ///
+    /// When `data` has another length, or 2^32 elements or more.
     #[track_caller]
     pub fn new(device: &Device, data: &[f32], shape: &[usize]) -> Tensor {
         let len = elements(shape);
@@ -44,7 +50,7 @@ impl Tensor {
         Tensor::from_buffer(device, device.upload(data), shape)
     }
 
-    /// A tensor full of `value`.
+    /// A tensor with every element equal to `value`.
     #[track_caller]
     pub fn full(device: &Device, value: f32, shape: &[usize]) -> Tensor {
         if device.is_meta() {
@@ -53,20 +59,20 @@ impl Tensor {
         Tensor::new(device, &vec![value; elements(shape)], shape)
     }
 
-    /// A tensor full of zeros.
+    /// A tensor of zeros.
     #[track_caller]
     pub fn zeros(device: &Device, shape: &[usize]) -> Tensor {
         Tensor::full(device, 0.0, shape)
     }
 
-    /// A tensor whose elements are unspecified until kernels that update it have written all of them.
+    /// An uninitialised tensor: its elements are unspecified until kernels have written all of them.
     pub(crate) fn unwritten(device: &Device, shape: &[usize]) -> Tensor {
         Tensor::from_buffer(device, device.alloc(elements(shape)), shape)
     }
 
     #[track_caller]
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
-        elements(shape); // Panics where these are too many.
+        elements(shape); // Panics if there are too many.
         let storage = Arc::new(Storage { buffer, packed: Default::default() });
         Tensor { shape: shape.to_vec(), storage, device: device.clone() }
     }
@@ -87,19 +93,21 @@ impl Tensor {
         &self.device
     }
 
-    /// All elements in row-major order. On a GPU this waits for the work that makes them.
+    /// Downloads all elements in row-major order. On a GPU this waits for the work that computes them.
+    ///
+    /// Errors: [`crate::Error::Device`] if the GPU failed, now or earlier.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         self.device.download(self.buffer())
     }
 
-    /// The one element of a tensor of length 1.
+    /// Downloads the only element of a tensor of length 1. Panics on other lengths; fails as [`Tensor::to_vec`] does.
     #[track_caller]
     pub fn item(&self) -> Result<f32> {
         assert_eq!(self.len(), 1, "Tensor::item: shape {:?} has more than one element", self.shape);
         Ok(self.to_vec()?[0])
     }
 
-    /// The same data under another shape of the same length.
+    /// The same data with another shape. Copies nothing. Panics if the number of elements differs.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor {
         assert_eq!(elements(shape), self.len(), "reshape: {:?} to {shape:?}", self.shape);
@@ -110,9 +118,9 @@ impl Tensor {
         &self.storage.buffer
     }
 
-    /// This matrix, or its transpose, in the order in which the device's products read a right operand, if they
-    /// read it in another than it has, and the columns of a panel there. It is made once, and again when the
-    /// matrix has changed; tapes on several threads share it.
+    /// This matrix, or its transpose, packed as the right operand of the device's matrix products, with the number
+    /// of columns in a panel. `None` if the device reads such operands unpacked. The result is cached until the
+    /// matrix changes, and tapes on several threads share it.
     #[track_caller]
     pub(crate) fn packed(&self, transposed: bool) -> Option<(Tensor, u32)> {
         let [rows, columns] = *self.shape() else { panic!("{:?} is no matrix", self.shape) };
@@ -128,14 +136,14 @@ impl Tensor {
         let kept = self.storage.packed[usize::from(transposed)]
             .get_or_init(|| pack().map(Box::new))
             .as_deref()?;
-        // Kept for another number of columns, or another instruction set than is in use now.
+        // The cache is of another shape, or of another instruction set than the one in use.
         if kept.columns != columns || !self.device.reads_panels_of(kept.panel) {
             return pack().map(|made| (made.tensor, made.panel as u32));
         }
         Some((kept.tensor.clone(), kept.panel as u32))
     }
 
-    /// The buffer, to be written, when no other tensor shares it.
+    /// Mutable access to the buffer, or `None` if another tensor shares it.
     pub(crate) fn buffer_mut(&mut self) -> Option<&mut Buffer> {
         let storage = Arc::get_mut(&mut self.storage)?;
         storage.packed = Default::default();

@@ -1,6 +1,6 @@
-//! Text from files and users, made safe for the place where it is shown: a terminal, a page, a shell.
+//! Makes text from files and users safe for where it is shown: a terminal, a page, a shell.
 
-/// Whether a terminal may do something else with this character than draw it: control characters (C0, DEL,
+/// Whether a terminal may interpret this character instead of drawing it: control characters (C0, DEL,
 /// C1), line and paragraph separators, and the marks that override the direction of text.
 pub fn is_control(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -12,12 +12,12 @@ pub fn line(text: &str) -> String {
     escaped(text, |letter| matches!(letter, '\n' | '\r' | '\t').then_some(' '))
 }
 
-/// `text` with its lines and tabs; other control characters become escapes.
+/// `text` with line breaks and tabs kept; other control characters become escapes.
 pub fn lines(text: &str) -> String {
     escaped(&text.replace("\r\n", "\n"), |letter| matches!(letter, '\n' | '\t').then_some(letter))
 }
 
-/// `text` with every control character either replaced by `kept` or escaped.
+/// `text` with every character replaced by what `kept` returns for it, or else escaped if it is a control character.
 fn escaped(text: &str, kept: impl Fn(char) -> Option<char>) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -30,8 +30,7 @@ fn escaped(text: &str, kept: impl Fn(char) -> Option<char>) -> String {
     safe
 }
 
-/// JSON text with every control character inside its strings escaped: JSON itself only demands that below
-/// U+0020.
+/// JSON text with every control character in its strings escaped. JSON itself requires this only below U+0020.
 pub fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -44,13 +43,13 @@ pub fn json(text: &str) -> String {
     safe
 }
 
-/// Lower-case hexadecimal digits of `bytes`.
+/// `bytes` as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A word of a command as a shell reads it: in quotes if one of its characters means something to the shell,
-/// in `$'...'` with escapes if it has control characters.
+/// A word of a command, quoted for a shell: in quotes if it has characters that are special to the shell, in `$'...'`
+/// with escapes if it has control characters.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -77,7 +76,7 @@ pub fn shell_word(word: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Colours, a carriage return that hides what stands before it, C1, a reversed file name, separators.
+    /// Colours, a carriage return that hides the text before it, C1, a reversed file name, separators.
     const HOSTILE: &str = "a\u{1b}[31m\rb\u{9b}2J\u{202e}gnp.exe\u{2066}\u{2028}\u{7f}é";
     const ESCAPED: &str = r"\u{9b}2J\u{202e}gnp.exe\u{2066}\u{2028}\u{7f}é";
 
@@ -110,7 +109,7 @@ mod tests {
             std::process::Command::new("bash").args(["-c", &print]).output()
         };
         for word in [HOSTILE, "a'b\"$(c)`d`!e;f", "-n \n'\\"] {
-            // Not everywhere is a bash.
+            // Skipped on systems without bash.
             let Ok(output) = bash(word) else { return };
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
         }

@@ -1,4 +1,5 @@
-//! The tape's own kernel: the sum of two gradients that reach one value. y += x, any shape.
+//! The tape's own kernel, y += x for tensors of any one shape. It adds the gradients of a value that is used more
+//! than once.
 
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise, shader};
@@ -31,12 +32,12 @@ pub static ACCUMULATE: Kernel<AccumulateParams, 1, 1> = Kernel {
     entries: &["accumulate"],
 };
 
-/// a + b, in the memory of one of them if nobody else has it.
+/// a + b, computed in place if either operand is the only handle of its memory.
 pub(super) fn sum(mut a: Tensor, mut b: Tensor) -> Tensor {
     let add = |y: &mut Tensor, x: &Tensor| {
         ACCUMULATE.update(AccumulateParams { n: x.len() as u32 }, [x], [y]);
     };
-    // The tokens of `ops/shared/mod.rs` have nothing to add.
+    // Empty tensors: the tokens that `ops/shared/mod.rs` passes in place of gradients.
     if a.len() == 0 {
         return a;
     }

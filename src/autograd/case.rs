@@ -1,12 +1,12 @@
-//! A case: one call of an op with its inputs. It drives the gradient check, the comparison of CPU
-//! and GPU, and the benchmarks, so a new op is covered by listing its cases.
+//! A case: one call of an op with its inputs. Cases drive the gradient check, the comparison of the CPU and
+//! the GPU with the reference, and the thread test, so a new op is tested as soon as its cases are listed.
 
 use super::{Tape, Var};
 use crate::device::Device;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// How an input is filled.
+/// Distribution of an input's values.
 #[derive(Clone, Copy, Debug)]
 enum Fill {
     Normal,
@@ -19,9 +19,9 @@ enum Fill {
 /// An input of a case.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Name for messages.
+    /// Name in messages.
     pub name: &'static str,
-    /// Shape.
+    /// Lengths of the axes.
     pub shape: Vec<usize>,
     /// Whether a gradient with respect to it is checked.
     pub differentiable: bool,
@@ -48,27 +48,28 @@ impl Input {
         Input::new(name, shape, Fill::OffZero, true)
     }
 
-    /// 0 or 1, without gradient.
+    /// 0 or 1 with equal probability, without gradient.
     pub fn binary(name: &'static str, shape: &[usize]) -> Input {
         Input::bits(name, shape, 0.5)
     }
 
-    /// 0 or 1, of which `ones` is the share of 1, without gradient.
+    /// 1 with probability `ones`, else 0; without gradient.
     pub fn bits(name: &'static str, shape: &[usize], ones: f32) -> Input {
         Input::new(name, shape, Fill::Bits(ones), false)
     }
 
-    /// Whole numbers in 0..n, without gradient.
+    /// Integers in 0..n (stored as f32), without gradient.
     pub fn index(name: &'static str, shape: &[usize], n: usize) -> Input {
         Input::new(name, shape, Fill::Index(n), false)
     }
 
-    /// The same input without gradient.
+    /// The same input, but its gradient is not checked.
     pub fn constant(self) -> Input {
         Input { differentiable: false, ..self }
     }
 
-    /// The values, in row-major order; `number` tells the inputs of a case apart.
+    /// The values in row-major order. They are a function of the shape, the distribution and `number`, the input's
+    /// index in its case.
     pub fn values(&self, number: usize) -> Vec<f32> {
         let key = Key::new(7, stream::TEST + number as u32, 0);
         let n = self.shape.iter().product::<usize>() as u64;
@@ -89,13 +90,13 @@ type Function = Box<dyn for<'t> Fn(&[Var<'t>]) -> Vec<Var<'t>> + Send + Sync>;
 
 /// One call of an op.
 pub struct Case {
-    /// The op's stem.
+    /// The op's stem, which is its folder's name.
     pub op: &'static str,
-    /// What is special about the call, sizes included.
+    /// Sizes and variant of the call, for messages.
     pub label: String,
-    /// Its inputs.
+    /// Inputs of the call, in order.
     pub inputs: Vec<Input>,
-    /// The call.
+    /// Applies the op to the inputs and returns its outputs.
     pub call: Function,
     /// Largest accepted max|a - b| / (1e-6 + max|b|) between two devices.
     pub tolerance: f32,
@@ -123,7 +124,7 @@ impl Case {
         self.inputs.iter().enumerate().map(make).collect()
     }
 
-    /// The inputs on a tape: leaves where they have a gradient, else constants.
+    /// The inputs on a tape: differentiable ones are leaves, the others constants.
     pub fn vars<'t>(&self, tape: &'t Tape, tensors: &[Tensor]) -> Vec<Var<'t>> {
         let put = |(x, t): (&Input, &Tensor)| {
             if x.differentiable { tape.leaf(t.clone()) } else { tape.constant(t.clone()) }
@@ -131,7 +132,7 @@ impl Case {
         self.inputs.iter().zip(tensors).map(put).collect()
     }
 
-    /// Fixed pseudo-random gradients for the outputs.
+    /// Fixed pseudo-random gradients dy, one for each output.
     pub fn seeds(&self, outputs: &[Var]) -> Vec<Tensor> {
         let seed = |(i, y): (usize, &Var)| {
             let values = Input::normal("dy", y.shape()).values(100 + i);
@@ -141,8 +142,8 @@ impl Case {
     }
 }
 
-/// max|a - b| / (1e-6 + max|b|): the distance that all comparisons with references use. Infinite
-/// where a number is not finite and the other differs, so that a NaN never passes.
+/// max|a - b| / (1e-6 + max|b|): the distance that all comparisons with references use. It is infinite if the
+/// lengths differ, or if one of two differing elements is NaN or infinite, so a NaN never passes.
 pub fn distance(a: &[f32], b: &[f32]) -> f32 {
     if a.len() != b.len() {
         return f32::INFINITY;

@@ -1,9 +1,9 @@
-//! Gradient check: the tape's gradients against central differences of the function itself.
+//! Gradient check: compares the tape's gradients with central differences of the function.
 //!
-//! With the seeds dy, L(x) = sum <f(x), dy> in f64 on the host. The derivative of L along a direction
-//! u is compared with <dL/dx, u>. The five-point formula
-//! (8 (L(x+h) - L(x-h)) - (L(x+2h) - L(x-2h))) / 12 h has error O(h^4), so h can be large enough that
-//! rounding in f32 does not matter. Small inputs are checked element by element, large ones along
+//! For fixed dy, let L(x) = <f(x), dy>, summed over all outputs in f64 on the host. The derivative of L along a
+//! direction u must equal <dL/dx, u>. The five-point formula
+//! (8 (L(x+h) - L(x-h)) - (L(x+2h) - L(x-2h))) / 12 h has error O(h^4), so h can be large enough to make
+//! the rounding of f32 irrelevant. Small inputs are checked element by element, large ones along
 //! random directions.
 
 use super::case::{Case, Input};
@@ -13,11 +13,15 @@ use crate::error::Result;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
+/// h.
 const STEP: f32 = 1.0 / 64.0;
+/// Inputs of at most this many elements are checked element by element.
 const ELEMENTWISE_UP_TO: usize = 40;
+/// Random directions for each larger input.
 const DIRECTIONS: usize = 12;
 
-/// The largest relative error over all inputs of a case; an error of 1e-3 or less is a pass.
+/// The largest error over all differentiable inputs of a case, relative to the input's largest directional
+/// derivative. An error of at most 1e-3 is a pass. Fails if the device fails.
 pub fn gradient_error(case: &Case, device: &Device) -> Result<f64> {
     let tensors = case.tensors(device);
     let tape = Tape::new();
@@ -69,8 +73,8 @@ pub fn gradient_error(case: &Case, device: &Device) -> Result<f64> {
     Ok(worst)
 }
 
-/// Unit vectors for a small input, else random signs: every element moves by a full step, so that
-/// the change of L stands well above rounding.
+/// All unit vectors for a small input, else vectors of random signs. With signs every element moves by a full
+/// step, so the change of L is well above rounding.
 fn directions(input: &Input) -> Vec<Vec<f32>> {
     let n: usize = input.shape.iter().product();
     if n <= ELEMENTWISE_UP_TO {

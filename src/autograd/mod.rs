@@ -1,7 +1,7 @@
-//! Reverse-mode automatic differentiation: a tape of nodes, values that remember their place on it.
+//! Reverse-mode automatic differentiation: a [`Tape`] of nodes, and [`Var`]s that know their slot on it.
 //!
-//! For y = f(x), a node holds what its rule needs and turns dL/dy into dL/dx; the tape runs the nodes
-//! backwards and adds up what reaches a value by several ways. First-order gradients only.
+//! For y = f(x), a node saves what its gradient rule needs and turns dL/dy into dL/dx. The tape visits the nodes
+//! in reverse order and sums the gradients of values that are used more than once. First-order gradients only.
 
 pub mod accumulate;
 pub mod case;

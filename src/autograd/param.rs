@@ -7,19 +7,20 @@ use crate::tensor::Tensor;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A parameter. Its name is its path in the model (`nn::Module`), which is the checkpoint's name too.
+/// A parameter. It is named by its path in the model (`nn::Module`); checkpoints use the same name.
 pub struct Param {
     id: u64,
     value: Mutex<Tensor>,
 }
 
 impl Param {
-    /// A parameter that begins with `value`.
+    /// A parameter with this initial value.
     pub fn new(value: Tensor) -> Param {
         Param { id: NEXT.fetch_add(1, Ordering::Relaxed), value: Mutex::new(value) }
     }
 
-    /// The value now; a handle, not a copy.
+    /// The current value. The tensor is another handle to the same memory, not a copy; while it lives,
+    /// [`Kernel::update`](crate::kernel::Kernel::update) cannot change the parameter in place.
     pub fn value(&self) -> Tensor {
         self.lock().clone()
     }
@@ -32,7 +33,7 @@ impl Param {
         *current = value;
     }
 
-    /// Changes the value in place (optimisers).
+    /// Calls `f` with exclusive access to the value; optimisers change it in place this way.
     pub fn update<R>(&self, f: impl FnOnce(&mut Tensor) -> R) -> R {
         f(&mut self.lock())
     }

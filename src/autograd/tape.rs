@@ -1,8 +1,8 @@
-//! The tape: an indexed list of nodes, one tape a step.
+//! The tape: an indexed list of nodes. Every training step has a tape of its own.
 //!
-//! Every differentiable value has a slot. A node names the slots of its parents and the range of
-//! slots that it fills; nodes stand in the order in which they were made, so the backward pass is
-//! one loop over the list in reverse. Nodes are taken by value: what they saved is freed on the way.
+//! Every differentiable value has a slot. A node stores the slots of its parents and the range of slots of its
+//! outputs. Nodes are in the order of execution, so the backward pass is one loop over the list in reverse. It
+//! consumes each node, which frees the tensors that the node saved.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,38 +12,44 @@ use super::{Param, accumulate};
 use crate::device::Device;
 use crate::tensor::Tensor;
 
-/// Number of the next tape.
+/// Id of the next tape.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The gradient rule of one operation.
 pub trait Backward {
-    /// The operation's name, for messages.
+    /// Name of the operation in messages.
     fn name(&self) -> &'static str;
 
-    /// Gradients with respect to the parents, from the gradients `dy` of the outputs (zeros where
-    /// none arrived). Only those with `need` are asked for; the others may be `None`.
+    /// Gradients with respect to the parents, given the gradients `dy` of the outputs (zeros for an output that
+    /// the loss does not depend on). Returns one entry per parent, in order and of the parent's shape. It may be
+    /// `None` where `need` is false.
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>>;
 }
 
 struct Node {
     rule: Box<dyn Backward>,
+    /// Slots of the parents; `None` for a constant.
     parents: Vec<Option<usize>>,
+    /// Slot of the first output; the others follow it.
     first: usize,
+    /// Number of outputs.
     outputs: usize,
 }
 
 #[derive(Default)]
 struct State {
-    /// The backward pass is over.
+    /// Whether the backward pass has run.
     spent: bool,
     nodes: Vec<Node>,
+    /// Shape of each slot's value.
     shapes: Vec<Vec<usize>>,
+    /// Slots of the parameters by their ids.
     params: HashMap<u64, usize>,
-    /// Of a checked tape, what was not finite first.
+    /// Description of the first non-finite tensor; only on a checked tape.
     fault: Option<String>,
 }
 
-/// What has a gradient on a tape.
+/// Which values have gradients on a tape: leaves and parameters, leaves alone, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Record {
     All,
@@ -53,18 +59,19 @@ enum Record {
 
 /// Records operations for one backward pass.
 ///
-/// Values of different tapes do not mix, and after its backward pass a tape records no more: both
-/// panic.
+/// # Panics
+///
+/// Operations panic when they mix values of different tapes, or when their tape has already run its backward pass.
 pub struct Tape {
     record: Record,
-    /// Looks at every value and every gradient.
+    /// Whether to search every output and every gradient for non-finite numbers.
     checked: bool,
     id: u64,
     state: RefCell<State>,
 }
 
-/// A value on a tape. Without a slot it is a constant and records nothing, so sampling and
-/// evaluation are the same code as training.
+/// A value on a tape. A value without a slot is a constant: operations on constants record nothing, so sampling
+/// and evaluation run the same code as training.
 #[derive(Clone)]
 pub struct Var<'t> {
     tape: &'t Tape,
@@ -72,7 +79,7 @@ pub struct Var<'t> {
     value: Tensor,
 }
 
-/// What a backward pass leaves: gradients by variable and by parameter.
+/// The result of a backward pass: gradients of leaves and of parameters.
 pub struct Gradients {
     tape: u64,
     slots: Vec<Option<Tensor>>,
@@ -80,14 +87,14 @@ pub struct Gradients {
 }
 
 impl Tape {
-    /// A tape that records.
+    /// A tape for training: leaves and parameters have gradients.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Tape {
         Tape::with(Record::All)
     }
 
-    /// A tape on which parameters are constants and only leaves have gradients: the derivative of a
-    /// model with respect to its input or its latent variables.
+    /// A tape on which parameters are constants and only leaves have gradients, to differentiate a model with
+    /// respect to its input or its latent variables.
     pub fn for_leaves() -> Tape {
         Tape::with(Record::Leaves)
     }
@@ -102,30 +109,31 @@ impl Tape {
         Tape { record, checked: false, id, state: RefCell::default() }
     }
 
-    /// A tape that records and looks at every number, fetching it from the device: slow, for
-    /// [`Tape::fault`].
+    /// A tape for training that downloads every output and every gradient and searches it for NaN and infinity.
+    /// Slow; [`Tape::fault`] reports the finding.
     pub fn checked() -> Tape {
         Tape { checked: true, ..Tape::new() }
     }
 
-    /// Of a checked tape: the first operation whose output, or whose gradient, was not finite.
+    /// The first operation of a [checked](Tape::checked) tape whose output or gradient was not finite, in words
+    /// for a message ("the output of matmul"); `None` if all were finite.
     pub fn fault(&self) -> Option<String> {
         self.state.borrow().fault.clone()
     }
 
-    /// A value without gradient.
+    /// A value without a gradient.
     pub fn constant(&self, value: Tensor) -> Var<'_> {
         Var { tape: self, slot: None, value }
     }
 
-    /// An input with a gradient (a constant on an inference tape).
+    /// An input with a gradient; on an inference tape it is a constant.
     pub fn leaf(&self, value: Tensor) -> Var<'_> {
         let recorded = self.record != Record::Nothing;
         let slot = recorded.then(|| self.state.borrow_mut().slot(value.shape()));
         Var { tape: self, slot, value }
     }
 
-    /// A parameter; the same slot whenever it is asked for on this tape, so shared weights add up.
+    /// A parameter. All uses of it on this tape share one slot, so their gradients are summed.
     pub fn param(&self, param: &Param) -> Var<'_> {
         let value = param.value();
         let slot = (self.record == Record::All).then(|| {
@@ -140,7 +148,12 @@ impl Tape {
         Var { tape: self, slot, value }
     }
 
-    /// Puts the outputs of an operation on the tape. Constants if no parent has a slot.
+    /// Records an operation: its parents, outputs and gradient rule. If all parents are constants, the outputs
+    /// are constants too, and `rule` is not called.
+    ///
+    /// # Panics
+    ///
+    /// When a parent belongs to another tape, or when the backward pass of this one has run.
     #[track_caller]
     pub fn record<'t, const N: usize>(
         &'t self,
@@ -173,7 +186,12 @@ impl Tape {
         self.state.borrow().nodes.len()
     }
 
-    /// Gradients of sum over `seeds` of <output, dy>. Takes the nodes off the tape.
+    /// Gradients of L = the sum of <y, dy> over the pairs (y, dy) in `seeds`. Consumes the nodes.
+    ///
+    /// # Panics
+    ///
+    /// When the backward pass has already run, or when a y is a constant, is of another tape, or differs from its dy
+    /// in shape.
     #[track_caller]
     pub fn backward(&self, seeds: &[(&Var, Tensor)]) -> Gradients {
         let fault = self.state.borrow().fault.clone();
@@ -218,11 +236,11 @@ impl Tape {
                 add(&mut slots[slot], gradient);
             }
         }
-        // What nodes made has been taken; leaves and parameters are left.
+        // The loop took the gradients of all operations' outputs, so only leaves and parameters are left.
         Gradients { tape: self.id, slots, params: state.params }
     }
 
-    /// Gradients of one number.
+    /// Gradients of a loss, which has one element. Panics if it has another number, and as [`Tape::backward`] does.
     #[track_caller]
     pub fn backward_from(&self, loss: &Var) -> Gradients {
         let one = Tensor::full(loss.value.device(), 1.0, loss.shape());
@@ -243,7 +261,7 @@ impl State {
         self.shapes.len() - 1
     }
 
-    /// Keeps what is not finite, if it is the first. A failure of the device shows elsewhere.
+    /// Records the first non-finite tensor. Device errors are reported by the next download.
     fn check<'a>(&mut self, what: &str, name: &str, tensors: impl Iterator<Item = &'a Tensor>) {
         let finite = |t: &Tensor| t.to_vec().map_or(true, |all| all.iter().all(|x| x.is_finite()));
         for tensor in tensors {
@@ -262,12 +280,12 @@ fn add(slot: &mut Option<Tensor>, gradient: Tensor) {
 }
 
 impl<'t> Var<'t> {
-    /// The value.
+    /// The tensor that it holds.
     pub fn value(&self) -> &Tensor {
         &self.value
     }
 
-    /// The tape it stands on.
+    /// The tape that it belongs to.
     pub fn tape(&self) -> &'t Tape {
         self.tape
     }
@@ -277,30 +295,31 @@ impl<'t> Var<'t> {
         self.value.shape()
     }
 
-    /// The device.
+    /// The device of its tensor.
     pub fn device(&self) -> &Device {
         self.value.device()
     }
 
-    /// The same value as a constant: no gradient flows through.
+    /// The same value as a constant: no gradient flows through it. Named as in PyTorch.
     pub fn detach(&self) -> Var<'t> {
         Var { tape: self.tape, slot: None, value: self.value.clone() }
     }
 }
 
 impl Gradients {
-    /// Gradient with respect to a leaf; `None` if nothing reached it.
+    /// Gradient with respect to a leaf, or `None` if the loss does not depend on it. Outputs of operations have
+    /// none either: the backward pass frees their gradients. Panics if the leaf is of another tape.
     pub fn of(&self, var: &Var) -> Option<&Tensor> {
         assert_eq!(var.tape.id, self.tape, "a value of another tape");
         self.slots[var.slot?].as_ref()
     }
 
-    /// No gradients: those of a loss over no images.
+    /// No gradients at all, as of a loss over zero images.
     pub fn none() -> Gradients {
         Tape::new().backward(&[])
     }
 
-    /// Adds the parameters' gradients of another tape: those of the same model on other rows.
+    /// Adds the parameters' gradients of another tape, which the same model computed on other rows of the batch.
     pub fn add(&mut self, other: &Gradients) {
         for (&id, &slot) in &other.params {
             let Some(more) = &other.slots[slot] else { continue };
@@ -310,7 +329,7 @@ impl Gradients {
         }
     }
 
-    /// Puts `gradient` in the place of a parameter's, such as the sum over all processes.
+    /// Replaces the gradient of a parameter, for example by its sum over all processes.
     pub fn set_param(&mut self, param: &Param, gradient: Tensor) {
         let slot = *self.params.entry(param.id()).or_insert(self.slots.len());
         self.slots.resize(self.slots.len().max(slot + 1), None);

@@ -1,4 +1,4 @@
-//! Instruction sets: which the processor has, and which one the kernels use.
+//! Instruction sets: which ones the processor has, and which one the kernels use.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,15 +12,15 @@ pub enum Isa {
     Avx2,
     /// AArch64 with 128-bit vectors.
     Neon,
-    /// Whatever the target's baseline is.
+    /// The target's baseline.
     Portable,
 }
 
-/// Position in [`Isa::available`] of the one in use.
+/// Index of the current instruction set in [`Isa::available`].
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 
 impl Isa {
-    /// Those that this processor runs, the fastest first.
+    /// The instruction sets that this processor supports, fastest first.
     pub fn available() -> &'static [Isa] {
         static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
         AVAILABLE.get_or_init(|| {
@@ -48,7 +48,7 @@ impl Isa {
         })
     }
 
-    /// As users know it.
+    /// Name in messages and tables.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Avx512 => "AVX-512",
@@ -58,14 +58,14 @@ impl Isa {
         }
     }
 
-    /// The one that kernels use: the fastest, unless [`Isa::choose`] said otherwise.
+    /// The instruction set that kernels use: the fastest, unless [`Isa::choose`] has changed it.
     #[inline]
     pub fn current() -> Isa {
         Isa::available()[CURRENT.load(Ordering::Relaxed)]
     }
 
-    /// Makes all kernels of the process use this one from now on (tests, measurements). Results
-    /// differ between instruction sets by rounding. Panics if the processor lacks it.
+    /// Makes all kernels of the process use this instruction set from now on, for tests and measurements. Results
+    /// of different instruction sets differ by rounding. Panics if the processor does not support it.
     #[track_caller]
     pub fn choose(self) {
         let position = Isa::available().iter().position(|&isa| isa == self);

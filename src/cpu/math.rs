@@ -1,18 +1,18 @@
 //! Elementary functions as branch-free scalar code that the compiler turns into vector code.
 //!
-//! Each is `#[inline(always)]`, so inside [`super::simd::vectorize`] a loop over it becomes AVX-512,
-//! AVX2 or NEON instructions. Accurate to 4 units in the last place over the normal range, exact at
-//! the ends (0, infinities), and a NaN goes in and comes out. Reduction and polynomials are the
-//! usual ones (Cody & Waite 1980; minimax coefficients fitted on the reduced interval).
+//! Each function is `#[inline(always)]`, so inside [`super::simd::vectorize`] a loop over it becomes AVX-512,
+//! AVX2 or NEON instructions. Results are accurate to 4 units in the last place over the normal range and exact at
+//! 0 and the infinities; NaN gives NaN. The argument reduction is Cody and Waite's (1980), the polynomials are
+//! minimax fits on the reduced interval.
 
 const LOG2E: f32 = std::f32::consts::LOG2_E;
-// ln 2 in two parts; the first has so few bits that n * LN2_HIGH is exact for every |n| <= 200.
+// ln 2 as a sum of two parts. The first has few enough bits that n * LN2_HIGH is exact for |n| <= 200.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-// Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number and leaves it in the low bits.
+// Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits; subtracting it gives that integer.
 const ROUND: f32 = 12_582_912.0;
 
-/// 2^n for n in -126..=127, from the exponent bits alone.
+/// 2^n for n in -126..=127, built from its exponent bits.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) << 23) as u32)
@@ -38,12 +38,12 @@ fn reduce_exp(x: f32) -> (i32, f32, f32) {
 pub fn exp(x: f32) -> f32 {
     let (n, r, p) = reduce_exp(x.clamp(-105.0, 90.0));
     let y = (r * r).mul_add(p, r) + 1.0;
-    // Two factors, as 2^n alone leaves the range of normal numbers at both ends.
+    // In two factors, because 2^n itself leaves the range of normal numbers at both ends.
     let half = n >> 1;
     y * power_of_two(half) * power_of_two(n - half)
 }
 
-/// tanh x, by e^(2|x|) - 1 = t, tanh |x| = t / (t + 2).
+/// tanh x: with t = e^(2|x|) - 1, tanh |x| = t / (t + 2).
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     // Above 10 the result rounds to 1.
@@ -62,10 +62,10 @@ pub fn sigmoid(x: f32) -> f32 {
     numerator / (1.0 + e)
 }
 
-/// ln x; -infinity at 0, NaN below.
+/// ln x; -infinity at 0, NaN for negative x.
 #[inline(always)]
 pub fn log(x: f32) -> f32 {
-    // Numbers below the normal range are scaled up by 2^23 first.
+    // Subnormal numbers are scaled up by 2^23 first.
     let tiny = x < f32::MIN_POSITIVE;
     let scaled = if tiny { x * 8_388_608.0 } else { x };
     let bits = scaled.to_bits();
@@ -91,12 +91,12 @@ pub fn log(x: f32) -> f32 {
     if x < 0.0 || x.is_nan() { f32::NAN } else { y }
 }
 
-/// ln(1 + x) without the loss near 0 (Kahan's correction of the rounding of 1 + x).
+/// ln(1 + x) without loss of accuracy near 0 (Kahan's correction for the rounding of 1 + x).
 #[inline(always)]
 pub fn log1p(x: f32) -> f32 {
     let u = 1.0 + x;
     let correction = (x - (u - 1.0)) / u;
-    // At infinity, and at -1 where u is 0, the correction is not a number.
+    // At infinity, and at -1, where u is 0, the correction is NaN.
     log(u) + if u < f32::INFINITY && u > 0.0 { correction } else { 0.0 }
 }
 
@@ -107,7 +107,7 @@ pub fn softplus(x: f32) -> f32 {
     positive + log1p(exp(-x.abs()))
 }
 
-/// (cos 2 pi u, sin 2 pi u) for u in [0, 1): an exact reduction to an eighth of a turn.
+/// (cos 2 pi u, sin 2 pi u) for u in [0, 1). The reduction to an eighth of a turn is exact.
 #[inline(always)]
 pub fn cos_sin_turn(u: f32) -> (f32, f32) {
     // u = q/4 + r, |r| <= 1/8.
@@ -133,7 +133,7 @@ pub fn cos_sin_turn(u: f32) -> (f32, f32) {
 mod tests {
     use super::*;
 
-    /// Distance in units in the last place of the exact value.
+    /// Error in units in the last place of the exact value.
     fn ulps(got: f32, exact: f64) -> f64 {
         let nearest = exact as f32;
         if got == nearest {

@@ -1,5 +1,5 @@
-//! Buffers of the CPU: aligned to a cache line, recycled by length, so that a steady training step
-//! allocates nothing and touches no fresh page.
+//! The CPU's memory pool. Buffers are aligned to cache lines and recycled by length, so that after the first step
+//! training neither allocates memory nor touches new pages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,51 +7,50 @@ use std::sync::{Arc, Mutex};
 use crate::error::Error;
 use crate::profile::Ledger;
 
-/// Floats of a cache line.
+/// Floats in a cache line.
 pub(super) const LINE: usize = 16;
-/// Bytes that are kept, live and idle, in any case; more only up to twice the most that was ever live: no
-/// moment of a step needs as many buffers of each length as the whole step does, and all of these are
-/// to be there in the next.
+/// The pool keeps at least this many bytes (live and idle together), and at most twice the peak of live bytes.
+/// Twice, because a step uses more buffers in total than are alive at its peak, and the next step needs all of them.
 const KEPT: usize = 256 << 20;
 
-/// One cache line, for the alignment.
+/// One cache line; the type sets the alignment.
 #[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line([f32; LINE]);
 
-/// Live and idle memory of a device's pool.
+/// Memory in use and idle in a device's pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Bytes of buffers in use.
     pub live_bytes: usize,
-    /// Bytes of buffers waiting to be used again.
+    /// Bytes of free buffers that are kept for reuse.
     pub idle_bytes: usize,
     /// Allocations that the pool could not serve from idle buffers.
     pub fresh_allocations: usize,
 }
 
-/// A buffer that waits to be used again.
+/// A free buffer.
 struct Idle {
-    /// The thread of the current rayon pool that gave it back, in whose cache it lies, at best.
+    /// Index of the rayon thread that freed the buffer; its cache may still hold the data.
     owner: Option<usize>,
     lines: Vec<Line>,
 }
 
 #[derive(Default)]
 struct State {
-    /// By length.
+    /// Free buffers by length in lines.
     idle: HashMap<usize, Vec<Idle>>,
     stats: PoolStats,
     poison: bool,
-    /// Most bytes ever live.
+    /// Peak of live bytes.
     peak: usize,
-    /// Most bytes live since [`Cpu::watch`].
+    /// Peak of live bytes since the last [`Cpu::watch`].
     watched: usize,
-    /// Of a meta device: floats of the largest output of a kernel so far, and the kernel.
+    /// On a meta device: length of the largest kernel output so far, and the kernel's name.
     largest: Option<(usize, &'static str)>,
 }
 
-/// The device that a meta device stands for: its kernels decide which buffers there are.
+/// The device that a meta device imitates; the buffers that kernels allocate depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meta {
     Cpu,
@@ -59,7 +58,7 @@ pub(crate) enum Meta {
     Other,
 }
 
-/// The CPU as a device: a pool of buffers. Clones share the pool.
+/// The CPU as a device, which is a memory pool. Clones share the pool.
 #[derive(Clone, Default)]
 pub struct Cpu(Arc<Shared>);
 
@@ -67,7 +66,7 @@ pub struct Cpu(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     ledger: Ledger,
-    /// Buffers have a length and no memory.
+    /// Set on a meta device, whose buffers have a length but no memory.
     meta: Option<Meta>,
 }
 
@@ -79,22 +78,22 @@ pub struct CpuBuffer {
 }
 
 impl Cpu {
-    /// A pool of its own.
+    /// A new, empty pool.
     pub fn new() -> Cpu {
         Cpu::default()
     }
 
-    /// A pool that counts bytes and has none.
+    /// A pool that counts bytes but allocates none.
     pub(crate) fn meta(of: Meta) -> Cpu {
         Cpu(Arc::new(Shared { meta: Some(of), ..Shared::default() }))
     }
 
-    /// The device that this one stands for, if it is a meta device.
+    /// The kind of device that a meta device imitates; `None` for a real CPU.
     pub(crate) fn stands_for(&self) -> Option<Meta> {
         self.0.meta
     }
 
-    /// Takes note of an output of a kernel on a meta device.
+    /// Records the length of a kernel's output on a meta device.
     pub(crate) fn note(&self, kernel: &'static str, floats: usize) {
         let largest = &mut self.state().largest;
         if largest.is_none_or(|(most, _)| floats > most) {
@@ -102,12 +101,12 @@ impl Cpu {
         }
     }
 
-    /// Floats of the largest output of a kernel that ran on this meta device, and that kernel's name.
+    /// Length of the largest kernel output on this meta device, and the kernel's name.
     pub(crate) fn largest(&self) -> Option<(usize, &'static str)> {
         self.state().largest
     }
 
-    /// With `on`, every buffer is handed out full of NaN: a kernel that leaves an element unwritten shows.
+    /// If `on`, every new buffer is filled with NaN, which reveals kernels that leave elements unwritten.
     pub fn poison(&self, on: bool) {
         self.state().poison = on;
     }
@@ -121,22 +120,22 @@ impl Cpu {
         self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Most bytes that were live at once since the last call.
+    /// Peak of live bytes since the last call.
     pub(crate) fn watch(&self) -> usize {
         let mut state = self.state();
         let live = state.stats.live_bytes;
         std::mem::replace(&mut state.watched, live)
     }
 
-    /// What its kernels took, while it is profiled.
+    /// Totals per kernel while this device is being profiled.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.0.ledger
     }
 
-    /// A buffer whose contents are unspecified: whoever asks for it writes every element.
+    /// A buffer of `len` floats with unspecified contents; the caller must write every element.
     ///
     /// # Panics
-    /// If no memory holds as much.
+    /// If `len` exceeds the address space, or, with an [`Error::Device`] as the payload, if memory is exhausted.
     #[track_caller]
     pub fn alloc(&self, len: usize) -> CpuBuffer {
         let count = len.div_ceil(LINE);
@@ -167,11 +166,11 @@ impl Cpu {
         CpuBuffer { lines, len, pool: self.clone() }
     }
 
-    /// New memory. Where there is none left, idle buffers are given back first.
+    /// Newly allocated memory. If there is none left, the idle buffers are freed and it tries again.
     ///
     /// # Panics
     ///
-    /// With an [`Error::Device`] as its payload when there is not enough memory even so.
+    /// With an [`Error::Device`] as the payload if there still is not enough memory.
     fn fresh(&self, count: usize) -> Vec<Line> {
         let mut lines = Vec::new();
         if lines.try_reserve_exact(count).is_err() {
@@ -183,7 +182,7 @@ impl Cpu {
                     stats.live_bytes -= bytes;
                     stats.live_bytes
                 };
-                // No hook prints it: it is an error, and the program reports it as one.
+                // `resume_unwind` does not run the panic hook: the program reports this as an error.
                 std::panic::resume_unwind(Box::new(Error::Device(format!(
                     "no memory for a tensor of {} MiB beside {} MiB in use; fewer images at once \
                      or a smaller model need less",
@@ -216,7 +215,7 @@ impl CpuBuffer {
         &bytemuck::cast_slice(&self.lines)[..self.len]
     }
 
-    /// The elements, to be written.
+    /// The elements, for writing.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
@@ -231,7 +230,7 @@ impl Drop for CpuBuffer {
         state.stats.live_bytes -= bytes;
         let held = state.stats.live_bytes + state.stats.idle_bytes + bytes;
         if held > KEPT.max(2 * state.peak) {
-            // Of lengths that are no longer asked for, most likely.
+            // They are probably of lengths that are no longer used.
             state.free_idle();
         }
         state.stats.idle_bytes += bytes;
@@ -245,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_that_are_no_longer_used_are_let_go() {
+    fn buffers_of_unused_lengths_are_freed() {
         let cpu = Cpu::new();
         for i in 0..400 {
             drop(cpu.alloc((1 << 20) + i * LINE));
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_given_what_it_gave_back() {
+    fn a_thread_gets_its_own_buffers_back() {
         let cpu = Cpu::new();
         let worker = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
         let address = |buffer: &CpuBuffer| buffer.as_slice().as_ptr();
@@ -286,12 +285,12 @@ mod tests {
         worker.install(|| drop(its));
         let mine = cpu.alloc(100);
         assert_eq!(address(&mine), places.0);
-        // What another one gave back, where there is nothing else.
+        // Another thread's buffer, because nothing else is free.
         assert_eq!(address(&cpu.alloc(100)), places.1);
     }
 
-    /// Forwards other lengths are needed than backwards, so all buffers together are more than any moment
-    /// has.
+    /// The forward and the backward pass need different lengths, so a step uses more bytes in total than are ever
+    /// live at once.
     #[test]
     fn the_next_step_finds_all_buffers_of_the_last() {
         let cpu = Cpu::new();

@@ -1,13 +1,16 @@
-//! One source for every instruction set: [`vectorize`] runs a loop compiled for the best one.
+//! One source for every instruction set: [`vectorize`] runs a loop that is compiled for the best one.
 //!
-//! The loop is a closure that the compiler inlines into a function with the wider instruction set
-//! switched on, and vectorizes there. Loops are written with `for`, and closures that are handed
-//! on carry `#[inline(always)]`: a call that stays outside is compiled for the baseline, where a fused
-//! multiply-add is a library call. They own the numbers they capture (`move`; the `'static` in the signatures
-//! asks for it): a number read through a reference might be what the loop writes, and the loop stays scalar,
-//! fifteen times as slow. Short rows are worked on in blocks of sixteen ([`update`], [`blocks`], [`sum`]),
-//! the last one reaching back. Chunks are fixed by the length of the data alone, so results
-//! have the same bits for any number of threads.
+//! The loop is a closure. The compiler inlines it into a function for which the wider instruction set is enabled,
+//! and vectorizes it there. Three rules keep it fast:
+//!
+//! - Loops are written with `for`, and closures that are passed on are `#[inline(always)]`. A call that is not
+//!   inlined is compiled for the baseline, where a fused multiply-add is a library call.
+//! - Closures own the numbers they capture (`move`, enforced by `'static` in the signatures). If a number is read
+//!   through a reference, the loop's output might alias it; the loop then stays scalar and is 15 times slower.
+//! - Short rows are processed in blocks of sixteen ([`update`], [`blocks`], [`sum`]); the last block overlaps the
+//!   one before it.
+//!
+//! Chunk borders depend only on the length of the data, so results are bitwise identical for any number of threads.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -46,7 +49,7 @@ pub fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Elements a task works on; shorter data stay on the calling thread.
+/// Elements per task. Data of at most this length are processed on the calling thread.
 const CHUNK: usize = 16 * 1024;
 
 /// y\[i\] = f(a\[i\]).
@@ -112,9 +115,9 @@ pub fn change(y: &mut [f32], a: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + 'st
     y.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).for_each(|(y, a)| run(y, a));
 }
 
-/// Calls `f(row number, row of y)` for every row of `width` elements, rows in parallel.
+/// Calls `f(row index, row of y)` for every row of `width` elements, rows in parallel.
 ///
-/// `work` is the number of elements read or written a row: it decides how many rows make a task.
+/// `work` is the number of elements that `f` reads or writes per row; it determines the number of rows in a task.
 #[inline(always)]
 pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     if y.is_empty() {
@@ -139,13 +142,13 @@ pub fn rows(y: &mut [f32], width: usize, work: usize, f: impl Fn(usize, &mut [f3
         .for_each(|(task, y)| run(task * rows_a_task, y));
 }
 
-/// Floats of a block: a register of AVX-512, two of AVX2, four of NEON.
+/// Floats in a block: one register of AVX-512, two of AVX2, four of NEON.
 pub const LANES: usize = 16;
 
-/// What a loop over short rows works on: its length is known, so no part of it is left to scalar code.
+/// The unit of loops over short rows. Its length is a constant, so the compiler leaves no scalar remainder.
 pub type Block = [f32; LANES];
 
-/// Zeros after a row that is shorter than a block.
+/// A row that is shorter than a block, padded with zeros.
 #[inline(always)]
 fn pad(row: &[f32]) -> Block {
     let mut block = [0.0; LANES];
@@ -159,9 +162,9 @@ fn last(row: &[f32]) -> &Block {
     row.last_chunk().expect("a block at least")
 }
 
-/// y\[i\] = f(y\[i\], \[a\[i\], b\[i\], ...\]) in blocks. The last one reaches back over the one before it, or in a row
-/// without a whole block goes through a padded copy: left to a scalar loop, the end of a short row costs more
-/// than the row.
+/// y\[i\] = f(y\[i\], \[a\[i\], b\[i\], ...\]) in blocks. The last block overlaps the one before it; a row shorter
+/// than a block goes through a padded copy. A scalar loop over the remainder of a short row would take longer than the
+/// rest of the row.
 #[inline(always)]
 pub fn update<const N: usize>(
     y: &mut [f32],
@@ -189,18 +192,18 @@ pub fn update<const N: usize>(
         }
         return;
     }
-    // What the last block reaches back to is written before its turn.
+    // Save the last block's input now: the block before it overwrites the overlap.
     let (count, end) = (n.div_ceil(LANES), *last(y));
     for i in 0..count {
         let first = (i * LANES).min(n - LANES);
         let inputs = inputs.map(|x| x[first..].first_chunk().expect("a block in the row"));
-        // Hidden from the compiler, which would else take several blocks at once, with gathers.
+        // `black_box` keeps the compiler from processing several blocks at once with gathers.
         let y = black_box(y[first..].first_chunk_mut().expect("a block in the row"));
         *y = block(if i + 1 == count { &end } else { y }, inputs, &f);
     }
 }
 
-/// Sum of the lanes in a fixed tree.
+/// Sum of the lanes, added in a fixed tree.
 #[inline(always)]
 pub fn total(mut lanes: Block) -> f32 {
     let mut width = LANES / 2;
@@ -213,8 +216,8 @@ pub fn total(mut lanes: Block) -> f32 {
     lanes[0]
 }
 
-/// The blocks of a row of `n`: the element in lane 0, and the lanes whose elements no block before has. The last
-/// one reaches back, as in [`update`]; one that is longer than the row begins with it.
+/// The blocks of a row of `n` elements, as (index of the element in lane 0, lanes that no earlier block covers). The
+/// last block overlaps the one before it, as in [`update`]. A row shorter than a block is one block that starts at 0.
 #[inline(always)]
 pub fn spans(n: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     let rest = n % LANES;
@@ -226,8 +229,8 @@ pub fn spans(n: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     whole.chain((rest > 0).then_some(end))
 }
 
-/// Calls `f(element in lane 0, new lanes, block of each input)` for the [`spans`] of the inputs; lanes beyond a
-/// short row are 0.
+/// Calls `f(index of the element in lane 0, new lanes, block of each input)` for the [`spans`] of the inputs. Lanes
+/// beyond the end of a short row are 0.
 #[inline(always)]
 pub fn blocks<const N: usize>(
     inputs: [&[f32]; N],
@@ -243,7 +246,8 @@ pub fn blocks<const N: usize>(
     }
 }
 
-/// Sum of f(a\[i\], b\[i\], ...) in sixteen interleaved lanes: the same bits always.
+/// Sum of f(a\[i\], b\[i\], ...) over i, in sixteen interleaved lanes. The order of additions is fixed, so the result
+/// is always bitwise identical.
 #[inline(always)]
 pub fn sum<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];

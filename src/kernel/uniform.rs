@@ -1,25 +1,25 @@
-//! A kernel's parameters as its shader's uniform struct: what a test compares with the shader's declaration.
+//! Describes the fields of a kernel's parameters, so that a test can compare them with the shader's uniform struct.
 
 use bytemuck::Pod;
 
 /// A field of a uniform struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name; one that is called `unused` is padding.
+    /// Name; `unused` marks padding.
     pub name: &'static str,
-    /// u32, i32 or f32.
+    /// Scalar type: u32, i32 or f32.
     pub scalar: &'static str,
-    /// Numbers of an array, or 1.
+    /// Length of an array, 1 for a scalar.
     pub count: usize,
-    /// Bytes from the struct's beginning.
+    /// Offset in the struct in bytes.
     pub offset: usize,
 }
 
-/// What a field may be: a number of 32 bits, or an array of them.
+/// Type of a field: a 32-bit scalar or an array of them.
 pub trait Numbers {
-    /// WGSL's name of the number.
+    /// The scalar type in WGSL.
     const SCALAR: &'static str;
-    /// How many there are.
+    /// Number of scalars.
     const COUNT: usize = 1;
 }
 
@@ -46,12 +46,12 @@ pub trait Uniform: Pod {
     const FIELDS: &'static [Field];
 }
 
-/// A uniform may be a number alone.
+/// For kernels whose only parameter is one number.
 impl Uniform for u32 {
     const FIELDS: &'static [Field] = &[Field { name: "", scalar: "u32", count: 1, offset: 0 }];
 }
 
-/// Declares a struct of numbers, and of arrays of them, as the uniform struct of a kernel's shader.
+/// Declares a struct of scalars and arrays as the uniform struct of a kernel's shader.
 #[macro_export]
 macro_rules! uniform {
     (

@@ -1,14 +1,14 @@
-//! Uniform and normal numbers and dropout masks from the words of a draw.
+//! Turns the words of a draw into uniform numbers, normal numbers and dropout masks.
 //!
-//! Standard normals by Box and Muller (1958): of a block's words, the pairs (0, 1) and (2, 3) each
-//! give r = sqrt(-2 ln u), u in (0, 1\], and an angle, hence two numbers r cos, r sin. Sixteen blocks
-//! are made at a time, word by word, so that the rounds are vector code.
+//! Standard normals come from the transform of Box and Muller (1958). Each of a block's word pairs (0, 1) and
+//! (2, 3) gives a radius r = sqrt(-2 ln u), u in (0, 1\], and an angle a, hence the two numbers r cos a and
+//! r sin a. Sixteen blocks are computed at a time, stored word by word, so that the compiler vectorises the rounds.
 
 use super::{Key, next_key, philox_round, uniform};
 use crate::cpu::math::{cos_sin_turn, log};
 use crate::cpu::simd::vectorize;
 
-/// What is drawn.
+/// Distribution of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distribution {
     /// Uniform on \[0, 1).
@@ -17,13 +17,14 @@ pub enum Distribution {
     Normal,
     /// 1 / keep with probability keep, else 0.
     Dropout {
-        /// In (0, 1].
+        /// Probability of keeping an element, in (0, 1].
         keep: f32,
     },
 }
 
-/// Blocks made together, and the numbers they hold.
+/// Blocks that are computed together.
 const BLOCKS: usize = 16;
+/// Numbers in these blocks.
 pub(crate) const NUMBERS: usize = 4 * BLOCKS;
 
 /// Words 0 to 3 of blocks `first..first + 16`.
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sixteen_blocks_at_once_are_the_same_numbers() {
+    fn sixteen_blocks_at_once_give_the_same_numbers() {
         let key = Key::new(0x1234_5678_9abc_def0, 77, 5);
         for first in [0_u64, 1, 61, 64, 1000, u64::from(u32::MAX) * 4 - 30] {
             let mut y = [0.0; 150];

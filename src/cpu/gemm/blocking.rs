@@ -5,15 +5,15 @@ use super::isa::Kernels;
 use super::kernel::Tile;
 use super::pack::Scratch;
 
-/// A k-block: with it a micro-panel of A, MR x KC, is 12 KiB, and a panel of B, KC x NR, 32 KiB.
+/// Length of a k-block. A micro-panel of A, MR x KC, then is 12 KiB, and a panel of B, KC x NR, 32 KiB (AVX-512).
 pub(super) const KC: usize = 256;
-/// Floats of a block of B, KC x NC: 512 KiB, half of a common L2 cache.
+/// Floats in a block of B, KC x NC: 512 KiB, half of a common L2 cache.
 const B_BLOCK: usize = 128 * 1024;
-/// Floats of an A, M x KC, that stays in L2 while a packed B passes by.
+/// Largest A, M x KC in floats, that stays in L2 while a packed B streams past it.
 const A_BLOCK: usize = 32 * 1024;
 
-/// A matrix by pointer: rows contiguous and `stride` apart, or columns if `columns`; or, if `panel` is not
-/// 0, packed panels of `panel` columns that are `stride` apart.
+/// A matrix by pointer. Its rows are contiguous and `stride` apart; if `columns`, its columns are. If `panel` is not
+/// 0, it is packed: panels of `panel` columns, `stride` apart.
 #[derive(Clone, Copy)]
 pub(super) struct View {
     pub data: *const f32,
@@ -23,7 +23,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The part that starts at (i, j), in a packed matrix at the first column of a panel.
+    /// The part that starts at (i, j). In a packed matrix, j must be the first column of a panel.
     pub fn at(self, i: usize, j: usize) -> View {
         let offset = match j.checked_div(self.panel) {
             Some(panel) => panel * self.stride + i * self.panel,
@@ -34,11 +34,11 @@ impl View {
     }
 }
 
-/// A checked product by pointers; parts of it are products again.
+/// A matrix product by pointers, checked against the slices. Parts of it are products too.
 ///
-/// While it is in use, A\[i, p\], B\[p, j\] and bias\[j\] can be read and C\[i, j\] read and written for all
-/// i < m, j < n and p < k; C shares no memory with the others. The safety of all functions that take one
-/// rests on that.
+/// Invariant, on which the safety of all functions with a `Product` rests: while it is in use, A\[i, p\], B\[p, j\] and
+/// bias\[j\] can be read, and C\[i, j\] can be read and written, for all i < m, j < n and p < k; C shares no memory
+/// with the others.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub m: usize,
@@ -77,7 +77,7 @@ impl Product {
         }
     }
 
-    /// The sum over `k` terms from `from` on, into a C `offset` elements further.
+    /// The product over the terms `from..from + k` of the sum, with C moved by `offset` elements.
     pub fn terms(self, from: usize, k: usize, offset: usize) -> Product {
         Product {
             k,
@@ -88,13 +88,13 @@ impl Product {
         }
     }
 
-    /// Floating point operations. Where the number overflows, it is large enough.
+    /// Number of floating-point operations; saturates instead of overflowing.
     #[inline]
     pub fn flops(&self) -> usize {
         2usize.saturating_mul(self.m).saturating_mul(self.n).saturating_mul(self.k)
     }
 
-    /// C += or C = with bias and activation, for a sum of no terms or one that is already in C.
+    /// Applies bias and activation to C, which holds the sum if `add`, and otherwise counts as 0.
     ///
     /// # Safety
     /// As for [`multiply`], whatever A, B and k are.
@@ -123,8 +123,7 @@ thread_local! {
     static PACKED: Scratch = const { Scratch::new() };
 }
 
-/// Lengths of the pieces when `total` is cut into the fewest pieces of at most `most`, as even as
-/// they can be.
+/// Cuts `total` into the fewest pieces of at most `most`, as evenly as possible: (start, length) of each.
 pub(super) fn even(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let pieces = total.div_ceil(most);
     (0..pieces).map(move |i| {
@@ -133,7 +132,7 @@ pub(super) fn even(total: usize, most: usize) -> impl Iterator<Item = (usize, us
     })
 }
 
-/// Whether a B[k, n] with such rows is read where it is.
+/// Whether a B[k, n] with rows `stride` apart fits into L1 unpacked.
 pub(super) fn stays_in_l1(k: usize, n: usize, stride: usize) -> bool {
     k * n <= 8192 && stride <= 256
 }
@@ -164,15 +163,14 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     let kc_most = p.k.div_ceil(k_blocks);
     let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
 
-    // Packing B moves each of its elements once more and pays when many rows of C use it; rows
-    // that are contiguous, near each other and few stay in L1 as they are. Where rows follow each other
-    // without much between, the copy would be what is there.
+    // Packing B costs one more pass over it and pays off if many rows of C use it. It is not worth it if B fits into
+    // L1 as it is, or if its rows are so close together that packing would reproduce the same layout.
     let b_in_l1 = stays_in_l1(p.k, p.n, p.b.stride) && p.b.panel == 0;
     let compact = p.b.stride <= 2 * nr;
     let in_panels = p.b.panel != 0;
     let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1 || compact));
-    // A's micro-panel is used once for every NR columns. Copied, it is free of strides that map
-    // many lines onto few sets of the cache.
+    // A micro-panel of A is read once for every NR columns. A packed copy avoids strides that map many cache lines
+    // to the same few sets.
     let aliased = p.a.stride.is_multiple_of(256);
     let pack_a = p.n > if aliased { nr } else { 4 * nr };
 
@@ -183,8 +181,9 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
         return unsafe { pass_panels(kernels, p, kc_most, pack_a) };
     }
 
-    // A few rows need width instead: independent sums to keep the multiply-add units busy, and long
-    // runs of B, which is read once. So do short sums, where C is most of the traffic: long runs of C.
+    // A product of few rows uses wide tiles: they have enough independent sums to keep the multiply-add units busy,
+    // and read B, which is used only once, in long runs. So does a short sum, where C is most of the traffic: a wide
+    // tile writes long runs of C.
     let direct = !p.a.columns && !pack_b && !in_panels;
     let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
         .into_iter()
@@ -290,8 +289,8 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     });
 }
 
-/// The whole product where B is one panel and one k-block: small ones, for which planning takes longer than
-/// the arithmetic.
+/// The whole product if B is a single panel and a single k-block. For products this small, planning would take longer
+/// than the arithmetic.
 ///
 /// # Safety
 /// As for [`multiply`]; and 0 < n <= NR, m > 0, k > 0, and B is not packed.
@@ -336,9 +335,9 @@ unsafe fn one_panel(kernels: &Kernels, p: &Product) {
     });
 }
 
-/// The whole product with few rows and a packed B that is larger than L2, a weight that comes from L3 or memory in
-/// each of many products. Loops 3 and 4 change places: each panel is used by all rows at once, so it is fetched once, and
-/// at an even pace, as the tiles of the panel before ask for it.
+/// The whole product for few rows and a packed B that is larger than L2: a weight that every product fetches from L3
+/// or memory. Loops 3 and 4 are exchanged, so that all rows use a panel before the next one, and each panel is fetched
+/// once. The tiles of one panel prefetch the next at an even pace.
 ///
 /// # Safety
 /// As for [`multiply`]; and B is packed, A is in rows, and `kc_most` is the longest block of k.
@@ -346,7 +345,7 @@ unsafe fn pass_panels(kernels: &Kernels, p: &Product, kc_most: usize, pack_a: bo
     let nr = 2 * kernels.lanes;
     let kc_wide = kc_most.next_multiple_of(kernels.lanes) + kernels.lanes;
     let tiles = p.m.div_ceil(kernels.mr);
-    // Floats of the next panel for each step of the sums of all tiles.
+    // Floats of the next panel to prefetch in each step of a tile's sum.
     let pace = nr.div_ceil(tiles);
     PACKED.with(|packed| {
         // SAFETY: as in `multiply`; the copy of A has m rows of `kc` <= `kc_most` floats, padded to whole

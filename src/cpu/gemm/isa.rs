@@ -16,7 +16,7 @@ impl Isa {
         self.compiled()
     }
 
-    /// The same, of a set that the processor has.
+    /// The same without the check that the processor supports them.
     fn compiled(self) -> &'static Kernels {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -32,7 +32,7 @@ impl Isa {
     }
 }
 
-/// `tiles[rows - 1]` is `vectors` wide.
+/// Wide, flat tiles: `tiles[rows - 1]` is `vectors` vectors wide.
 pub(super) struct Wide {
     pub tiles: &'static [Kernel],
     pub vectors: usize,
@@ -41,18 +41,19 @@ pub(super) struct Wide {
 type PackColumns =
     unsafe fn((*const f32, usize), usize, &[(usize, usize)], *mut f32, (usize, usize));
 
-/// What is compiled for one instruction set. Each function asks for the target features beside what the one
-/// asks for that is named above it.
+/// The functions that are compiled for one instruction set.
+///
+/// Safety: each one needs the target features, in addition to what the function in its doc comment needs.
 pub(super) struct Kernels {
     /// Floats in a vector; a full tile is two vectors wide.
     pub lanes: usize,
-    /// Rows of the highest tile.
+    /// Rows of the tallest tile.
     pub mr: usize,
     /// `tiles[A as columns][last vector partial][vectors - 1][rows - 1]`.
     pub tiles: [[[&'static [Kernel]; 2]; 2]; 2],
-    /// Flatter tiles of whole vectors, A as rows: for a few rows.
+    /// Wide tiles of whole vectors for products of few rows, A as rows.
     pub few: Wide,
-    /// The same for short sums; empty where the registers do not suffice.
+    /// Wide tiles for short sums; empty if there are not enough registers.
     pub short: Wide,
     /// [`pack::b_rows`].
     pub pack_b_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32),
@@ -64,7 +65,7 @@ pub(super) struct Kernels {
     pub pack_a_columns: PackColumns,
     /// [`pack::prefetch_runs`].
     pub prefetch_runs: fn(*const f32, usize, usize, usize),
-    /// [`peak::chains`] of as many vectors as the highest tile has.
+    /// [`peak::chains`] with as many vectors as the tallest tile has.
     pub multiply_adds: unsafe fn(*mut f32, f32, f32, usize),
     /// [`sparse::list_terms`].
     pub list_terms: unsafe fn(View, usize, usize, *mut Term, *mut u32),
@@ -77,20 +78,20 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    /// Those of the instruction set in use: one of [`Isa::available`], so the processor has their features. A
-    /// product asks once, as the answer may change meanwhile.
+    /// The kernels of the current instruction set, which the processor supports. Call this once per product,
+    /// because [`Isa::choose`] may change the answer at any time.
     pub fn current() -> &'static Kernels {
         Isa::current().compiled()
     }
 
-    /// Columns of a panel of B: the width of a full tile.
+    /// Columns in a panel of B: the width of a full tile.
     pub fn panel(&self) -> usize {
         2 * self.lanes
     }
 }
 
-/// Generic functions once more, each inside a function with the target features, where it is inlined and
-/// compiled for them.
+/// Wraps generic functions in functions with the target features, so that they are inlined there and compiled for
+/// these features.
 macro_rules! compiled {
     ($features:meta: $(fn $name:ident $([$($generics:tt)*])? ($($arg:ident: $type:ty),*) = $call:expr;)*) => {$(
         /// # Safety
@@ -104,8 +105,9 @@ macro_rules! compiled {
     )*};
 }
 
-/// The kernels of one instruction set. The numbers are the heights of tiles: as many as leave registers for the
-/// vectors of B and one broadcast; then those of the two kinds of wide tiles and their vectors.
+/// Defines the kernels of one instruction set. The first list has the heights of the tiles, up to the number that
+/// leaves registers for the vectors of B and one broadcast. The others have the heights and the width in vectors of
+/// the two kinds of wide tiles.
 macro_rules! kernels {
     ($module:ident, $name:ident, $simd:ty, $features:meta, [$($mr:literal)*],
      [$($few:literal)*] x $few_vectors:literal, [$($short:literal)*] x $short_vectors:literal) => {

@@ -1,9 +1,8 @@
 //! The micro-kernel: one tile of C, MR rows by NV vectors, held in registers over a whole k-block.
 //!
-//! For every p it loads NV vectors of row p of B and one element of each row of column p of A,
-//! and adds their outer product to the tile: MR * NV multiply-adds for MR + NV loads, so the
-//! multiply-add units, not the load ports, set the pace. A is read element by element (a
-//! broadcast load costs no more than a load), so it needs no vector layout and can stay as it is:
+//! For every p it loads NV vectors of row p of B, broadcasts the MR elements of column p of A, and adds their outer
+//! product to the tile: MR * NV multiply-adds for MR + NV loads. The multiply-add units are therefore the
+//! bottleneck, not the load ports. A broadcast costs no more than a load, so A needs no vector layout: it is read
 //! as rows (stride 1 along k) or as columns (stride 1 along m).
 
 use super::simd::Simd;
@@ -12,37 +11,37 @@ use super::simd::Simd;
 pub(super) struct Tile {
     /// A(0, 0).
     pub a: *const f32,
-    /// From row to row for A as rows, from column to column for A as columns.
+    /// Distance between rows of A if it is read as rows, between columns if it is read as columns.
     pub a_stride: usize,
     /// B(0, 0); rows are contiguous.
     pub b: *const f32,
-    /// From row to row of B.
+    /// Distance between rows of B.
     pub b_stride: usize,
     /// C(0, 0); rows are contiguous.
     pub c: *mut f32,
-    /// From row to row of C.
+    /// Distance between rows of C.
     pub c_stride: usize,
     /// Length of the sum.
     pub k: usize,
-    /// Width of the tile, for the kernels whose last vector is partial.
+    /// Width of the tile in columns, for kernels whose last vector is partial.
     pub cols: usize,
-    /// Add to C; otherwise C is not read.
+    /// Whether to add to C; otherwise C is not read.
     pub add: bool,
     /// Bias of these columns, or null.
     pub bias: *const f32,
-    /// What later tiles need from far away (A as rows only): a line of it is fetched into L2 in each step of
-    /// the sum, the first here, the next at this distance in floats.
+    /// Prefetching for later tiles (A as rows only): each step of the sum fetches one cache line into L2. Address of
+    /// the first, and distance to the next in floats.
     pub ahead: (*const f32, usize),
 }
 
-/// Multiply-adds in a step of the sum from which on a load more is for free.
+/// Smallest number of multiply-adds per step of the sum that hides one additional load.
 const SPACIOUS: usize = 8;
 
 /// A micro-kernel for one height, number of vectors, form of A, and kind of last vector.
 pub(super) type Kernel = unsafe fn(&Tile);
 
-/// See [`Tile`]. `COLUMNS`: A has stride 1 along m. `PART`: only `cols` columns exist, which end
-/// in the last vector.
+/// Computes one [`Tile`]. `COLUMNS`: A has stride 1 along m. `PART`: the last vector is partial, as only `cols`
+/// columns exist.
 ///
 /// # Safety
 /// The processor has the instruction set. The tile is MR rows high and `cols` columns wide: NV vectors, or
@@ -67,8 +66,8 @@ pub(super) unsafe fn kernel<
             let p = p.add(v * S::LANES);
             if PART && v == NV - 1 { S::load_part(p, last) } else { S::load(p) }
         };
-        // Lines of C arrive while the sum runs; also where C is only written, as a partly written
-        // line is fetched first.
+        // Prefetch C while the sum runs, even if it is only written: the processor fetches a line before it writes
+        // a part of it.
         for i in 0..MR {
             S::prefetch(t.c.wrapping_add(i * t.c_stride));
             S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
@@ -95,7 +94,7 @@ pub(super) unsafe fn kernel<
                 std::array::from_fn(|g| t.a.wrapping_add(3 * g * t.a_stride));
             let (mut ahead, step) = t.ahead;
             for _ in 0..t.k {
-                // In a small tile the load ports have no room for it.
+                // In a small tile the load ports are busy already.
                 if MR * NV >= SPACIOUS {
                     S::prefetch_l2(ahead);
                     ahead = ahead.wrapping_add(step);

@@ -1,59 +1,55 @@
 //! The matrix product C[m, n] = f(A[m, k] B[k, n] + bias\[n\]) on the CPU.
 //!
-//! # How a matrix product becomes fast
+//! # What makes a matrix product fast
 //!
-//! A core can do one or two vector multiply-adds a cycle but fetch hardly more than two vectors a
-//! cycle from its L1 cache, far fewer from L2, and almost none from memory. A product does m n k
-//! multiply-adds on only m k + k n + m n numbers, so there is enough reuse; the whole art is to
-//! arrange it so that every number, once brought near, is used many times before it leaves. The
-//! same idea is applied at each level of the memory, from the inside out:
+//! Per cycle, a core can execute one or two vector multiply-adds, but it can fetch only about two vectors from its
+//! L1 cache, far fewer from L2, and almost none from memory. A product does m n k multiply-adds on only
+//! m k + k n + m n numbers, so there is enough reuse. The goal is to use every number many times each time that it is
+//! loaded into a faster level of the memory. The same idea is applied at each level, from the inside out:
 //!
 //! 1. **Registers** (`kernel.rs`). A tile of C, MR x NR, stays in registers while the sum runs over
 //!    k. Step p loads NR numbers of row p of B as vectors, broadcasts MR numbers of column p of A,
 //!    and adds their outer product: MR NR multiply-adds for MR + NR numbers. The tile is as large as
 //!    the registers allow: 12 x 32 with AVX-512 (24 of 32 registers), 6 x 16 with AVX2 (12 of 16),
-//!    12 x 8 with NEON. Besides the reuse, the many independent sums cover the latency of the
-//!    multiply-add, which must wait about four cycles for its own result.
-//! 2. **L1**. The k-sum is cut into blocks of KC, so that one micro-panel of A, MR x KC, stays close
-//!    while the panels of B, KC x NR, pass by.
-//! 3. **L2**. A block of B, KC x NC, is used by all micro-panels of A, one after another.
-//! 4. **Threads** (`parallel.rs`). Each takes a rectangle of C and shares nothing that is written.
+//!    12 x 8 with NEON. The many independent sums also hide the latency of a multiply-add, about four cycles.
+//! 2. **L1**. The sum over k is cut into blocks of KC, so that one micro-panel of A, MR x KC, stays in L1
+//!    while the panels of B, KC x NR, stream past it.
+//! 3. **L2**. A block of B, KC x NC, stays in L2 while all micro-panels of A use it, one after another.
+//! 4. **Threads** (`parallel.rs`). Each thread computes a rectangle of C, so no two write the same memory.
 //!
 //! That makes five loops, named in `blocking.rs`: n by NC, k by KC, m by MR, NC by NR, and KC.
 //!
-//! **Packing** (`pack.rs`). A block of B with rows far apart is spread over many pages and, where
-//! the distance is a multiple of a large power of two, over few sets of the cache. It is therefore
-//! copied once into exactly the order in which the micro-kernel reads it; a transposed B, whose
-//! columns are contiguous, is transposed on the way, in registers. A B of many products, a weight
-//! that is shared over time, is packed for all of them ([`pack`]). A is read by broadcasts, which
-//! work on any layout, so it is copied (never transposed) only when many panels of B will use it.
-//! Copying costs a pass over the operand and pays when the copy is used often: with few rows, or a
-//! small B, the operands are read where they are. The models' products are often of that kind
-//! (28 x 64 x 32), and so small that packing would take a good part of the time.
+//! **Packing** (`pack.rs`). A block of B whose rows are far apart is spread over many pages and, if the distance is
+//! a multiple of a large power of two, over few cache sets. It is therefore copied once into exactly the order in
+//! which the micro-kernel reads it. A transposed B, whose columns are contiguous, is transposed in registers on the
+//! way. A B that many products use, such as a weight that is shared over time, is packed once for all of them
+//! ([`pack`]). A is read by broadcasts, which work on any layout, so it is copied (never transposed), and only if many
+//! panels of B will use it. Packing costs a pass over the operand and pays off if the copy is used often. With few
+//! rows or a small B, the operands are read unpacked. Many products of the models are of that kind (28 x 64 x 32).
 //!
-//! **The ending.** Bias is added while a tile leaves the registers after its last k-block; the
-//! activation runs over each group of MR rows right after, from L1. C is not read unless a sum is
-//! continued, so it may hold anything, NaN included.
+//! **Fused epilogue.** The bias is added while a tile is stored after its last k-block; the activation follows on
+//! each group of MR rows while they are still in L1. C is read only if the product is added to it, so otherwise it
+//! may hold anything, NaN included.
 //!
-//! **Edges.** The rows are cut evenly into heights of at most MR, and there is a micro-kernel for
+//! **Edges.** The rows are cut evenly into tiles of at most MR rows, and there is a micro-kernel for
 //! every height, so no row is padded. The last columns use masked loads and stores.
 //!
-//! **Few rows** (m <= 3, one sample). There is no reuse of B, which is read once at the speed of
-//! the cache it comes from: wide, flat tiles read long runs of it and keep enough sums in flight.
-//! **Short sums** with a small B (k = 32) write nearly as much as they read: 6 x 64 tiles (AVX-512)
+//! **Few rows** (m <= 3, as for one sample). B is not reused, so it is read once, at the speed of the cache or memory
+//! that holds it. Wide, flat tiles read long runs of it and keep enough sums in flight.
+//! **Short sums** with a small B (k = 32) write nearly as much as they read. 6 x 64 tiles (AVX-512)
 //! write longer runs of C.
 //!
-//! **The same bits for any number of threads.** An element of C is one chain of multiply-adds per
-//! k-block, in order of k, whatever tile it falls in; blocks are added in order. Their borders depend
+//! **Identical results for any number of threads.** An element of C is one chain of multiply-adds per
+//! k-block, in order of k, whichever tile it is in; the blocks are added in order. Block borders depend
 //! on k alone, so it does not matter how threads cut C. A weight gradient (32 x 64 x 12544) has
-//! too small a C to cut: there k itself is cut, into a number of parts that depends on the shape,
-//! and the parts are added in order, also when one thread computes them all. Different
-//! instruction sets agree within rounding only: the portable one has no fused multiply-add.
+//! too small a C to cut. There k itself is split (split-K): the number of parts depends on the shape,
+//! and the parts are added in order, even if one thread computes them all. Different
+//! instruction sets agree only up to rounding: the portable one has no fused multiply-add.
 //!
-//! **Many uses of a weight** (`sum.rs`). The gradient of a weight that is used at every step in time adds up
-//! products of few rows; the rows of several uses are one sum.
+//! **Weights that are used many times** (`sum.rs`). The gradient of a weight that is used at every time step is a sum
+//! of products of few rows. The rows of several uses are concatenated into one product.
 //!
-//! **Zeros** (`sparse.rs`). An image of black and white is mostly zeros; a product that may skip them does.
+//! **Zeros** (`sparse.rs`). Binary images are mostly zeros; [`gemm_skipping_zeros`] skips them.
 //!
 //! The layouts NN, NT and TN of linear layers and their gradients are pairs of strides ([`Mat`]).
 //!
@@ -84,11 +80,11 @@ pub(crate) use parallel::{at_once, in_share};
 pub use sparse::Operand;
 pub use sum::{SUM_ROWS, gemm_sum};
 
-/// What is applied to every element of C after the bias.
+/// Function that is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Activation {
-    /// Nothing.
+    /// The identity.
     None = 0,
     /// tanh x.
     Tanh = 1,
@@ -98,21 +94,20 @@ pub enum Activation {
     Relu = 3,
 }
 
-/// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * col_stride]`. One of the
-/// strides is 1; a transposed matrix is one with the strides exchanged. Rows, or columns if they are
-/// contiguous, do not overlap.
+/// A matrix in a slice: element (i, j) is `data[i * row_stride + j * col_stride]`. One of the strides must be 1;
+/// exchange the strides to transpose the matrix. Its rows (or columns, if the columns are contiguous) must not overlap.
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
-    /// Where the elements are.
+    /// The slice that holds the elements.
     pub data: &'a [f32],
-    /// From row to row.
+    /// Distance between rows in elements.
     pub row_stride: usize,
-    /// From column to column.
+    /// Distance between columns in elements.
     pub col_stride: usize,
 }
 
 impl<'a> Mat<'a> {
-    /// A row-major matrix of `columns` columns.
+    /// A row-major matrix with `columns` columns.
     pub fn row_major(data: &'a [f32], columns: usize) -> Mat<'a> {
         Mat { data, row_stride: columns, col_stride: 1 }
     }
@@ -126,25 +121,24 @@ pub struct Gemm<'a> {
     pub n: usize,
     /// Columns of A, rows of B.
     pub k: usize,
-    /// [m, k].
+    /// Left operand, [m, k].
     pub a: Mat<'a>,
-    /// [k, n].
+    /// Right operand, [k, n].
     pub b: Right<'a>,
-    /// \[n\], added to every row.
+    /// Bias \[n\], added to every row.
     pub bias: Option<&'a [f32]>,
     /// Applied last.
     pub activation: Activation,
-    /// Add the product to what C holds; then there is no bias and no activation.
+    /// Whether to add the product to C; not allowed with a bias or an activation.
     pub accumulate: bool,
 }
 
-/// Computes `g` into C, row major with rows `c_stride` apart, on the threads of the current rayon
-/// pool. Unless `accumulate` is set, C is only written. The result has the same bits for any
-/// number of threads.
+/// Computes `g` into C, which is row-major with rows `c_stride` apart, on the threads of the current rayon
+/// pool. C is read only if `accumulate` is set. The result is bitwise identical for any number of threads.
 ///
 /// # Panics
-/// If a slice is too short for its shape, no stride of a matrix is 1, its runs overlap, or B was packed for
-/// another shape or another instruction set than the one in use.
+/// If a slice is too short for its shape, no stride of a matrix is 1, its rows or columns overlap, or B was packed for
+/// another shape or another instruction set than the current one.
 #[track_caller]
 pub fn gemm(g: &Gemm, c: &mut [f32], c_stride: usize) {
     multiply(Kernels::current(), g, c, c_stride);
@@ -167,8 +161,8 @@ fn multiply(kernels: &'static Kernels, g: &Gemm, c: &mut [f32], c_stride: usize)
     unsafe { parallel::run(kernels, &product) }
 }
 
-/// [`gemm`], but zeros of `operand` are skipped where most of it is zeros: what they would be multiplied with
-/// has no effect then, not even where it is not finite.
+/// [`gemm`], but if at least two thirds of `operand` are zeros, they are skipped. A skipped zero contributes 0, even
+/// if the other factor is NaN or infinite.
 ///
 /// # Panics
 /// As [`gemm`].
@@ -183,7 +177,7 @@ pub fn gemm_skipping_zeros(g: &Gemm, operand: Operand, c: &mut [f32], c_stride: 
     }
 }
 
-/// [`gemm`] on the calling thread alone, for kernels that share out larger pieces of work.
+/// [`gemm`] on the calling thread alone, for kernels that parallelise over larger pieces of work.
 ///
 /// # Panics
 /// As [`gemm`].
@@ -195,8 +189,8 @@ pub(crate) fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
     unsafe { blocking::multiply(kernels, &product) }
 }
 
-/// Floats from the first to the last of `runs` runs of `len`, `stride` apart. None where runs overlap, or
-/// where no slice is as long. Every pointer into a slice stays inside because the slice has as many floats.
+/// Floats from the first to the last of `runs` runs of `len` floats, `stride` apart; `None` if the runs overlap or the
+/// number overflows. A slice with at least this many floats contains every pointer into the runs.
 #[inline]
 fn span(runs: usize, len: usize, stride: usize) -> Option<usize> {
     match (runs, len) {
@@ -207,7 +201,7 @@ fn span(runs: usize, len: usize, stride: usize) -> Option<usize> {
     }
 }
 
-/// The product by pointers, its shapes checked against the slices.
+/// Turns the operands into pointers after checking their shapes against the slices.
 #[track_caller]
 fn checked(kernels: &Kernels, g: &Gemm, c: &mut [f32], c_stride: usize) -> Product {
     let (m, n, k) = (g.m, g.n, g.k);
@@ -242,7 +236,7 @@ fn checked(kernels: &Kernels, g: &Gemm, c: &mut [f32], c_stride: usize) -> Produ
     }
 }
 
-/// Checks that a matrix of `rows` x `cols` lies inside its slice, and tells which way.
+/// Checks that a matrix of `rows` x `cols` is inside its slice, and finds which of rows and columns are contiguous.
 #[track_caller]
 fn view(name: &str, x: Mat, rows: usize, cols: usize) -> View {
     let (stride, columns) = if x.col_stride == 1 || cols <= 1 {

@@ -1,9 +1,9 @@
-//! Packing: operands are copied into the order in which the micro-kernel reads them, so that one
-//! block lies in few cache lines and pages whatever the strides of the matrix were.
+//! Packing: copies operands into the order in which the micro-kernel reads them, so that a block occupies few cache
+//! lines and pages, whatever the strides of the matrix.
 //!
-//! B becomes panels of NR columns, each `[k][NR]`, zeros beyond the last column. One micro-panel
-//! of A (at most MR rows) becomes `[row][k]` or `[k][row]`, the form it had: the micro-kernel reads
-//! both, so A is only ever copied, never transposed.
+//! B becomes panels of NR columns, each `[k][NR]`, padded with zeros after the last column. A micro-panel
+//! of A (at most MR rows) keeps its form, `[row][k]` or `[k][row]`. The micro-kernel reads both, so A is copied but
+//! never transposed.
 
 use super::Activation;
 use super::simd::Simd;
@@ -12,17 +12,17 @@ use crate::cpu::pool::{LINE, Line};
 use crate::cpu::simd::update;
 use std::cell::Cell;
 
-/// Storage of a thread that lives as long as the thread; grows to the largest request.
+/// A thread's scratch memory. It grows to the largest request and lives as long as the thread.
 pub(crate) struct Scratch(Cell<Vec<Line>>);
 
 impl Scratch {
-    /// None yet.
+    /// Empty scratch memory.
     pub const fn new() -> Scratch {
         Scratch(Cell::new(Vec::new()))
     }
 
-    /// Runs `f` with `len` floats, aligned to 64 bytes, of unspecified content. The storage is taken out
-    /// meanwhile: a nested call on the same thread gets one of its own.
+    /// Runs `f` with `len` floats of unspecified content, aligned to 64 bytes. Nested calls on the same thread get
+    /// separate memory.
     pub fn slice<R>(&self, len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut lines = self.0.take();
         if lines.len() < len.div_ceil(LINE) {
@@ -57,7 +57,7 @@ pub(super) unsafe fn b_rows<S: Simd>(
     // SAFETY: of row p < k, columns j..j + `cols` <= n are read, those of the second vector only if there are
     // any; panel j / NR, which begins at j k, has its row p at p NR. The caller guarantees all of them.
     unsafe {
-        // A few rows at a time: long enough runs in every panel, and rows are read in order.
+        // Eight rows at a time: long enough runs in every panel, while rows are read in order.
         for top in (0..k).step_by(8) {
             let rows = top..k.min(top + 8);
             for j in (0..n).step_by(nr) {
@@ -107,9 +107,8 @@ pub(super) unsafe fn b_columns<S: Simd>(
     }
 }
 
-/// Copies `count` runs of `len` floats, `src_stride` apart, to runs `dst_stride` apart;
-/// `dst_stride >= len`, and what lies between the runs of `dst` may be overwritten with anything
-/// if `dst_stride` is a multiple of `LANES`.
+/// Copies `count` runs of `len` floats, `src_stride` apart, to runs `dst_stride` apart, where `dst_stride >= len`.
+/// Whole vectors are written, so the gap after each run of `dst` may be overwritten.
 ///
 /// # Safety
 /// The processor has the instruction set; the runs can be read from `src`, and from `dst` on each run's
@@ -139,10 +138,10 @@ pub(super) unsafe fn a_runs<S: Simd>(
     }
 }
 
-/// Copies k columns of A, `stride` apart, into several micro-panels at once, so that the lines of a column are
-/// read once for all of them. `rows` has the first row and the rows of each, `src` is the first one's; panel i
-/// begins `i * size` floats behind `dst` and has columns `width` apart, a multiple of `LANES`, whose ends may be
-/// overwritten with anything.
+/// Copies k columns of A, `stride` apart, into several micro-panels at once, so that the cache lines of a column are
+/// read once for all of them. `rows` has (first row, number of rows) of each panel; `src` points to the first row of
+/// the first. Panel i starts at `dst + i * size`, and its columns are `width` floats apart. `width` is a multiple of
+/// `LANES`; the padding of a column may be overwritten.
 ///
 /// # Safety
 /// The processor has the instruction set; in each of the k columns all `rows`, which are not empty and in
@@ -166,8 +165,8 @@ pub(super) unsafe fn a_columns<S: Simd>(
     }
 }
 
-/// Asks for the first 64 floats of `count` runs: where they are short, the processor does not foresee
-/// that the next run follows.
+/// Prefetches the first 64 floats of `count` runs; the hardware prefetcher does not anticipate the next run if runs
+/// are short.
 #[inline(always)]
 pub(super) fn prefetch_runs<S: Simd>(src: *const f32, stride: usize, count: usize, len: usize) {
     for r in 0..count {
@@ -201,7 +200,7 @@ pub(super) unsafe fn activate(
     }
 }
 
-/// `f` over a row of C.
+/// Applies `f` to a row of C.
 #[inline(always)]
 fn map(row: &mut [f32], f: impl Fn(f32) -> f32 + Copy + 'static) {
     update(

@@ -1,4 +1,4 @@
-//! A B that many products share, packed once for all of them.
+//! Right operands that are packed once and used by many products.
 
 use rayon::prelude::*;
 
@@ -7,14 +7,14 @@ use super::isa::Kernels;
 use super::parallel::threads;
 use super::{Mat, view};
 
-/// Floats of a task that packs.
+/// Floats in a packing task.
 const PACK_TASK: usize = 64 * 1024;
 
-/// A B\[k, n\] in the order in which the micro-kernel reads it: panels of a few columns, one after another,
+/// A B\[k, n\] in the order in which the micro-kernel reads it: panels of `panel` columns, one after another,
 /// each row by row.
 #[derive(Clone, Copy)]
 pub struct Packed<'a> {
-    /// As many floats as `len` gives for the rest.
+    /// `len(k, n, panel)` floats.
     data: &'a [f32],
     k: usize,
     n: usize,
@@ -24,9 +24,9 @@ pub struct Packed<'a> {
 /// The right operand of a product.
 #[derive(Clone, Copy)]
 pub enum Right<'a> {
-    /// In the layout that its strides describe.
+    /// Unpacked, in the layout that its strides describe.
     Plain(Mat<'a>),
-    /// What [`pack`] made.
+    /// Packed by [`pack`].
     Packed(Packed<'a>),
 }
 
@@ -44,19 +44,19 @@ impl<'a> From<Packed<'a>> for Right<'a> {
     }
 }
 
-/// Floats of a B\[k, n\] in panels of `panel` columns.
+/// Floats of a B\[k, n\] in panels of `panel` columns; `None` if the number overflows.
 fn len(k: usize, n: usize, panel: usize) -> Option<usize> {
     k.checked_mul(n.checked_next_multiple_of(panel)?)
 }
 
-/// [`len`], if there are as many floats.
+/// [`len`]; panics if the number overflows.
 #[track_caller]
 fn expect_len(k: usize, n: usize, panel: usize) -> usize {
     len(k, n, panel).unwrap_or_else(|| panic!("gemm: packed B[{k}, {n}] is larger than memory"))
 }
 
 impl<'a> Packed<'a> {
-    /// The floats that [`pack`] wrote for a B\[k, n\], in panels of `panel` columns ([`Packed::panel`]).
+    /// Wraps floats that [`pack`] wrote for a B\[k, n\] in panels of `panel` columns ([`Packed::panel`]).
     ///
     /// # Panics
     /// If `data` has another length.
@@ -70,12 +70,12 @@ impl<'a> Packed<'a> {
         Packed { data, k, n, panel }
     }
 
-    /// Columns of a panel; they depend on the instruction set.
+    /// Columns in a panel; the number depends on the instruction set.
     pub fn panel(&self) -> usize {
         self.panel
     }
 
-    /// As a B\[k, n\] of these kernels.
+    /// The B\[k, n\] as an operand of these kernels. Panics if it was packed for others, or with another shape.
     #[track_caller]
     pub(super) fn view(&self, kernels: &Kernels, k: usize, n: usize) -> View {
         assert!(
@@ -96,34 +96,35 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Columns of a panel for the instruction set in use.
+/// Columns in a panel for the current instruction set.
 pub(crate) fn panel() -> usize {
     Kernels::current().panel()
 }
 
-/// Length of what [`pack`] makes of B\[k, n\].
+/// Length in floats of the packed B\[k, n\] that [`pack`] writes.
 ///
 /// # Panics
-/// If that is more than fits memory.
+/// If the length overflows.
 #[track_caller]
 pub fn packed_len(k: usize, n: usize) -> usize {
     expect_len(k, n, panel())
 }
 
-/// Whether a product of many rows would pack such a B, if its rows follow each other: then many products
-/// gain by a B that is packed once ([`pack`]).
+/// Whether a product of many rows would pack a contiguous B\[k, n\]. If so, it is worth packing once for many products
+/// ([`pack`]).
 pub(crate) fn packs(k: usize, n: usize) -> bool {
     n > 2 * panel() && !stays_in_l1(k, n, n)
 }
 
-/// Packs B\[k, n\] for many products, each of which would do it anew: zeros fill the last panel. B is the
-/// matrices of `stack`, with their numbers of rows, one above another. `out` has [`packed_len`] floats.
+/// Packs B\[k, n\] once for many products; zeros pad the last panel. B consists of the matrices in `stack`, given with
+/// their numbers of rows, one below another. `out` must have [`packed_len`] floats.
 ///
 /// # Panics
-/// If a slice is too short for its shape, no stride of a matrix is 1, or its runs overlap.
+/// If a slice is too short for its shape, no stride of a matrix is 1, its rows or columns overlap, or `out` has
+/// another length.
 #[track_caller]
 pub fn pack<'a>(stack: &[(Mat, usize)], n: usize, out: &'a mut [f32]) -> Packed<'a> {
-    // Read once: length and layout are those of the kernels that write them.
+    // Ask only once, so that length and layout are of the same instruction set.
     let kernels = Kernels::current();
     let nr = kernels.panel();
     let views: Vec<(View, usize)> =

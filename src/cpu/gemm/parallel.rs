@@ -1,4 +1,4 @@
-//! How a product is shared by threads. What is added to what depends on the shape alone.
+//! Splits a product among threads. The order of additions depends only on the shape.
 
 use std::cell::Cell;
 
@@ -7,13 +7,13 @@ use super::blocking::{Product, even, multiply};
 use super::isa::Kernels;
 use super::pack::Scratch;
 
-/// Floating point operations below which a task does not pay for its handing over: about 7 us.
+/// Smallest task, in floating-point operations, that is worth handing to another thread: about 7 us of work.
 pub(super) const TASK_FLOPS: usize = 700_000;
-/// Those of a task where there are several a thread, so that an idle thread finds something to take.
+/// Smallest task when there are several per thread, for work stealing to balance the load.
 const SPARE_TASK_FLOPS: usize = 4_000_000;
-/// Terms of the sum in one part, where the sum over k itself is split.
+/// Terms of the sum per part, if k is split.
 const K_PART: usize = 1024;
-/// Elements of C up to which that is done: beyond, C has tiles enough to share.
+/// k is split only if C has at most this many elements; a larger C has enough tiles for all threads.
 const K_SPLIT_C: usize = 64 * 1024;
 
 thread_local! {
@@ -21,8 +21,8 @@ thread_local! {
     static SHARES: Cell<usize> = const { Cell::new(1) };
 }
 
-/// Runs `f` as one of `shares` equal pieces of work that are done at once: of the pool's threads its products
-/// count on no more than their share.
+/// Runs `f` as one of `shares` equal pieces of work that run concurrently. Its products plan for only their share of
+/// the pool's threads.
 pub fn in_share<R>(shares: usize, f: impl FnOnce() -> R) -> R {
     let before = SHARES.replace(shares);
     let result = f();
@@ -30,13 +30,13 @@ pub fn in_share<R>(shares: usize, f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Pieces of work that are done at once now, with this one: by that many what one takes of the machine is less
-/// than what it takes of the time.
+/// Number of pieces of work that run concurrently, this one included. Divide the wall time of one by it to get its
+/// share of the machine's time.
 pub fn at_once() -> usize {
     SHARES.get().min(rayon::current_num_threads())
 }
 
-/// Threads that a product may count on.
+/// Number of threads that a product should plan for.
 pub(super) fn threads() -> usize {
     rayon::current_num_threads().div_ceil(SHARES.get())
 }
@@ -59,7 +59,8 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
     });
 }
 
-/// Calls `task` with first row, rows, first column, columns of parts of C, on as many threads as gain by it.
+/// Cuts C into rectangles and calls `task(first row, rows, first column, columns)` for each, on as many threads as is
+/// worthwhile.
 #[inline]
 pub(super) fn share(
     kernels: &Kernels,
@@ -84,17 +85,17 @@ pub(super) fn share(
     });
 }
 
-/// Cuts C into about `tasks` parts, rows x columns, so that the operands are read, and B packed,
-/// the fewest times over.
+/// Number of rows and columns of rectangles, about `tasks` in all, for which operands are re-read, and B is
+/// packed again, as little as possible.
 fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
     let row_most = p.m.div_ceil(kernels.mr);
     let col_most = p.n.div_ceil(2 * kernels.lanes);
     let mut best = (usize::MAX, (1, 1));
     for cols in 1..=tasks.min(col_most) {
         let rows = (tasks / cols).clamp(1, row_most);
-        // The largest part, in tiles, is what the others wait for.
+        // Threads wait for the largest rectangle; whole tiles count.
         let work = row_most.div_ceil(rows) * col_most.div_ceil(cols) * kernels.mr * p.k;
-        // Packing a transposed B costs about twice the copying of a straight one.
+        // Packing a transposed B costs about twice as much as packing a row-major one.
         let packing = match (p.b.panel, p.b.columns) {
             (0, false) => 2,
             (0, true) => 4,
@@ -109,7 +110,7 @@ fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
     best.1
 }
 
-/// Runs `task(i)` for i in from..to, halving the range.
+/// Runs `task(i)` for i in from..to in parallel, halving the range recursively.
 pub(super) fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
     if to - from == 1 {
         return task(from);
@@ -118,13 +119,13 @@ pub(super) fn fork(from: usize, to: usize, task: &(impl Fn(usize) + Sync)) {
     rayon::join(|| fork(from, middle, task), || fork(middle, to, task));
 }
 
-/// A long sum for few elements (the gradient of a weight): parts of k that depend on the shape,
-/// each into an m x n of its own, added in order.
+/// Split-K for long sums with few elements of C (the gradient of a weight). The parts of k depend on the shape alone.
+/// Each is computed into a separate m x n buffer, and the buffers are added in order.
 ///
 /// # Safety
 /// As for [`multiply`].
 unsafe fn split_k(kernels: &'static Kernels, p: &Product) {
-    // A multiple of four parts shares well among the usual numbers of threads.
+    // A multiple of four parts divides evenly among common numbers of threads.
     let part_most = p.k.div_ceil(p.k.div_ceil(K_PART).next_multiple_of(4));
     let parts = p.k.div_ceil(part_most);
     let size = p.m * p.n;

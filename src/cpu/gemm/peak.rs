@@ -1,12 +1,12 @@
-//! What the multiply-add units can do: chains of them on registers alone, to measure products against.
+//! Peak throughput of the multiply-add units, measured with chains in registers. Products are compared with it.
 
 use rayon::prelude::*;
 
 use super::isa::Kernels;
 use super::simd::Simd;
 
-/// `reps` times x = a x + b on `CHAINS` vectors from `x`, each a chain of its own: enough of them to
-/// cover the latency.
+/// Computes x = a x + b, `reps` times, on `CHAINS` vectors from `x`. Each vector is an independent chain, which hides
+/// the latency.
 ///
 /// # Safety
 /// The processor has the instruction set, and `CHAINS` vectors from `x` can be read and written.
@@ -32,17 +32,17 @@ pub(super) unsafe fn chains<S: Simd, const CHAINS: usize>(
     }
 }
 
-/// Numbers whose chains fill the registers: the length of a block of [`multiply_adds`].
+/// Length of a block of [`multiply_adds`]: as many floats as fill the registers.
 fn length(kernels: &Kernels) -> usize {
     2 * kernels.mr * kernels.lanes
 }
 
-/// The length of a block of [`multiply_adds`], in numbers, for the instruction set in use.
+/// Length of a block of [`multiply_adds`] in floats, for the current instruction set.
 pub fn block() -> usize {
     length(Kernels::current())
 }
 
-/// y\[i\] = what `reps` rounds of x = a x + b make of x\[i\], in blocks of [`block`] in parallel.
+/// y\[i\] = the result of `reps` steps x = a x + b from x\[i\]. Blocks of [`block`] floats run in parallel.
 ///
 /// # Panics
 /// If `x` and `y` differ in length.

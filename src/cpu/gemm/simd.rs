@@ -1,9 +1,9 @@
-//! The few vector operations that the micro-kernel and the packing need, once per instruction set.
+//! The vector operations that the micro-kernel and packing need, implemented for each instruction set.
 //!
-//! Everything is `#[inline(always)]` and becomes machine code only inside a function that carries
-//! the target features (`isa.rs`), so the same source of the micro-kernel serves every set.
+//! All of them are `#[inline(always)]` and are compiled inside a function that has the target features (`isa.rs`), so
+//! the micro-kernel has one source for all instruction sets.
 
-/// A vector of `LANES` floats and its operations. Nothing is assumed about alignment.
+/// Operations on a vector of `LANES` floats. Pointers need not be aligned.
 ///
 /// All unsafe functions need a processor with the instruction set.
 pub(super) trait Simd {
@@ -26,7 +26,7 @@ pub(super) trait Simd {
     /// # Safety
     /// The processor has the instruction set, and `LANES` floats from `p` can be read.
     unsafe fn load(p: *const f32) -> Self::V;
-    /// The first `count` floats from `p`, then zeros; nothing beyond is read.
+    /// The first `count` floats from `p`, then zeros. Reads nothing beyond them.
     ///
     /// # Safety
     /// The processor has the instruction set, `count` <= `LANES`, and as many floats from `p` can be read.
@@ -36,7 +36,7 @@ pub(super) trait Simd {
     /// # Safety
     /// The processor has the instruction set, and `LANES` floats from `p` can be written.
     unsafe fn store(p: *mut f32, v: Self::V);
-    /// The first `count` lanes to `p`; nothing beyond is written.
+    /// The first `count` lanes to `p`. Writes nothing beyond them.
     ///
     /// # Safety
     /// The processor has the instruction set, `count` <= `LANES`, and as many floats from `p` can be written.
@@ -46,13 +46,13 @@ pub(super) trait Simd {
     /// # Safety
     /// The processor has the instruction set.
     unsafe fn add(x: Self::V, y: Self::V) -> Self::V;
-    /// x y + z, with one rounding where the set has it.
+    /// x y + z, rounded once if the instruction set has a fused multiply-add.
     ///
     /// # Safety
     /// The processor has the instruction set.
     unsafe fn fma(x: Self::V, y: Self::V, z: Self::V) -> Self::V;
-    /// `dst[p * dst_stride + j] = src[j * src_stride + p]` for j < `LANES` and p < `count`; rows
-    /// j >= `rows` are zeros and not read.
+    /// `dst[p * dst_stride + j] = src[j * src_stride + p]` for j < `LANES` and p < `count`. Rows
+    /// j >= `rows` count as zeros and are not read.
     ///
     /// # Safety
     /// The processor has the instruction set; `rows`, `count` <= `LANES`; `count` floats from each of the
@@ -65,7 +65,7 @@ pub(super) trait Simd {
         dst: *mut f32,
         dst_stride: usize,
     );
-    /// Bit i is set where the i-th of `count` floats from `p` is not 0; NaN is not.
+    /// Bit i is set if float i of the `count` floats from `p` is not 0. NaN counts as not 0.
     ///
     /// # Safety
     /// The processor has the instruction set, `count` <= `LANES`, and as many floats from `p` can be read.
@@ -74,15 +74,15 @@ pub(super) trait Simd {
         // SAFETY: the caller guarantees `count` floats.
         (0..count).map(|i| u32::from(unsafe { *p.add(i) } != 0.0) << i).sum()
     }
-    /// Asks for the cache line of `p`, which need not be valid.
+    /// Prefetches the cache line of `p` into L1. The address need not be valid.
     #[inline(always)]
     fn prefetch(_p: *const f32) {}
-    /// The same, but into the L2 cache.
+    /// Prefetches it into L2.
     #[inline(always)]
     fn prefetch_l2(_p: *const f32) {}
 }
 
-/// Functions of [`Simd`] whose bodies ask no more of the caller than the trait does.
+/// Wraps the bodies of functions of [`Simd`] whose safety requirements are those of the trait.
 macro_rules! implemented {
     ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {$(
         #[inline(always)]
@@ -95,7 +95,7 @@ macro_rules! implemented {
     )*};
 }
 
-/// Four lanes of plain Rust: what the compiler makes of them is up to the target's baseline.
+/// Four lanes in plain Rust; the compiler may use vector instructions of the target's baseline.
 pub(super) struct Portable;
 
 impl Simd for Portable {
@@ -115,7 +115,7 @@ impl Simd for Portable {
             }
         }
         fn add(x: [f32; 4], y: [f32; 4]) -> [f32; 4] { std::array::from_fn(|i| x[i] + y[i]) }
-        // Two roundings: a fused one would be a library call where the baseline lacks it.
+        // Rounded twice: a fused multiply-add would be a library call if the baseline lacks the instruction.
         fn fma(x: [f32; 4], y: [f32; 4], z: [f32; 4]) -> [f32; 4] {
             std::array::from_fn(|i| x[i] * y[i] + z[i])
         }
@@ -198,13 +198,14 @@ mod x86 {
                     }
                 } else {
                     for (j, r) in r.iter_mut().enumerate() {
-                        // Not a load of no lanes: where there is no memory, it takes microseconds.
+                        // Skip rows that do not exist: a masked load of zero lanes from an unmapped address is
+                        // valid but takes microseconds.
                         if j < rows {
                             *r = Self::load_part(src.add(j * src_stride), count);
                         }
                     }
                 }
-                // Pairs of rows, then quads: u[4 g + c] holds, in its 128-bit lane l, column
+                // Interleave pairs of rows, then quads: 128-bit lane l of u[4 g + c] holds column
                 // 4 l + c of rows 4 g .. 4 g + 4.
                 let mut u = r;
                 for g in 0..4 {
@@ -218,7 +219,7 @@ mod x86 {
                     u[q + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(hi, hi2));
                     u[q + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(hi, hi2));
                 }
-                // Then whole 128-bit lanes.
+                // Then exchange 128-bit lanes.
                 for c in 0..4 {
                     let even = _mm512_shuffle_f32x4::<0x88>(u[c], u[4 + c]);
                     let odd = _mm512_shuffle_f32x4::<0xdd>(u[c], u[4 + c]);

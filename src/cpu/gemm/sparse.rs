@@ -1,15 +1,13 @@
-//! Products with an operand that is mostly zeros, as binarised images are: only what is not zero is
-//! multiplied.
+//! Products with an operand that is mostly zeros, such as binary images: only nonzero elements are multiplied.
 //!
-//! With A the sparse operand, C\[r, :\] is the sum of A\[r, p\] B\[p, :\] over the p where A\[r, p\] is not zero. Each
-//! row of A becomes a list of its terms, a block of k at a time. Panels of B lie in L1 meanwhile, a piece of a row
-//! of C in registers. The cost goes with the number of terms; a pass over A finds out beforehand whether that
-//! is small.
+//! If A is sparse, C\[r, :\] is the sum of A\[r, p\] B\[p, :\] over the p with A\[r, p\] != 0. Each row of A is turned
+//! into a list of its nonzero terms, one k-block at a time. Meanwhile panels of B stay in L1 and a piece of a row of C
+//! in registers. The cost is proportional to the number of terms; a pass over A counts them first.
 //!
-//! With B the sparse operand, as in the gradient d^T x of a weight, C^T = B^T A^T is such a product: panels
-//! of A^T, and C is transposed on its way out.
+//! If B is sparse, as in the gradient d^T x of a weight, the transposed product C^T = B^T A^T has a sparse left
+//! operand. Panels are of A^T, and C^T is transposed when it is stored.
 //!
-//! An element of C is made in the same order by any number of threads.
+//! The order of additions does not depend on the number of threads.
 
 use super::Activation;
 use super::blocking::{Product, View, even};
@@ -19,17 +17,17 @@ use super::parallel::{TASK_FLOPS, fork, threads};
 use super::simd::Simd;
 use crate::cpu::simd::vectorize;
 
-/// Most terms of a block of k: so wide a panel of it, 128 x 64 floats, fills a common L1 cache.
+/// Longest k-block. Its panel of B, 128 x 64 floats, fills a common L1 cache.
 const BLOCK: usize = 128;
-/// From list to list: room for a block and what fills it up, and an odd number of cache lines.
+/// Distance between lists: room for a block and its padding; an odd number of cache lines.
 const LIST: usize = BLOCK + 8;
 /// Vectors of a row of C that are summed at a time.
 const WIDTH: usize = 4;
-/// Sums that each of them is made in: one waits some four cycles for its last multiply-add.
+/// Independent partial sums for each of these vectors, to hide the latency of the multiply-add (about four cycles).
 const CHAINS: usize = 2;
-/// Rows whose lists a task makes.
+/// Rows whose lists one task builds.
 const LIST_ROWS: usize = 64;
-/// Rows of the C that is transposed on its way out: 128 x 64 floats.
+/// Rows of the piece of C^T (128 x 64 floats) that is transposed at a time.
 const TURNED_ROWS: usize = 128;
 
 /// The operand of a product that may be mostly zeros.
@@ -41,7 +39,7 @@ pub enum Operand {
     B,
 }
 
-/// A\[r, p\] at `p` = the block's first + `index`.
+/// A nonzero element A\[r, p\], where p is the first index of the k-block plus `index`.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Term {
@@ -49,31 +47,31 @@ pub(super) struct Term {
     value: f32,
 }
 
-/// What fills a list up to a multiple of [`CHAINS`]: 0 times a row of zeros behind the panel.
+/// Pads a list to a multiple of [`CHAINS`]: 0 times the row of zeros after the panel.
 const NO_TERM: Term = Term { index: BLOCK as u32, value: 0.0 };
 
-/// What one block of k adds to `cols` columns of C.
+/// The contribution of one k-block to `cols` columns of C.
 pub(super) struct Part {
-    /// [`LIST`] a row, of which the first `counts[row]` are set.
+    /// [`LIST`] entries per row; the first `counts[row]` are valid.
     terms: *const Term,
     counts: *const u32,
     rows: usize,
-    /// B, half of the columns and then the other: `[BLOCK + 1][NR]`, the last row zeros.
+    /// Two panels of B, one after the other: `[BLOCK + 1][NR]` each, with zeros in the last row.
     panels: *const f32,
     c: *mut f32,
     c_stride: usize,
     /// At most [`WIDTH`] vectors.
     cols: usize,
-    /// Add to C; otherwise C is not read.
+    /// Whether to add to C; otherwise C is not read.
     add: bool,
 }
 
-/// Floats of a panel of NR columns.
+/// Floats in a panel of NR columns.
 fn panel_len(nr: usize) -> usize {
     (BLOCK + 1) * nr
 }
 
-/// See [`Part`].
+/// Computes one [`Part`].
 ///
 /// # Safety
 /// The processor has the instruction set. Each row's list can be read, with `counts[row]` terms, a multiple
@@ -153,11 +151,11 @@ pub(super) unsafe fn transpose<S: Simd>(
 thread_local! {
     /// Lists of terms and their lengths.
     static LISTS: Scratch = const { Scratch::new() };
-    /// Panels, and the columns of C that are transposed on their way out.
+    /// Panels of B, and the piece of C^T that is transposed when it is stored.
     static PANELS: Scratch = const { Scratch::new() };
 }
 
-/// How many of the rows x cols elements are not zero.
+/// Number of nonzero elements of a matrix of rows x cols.
 ///
 /// # Safety
 /// These elements can be read.
@@ -177,8 +175,8 @@ unsafe fn nonzero(x: View, rows: usize, cols: usize) -> usize {
     )
 }
 
-/// The product, if at most a third of `operand` is not zero and it is worth it; otherwise false, and nothing
-/// is done.
+/// Computes the product if at most a third of `operand` is nonzero and the product is large enough. Otherwise does
+/// nothing and returns false.
 ///
 /// # Safety
 /// As for [`super::blocking::multiply`].
@@ -231,7 +229,7 @@ pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product, operand: Operan
     true
 }
 
-/// A list of terms for each block of k and row of the sparse operand.
+/// A list of terms for each k-block and row of the sparse operand.
 #[derive(Clone, Copy)]
 struct Lists {
     terms: *mut Term,
@@ -239,20 +237,20 @@ struct Lists {
     rows: usize,
 }
 
-// SAFETY: tasks write lists of their own, and read them when all are made.
+// SAFETY: each task writes lists of its own, and all are written before any task reads them.
 unsafe impl Send for Lists {}
 // SAFETY: as above.
 unsafe impl Sync for Lists {}
 
 impl Lists {
-    /// Those of a block of k, from a row on.
+    /// Lists and counts of a k-block, from `row` on.
     fn of(&self, block: usize, row: usize) -> (*mut Term, *mut u32) {
         let at = block * self.rows + row;
         (self.terms.wrapping_add(at * LIST), self.counts.wrapping_add(at))
     }
 }
 
-/// Makes the lists of `rows` rows: those of `x`, which is `k` <= [`BLOCK`] wide.
+/// Builds the lists of `rows` rows of `x`, which has `k` <= [`BLOCK`] columns.
 ///
 /// # Safety
 /// The processor has the instruction set; `x`, rows x k with k <= [`BLOCK`], can be read, and a list and a
@@ -295,7 +293,7 @@ pub(super) unsafe fn list_terms<S: Simd>(
     }
 }
 
-/// `cols` columns (A) or rows (B) of C from `j` on.
+/// Computes `cols` columns of C from `j` on if A is sparse, or rows if B is.
 ///
 /// # Safety
 /// As for [`super::blocking::multiply`], of these columns or rows; there are at most [`WIDTH`] vectors of
@@ -310,7 +308,7 @@ unsafe fn columns(
     cols: usize,
 ) {
     let (nr, most) = (2 * kernels.lanes, WIDTH * kernels.lanes);
-    // C that is transposed on its way out goes by a piece at a time.
+    // C^T is computed and transposed in pieces.
     let (piece, out) = match operand {
         Operand::A => (lists.rows, 0),
         Operand::B => (TURNED_ROWS, TURNED_ROWS * most),
@@ -322,8 +320,7 @@ unsafe fn columns(
         // NO_TERM's, the row of zeros. Rows `from..` and columns `j..` are in C.
         scratch.with(2 * panel_len(nr) + out, |panels| unsafe {
             let turned = panels.add(2 * panel_len(nr));
-            // Where there is no second half, its columns are computed from whatever is there and not
-            // written.
+            // If there is no second panel, its columns are computed from old contents and never stored.
             for half in 0..2 {
                 let zeros = panels.add(half * panel_len(nr) + BLOCK * nr);
                 std::slice::from_raw_parts_mut(zeros, nr).fill(0.0);
@@ -335,7 +332,7 @@ unsafe fn columns(
                     Operand::B => (turned, most),
                 };
                 for (block, (first, k)) in even(p.k, BLOCK).enumerate() {
-                    // A single block stays where it is.
+                    // If there is only one k-block, its panels are packed once for all pieces.
                     for half in (0..cols).step_by(nr).filter(|_| from == 0 || p.k > BLOCK) {
                         let b = right.at(first, j + half);
                         let pack =

@@ -1,8 +1,8 @@
-//! C = or += D_1^T X_1 + D_2^T X_2 + ...: the gradient of a weight that is used many times.
+//! C = (or +=) D_1^T X_1 + D_2^T X_2 + ...: the gradient of a weight that is used many times.
 //!
-//! Each use has few rows, so its product alone would read and write all of C, which comes from L3 or memory,
-//! for a short sum. Here the rows of several uses stand below each other in the packed panels and are one
-//! sum for the micro-kernel, so that C moves once for all of them.
+//! Each use has few rows. Its product alone would read and write all of C, which comes from L3 or memory, for a short
+//! sum. Here the rows of several uses are concatenated in the packed panels. The micro-kernel sees one longer sum, so
+//! C is read and written once for all of them.
 
 use super::blocking::{KC, Product, View, even};
 use super::isa::Kernels;
@@ -11,23 +11,24 @@ use super::pack::Scratch;
 use super::parallel::share;
 use super::{Activation, span};
 
-/// Most rows of all D together that [`gemm_sum`] takes: one k-block.
+/// Largest total number of rows that [`gemm_sum`] accepts: one k-block.
 pub const SUM_ROWS: usize = KC;
-/// Floats of a block of the X, which lives in L2.
+/// Floats in a block of X; it stays in L2.
 const X_BLOCK: usize = 192 * 1024;
 
-/// Micro-panels of D that are packed at a time: 48 floats of a row, three lines.
+/// Micro-panels of D that are packed at a time: 48 floats of a row, three cache lines (AVX-512).
 const PANELS: usize = 4;
 
 thread_local! {
     static PACKED: Scratch = const { Scratch::new() };
 }
 
-/// Adds up D^T X over `terms`, pairs of D \[k, m\] and X \[k, n\] with any k of their own, into C \[m, n\], or adds
-/// that to C, on the threads of the current rayon pool. The result has the same bits for any number of threads.
+/// C \[m, n\] = the sum of D^T X over `terms`, pairs of D \[k, m\] and X \[k, n\]; k may differ between pairs. With
+/// `accumulate`, the sum is added to C. Runs on the threads of the current rayon pool. The result is bitwise identical
+/// for any number of threads.
 ///
 /// # Panics
-/// If a slice does not fit its shape, or all k together are more than [`SUM_ROWS`].
+/// If a slice does not fit its shape, or if all k add up to more than [`SUM_ROWS`].
 #[track_caller]
 pub fn gemm_sum(
     terms: &[(&[f32], &[f32])],
@@ -57,7 +58,7 @@ pub fn gemm_sum(
         columns,
         panel: 0,
     };
-    // What the loops need to know; the operands are those of `terms`.
+    // For its sizes and C only: the operands come from `terms`.
     let whole = Product {
         m,
         n,
@@ -82,14 +83,14 @@ pub fn gemm_sum(
     });
 }
 
-/// One use: D^T and X, and its rows.
+/// One use of the weight: D^T, X and their number of rows k.
 struct Term {
     d: View,
     x: View,
     k: usize,
 }
 
-/// The part `p` of C at (top, left), on this thread.
+/// Computes the part `p` of C, whose upper left corner is (top, left), on this thread.
 ///
 /// # Safety
 /// All rows of D, from column `top` on m columns, and of X, from column `left` on n columns, can be read;
