@@ -73,8 +73,7 @@
 //!
 //! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU-only.
 //! - `program` (default): the program around the core, with its dependencies. Without it the crate is a library: the
-//! tape,
-//!   operations, kernels, layers, models, and [model files in memory](model_file).
+//!   tape, operations, kernels, layers, models, and [model files in memory](model_file).
 //! - `mpi`: training in several processes, one per device ([`ranks`]). It needs an MPI library.
 #![warn(missing_docs)]
 

@@ -1,18 +1,18 @@
-//! The adapters (pairs of a GPU and a driver) that wgpu finds on this machine.
+//! Lists the adapters (pairs of a GPU and a driver) that wgpu finds on this machine.
 
 use std::sync::OnceLock;
 
-/// The workgroup sizes and bindings that every kernel of this crate may count on.
+/// Limits that every kernel of this crate relies on: invocations per workgroup, workgroup memory, storage buffers.
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 << 10;
 const STORAGE_BUFFERS: u32 = 8;
 
-/// What a caller needs to know of an adapter in order to choose one.
+/// Properties of an adapter, to choose one.
 #[derive(Debug, Clone, Default)]
 pub struct AdapterSummary {
-    /// Position in [`adapters`], and the number that [`Gpu::open`](super::Gpu::open) takes.
+    /// Index in [`adapters`], which is the argument of [`Gpu::open`](super::Gpu::open).
     pub index: usize,
-    /// Name as the driver gives it.
+    /// Name that the driver reports.
     pub name: String,
     /// `vulkan`, `metal` or `dx12`.
     pub backend: String,
@@ -22,19 +22,19 @@ pub struct AdapterSummary {
     pub driver: String,
     /// Largest buffer, in bytes.
     pub max_buffer_size: u64,
-    /// Largest part of a buffer that a kernel can see, in bytes: the limit of a tensor's size.
+    /// Largest storage binding, in bytes. It limits the size of a tensor, which is bound as a whole.
     pub max_storage_buffer_binding_size: u64,
     /// Largest workgroup, in invocations.
     pub max_compute_invocations_per_workgroup: u32,
-    /// Memory that the invocations of a workgroup share, in bytes.
+    /// Workgroup memory, in bytes.
     pub max_compute_workgroup_storage_size: u32,
     /// Storage buffers that a kernel can bind.
     pub max_storage_buffers_per_shader_stage: u32,
-    /// Whether kernels can be timed on the device.
+    /// Whether the device has timestamps, which profiling needs.
     pub timestamp: bool,
-    /// Whether subgroup operations exist.
+    /// Whether the device has subgroup operations.
     pub subgroups: bool,
-    /// A driver that computes on the CPU: right answers for tests, slower than the CPU back end.
+    /// Whether the driver computes on the CPU. Good for tests, but slower than the CPU back end.
     pub software: bool,
 }
 
@@ -66,18 +66,18 @@ impl AdapterSummary {
         }
     }
 
-    /// Bytes that a tensor may have at most: it is one buffer, bound to a kernel as a whole.
+    /// Maximum size of a tensor in bytes: a tensor is one buffer, and kernels bind it as a whole.
     pub fn largest_tensor(&self) -> u64 {
         self.max_buffer_size.min(self.max_storage_buffer_binding_size)
     }
 
-    /// What this adapter lacks to run the crate's kernels, if anything.
+    /// The first limit of this adapter that is too low for the crate's kernels, as text for a message.
     pub(super) fn shortcoming(&self) -> Option<String> {
         [
-            ("invocations a workgroup", self.max_compute_invocations_per_workgroup, INVOCATIONS),
+            ("invocations per workgroup", self.max_compute_invocations_per_workgroup, INVOCATIONS),
             ("bytes of workgroup memory", self.max_compute_workgroup_storage_size, WORKGROUP_BYTES),
             (
-                "storage buffers a kernel",
+                "storage buffers per kernel",
                 self.max_storage_buffers_per_shader_stage,
                 STORAGE_BUFFERS,
             ),
@@ -88,13 +88,13 @@ impl AdapterSummary {
     }
 }
 
-/// All adapters, real GPUs before software drivers: discrete, integrated, virtual, other, cpu.
-/// `WGPU_BACKEND` (such as `vulkan` or `dx12`) narrows the list.
+/// All adapters in the order discrete, integrated, virtual, other, cpu, so that GPUs come before software drivers.
+/// The environment variable `WGPU_BACKEND` (for example `vulkan` or `dx12`) restricts the list.
 pub fn adapters() -> Vec<AdapterSummary> {
     enumerate().iter().map(|(_, summary)| summary.clone()).collect()
 }
 
-/// Once a process: loading the drivers takes long, and they don't like being unloaded.
+/// Enumerates the adapters once per process: loading drivers is slow, and some crash when they are unloaded.
 pub(super) fn enumerate() -> &'static [(wgpu::Adapter, AdapterSummary)] {
     static FOUND: OnceLock<Vec<(wgpu::Adapter, AdapterSummary)>> = OnceLock::new();
     FOUND.get_or_init(|| {

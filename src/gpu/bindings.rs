@@ -1,29 +1,29 @@
-//! Bind groups, kept for the next time that the same program works on the same buffers.
+//! Caches bind groups, to be reused when the same program is dispatched on the same buffers.
 //!
-//! Making one costs the CPU as much as the rest of a small dispatch, and a training step works on the
-//! buffers of the step before: what was released last is handed out first.
+//! Creating one costs the CPU as much as the rest of a small dispatch. Training steps repeat the same dispatches on
+//! the same buffers, because the pool returns buffers in a fixed order ([`pool`](super::pool)).
 
 use super::pool::GpuBuffer;
 use super::program::Program;
 use std::collections::HashMap;
 
-/// Most that are kept: some steps of the longest models.
+/// Largest number of cached bind groups: enough for several steps of the longest models.
 const KEPT: usize = 1 << 15;
 
-/// A program's address, and name and length of each of its buffers.
+/// A program's address, and the id and length of each of its buffers.
 type Key = (usize, Vec<(u64, usize)>);
 
-/// Bind groups by program and buffers. They hold the memory of their buffers, so those of memory that
-/// was given up are dropped with each submission ([`forget`](Bindings::forget)).
+/// Bind groups by program and buffers. A bind group keeps its buffers alive, so each submission drops the bind groups
+/// of buffers that the pool has given up ([`forget`](Bindings::forget)).
 #[derive(Default)]
 pub(super) struct Bindings {
     made: HashMap<Key, wgpu::BindGroup>,
-    /// How many were made.
+    /// Number of bind groups created so far.
     pub count: u64,
 }
 
 impl Bindings {
-    /// The group of these buffers for `program`, made by `make` unless it is there.
+    /// The cached bind group of `program` and these buffers, or else a new one from `make`.
     pub fn get(
         &mut self,
         program: &'static Program,
@@ -44,12 +44,12 @@ impl Bindings {
         group
     }
 
-    /// How many are kept.
+    /// Number of cached bind groups.
     pub fn kept(&self) -> u64 {
         self.made.len() as u64
     }
 
-    /// Drops the groups of this memory.
+    /// Drops the bind groups of the buffers with these ids.
     pub fn forget(&mut self, ids: &[u64]) {
         if !ids.is_empty() {
             self.made.retain(|(_, buffers), _| !buffers.iter().any(|(id, _)| ids.contains(id)));

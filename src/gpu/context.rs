@@ -1,4 +1,4 @@
-//! An opened GPU: its device and queue, its first failure, its figures.
+//! An opened GPU: its device and queue, its first failure, its statistics.
 
 use super::adapters::{self, AdapterSummary};
 use super::pipelines::Pipelines;
@@ -10,41 +10,41 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// How kernels are compiled and buffers handed out.
+/// How to compile kernels and initialise buffers; for tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GpuOptions {
-    /// Let the compiler guard every index, every loop and every integer division.
+    /// Compile run-time checks of every index, loop and integer division into the shaders.
     pub bounds_checks: bool,
-    /// Let workgroup memory start as zeros.
+    /// Zero workgroup memory before each workgroup.
     pub zero_workgroup_memory: bool,
-    /// Fill every buffer of [`Gpu::alloc`] with NaN, so that an element that no kernel writes shows.
+    /// Fill every new buffer with NaN, which reveals kernels that leave elements unwritten.
     pub poison: bool,
 }
 
-/// Figures since [`Gpu::open`], and of the moment.
+/// Statistics: counts since [`Gpu::open`], and current memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Dispatches recorded.
     pub dispatches: u64,
     /// Command buffers submitted.
     pub submissions: u64,
-    /// Bind groups made: one a program and buffers that it had not worked on before.
+    /// Bind groups created. A dispatch of the same program on the same buffers reuses a cached one.
     pub bind_groups: u64,
-    /// Of these, how many are kept.
+    /// Bind groups in the cache.
     pub kept_bind_groups: u64,
     /// Calls of [`Gpu::download`].
     pub readbacks: u64,
     /// Calls of [`Gpu::upload`].
     pub uploads: u64,
-    /// Bytes of the buffers in use, size classes included.
+    /// Bytes of the buffers in use, rounded up to their size classes.
     pub live_bytes: u64,
-    /// Bytes of the buffers that wait for reuse.
+    /// Bytes of free buffers that are kept for reuse.
     pub pooled_bytes: u64,
     /// Buffers in use.
     pub live_buffers: u64,
 }
 
-/// An opened GPU. A clone is another handle on the same one; any thread may use it.
+/// An opened GPU. Clones are handles to the same one; any thread may use them.
 #[derive(Clone)]
 pub struct Gpu(pub(super) Arc<Shared>);
 
@@ -62,14 +62,14 @@ pub(super) struct Shared {
     pub ledger: Ledger,
 }
 
-/// The first thing that went wrong; everything after it is a no-op.
+/// The first error of the GPU. Once it is set, later commands do nothing.
 pub(super) struct Failure {
     first: OnceLock<String>,
 }
 
 impl Failure {
     pub fn set(&self, message: String) {
-        // Only the first counts: what follows are its consequences.
+        // Keep only the first error: later ones are its consequences.
         let _ = self.first.set(message);
     }
 
@@ -85,7 +85,7 @@ impl Failure {
     }
 }
 
-/// Locks, also after another thread panicked: the states here stay consistent.
+/// Locks a mutex even if another thread panicked while it held the lock: the data here stays consistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -93,8 +93,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gpu {
     /// Opens the adapter at this index of [`adapters`](super::adapters()).
     ///
-    /// Errors: [`Error::Device`] when there is no such adapter, it lacks what the kernels need, or
-    /// its driver refuses.
+    /// Errors: [`Error::Device`] if there is no such adapter, if its limits are too low for the kernels, or
+    /// if its driver refuses.
     pub fn open(index: usize, options: GpuOptions) -> Result<Gpu> {
         let found = adapters::enumerate();
         let Some((adapter, summary)) = found.get(index) else {
@@ -147,36 +147,36 @@ impl Gpu {
         &self.0.summary
     }
 
-    /// Bytes that a tensor may have at most.
+    /// Maximum size of a tensor in bytes.
     pub(crate) fn largest_tensor(&self) -> u64 {
         self.summary().largest_tensor()
     }
 
-    /// What its kernels did, while it is profiled; their times are [`Gpu::profile`]'s.
+    /// Counts per kernel while this device is being profiled. The times come from [`Gpu::profile`].
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.0.ledger
     }
 
-    /// Loses the device, as a reset of its driver would.
+    /// Simulates the loss of the device, as after a reset of its driver.
     #[cfg(test)]
     pub(crate) fn lose(&self) {
         self.0.device.destroy();
     }
 
-    /// Leaves no memory but what is in use, as on a device that is full.
+    /// Simulates a full device: no further memory can be allocated.
     #[cfg(test)]
     pub(crate) fn fill(&self) {
         lock(&self.0.pool).fill();
     }
 
-    /// Most bytes that were live at once since the last call.
+    /// Peak of live bytes since the last call.
     pub(crate) fn watch(&self) -> u64 {
         let mut pool = lock(&self.0.pool);
         let live = pool.live_bytes;
         std::mem::replace(&mut pool.watched, live)
     }
 
-    /// Figures so far; see [`Stats`].
+    /// The current statistics.
     pub fn stats(&self) -> Stats {
         let recorder = lock(&self.0.recorder);
         let pool = lock(&self.0.pool);
@@ -195,17 +195,17 @@ impl Gpu {
 }
 
 impl Shared {
-    /// Keeps a failure of this crate's own finding.
+    /// Records a failure that this crate detected.
     pub fn fail(&self, message: String) {
-        // A lost device is announced while waiting: the cause before its consequences.
+        // wgpu reports a lost device while we wait. Let it, so that the cause is recorded before its consequence.
         self.wait_for(None);
         self.failure.set(message);
     }
 
-    /// Waits until the device is done with a submission, or with all of them.
+    /// Waits until the device has finished a submission, or all of them if it is `None`.
     pub fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) {
         let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        // wgpu panics here when the device is lost in between.
+        // wgpu panics here if the device is lost meanwhile.
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(wait))) {
             Ok(Ok(_)) => (),
             Ok(Err(error)) => self.failure.set(lost(&self.summary.name, &error.to_string())),
@@ -213,7 +213,7 @@ impl Shared {
         }
     }
 
-    /// Runs `body` and returns the error that wgpu raised in it on this thread, if any.
+    /// Runs `body` and returns the error that wgpu raised on this thread meanwhile, if any.
     pub fn guarded<T>(&self, body: impl FnOnce() -> T) -> std::result::Result<T, wgpu::Error> {
         let [outer, middle, inner] = [
             wgpu::ErrorFilter::OutOfMemory,
@@ -236,8 +236,8 @@ impl std::fmt::Debug for Gpu {
     }
 }
 
-/// wgpu's defaults, which any GPU meets, with the sizes of buffers and of workgroup memory raised
-/// to the adapter's, and limits of no interest (textures) lowered to it.
+/// wgpu's default limits, with the sizes of buffers and workgroup memory raised to the adapter's. Limits that the crate
+/// does not need (textures) are lowered to the adapter's.
 fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
     wgpu::Limits {
         max_buffer_size: adapter.max_buffer_size,
@@ -247,7 +247,7 @@ fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
     }
 }
 
-/// Without these two callbacks wgpu panics, or goes on silently.
+/// Sets the callbacks that record errors. Without them wgpu panics or ignores the error.
 fn watch(device: &wgpu::Device, failure: &Arc<Failure>, name: &str) {
     let (slot, adapter) = (failure.clone(), name.to_string());
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -282,7 +282,7 @@ mod tests {
         let x = gpu.upload(&[1.0, 2.0]);
         drop(gpu.alloc(500));
         gpu.fill();
-        // What waits for reuse is not memory that is missing; more is.
+        // Reusing a pooled buffer works; allocating a new one does not.
         let again = gpu.alloc(500);
         gpu.wait().unwrap();
         drop(again);

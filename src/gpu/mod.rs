@@ -1,4 +1,4 @@
-//! The wgpu back end: adapters, buffers, pipelines and the queue. `wgpu` is named only here.
+//! The wgpu back end: adapters, buffers, pipelines and the queue. No other module uses `wgpu`.
 //!
 //! A kernel is an entry point of a [`Program`], a WGSL module with fixed bindings in group 0:
 //!
@@ -14,14 +14,14 @@
 //! }
 //! ```
 //!
-//! An entry point may see a buffer as vectors instead, declared a second time with a name that says so:
+//! A buffer can also be declared a second time as an array of vectors, under another name:
 //! `@binding(1) var<storage, read> x_fours: array<vec4<f32>>`.
 //!
-//! `Gpu::record` appends dispatches to an open compute pass and returns at once; nothing is
-//! waited for until `Gpu::download` or `Gpu::wait`. Whatever goes wrong on the way is kept and
-//! returned there, so that a training step has no error handling of its own.
+//! `Gpu::record` appends dispatches to an open compute pass and returns immediately. Only `Gpu::download` and
+//! `Gpu::wait` wait for the device. They also return the first error that has occurred, so a training step needs no
+//! error handling of its own.
 
-// The shaders' texts are known without wgpu too: the CPU-only build checks them as well.
+// The CPU-only build includes the shaders' source too, because its tests check them.
 mod program;
 pub use program::{Dispatch, Program};
 

@@ -1,4 +1,4 @@
-//! From WGSL to pipelines: each compiled once a device, lazily or ahead of time.
+//! Compiles WGSL to pipelines, once per device, on first use or ahead of time.
 
 use super::context::{Gpu, Shared, lock};
 use super::program::Program;
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
-/// Parameters of a dispatch: at most this many bytes, the strictest alignment of dynamic offsets.
+/// Size of a dispatch's parameters in bytes: the limit, and the strictest alignment of dynamic offsets.
 pub(super) const PARAMS_BYTES: u64 = 256;
 
 /// An entry point, ready to be dispatched.
@@ -21,10 +21,10 @@ struct Module {
     layout: wgpu::BindGroupLayout,
 }
 
-/// Compiled on first use; a failure is kept too. The cell lets other threads compile others.
+/// Compiled on first use; an error is cached too. With one cell per entry, several threads can compile at once.
 type Cell<T> = Arc<OnceLock<std::result::Result<Arc<T>, String>>>;
 
-/// Modules and pipelines by the address of their program, which is static.
+/// Modules and pipelines. The key is the program's address, which is unique since programs are statics.
 #[derive(Default)]
 pub(super) struct Pipelines {
     modules: Mutex<HashMap<usize, Cell<Module>>>,
@@ -32,10 +32,10 @@ pub(super) struct Pipelines {
 }
 
 impl Gpu {
-    /// Compiles these entry points on all cores, calling `progress(done, total)` after each.
+    /// Compiles these entry points on all cores and calls `progress(done, total)` after each.
     ///
-    /// Errors: [`Error::Device`] with the name of the first program that doesn't compile and what
-    /// the compiler says.
+    /// Errors: [`Error::Device`] with the name of the first program that does not compile, and the compiler's
+    /// message.
     pub fn compile(
         &self,
         items: &[(&'static Program, &[&'static str])],
@@ -72,7 +72,7 @@ impl Gpu {
 }
 
 impl Shared {
-    /// The pipeline of an entry point, compiled if it is the first time.
+    /// The pipeline of an entry point, compiled on first use.
     pub fn prepare(
         &self,
         program: &'static Program,
@@ -146,7 +146,7 @@ impl Shared {
         .map_err(|error| format!("the GPU program {} does not compile: {error}", program.name))
     }
 
-    #[allow(unsafe_code)] // Without the checks, for speed.
+    #[allow(unsafe_code)] // To omit run-time checks.
     fn shader(&self, program: &'static Program) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(program.name),
@@ -155,10 +155,10 @@ impl Shared {
         if self.options.bounds_checks {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: the text is compiled into the program, never read from a file or a user. This crate's
-        // kernels index within the lengths that their launchers pass, their loops count to parameters, and
-        // their divisors are nonzero; `tests/engine/kernels.rs` runs each of them with the checks on as well.
-        // Kernels of other crates promise the same (`Program`).
+        // SAFETY: the source is compiled into the program, never read from a file or a user. In this crate's
+        // kernels, indices are within the lengths that their launchers pass, loops are bounded by parameters, and
+        // divisors are nonzero; `tests/engine/kernels.rs` also runs each kernel with the checks enabled.
+        // Kernels of other crates must guarantee the same (see `Program`).
         unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())

@@ -1,21 +1,20 @@
-//! Buffers by size class, kept for reuse.
+//! The GPU's memory pool: free buffers by size class.
 //!
-//! A released buffer may be handed out again at once, even while the device still works with it:
-//! the queue runs commands in the order in which they were recorded, so whoever gets the buffer
-//! writes to it after all earlier readers.
+//! A released buffer can be reused immediately, even if the device still has to read it. The queue executes commands in
+//! the order of recording, so the new owner writes to it after all earlier reads.
 
 use super::context::{Gpu, Shared, lock};
 use super::program::{Dispatch, Program};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// The pool may always keep this much, and otherwise as much as was ever in use at once.
+/// The pool keeps at most this many bytes of free buffers, or the peak of live bytes if that is more.
 const KEPT_BYTES: u64 = 256 << 20;
 
 /// A storage buffer of `len()` f32; it returns to its pool on drop.
 pub struct GpuBuffer {
     pub(super) buffer: wgpu::Buffer,
-    /// Names the memory: equal for two handles only if one is the other's reuse.
+    /// Id of the memory; a buffer that is reused keeps it.
     pub(super) id: u64,
     len: usize,
     bytes: u64,
@@ -24,17 +23,17 @@ pub struct GpuBuffer {
 }
 
 impl GpuBuffer {
-    /// Number of f32.
+    /// Number of f32 elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds nothing.
+    /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes that kernels see: its exact length, or one element if that is 0.
+    /// Size of its bindings in bytes: the exact length, but at least one element.
     pub(super) fn binding_bytes(&self) -> u64 {
         exact_bytes(self.len)
     }
@@ -58,22 +57,22 @@ impl Drop for GpuBuffer {
     }
 }
 
-/// Free buffers, and the count of those in use.
+/// Free buffers, and counts of those in use.
 #[derive(Default)]
 pub(super) struct Pool {
-    /// By size class and name.
+    /// Free buffers by size class and id.
     free: BTreeMap<u64, BTreeMap<u64, Free>>,
     pub live_bytes: u64,
     pub live_buffers: u64,
     pub pooled_bytes: u64,
     peak_live_bytes: u64,
-    /// Most bytes live since [`Gpu::watch`](super::Gpu::watch).
+    /// Peak of live bytes since the last [`Gpu::watch`](super::Gpu::watch).
     pub watched: u64,
     releases: u64,
     buffers: u64,
-    /// Memory given up since [`take_forgotten`](Pool::take_forgotten).
+    /// Ids of buffers that were destroyed since [`take_forgotten`](Pool::take_forgotten).
     forgotten: Vec<u64>,
-    /// Most bytes that there are, in tests of a full device.
+    /// Limit on all bytes together, in tests of a full device.
     room: Option<u64>,
 }
 
@@ -83,8 +82,8 @@ struct Free {
 }
 
 impl Pool {
-    /// The first made of the free buffers of this class. In whichever order they were released, a step
-    /// like the one before gets the same ones, and their bind groups with them.
+    /// Takes the free buffer of this class with the lowest id. Whatever the order of release, a step that equals the
+    /// one before it gets the same buffers, and so finds their bind groups in the cache.
     fn take(&mut self, bytes: u64) -> Option<(wgpu::Buffer, u64)> {
         let (id, free) = self.free.get_mut(&bytes)?.pop_first()?;
         self.pooled_bytes -= bytes;
@@ -112,12 +111,12 @@ impl Pool {
         }
     }
 
-    /// The names of the memory that was given up since the last call.
+    /// The ids of the buffers that were destroyed since the last call.
     pub fn take_forgotten(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// No byte more than there are now.
+    /// From now on, allocates no more bytes.
     #[cfg(test)]
     pub fn fill(&mut self) {
         self.room = Some(self.live_bytes + self.pooled_bytes);
@@ -134,18 +133,18 @@ impl Pool {
     }
 }
 
-/// Where the number overflows, it is more than any device has.
+/// Size of `len` elements in bytes, at least one element; saturates instead of overflowing.
 fn exact_bytes(len: usize) -> u64 {
     (len.max(1) as u64).saturating_mul(4)
 }
 
-/// The size class for this number of bytes: four steps between powers of two, so at most a quarter more.
+/// The size class of a number of bytes. There are four classes between powers of two, so at most a quarter is wasted.
 fn class_bytes(bytes: u64) -> u64 {
     let step = (bytes.next_power_of_two() / 8).max(256);
     bytes.next_multiple_of(step)
 }
 
-/// Writes a quiet NaN everywhere.
+/// Fills a buffer with quiet NaNs.
 static POISON: Program = Program {
     name: "poison",
     source: "
@@ -162,10 +161,10 @@ static POISON: Program = Program {
 };
 
 impl Gpu {
-    /// A buffer of `len` f32 (0 is allowed) with unspecified contents, from the pool if it has one.
+    /// A buffer of `len` f32 (0 is allowed) with unspecified contents, from the pool if it has one of this class.
     ///
-    /// When the device has no memory left, or `len` is beyond its limits, the next
-    /// [`download`](Gpu::download), [`flush`](Gpu::flush) or [`wait`](Gpu::wait) says so.
+    /// If the device is out of memory, or `len` exceeds its limits, the next
+    /// [`download`](Gpu::download), [`flush`](Gpu::flush) or [`wait`](Gpu::wait) returns the error.
     pub fn alloc(&self, len: usize) -> GpuBuffer {
         let shared = &self.0;
         let mut bytes = exact_bytes(len);
@@ -185,7 +184,7 @@ impl Gpu {
         buffer
     }
 
-    /// A new buffer: one for the pool, or one to be written by the CPU first.
+    /// Creates a buffer. If `mapped`, the CPU can write to it first, and it does not return to the pool.
     pub(super) fn fresh(&self, len: usize, bytes: u64, mapped: bool) -> GpuBuffer {
         let shared = &self.0;
         let usage = wgpu::BufferUsages::STORAGE
@@ -218,7 +217,7 @@ impl Gpu {
             })
         };
         let created = create().or_else(|_| {
-            // What waits for reuse, and what the device still holds, may be enough.
+            // Free the pooled buffers, wait until the device has released them, and try again.
             lock(&shared.pool).clear();
             shared.submit_with(|_| ());
             shared.wait_for(None);
@@ -278,7 +277,7 @@ impl Shared {
         GpuBuffer { buffer, id, len, bytes, pooled, pool: self.pool.clone() }
     }
 
-    /// Stands for a buffer after a failure, when nothing is run any more.
+    /// A dummy buffer for use after a failure, when commands do nothing.
     fn placeholder(&self, len: usize) -> GpuBuffer {
         let buffer = lock(&self.recorder).params.clone();
         self.handle(buffer, None, len, 0, false)

@@ -1,24 +1,24 @@
-//! Times of single dispatches, by timestamps on the device.
+//! Times single dispatches with timestamps on the device.
 //!
-//! While it is on, each dispatch has a pass of its own, and each submission is waited for: sums of
-//! these times are below the wall clock, and the wall clock is above that of a normal run.
+//! While profiling is on, each dispatch gets a compute pass of its own, and each submission is waited for. The wall
+//! time is therefore longer than usual, and longer than the sum of the dispatches.
 
 use super::context::{Gpu, Shared, lock};
 use super::recorder::SLOTS;
 use crate::{Error, Result};
 
-/// How long a dispatch ran.
+/// Time of one dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelTime {
     /// Name of the program.
     pub program: &'static str,
-    /// Name of the kernel.
+    /// Entry point.
     pub entry: &'static str,
     /// Nanoseconds on the device.
     pub ns: u64,
 }
 
-/// Two timestamps a dispatch of the open encoder, and the times so far.
+/// Two timestamps for each dispatch of the open encoder, and the times collected so far.
 pub(super) struct Profiler {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
@@ -65,7 +65,7 @@ impl Profiler {
         }
     }
 
-    /// Before the encoder is finished.
+    /// Copies the timestamps to the staging buffer; call it before the encoder is finished.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         if !self.open.is_empty() {
             let count = self.open.len() * 2;
@@ -74,12 +74,12 @@ impl Profiler {
         }
     }
 
-    /// After it is submitted.
+    /// Reads the timestamps; call it after the submission.
     pub fn collect(&mut self, shared: &Shared, submission: &wgpu::SubmissionIndex) {
         if self.open.is_empty() || shared.failure.is_set() {
             return;
         }
-        // A failure is kept by `read`, and this has no other way to return it.
+        // `read` has recorded the failure, and the next download returns it.
         let ticks = shared.read::<u64>(&self.staging, submission).unwrap_or_default();
         let period = f64::from(shared.queue.get_timestamp_period());
         let kernels = self.open.drain(..).zip(ticks.chunks_exact(2));
@@ -92,9 +92,9 @@ impl Profiler {
 }
 
 impl Gpu {
-    /// Begins or ends the timing of dispatches, and returns the times since it began, in order.
+    /// Turns the timing of dispatches on or off, and returns the times since it was turned on, in order.
     ///
-    /// Errors: [`Error::Device`] when this adapter has no timestamps, or for a failure before.
+    /// Errors: [`Error::Device`] if the adapter has no timestamps, or if the GPU has failed.
     pub fn profile(&self, on: bool) -> Result<Vec<KernelTime>> {
         let shared = &self.0;
         if !shared.summary.timestamp {

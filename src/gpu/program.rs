@@ -1,19 +1,19 @@
-//! What a compute shader is to the host: a WGSL module with one binding convention.
+//! A compute shader from the host's point of view: a WGSL module with one binding convention.
 //!
-//! Group 0: binding 0 is `var<uniform>` parameters, bindings `1..=inputs` are `var<storage, read>`,
-//! the rest are `var<storage, read_write>` outputs. Known to the CPU-only build too, so that the
-//! shaders are checked there as well.
+//! In group 0, binding 0 is the parameters (`var<uniform>`), bindings `1..=inputs` are the inputs
+//! (`var<storage, read>`), and the rest are the outputs (`var<storage, read_write>`). This module is in the CPU-only
+//! build too, because its tests check the shaders.
 
-/// A WGSL module; every entry point uses a subset of the same bindings.
+/// A WGSL module. Each entry point uses a subset of its bindings.
 ///
-/// It runs unchecked unless the device was opened with `GpuOptions::bounds_checks`, so for all parameters
-/// that it is launched with, each index has to be inside its array, each loop has to end, and no divisor
-/// of integers may be 0.
+/// It runs without run-time checks unless the device was opened with `GpuOptions::bounds_checks`. So for all parameters
+/// that it is launched with, every index must be inside its array, every loop must end, and no integer divisor may
+/// be 0.
 #[derive(Debug)]
 pub struct Program {
-    /// Name for messages and profiles.
+    /// Name in messages and profiles.
     pub name: &'static str,
-    /// WGSL text.
+    /// WGSL source.
     pub source: &'static str,
     /// Number of read-only storage buffers.
     pub inputs: usize,
@@ -30,6 +30,6 @@ pub struct Dispatch<'a> {
     pub groups: [u32; 3],
     /// Bytes of the uniform parameters, at most 256.
     pub params: &'a [u8],
-    /// Iterations of all loops of one invocation; some software drivers stop at 65,535.
+    /// Loop iterations of one invocation, all loops together; some software drivers stop at 65,535.
     pub loop_iterations: u64,
 }

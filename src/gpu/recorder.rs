@@ -1,9 +1,8 @@
-//! Commands on their way to the queue: one encoder with one open compute pass, submitted when it
-//! holds enough.
+//! Records dispatches into one encoder with one open compute pass, and submits it when it is full.
 //!
-//! Opening a pass, and submitting one, costs as much as many small kernels do, so dispatches are
-//! collected. Their parameters lie in one uniform buffer, a slot a dispatch, which is written right
-//! before its encoder is submitted: the queue runs in order, so submissions before have read theirs.
+//! Opening and submitting a pass costs as much as many small kernels, so dispatches are batched. Their parameters are
+//! in one uniform buffer with a slot for each dispatch. It is written right before its encoder is submitted; the queue
+//! works in order, so earlier submissions have read their parameters by then.
 
 use super::bindings::Bindings;
 use super::context::{Gpu, Shared, lock};
@@ -15,23 +14,24 @@ use crate::Result;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Dispatches a submission.
+/// Largest number of dispatches in a submission.
 pub(super) const SLOTS: usize = 64;
-/// Or this many workgroups times loop iterations, about 0.2 s on a slow GPU: drivers reset
-/// themselves after seconds.
+/// Largest cost of a submission in workgroups times loop iterations: about 0.2 s on a slow GPU. Drivers reset a GPU
+/// that is busy for seconds.
 const COST: u64 = 1 << 21;
-/// Submissions that may wait in the queue while the next one is recorded.
+/// Submissions that may be in the queue while the next one is recorded.
 const IN_FLIGHT: usize = 2;
-/// llvmpipe silently leaves all loops of an invocation after 65,535 iterations in total.
+/// Limit below which llvmpipe's loops are correct: after 65,535 iterations in total it silently leaves all loops of an
+/// invocation.
 const LLVMPIPE_ITERATIONS: u64 = 60_000;
-/// Most workgroups in one dimension, on any GPU.
+/// Largest number of workgroups in one dimension, on any GPU.
 const GROUPS: u32 = 65_535;
 
 pub(super) struct Recorder {
     open: Option<Open>,
     /// The uniform buffer: `SLOTS` slots of `PARAMS_BYTES`.
     pub params: wgpu::Buffer,
-    /// Bytes of the slots used by the open encoder.
+    /// Contents of the slots that the open encoder uses.
     slots: Vec<u8>,
     cost: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
@@ -41,7 +41,7 @@ pub(super) struct Recorder {
     pub submissions: u64,
 }
 
-/// The pass keeps its encoder locked, so it is declared, and dropped, first.
+/// The pass locks its encoder, so it must be dropped first, and is therefore declared first.
 struct Open {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: wgpu::CommandEncoder,
@@ -103,7 +103,7 @@ impl Recorder {
         }
     }
 
-    /// Ends the open pass, lets `finish` add its commands, submits, and waits for older work.
+    /// Ends the open pass, calls `finish` to add commands, submits, and waits if too many submissions are in flight.
     fn submit(
         &mut self,
         shared: &Shared,
@@ -141,14 +141,13 @@ impl Recorder {
 }
 
 impl Gpu {
-    /// Records dispatches of one program, in order, over the same buffers. It never fails itself:
-    /// the first error is kept, and returned by the next [`download`](Gpu::download),
-    /// [`flush`](Gpu::flush) or [`wait`](Gpu::wait).
+    /// Records dispatches of one program, in order, on the same buffers. It does not return errors: the next
+    /// [`download`](Gpu::download), [`flush`](Gpu::flush) or [`wait`](Gpu::wait) returns the first one.
     ///
     /// # Panics
     ///
-    /// When the numbers of buffers don't match the program, a buffer is bound as an output and a
-    /// second time, the parameters are over 256 bytes, or a dimension is over 65,535 workgroups.
+    /// If the number of buffers does not match the program, an output is bound a second time, the parameters exceed
+    /// 256 bytes, or a dimension exceeds 65,535 workgroups.
     pub fn record(
         &self,
         program: &'static Program,
@@ -185,13 +184,15 @@ impl Gpu {
         }
     }
 
-    /// Submits what is recorded, without waiting for it.
+    /// Submits the recorded commands without waiting for them.
+    ///
+    /// Errors: [`Error::Device`](crate::Error::Device) with the first failure since [`Gpu::open`].
     pub fn flush(&self) -> Result<()> {
         self.0.submit();
         self.0.failure.check()
     }
 
-    /// Submits what is recorded and waits until the device is done.
+    /// Submits the recorded commands and waits until the device has finished. Errors as [`Gpu::flush`].
     pub fn wait(&self) -> Result<()> {
         self.0.submit();
         self.0.wait_for(None);
@@ -200,7 +201,7 @@ impl Gpu {
 }
 
 impl Shared {
-    /// Submits what is recorded, if anything is.
+    /// Submits the recorded commands, if there are any.
     pub fn submit(&self) {
         let mut recorder = lock(&self.recorder);
         if recorder.open.is_some() {
@@ -208,7 +209,7 @@ impl Shared {
         }
     }
 
-    /// Submits what is recorded together with the commands that `finish` adds.
+    /// Submits the recorded commands together with those that `finish` adds.
     pub fn submit_with(
         &self,
         finish: impl FnOnce(&mut wgpu::CommandEncoder),
@@ -224,8 +225,8 @@ impl Shared {
         let adapter = &self.summary.name;
         if adapter.contains("llvmpipe") && dispatch.loop_iterations > LLVMPIPE_ITERATIONS {
             return Err(format!(
-                "{adapter} cannot run {}/{}: {} loop iterations an invocation, and this driver \
-                 stops at {LLVMPIPE_ITERATIONS} with wrong results; use --device cpu or a GPU",
+                "{adapter} cannot run {}/{}: it takes {} loop iterations per invocation, and this driver \
+                 gives wrong results above {LLVMPIPE_ITERATIONS}; use --device cpu or a GPU",
                 program.name, dispatch.entry, dispatch.loop_iterations
             ));
         }
@@ -259,7 +260,7 @@ impl Shared {
     }
 }
 
-/// What only a mistake in the caller's code can break.
+/// Panics on mistakes in the caller's code.
 fn check(
     program: &Program,
     dispatches: &[Dispatch],
@@ -291,8 +292,8 @@ fn check(
         );
         assert!(
             dispatch.groups.iter().all(|&n| n <= GROUPS),
-            "GPU kernel {name}/{entry}: workgroups {:?}, at most {GROUPS} a dimension; lay them \
-             out in two",
+            "GPU kernel {name}/{entry}: {:?} workgroups, but a dimension has at most {GROUPS}; use two \
+             dimensions",
             dispatch.groups
         );
     }

@@ -1,4 +1,4 @@
-//! Between the CPU and the GPU.
+//! Copies data between the CPU and the GPU.
 
 use super::context::{Gpu, Shared};
 use super::pool::GpuBuffer;
@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 impl Gpu {
-    /// Copies `data` into a fresh buffer, which is not pooled.
+    /// Copies `data` into a new buffer, which does not return to the pool.
     ///
-    /// The copy is part of the buffer's creation, so no command that was recorded before can be
-    /// overtaken by it (as it can by `Queue::write_buffer`).
+    /// The copy is part of the buffer's creation. `Queue::write_buffer` into a pooled buffer would run before commands
+    /// that were recorded earlier and still read it.
     pub fn upload(&self, data: &[f32]) -> GpuBuffer {
         self.0.uploads.fetch_add(1, Ordering::Relaxed);
         let bytes = data.len().max(1) as u64 * 4;
@@ -31,9 +31,9 @@ impl Gpu {
         buffer
     }
 
-    /// Submits what is recorded, waits for it, and returns the buffer's elements.
+    /// Submits the recorded commands, waits for them, and returns the buffer's elements.
     ///
-    /// Errors: [`Error::Device`] with the first thing that went wrong since [`Gpu::open`].
+    /// Errors: [`Error::Device`] with the first failure since [`Gpu::open`].
     pub fn download(&self, buffer: &GpuBuffer) -> Result<Vec<f32>> {
         let shared = &self.0;
         shared.readbacks.fetch_add(1, Ordering::Relaxed);
@@ -59,11 +59,11 @@ impl Gpu {
     }
 }
 
-/// How long a finished submission's callback may take.
+/// Longest time to wait for the callback of a finished submission.
 const CALLBACK: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Shared {
-    /// The contents of a buffer for read-back, after the submission that copies to it.
+    /// The contents of a staging buffer, after the submission that copies to it.
     pub fn read<T: bytemuck::Pod>(
         &self,
         staging: &wgpu::Buffer,
@@ -76,7 +76,7 @@ impl Shared {
         });
         self.wait_for(Some(submission.clone()));
         self.failure.check()?;
-        // Another thread that waits may have taken the callback, and be about to call it.
+        // Another waiting thread may have taken the callback without having called it yet.
         let mapped = receiver.recv_timeout(CALLBACK).map_err(|error| self.unreadable(&error))?;
         mapped.map_err(|error| self.unreadable(&error))?;
         let view = staging.get_mapped_range(..).map_err(|error| self.unreadable(&error))?;
@@ -86,7 +86,7 @@ impl Shared {
         Ok(contents)
     }
 
-    /// Keeps that a read-back failed, unless there is an earlier failure, and returns the first.
+    /// Records that a download failed, and returns the first failure, which may be an earlier one.
     fn unreadable(&self, why: &dyn std::fmt::Display) -> Error {
         let name = &self.summary.name;
         let message = format!(

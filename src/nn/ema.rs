@@ -4,7 +4,8 @@
 //! a = d_t a + (1 - d_t) w,   d_t = min(d, (1 + t) / (10 + t))
 //! ```
 //!
-//! so the average begins as the first weights, and soon forgets them.
+//! where w are the weights after the step. The average starts from the initial weights, and the smaller decay of the
+//! first steps makes it forget them quickly.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +16,19 @@ use crate::tensor::Tensor;
 
 /// Moving averages of a model's parameters.
 pub struct Ema {
-    /// d, below 1; 0 for no averages.
+    /// d, below 1; 0 turns averaging off.
     decay: f32,
-    /// By parameter name; empty before the first step.
+    /// Averages by parameter name; empty before the first step.
     pub averages: BTreeMap<String, Tensor>,
 }
 
 impl Ema {
-    /// No averages yet, and none ever if `decay` is 0 or absent.
+    /// No averages yet. If `decay` is 0 or absent, there never are any.
     pub fn new(decay: Option<f32>) -> Ema {
         Ema { decay: decay.unwrap_or(0.0), averages: BTreeMap::new() }
     }
 
-    /// Takes the weights before the first step as the first averages.
+    /// Before the first step, sets the averages to the initial weights.
     pub(super) fn begin(&mut self, model: &dyn Module) {
         if self.decay > 0.0 && self.averages.is_empty() {
             let parameters = model.parameters().into_iter();
@@ -35,8 +36,8 @@ impl Ema {
         }
     }
 
-    /// Averages in the weights after optimiser step `step` (from 0), unless `scale` \[1\] is below 0, as the step was
-    /// left out. Weights without a gradient have not changed.
+    /// Updates the averages after optimiser step `step` (from 0), unless `scale` \[1\] is negative because the step was
+    /// skipped. Parameters without a gradient have not changed, so their averages stay.
     pub(super) fn update(
         &mut self,
         model: &dyn Module,
@@ -57,7 +58,8 @@ impl Ema {
         }
     }
 
-    /// Exchanges the parameters for their averages, if there are any, or back.
+    /// Exchanges the parameters and their averages; a second call exchanges them back. Does nothing if there are no
+    /// averages.
     pub fn swap(&mut self, model: &dyn Module) {
         for (name, param) in model.parameters() {
             if let Some(average) = self.averages.get_mut(&name) {

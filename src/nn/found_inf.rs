@@ -1,8 +1,8 @@
-//! Steps whose loss or gradients are not finite: found on the device, without reading anything back, and left
-//! out of training.
+//! Detects steps with a NaN or infinite loss or gradient and skips them. All of it happens on the device, without
+//! a download.
 //!
-//! The check of a step gives the factor that its gradients are multiplied by: 1, less where their norm is clipped,
-//! below 0 where the step is left out. Every update of the step reads the factor on the device.
+//! The check of a step computes a factor for its gradients: 1, or less if their norm is clipped, or a negative number
+//! if the step is to be skipped. Every update of the step reads the factor on the device.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,14 +11,14 @@ use crate::ops::finite::{self, VerdictParams};
 use crate::ops::optimizer::squares;
 use crate::tensor::Tensor;
 
-/// What happens when the loss or a gradient of a step is not finite. Its update is left out in either case.
+/// What to do after a step whose loss or gradient is not finite. The step itself is skipped in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnNonfinite {
-    /// Nothing changes any more, until [`FoundInf::faults`] is called.
+    /// All later steps are skipped too; [`FoundInf::faults`] reports the first.
     #[default]
     Stop,
-    /// Later steps update as usual.
+    /// Later steps update the weights as usual.
     Skip,
 }
 
@@ -28,58 +28,58 @@ impl OnNonfinite {
     }
 }
 
-/// What was not finite since the last call of [`FoundInf::faults`]. Steps are numbered from 0.
+/// Non-finite steps since the last call of [`FoundInf::faults`]. Steps are numbered from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Steps that were left out.
+    /// Number of skipped steps.
     pub skipped: u64,
     /// The first of them.
     pub first: Option<u64>,
-    /// The step whose update made a weight or a moment that is not finite.
+    /// The first step whose update made a weight or a moment non-finite.
     pub overflow: Option<u64>,
 }
 
-/// The check, and what it found so far.
+/// The check and its findings. Named after PyTorch's `found_inf`.
 pub struct FoundInf {
-    /// Largest norm of the gradient; none if absent.
+    /// Limit of the global gradient norm; `None` for no clipping.
     clip: Option<f32>,
     on_nonfinite: OnNonfinite,
-    /// Made with the first step, on the device of its gradients.
+    /// Created by the first step, on the device of its gradients.
     on_device: Option<OnDevice>,
 }
 
 /// See [`finite`].
 struct OnDevice {
-    /// What the gradients of a step are multiplied by, \[1\]; below 0 where it is left out.
+    /// Factor of the step's gradients, \[1\]; negative if the step is skipped.
     scale: Tensor,
-    /// \[4\].
+    /// Findings since `since`, \[4\].
     tally: Tensor,
-    /// Stands in for a loss or a norm that is not asked for, \[1\].
+    /// Zero in place of a loss or a norm that is not checked, \[1\].
     nothing: Tensor,
-    /// Stands in for a sum of losses that is not asked for, \[1\].
+    /// Placeholder for the sum of losses if the caller keeps none, \[1\].
     no_sum: Option<Tensor>,
-    /// Optimiser steps when the tally was emptied.
+    /// Number of optimiser steps when the tally was last reset.
     since: u64,
 }
 
-/// What the updates of a checked step read and write.
+/// Result of the check, for the updates of the step.
 pub(super) struct Verdict<'a> {
-    /// \[1\]: the factor of the gradients.
+    /// Factor of the gradients, \[1\].
     pub scale: &'a Tensor,
-    /// \[4\]: an update marks a weight that it makes infinite.
+    /// Findings, \[4\]; an update that makes a weight non-finite records it here.
     pub tally: &'a mut Tensor,
-    /// The step's number in the tally.
+    /// The step's number in the tally, counted from 1.
     pub number: f32,
 }
 
 impl FoundInf {
-    /// Nothing found so far.
+    /// A check that limits the global gradient norm to `clip`, if present.
     pub fn new(clip: Option<f32>, on_nonfinite: OnNonfinite) -> FoundInf {
         FoundInf { clip, on_nonfinite, on_device: None }
     }
 
-    /// Checks the gradients of optimiser step `step` (from 0), at least one, and the `loss` \[\], which is added to
-    /// `loss_sum` \[1\] if the step is good.
+    /// Checks the gradients of optimiser step `step` (from 0), at least one, and optionally a loss \[\]. If the step is
+    /// finite, the loss is added to the sum \[1\] that comes with it.
     pub(super) fn check(
         &mut self,
         step: u64,
@@ -97,7 +97,7 @@ impl FoundInf {
         let OnDevice { scale, tally, nothing, no_sum, since } = on_device;
         let number = (step + 1 - *since) as f32;
         let total = match self.clip {
-            // A gradient that is not finite shows in the sum of all squares.
+            // A non-finite gradient makes the sum of all squares non-finite.
             Some(_) => squares(gradients),
             None => {
                 gradients.iter().for_each(|g| finite::mark(g, tally));
@@ -119,13 +119,16 @@ impl FoundInf {
         Verdict { scale, tally, number }
     }
 
-    /// The factor of the gradients of the last step that was checked, \[1\]; none before the first.
+    /// Factor of the gradients of the last checked step, \[1\]; `None` before the first.
     pub(super) fn scale(&self) -> Option<&Tensor> {
         self.on_device.as_ref().map(|on_device| &on_device.scale)
     }
 
-    /// What was not finite since the last call, after `steps` optimiser steps; fetches four numbers from the device.
-    /// With [`OnNonfinite::Stop`], and after an overflow, the optimiser stays as it is.
+    /// Downloads the findings since the last call (four numbers), where `steps` is the number of optimiser steps so
+    /// far. After a fault with [`OnNonfinite::Stop`], and after an overflow, the findings are kept and all later steps
+    /// are skipped.
+    ///
+    /// Errors: [`crate::Error::Device`] if the device failed.
     pub fn faults(&mut self, steps: u64) -> Result<Faults> {
         let Some(OnDevice { tally, since, .. }) = &mut self.on_device else {
             return Ok(Faults::default());
@@ -133,7 +136,7 @@ impl FoundInf {
         let found = tally.to_vec()?;
         let step = |number: f32| (number > 0.0).then(|| *since + number as u64 - 1);
         let overflow = step(found[3]);
-        // After an overflow all steps are left out; that is the one fault then.
+        // After an overflow all steps are skipped: report the overflow alone.
         let first = step(found[2]).filter(|first| overflow.is_none_or(|o| *first <= o));
         let faults = Faults { skipped: found[1] as u64, first, overflow };
         let stopped = self.on_nonfinite == OnNonfinite::Stop && faults.first.is_some();

@@ -32,7 +32,7 @@ impl Linear {
         Linear { weight: draw(&[outputs, inputs]), bias: draw(&[outputs]) }
     }
 
-    /// Weights uniform on +-1 / sqrt(inputs), biases 0.
+    /// Weights uniform on \[-1 / sqrt(inputs), 1 / sqrt(inputs)\], biases 0.
     pub fn uniform(device: &Device, inputs: usize, outputs: usize, rng: &mut impl Rng) -> Linear {
         let bound = 1.0 / (inputs as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound above 0");
@@ -42,20 +42,20 @@ impl Linear {
         }
     }
 
-    /// The layer for many uses on the tape of `on`.
+    /// The layer for repeated use on the tape of `on`, with the weights packed once; see [`Shared`].
     pub fn shared<'t>(&self, on: &Var<'t>) -> Shared<'t> {
         let tape = on.tape();
         Shared::new(&tape.param(&self.weight), Some(&tape.param(&self.bias)))
     }
 
-    /// act(x W^T + b).
+    /// act(x W^T + b). Panics if x is not \[rows, in\].
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, activation: Activation) -> Var<'t> {
         let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
         x.linear(&w, Some(&b), activation)
     }
 
-    /// [`Linear::forward`] of an x that may be mostly zeros; see [`Var::sparse_linear`].
+    /// [`Linear::forward`] for an x that may be mostly zeros; see [`Var::sparse_linear`].
     #[track_caller]
     pub fn forward_sparse<'t>(&self, x: &Var<'t>, activation: Activation) -> Var<'t> {
         let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));

@@ -1,5 +1,5 @@
-//! An LSTM that makes one step at a time, with the same weights each time.
-//! \[o, f, i, g\] = act(\[x, h\] W^T + b), see `ops/lstm_cell/mod.rs`. x \[B, in\], h, c \[B, hidden\].
+//! An LSTM cell, which computes one time step per call. \[o, f, i, g\] = act(\[x, h\] W^T + b); see
+//! `ops/lstm_cell/mod.rs`. x \[B, in\], h, c \[B, hidden\].
 
 use rand::Rng;
 
@@ -8,17 +8,17 @@ use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::ops::shared::Shared;
 
-/// The weights of an LSTM: a layer that makes the sums of its gates, stacked o, f, i, g, of the input and
-/// the previous h side by side. Weight \[4 hidden, in + hidden\], bias \[4 hidden\].
+/// The weights of an LSTM: a linear layer from the concatenated input and previous h to the gates before their
+/// activation, stacked o, f, i, g. Weight \[4 hidden, in + hidden\], bias \[4 hidden\].
 pub struct LstmCell(pub Linear);
 
 impl LstmCell {
-    /// Weights uniform on +-1 / sqrt(in + hidden), biases 0.
+    /// Weights uniform on \[-1 / sqrt(in + hidden), 1 / sqrt(in + hidden)\], biases 0.
     pub fn new(device: &Device, inputs: usize, hidden: usize, rng: &mut impl Rng) -> LstmCell {
         LstmCell(Linear::uniform(device, inputs + hidden, 4 * hidden, rng))
     }
 
-    /// The weights for all steps on the tape of `on`.
+    /// The weights for all time steps on the tape of `on`, packed once; see [`Shared`].
     pub fn shared<'t>(&self, on: &Var<'t>) -> Shared<'t> {
         self.0.shared(on)
     }

@@ -1,9 +1,10 @@
 //! A Row LSTM or one direction of a Diagonal LSTM: input-to-state convolution, then the scan of
 //! `ops/lstm_scan/mod.rs`. x \[B, H, W, in\], h \[B, H, W, hidden\].
 //!
-//! Pixel Recurrent Neural Networks, sections 3.1 and 3.2, table 1: the Row LSTM's input-to-state kernel
-//! is 1 x k, k = 3 in table 1 ("the larger k, the broader the context"), the Diagonal LSTM's 1 x 1, both with mask B counted within each gate; the recurrent kernels
-//! see everything. States outside the image are 0, or learned (h0, c0), one for all places.
+//! Pixel Recurrent Neural Networks, sections 3.1 and 3.2, table 1. The input-to-state kernel of the Row LSTM is 1 x k,
+//! with k = 3 in table 1 ("the larger k, the broader the context"); that of the Diagonal LSTM is 1 x 1. Both have mask
+//! B, applied within each gate. The recurrent kernels are not masked. States outside the image are 0, or learned: one
+//! h0 and one c0 for all positions.
 
 use rand::Rng;
 use rand_distr::Uniform;
@@ -18,36 +19,36 @@ use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::{Around, Window};
 use crate::tensor::Tensor;
 
-/// Makes the input's weights uniform on +-1 / sqrt(n): gates begin far from their ends.
+/// 1 / sqrt(3): the input's weights are uniform on \[-1 / sqrt(n), 1 / sqrt(n)\], so that gates start unsaturated.
 const GAIN: f32 = 0.577_350_26;
 
-/// The layer.
+/// A Row LSTM or one direction of a Diagonal LSTM.
 pub struct LstmScan {
     /// Input to state: (4 hidden, in, 1, k) or (4 hidden, in, 1, 1), gates stacked o, f, i, g.
     pub input: MaskedConv,
-    /// State to state, (4 hidden, hidden, neighbours): the row above from left to right (Row LSTM), or
-    /// above and beside (Diagonal LSTM).
+    /// State to state, (4 hidden, hidden, neighbours). The neighbours are k pixels of the row above, from left to right
+    /// (Row LSTM), or the pixels above and beside (Diagonal LSTM).
     pub recurrent: Param,
-    /// h and c outside the image, \[hidden\] each, where they are learned.
+    /// h0 and c0, the states outside the image, \[hidden\] each; `None` if they are 0.
     pub initial: Option<(Param, Param)>,
     order: Order,
     hidden: usize,
 }
 
-/// What a cached sampler needs of an [`LstmScan`].
+/// An [`LstmScan`] with packed weights, for the cached sampler.
 pub struct PackedLstm {
     /// Input to state.
     pub input: PackedConv,
     recurrent: Tensor,
     c0: Tensor,
-    /// What learned states add to the input-to-state map, \[1, H, W, 4 hidden\].
+    /// Contribution of a learned h0 to the gates, to be added to the input-to-state map, \[1, H, W, 4 hidden\].
     pub edge: Option<Tensor>,
     order: Order,
 }
 
 impl LstmScan {
-    /// Weights uniform on +-1 / sqrt(n), n the numbers that an output sees; learned states and biases
-    /// begin at 0.
+    /// Weights are uniform on \[-1 / sqrt(n), 1 / sqrt(n)\], where n is the number of inputs of an output (fan-in).
+    /// Biases and learned states start at 0. `learned`: whether h0 and c0 are parameters.
     pub fn new(
         device: &Device,
         (inputs, hidden): (usize, usize),
@@ -76,7 +77,8 @@ impl LstmScan {
         }
     }
 
-    /// The states h. `condition` \[B, H, W, 4 hidden\] is added to the input-to-state map.
+    /// The states h \[B, H, W, hidden\] for x \[B, H, W, in\]. `condition` \[B, H, W, 4 hidden\], if present, is added
+    /// to the input-to-state map. Panics on other shapes.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, condition: Option<&Var<'t>>) -> Var<'t> {
         let (tape, hidden) = (x.tape(), self.hidden);
@@ -96,7 +98,7 @@ impl LstmScan {
         tape.param(&self.recurrent).reshape(&shape).masked(Mask::NONE)
     }
 
-    /// What h0 outside the image adds to the gates at its edge, \[1, H, W, 4 hidden\].
+    /// Contribution of h0 to the gates of the pixels at the image's edge, \[1, H, W, 4 hidden\]; 0 elsewhere.
     fn edge<'t>(&self, h0: &Var<'t>, s: &Var<'t>, (height, width): (usize, usize)) -> Var<'t> {
         let hidden = self.hidden;
         if let Order::Rows(k) = self.order {
@@ -115,7 +117,7 @@ impl LstmScan {
         above.add(&beside)
     }
 
-    /// The layer for [`PackedLstm::at`] on maps of this height and width.
+    /// Packs the weights for [`PackedLstm::at`] on maps of this (height, width).
     pub fn packed(&self, size: (usize, usize)) -> PackedLstm {
         let tape = Tape::inference();
         let s = self.packed_recurrent(&tape);
@@ -135,12 +137,13 @@ impl LstmScan {
 }
 
 impl PackedLstm {
-    /// Where it lives.
+    /// The device of the weights.
     pub fn device(&self) -> &Device {
         self.recurrent.device()
     }
 
-    /// Writes the state at cell (row, column) into h and c, from the input-to-state map u there.
+    /// Computes the state at pixel (row, column) from the input-to-state map u and the neighbours' states, and writes
+    /// it into the maps h and c, \[B, H, W, hidden\] each.
     pub fn at(&self, u: &Tensor, at: (usize, usize), state: (&mut Tensor, &mut Tensor)) {
         lstm_at((u, &self.recurrent, &self.c0), self.order, at, state);
     }

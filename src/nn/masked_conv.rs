@@ -1,4 +1,4 @@
-//! A convolution layer that sees only the past: y = act(conv(x) + b) + residual (see
+//! A masked convolution layer, in which a pixel depends only on earlier pixels: y = act(conv(x) + b) + residual (see
 //! `ops/masked_conv/mod.rs`). x \[B, H, W, in\], weight (out, in, kh, kw), b \[out\], y \[B, H, W, out\].
 
 use rand::Rng;
@@ -13,14 +13,14 @@ use crate::tensor::Tensor;
 
 /// A masked convolution.
 pub struct MaskedConv {
-    /// (out, in, kh, kw), 0 where the mask hides it.
+    /// (out, in, kh, kw); masked weights are 0.
     pub weight: Param,
-    /// \[out\], where there is one.
+    /// \[out\]; `None` for a layer without bias.
     pub bias: Option<Param>,
     window: Window,
 }
 
-/// What a cached sampler needs of a [`MaskedConv`].
+/// A [`MaskedConv`] with packed weights, for the cached sampler.
 pub struct PackedConv {
     packed: Tensor,
     bias: Option<Tensor>,
@@ -28,9 +28,9 @@ pub struct PackedConv {
 }
 
 impl MaskedConv {
-    /// Weights uniform with variance gain^2 / n, n the numbers that an output sees: a gain of 1 keeps the
-    /// mean square of what goes through, sqrt 2 makes up for a ReLU in front (He, Zhang, Ren, Sun, arXiv
-    /// 1502.01852). Biases begin at 0.
+    /// Weights are uniform with variance gain^2 / n, where n is the number of unmasked inputs of an output (fan-in). A
+    /// gain of 1 keeps the mean square of the activations; sqrt(2) compensates for a preceding ReLU (He, Zhang, Ren,
+    /// Sun, arXiv 1502.01852). Biases start at 0. The pairs are (input, output channels) and (kernel height, width).
     pub fn new(
         device: &Device,
         (inputs, outputs): (usize, usize),
@@ -56,7 +56,8 @@ impl MaskedConv {
         MaskedConv { bias: None, ..self }
     }
 
-    /// act(conv(x) + b) + residual.
+    /// act(conv(x) + b) + residual; `around` has the activations before and after the convolution. Panics if x is not
+    /// \[B, H, W, in\] or the residual is not \[B, H, W, out\].
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, around: Around, residual: Option<&Var<'t>>) -> Var<'t> {
         let w = x.tape().param(&self.weight).masked(self.window.mask);
@@ -64,7 +65,7 @@ impl MaskedConv {
         x.masked_conv(&w, self.window, around, bias.as_ref(), residual)
     }
 
-    /// The layer for [`PackedConv::at`].
+    /// Packs the weights for [`PackedConv::at`].
     pub fn packed(&self) -> PackedConv {
         PackedConv {
             packed: mask::pack(&self.weight.value(), self.window.mask),
@@ -75,7 +76,7 @@ impl MaskedConv {
 }
 
 impl PackedConv {
-    /// Where it lives.
+    /// The device of the weights.
     pub fn device(&self) -> &Device {
         self.packed.device()
     }
@@ -92,8 +93,8 @@ impl PackedConv {
         conv_at((x, &self.packed), self.window, around, (self.bias.as_ref(), residual), at, y);
     }
 
-    /// The layer that sees the pixel above in place of a 1 x 1 kernel's own pixel, without bias: what
-    /// shifting its input down one row makes of it.
+    /// A 1 x 1 layer that reads the pixel above instead of its own, without bias. It equals this layer after its input
+    /// is shifted down by one row. Panics if the kernel is not 1 x 1.
     #[track_caller]
     pub fn shifted_down(&self) -> PackedConv {
         let window = Window::centred(1, 1, self.window.mask);

@@ -29,7 +29,7 @@ pub use upsample::Upsample;
 use crate::device::Device;
 use crate::tensor::Tensor;
 
-/// First values of a parameter of `shape`, drawn in order. Nothing is drawn on a meta device.
+/// Initial values of a parameter, drawn in row-major order. Draws nothing on a meta device.
 fn drawn(
     device: &Device,
     shape: &[usize],
@@ -44,20 +44,21 @@ fn drawn(
     Tensor::new(device, &values, shape)
 }
 
-/// Something with parameters. Names are paths (`encoder.hidden.weight`), and the checkpoint's names.
+/// A model or a part of one that has parameters. Their names are paths (`encoder.hidden.weight`); checkpoints use the
+/// same names.
 pub trait Module {
-    /// Calls `f` with the name and the parameter, for each, always in the same order. `path` is put
-    /// in front of the names.
+    /// Calls `f` with the name of each parameter and the parameter, always in the same order. `path` is the prefix
+    /// of the names; empty at the root.
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param));
 
-    /// Names and parameters.
+    /// All parameters with their names, in the order of [`Module::visit`].
     fn parameters(&self) -> Vec<(String, &Param)> {
         let mut all = Vec::new();
         self.visit("", &mut |name, p| all.push((name.to_string(), p)));
         all
     }
 
-    /// Number of trainable numbers.
+    /// Total number of elements of all parameters.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|(_, p)| p.value().len()).sum()
     }

@@ -13,13 +13,13 @@ use crate::autograd::Gradients;
 use crate::ops::optimizer::{OptimizerParams, Rule, update};
 use crate::tensor::Tensor;
 
-/// How weight decay d enters.
+/// How weight decay d is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// g += d w: the gradient of a normal prior with precision d a data point.
+    /// g += d w (L2 regularisation): the gradient of a normal prior with precision d per data point.
     Coupled,
-    /// w -= lr d w, apart from the gradient (AdamW).
+    /// w -= lr d w, separate from the gradient (AdamW).
     Decoupled,
 }
 
@@ -35,30 +35,30 @@ pub struct OptimizerConfig {
     pub beta1: f32,
     /// Second decay of Adam.
     pub beta2: f32,
-    /// Added to the root.
+    /// Added to the square root in the denominator.
     pub epsilon: f32,
     /// Weight decay.
     pub decay: f32,
-    /// How the decay enters.
+    /// How weight decay is applied.
     pub decay_kind: Decay,
-    /// Largest global norm of the gradient; none if absent.
+    /// Gradient clipping: limit of the global norm; absent for no clipping.
     pub clip: Option<f32>,
     /// Steps of linear warm-up.
     pub warmup: u64,
-    /// Learning rate over the steps.
+    /// Schedule of the learning rate.
     pub schedule: Schedule,
-    /// Decay d of the moving average of the weights (EMA), below 1; none if absent or 0. After step t
-    /// (from 0) a = d_t a + (1 - d_t) w, d_t = min(d, (1 + t) / (10 + t)): the average begins as the
-    /// first weights, and soon forgets them.
+    /// Decay d of the moving average of the weights (EMA), below 1; absent or 0 for no average. After step t
+    /// (from 0), a = d_t a + (1 - d_t) w with d_t = min(d, (1 + t) / (10 + t)). The average starts from the initial
+    /// weights; the smaller decay of the first steps makes it forget them quickly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<f32>,
-    /// What happens when numbers are not finite.
+    /// What to do after a step whose loss or gradient is not finite.
     #[serde(default, skip_serializing_if = "OnNonfinite::is_default")]
     pub on_nonfinite: OnNonfinite,
 }
 
 impl OptimizerConfig {
-    /// The rule's usual settings at this rate, without decay and clipping.
+    /// The rule's common defaults with this learning rate, without weight decay or clipping.
     pub fn new(rule: Rule, rate: f32) -> OptimizerConfig {
         let (beta1, beta2, epsilon) = match rule {
             Rule::Sgd => (0.9, 0.0, 0.0),
@@ -85,30 +85,30 @@ impl OptimizerConfig {
 
 /// An optimiser with its state.
 pub struct Optimizer {
-    /// The settings.
+    /// Settings.
     pub config: OptimizerConfig,
-    /// Steps taken, those that were left out counted too.
+    /// Number of steps, skipped ones included.
     pub steps: u64,
     /// Moments and sums by parameter name.
     pub states: BTreeMap<String, Vec<Tensor>>,
-    /// The check that each step passes before its update.
+    /// The check for non-finite numbers before each update.
     pub found_inf: FoundInf,
 }
 
 impl Optimizer {
-    /// No steps taken, all states zero.
+    /// An optimiser before its first step; all states are zero.
     pub fn new(config: OptimizerConfig) -> Optimizer {
         let found_inf = FoundInf::new(config.clip, config.on_nonfinite);
         Optimizer { config, steps: 0, states: BTreeMap::new(), found_inf }
     }
 
-    /// One step on all parameters that the loss reached. Nothing is read back from the device. If a gradient is not
-    /// finite, the step changes nothing but the count of steps.
+    /// One update of all parameters that have a gradient. Downloads nothing from the device. If a gradient is not
+    /// finite, the step is skipped: it changes nothing but the number of steps.
     pub fn step(&mut self, model: &dyn Module, gradients: &Gradients) {
         self.step_with(model, gradients, None);
     }
 
-    /// As [`Optimizer::step`], with a loss \[\] that must be finite too, and the sum \[1\] that it is added to.
+    /// Like [`Optimizer::step`], with a loss \[\] that must be finite too, and a sum \[1\] that it is added to.
     pub(super) fn step_with(
         &mut self,
         model: &dyn Module,
@@ -137,7 +137,7 @@ impl Optimizer {
     }
 }
 
-/// The numbers of step `step` (from 0).
+/// Parameters of the update kernel at `step` (from 0).
 fn params(config: &OptimizerConfig, step: u64) -> OptimizerParams {
     let t = (step + 1) as i32;
     let correction = |beta: f32| (1.0 - f64::from(beta).powi(t)) as f32;

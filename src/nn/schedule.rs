@@ -2,24 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Learning rate over the steps: factor(step) times the base rate.
+/// A schedule of the learning rate: the rate of a step is factor(step) times the base rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Schedule {
-    /// Always 1.
+    /// 1 in all steps.
     Constant,
-    /// Times `factor` every `every` steps.
+    /// Multiplied by `factor` after every `every` steps.
     Step {
         /// Steps between drops.
         every: u64,
-        /// Multiplier at each drop.
+        /// Multiplier of each drop.
         factor: f32,
     },
     /// Half a cosine from 1 to `floor` over `total` steps, then `floor`.
     Cosine {
         /// Length in steps.
         total: u64,
-        /// Last value.
+        /// Final value.
         floor: f32,
     },
 }

@@ -1,30 +1,30 @@
-//! What a training step changes beside the weights: the optimiser's moments, the moving averages of the weights, the
-//! running sum of losses, and what was not finite.
+//! The state that a training step changes in addition to the weights: the optimiser's moments, the moving averages of
+//! the weights, the running sum of losses, and the record of non-finite steps.
 
 use super::{Ema, Faults, Module, Optimizer, OptimizerConfig};
 use crate::autograd::Gradients;
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// The state of a training beside its weights. A checkpoint stores all of it but the faults.
+/// The state of training in addition to the weights. A checkpoint stores all of it except the faults.
 pub struct TrainState {
     /// Moments and the number of steps.
     pub optimizer: Optimizer,
     /// Moving averages of the weights.
     pub ema: Ema,
-    /// Sum of the losses of the good steps since it was last taken, \[1\], on the device.
+    /// Sum of the losses of the finite steps since it was last taken, \[1\], on the device.
     pub loss_sum: Option<Tensor>,
 }
 
 impl TrainState {
-    /// Before the first step.
+    /// The state before the first step.
     pub fn new(config: OptimizerConfig) -> TrainState {
         let (optimizer, ema) = (Optimizer::new(config), Ema::new(config.average));
         TrainState { optimizer, ema, loss_sum: None }
     }
 
-    /// One step of the optimiser on all parameters that the `loss` \[\] reached. If the loss, or a gradient, is
-    /// not finite, the step changes nothing but the count of steps. Nothing is read back from the device.
+    /// One optimiser step on all parameters that the `loss` \[\] depends on. If the loss or a gradient is not finite,
+    /// the step is skipped: it changes nothing but the number of steps. Downloads nothing from the device.
     pub fn update(&mut self, model: &dyn Module, loss: &Tensor, gradients: &Gradients) {
         let step = self.optimizer.steps;
         let sum = self.loss_sum.get_or_insert_with(|| Tensor::zeros(loss.device(), &[1]));
@@ -35,7 +35,7 @@ impl TrainState {
         }
     }
 
-    /// What was not finite since the last call; fetches four numbers from the device.
+    /// Non-finite steps since the last call. Downloads four numbers; fails if the device failed.
     pub fn faults(&mut self) -> Result<Faults> {
         self.optimizer.found_inf.faults(self.optimizer.steps)
     }

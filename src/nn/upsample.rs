@@ -1,6 +1,6 @@
-//! Transposed convolution: a small map enlarged by a whole factor f, with a kernel of side k = 2 f, or
-//! 2 f - 1 where f is odd, as for bilinear interpolation, so that neighbours overlap (see `ops/fold/mod.rs`).
-//! x \[B, H, W, in\], weight (in, out, k, k), b \[out\], y \[B, factor H, factor W, out\].
+//! Transposed convolution that enlarges a map by an integer factor f. The kernel has side k = 2 f (2 f - 1 if f is
+//! odd), as for bilinear interpolation, so that the outputs of neighbouring pixels overlap (see `ops/fold/mod.rs`).
+//! x \[B, H, W, in\], weight (in, out, k, k), b \[out\], y \[B, f H, f W, out\].
 
 use rand::Rng;
 use rand_distr::Uniform;
@@ -9,9 +9,9 @@ use super::{Module, drawn, join};
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 
-/// The layer.
+/// A transposed convolution.
 pub struct Upsample {
-    /// (in, out, k, k), as PyTorch's ConvTranspose2d has it (stride f, padding (k - f) / 2).
+    /// (in, out, k, k), as in PyTorch's ConvTranspose2d with stride f and padding (k - f) / 2.
     pub weight: Param,
     /// \[out\].
     pub bias: Param,
@@ -19,7 +19,8 @@ pub struct Upsample {
 }
 
 impl Upsample {
-    /// Weights and biases uniform on +-1 / sqrt(4 in): four input pixels add to an output.
+    /// Weights and biases are uniform on \[-1 / sqrt(4 in), 1 / sqrt(4 in)\]: four input pixels contribute to an
+    /// output.
     pub fn new(
         device: &Device,
         inputs: usize,
@@ -35,7 +36,7 @@ impl Upsample {
         Upsample { weight, bias: draw(&[outputs]), factor }
     }
 
-    /// The enlarged map.
+    /// The enlarged map. Panics if x is not \[B, H, W, in\].
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
         let [batch, height, width, inputs] = *x.shape() else {
@@ -43,7 +44,7 @@ impl Upsample {
         };
         let (w, b) = (x.tape().param(&self.weight), x.tape().param(&self.bias));
         let (outputs, side) = (w.shape()[1], w.shape()[2]);
-        // (in, out, k, k) to (in, k k out): what a pixel adds to its neighbourhood.
+        // (in, out, k, k) to (in, k k out): the contribution of a pixel to its neighbourhood.
         let w = w.permute(&[0, 2, 3, 1]).reshape(&[inputs, side * side * outputs]);
         let cols = x.reshape(&[batch * height * width, inputs]).matmul(&w);
         let cols = cols.reshape(&[batch, height, width, side * side * outputs]);
