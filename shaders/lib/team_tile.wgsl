@@ -2,7 +2,8 @@
 // 256 invocations are eight teams of 32. A team takes four of a tile's 32 k and makes all of the tile, 8 x 4 an
 // invocation: three vectors read for 32 products. At the end the teams' sums are added, always in the
 // same order. A tile holds, for each k, eight vectors of four neighbours along a side; one more keeps
-// invocations side by side off each other's banks.
+// invocations side by side off each other's banks. Vectors are stored whole: by WGSL's rules, invocations that
+// store to components of one vector race.
 const TEAM_PITCH: u32 = 9u;
 // Where B begins, behind A.
 const TEAM_B: u32 = 288u;
@@ -23,15 +24,6 @@ struct TeamSum {
 fn no_team_sum() -> TeamSum {
     let zero = vec4<f32>(0.0);
     return TeamSum(zero, zero, zero, zero, zero, zero, zero, zero);
-}
-
-// Puts four elements of a side's column `place` into the tile, of k and, eight further each, three more.
-fn scatter_team(start: u32, k: u32, place: u32, values: vec4<f32>) {
-    let at = start + k * TEAM_PITCH + place / 4u;
-    team_tile[at][place % 4u] = values.x;
-    team_tile[at + 8u * TEAM_PITCH][place % 4u] = values.y;
-    team_tile[at + 16u * TEAM_PITCH][place % 4u] = values.z;
-    team_tile[at + 24u * TEAM_PITCH][place % 4u] = values.w;
 }
 
 fn add_team_product(sum: ptr<function, TeamSum>, k: u32, row: u32, column: u32) {

@@ -148,29 +148,7 @@ fn matmul_64(
     store_four(group.z, top + 3u, left, sum.r3);
 }
 
-// Products of few tiles: 32 x 32 (`lib/team_tile.wgsl`). An invocation loads four neighbours along the side,
-// or four elements eight apart along k.
-fn team_load_a(s: Slice, row: u32, k: u32, fast: u32, slow: u32) -> vec4<f32> {
-    if p.stride_a.y == 1u {
-        return four_of_a(s, row, k + fast);
-    }
-    let first = k + slow;
-    return vec4<f32>(a_at(s, row, first), a_at(s, row, first + 8u), a_at(s, row, first + 16u), a_at(s, row, first + 24u));
-}
-
-fn team_load_b(s: Slice, k: u32, column: u32, fast: u32, slow: u32) -> vec4<f32> {
-    if p.stride_b.x == 1u {
-        return four_of_b(s, k + fast, column);
-    }
-    let first = k + slow;
-    return vec4<f32>(
-        b_at(s, first, column),
-        b_at(s, first + 8u, column),
-        b_at(s, first + 16u, column),
-        b_at(s, first + 24u, column),
-    );
-}
-
+// Products of few tiles: 32 x 32 (`lib/team_tile.wgsl`).
 @compute @workgroup_size(256)
 fn matmul_32(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -183,30 +161,22 @@ fn matmul_32(
     }
     let s = slice_of(group.z);
     // Invocations side by side load along k where that is how the operand lies in memory.
-    let a_along = p.stride_a.y == 1u;
-    let b_along = p.stride_b.x == 1u;
-    let fast = lane % 32u;
-    let slow = lane / 32u;
-    let row = group.y * SMALL_TILE + select(fast, 4u * slow, a_along);
-    let column = group.x * SMALL_TILE + select(fast, 4u * slow, b_along);
+    let a_k = select(lane / 8u, lane % 32u, p.stride_a.y == 1u);
+    let a_four = select(lane % 8u, lane / 32u, p.stride_a.y == 1u);
+    let b_k = select(lane / 8u, lane % 32u, p.stride_b.x == 1u);
+    let b_four = select(lane % 8u, lane / 32u, p.stride_b.x == 1u);
+    let row = group.y * SMALL_TILE + 4u * a_four;
+    let column = group.x * SMALL_TILE + 4u * b_four;
 
     var sum = no_team_sum();
-    var next_a = team_load_a(s, row, s.first, fast, slow);
-    var next_b = team_load_b(s, s.first, column, fast, slow);
+    var next_a = four_of_a(s, row, s.first + a_k);
+    var next_b = four_of_b(s, s.first + b_k, column);
     for (var k = s.first; k < s.last; k += 32u) {
-        if a_along {
-            team_tile[fast * TEAM_PITCH + slow] = next_a;
-        } else {
-            scatter_team(0u, slow, fast, next_a);
-        }
-        if b_along {
-            team_tile[TEAM_B + fast * TEAM_PITCH + slow] = next_b;
-        } else {
-            scatter_team(TEAM_B, slow, fast, next_b);
-        }
+        team_tile[a_k * TEAM_PITCH + a_four] = next_a;
+        team_tile[TEAM_B + b_k * TEAM_PITCH + b_four] = next_b;
         workgroupBarrier();
-        next_a = team_load_a(s, row, k + 32u, fast, slow);
-        next_b = team_load_b(s, k + 32u, column, fast, slow);
+        next_a = four_of_a(s, row, k + 32u + a_k);
+        next_b = four_of_b(s, k + 32u + b_k, column);
         add_team_tile(&sum, lane);
         workgroupBarrier();
     }

@@ -7,7 +7,7 @@
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
 @group(0) @binding(4) var<storage, read_write> m: array<f32>;
 @group(0) @binding(5) var<storage, read_write> v: array<f32>;
-@group(0) @binding(6) var<storage, read_write> tally: array<f32>;
+@group(0) @binding(6) var<storage, read_write> tally_atomics: array<atomic<u32>>;
 
 @compute @workgroup_size(256)
 fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -24,6 +24,7 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     let weight = decayed(w[i]) - p.rate / p.correction1 * first / root;
     w[i] = weight;
     if is_broken(weight) || is_broken(first) || is_broken(second) {
-        tally[3] = p.number;
+        // Several invocations may store.
+        atomicStore(&tally_atomics[3], bitcast<u32>(p.number));
     }
 }

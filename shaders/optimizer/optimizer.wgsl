@@ -6,7 +6,7 @@
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
 @group(0) @binding(4) var<storage, read_write> s: array<f32>;
-@group(0) @binding(5) var<storage, read_write> tally: array<f32>;
+@group(0) @binding(5) var<storage, read_write> tally_atomics: array<atomic<u32>>;
 
 const SGD: u32 = 0u;
 const ADAGRAD: u32 = 1u;
@@ -33,6 +33,7 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     s[i] = state;
     w[i] = weight;
     if is_broken(weight) || is_broken(state) {
-        tally[3] = p.number;
+        // Several invocations may store.
+        atomicStore(&tally_atomics[3], bitcast<u32>(p.number));
     }
 }

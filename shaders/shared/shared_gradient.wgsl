@@ -71,22 +71,22 @@ fn x_at(at: Place, row: u32, column: u32) -> f32 {
     }
 }
 
-// Four elements of a column, eight rows apart.
+// Four neighbours along a row.
 fn four_of_d(at: Place, row: u32, column: u32) -> vec4<f32> {
     return vec4<f32>(
         d_at(at, row, column),
-        d_at(at, row + 8u, column),
-        d_at(at, row + 16u, column),
-        d_at(at, row + 24u, column),
+        d_at(at, row, column + 1u),
+        d_at(at, row, column + 2u),
+        d_at(at, row, column + 3u),
     );
 }
 
 fn four_of_x(at: Place, row: u32, column: u32) -> vec4<f32> {
     return vec4<f32>(
         x_at(at, row, column),
-        x_at(at, row + 8u, column),
-        x_at(at, row + 16u, column),
-        x_at(at, row + 24u, column),
+        x_at(at, row, column + 1u),
+        x_at(at, row, column + 2u),
+        x_at(at, row, column + 3u),
     );
 }
 
@@ -117,26 +117,26 @@ fn shared_gradient(
         return;
     }
     // Invocations side by side load along a row.
-    let fast = lane % 32u;
-    let slow = lane / 32u;
+    let fast = lane % 8u;
+    let slow = lane / 8u;
 
     var sum = no_team_sum();
     var at = after(Place(0u, 0xffffffe0u));
-    var next_d = four_of_d(at, slow, top + fast);
-    var next_x = four_of_x(at, slow, left + fast);
+    var next_d = four_of_d(at, slow, top + 4u * fast);
+    var next_x = four_of_x(at, slow, left + 4u * fast);
     while at.source < 3u {
-        scatter_team(0u, slow, fast, next_d);
-        scatter_team(TEAM_B, slow, fast, next_x);
+        team_tile[slow * TEAM_PITCH + fast] = next_d;
+        team_tile[TEAM_B + slow * TEAM_PITCH + fast] = next_x;
         workgroupBarrier();
         at = after(at);
-        next_d = four_of_d(at, slow, top + fast);
-        next_x = four_of_x(at, slow, left + fast);
+        next_d = four_of_d(at, slow, top + 4u * fast);
+        next_x = four_of_x(at, slow, left + 4u * fast);
         add_team_tile(&sum, lane);
         workgroupBarrier();
     }
     let total = sum_of_teams(&sum, lane);
-    let row = top + lane / 8u;
-    let column = left + 4u * (lane % 8u);
+    let row = top + slow;
+    let column = left + 4u * fast;
     store(row, column, total.x);
     store(row, column + 1u, total.y);
     store(row, column + 2u, total.z);

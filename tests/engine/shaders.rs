@@ -67,7 +67,7 @@ fn check(shader: &Shader) -> Result<(), String> {
 }
 
 /// Group 0: uniform parameters at 0, inputs to be read, outputs to be read and written, all arrays
-/// of f32, each perhaps a second time as an array of vectors of four.
+/// of f32, or as an array of vectors of four or of atomic bits under a name that says so.
 fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
     let (inputs, count) = (shader.inputs, shader.inputs + shader.outputs);
     ensure(count <= STORAGE_BUFFERS, || format!("{count} storage buffers"))?;
@@ -79,6 +79,7 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
             continue;
         };
         let fours = name.ends_with("_fours");
+        let atomics = name.ends_with("_atomics");
         let once = if fours { found.contains(&at.binding) } else { found.insert(at.binding) };
         ensure(at.group == 0 && once, || format!("{name}: {at:?}"))?;
         let number = at.binding as usize;
@@ -104,9 +105,10 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
                 _ => None,
             };
             let scalar = naga::Scalar::F32;
-            let expected = match fours {
-                false => TypeInner::Scalar(scalar),
-                true => TypeInner::Vector { size: naga::VectorSize::Quad, scalar },
+            let expected = match (fours, atomics) {
+                (true, _) => TypeInner::Vector { size: naga::VectorSize::Quad, scalar },
+                (_, true) => TypeInner::Atomic(naga::Scalar::U32),
+                _ => TypeInner::Scalar(scalar),
             };
             ensure(element == Some(expected), || format!("{name} is no array of f32"))?;
         }

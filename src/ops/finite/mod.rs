@@ -17,8 +17,7 @@ use crate::kernel::{Cost, Kernel, Stage, elementwise, shader};
 use crate::tensor::Tensor;
 pub use params::{FiniteParams, VerdictParams};
 
-/// Marks the tally if x is not finite. Input: x; state: tally \[4\]. Every invocation that writes
-/// writes the same.
+/// Marks the tally if x is not finite. Input: x; state: tally \[4\].
 pub static FINITE: Kernel<FiniteParams, 1, 1> = Kernel {
     program: Program {
         name: "finite",
