@@ -1,13 +1,12 @@
-//! Shapes of any rank in the four axes that the kernels take.
+//! Reduces shapes of any rank to the four axes that kernels support.
 //!
-//! Neighbouring axes that every operand walks through as through one long axis are merged, and axes of
-//! length 1 are left out. Most shapes need fewer than four axes after that; an operation on one that needs
-//! more is done in several launches (`layout.rs`, `binary.rs`).
+//! Adjacent axes are merged if they are contiguous in every operand, and axes of length 1 are dropped. Few shapes need
+//! more than four axes after that; for them, the operation takes several launches (`layout/mod.rs`, `binary/mod.rs`).
 
-/// Axes of a kernel.
+/// Number of axes that kernels support.
 pub(crate) const KERNEL_AXES: usize = 4;
 
-/// An axis of a result, and the stride of each of N operands along it: 0 where it is repeated.
+/// An axis of a result, with the stride of each of N operands along it; 0 for an operand that is broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axis<const N: usize> {
     pub length: usize,
@@ -23,7 +22,8 @@ pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Strides of `from` read as `to`, one for each axis of `to`: 0 where `from` has length 1, or no such axis.
+/// Strides of a tensor of shape `from` broadcast to shape `to`, one for each axis of `to`: 0 if `from` has length 1 or
+/// lacks the axis.
 pub(crate) fn broadcast(from: &[usize], to: &[usize]) -> Vec<usize> {
     let lead = to.len() - from.len();
     let own = row_major(from);
@@ -34,7 +34,7 @@ pub(crate) fn broadcast(from: &[usize], to: &[usize]) -> Vec<usize> {
     (0..to.len()).map(stride).collect()
 }
 
-/// The axes after merging, or `None` if more than four remain. Short ones get axes of length 1 in front.
+/// The axes after merging, or `None` if more than four remain. If fewer remain, axes of length 1 are added in front.
 pub(crate) fn merged<const N: usize>(
     axes: impl IntoIterator<Item = Axis<N>>,
 ) -> Option<[Axis<N>; KERNEL_AXES]> {
@@ -55,7 +55,7 @@ pub(crate) fn merged<const N: usize>(
     Some(all)
 }
 
-/// Lengths of axes, as a kernel's parameter.
+/// Lengths of the axes, as a kernel's parameter.
 pub(crate) fn lengths<const N: usize>(axes: &[Axis<N>; KERNEL_AXES]) -> [u32; KERNEL_AXES] {
     axes.map(|axis| axis.length as u32)
 }

@@ -1,7 +1,14 @@
-//! Differentiable operations, each a folder: `mod.rs` holds the kernels' statics, the `Var` method, the gradient
-//! rule and the cases; `params.rs` the kernels' parameters; `reference.rs` the kernels as plain loops, to be read
-//! first; `cpu.rs` the CPU functions. The shaders are in a folder of the same name under `shaders/`, and carry
-//! their kernels' names.
+//! Differentiable operations. Each one is a folder:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `reference.rs` | the kernels as plain loops; read it first |
+//! | `mod.rs` | the kernels' statics, the method of `Var`, the gradient rule, the cases |
+//! | `params.rs` | the kernels' parameters |
+//! | `cpu.rs` | the CPU functions |
+//!
+//! The shaders are in the folder of the same name under `shaders/`, in files named after the kernels.
+//! [`unary`] and [`latent`] are the simplest operations, [`masked_conv`] is the largest.
 
 pub mod attention;
 mod axes;
@@ -29,7 +36,7 @@ use crate::autograd::accumulate::ACCUMULATE;
 use crate::autograd::case::Case;
 use crate::kernel::AnyKernel;
 
-/// Every kernel.
+/// All kernels; tests and the GPU's ahead-of-time compilation iterate over them.
 pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
     vec![
         Box::new(&ACCUMULATE),
@@ -81,7 +88,7 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
     ]
 }
 
-/// Every case of every differentiable operation.
+/// All cases of all differentiable operations.
 pub fn cases() -> Vec<Case> {
     let mut all = unary::cases();
     all.extend(binary::cases());
@@ -112,7 +119,7 @@ mod tests {
     use crate::kernel::traffic::LAUNCHES;
     use crate::{Device, Tensor};
 
-    /// Shares of a roofline are only as true as these numbers.
+    /// Rooflines are computed from these numbers.
     #[test]
     fn kernels_state_the_bytes_of_their_tensors() {
         let device = Device::cpu();
@@ -132,13 +139,13 @@ mod tests {
         for (name, (stated, tensors)) in sums {
             let share = stated as f64 / tensors as f64;
             let right = match name {
-                // A broadcast reads a number many times, and a cut leaves some out.
+                // A broadcast reads a number many times, and a slice leaves some out.
                 "binary" | "window" => 0.9..=2.0,
-                // Of the noise of all glimpses it reads one's.
+                // It reads the noise of one glimpse only.
                 "latent" | "latent_gradient" => 0.7..=1.0,
-                // Hidden taps are read or written by one of the two alone.
+                // Masked taps are read or written in one of the two layouts only.
                 "mask" | "mask_gradient" => 0.8..=1.2,
-                // x is read where a ReLU was in front.
+                // x is read only if a ReLU precedes the convolution.
                 "masked_conv_input" => 0.6..=1.0,
                 _ => 0.95..=1.02,
             };

@@ -1,12 +1,12 @@
-//! Attentive read and write. Shaders: `shaders/attention/attention_read.wgsl`, `shaders/attention/attention_write.wgsl` and
-//! their gradients.
+//! Attentive read and write. Shaders: `shaders/attention/attention_read.wgsl`,
+//! `shaders/attention/attention_write.wgsl` and their gradients.
 //!
-//! A task takes a few images; all that one needs (bank, t and their gradients) stays in L1. The products are
-//! those of `cpu/gemm`. Of those along the rows of an image the rows are pixels, without channels: operands
-//! with channels are turned to planes, \[C, ...\], and back.
+//! A task processes a few images; the data of one image (bank, t and their gradients) stay in L1. The matrix products
+//! are those of `cpu/gemm`. Products along the rows of an image need pixels without channels in between, so operands
+//! with several channels are converted to planes, \[C, ...\], and back.
 //!
-//! v, canvas \[B, H, W, C\], p \[B, 5\], patches \[B, S, N, N, C\], work \[B, bank + S t\] with the bank FX \[N, W\], FY
-//! \[N, H\] and t \[N, W, C\].
+//! v, canvas \[B, H, W, C\], p \[B, 5\], patches \[B, S, N, N, C\], work \[B, bank + S t\] with the bank FX \[N, W\],
+//! FY \[N, H\] and t \[N, W, C\].
 
 use rayon::prelude::*;
 
@@ -20,10 +20,10 @@ thread_local! {
     static SCRATCH: Scratch = const { Scratch::new() };
 }
 
-/// Images of a task.
+/// Images per task.
 const IMAGES: usize = 4;
 
-/// Sizes.
+/// The sizes of [`AttentionParams`] as usize; `image` and those below it are in floats.
 #[derive(Clone, Copy)]
 struct Sizes {
     filters: usize,
@@ -56,17 +56,17 @@ impl Sizes {
         }
     }
 
-    /// Numbers of a row of an image.
+    /// Floats in a row of an image.
     fn row(&self) -> usize {
         self.width * self.channels
     }
 
-    /// Rows of planes of t, and of patches.
+    /// Number of rows in the planes of t and of the patches.
     fn lines(&self) -> usize {
         self.channels * self.sources * self.filters
     }
 
-    /// Scratch: an image, FY scaled, patches scaled, t and patches in planes twice.
+    /// Floats of scratch memory: an image, scaled FY, scaled patches, and two copies of t and patches as planes.
     fn scratch(&self) -> usize {
         let patches = self.sources * self.patch;
         self.image + self.filters * self.height + 3 * patches + 2 * self.sources * self.between
@@ -77,14 +77,14 @@ impl Sizes {
         Grid::new(p, self.filters, (self.height, self.width))
     }
 
-    /// FX, FY and t out of an image's work.
+    /// FX, FY and t in an image's work.
     fn split<'a>(&self, work: &'a [f32]) -> (&'a [f32], &'a [f32], &'a [f32]) {
         let (bank, t) = work.split_at(self.bank);
         let (fx, fy) = bank.split_at(self.filters * self.width);
         (fx, fy, t)
     }
 
-    /// As [`Sizes::split`], to be written.
+    /// Like [`Sizes::split`], for writing.
     fn split_mut<'a>(&self, work: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
         let (bank, t) = work.split_at_mut(self.bank);
         let (fx, fy) = bank.split_at_mut(self.filters * self.width);
@@ -92,7 +92,7 @@ impl Sizes {
     }
 }
 
-/// What is left of a task's scratch.
+/// The unused rest of a task's scratch memory.
 struct Space<'a>(&'a mut [f32]);
 
 impl<'a> Space<'a> {
@@ -104,7 +104,7 @@ impl<'a> Space<'a> {
     }
 }
 
-/// The matrix with these columns of `n` floats.
+/// The matrix whose columns are the consecutive runs of `n` floats in `data`.
 #[inline(always)]
 fn columns(data: &[f32], n: usize) -> Mat<'_> {
     Mat { data, row_stride: 1, col_stride: n }
@@ -117,7 +117,7 @@ fn product(c: &mut [f32], [m, n, k]: [usize; 3], a: Mat, b: Mat, accumulate: boo
     gemm_on_this_thread(&Gemm { m, n, k, a, b: b.into(), bias, activation, accumulate }, c, n);
 }
 
-/// \[..., C\] as planes \[C, ...\]; with one channel it is that already.
+/// Converts \[..., C\] to planes \[C, ...\]; copies nothing if there is one channel.
 #[inline(always)]
 fn planes<'a, 'b: 'a>(x: &'a [f32], s: &Sizes, space: &mut Space<'b>) -> &'a [f32] {
     if s.channels == 1 {
@@ -133,7 +133,7 @@ fn planes<'a, 'b: 'a>(x: &'a [f32], s: &Sizes, space: &mut Space<'b>) -> &'a [f3
     y
 }
 
-/// Fills y \[..., C\] by way of planes, which `f` writes.
+/// Fills y \[..., C\] from planes \[C, ...\] that `f` writes.
 #[inline(always)]
 fn by_planes(y: &mut [f32], s: &Sizes, space: &mut Space, f: impl FnOnce(&mut [f32])) {
     if s.channels == 1 {
@@ -148,7 +148,7 @@ fn by_planes(y: &mut [f32], s: &Sizes, space: &mut Space, f: impl FnOnce(&mut [f
     }
 }
 
-/// A scaled copy.
+/// A copy of x, multiplied by `scale`.
 #[inline(always)]
 fn scaled<'a>(x: &[f32], scale: f32, space: &mut Space<'a>) -> &'a [f32] {
     let y = space.take(x.len());
@@ -195,8 +195,8 @@ fn error<'a>(x: &[f32], canvas: &[f32], space: &mut Space<'a>) -> &'a [f32] {
     y
 }
 
-/// Runs `f(image, its part of each output, space of `scratch` floats)` for every image, a few a task;
-/// an output comes with its floats of an image.
+/// Calls `f(image index, the image's part of each output, scratch space)` for every image, [`IMAGES`] per task. Each
+/// output comes with its number of floats per image; the space has `scratch` floats.
 fn images<const K: usize>(
     outputs: [(&mut [f32], usize); K],
     scratch: usize,
@@ -233,7 +233,7 @@ fn images<const K: usize>(
     });
 }
 
-/// Patches and work.
+/// Computes the patches and work.
 pub fn read(q: &AttentionParams, [x, canvas, p]: [&[f32]; 3], [r, work]: [&mut [f32]; 2]) {
     let s = Sizes::new(q);
     let (n, row) = (s.filters, s.row());
@@ -267,7 +267,7 @@ pub fn read(q: &AttentionParams, [x, canvas, p]: [&[f32]; 3], [r, work]: [&mut [
     );
 }
 
-/// dp, the gradient of the canvas (with two sources) or of x, and that of the bank and of t.
+/// Computes dp, the gradient of the canvas (with two sources) or of x, and the gradients of bank and t.
 pub fn read_gradient(
     q: &AttentionParams,
     [dr, x, canvas, p, work]: [&[f32]; 5],
@@ -316,7 +316,7 @@ pub fn read_gradient(
                     source == 1,
                 );
             }
-            // The last source is the one whose image has a gradient.
+            // The image gradient is that of the last source.
             let last = &dt[(s.sources - 1) * s.between..];
             product(
                 dv,
@@ -340,13 +340,13 @@ pub fn read_gradient(
             let mut to = GridGradient::default();
             grid.rows_gradient((0, s.width), (fx, dfx), &mut to);
             grid.rows_gradient((1, s.height), (fy, dfy), &mut to);
-            // The patches are linear in FX.
+            // The patches are linear in FX and in gamma, so <dFX, FX> = <dr, r>, which is dlog gamma.
             grid.parameters(&to, dot(fx, dfx), dp);
         },
     );
 }
 
-/// The canvas written on, and work.
+/// Computes the new canvas and work.
 pub fn write(q: &AttentionParams, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut [f32]; 2]) {
     let s = Sizes::new(q);
     let (n, row) = (s.filters, s.row());
@@ -376,7 +376,7 @@ pub fn write(q: &AttentionParams, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut 
     );
 }
 
-/// dw, dp, and the gradient of the bank and of t.
+/// Computes dw, dp, and the gradients of bank and t.
 pub fn write_gradient(
     q: &AttentionParams,
     [dc, w, p, work]: [&[f32]; 4],
@@ -420,7 +420,7 @@ pub fn write_gradient(
             let mut to = GridGradient::default();
             grid.rows_gradient((0, s.width), (fx, dfx), &mut to);
             grid.rows_gradient((1, s.height), (fy, dfy), &mut to);
-            // What is written is linear in FY, and in 1 / gamma.
+            // The written image is linear in FY and in 1 / gamma, so dlog gamma = -<dFY, FY>.
             grid.parameters(&to, -dot(fy, dfy), dp);
         },
     );

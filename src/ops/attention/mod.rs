@@ -1,4 +1,4 @@
-//! Attentive read and write: filterbank, both products and gamma in one kernel.
+//! Attentive read and write: filterbank, both matrix products and gamma, fused into one kernel.
 //! [`crate::guide::attention`] derives the equations.
 //!
 //! DRAW (Gregor and others, arXiv 1502.04623), equations 27 to 29, with the filterbanks FX, FY and gamma of
@@ -10,11 +10,11 @@
 //! ```
 //!
 //! The model reads the image x and the error image x^ = x - sigmoid(canvas) with the same filters, so one
-//! read takes both and makes x^ on the way. All colour channels share the filters.
+//! launch reads both and computes x^ itself. All colour channels share the filters.
 //!
-//! Of each image a kernel keeps its bank, FX then FY, and the product in between, t = FY v or t = w FX, in
-//! `work`, which the gradient takes up again; a GPU workgroup makes one image and exchanges them through
-//! that memory, so that no image is too large.
+//! For each image, a kernel stores the bank (FX, then FY) and the intermediate product t (FY v or w FX) in
+//! `work`, which the gradient reuses. On a GPU, a workgroup processes one image, and its invocations exchange data
+//! through `work` instead of workgroup memory, so the size of an image is not limited.
 //!
 //! Gradients: read  dt = gamma dr FX, dv = FY^T dt, dFX = gamma sum dr^T t, dFY = dt v^T, dlog gamma = <dr, r>;
 //! write  dt = 1/gamma FY dc, dw = dt FX^T, dFX = w^T dt, dFY = 1/gamma t dc^T, dlog gamma = -<dc, write(w)>.
@@ -37,24 +37,24 @@ use crate::tensor::Tensor;
 pub use params::AttentionParams;
 
 impl AttentionParams {
-    /// Floats of the images read, and of their patches.
+    /// Floats of an image's sources and their patches.
     fn reads(&self) -> usize {
         self.sources as usize * (self.image() + self.patch())
     }
 
-    /// A workgroup an image.
+    /// One workgroup per image.
     fn stages(&self, entry: &'static str) -> Vec<Stage<AttentionParams>> {
         workgroup_each(entry, self.batch as usize, self)
     }
 
-    /// The cost of `products` passes over both products; `words` of an image are read or written.
+    /// Cost of `products` passes over both matrix products, with `words` floats of traffic per image.
     fn cost(&self, products: u64, words: usize) -> Cost {
         let [batch, n, height, width, channels, sources] =
             [self.batch, self.filters, self.height, self.width, self.channels, self.sources]
                 .map(u64::from);
         let row = width * channels * sources;
-        // Sums over pixels are made for four filters at once and shared by 16 invocations: t (over rows),
-        // patches and dFY (over columns). Sums over filters are one invocation's: t, image and dFX.
+        // Sums over pixels are computed for four filters at once by 16 invocations together: t (over rows),
+        // patches and dFY (over columns). A sum over filters is computed by one invocation: t, image and dFX.
         let (line, fours) = (width * channels, n.div_ceil(4));
         let shared = (fours * line).div_ceil(16) * (1 + height.div_ceil(16) + sources)
             + (sources * n * channels * fours).div_ceil(16) * (1 + width.div_ceil(16))
@@ -76,7 +76,7 @@ macro_rules! source {
     };
 }
 
-/// The read. Inputs: x, canvas (any tensor where S is 1), p. Outputs: patches, work.
+/// The read. Inputs: x, canvas (any tensor if S is 1), p. Outputs: patches, work.
 pub static ATTENTION_READ: Kernel<AttentionParams, 3, 2> = Kernel {
     program: Program {
         name: "attention_read",
@@ -91,8 +91,8 @@ pub static ATTENTION_READ: Kernel<AttentionParams, 3, 2> = Kernel {
     entries: &["attention_read"],
 };
 
-/// Its gradient. Inputs: dpatches, x, canvas, p, work. Outputs: dp; the gradient of the canvas where S is
-/// 2, else of x; and work of the same shape: gradients of the bank and of t.
+/// Gradient of the read. Inputs: dpatches, x, canvas, p, work. Outputs: dp; the gradient of the canvas if S is
+/// 2, else of x; and the gradients of bank and t, in the shape of work.
 pub static ATTENTION_READ_GRADIENT: Kernel<AttentionParams, 5, 3> = Kernel {
     program: Program {
         name: "attention_read_gradient",
@@ -127,8 +127,8 @@ pub static ATTENTION_WRITE: Kernel<AttentionParams, 3, 2> = Kernel {
     entries: &["attention_write"],
 };
 
-/// Its gradient. Inputs: dcanvas, w, p, work. Outputs: dw, dp, and work of the same shape: gradients of
-/// the bank and of t.
+/// Gradient of the write. Inputs: dcanvas, w, p, work. Outputs: dw, dp, and the gradients of bank and t, in the shape
+/// of work.
 pub static ATTENTION_WRITE_GRADIENT: Kernel<AttentionParams, 4, 3> = Kernel {
     program: Program {
         name: "attention_write_gradient",
@@ -182,7 +182,8 @@ impl Read {
         (dp, dv)
     }
 
-    /// The gradient of x where x^ is read beside it: x enters both, and each is a read of its own.
+    /// The gradient of x if x^ is read too: the sum of the gradients of the two sources, each with S = 1. Models do not
+    /// need it; it completes the gradient rule.
     fn gradient_of_x(&self, dr: &Tensor) -> Tensor {
         let params = AttentionParams { sources: 1, ..self.params };
         let [batch, _, n, _, channels] = *dr.shape() else { unreachable!("patches") };
@@ -237,9 +238,13 @@ impl Backward for Write {
 }
 
 impl<'t> Var<'t> {
-    /// The patches that N = `filters` filters a side read out of x \[B, H, W, C\], with this as the attention
-    /// parameters \[B, 5\]. With a `canvas` \[B, H, W, C\] of logits, those of x, then those of the error image
-    /// x - sigmoid(canvas): \[B, 2, N, N, C\], else \[B, 1, N, N, C\].
+    /// Reads patches with N x N filters, N = `filters`, from x \[B, H, W, C\] (DRAW, equation 27). `self` is the
+    /// attention parameters \[B, 5\]. The result is \[B, 1, N, N, C\]; with a `canvas` \[B, H, W, C\] of logits it is
+    /// \[B, 2, N, N, C\], patches of x, then of the error image x - sigmoid(canvas).
+    ///
+    /// # Panics
+    ///
+    /// When the shapes do not fit, or any size is 0.
     #[track_caller]
     pub fn attention_read(&self, filters: usize, x: &Var<'t>, canvas: Option<&Var<'t>>) -> Var<'t> {
         let (p, x_) = (self.value().clone(), x.value().clone());
@@ -261,8 +266,12 @@ impl<'t> Var<'t> {
         r
     }
 
-    /// `canvas` \[B, H, W, C\] with the patch w \[B, N, N, C\] written on it, with this as the attention
+    /// The `canvas` \[B, H, W, C\] plus the written patch w \[B, N, N, C\] (DRAW, equation 29). `self` is the attention
     /// parameters \[B, 5\].
+    ///
+    /// # Panics
+    ///
+    /// When the shapes do not fit, or any size is 0.
     #[track_caller]
     pub fn attention_write(&self, w: &Var<'t>, canvas: &Var<'t>) -> Var<'t> {
         let [p, w_, before] = [self, w, canvas].map(|v| v.value().clone());

@@ -11,7 +11,7 @@ uniform! {
         pub(super) height: u32,
         pub(super) width: u32,
         pub(super) channels: u32,
-        /// S: 2 where the error image is read beside the image.
+        /// S: 2 if the error image is read as well as the image, else 1.
         pub(super) sources: u32,
     }
 }
@@ -32,7 +32,7 @@ impl AttentionParams {
         (self.filters * self.filters * self.channels) as usize
     }
 
-    /// Floats of the product in between, of one source.
+    /// Floats of the intermediate product t of one source.
     pub(super) fn between(&self) -> usize {
         (self.filters * self.width * self.channels) as usize
     }

@@ -6,11 +6,11 @@
 //! t[i, x] = sum_j w[i, j] FX[j, x]     write(w)[y, x] = 1/gamma sum_i FY[i, y] t[i, x]
 //! ```
 //!
-//! The sources of a read are the image x and, where S is 2, the error image x - sigmoid(canvas).
+//! The sources of a read are the image x and, if S is 2, the error image x - sigmoid(canvas).
 //!
-//! Shapes: images \[B, H, W, C\], p \[B, 5\], patches \[B, S, N, N, C\], w \[B, N, N, C\], work \[B, bank + t\]: FX \[N, W\],
-//! FY \[N, H\] and t \[S, N, W, C\]. The gradients make all of it anew, in f64, and leave those of the bank and of t
-//! in the work that is theirs.
+//! Shapes: images \[B, H, W, C\], p \[B, 5\], patches \[B, S, N, N, C\], w \[B, N, N, C\], work \[B, bank + t\]: FX
+//! \[N, W\], FY \[N, H\] and t \[S, N, W, C\]. The gradients recompute the bank and t in f64 instead of reading work,
+//! and write the gradients of both to dwork.
 
 use super::params::AttentionParams;
 use crate::ops::filterbank::reference::Attention;
@@ -122,19 +122,19 @@ impl Image {
     }
 }
 
-/// Image b of a batch of `size` numbers each, in f64.
+/// Image b of a batch of images of `size` numbers, as f64.
 fn image(x: &[f32], b: usize, size: usize) -> Vec<f64> {
     x[b * size..][..size].iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Writes image b of a batch.
+/// Writes image b of a batch, rounded to f32.
 fn put(y: &mut [f32], b: usize, values: &[f64]) {
     for (y, value) in y[b * values.len()..].iter_mut().zip(values) {
         *y = *value as f32;
     }
 }
 
-/// The sources of a read: x and, of two, x - sigmoid(canvas).
+/// The sources of a read: x and, if there are two, x - sigmoid(canvas).
 fn sources(q: &AttentionParams, x: &[f64], canvas: &[f64]) -> Vec<Vec<f64>> {
     let error = x.iter().zip(canvas).map(|(x, c)| x - 1.0 / (1.0 + (-c).exp())).collect();
     let mut all = vec![x.to_vec(), error];
@@ -166,7 +166,7 @@ pub fn read(q: &AttentionParams, [x, canvas, p]: [&[f32]; 3], [patches, work]: [
     }
 }
 
-/// dp; the gradient of the canvas where there are two sources, else of x; and that of the bank and of t.
+/// dp; the gradient of the canvas if there are two sources, else of x; and the gradients of bank and t.
 pub fn read_gradient(
     q: &AttentionParams,
     [dpatches, x, canvas, p, _]: [&[f32]; 5],
@@ -191,7 +191,7 @@ pub fn read_gradient(
             dts.extend(dt);
         }
         if q.sources == 2 {
-            // The error image falls by sigmoid'(canvas) = s (1 - s).
+            // d(x - sigmoid(c)) / dc = -s (1 - s).
             for (d, c) in dimage.iter_mut().zip(&canvas) {
                 let s = 1.0 / (1.0 + (-c).exp());
                 *d *= -s * (1.0 - s);
@@ -217,7 +217,7 @@ pub fn write(q: &AttentionParams, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut 
     }
 }
 
-/// dw, dp, and the gradient of the bank and of t.
+/// dw, dp, and the gradients of bank and t.
 pub fn write_gradient(
     q: &AttentionParams,
     [dc, w, p, _]: [&[f32]; 4],
@@ -226,7 +226,7 @@ pub fn write_gradient(
     for b in 0..q.batch as usize {
         let own = Image::new(q, p, b);
         let w = image(w, b, q.patch());
-        // What is written is FY^T t / gamma, t = w FX.
+        // write(w) = FY^T t / gamma with t = w FX.
         let dc = scaled(&image(dc, b, q.image()), 1.0 / own.attention.gamma);
         let t = own.columns_to(&w);
         let (mut dfx, mut dfy) = (vec![0.0; own.fx.len()], vec![0.0; own.fy.len()]);

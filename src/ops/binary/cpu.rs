@@ -1,7 +1,7 @@
 //! y = a op b with broadcasting. Shader: `shaders/binary/binary.wgsl`.
 //!
-//! Shapes: y is `shape`, at most four axes; a stride of 0 repeats an operand along an axis, and
-//! along the last axis a stride is 0 or 1.
+//! y has shape `shape`, at most four axes. A stride of 0 repeats an operand along an axis; along the last axis, strides
+//! are 0 or 1.
 
 use super::params::{BinaryParams, Operation};
 use crate::cpu::simd::{map1, map2, rows};

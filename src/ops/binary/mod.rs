@@ -1,7 +1,7 @@
-//! Sum, difference, product and quotient of two tensors, elementwise, with broadcasting as in NumPy:
-//! axes are matched from the last; an axis of length 1 or a missing one is repeated.
+//! Elementwise sum, difference, product and quotient of two tensors, with broadcasting as in NumPy: axes are matched
+//! from the last, and an axis of length 1 or a missing one is repeated.
 //!
-//! The gradient of a repeated operand is summed over the axes along which it was repeated.
+//! The gradient of a broadcast operand is summed over the axes along which it was repeated.
 
 mod cpu;
 mod params;
@@ -35,7 +35,7 @@ pub static BINARY: Kernel<BinaryParams, 2, 1> = Kernel {
     entries: &["binary"],
 };
 
-/// The shape of a op b; `None` if they do not fit.
+/// The broadcast shape of a op b; `None` if the shapes do not broadcast.
 pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let axis = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
@@ -48,13 +48,12 @@ pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
         .collect()
 }
 
-/// y = a op b on tensors.
+/// a op b with broadcasting, on tensors. Panics if the shapes do not broadcast.
 #[track_caller]
 pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
     let shape = broadcast_shape(a.shape(), b.shape()).unwrap_or_else(|| {
         panic!("{operation:?}: shapes {:?} and {:?} do not broadcast", a.shape(), b.shape())
     });
-    // Equal shapes are one long axis.
     let strides = [broadcast(a.shape(), &shape), broadcast(b.shape(), &shape)];
     let axis = |i: usize| Axis { length: shape[i], strides: [strides[0][i], strides[1][i]] };
     let Some(axes) = merged((0..shape.len()).map(axis)) else {
@@ -72,7 +71,7 @@ pub fn apply(operation: Operation, a: &Tensor, b: &Tensor) -> Tensor {
     y
 }
 
-/// Sums and differences keep shapes only; products and quotients keep their operands.
+/// The gradient rule. Sums and differences save only shapes; products and quotients save their operands.
 enum Rule {
     Sum { sign: f32, a: Vec<usize>, b: Vec<usize> },
     Product { a: Tensor, b: Tensor },
@@ -126,28 +125,28 @@ impl<'t> Var<'t> {
         y
     }
 
-    /// a + b.
+    /// a + b, elementwise with broadcasting. Panics if the shapes do not broadcast.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn add(&self, other: &Var<'t>) -> Var<'t> {
         self.binary(Add, other)
     }
 
-    /// a - b.
+    /// a - b, elementwise with broadcasting. Panics if the shapes do not broadcast.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn sub(&self, other: &Var<'t>) -> Var<'t> {
         self.binary(Sub, other)
     }
 
-    /// a b, elementwise.
+    /// a b, elementwise with broadcasting. Panics if the shapes do not broadcast.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn mul(&self, other: &Var<'t>) -> Var<'t> {
         self.binary(Mul, other)
     }
 
-    /// a / b.
+    /// a / b, elementwise with broadcasting; infinite or NaN where b is 0. Panics if the shapes do not broadcast.
     #[track_caller]
     #[allow(clippy::should_implement_trait)]
     pub fn div(&self, other: &Var<'t>) -> Var<'t> {

@@ -2,7 +2,7 @@
 
 use crate::uniform;
 
-/// The operations; the numbers are the shader's.
+/// The operations. The shader uses the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Operation {
@@ -14,7 +14,7 @@ pub enum Operation {
     Mul = 2,
     /// a / b.
     Div = 3,
-    /// 1 where a < b, else 0; no gradient.
+    /// 1 if a < b, else 0; not differentiable.
     Less = 4,
 }
 
@@ -22,7 +22,7 @@ use Operation::*;
 const ALL: [Operation; 5] = [Add, Sub, Mul, Div, Less];
 
 uniform! {
-    /// Result shape and strides as four axes (`axes.rs`).
+    /// Shape of the result and strides of the operands, along four axes (`axes.rs`).
     pub struct BinaryParams {
         pub(super) shape: [u32; 4],
         pub(super) stride_a: [u32; 4],

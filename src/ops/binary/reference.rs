@@ -1,5 +1,5 @@
-//! y = a op b with broadcasting. Shapes: y is `shape`, four axes; along each of them a and b step by their
-//! strides, 0 where they are repeated.
+//! y = a op b with broadcasting. y has shape `shape`, four axes. Each operand has a stride along each of them, which is
+//! 0 if the operand is repeated.
 
 use super::params::{BinaryParams, Operation};
 

@@ -1,17 +1,18 @@
-//! Softmax cross entropy. Shaders: `shaders/categorical/categorical.wgsl`, `shaders/categorical/categorical_gradient.wgsl`.
-//! logits \[rows, classes\], target \[rows\] (class numbers), nll, dy \[rows\].
+//! Softmax cross entropy. Shaders: `shaders/categorical/categorical.wgsl`,
+//! `shaders/categorical/categorical_gradient.wgsl`. logits \[rows, classes\], target \[rows\] (class indices), nll, dy
+//! \[rows\].
 
 use super::params::CategoricalParams;
 use crate::cpu::math::exp;
 use crate::cpu::simd::rows;
 use crate::ops::reduce::cpu::logsumexp;
 
-/// The class that a number names (its fraction is dropped), if it names one.
+/// The class of a target, truncated to an integer; `None` if it is out of range.
 fn class(t: f32, classes: usize) -> Option<usize> {
     (t >= 0.0 && (t as usize) < classes).then_some(t as usize)
 }
 
-/// nll = logsumexp(l) - l\[t\]; NaN where t is no class.
+/// nll = logsumexp(l) - l\[t\]; NaN if t is out of range.
 pub fn forward(p: &CategoricalParams, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
     rows(
@@ -28,8 +29,8 @@ pub fn forward(p: &CategoricalParams, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1
     );
 }
 
-/// dl = (softmax(l) - onehot(t)) dy; the normalizer comes back from the loss: nll + l\[t\]. What is
-/// large cancels first.
+/// dl = (softmax(l) - onehot(t)) dy, with the normalizer recovered from the loss as nll + l\[t\]. Large logits cancel
+/// first, in l - l\[t\].
 pub fn gradient(p: &CategoricalParams, [l, t, nll, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1]) {
     let k = p.classes as usize;
     rows(

@@ -1,7 +1,8 @@
-//! Softmax cross entropy: -log p(t) = logsumexp(l) - l_t, nats a row.
+//! Softmax cross entropy: -log p(t) = logsumexp(l) - l_t, in nats/row. Pixel Recurrent Neural Networks, section 2.2,
+//! models each colour value with such a softmax over 256 classes.
 //!
-//! Gradient: (softmax(l) - onehot(t)) dy. Only the logits and the loss are kept: the normalizer is
-//! loss + l_t, so the probabilities of a batch are never stored beside their gradient.
+//! Gradient: (softmax(l) - onehot(t)) dy. Only the logits and the loss are saved: the normalizer is
+//! loss + l_t, so the probabilities are never stored.
 
 mod cpu;
 mod params;
@@ -77,9 +78,12 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// -log softmax(logits)\[t\]: logits \[..., classes\], target \[...\] holding class numbers as f32
-    /// (a fraction is dropped);
-    /// result \[...\]. A target that is no class gives NaN.
+    /// -log softmax(logits)\[t\] in nats. `self` is the logits \[..., classes\]; `target` \[...\] holds class indices
+    /// as f32, which are truncated to integers. The result is \[...\], and NaN where a target is out of range.
+    ///
+    /// # Panics
+    ///
+    /// When the logits have no axis, or the shape of `target` does not fit.
     #[track_caller]
     pub fn categorical_nll(&self, target: &Tensor) -> Var<'t> {
         let shape = self.shape().to_vec();

@@ -1,15 +1,14 @@
-//! Softmax cross entropy. Shapes: logits, dl \[rows, classes\], targets, nll, dy \[rows\]; a target is a class's
-//! number.
+//! Softmax cross entropy. Shapes: logits, dl \[rows, classes\], targets, nll, dy \[rows\]; a target is a class index.
 
 use super::params::CategoricalParams;
 use crate::ops::reduce::reference::log_sum_exp;
 
-/// The class that a target names; its fraction is dropped.
+/// The class of a target, truncated to an integer; `None` if it is out of range.
 fn class(target: f32, classes: usize) -> Option<usize> {
     (target >= 0.0 && (target as usize) < classes).then_some(target as usize)
 }
 
-/// nll = -log softmax(l)_t = ln sum_k e^l_k - l_t; NaN where t is no class.
+/// nll = -log softmax(l)_t = ln sum_k e^l_k - l_t; NaN if t is out of range.
 pub fn forward(p: &CategoricalParams, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let classes = p.classes as usize;
     for (r, nll) in nll.iter_mut().enumerate() {
@@ -21,7 +20,8 @@ pub fn forward(p: &CategoricalParams, [l, t]: [&[f32]; 2], [nll]: [&mut [f32]; 1
     }
 }
 
-/// dl_k = (softmax(l)_k - \[k = t\]) dy; NaN where t is no class. The loss is not needed here.
+/// dl_k = (softmax(l)_k - \[k = t\]) dy; NaN if t is out of range. Recomputes the normalizer instead of reading the
+/// loss.
 pub fn gradient(p: &CategoricalParams, [l, t, _, dy]: [&[f32]; 4], [dl]: [&mut [f32]; 1]) {
     let classes = p.classes as usize;
     for (r, dl) in dl.chunks_exact_mut(classes.max(1)).enumerate() {

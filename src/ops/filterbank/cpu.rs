@@ -1,5 +1,5 @@
-//! Gaussian filterbanks. Shaders: `shaders/filterbank/filterbank.wgsl`, `shaders/filterbank/filterbank_gradient.wgsl`; the
-//! fused reads and writes (`ops/attention/cpu.rs`) use the same rows.
+//! Gaussian filterbanks. Shaders: `shaders/filterbank/filterbank.wgsl`, `shaders/filterbank/filterbank_gradient.wgsl`;
+//! the fused reads and writes (`ops/attention/cpu.rs`) use the same rows.
 //!
 //! p \[B, 5\], FX \[B, N, W\], FY \[B, N, H\], gamma \[B, 1\].
 
@@ -7,28 +7,28 @@ use super::params::FilterbankParams;
 use crate::cpu::math::exp;
 use crate::cpu::simd::{Block, LANES, blocks, spans, sum, total, update, vectorize};
 
-/// Nothing in an image is further away, or wider: beyond it, single precision would overflow.
+/// Limit of centres and distances, in pixels: far outside any image, but its square fits single precision.
 const FAR: f32 = 1e9;
-/// 1 / sigma^2 above which a filter is one pixel.
+/// Limit of 1 / sigma^2; such a filter selects one pixel.
 const SHARP: f32 = 1e18;
 
-/// What the five parameters of an image say of its filters.
+/// The filter grid of an image, computed from its five parameters.
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Grid {
     /// N.
     filters: usize,
-    /// gX, gY: where the grid's centre is, in pixels counted from 1.
+    /// gX, gY: the grid's centre, in pixels counted from 1.
     centre: [f32; 2],
     /// (A + 1) / 2, (B + 1) / 2.
     scale: [f32; 2],
-    /// Pixels between two filters.
+    /// Distance between neighbouring filters in pixels.
     delta: f32,
-    /// 1 / 2 sigma^2.
+    /// 1 / (2 sigma^2).
     sharpness: f32,
     pub(in crate::ops) gamma: f32,
 }
 
-/// The gradient of what the five parameters say, in lanes to be added up.
+/// The gradient of a grid, as partial sums in lanes.
 #[derive(Default)]
 pub(in crate::ops) struct GridGradient {
     centre: [Block; 2],
@@ -36,7 +36,7 @@ pub(in crate::ops) struct GridGradient {
     log_variance: Block,
 }
 
-/// Numbers of sixteen pixels, counted from 1; `first` is counted from 0.
+/// Indices of sixteen pixels, counted from 1, as in the paper; `first` is counted from 0.
 #[inline(always)]
 fn pixels(first: usize) -> Block {
     std::array::from_fn(|lane| first as f32 + (lane + 1) as f32)
@@ -55,7 +55,7 @@ impl Grid {
                 (scale[1] * (p[1] + 1.0)).clamp(-FAR, FAR),
             ],
             scale,
-            // On one pixel nothing is apart: 0, not 0 times infinity.
+            // In an image of one pixel `apart` is 0; clamping prevents 0 times infinity.
             delta: (apart * exp(p[3]).clamp(0.0, FAR)).clamp(0.0, FAR),
             sharpness: 0.5 * exp(-p[2]).clamp(0.0, SHARP),
             gamma: exp(p[4]),
@@ -68,7 +68,7 @@ impl Grid {
         i as f32 - 0.5 * (self.filters as f32 - 1.0)
     }
 
-    /// mu_i and the pixel a* nearest to it, along `axis` (0: x, 1: y) of `length` pixels.
+    /// mu_i and the nearest pixel a*, along `axis` (0: x, 1: y) of `length` pixels.
     #[inline(always)]
     fn middle(&self, axis: usize, i: usize, length: usize) -> (f32, f32) {
         let mu = (self.centre[axis] + self.offset(i) * self.delta).clamp(-FAR, FAR);
@@ -93,7 +93,7 @@ impl Grid {
                     None => row.copy_from_slice(&f[..length]),
                 }
             }
-            // The nearest pixel alone gives 1.
+            // The total is at least 1, the term of the nearest pixel.
             let scale = 1.0 / total(lanes);
             update(
                 row,
@@ -104,7 +104,7 @@ impl Grid {
         }
     }
 
-    /// Adds what the gradient `df` of the filters `f` along `axis` says of the grid.
+    /// Adds to the grid's gradient the part that comes from the gradient `df` of the filters `f` along `axis`.
     #[inline(always)]
     pub(in crate::ops) fn rows_gradient(
         &self,
@@ -150,7 +150,7 @@ impl Grid {
     }
 }
 
-/// FX, FY and gamma.
+/// Computes FX, FY and gamma.
 pub fn forward(q: &FilterbankParams, [p]: [&[f32]; 1], [fx, fy, gamma]: [&mut [f32]; 3]) {
     let [n, height, width] = [q.filters, q.height, q.width].map(|n| n as usize);
     let images = fx.chunks_exact_mut(n * width).zip(fy.chunks_exact_mut(n * height));
@@ -167,7 +167,7 @@ pub fn forward(q: &FilterbankParams, [p]: [&[f32]; 1], [fx, fy, gamma]: [&mut [f
     }
 }
 
-/// dp.
+/// Computes dp.
 pub fn gradient(
     q: &FilterbankParams,
     [p, fx, fy, dfx, dfy, dgamma]: [&[f32]; 6],

@@ -9,10 +9,10 @@
 //! F[i, a] = exp(-(a - mu_i)^2 / 2 sigma^2) / Z_i
 //! ```
 //!
-//! A row is a softmax over its pixels, computed from the pixel a* nearest to its centre, where the
-//! exponent is greatest: (a - mu)^2 - (a* - mu)^2 = (a - a*) (a + a* - 2 mu) cancels nothing, so a row sums
-//! to one and stays finite however far away the centre, however small or large sigma and delta. With
-//! one filter (N = 1) delta has no effect, and N - 1 counts as 1.
+//! A row is a softmax over its pixels. It is computed relative to the pixel a* nearest to its centre, where the
+//! exponent is largest, with (a - mu)^2 - (a* - mu)^2 = (a - a*) (a + a* - 2 mu), which avoids cancellation. A row
+//! therefore is finite and sums to one however far away the centre is, and however small or large sigma and delta are.
+//! With one filter (N = 1), delta has no effect, and N - 1 counts as 1.
 //!
 //! Gradients, with e the row's derivative with respect to its exponents, e_a = F_a (dF_a - sum F dF):
 //! dmu = sum e (a - a*) / sigma^2, dlog sigma^2 = sum e ((a - mu)^2 - (a* - mu)^2) / 2 sigma^2, as sum e = 0.
@@ -31,12 +31,12 @@ use crate::tensor::Tensor;
 pub use params::FilterbankParams;
 
 impl FilterbankParams {
-    /// A workgroup an image.
+    /// One workgroup per image.
     fn stages(&self, entry: &'static str) -> Vec<Stage<FilterbankParams>> {
         workgroup_each(entry, self.batch as usize, self)
     }
 
-    /// The cost, where `banks` banks, and of an image `others` numbers, are read or written.
+    /// Cost with a traffic of `banks` banks and `others` other numbers per image.
     fn cost(&self, banks: u64, others: u64) -> Cost {
         let [batch, n, height, width] =
             [self.batch, self.filters, self.height, self.width].map(u64::from);
@@ -49,8 +49,8 @@ impl FilterbankParams {
     }
 }
 
-/// Loop iterations of a GPU invocation for a bank or its gradient: 16 rows at a time, over the `longest`
-/// row twice with 16 invocations.
+/// Loop iterations of a GPU invocation for a bank or its gradient: a workgroup computes 16 rows at a time, each with 16
+/// invocations in two passes over at most `longest` pixels.
 pub(super) fn bank_loops(filters: u64, longest: u64) -> u64 {
     (2 * filters).div_ceil(16) * (1 + 2 * longest.div_ceil(16))
 }
@@ -70,7 +70,7 @@ pub static FILTERBANK: Kernel<FilterbankParams, 1, 3> = Kernel {
     entries: &["filterbank"],
 };
 
-/// Their gradient. Inputs: p, FX, FY, dFX, dFY, dgamma. Output: dp.
+/// Gradient of the filterbanks. Inputs: p, FX, FY, dFX, dFY, dgamma. Output: dp.
 pub static FILTERBANK_GRADIENT: Kernel<FilterbankParams, 6, 1> = Kernel {
     program: Program {
         name: "filterbank_gradient",
@@ -110,8 +110,13 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// FX \[B, N, width\], FY \[B, N, height\] and gamma \[B, 1\] of N = `filters` filters a side, with this as
-    /// the attention parameters \[B, 5\]: g~X, g~Y, log sigma^2, log delta~, log gamma.
+    /// FX \[B, N, width\], FY \[B, N, height\] and gamma \[B, 1\] of a grid of N x N filters, N = `filters`
+    /// (DRAW, equations 19 to 26). `self` is the attention parameters \[B, 5\]: g~X, g~Y, log sigma^2, log delta~,
+    /// log gamma.
+    ///
+    /// # Panics
+    ///
+    /// When `self` is not \[B, 5\], or a size is 0.
     #[track_caller]
     pub fn filterbank(&self, filters: usize, (height, width): (usize, usize)) -> [Var<'t>; 3] {
         let p = self.value().clone();
@@ -131,7 +136,7 @@ impl<'t> Var<'t> {
     }
 }
 
-/// Attention parameters \[batch, 5\] off every extreme, for cases.
+/// Moderate attention parameters \[batch, 5\], for cases.
 pub(super) fn parameters(batch: usize) -> Input {
     Input::uniform("p", &[batch, 5], -0.5, 0.5)
 }

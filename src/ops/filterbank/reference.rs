@@ -11,9 +11,9 @@
 
 use super::params::FilterbankParams;
 
-/// No centre and no distance is larger: a filter so far away is the nearest pixel, or all pixels alike.
+/// Limit of centres and distances, in pixels. A filter this far away selects the nearest pixel or weights all alike.
 const FAR: f64 = 1e9;
-/// No variance is smaller: a filter so narrow is one pixel.
+/// Lower limit of the variance. A filter this narrow selects one pixel.
 const NARROW: f64 = 1e-18;
 
 /// An image's attention parameters, as the equations name them.
@@ -30,7 +30,7 @@ pub(in crate::ops) struct Attention {
 }
 
 impl Attention {
-    /// Of the five parameters p and an image of this width and height.
+    /// From the five parameters p and the size \[width, height\] of the image.
     pub(in crate::ops) fn new(p: &[f32], filters: usize, size: [usize; 2]) -> Attention {
         let centre = |axis: usize| {
             let centre = (size[axis] as f64 + 1.0) / 2.0 * (f64::from(p[axis]) + 1.0);
@@ -58,8 +58,8 @@ impl Attention {
         a as f64 - (self.centre[axis] + self.offset(i) * self.delta)
     }
 
-    /// F along an axis, \[N, size\]. A row is a softmax, from which the largest exponent may be subtracted: the sum
-    /// is at least 1 then, however far away the filter.
+    /// F along an axis, \[N, size\]. A row is a softmax, so its largest exponent can be subtracted; then the sum
+    /// is at least 1, however far away the filter is.
     pub(in crate::ops) fn filters(&self, axis: usize) -> Vec<f64> {
         let mut f = Vec::new();
         for i in 1..=self.filters {
@@ -74,7 +74,7 @@ impl Attention {
         f
     }
 
-    /// dp of the gradients of both filterbanks and of log gamma. With e = -(a - mu)^2 / 2 sigma^2, de_a =
+    /// dp from the gradients of both filterbanks and of log gamma. With e = -(a - mu)^2 / 2 sigma^2, de_a =
     /// F_a (dF_a - sum_b F_b dF_b), and de / dmu = (a - mu) / sigma^2, de / dlog sigma^2 = (a - mu)^2 / 2 sigma^2.
     pub(in crate::ops) fn gradient(&self, df: [&[f64]; 2], dlog_gamma: f64) -> [f32; 5] {
         let (mut dcentre, mut ddelta, mut dlog_variance) = ([0.0; 2], 0.0, 0.0);
@@ -120,7 +120,7 @@ pub fn forward(q: &FilterbankParams, [p]: [&[f32]; 1], [fx, fy, gamma]: [&mut [f
     }
 }
 
-/// dp. FX and FY are made anew, in f64.
+/// dp. Recomputes FX and FY in f64.
 pub fn gradient(
     q: &FilterbankParams,
     [p, _, _, dfx, dfy, dgamma]: [&[f32]; 6],

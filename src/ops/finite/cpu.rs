@@ -1,4 +1,4 @@
-//! Tests for numbers that are not finite. Shaders: `shaders/finite/finite.wgsl`, `shaders/finite/verdict.wgsl`.
+//! Detection of non-finite numbers. Shaders: `shaders/finite/finite.wgsl`, `shaders/finite/verdict.wgsl`.
 
 use rayon::prelude::*;
 
@@ -6,16 +6,16 @@ use super::params::{FiniteParams, VerdictParams};
 use crate::cpu::simd::vectorize;
 
 const CHUNK: usize = 64 * 1024;
-/// The exponent of infinities and NaN.
+/// Exponent bits of infinities and NaN.
 const EXPONENT: u32 = 0x7f80_0000;
 
-/// The largest of `worst` and the bits of `x` without its sign; [`is_bad`] says what it means.
+/// The maximum of `worst` and the bits of |x|; [`is_bad`] evaluates it.
 #[inline(always)]
 pub fn worse(worst: u32, x: f32) -> u32 {
     worst.max(x.to_bits() & !(1 << 31))
 }
 
-/// Whether one of the numbers behind `worst` was not finite.
+/// Whether one of the numbers that [`worse`] has seen was not finite.
 #[inline(always)]
 pub fn is_bad(worst: u32) -> bool {
     worst >= EXPONENT
@@ -41,14 +41,14 @@ fn finite(x: &[f32]) -> bool {
     x.par_chunks(CHUNK).all(|x| !is_bad(worst(x)))
 }
 
-/// Marks the tally if a number of x is not finite.
+/// Marks the tally if x has a non-finite number.
 pub fn mark(_: &FiniteParams, [x]: [&[f32]; 1], [tally]: [&mut [f32]; 1]) {
     if !finite(x) {
         tally[0] = 1.0;
     }
 }
 
-/// Judges a step: scale, tally and sum of losses.
+/// Decides whether to skip a step, and sets scale, tally and the sum of losses.
 pub fn verdict(
     p: &VerdictParams,
     [squares, loss]: [&[f32]; 2],

@@ -1,12 +1,18 @@
-//! Numbers that are not finite, found on the device without a read-back, by their bits.
+//! Detects NaN and infinity on the device, by their bits, without a download.
 //!
-//! A tally \[4\] on the device keeps what was found since it was last fetched:
-//! 0: a gradient of this step is not finite; 1: steps left out; 2: the first of them; 3: the first step
-//! whose update made a weight or a moment that is not finite. Steps are numbered from 1 since the last
-//! fetch, and 0 stands for none.
+//! A tally \[4\] on the device collects the findings since it was last reset:
 //!
-//! `judge` gives the factor that all gradients of a step are multiplied by: clipping, or -1 where the
-//! step is bad, and then no update of the step changes anything.
+//! | element | meaning |
+//! | --- | --- |
+//! | 0 | 1 if a gradient of this step is not finite |
+//! | 1 | number of skipped steps |
+//! | 2 | number of the first skipped step |
+//! | 3 | number of the first step whose update made a weight or a moment non-finite |
+//!
+//! Steps are numbered from 1 since the last reset; 0 means none.
+//!
+//! `judge` computes the factor of all gradients of a step: at most 1 (gradient clipping), or -1 to skip the step, in
+//! which case its updates change nothing.
 
 pub(super) mod cpu;
 mod params;
@@ -17,7 +23,7 @@ use crate::kernel::{Cost, Kernel, Stage, elementwise, shader};
 use crate::tensor::Tensor;
 pub use params::{FiniteParams, VerdictParams};
 
-/// Marks the tally if x is not finite. Input: x; state: tally \[4\].
+/// Marks the tally if x has a non-finite number. Input: x; state: tally \[4\].
 pub static FINITE: Kernel<FiniteParams, 1, 1> = Kernel {
     program: Program {
         name: "finite",
@@ -32,8 +38,8 @@ pub static FINITE: Kernel<FiniteParams, 1, 1> = Kernel {
     entries: &["mark"],
 };
 
-/// Judges a step. Inputs: sum of the squares of all gradients \[1\], loss \[1\]; states: scale \[1\],
-/// tally \[4\], sum of the losses of good steps \[1\].
+/// Decides whether to skip a step. Inputs: sum of the squares of all gradients \[1\], loss \[1\]; states: scale \[1\],
+/// tally \[4\], sum of the losses of finite steps \[1\].
 pub static VERDICT: Kernel<VerdictParams, 2, 3> = Kernel {
     program: Program { name: "verdict", source: shader!("finite/verdict"), inputs: 2, outputs: 3 },
     cpu: cpu::verdict,
@@ -43,13 +49,13 @@ pub static VERDICT: Kernel<VerdictParams, 2, 3> = Kernel {
     entries: &["verdict"],
 };
 
-/// Marks `tally` if a number of `x` is not finite.
+/// Marks `tally` if `x` has a non-finite number.
 pub fn mark(x: &Tensor, tally: &mut Tensor) {
     FINITE.update(FiniteParams { n: x.len() as u32 }, [x], [tally]);
 }
 
-/// Judges a step: fills `scale` and adds the loss to `sum`, unless the step is bad. `squares` counts
-/// where the limit is above 0 only.
+/// Decides whether to skip a step: sets `scale`, and adds the loss to `sum` unless the step is skipped. `squares` is
+/// used only if the limit is above 0.
 pub(crate) fn judge(
     params: VerdictParams,
     squares: &Tensor,

@@ -10,13 +10,13 @@ uniform! {
 }
 
 uniform! {
-    /// Numbers of a verdict.
+    /// Parameters of the decision about a step.
     pub struct VerdictParams {
-        /// Largest norm of the gradient that is let through; 0 for any.
+        /// Limit of the global gradient norm; 0 for no clipping.
         pub(crate) limit: f32,
-        /// The step's number since the tally was fetched.
+        /// The step's number since the tally was reset, from 1.
         pub(crate) number: f32,
-        /// 1: after a bad step all others are left out too.
+        /// 1: after a non-finite step, skip all later steps too.
         pub(crate) latch: u32,
     }
 }

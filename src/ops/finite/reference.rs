@@ -1,8 +1,8 @@
-//! Tests for numbers that are not finite. Shapes: x \[n\], tally \[4\] (see [`super`]), squares, loss, scale, sum \[1\].
+//! Detection of non-finite numbers. Shapes: x \[n\], tally \[4\] (see [`super`]), squares, loss, scale, sum \[1\].
 
 use super::params::{FiniteParams, VerdictParams};
 
-/// tally\[0\] = 1 if a number of x is not finite.
+/// tally\[0\] = 1 if x has a non-finite number.
 pub fn mark(_: &FiniteParams, [x]: [&[f32]; 1], [tally]: [&mut [f32]; 1]) {
     for x in x {
         if !x.is_finite() {
@@ -11,8 +11,8 @@ pub fn mark(_: &FiniteParams, [x]: [&[f32]; 1], [tally]: [&mut [f32]; 1]) {
     }
 }
 
-/// Of a bad step the scale is -1, and the tally counts it and keeps the first one's number. Of a good one the loss is
-/// added to the sum, and the scale is limit / norm where the norm is above the limit, otherwise 1.
+/// For a non-finite step, the scale is -1, and the tally counts it and keeps the number of the first. For a finite
+/// step, the loss is added to the sum, and the scale is limit / norm if the norm exceeds the limit, else 1.
 pub fn verdict(
     p: &VerdictParams,
     [squares, loss]: [&[f32]; 2],
@@ -27,7 +27,7 @@ pub fn verdict(
         if tally[2] == 0.0 {
             tally[2] = p.number;
         }
-        // With a latch all later steps are left out, too.
+        // The latch makes all later steps non-finite too.
         tally[0] = if p.latch != 0 { 1.0 } else { 0.0 };
     } else {
         sum[0] += loss[0];

@@ -4,17 +4,17 @@
 use super::params::FoldParams;
 use crate::cpu::simd::rows;
 
-/// Where (i, u) adds to: s i + u - pad, if that lies below `length`.
+/// The position that (i, u) is added to, s i + u - pad, if it is inside the image (below `length`).
 fn target(p: &FoldParams, i: usize, u: usize, length: usize) -> Option<usize> {
     let at = (i * p.stride as usize + u).checked_sub(p.pad as usize)?;
     (at < length).then_some(at)
 }
 
-/// y: a pixel adds up what every (i, u) and (j, v) adds to it, always in the same order.
+/// y: each output pixel sums its contributions over (i, u) and (j, v) in a fixed order.
 pub fn fold(p: &FoldParams, [cols]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let [height, width, channels] = [p.height, p.width, p.channels].map(|n| n as usize);
     let [side, stride, pad] = [p.side, p.stride, p.pad].map(|n| n as usize);
-    // The pairs (i, u) that add to position r.
+    // The pairs (i, u) that contribute to position r.
     let sources = |r: usize, length: usize| {
         let last = (r + pad) / stride;
         let first = (r + pad + 1).saturating_sub(side).div_ceil(stride);
@@ -41,7 +41,7 @@ pub fn fold(p: &FoldParams, [cols]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     );
 }
 
-/// cols: each (i, j, u, v) reads the pixel that it adds to, 0 outside.
+/// cols: each (i, j, u, v) reads the pixel that `fold` adds it to; 0 outside the image.
 pub fn unfold(p: &FoldParams, [y]: [&[f32]; 1], [cols]: [&mut [f32]; 1]) {
     let [height, width, channels] = [p.height, p.width, p.channels].map(|n| n as usize);
     let side = p.side as usize;

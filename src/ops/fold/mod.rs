@@ -1,8 +1,8 @@
-//! Transposed convolution in two steps: a product makes what every input pixel adds to its
-//! neighbourhood, and the fold adds up what overlaps.
+//! Transposed convolution in two steps: a matrix product computes the contribution of every input pixel to its
+//! neighbourhood, and the fold sums the contributions that overlap. (PyTorch calls it `Fold`, or col2im.)
 //!
 //! Pixel Recurrent Neural Networks, section 3.6: the conditional network of Multi-Scale upsamples a
-//! small image by it. With x \[B, H, W, I\], weights (in, out, k, k) and stride s, output pixel
+//! small image this way. With x \[B, H, W, I\], weights (in, out, k, k) and stride s, output pixel
 //! (r, c) of s H x s W is
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //! cols[b, i, j, u, v, o] = sum_k x[b, i, j, k] w[k, o, u, v],    pad = (k - s) / 2
 //! ```
 //!
-//! The adjoint of the fold reads back from y what each (u, v) was added to: unfold.
+//! The gradient of the fold is its adjoint, unfold (im2col): each (i, j, u, v) reads the pixel that it was added to.
 //!
 //! Shapes: cols \[B, H, W, k, k, O\] as \[B, H, W, k k O\], y \[B, s H, s W, O\].
 
@@ -45,7 +45,7 @@ impl FoldParams {
     }
 }
 
-/// y of cols.
+/// Sums cols \[B, H, W, k, k, O\] into y \[B, s H, s W, O\].
 pub static FOLD: Kernel<FoldParams, 1, 1> = Kernel {
     program: Program {
         name: "fold",
@@ -60,7 +60,7 @@ pub static FOLD: Kernel<FoldParams, 1, 1> = Kernel {
     entries: &["fold"],
 };
 
-/// cols of y.
+/// Reads cols from y; the adjoint of [`FOLD`].
 pub static UNFOLD: Kernel<FoldParams, 1, 1> = Kernel {
     program: Program {
         name: "unfold",
@@ -92,8 +92,12 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// What this \[B, H, W, side * side * O\] adds up to: \[B, stride H, stride W, O\]. `side` is at
-    /// least `stride`, and both are even or both odd.
+    /// Sums overlapping patches: `self` \[B, H, W, side * side * O\] holds for each input pixel a patch of `side` x
+    /// `side` output pixels; patches are `stride` apart. The result is \[B, stride H, stride W, O\].
+    ///
+    /// # Panics
+    ///
+    /// When the shape does not fit, `side` is less than `stride`, or one of them is even and the other odd.
     #[track_caller]
     pub fn fold(&self, side: usize, stride: usize) -> Var<'t> {
         let [batch, height, width, depth] = *self.shape() else {

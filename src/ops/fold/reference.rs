@@ -3,7 +3,7 @@
 
 use super::params::FoldParams;
 
-/// Calls `f` with the number of each of cols and that of the y to which it is added; the y is none outside the image.
+/// Calls `f` for each element of cols, with its index and the index in y that it is added to; `None` outside the image.
 fn pairs(p: &FoldParams, mut f: impl FnMut(usize, Option<usize>)) {
     let [batch, height, width, channels] =
         [p.batch, p.height, p.width, p.channels].map(|n| n as usize);
@@ -15,7 +15,7 @@ fn pairs(p: &FoldParams, mut f: impl FnMut(usize, Option<usize>)) {
                 for u in 0..side {
                     for v in 0..side {
                         for o in 0..channels {
-                            // Row s i + u - pad and column s j + v - pad, if they lie in the image.
+                            // Row s i + u - pad and column s j + v - pad, if they are inside the image.
                             let row = (stride * i + u).checked_sub(pad);
                             let column = (stride * j + v).checked_sub(pad);
                             let row = row.filter(|&r| r < stride * height);

@@ -1,15 +1,15 @@
-//! A sample of a Gaussian q and its KL divergence to the standard normal, from mean and log-std.
+//! A reparameterised sample of a Gaussian q and its KL divergence to the standard normal, from mean and log-std.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 1, 2 and 11, of one glimpse:
+//! DRAW (Gregor and others, arXiv 1502.04623), equations 1, 2 and 11, for one glimpse:
 //!
 //! ```text
 //! z = mu + e^s eps,   KL(q || N(0, 1)) = sum_j (mu_j^2 + e^2s_j - 2 s_j - 1) / 2
 //! ```
 //!
-//! The paper writes the constant once for all glimpses, as T / 2 for each of the Z dimensions.
+//! The paper writes the constant once for all T glimpses, as T / 2 for each of the Z dimensions.
 //! Gradients: dmu = dz + mu dkl;  ds = dz eps e^s + (e^2s - 1) dkl.
 //!
-//! Shapes: m = \[mu, s\] \[B, 2Z\], eps \[T, B, Z\] of which one t is used, z \[B, Z\], kl \[B\].
+//! Shapes: m = \[mu, s\] \[B, 2Z\], eps \[T, B, Z\], of which a launch uses glimpse t, z \[B, Z\], kl \[B\].
 
 mod cpu;
 mod params;
@@ -38,7 +38,7 @@ pub static LATENT: Kernel<LatentParams, 2, 2> = Kernel {
     },
     cpu: cpu::forward,
     reference: reference::forward,
-    // A workgroup a row.
+    // One workgroup per row.
     stages: |p| workgroup_each("latent", p.batch as usize, p),
     cost: |p| Cost {
         flops: 20 * p.n(),
@@ -48,7 +48,7 @@ pub static LATENT: Kernel<LatentParams, 2, 2> = Kernel {
     entries: &["latent"],
 };
 
-/// Its gradient. Inputs: m, eps, dz, dkl. Output: dm.
+/// Gradient of the sample. Inputs: m, eps, dz, dkl. Output: dm.
 pub static LATENT_GRADIENT: Kernel<LatentParams, 4, 1> = Kernel {
     program: Program {
         name: "latent_gradient",
@@ -58,7 +58,7 @@ pub static LATENT_GRADIENT: Kernel<LatentParams, 4, 1> = Kernel {
     },
     cpu: cpu::gradient,
     reference: reference::gradient,
-    // An invocation a latent dimension of a row.
+    // One invocation per latent dimension of a row.
     stages: |p| elementwise("latent_gradient", p.n() as usize, p),
     cost: |p| Cost { flops: 20 * p.n(), bytes: 24 * p.n(), loop_iterations: 0 },
     entries: &["latent_gradient"],
@@ -83,8 +83,12 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// z \[B, Z\] ~ q and KL(q || N(0, I)) \[B\] in nats, with this as \[mu, log-std\] \[B, 2Z\] and the
-    /// noise of glimpse `t` out of eps \[T, B, Z\].
+    /// z \[B, Z\] ~ q and KL(q || N(0, I)) \[B\] in nats. `self` is mu and log-std, concatenated, \[B, 2Z\]; eps \[T,
+    /// B, Z\] is standard normal noise, of which glimpse `t` is used.
+    ///
+    /// # Panics
+    ///
+    /// When the shapes do not fit, or t is not below T.
     #[track_caller]
     pub fn latent(&self, eps: &Tensor, t: usize) -> [Var<'t>; 2] {
         let m = self.value().clone();

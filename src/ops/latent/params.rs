@@ -8,7 +8,7 @@ uniform! {
         pub(super) batch: u32,
         /// Z.
         pub(super) width: u32,
-        /// Where the noise of this glimpse begins in eps.
+        /// Index in eps at which the noise of this glimpse starts.
         pub(super) start: u32,
     }
 }

@@ -1,5 +1,5 @@
-//! A Gaussian sample and its KL divergence to the standard normal. DRAW, equations 1, 2 and 11. Shapes: m, dm \[B, 2Z\],
-//! mu beside s = log sigma, eps \[T, B, Z\] of which one glimpse begins at `start`, z, dz \[B, Z\], kl, dkl \[B\].
+//! A Gaussian sample and its KL divergence to the standard normal. DRAW, equations 1, 2 and 11. Shapes: m, dm \[B, 2Z\]
+//! (mu, then s = log sigma), eps \[T, B, Z\] (the glimpse's noise starts at `start`), z, dz \[B, Z\], kl, dkl \[B\].
 
 use super::params::LatentParams;
 

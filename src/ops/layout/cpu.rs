@@ -1,17 +1,17 @@
-//! Moving data: strided windows, concatenation and its reverse. Shaders: `shaders/layout/window.wgsl`,
+//! Moving data: strided windows, concatenation and splitting. Shaders: `shaders/layout/window.wgsl`,
 //! `shaders/layout/concat.wgsl`, `shaders/layout/split.wgsl`.
 
 use super::params::{ConcatParams, WindowParams};
 use crate::cpu::simd::rows;
 
-/// y\[i\] = x\[start + i\] where that lies inside x, else 0; a stride of 0 repeats an axis.
+/// y\[i\] = x\[start + i\] if that is inside x, else 0; a stride of 0 repeats an axis.
 pub fn window(p: &WindowParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let width = p.shape[3] as usize;
     let inside = |axis: usize, i: usize| {
         let at = i as i64 + i64::from(p.start[axis]);
         (at >= 0 && at < i64::from(p.limit[axis])).then_some(at as usize * p.stride[axis] as usize)
     };
-    // The range of the last axis that lies inside x.
+    // The range of y's last axis that is inside x.
     let start = i64::from(p.start[3]);
     let from = (-start).clamp(0, width as i64) as usize;
     let to = (i64::from(p.limit[3]) - start).clamp(from as i64, width as i64) as usize;
@@ -48,7 +48,7 @@ pub fn window(p: &WindowParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     );
 }
 
-/// y \[outer, sum of widths\] = rows of the parts side by side.
+/// Each row of y \[outer, sum of widths\] is the concatenation of the parts' rows.
 pub fn concat(p: &ConcatParams, [a, b, c]: [&[f32]; 3], [y]: [&mut [f32]; 1]) {
     let [wa, wb, wc] = p.widths.map(|width| width as usize);
     let width = wa + wb + wc;
@@ -65,7 +65,7 @@ pub fn concat(p: &ConcatParams, [a, b, c]: [&[f32]; 3], [y]: [&mut [f32]; 1]) {
     );
 }
 
-/// Rows of x \[outer, sum of widths\], taken apart.
+/// Splits each row of x \[outer, sum of widths\] into rows of the parts.
 pub fn split(p: &ConcatParams, [x]: [&[f32]; 1], outputs: [&mut [f32]; 3]) {
     let whole: usize = p.widths.iter().map(|&width| width as usize).sum();
     let mut start = 0;

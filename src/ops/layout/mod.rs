@@ -1,8 +1,9 @@
-//! Moving data: permute, slice, pad, repeat (one kernel, a strided window) and concatenate.
+//! Moving data: permute, slice, pad and expand (one kernel, a strided window), concat and split. Reshape copies
+//! nothing.
 //!
-//! A window reads y\[i\] = x\[start + i\] along permuted axes, 0 outside x. So a slice has start > 0, a
-//! pad has start < 0, and each is the other's gradient; a permutation's gradient is the inverse one;
-//! what was repeated is summed. Reshape moves nothing.
+//! A window reads y\[i\] = x\[start + i\] along permuted axes, and 0 outside x. A slice has start >= 0, padding has
+//! start < 0, and each is the gradient of the other. The gradient of a permutation is the inverse permutation; that of
+//! an expansion is a sum over the repeated axes.
 
 mod cpu;
 mod params;
@@ -34,7 +35,7 @@ pub static WINDOW: Kernel<WindowParams, 1, 1> = Kernel {
     entries: &["window"],
 };
 
-/// Rows side by side. Inputs: the parts, any tensor where one is absent.
+/// Concatenates rows. Inputs: the parts; any tensor in place of an absent one.
 pub static CONCAT: Kernel<ConcatParams, PARTS, 1> = Kernel {
     program: Program {
         name: "concat",
@@ -49,7 +50,7 @@ pub static CONCAT: Kernel<ConcatParams, PARTS, 1> = Kernel {
     entries: &["concat"],
 };
 
-/// Rows taken apart. Outputs: the parts.
+/// Splits rows. Outputs: the parts.
 pub static SPLIT: Kernel<ConcatParams, 1, PARTS> = Kernel {
     program: Program {
         name: "split",
@@ -64,8 +65,8 @@ pub static SPLIT: Kernel<ConcatParams, 1, PARTS> = Kernel {
     entries: &["split"],
 };
 
-/// Reads x along `axes` into y of `shape`. `cut` holds how many elements x has along each axis, and the one
-/// that y begins with; without it, y has all of them.
+/// Reads x along `axes` into a tensor of `shape`. `cut` has the number of elements of x along each axis, and the index
+/// of the first that is read; without it, all of x is read.
 fn window(
     x: &Tensor,
     shape: &[usize],
@@ -81,7 +82,7 @@ fn window(
     y
 }
 
-/// `x` repeated along axes of length 1 (and missing leading axes) to `shape`.
+/// `x` repeated along axes of length 1 and missing leading axes, to `shape`. Panics if x does not broadcast to it.
 #[track_caller]
 pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
     if x.shape() == shape {
@@ -94,7 +95,7 @@ pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
     if let Some(axes) = merged(shape.iter().zip(&strides).map(axis)) {
         return window(x, shape, &axes, None);
     }
-    // Too many axes for one launch: first the last axis that is repeated, then the others.
+    // Too many axes for one launch: repeat the last of them first, then the others.
     let mut partly = vec![1; shape.len() - x.shape().len()];
     partly.extend(x.shape());
     let repeated = (0..shape.len()).rfind(|&i| partly[i] != shape[i]).expect("a repeated axis");
@@ -103,7 +104,7 @@ pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
     expand(&expand(&x, &partly), shape)
 }
 
-/// Axis i of the result is axis `axes[i]` of x.
+/// The transpose in which axis i of the result is axis `axes[i]` of x. Panics if `axes` is not a permutation.
 #[track_caller]
 pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
     let rank = x.shape().len();
@@ -115,7 +116,7 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Tensor {
     if let Some(merged) = merged(axes.iter().map(axis)) {
         return window(x, &shape, &merged, None);
     }
-    // Too many axes for one launch: first move the axis that ends up in front of the others.
+    // Too many axes for one launch: first move the axis that comes first among those that move.
     let still = (0..rank).take_while(|&i| axes[i] == i).count();
     let mut first: Vec<usize> = (0..rank).filter(|&a| a != axes[still]).collect();
     first.insert(still, axes[still]);
@@ -128,7 +129,8 @@ fn permuted(shape: &[usize], axes: &[usize]) -> Vec<usize> {
     axes.iter().map(|&a| shape[a]).collect()
 }
 
-/// Elements `start..start + len` along `axis`; zeros where that leaves x (start may be negative).
+/// Elements `start..start + len` along `axis`. Elements outside x are 0, so a negative `start` or a large `len` pads.
+/// Panics if x has no such axis, or if the result is too large.
 #[track_caller]
 pub fn slice(x: &Tensor, axis: usize, start: i64, len: usize) -> Tensor {
     let mut shape = x.shape().to_vec();
@@ -140,14 +142,14 @@ pub fn slice(x: &Tensor, axis: usize, start: i64, len: usize) -> Tensor {
     let fits = i32::try_from(first).is_ok() && u32::try_from(new).is_ok();
     assert!(fits, "slice: {len} elements from {start} along axis {axis} of {shape:?}: too far");
     shape[axis] = len;
-    // A row of x holds all elements along the axis and those after it.
+    // Treat x as a matrix whose rows hold `axis` and all later axes.
     let axis = |length, stride| Axis { length, strides: [stride] };
     let axes = [axis(1, 0), axis(1, 0), axis(outer, own), axis(new, 1)];
     let limit = [1, 1, outer as u32, own as u32];
     window(x, &shape, &axes, Some((limit, [0, 0, 0, first as i32])))
 }
 
-/// Parameters for parts of these lengths along `axis` of a whole of that shape.
+/// Parameters to split the shape `whole` along `axis` into parts of these lengths.
 fn parts(whole: &[usize], axis: usize, lengths: impl Iterator<Item = usize>) -> ConcatParams {
     let inner: usize = whole[axis + 1..].iter().product();
     let mut widths = [0; PARTS];
@@ -155,7 +157,7 @@ fn parts(whole: &[usize], axis: usize, lengths: impl Iterator<Item = usize>) -> 
     ConcatParams { n: whole.iter().product::<usize>() as u32, widths }
 }
 
-/// Tensors one behind the other along `axis`; there must be one.
+/// Concatenates at least one tensor along `axis`. Panics if another axis differs in length.
 #[track_caller]
 pub fn concat(tensors: &[&Tensor], axis: usize) -> Tensor {
     let first = tensors[0];
@@ -177,7 +179,7 @@ pub fn concat(tensors: &[&Tensor], axis: usize) -> Tensor {
     if later.is_empty() { y } else { concat(&[&[&y], later].concat(), axis) }
 }
 
-/// The parts of these lengths, no more than [`PARTS`], that x is made of along `axis`.
+/// Splits x along `axis` into at most [`PARTS`] parts of these lengths.
 fn split(x: &Tensor, axis: usize, lengths: &[usize]) -> Vec<Tensor> {
     let shape = |i: usize| match lengths.get(i) {
         Some(&length) => [&x.shape()[..axis], &[length], &x.shape()[axis + 1..]].concat(),
@@ -189,7 +191,7 @@ fn split(x: &Tensor, axis: usize, lengths: &[usize]) -> Vec<Tensor> {
     all.into_iter().take(lengths.len()).collect()
 }
 
-/// Gives `t` memory of its own if other tensors share it, so that it can be updated in place.
+/// Copies the data of `t` if other tensors share its memory, so that it can be updated in place.
 pub fn unshare(t: &mut Tensor) {
     if t.buffer_mut().is_none() {
         let flat = t.reshape(&[t.len()]);
@@ -244,32 +246,35 @@ impl<'t> Var<'t> {
         y
     }
 
-    /// The same data under another shape of the same length; moves nothing.
+    /// The same data with another shape. Copies nothing. Panics if the number of elements differs.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Var<'t> {
         self.moved(self.value().reshape(shape), Rule::Reshape(self.shape().to_vec()))
     }
 
-    /// Repeated along axes of length 1, and along missing leading axes, to `shape`.
+    /// Repeats the tensor along axes of length 1 and missing leading axes, to `shape`. Panics if it does not broadcast
+    /// to `shape`. The gradient is summed over the repeated axes.
     #[track_caller]
     pub fn expand(&self, shape: &[usize]) -> Var<'t> {
         self.moved(expand(self.value(), shape), Rule::Expand(self.shape().to_vec()))
     }
 
-    /// Axis i of the result is axis `axes[i]`.
+    /// The transpose in which axis i of the result is axis `axes[i]`. Panics if `axes` is not a permutation of all
+    /// axes.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Var<'t> {
         self.moved(permute(self.value(), axes), Rule::Permute(axes.to_vec()))
     }
 
-    /// Elements `start..start + len` along `axis`; zeros where that leaves the tensor.
+    /// Elements `start..start + len` along `axis`. Elements outside the tensor are 0: a negative `start` pads in front,
+    /// a `len` beyond the end pads behind. Panics if there is no such axis, or if the result is too large.
     #[track_caller]
     pub fn slice(&self, axis: usize, start: i64, len: usize) -> Var<'t> {
         let y = slice(self.value(), axis, start, len);
         self.moved(y, Rule::Slice { axis, start, len: self.shape()[axis] })
     }
 
-    /// This and then `others`, one behind the other along `axis`.
+    /// Concatenates `self` and `others` along `axis`. Panics if another axis differs in length.
     #[track_caller]
     pub fn concat(&self, others: &[&Var<'t>], axis: usize) -> Var<'t> {
         if others.is_empty() {
@@ -284,7 +289,8 @@ impl<'t> Var<'t> {
         y
     }
 
-    /// The parts of these lengths, three at most, that this is made of along `axis`.
+    /// Splits the tensor along `axis` into at most three parts of these lengths. Panics if they do not add up to the
+    /// length of the axis.
     #[track_caller]
     pub fn split<const N: usize>(&self, axis: usize, lengths: [usize; N]) -> [Var<'t>; N] {
         const { assert!(N <= PARTS) };
@@ -301,7 +307,7 @@ pub fn cases() -> Vec<Case> {
     let one = |label: &str, shape: &[usize], f: for<'t> fn(&Var<'t>) -> Var<'t>| {
         Case::new("layout", label, vec![Input::normal("x", shape)], move |x| vec![f(&x[0])])
     };
-    // Of each input the length along the axis.
+    // `lengths` are those of the inputs along the axis.
     let concat = |shape: &[usize], axis: usize, lengths: &[usize]| {
         let part = |(&length, name): (&usize, &'static str)| {
             let mut shape = shape.to_vec();

@@ -3,7 +3,7 @@
 use crate::uniform;
 
 uniform! {
-    /// y `shape`; along each axis x is read from `start`, has `limit` elements and steps by `stride`.
+    /// y has shape `shape`. Along each axis, x has `limit` elements, `stride` apart, and is read from index `start`.
     pub struct WindowParams {
         pub(super) shape: [u32; 4],
         pub(super) stride: [u32; 4],
@@ -14,12 +14,11 @@ uniform! {
     }
 }
 
-/// Tensors that a launch puts side by side, or makes of one.
+/// Largest number of parts in one launch.
 pub(super) const PARTS: usize = 3;
 
 uniform! {
-    /// Parts \[outer, widths\[i\]\] of a whole \[outer, sum of widths\] of n elements; a part that is absent has a
-    /// width of 0.
+    /// Parts \[outer, widths\[i\]\] of a whole \[outer, sum of widths\] of n elements. An absent part has width 0.
     pub struct ConcatParams {
         pub(super) n: u32,
         pub(super) widths: [u32; PARTS],

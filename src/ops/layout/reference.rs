@@ -1,8 +1,8 @@
-//! Moving data: what goes where, element by element.
+//! Moving data, element by element.
 
 use super::params::{ConcatParams, WindowParams};
 
-/// y\[i, j, k, l\] = x\[start + (i, j, k, l)\] where that lies in x, else 0. y is `shape`; x has `limit` elements
+/// y\[i, j, k, l\] = x\[start + (i, j, k, l)\] if that is inside x, else 0. y has shape `shape`; x has `limit` elements
 /// along each axis, `stride` apart.
 pub fn window(p: &WindowParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     for (number, y) in y.iter_mut().enumerate() {
@@ -18,7 +18,7 @@ pub fn window(p: &WindowParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     }
 }
 
-/// y \[outer, sum of widths\]: in each row a row of a, one of b, one of c.
+/// Each row of y \[outer, sum of widths\] is a row of each part, one after another.
 pub fn concat(p: &ConcatParams, parts: [&[f32]; 3], [y]: [&mut [f32]; 1]) {
     let whole: usize = p.widths.iter().map(|&width| width as usize).sum();
     let mut start = 0;
@@ -33,7 +33,7 @@ pub fn concat(p: &ConcatParams, parts: [&[f32]; 3], [y]: [&mut [f32]; 1]) {
     }
 }
 
-/// x \[outer, sum of widths\]: the three parts of each row go to the rows of the outputs.
+/// Each row of x \[outer, sum of widths\] is split into a row of each part.
 pub fn split(p: &ConcatParams, [x]: [&[f32]; 1], parts: [&mut [f32]; 3]) {
     let whole: usize = p.widths.iter().map(|&width| width as usize).sum();
     let mut start = 0;

@@ -7,7 +7,7 @@ use crate::cpu::simd::{rows, sum};
 
 const HALF_LOG_TWO_PI: f32 = 0.918_938_5;
 
-/// nll = sum softplus(l) - x l, as max(l, 0) - x l + ln(1 + e^-|l|), where nothing large is lost.
+/// nll = sum softplus(l) - x l, computed as max(l, 0) - x l + ln(1 + e^-|l|), which cannot overflow.
 pub fn bernoulli(p: &LikelihoodParams, [l, x]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     let w = p.width as usize;
     rows(

@@ -1,4 +1,4 @@
-//! Log-likelihoods and the Gaussian KL divergence, in nats, summed over a row.
+//! Negative log-likelihoods and the Gaussian KL divergence, in nats, summed over each row.
 //!
 //! Auto-Encoding Variational Bayes (Kingma & Welling), appendices B and C:
 //! - Bernoulli with logits l: -log p(x) = sum softplus(l) - x l, finite for any l.
@@ -26,7 +26,7 @@ impl LikelihoodParams {
     }
 }
 
-/// One workgroup a row.
+/// One workgroup per row.
 fn row_stages(p: &LikelihoodParams) -> Vec<Stage<LikelihoodParams>> {
     workgroup_each("forward", p.rows as usize, p)
 }
@@ -64,7 +64,7 @@ const fn gradient<const I: usize, const O: usize>(
         cpu,
         reference,
         stages: |p| elementwise("gradient", p.n() as usize, p),
-        // The last input is dy, one number a row.
+        // The last input is dy, with one number per row.
         cost: |p| Cost {
             flops: 20 * p.n(),
             bytes: 4 * ((I + O - 1) as u64 * p.n() + u64::from(p.rows)),
@@ -81,7 +81,7 @@ pub static BERNOULLI: Kernel<LikelihoodParams, 2, 1> = row_sum(
     cpu::bernoulli,
     reference::bernoulli,
 );
-/// Its gradient. Inputs: logits, x, dy \[rows\]; output: dlogits.
+/// Gradient of [`BERNOULLI`]. Inputs: logits, x, dy \[rows\]; output: dlogits.
 pub static BERNOULLI_GRADIENT: Kernel<LikelihoodParams, 3, 1> = gradient(
     "bernoulli_gradient",
     shader!("lib/math", "lib/index", "likelihood/bernoulli_gradient"),
@@ -95,21 +95,21 @@ pub static GAUSSIAN: Kernel<LikelihoodParams, 3, 1> = row_sum(
     cpu::gaussian,
     reference::gaussian,
 );
-/// Its gradient. Inputs: x, mu, lv, dy \[rows\]; outputs: dmu, dlv.
+/// Gradient of [`GAUSSIAN`]. Inputs: x, mu, lv, dy \[rows\]; outputs: dmu, dlv.
 pub static GAUSSIAN_GRADIENT: Kernel<LikelihoodParams, 4, 2> = gradient(
     "gaussian_gradient",
     shader!("lib/math", "lib/index", "likelihood/gaussian_gradient"),
     cpu::gaussian_gradient,
     reference::gaussian_gradient,
 );
-/// KL of a row to the standard normal. Inputs: mu, lv.
+/// KL divergence of a row to the standard normal. Inputs: mu, lv.
 pub static GAUSSIAN_KL: Kernel<LikelihoodParams, 2, 1> = row_sum(
     "gaussian_kl",
     shader!("lib/math", "lib/row_sum", "likelihood/gaussian_kl"),
     cpu::gaussian_kl,
     reference::gaussian_kl,
 );
-/// Its gradient. Inputs: mu, lv, dy \[rows\]; outputs: dmu, dlv.
+/// Gradient of [`GAUSSIAN_KL`]. Inputs: mu, lv, dy \[rows\]; outputs: dmu, dlv.
 pub static GAUSSIAN_KL_GRADIENT: Kernel<LikelihoodParams, 3, 2> = gradient(
     "gaussian_kl_gradient",
     shader!("lib/math", "lib/index", "likelihood/gaussian_kl_gradient"),
@@ -117,7 +117,7 @@ pub static GAUSSIAN_KL_GRADIENT: Kernel<LikelihoodParams, 3, 2> = gradient(
     reference::gaussian_kl_gradient,
 );
 
-/// Checks that all are matrices of one shape.
+/// Checks that all tensors are matrices of the same shape.
 #[track_caller]
 fn params(op: &str, tensors: &[&Tensor]) -> LikelihoodParams {
     let shape = tensors[0].shape();
@@ -170,8 +170,8 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// -log p(x) of independent Bernoulli variables with these logits, nats a row.
-    /// logits, x: \[rows, width\], x in \[0, 1\]; result \[rows\].
+    /// -log p(x) of independent Bernoulli variables, in nats/row. `self` is the logits \[rows, width\], x \[rows,
+    /// width\] is in \[0, 1\]; the result is \[rows\]. Panics on other shapes.
     #[track_caller]
     pub fn bernoulli_nll(&self, x: &Var<'t>) -> Var<'t> {
         let (l, x_) = (self.value().clone(), x.value().clone());
@@ -182,8 +182,8 @@ impl<'t> Var<'t> {
         y
     }
 
-    /// -log N(x; mu, e^lv), nats a row, the constant ln 2 pi / 2 a number included.
-    /// x, mu, lv: \[rows, width\]; result \[rows\].
+    /// -log N(x; mu, e^lv) in nats/row, including the constant ln(2 pi) / 2 per element. `self` is x; x, mu and the
+    /// log-variance lv are \[rows, width\], the result is \[rows\]. Panics on other shapes.
     #[track_caller]
     pub fn gaussian_nll(&self, mu: &Var<'t>, lv: &Var<'t>) -> Var<'t> {
         let [x, m, v] = [self, mu, lv].map(|t| t.value().clone());
@@ -194,8 +194,8 @@ impl<'t> Var<'t> {
         y
     }
 
-    /// KL(N(mu, e^lv) || N(0, 1)) with this as mu, nats a row.
-    /// mu, lv: \[rows, width\]; result \[rows\].
+    /// KL(N(mu, e^lv) || N(0, 1)) in nats/row. `self` is mu; mu and the log-variance lv are \[rows, width\], the
+    /// result is \[rows\]. Panics on other shapes.
     #[track_caller]
     pub fn gaussian_kl(&self, lv: &Var<'t>) -> Var<'t> {
         let (m, v) = (self.value().clone(), lv.value().clone());

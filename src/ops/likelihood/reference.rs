@@ -1,9 +1,9 @@
-//! Log-likelihoods and the Gaussian KL divergence of rows. Auto-Encoding Variational Bayes, appendices B and C.
-//! Shapes: l, x, mu, lv and their gradients \[rows, width\], results and dy \[rows\].
+//! Negative log-likelihoods and the Gaussian KL divergence of rows. Auto-Encoding Variational Bayes, appendices B and
+//! C. Shapes: l, x, mu, lv and their gradients \[rows, width\], results and dy \[rows\].
 
 use super::params::LikelihoodParams;
 
-/// y\[r\] = the sum over row r of `term`, a function of the element's number.
+/// y\[r\] = the sum of `term(i)` over the elements i of row r.
 fn sum_rows(p: &LikelihoodParams, y: &mut [f32], term: impl Fn(usize) -> f64) {
     let width = p.width as usize;
     for (r, y) in y.iter_mut().enumerate() {
@@ -15,7 +15,7 @@ fn sum_rows(p: &LikelihoodParams, y: &mut [f32], term: impl Fn(usize) -> f64) {
 pub fn bernoulli(p: &LikelihoodParams, [l, x]: [&[f32]; 2], [nll]: [&mut [f32]; 1]) {
     sum_rows(p, nll, |i| {
         let (l, x) = (f64::from(l[i]), f64::from(x[i]));
-        // ln(1 + e^l) = max(l, 0) + ln(1 + e^-|l|), where e^l may be too large for a number.
+        // ln(1 + e^l) = max(l, 0) + ln(1 + e^-|l|), since e^l may overflow.
         let positive = if l < 0.0 { 0.0 } else { l };
         positive - x * l + (-l.abs()).exp().ln_1p()
     });

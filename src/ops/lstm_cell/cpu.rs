@@ -1,8 +1,8 @@
-//! One step of an LSTM. Shaders: `shaders/lstm_cell/lstm_cell.wgsl`, `shaders/lstm_cell/lstm_cell_gradient.wgsl`.
+//! One time step of an LSTM. Shaders: `shaders/lstm_cell/lstm_cell.wgsl`, `shaders/lstm_cell/lstm_cell_gradient.wgsl`.
 //!
-//! The product is written where the gates belong, and they are finished there row by row. Here that
-//! is as good as fusing them tile by tile: a row of sums is still in L2. The arithmetic of N units at
-//! a time is that of the scans too (`ops/lstm_scan/cpu.rs`).
+//! The matrix product is written to `gates`; then the activations are applied in place, row by row. On the CPU this is
+//! as fast as fusing them into the tiles, because a row is still in L2. `ops/lstm_scan/cpu.rs` uses the same arithmetic
+//! for N units at a time.
 //!
 //! x \[B, k\], w \[4h, k\] or packed, b \[4h\] or \[B, 4h\], h, c \[B, h\], gates, dz \[B, 4h\].
 
@@ -17,15 +17,15 @@ thread_local! {
     static ROW: Scratch = const { Scratch::new() };
 }
 
-/// Gates of a task.
+/// Gates per task.
 const CHUNK: usize = 16 * 1024;
 
-/// Rows of a task.
+/// Rows per task.
 fn rows(hidden: usize) -> usize {
     (CHUNK / (4 * hidden)).max(1)
 }
 
-/// N floats.
+/// N floats of `v` from index `at`.
 #[inline(always)]
 pub(in crate::ops) fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
     v[at..at + N].try_into().expect("N floats")
@@ -34,13 +34,13 @@ pub(in crate::ops) fn take<const N: usize>(v: &[f32], at: usize) -> [f32; N] {
 /// N units of the four gates o, f, i, g.
 pub(in crate::ops) type Four<const N: usize> = [[f32; N]; 4];
 
-/// N units of a gate stacked o, f, i, g in a row \[4h\].
+/// Units j..j + N of the four gates, which are stacked o, f, i, g in a row \[4n\].
 #[inline(always)]
 pub(in crate::ops) fn four<const N: usize>(row: &[f32], (n, j): (usize, usize)) -> Four<N> {
     [take(row, j), take(row, n + j), take(row, 2 * n + j), take(row, 3 * n + j)]
 }
 
-/// Writes what [`four`] reads.
+/// Writes the values that [`four`] reads.
 #[inline(always)]
 pub(in crate::ops) fn put_four<const N: usize>(
     row: &mut [f32],
@@ -52,7 +52,7 @@ pub(in crate::ops) fn put_four<const N: usize>(
     }
 }
 
-/// Runs `$lanes::<N>` over `$n` units, sixteen, four and one at a time.
+/// Runs `$lanes::<N>` over `$n` units: sixteen at a time, then four, then one.
 macro_rules! by_lanes {
     ($n:expr, |$j:ident| $lanes:ident($($argument:expr),*)) => {
         let mut $j = 0;
@@ -72,7 +72,7 @@ macro_rules! by_lanes {
 }
 pub(in crate::ops) use by_lanes;
 
-/// Gates, c' and h' of N units from the gates' sums and c.
+/// Gates, c' and h' of N units from the gates before their activation and c.
 #[inline(always)]
 pub(in crate::ops) fn step<const N: usize>(
     [mut o, mut f, mut i, mut g]: Four<N>,
@@ -90,7 +90,7 @@ pub(in crate::ops) fn step<const N: usize>(
     ([o, f, i, g], next, h)
 }
 
-/// Gradients of the gates' sums and of c of N units, from those of h' and c'.
+/// Gradients of N units with respect to the gates before their activation and to c, from those of h' and c'.
 #[inline(always)]
 pub(in crate::ops) fn step_gradient<const N: usize>(
     [o, f, i, g]: Four<N>,
@@ -135,7 +135,7 @@ fn gradient_lanes<const N: usize>(
     dc[j..j + N].copy_from_slice(&before);
 }
 
-/// h', c' and gates.
+/// Computes h', c' and the gates.
 pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: [&mut [f32]; 3]) {
     let (n, depth) = (p.hidden as usize, p.depth as usize);
     if h.is_empty() {
@@ -176,7 +176,7 @@ pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: 
     });
 }
 
-/// dz and dc.
+/// Computes dz and dc.
 pub fn gradient(
     p: &LstmCellParams,
     [dh, dnext, c, next, gates]: [&[f32]; 5],
@@ -197,7 +197,7 @@ pub fn gradient(
                         let rows = dz.chunks_exact_mut(4 * n).zip(dc.chunks_exact_mut(n));
                         for (row, (dz, dc)) in rows.enumerate() {
                             let at = task * chunk + row * n;
-                            // Where the four runs of a row come from memory, the processor foresees one, not four.
+                            // Copy the row first: the prefetcher follows one run through memory, not four at once.
                             near.copy_from_slice(&gates[4 * at..][..4 * n]);
                             let gates = &*near;
                             let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);

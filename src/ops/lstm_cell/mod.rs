@@ -1,18 +1,18 @@
-//! One step of an LSTM, its matrix product fused with its gates.
+//! One time step of an LSTM: the matrix product and the gates in one kernel.
 //!
 //! DRAW (Gregor and others, arXiv 1502.04623), equations 5 and 7; Pixel Recurrent Neural Networks,
-//! equation 3, with one product over the input and the previous h side by side:
+//! equation 3. There is one product, with the concatenation of the input and the previous h:
 //!
 //! ```text
 //! [o, f, i, g] = act(x W^T + b)      x = [input, previous h],  o, f, i logistic, g tanh
 //! c' = f c + i g,   h' = o tanh(c')
 //! ```
 //!
-//! Gradients: dc' += dh' o (1 - tanh^2 c'); dz, those of the sums before `act`, follow from it; dc = dc' f,
-//! dx = dz W, dW = dz^T x, db = dz, which [`super::shared`] adds up over all steps of a network.
+//! Gradients: dc' += dh' o (1 - tanh^2 c'). The gradients dz of the gates before `act` follow from it; dc = dc' f,
+//! dx = dz W, dW = dz^T x, db = sum of dz over the batch. [`super::shared`] sums dW and db over all time steps.
 //!
-//! Shapes: x \[B, k\], W \[4h, k\] (gates stacked o, f, i, g), b \[4h\], or \[B, 4h\] where a part of the sums is
-//! known before, c, c', h' \[B, h\], gates, dz \[B, 4h\].
+//! Shapes: x \[B, k\], W \[4h, k\] (gates stacked o, f, i, g), b \[4h\], or \[B, 4h\] if a part of the product was
+//! computed beforehand, c, c', h' \[B, h\], gates, dz \[B, 4h\].
 
 pub(super) mod cpu;
 mod params;
@@ -27,13 +27,13 @@ use crate::tensor::Tensor;
 pub use params::LstmCellParams;
 
 tile_sizes! {
-    /// Rows of the tiles that a GPU workgroup makes.
+    /// Rows of the tile that a GPU workgroup computes.
     TILE_ROWS = 32;
-    /// Units of these tiles.
+    /// Units of this tile.
     TILE_UNITS = 8;
 }
 
-/// The step. Inputs: x, W, b, c. Outputs: h', c', gates.
+/// The time step. Inputs: x, W, b, c. Outputs: h', c', gates.
 pub static LSTM_CELL: Kernel<LstmCellParams, 4, 3> = Kernel {
     program: Program {
         name: "lstm_cell",
@@ -62,7 +62,7 @@ pub static LSTM_CELL: Kernel<LstmCellParams, 4, 3> = Kernel {
     entries: &["lstm_cell"],
 };
 
-/// The gates' gradient. Inputs: dh', dc', c, c', gates. Outputs: dz, dc.
+/// Gradient of the gates. Inputs: dh', dc', c, c', gates. Outputs: dz, dc.
 pub static LSTM_CELL_GRADIENT: Kernel<LstmCellParams, 5, 2> = Kernel {
     program: Program {
         name: "lstm_cell_gradient",
@@ -109,9 +109,13 @@ impl Backward for Rule {
 }
 
 impl<'t> Shared<'t> {
-    /// One step of an LSTM with these weights W \[4h, k\]: h' and c' \[B, h\] from x \[B, k\], the input and the
-    /// previous h side by side, and c \[B, h\]. `sums` \[B, 4h\] take the place of the bias where a part of
-    /// the gates' sums is known before.
+    /// One time step of an LSTM with these weights W \[4h, k\]: returns h' and c' \[B, h\]. x \[B, k\] is the
+    /// concatenation of the input and the previous h; c is \[B, h\]. `sums` \[B, 4h\] replace the bias: the part of
+    /// the product (bias included) that was computed beforehand.
+    ///
+    /// # Panics
+    ///
+    /// When the shapes do not fit, or when both a bias and `sums` are given, or neither.
     #[track_caller]
     pub fn lstm_cell(&self, x: &Var<'t>, c: &Var<'t>, sums: Option<&Var<'t>>) -> [Var<'t>; 2] {
         let [x_, before] = [x, c].map(|v| v.value().clone());
@@ -156,7 +160,7 @@ pub fn cases() -> Vec<Case> {
     let inputs = |batch: usize, depth: usize, hidden: usize| {
         let r = 1.0 / (depth as f32).sqrt();
         vec![
-            // Small, so that the finite differences stay where the gates are smooth.
+            // Small, so that finite differences stay where the gates are smooth.
             Input::uniform("x", &[batch, depth], -0.3, 0.3),
             Input::uniform("w", &[4 * hidden, depth], -r, r),
             Input::normal("c", &[batch, hidden]),
@@ -169,7 +173,7 @@ pub fn cases() -> Vec<Case> {
             Shared::new(&x[1], Some(&x[3])).lstm_cell(&x[0], &x[2], None).to_vec()
         })
     };
-    // Two steps with the same weights, the second from the first's states.
+    // Two time steps with the same weights; the second starts from the states of the first.
     let steps = |batch: usize, hidden: usize| {
         let mut inputs = inputs(batch, 2 * hidden, hidden);
         inputs.push(Input::normal("sums", &[batch, 4 * hidden]));

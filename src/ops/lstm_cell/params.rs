@@ -9,9 +9,9 @@ uniform! {
         /// k.
         pub(super) depth: u32,
         pub(super) hidden: u32,
-        /// Distance of b's rows: 4h, or 0 where all share one.
+        /// Distance between rows of b: 4h, or 0 if all rows share one bias.
         pub(super) bias_stride: u32,
-        /// Columns of a panel of W, if it is packed (CPU only); otherwise 0.
+        /// Columns in a panel of W if it is packed (CPU only), else 0.
         pub(super) panel: u32,
     }
 }
