@@ -1,4 +1,4 @@
-//! One step of an LSTM. DRAW, equations 5 and 7; Pixel Recurrent Neural Networks, equation 3.
+//! One time step of an LSTM. DRAW, equations 5 and 7; Pixel Recurrent Neural Networks, equation 3.
 //!
 //! ```text
 //! z = x W^T + b,   [o, f, i, g] = [sigmoid, sigmoid, sigmoid, tanh](z),   c' = f c + i g,   h' = o tanh(c')
@@ -8,14 +8,14 @@
 
 use super::params::LstmCellParams;
 
-/// \[o, f, i, g\] of a unit from their sums.
+/// The gates \[o, f, i, g\] of a unit from their values z before the activation.
 pub(in crate::ops) fn gates([o, f, i, g]: [f64; 4]) -> [f64; 4] {
     let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
     [sigmoid(o), sigmoid(f), sigmoid(i), g.tanh()]
 }
 
-/// The gradients of a unit's four sums and of its c, from its gates, c and c', and those of h' and c' (from
-/// outside): dc'' = dc' + dh' o (1 - tanh^2 c') and, for a gate y, dz = dy y (1 - y), or dy (1 - y^2) for g.
+/// The gradients of a unit's four z and of its c, from its gates, c and c', and the gradients of h' and c'. The total
+/// gradient of c' is dc'' = dc' + dh' o (1 - tanh^2 c'). For a gate y, dz = dy y (1 - y); for g, dz = dy (1 - g^2).
 pub(in crate::ops) fn gates_gradient(
     [o, f, i, g]: [f64; 4],
     (c, next): (f64, f64),
@@ -52,7 +52,7 @@ pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, saved]: 
     }
 }
 
-/// dz, the gradient of the sums, and dc.
+/// dz and dc.
 pub fn gradient(
     p: &LstmCellParams,
     [dh, dnext, c, next, saved]: [&[f32]; 5],

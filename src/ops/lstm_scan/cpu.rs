@@ -1,10 +1,10 @@
 //! The scans of the Row and the Diagonal LSTM. Shaders: `shaders/lstm_scan/lstm_scan.wgsl`,
 //! `shaders/lstm_scan/lstm_scan_gradient.wgsl`, `shaders/lstm_scan/lstm_at.wgsl`.
 //!
-//! A task takes a few images. At each step it gathers what the step's cells see of h into a matrix
-//! \[cells, neighbours * h\], multiplies it with the recurrent weights, and finishes the gates, all in
-//! L1 and L2. The map of h itself is the state: nothing is skewed or copied. The gradient does the
-//! same from the last step on, gathering gate gradients through the taps seen from the other end.
+//! A task processes a few images. At each step of the scan it gathers the h of all neighbours of the step's cells into
+//! a matrix \[cells, neighbours * h\], multiplies it by the recurrent weights, and computes the gates, all in
+//! L1 and L2. The state is the map of h itself: nothing is copied into a skewed map. The gradient does the
+//! same from the last step to the first, with gate gradients gathered through the reversed taps.
 //!
 //! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c \[B, H, W, h\], s \[neighbours, h, 4h\], c0 \[h\].
 
@@ -22,12 +22,12 @@ thread_local! {
     static SCRATCH: Scratch = const { Scratch::new() };
 }
 
-/// Images of a task: enough to make the products of a step worth their call, few enough to share.
+/// Images per task: enough for products of a useful size, few enough to keep all threads busy.
 fn group(batch: usize) -> usize {
     (batch / 4).clamp(1, 4)
 }
 
-/// Sizes, and where the cells of a step are.
+/// The sizes of a map, and the order in which a scan visits its cells.
 struct Walk {
     order: Order,
     height: usize,
@@ -41,12 +41,12 @@ impl Walk {
         Walk { order: p.order(), height, width, hidden }
     }
 
-    /// Cells of an image.
+    /// Number of cells in an image.
     fn cells(&self) -> usize {
         self.height * self.width
     }
 
-    /// The cell at (row, column), whose c runs along `lane`.
+    /// The cell at (row, column) in lane `lane` (see [`Cell::lane`]).
     fn cell(&self, (r, c): (usize, usize), lane: usize) -> Cell {
         let before = match self.order {
             Order::Rows(_) => r.checked_sub(1).map(|r| (r, c)),
@@ -62,7 +62,7 @@ impl Walk {
         Cell { at: (r, c), index: index((r, c)), before: before.map(index), last, lane }
     }
 
-    /// The cells of step `t`.
+    /// Replaces `cells` by those of step `t`.
     fn step(&self, t: usize, cells: &mut Vec<Cell>) {
         let range = match self.order {
             Order::Rows(_) => 0..self.width,
@@ -76,7 +76,7 @@ impl Walk {
         }));
     }
 
-    /// How the cells of a step lie in the image.
+    /// The positions of a step's cells, as a line of pixels.
     fn line(&self, cells: &[Cell]) -> Line {
         let step = match self.order {
             Order::Rows(_) => (0, 1),
@@ -93,18 +93,18 @@ struct Cell {
     at: (usize, usize),
     /// row * width + column.
     index: usize,
-    /// Index of the cell whose c enters this one, if it lies in the image.
+    /// Index of the cell whose c is this cell's input; `None` if it is outside the image.
     before: Option<usize>,
-    /// No later cell takes this one's c.
+    /// Whether no other cell reads this cell's c.
     last: bool,
-    /// Row or column along which c runs.
+    /// The column (Row LSTM) or row (Diagonal LSTM) along which c is passed on.
     lane: usize,
 }
 
-/// The recurrent products of a step.
+/// The matrix products of a step with the recurrent weights.
 struct Recurrence<'a> {
     walk: &'a Walk,
-    /// Which cells are seen, in maps of `taps.channels` channels.
+    /// The neighbours, in maps of `taps.channels()` channels.
     taps: Taps,
     /// \[taps.depth(), columns\].
     weights: &'a Weights<'a>,
@@ -112,13 +112,14 @@ struct Recurrence<'a> {
 }
 
 impl Recurrence<'_> {
-    /// Floats of scratch for one step of this number of images, whose cells are a row, a column or a diagonal.
+    /// Floats of scratch memory for one step of this number of images.
     fn scratch(&self, images: usize) -> usize {
+        // A row or a diagonal has at most this many cells.
         let cells = self.walk.width.max(self.walk.height);
         images * cells * (self.taps.depth() + self.columns)
     }
 
-    /// The products \[images * cells, columns\] of the cells of a step, image after image.
+    /// The products \[images * cells, columns\] for the cells of a step.
     fn of<'s>(&self, map: &[f32], cells: &[Cell], scratch: &'s mut [f32]) -> &'s [f32] {
         let (depth, image) = (self.taps.depth(), self.walk.cells() * self.taps.channels());
         let rows = map.len() / image * cells.len();
@@ -140,8 +141,8 @@ impl Recurrence<'_> {
     }
 }
 
-/// Channels `j..j + N` of the cell at `cell`, from its product and its u \[4h\]; c comes from the cell
-/// at `before` or is c0. h and c are maps of one image, gates \[4h\] the cell's.
+/// Computes channels `j..j + N` of the cell with index `cell` from its product and its u \[4h\]. Its input c is that of
+/// the cell with index `before`, or c0. h and c are maps of one image; gates \[4h\] are the cell's.
 #[inline(always)]
 fn forward_lanes<const N: usize>(
     (n, j): (usize, usize),
@@ -162,7 +163,7 @@ fn forward_lanes<const N: usize>(
     h[cell * n + j..][..N].copy_from_slice(&y);
 }
 
-/// h, c and gates.
+/// Computes h, c and the gates.
 pub fn forward(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut [f32]; 3]) {
     let walk = &Walk::new(p);
     let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
@@ -214,8 +215,8 @@ pub fn forward(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut
     });
 }
 
-/// Channels `j..j + N` of the gate gradients of a cell, from the gradient of its h, given from
-/// outside (`dh`) and by later cells (`product`), and of its c (`dc`, which becomes that of the c before).
+/// Computes channels `j..j + N` of a cell's gate gradients. The gradient of its h is the sum of `dh`, from the loss,
+/// and `product`, from later cells. `dc` holds the gradient of its c and is replaced by the gradient of its input c.
 #[inline(always)]
 fn gradient_lanes<const N: usize>(
     (n, j): (usize, usize),
@@ -237,7 +238,7 @@ fn gradient_lanes<const N: usize>(
     dc[j..j + N].copy_from_slice(&dwas);
 }
 
-/// dgates, and the gradient of c before the first cell of every lane.
+/// Computes dgates, and the gradient of the c0 of every lane.
 pub fn gradient(
     p: &LstmScanParams,
     [dh, s, c0, c, gates]: [&[f32]; 5],
@@ -300,7 +301,7 @@ pub fn gradient(
     });
 }
 
-/// h and c at one cell of every image; the rest of both stays.
+/// Computes h and c at one cell of every image; the rest of both maps is unchanged.
 pub fn at_cell(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32]; 2]) {
     let walk = &Walk::new(p);
     let (n, image) = (walk.hidden, walk.cells() * walk.hidden);
@@ -313,7 +314,7 @@ pub fn at_cell(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32];
     let recurrence = Recurrence { walk, taps, weights, columns: 4 * n };
     let at = (p.row as usize, p.column as usize);
     let cell = walk.cell(at, 0);
-    // Written and not read: there is no gradient.
+    // Written but never read, because there is no gradient.
     let mut gates = vec![0.0; 4 * n];
     SCRATCH.with(|scratch| {
         scratch.slice(recurrence.scratch(p.batch as usize), |scratch| {

@@ -1,6 +1,6 @@
 //! The recurrent part of the Row LSTM and of the Diagonal LSTM: a scan over an image's cells.
 //!
-//! Pixel Recurrent Neural Networks, sections 3.1, 3.2 and equation 3. For each cell, with the
+//! Pixel Recurrent Neural Networks, sections 3.1 and 3.2 and equation 3. For each cell, with the
 //! input-to-state map u (four gates of h channels, stacked o, f, i, g) and neighbours n:
 //!
 //! ```text
@@ -14,9 +14,9 @@
 //! | Diagonal | (-1, 0), (0, -1) | (0, -1) | a diagonal r + c |
 //! | MirroredDiagonal | (-1, 0), (0, 1) | (0, 1) | a diagonal r + (W - 1 - c) |
 //!
-//! The cells of a step do not depend on each other. The paper skews the image so that a diagonal
-//! becomes a column. Here nothing is copied: step t visits the cells (r, t - r) where they lie in the
-//! map ([`crate::guide::diagonal_scan`]). Outside the image h is 0 and c is `c0` \[h\].
+//! The cells of a step do not depend on each other, so a step computes them in parallel. The paper skews the image so
+//! that a diagonal becomes a column. Here nothing is copied into a skewed map: step t visits the cells (r, t - r) where
+//! they lie ([`crate::guide::diagonal_scan`]). Outside the image, h is 0 and c is `c0` \[h\].
 //!
 //! Gradients: from the last step to the first, dh += sum_n S_n^T dgates\[cell that has this one as n\]. The
 //! gradient of u is dgates. The gradient of S is one convolution gradient over the whole map afterwards.
@@ -38,7 +38,7 @@ use crate::tensor::Tensor;
 pub use params::{LstmScanParams, Order};
 
 impl LstmScanParams {
-    /// Cells of a step, in one image.
+    /// Number of cells of a step in one image.
     fn cells(&self, step: usize) -> usize {
         let (height, width) = (self.height as usize, self.width as usize);
         match self.order() {
@@ -47,7 +47,7 @@ impl LstmScanParams {
         }
     }
 
-    /// The cost, with `loop_iterations` of a GPU invocation.
+    /// Cost of the scan or its gradient, with this number of loop iterations per GPU invocation.
     fn cost(&self, loop_iterations: u64) -> Cost {
         let (h, k) = (u64::from(self.hidden), u64::from(self.neighbours));
         let cells = u64::from(self.batch) * u64::from(self.height) * u64::from(self.width);
@@ -58,12 +58,12 @@ impl LstmScanParams {
         }
     }
 
-    /// Rows of the weights.
+    /// Rows of the packed weights: neighbours * h.
     fn depth(&self) -> u64 {
         u64::from(self.neighbours) * u64::from(self.hidden)
     }
 
-    /// A dispatch for each step, in an order.
+    /// One dispatch for each of the `steps`, in this order.
     fn stages(
         &self,
         entry: &'static str,
@@ -86,7 +86,7 @@ impl LstmScanParams {
 }
 
 tile_sizes! {
-    /// Side of the tiles that a GPU workgroup makes, in cells and in channels of the state.
+    /// Side of the tile that a GPU workgroup computes, in cells and in channels of h.
     TILE = 16;
 }
 
@@ -107,13 +107,13 @@ pub static LSTM_SCAN: Kernel<LstmScanParams, 3, 3> = Kernel {
     cpu: cpu::forward,
     reference: reference::forward,
     stages: |p| p.stages("lstm_scan", 0..p.steps()),
-    // Of each dispatch: steps of 16 along the products.
+    // Per dispatch: the products advance by 16 terms per iteration.
     cost: |p| p.cost(p.depth().div_ceil(16)),
     entries: &["lstm_scan"],
 };
 
-/// Its gradient. Inputs: dh, S, c0, c, gates. Outputs: dgates, and dc0 of each image and cell of the
-/// edge \[B, edge, h\]; on a GPU that holds the running gradient of c meanwhile.
+/// Gradient of the scan. Inputs: dh, S, c0, c, gates. Outputs: dgates, and dc0 of each image and lane
+/// \[B, edge, h\]. During the scan, the latter holds the gradient of c of the lane's current cell.
 pub static LSTM_SCAN_GRADIENT: Kernel<LstmScanParams, 5, 2> = Kernel {
     program: Program {
         name: "lstm_scan_gradient",
@@ -124,12 +124,12 @@ pub static LSTM_SCAN_GRADIENT: Kernel<LstmScanParams, 5, 2> = Kernel {
     cpu: cpu::gradient,
     reference: reference::gradient,
     stages: |p| p.stages("lstm_scan_gradient", (0..p.steps()).rev()),
-    // The four gates of 16 channels a step.
+    // Per dispatch: the products advance by the four gates of 16 channels per iteration.
     cost: |p| p.cost(p.depth().div_ceil(16)),
     entries: &["lstm_scan_gradient"],
 };
 
-/// One cell of every image, in place: the step of a cached sampler. Inputs: u, S, c0; states: h, c.
+/// Computes one cell of every image in place, for the cached sampler. Inputs: u, S, c0; states: h, c.
 pub static LSTM_AT: Kernel<LstmScanParams, 3, 2> = Kernel {
     program: Program {
         name: "lstm_at",
@@ -142,7 +142,7 @@ pub static LSTM_AT: Kernel<LstmScanParams, 3, 2> = Kernel {
     stages: |p| elementwise("lstm_at", p.batch as usize * p.hidden as usize, p),
     cost: |p| {
         let (batch, k, hidden) = (u64::from(p.batch), p.depth(), u64::from(p.hidden));
-        // S; of an image the h around its cell, u, and c before and after, and h.
+        // S, and per image: the neighbours' h, u, the previous c, the new c and the new h.
         Cost {
             flops: 8 * batch * k * hidden,
             bytes: 16 * k * hidden + 4 * batch * (k + 7 * hidden),
@@ -187,8 +187,12 @@ fn params(u: &Tensor, s: &Tensor, c0: &Tensor, order: Order) -> LstmScanParams {
     }
 }
 
-/// The state at cell (row, column) of every image from u there and the states of its neighbours,
-/// written into the maps h and c \[B, H, W, h\]. No gradient: the step of a cached sampler.
+/// Computes the state at cell (row, column) of every image from u there and the states of its neighbours, and writes
+/// it into the maps h and c \[B, H, W, h\]. Not differentiable; for the cached sampler.
+///
+/// # Panics
+///
+/// When the shapes do not fit, the cell is outside the image, or h or c shares its memory with another tensor.
 #[track_caller]
 pub fn lstm_at(
     (u, s, c0): (&Tensor, &Tensor, &Tensor),
@@ -237,8 +241,9 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// The states h \[B, H, W, h\] of a scan in `order`, with this as the input-to-state map u
-    /// \[B, H, W, 4h\], recurrent weights `s` \[neighbours, h, 4h\] and the first cell state `c0` \[h\].
+    /// The states h \[B, H, W, h\] of a scan in `order`. `self` is the input-to-state map u \[B, H, W, 4h\], `s` are
+    /// the recurrent weights \[neighbours, h, 4h\], and `c0` \[h\] is the cell state outside the image. Panics if the
+    /// shapes do not fit, or if `order` is `Rows(k)` with an even k.
     #[track_caller]
     pub fn lstm_scan(&self, s: &Var<'t>, c0: &Var<'t>, order: Order) -> Var<'t> {
         let [u, weights, first] = [self, s, c0].map(|v| v.value().clone());
@@ -274,7 +279,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(case(2, 4, 7, 5, order));
         cases.push(case(3, 7, 4, 17, order));
         cases.push(case(9, 3, 4, 33, order));
-        // Weights that are packed, in both directions.
+        // Large enough that weights are packed, forwards and backwards.
         cases.push(case(2, 3, 3, 72, order));
     }
     cases

@@ -3,19 +3,19 @@
 use crate::ops::masked_conv::Window;
 use crate::uniform;
 
-/// In which order the cells of an image are visited.
+/// The order in which a scan visits the cells of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Row LSTM: row by row; a cell sees this odd number of cells of the row above (3 in the paper).
+    /// Row LSTM: row by row. A cell has k neighbours in the row above; k is odd (3 in the paper).
     Rows(usize),
     /// Diagonal LSTM from the left: diagonal by diagonal.
     Diagonal,
-    /// Diagonal LSTM from the right: the same on the mirrored image.
+    /// Diagonal LSTM from the right: `Diagonal` on the mirrored image.
     MirroredDiagonal,
 }
 
 impl Order {
-    /// Neighbours whose state a cell sees.
+    /// Number of neighbours whose h a cell reads.
     pub fn neighbours(self) -> usize {
         match self {
             Order::Rows(k) => k,
@@ -44,7 +44,7 @@ uniform! {
         /// 0 rows, 1 diagonal, 2 mirrored diagonal.
         pub(super) order: u32,
         pub(super) neighbours: u32,
-        /// The step that a dispatch makes.
+        /// The step of the scan that a dispatch computes.
         pub(super) step: u32,
         /// The cell that [`super::LSTM_AT`] computes.
         pub(super) row: u32,
@@ -58,7 +58,7 @@ impl LstmScanParams {
         [rows, Order::Diagonal, Order::MirroredDiagonal][self.order as usize]
     }
 
-    /// Steps of a scan.
+    /// Number of steps of a scan.
     pub(super) fn steps(&self) -> usize {
         match self.order() {
             Order::Rows(_) => self.height as usize,
@@ -66,7 +66,7 @@ impl LstmScanParams {
         }
     }
 
-    /// Cells that begin with `c0`: a row of them, or a column.
+    /// Number of lanes along which c is passed on, each of which starts with `c0`: the columns (Row LSTM) or rows.
     pub(super) fn edge(&self) -> usize {
         let rows = matches!(self.order(), Order::Rows(_));
         if rows { self.width as usize } else { self.height as usize }

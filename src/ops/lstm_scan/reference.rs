@@ -4,10 +4,12 @@
 //! [o, f, i, g] = act(u + sum_n S_n h[n]),   c = f c[before] + i g,   h = o tanh(c)
 //! ```
 //!
-//! The faster kernels make all cells of a row or of a diagonal at once. Here the cells are visited one by one, row
-//! by row from the top, from the left (from the right in the mirrored order): any cell's neighbours come before it.
+//! The other implementations compute all cells of a row or of a diagonal in parallel. Here the cells are visited one by
+//! one, row by row from the top, and within a row from the left (in the mirrored order from the right), so that the
+//! neighbours of a cell come before it.
 //!
-//! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c, dh \[B, H, W, h\], S \[neighbours, h, 4h\], c0 \[h\], dc0 \[B, edge, h\].
+//! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c, dh \[B, H, W, h\], S \[neighbours, h, 4h\], c0 \[h\], dc0 \[B,
+//! edge, h\].
 
 use super::params::{LstmScanParams, Order};
 use crate::ops::lstm_cell::reference::{gates, gates_gradient};
@@ -24,7 +26,7 @@ fn neighbours(order: Order) -> Vec<Place> {
     }
 }
 
-/// Offset of the cell whose c enters a cell.
+/// Offset of the cell whose c is a cell's input.
 fn before(order: Order) -> Place {
     match order {
         Order::Rows(_) => (-1, 0),
@@ -33,21 +35,21 @@ fn before(order: Order) -> Place {
     }
 }
 
-/// The number of the cell at an offset from cell (r, c) of image b, if it lies in the image.
+/// Index of the cell at an offset from cell (r, c) of image b; `None` if it is outside the image.
 fn cell(p: &LstmScanParams, b: usize, (r, c): Place, (dy, dx): Place) -> Option<usize> {
     let (height, width, row, column) = (i64::from(p.height), i64::from(p.width), r + dy, c + dx);
     let inside = 0 <= row && row < height && 0 <= column && column < width;
     inside.then_some(((b as i64 * height + row) * width + column) as usize)
 }
 
-/// All cells of an image, each behind its neighbours.
+/// All cells of an image, each after its neighbours.
 fn visits(p: &LstmScanParams) -> Vec<Place> {
     let (height, width) = (i64::from(p.height), i64::from(p.width));
     let column = |c| if p.order() == Order::MirroredDiagonal { width - 1 - c } else { c };
     (0..height).flat_map(|r| (0..width).map(move |c| (r, column(c)))).collect()
 }
 
-/// One cell of an image; h and c of its neighbours are there already. Returns its gates.
+/// Computes h and c of one cell from those of its neighbours. Returns its gates.
 fn visit(
     p: &LstmScanParams,
     (b, place): (usize, Place),
@@ -100,7 +102,7 @@ pub fn forward(p: &LstmScanParams, inputs: [&[f32]; 3], [h, c, saved]: [&mut [f3
     }
 }
 
-/// h and c of cell (row, column) of every image; the rest of both stays.
+/// h and c of cell (row, column) of every image; the rest of both maps is unchanged.
 pub fn at_cell(p: &LstmScanParams, inputs: [&[f32]; 3], [h, c]: [&mut [f32]; 2]) {
     for b in 0..p.batch as usize {
         let place = (i64::from(p.row), i64::from(p.column));
@@ -108,9 +110,8 @@ pub fn at_cell(p: &LstmScanParams, inputs: [&[f32]; 3], [h, c]: [&mut [f32]; 2])
     }
 }
 
-/// dgates, the gradient of u, and dc0 of every lane along which c runs. The cells are visited from the last to the
-/// first, and each passes the gradients of its sums and of its c on to its neighbours:
-/// dh\[n\] += S_n dgates, dc\[before\] += dc f.
+/// dgates, which is the gradient of u, and dc0 of every lane. The cells are visited from the last to the
+/// first, and each adds to the gradients of its neighbours: dh\[n\] += S_n^T dgates, dc\[before\] += dc f.
 pub fn gradient(
     p: &LstmScanParams,
     [dh, s, c0, c, saved]: [&[f32]; 5],
@@ -140,7 +141,7 @@ pub fn gradient(
                         }
                     }
                 }
-                // c runs down the columns of the Row LSTM and along the rows of the others.
+                // c is passed down the columns in the Row LSTM, and along the rows otherwise.
                 let lane = if matches!(p.order(), Order::Rows(_)) { place.1 } else { place.0 };
                 match from {
                     Some(from) => dc[from * n + unit] += dwas,

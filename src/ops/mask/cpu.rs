@@ -1,10 +1,10 @@
-//! Masked weights, packed and put back. Shaders: `shaders/mask/mask.wgsl`, `shaders/mask/mask_gradient.wgsl`.
+//! Packing of masked weights and its gradient. Shaders: `shaders/mask/mask.wgsl`, `shaders/mask/mask_gradient.wgsl`.
 //! w (out, in, area), y \[taps, in, out\].
 
 use super::params::MaskParams;
 use crate::cpu::simd::rows;
 
-/// y\[t, i, o\] = w\[o, i, t\] where the mask shows it, else 0.
+/// y\[t, i, o\] = w\[o, i, t\] if it is visible, else 0.
 pub fn pack(p: &MaskParams, [w]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let (inputs, outputs, area) = (p.inputs as usize, p.outputs as usize, p.area as usize);
     rows(y, outputs, 2 * outputs, |row, y| {
@@ -16,7 +16,7 @@ pub fn pack(p: &MaskParams, [w]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     });
 }
 
-/// dw\[o, i, t\] = dy\[t, i, o\] where the mask shows it, else 0.
+/// dw\[o, i, t\] = dy\[t, i, o\] if w\[o, i, t\] is visible, else 0.
 pub fn unpack(p: &MaskParams, [dy]: [&[f32]; 1], [dw]: [&mut [f32]; 1]) {
     let (inputs, outputs, area) = (p.inputs as usize, p.outputs as usize, p.area as usize);
     rows(dw, area, 2 * area, |row, dw| {

@@ -1,14 +1,14 @@
-//! Masks: which weights of a causal convolution exist, and their order in memory.
+//! Masks: which weights of a causal convolution are visible, and how kernels store them.
 //!
-//! Pixel Recurrent Neural Networks, section 3.4. A kernel (out, in, kh, kw) sees the rows above its
-//! centre and the pixels to the left of it; in the centre itself, channels are parted into colour
-//! groups, and a channel sees lower groups (mask A, first layer) or lower groups and its own (mask
-//! B). Group of channel c of C, with G groups: c G / C in whole numbers. Where several maps are
-//! stacked in the outputs (the four gates of an LSTM), groups are counted within each.
+//! Pixel Recurrent Neural Networks, section 3.4. A masked kernel (out, in, kh, kw) covers the rows above its
+//! centre and the pixels to the left of it. In the centre tap, the channels are divided into colour
+//! groups: an output reads the inputs of lower groups (mask A, first layer), or of lower groups and its own (mask
+//! B). With G groups, channel c of C is in group floor(c G / C). If several maps are
+//! stacked in the outputs (the four gates of an LSTM), groups are counted within each map.
 //!
-//! Kernels compute with the visible weights only, packed as \[taps, in, out\], the taps in raster
-//! order; inside the centre tap hidden weights are 0. Packing is linear; its adjoint puts gradients
-//! back, exactly 0 where a weight is hidden, so that no optimiser ever moves it.
+//! Kernels compute with the visible taps only, packed as \[taps, in, out\] with the taps in raster
+//! order. In the centre tap, hidden weights are stored as 0. Packing is linear. Its adjoint moves gradients back to
+//! (out, in, kh, kw) and sets them to exactly 0 where a weight is hidden, so no optimiser changes a hidden weight.
 
 mod cpu;
 mod params;
@@ -21,26 +21,26 @@ use crate::kernel::{Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 pub use params::MaskParams;
 
-/// What a kernel may see.
+/// Which inputs an output may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Sight {
-    /// All of it: no mask.
+    /// All inputs: no mask.
     Everything = 0,
-    /// The past, and lower colour groups of the centre pixel.
+    /// Earlier pixels, and lower colour groups of the centre pixel (mask A).
     A = 1,
-    /// The past, and lower colour groups of the centre pixel and the channel's own.
+    /// Earlier pixels, and lower colour groups and the output's own group of the centre pixel (mask B).
     B = 2,
 }
 
 /// A mask for weights (out, in, kh, kw).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mask {
-    /// What is seen.
+    /// Kind of mask.
     pub sight: Sight,
-    /// Colour groups.
+    /// Number of colour groups.
     pub groups: usize,
-    /// Maps stacked in the outputs, groups being counted within each.
+    /// Number of maps stacked in the outputs; groups are counted within each map.
     pub stacks: usize,
 }
 
@@ -48,12 +48,12 @@ impl Mask {
     /// No mask.
     pub const NONE: Mask = Mask { sight: Sight::Everything, groups: 1, stacks: 1 };
 
-    /// The mask `sight` with `groups` colour groups.
+    /// A mask with `groups` colour groups and one map.
     pub fn new(sight: Sight, groups: usize) -> Mask {
         Mask { sight, groups, stacks: 1 }
     }
 
-    /// Taps of a kh x kw kernel that are seen at all, the first ones in raster order.
+    /// Number of visible taps of a kh x kw kernel. They are the first ones in raster order.
     pub fn taps(self, kh: usize, kw: usize) -> usize {
         let before = kh / 2 * kw + kw / 2;
         match self.sight {
@@ -78,7 +78,7 @@ fn cost(n: usize) -> Cost {
     Cost { flops: 0, bytes: 8 * n as u64, loop_iterations: 0 }
 }
 
-/// Visible weights \[taps, in, out\] of w (out, in, kh, kw).
+/// Packs the visible weights of w (out, in, kh, kw) as \[taps, in, out\].
 pub static MASK: Kernel<MaskParams, 1, 1> = Kernel {
     program: Program {
         name: "mask",
@@ -93,7 +93,7 @@ pub static MASK: Kernel<MaskParams, 1, 1> = Kernel {
     entries: &["mask"],
 };
 
-/// dw (out, in, kh, kw) of the gradient of packed weights \[taps, in, out\], 0 where w is hidden.
+/// dw (out, in, kh, kw) from the gradient of the packed weights \[taps, in, out\]; 0 where w is hidden.
 pub static MASK_GRADIENT: Kernel<MaskParams, 1, 1> = Kernel {
     program: Program {
         name: "mask_gradient",
@@ -134,7 +134,8 @@ fn params(shape: &[usize], mask: Mask) -> MaskParams {
     }
 }
 
-/// The visible weights of w (out, in, kh, kw) as \[taps, in, out\].
+/// The visible weights of w (out, in, kh, kw) as \[taps, in, out\], with taps in raster order. Panics if w has another
+/// rank, or if a masked kernel has an even side.
 #[track_caller]
 pub fn pack(w: &Tensor, mask: Mask) -> Tensor {
     let p = params(w.shape(), mask);
@@ -143,7 +144,7 @@ pub fn pack(w: &Tensor, mask: Mask) -> Tensor {
     packed
 }
 
-/// w (out, in, kh, kw) with 0 where it is hidden.
+/// A copy of w (out, in, kh, kw) in which hidden weights are 0.
 #[track_caller]
 pub fn hide(w: &Tensor, mask: Mask) -> Tensor {
     let [shown] = MASK_GRADIENT.launch(params(w.shape(), mask), [&pack(w, mask)], [w.shape()]);
@@ -167,7 +168,8 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// The visible weights of this (out, in, kh, kw) as \[taps, in, out\], taps in raster order.
+    /// The visible weights as \[taps, in, out\], with taps in raster order; `self` is (out, in, kh, kw). Pixel
+    /// Recurrent Neural Networks, section 3.4. Panics as [`pack`] does.
     #[track_caller]
     pub fn masked(&self, mask: Mask) -> Var<'t> {
         let packed = pack(self.value(), mask);

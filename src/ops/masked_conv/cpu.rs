@@ -1,9 +1,9 @@
 //! Convolution over the visible taps. Shaders: `shaders/masked_conv*.wgsl`.
 //!
-//! A task takes a few rows of an image. What their taps see is gathered into a matrix
-//! A \[pixels, taps * channels\] that stays in the cache, the ReLU in front on the way, and one matrix
-//! product does the rest. VisibleProducts of 1 x 1 kernels read x where it lies. Where a mask hides channels from each
-//! other, the product is one of fewer terms for each run of columns (`ops/masked_conv/window.rs`).
+//! A task processes a few rows of an image. It gathers the inputs of all taps into a matrix
+//! A \[pixels, taps * channels\] that stays in the cache (im2col), applies the ReLU before the convolution on the way,
+//! and multiplies A by the weights. A 1 x 1 kernel without ReLU reads x directly. If a mask hides channels from each
+//! other, each run of columns is a product with fewer terms (`ops/masked_conv/window.rs`).
 //!
 //! Shapes: x \[B, H, W, I\], w \[T, I, O\], y, d \[B, H, W, O\].
 
@@ -18,13 +18,13 @@ use super::window::Columns;
 use crate::cpu::gemm::{Activation, Gemm, Mat, Scratch, gemm, gemm_on_this_thread};
 use crate::cpu::simd::vectorize;
 
-/// Floats of a gathered block: 128 KiB, an eighth of a common L2 cache.
+/// Floats in a gathered block: 128 KiB, an eighth of a common L2 cache.
 const BLOCK: usize = 32 * 1024;
-/// Fewest pixels of a block, so that the products have rows enough.
+/// Smallest number of pixels in a block, so that products have enough rows.
 const PIXELS: usize = 64;
-/// Those of a weight gradient, which reads and writes all of its sums once a block.
+/// The same for the weight gradient, which reads and writes all of its sums once per block.
 const TERMS: usize = 256;
-/// Most weights whose sums, of each thread its own, stay in a common L2 cache.
+/// Largest number of weights for which each thread can keep separate sums in a common L2 cache.
 const LARGE: usize = 128 * 1024;
 
 thread_local! {
@@ -32,13 +32,13 @@ thread_local! {
     static SUMS: Scratch = const { Scratch::new() };
 }
 
-/// Rows of an image that make a block of at least `fewest` pixels, if the image has that many.
+/// Number of rows in a block of at least `fewest` pixels (or the whole image).
 fn block_rows((height, width): (usize, usize), depth: usize, fewest: usize) -> usize {
     let pixels = (BLOCK / depth.max(1)).max(fewest);
     (pixels / width).clamp(1, height)
 }
 
-/// Calls `f(A, rows)` with the gathered matrix of `rows` of an image.
+/// Calls `f(A)` with the gathered matrix A of `rows` of an image.
 fn with_gathered<R>(
     taps: &Taps,
     image: &[f32],
@@ -66,7 +66,8 @@ fn with_gathered<R>(
     })
 }
 
-/// y = act(conv(x) + bias) + residual for the rows of every image, block by block.
+/// y = act(conv(x) + bias), block by block; `after(index in y, block of y)` runs on each block while it is in the
+/// cache.
 fn convolve(
     (taps, weights): (&Taps, &Weights),
     x: &[f32],
@@ -119,7 +120,7 @@ fn add(y: &mut [f32], x: &[f32]) {
     );
 }
 
-/// dx = a'(x) sum over taps of d w^T.
+/// dx = a'(x) times the sum of d w^T over the taps.
 pub fn input_gradient(p: &MaskedConvParams, [x, w, d]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     let shape = (p.height as usize, p.width as usize, inputs);
@@ -134,7 +135,7 @@ pub fn input_gradient(p: &MaskedConvParams, [x, w, d]: [&[f32]; 3], [dx]: [&mut 
     });
 }
 
-/// dx = 0 where x < 0 or x = 0.
+/// Sets dx to 0 unless x > 0: the gradient of the ReLU.
 fn hide(dx: &mut [f32], x: &[f32]) {
     vectorize(
         #[inline(always)]
@@ -146,13 +147,13 @@ fn hide(dx: &mut [f32], x: &[f32]) {
     );
 }
 
-/// Parts of a weight gradient, each over some of the images: a number that depends on the shape
-/// alone, so the bits do not depend on the threads.
+/// Number of partial sums of a weight gradient, each over some of the images. It depends only on the shape, so results
+/// are bitwise identical for any number of threads.
 fn parts(batch: usize, size: usize) -> usize {
     batch.clamp(1, 16).min((1 << 22) / size.max(1)).max(1)
 }
 
-/// dw += A^T d. What a mask hides stays as it is.
+/// dw += A^T d for the visible weights.
 fn add_products(
     multiply: impl Fn(&Gemm, &mut [f32], usize),
     runs: &[Columns],
@@ -175,10 +176,10 @@ fn add_products(
     }
 }
 
-/// dw = sum over pixels of A^T d, dbias = sum of d. The third output is scratch of the GPU.
+/// dw = sum of A^T d, dbias = sum of d, over all pixels. The third output is scratch memory of the GPU.
 ///
-/// Threads share images, and add up sums of their own. Many weights of a 1 x 1 kernel they share
-/// instead, so that each has a tile of sums that stays in its cache.
+/// Threads divide the images, and each accumulates partial sums. For a 1 x 1 kernel with many weights, threads divide
+/// the weights instead, so that the sums of each thread stay in its cache.
 pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dw, dbias, _]: [&mut [f32]; 3]) {
     let (batch, height, width) = (p.batch as usize, p.height as usize, p.width as usize);
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
@@ -232,7 +233,7 @@ pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dw, dbias, _]
     }
 }
 
-/// y at one pixel of every image; the rest of y stays.
+/// Computes y at one pixel of every image; the rest of y is unchanged.
 pub fn at_pixel(p: &MaskedConvParams, [x, w, bias, residual]: [&[f32]; 4], [y]: [&mut [f32]; 1]) {
     let (batch, height, width) = (p.batch as usize, p.height as usize, p.width as usize);
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);

@@ -1,4 +1,4 @@
-//! Convolution over the visible taps of a window, channels last.
+//! Convolution over the visible taps of a window, on maps with channels last.
 //!
 //! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights w (see `ops/mask`),
 //! taps t at offsets (dy, dx), zeros outside the image, and a = x or max(x, 0):
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. In the centre tap,
-//! w is 0 where the mask hides a channel from another. Kernels skip whole runs of these products
+//! w is 0 where the mask hides an input from an output. Kernels skip most of these products
 //! (`window.rs`), and the gradient of the mask ignores dw there. The ReLU before, the ReLU after and the
-//! residual are part of the kernel, so that a residual block takes three launches.
+//! residual are fused into the kernel, so a residual block takes three launches.
 //! [`crate::guide::masked_convolution`] walks through this operation. Gradients, with d = act'(y) dy:
 //!
 //! ```text
@@ -38,32 +38,31 @@ pub use params::MaskedConvParams;
 use window::VisibleProducts;
 pub use window::Window;
 
-/// What happens around the products.
+/// Activations that are fused with the convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Around {
-    /// ReLU on x.
+    /// Whether to apply a ReLU to x first.
     pub relu_before: bool,
-    /// ReLU on y; not with a residual.
+    /// Whether to apply a ReLU to y; not allowed with a residual.
     pub relu_after: bool,
 }
 
 impl MaskedConvParams {
-    /// Pieces of the weight gradient on a GPU.
+    /// Number of partial sums of the weight gradient on a GPU.
     fn pieces(&self) -> usize {
         self.pixels().div_ceil(self.chunk.max(1) as usize).max(1)
     }
 
-    /// Whether wide tiles, which load numbers by fours and eights, may be used.
+    /// Whether wide tiles can be used; they load vectors of four and eight channels.
     fn in_eights(&self) -> bool {
         self.inputs.is_multiple_of(8) && self.outputs.is_multiple_of(8)
     }
 
-    /// Workgroups' entry point for the weight gradient, and tiles of it; wide ones where neither side
-    /// leaves most of them empty.
+    /// Entry point and number of tiles of the weight gradient. Wide tiles are used unless they would be mostly empty.
     fn weight_tiles(&self) -> (&'static str, usize) {
         let (rows, outputs) = ((self.taps * self.inputs) as usize, self.outputs as usize);
         let wide = self.in_eights() && rows > TILE && outputs > TILE;
-        // One row more in narrow ones: the bias, whose "input" is 1.
+        // Small tiles have an additional row for the bias, whose "input" is 1.
         let rows = if wide { rows } else { rows + 1 };
         tiling(["weight_pieces", "weight_pieces_wide"], wide, rows, outputs)
     }
@@ -72,7 +71,7 @@ impl MaskedConvParams {
         2 * self.pixels() as u64 * self.products().count() as u64
     }
 
-    /// The numbers of x and y.
+    /// Number of elements of x and y together.
     fn maps(&self) -> u64 {
         self.pixels() as u64 * u64::from(self.inputs + self.outputs)
     }
@@ -83,9 +82,9 @@ impl MaskedConvParams {
 }
 
 tile_sizes! {
-    /// Side of the tiles that a GPU workgroup makes, in rows and columns of the product.
+    /// Side of the tile of the product that a GPU workgroup computes.
     TILE = 64;
-    /// Side of the wide ones.
+    /// Side of a wide tile.
     WIDE = 128;
 }
 
@@ -95,17 +94,17 @@ macro_rules! source {
     };
 }
 
-/// Fewest wide tiles that keep a GPU busy.
+/// Smallest number of wide tiles that keeps a GPU busy.
 const WIDE_TILES: usize = 64;
-/// Most numbers along the product's depth that a workgroup takes at once.
+/// Largest number of terms of the product that a workgroup loads at once.
 const DEPTH: u32 = 16;
 
-/// Tiles of \[rows, columns\].
+/// Number of tiles of a product \[rows, columns\].
 fn tiles(rows: usize, columns: usize, side: usize) -> usize {
     rows.div_ceil(side) * columns.div_ceil(side)
 }
 
-/// Entry point (of `entries`, the second if `wide`) and number of tiles of a product \[rows, columns\].
+/// Entry point and number of tiles of a product \[rows, columns\]. The second of `entries` is for wide tiles.
 fn tiling(
     entries: [&'static str; 2],
     wide: bool,
@@ -119,7 +118,7 @@ fn tiling(
     }
 }
 
-/// The stage of a product of all pixels with `columns` channels: wide tiles if they are enough.
+/// The dispatch of a product \[pixels, columns\], with wide tiles if there are enough of them.
 fn by_pixel(
     p: &MaskedConvParams,
     entries: [&'static str; 2],
@@ -133,7 +132,7 @@ fn by_pixel(
     }
 }
 
-/// y. Inputs: x, w, bias, residual (any tensor where there is none).
+/// The convolution. Inputs: x, w, bias, residual (any tensor in place of an absent one). Output: y.
 pub static MASKED_CONV: Kernel<MaskedConvParams, 4, 1> = Kernel {
     program: Program {
         name: "masked_conv",
@@ -152,7 +151,7 @@ pub static MASKED_CONV: Kernel<MaskedConvParams, 4, 1> = Kernel {
     entries: &["masked_conv", "masked_conv_wide"],
 };
 
-/// dx. Inputs: x, w, d.
+/// Gradient of the input. Inputs: x, w, d. Output: dx.
 pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
     program: Program {
         name: "masked_conv_input",
@@ -163,7 +162,7 @@ pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
     cpu: cpu::input_gradient,
     reference: reference::input_gradient,
     stages: |p| by_pixel(p, ["masked_conv_input", "masked_conv_input_wide"], p.inputs),
-    // x is read where it went through a ReLU.
+    // x is read only if a ReLU precedes the convolution.
     cost: |p| Cost {
         flops: p.flops(),
         bytes: p.bytes() + 4 * u64::from(p.relu_before) * p.pixels() as u64 * u64::from(p.inputs),
@@ -172,8 +171,8 @@ pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
     entries: &["masked_conv_input", "masked_conv_input_wide"],
 };
 
-/// dw and dbias. Inputs: x, d. Outputs: dw (0 where hidden), dbias, and the pieces of both on a GPU
-/// (\[pieces, T I O + O\], empty on the CPU).
+/// Gradient of the weights. Inputs: x, d. Outputs: dw (unspecified for hidden weights), dbias, and, on a GPU, the
+/// partial sums of both (\[pieces, T I O + O\]; empty on the CPU).
 pub static MASKED_CONV_WEIGHT: Kernel<MaskedConvParams, 2, 3> = Kernel {
     program: Program {
         name: "masked_conv_weight",
@@ -201,7 +200,7 @@ pub static MASKED_CONV_WEIGHT: Kernel<MaskedConvParams, 2, 3> = Kernel {
     entries: &["weight_pieces", "weight_pieces_wide", "add_pieces"],
 };
 
-/// y at one pixel of every image, in place: the step of a cached sampler. Inputs as [`MASKED_CONV`].
+/// Computes y at one pixel of every image in place, for the cached sampler. Inputs as in [`MASKED_CONV`].
 pub static MASKED_CONV_AT: Kernel<MaskedConvParams, 4, 1> = Kernel {
     program: Program {
         name: "masked_conv_at",
@@ -211,7 +210,7 @@ pub static MASKED_CONV_AT: Kernel<MaskedConvParams, 4, 1> = Kernel {
     },
     cpu: cpu::at_pixel,
     reference: reference::at_pixel,
-    // An invocation an output of an image.
+    // One invocation per output channel of an image.
     stages: |p| elementwise("masked_conv_at", p.batch as usize * p.outputs as usize, p),
     cost: |p| {
         let (terms, products) = (u64::from(p.taps * p.inputs), p.products().count() as u64);
@@ -226,22 +225,23 @@ pub static MASKED_CONV_AT: Kernel<MaskedConvParams, 4, 1> = Kernel {
     entries: &["masked_conv_at"],
 };
 
-/// Workgroups that keep a GPU busy, and the fewest pixels that are worth one of their own.
+/// Number of workgroups that keeps a GPU busy.
 const BUSY: usize = 256;
+/// Smallest number of pixels in a partial sum of the weight gradient.
 const PIECE: usize = 256;
 
 #[track_caller]
-fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> MaskedConvParams {
-    let (&[batch, height, width, inputs], &[taps, from, outputs]) = (x, p) else {
-        panic!("masked_conv: x {x:?} is [B, H, W, I] and p {p:?} [T, I, O]")
+fn params(x: &[usize], w: &[usize], window: Window, around: Around) -> MaskedConvParams {
+    let (&[batch, height, width, inputs], &[taps, from, outputs]) = (x, w) else {
+        panic!("masked_conv: x {x:?} must be [B, H, W, I], and w {w:?} must be [T, I, O]")
     };
     assert!(
         from == inputs && taps == window.taps && window.width > 0,
-        "masked_conv: x {x:?}, p {p:?}, {window:?} do not fit"
+        "masked_conv: x {x:?}, w {w:?} and {window:?} do not fit"
     );
     assert!(
         height * width * inputs * outputs > 0,
-        "masked_conv: an axis of x {x:?} or of p {p:?} is empty"
+        "masked_conv: an axis of x {x:?} or of w {w:?} is empty"
     );
     assert!(
         outputs.is_multiple_of(window.mask.stacks),
@@ -277,7 +277,7 @@ fn params(x: &[usize], p: &[usize], window: Window, around: Around) -> MaskedCon
     params
 }
 
-/// The parameters with a bias and a residual, their shapes checked.
+/// Checks the shapes of bias and residual, and adds them to the parameters.
 #[track_caller]
 fn with_additions(
     p: MaskedConvParams,
@@ -290,7 +290,7 @@ fn with_additions(
     if let Some(residual) = residual {
         let shape = [p.batch, p.height, p.width, p.outputs].map(|n| n as usize);
         assert_eq!(residual.shape(), shape, "masked_conv: residual of another shape");
-        assert!(p.relu_after == 0, "masked_conv: a residual goes without a ReLU behind");
+        assert!(p.relu_after == 0, "masked_conv: a residual excludes a ReLU after the convolution");
     }
     MaskedConvParams {
         has_bias: bias.is_some().into(),
@@ -299,7 +299,7 @@ fn with_additions(
     }
 }
 
-/// dw \[T, I, O\] and dbias \[O\] of x and d.
+/// dw \[T, I, O\] and dbias \[O\] from x and d.
 fn weight_gradient(p: &MaskedConvParams, x: &Tensor, d: &Tensor) -> (Tensor, Tensor) {
     let [taps, inputs, outputs] = [p.taps, p.inputs, p.outputs].map(|n| n as usize);
     let pieces = if x.device().is_cpu() { 0 } else { p.pieces() * (taps * inputs + 1) * outputs };
@@ -308,15 +308,19 @@ fn weight_gradient(p: &MaskedConvParams, x: &Tensor, d: &Tensor) -> (Tensor, Ten
     (dw, dbias)
 }
 
-/// The gradient of weights \[T, I, O\] that a sum over `window` of x \[B, H, W, I\] with gradient
-/// d \[B, H, W, O\] has; the recurrent weights of `lstm_scan.rs` have theirs from it too.
+/// Gradient of the weights \[T, I, O\] of a convolution of x \[B, H, W, I\] over `window`, whose result has the
+/// gradient d \[B, H, W, O\]. `lstm_scan` uses it for its recurrent weights.
 pub(crate) fn gradient_of_weights(x: &Tensor, d: &Tensor, window: Window) -> Tensor {
     let shape = [window.taps, x.shape()[3], d.shape()[3]];
     weight_gradient(&params(x.shape(), &shape, window, Around::default()), x, d).0
 }
 
-/// y at pixel (row, column) of every image, written into the map `y` \[B, H, W, O\], which is the only
-/// handle of its memory; the rest of it stays. No gradient: the step of a cached sampler.
+/// Computes the convolution at pixel (row, column) of every image and writes it into the map `y` \[B, H, W, O\]; the
+/// rest of y is unchanged. Not differentiable; for the cached sampler.
+///
+/// # Panics
+///
+/// When the shapes do not fit, the pixel is outside the image, or y shares its memory with another tensor.
 #[track_caller]
 pub fn conv_at(
     (x, w): (&Tensor, &Tensor),
@@ -339,7 +343,7 @@ struct Rule {
     params: MaskedConvParams,
     x: Tensor,
     w: Tensor,
-    /// y where a ReLU made it.
+    /// y, if a ReLU follows the convolution.
     y: Option<Tensor>,
 }
 
@@ -379,8 +383,13 @@ impl Backward for Rule {
 }
 
 impl<'t> Var<'t> {
-    /// The convolution of this \[B, H, W, I\] with weights \[T, I, O\], packed by the window's mask
-    /// ([`Var::masked`]), plus bias \[O\], plus residual \[B, H, W, O\]; result \[B, H, W, O\].
+    /// act(conv(x) + bias) + residual \[B, H, W, O\] (Pixel Recurrent Neural Networks, section 3.4). `self` is x
+    /// \[B, H, W, I\]; w \[T, I, O\] are weights packed with the window's mask ([`Var::masked`]); bias is \[O\],
+    /// residual \[B, H, W, O\]. Pixels outside the image count as 0.
+    ///
+    /// # Panics
+    ///
+    /// When the shapes do not fit, an axis is empty, or a residual is combined with `relu_after`.
     #[track_caller]
     pub fn masked_conv(
         &self,
@@ -410,8 +419,8 @@ impl<'t> Var<'t> {
 
 /// Cases of this op.
 pub fn cases() -> Vec<Case> {
-    // x in two ranges off the kink of the ReLU in front; small weights and a bias off 0 keep what the
-    // ReLU behind sees off its kink.
+    // x is away from the kink of the ReLU before the convolution. Small weights and a large bias keep the input of the
+    // ReLU after it away from the kink too.
     let case = |x: [usize; 4], w: [usize; 4], mask: Mask, around: Around, residual: bool| {
         let window = Window::centred(w[2], w[3], mask);
         let r = 0.3 / ((window.taps * w[1]) as f32).sqrt();
@@ -429,8 +438,8 @@ pub fn cases() -> Vec<Case> {
         }
         let label = format!("{x:?} {w:?} {mask:?} {around:?} residual {residual}");
         Case::new("masked_conv", &label, inputs, move |v| {
-            let p = v[1].masked(mask);
-            vec![v[0].masked_conv(&p, window, around, Some(&v[2]), v.get(3))]
+            let w = v[1].masked(mask);
+            vec![v[0].masked_conv(&w, window, around, Some(&v[2]), v.get(3))]
         })
     };
     let (plain, before) = (Around::default(), Around { relu_before: true, relu_after: false });
@@ -446,19 +455,19 @@ pub fn cases() -> Vec<Case> {
         case([3, 3, 3, 17], [5, 17, 1, 1], mask(Sight::B, 1), before, true),
         case([1, 2, 9, 3], [2, 3, 3, 5], Mask::NONE, plain, true),
         case([1, 1, 1, 1], [1, 1, 3, 3], mask(Sight::B, 1), plain, false),
-        // More than a tile of pixels and channels, and a weight gradient in pieces on a GPU.
+        // More than one tile of pixels and channels, and a weight gradient with several partial sums on a GPU.
         case([3, 19, 20, 17], [65, 17, 3, 3], mask(Sight::B, 1), both, false),
         case([2, 16, 33, 66], [67, 66, 1, 1], mask(Sight::B, 3), before, true),
-        // Several blocks of rows an image on the CPU.
+        // Several blocks of rows per image on the CPU.
         case([2, 28, 28, 32], [32, 32, 3, 3], mask(Sight::B, 1), both, false),
         case([1, 9, 31, 70], [3, 70, 7, 7], mask(Sight::A, 1), before, true),
-        // Wide tiles on a GPU, the last ones of each side in part.
+        // Wide tiles on a GPU; the last ones of each side are partial.
         case([8, 33, 31, 72], [72, 72, 1, 3], mask(Sight::B, 1), before, true),
-        // More than two of them across: of the map, of its gradient, of the weights' gradient.
+        // More than two wide tiles in a row: of the map, of its gradient, of the weights' gradient.
         case([1, 64, 45, 8], [264, 8, 1, 1], mask(Sight::B, 1), both, false),
         case([1, 64, 45, 264], [8, 264, 1, 1], mask(Sight::B, 1), plain, false),
         case([1, 9, 9, 72], [264, 72, 1, 1], mask(Sight::B, 1), both, false),
-        // Enough weights that CPU threads divide them, not the images, in their gradient.
+        // So many weights that, in their gradient, CPU threads divide the weights instead of the images.
         case([1, 3, 4, 380], [360, 380, 1, 1], mask(Sight::B, 3), plain, false),
     ];
     cases.push(Case::new(
@@ -467,9 +476,9 @@ pub fn cases() -> Vec<Case> {
         vec![Input::normal("x", &[1, 4, 3, 2]), Input::normal("w", &[2, 2, 3, 3])],
         |v| {
             let mask = Mask::new(Sight::B, 1);
-            let (p, window) = (v[1].masked(mask), Window::centred(3, 3, mask));
-            let y = v[0].masked_conv(&p, window, Around::default(), None, None);
-            vec![y.masked_conv(&p, window, Around::default(), None, Some(&v[0]))]
+            let (w, window) = (v[1].masked(mask), Window::centred(3, 3, mask));
+            let y = v[0].masked_conv(&w, window, Around::default(), None, None);
+            vec![y.masked_conv(&w, window, Around::default(), None, Some(&v[0]))]
         },
     ));
     cases

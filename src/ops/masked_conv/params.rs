@@ -12,7 +12,7 @@ uniform! {
         pub(super) inputs: u32,
         pub(super) outputs: u32,
         pub(super) taps: u32,
-        /// Taps of a row of the window.
+        /// Number of taps in a row of the window.
         pub(super) across: u32,
         pub(super) top: i32,
         pub(super) left: i32,
@@ -23,25 +23,25 @@ uniform! {
         /// The pixel that [`super::MASKED_CONV_AT`] computes.
         pub(super) row: u32,
         pub(super) column: u32,
-        /// Pixels whose part of a weight gradient a GPU workgroup adds up.
+        /// Number of pixels in a partial sum of the weight gradient on a GPU.
         pub(super) chunk: u32,
-        /// Colour groups of the channels, 1 where the last tap shows all of them.
+        /// Number of colour groups; 1 if the last tap is not masked.
         pub(super) groups: u32,
-        /// Outputs of one of the stacked maps, among which groups are counted.
+        /// Outputs of each of the stacked maps, within which groups are counted.
         pub(super) stack: u32,
-        /// 1 if a channel sees its own group in the last tap.
+        /// 1 if an output reads its own colour group in the last tap, else 0.
         pub(super) own: u32,
         pub(super) unused: u32,
     }
 }
 
 impl MaskedConvParams {
-    /// Pixels of all images.
+    /// Number of pixels in all images.
     pub(super) fn pixels(&self) -> usize {
         self.batch as usize * self.height as usize * self.width as usize
     }
 
-    /// The products of a pixel.
+    /// The multiplications of a pixel.
     pub(super) fn products(&self) -> VisibleProducts {
         VisibleProducts {
             taps: self.taps as usize,

@@ -1,19 +1,18 @@
-//! Convolution over the taps of a window, as its sums are written. Pixel Recurrent Neural Networks, section 3.4.
+//! Convolution over the taps of a window, in plain loops. Pixel Recurrent Neural Networks, section 3.4.
 //!
-//! With a(x) = x, or max(x, 0) where a ReLU is in front, and 0 outside the image:
+//! With a(x) = x, or max(x, 0) if a ReLU precedes the convolution, and 0 outside the image:
 //!
 //! ```text
 //! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy_t, c + dx_t, i]) w[t, i, o]) + residual[b, r, c, o]
 //! ```
 //!
-//! Weights that a mask hides are 0 in w, so nothing here asks for the mask. What dw is there, the mask's gradient
-//! drops.
+//! Hidden weights are 0 in w, so the mask is not needed here. The gradient of the mask discards dw of hidden weights.
 //!
 //! Shapes: x, dx \[B, H, W, I\], w, dw \[T, I, O\], bias, dbias \[O\], y, d, residual \[B, H, W, O\].
 
 use super::params::MaskedConvParams;
 
-/// Sizes as numbers to index with.
+/// The sizes as usize.
 struct Sizes {
     batch: usize,
     height: usize,
@@ -34,7 +33,7 @@ fn sizes(p: &MaskedConvParams) -> Sizes {
     }
 }
 
-/// The number of the pixel that tap `t` sees from pixel (r, c) of image b, if it lies in the image.
+/// Index of the pixel that tap `t` reads for pixel (r, c) of image b; `None` if it is outside the image.
 fn seen(p: &MaskedConvParams, t: usize, (b, r, c): (usize, usize, usize)) -> Option<usize> {
     let (height, width, across) = (p.height as i64, p.width as i64, i64::from(p.across));
     let row = r as i64 + i64::from(p.top) + t as i64 / across;
@@ -88,15 +87,15 @@ pub fn forward(p: &MaskedConvParams, inputs: [&[f32]; 4], [y]: [&mut [f32]; 1]) 
     }
 }
 
-/// y of pixel (row, column) of every image; the rest of y stays.
+/// y of pixel (row, column) of every image; the rest of y is unchanged.
 pub fn at_pixel(p: &MaskedConvParams, inputs: [&[f32]; 4], [y]: [&mut [f32]; 1]) {
     for b in 0..p.batch as usize {
         pixel(p, inputs, (b, p.row as usize, p.column as usize), y);
     }
 }
 
-/// Each term a(x) w of each y passes d w on to its x: dx\[q, i\] = a'(x\[q, i\]) sum over (pixel, t) that see q, and
-/// over o, of d\[pixel, o\] w\[t, i, o\].
+/// dx\[q, i\] = a'(x\[q, i\]) times the sum of d\[pixel, o\] w\[t, i, o\] over o and all (pixel, t) for which tap t of
+/// the pixel reads q.
 pub fn input_gradient(p: &MaskedConvParams, [x, w, d]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
     let s = sizes(p);
     let mut sums = vec![0.0_f64; dx.len()];
@@ -122,8 +121,8 @@ pub fn input_gradient(p: &MaskedConvParams, [x, w, d]: [&[f32]; 3], [dx]: [&mut 
     }
 }
 
-/// dw\[t, i, o\] = sum over pixels of a(x\[what t sees, i\]) d\[pixel, o\]; dbias\[o\] = sum over pixels of d\[pixel, o\]. The
-/// third output is scratch of the GPU.
+/// dw\[t, i, o\] = sum over pixels of a(x\[q, i\]) d\[pixel, o\], where tap t of the pixel reads q; dbias\[o\] = sum
+/// over pixels of d\[pixel, o\]. The third output is scratch memory of the GPU.
 pub fn weight_gradient(p: &MaskedConvParams, [x, d]: [&[f32]; 2], [dw, dbias, _]: [&mut [f32]; 3]) {
     let s = sizes(p);
     let (mut weights, mut biases) = (vec![0.0_f64; dw.len()], vec![0.0_f64; dbias.len()]);

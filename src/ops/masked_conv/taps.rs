@@ -1,8 +1,8 @@
-//! What the visible taps of a window see of a map, gathered into rows of a matrix.
+//! Gathers the pixels that the visible taps of a window read into the rows of a matrix (im2col).
 //!
-//! Taps of one row of the window are neighbours in memory, so a pixel's part of the matrix is one run of
-//! copies a row of the window. Pixels are gathered a line at a time, a row or a diagonal of the image: of those
-//! whose run lies inside, only two addresses change from pixel to pixel.
+//! The taps in one row of the window read adjacent memory, so each of these rows is one contiguous copy (a run) per
+//! pixel. Pixels are gathered a line at a time; a line is a row or a diagonal of the image. For pixels whose run is
+//! inside the image, only the source and target addresses change from pixel to pixel.
 //!
 //! Shapes: map \[H, W, channels\], a line's rows of the matrix \[pixels, taps * channels\].
 
@@ -10,16 +10,20 @@ use std::ops::Range;
 
 use crate::ops::masked_conv::{MaskedConvParams, Window};
 
-/// Taps of one row of a window: `count` of them, `first` in order, at rows `dy` and columns from `dx`.
+/// The taps in one row of a window.
 #[derive(Clone, Copy)]
 struct Run {
+    /// Row and first column, relative to the pixel that is computed.
     dy: isize,
     dx: isize,
+    /// Index of the first tap.
     first: usize,
+    /// Number of taps.
     count: usize,
 }
 
-/// Pixels one after another: from (row, column) on, each `step` further; steps are -1, 0 or 1.
+/// A line of pixels that starts at `from` (row, column); the distance between pixels is `step`, whose components are
+/// -1, 0 or 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Line {
     pub from: (usize, usize),
@@ -38,7 +42,7 @@ impl Line {
         (at(self.from.0, self.step.0), at(self.from.1, self.step.1))
     }
 
-    /// The pixels at which a coordinate that starts at `from` is in `range`.
+    /// The range of pixels for which a coordinate that starts at `from` and changes by `step` is in `range`.
     fn within(&self, from: isize, step: isize, range: Range<isize>) -> Range<isize> {
         let n = self.pixels as isize;
         match step {
@@ -54,13 +58,14 @@ impl Line {
 pub(crate) struct Taps {
     runs: Vec<Run>,
     channels: usize,
-    /// Taps.
+    /// Number of taps.
     count: usize,
+    /// Whether to apply a ReLU to the gathered values.
     relu: bool,
 }
 
 impl Taps {
-    /// As the parameters say, over x.
+    /// The taps that a forward convolution reads from x.
     pub fn forward(p: &MaskedConvParams) -> Taps {
         let window = Window::open((p.top, p.left), p.across as usize, p.taps as usize);
         Taps { relu: p.relu_before != 0, ..Taps::new(&[window], p.inputs as usize) }
@@ -83,8 +88,8 @@ impl Taps {
         Taps { runs, channels, count, relu: false }
     }
 
-    /// The same taps seen from the other end, the last one first: what the gradient of x reads, from
-    /// maps of `channels` channels.
+    /// The taps with negated offsets, in reverse order, over maps of `channels` channels: the gradient of x reads d
+    /// through them.
     pub fn reversed(&self, channels: usize) -> Taps {
         let turn = |run: &Run| Run {
             dy: -run.dy,
@@ -101,23 +106,23 @@ impl Taps {
         self.channels
     }
 
-    /// Columns of the gathered matrix.
+    /// Number of columns of the gathered matrix.
     pub fn depth(&self) -> usize {
         self.count * self.channels
     }
 
-    /// Whether the gathered matrix is the map itself.
+    /// Whether the gathered matrix equals the map, so that gathering is unnecessary.
     pub fn plain(&self) -> bool {
         self.count == 1 && !self.relu && (self.runs[0].dy, self.runs[0].dx) == (0, 0)
     }
 
-    /// What the taps see from the pixels of a line, zeros outside; `to` holds its rows of the matrix.
+    /// Gathers the taps of the pixels of a line, with zeros outside the image, into `to`, the matrix rows of the line.
     #[inline(always)]
     pub fn gather(&self, map: &[f32], (height, width): (usize, usize), line: Line, to: &mut [f32]) {
         let (k, depth) = (self.channels, self.depth());
         let (r, c) = (line.from.0 as isize, line.from.1 as isize);
         for run in &self.runs {
-            // Pixels from which the run lies inside, `first..last` of the line.
+            // For pixels `first..last` of the line, the run is inside the image.
             let rows = line.within(r + run.dy, line.step.0, 0..height as isize);
             let columns = 0..width as isize - run.count as isize + 1;
             let columns = line.within(c + run.dx, line.step.1, columns);
@@ -144,7 +149,7 @@ impl Taps {
         }
     }
 
-    /// A run that may lie outside in part, from pixel (r, c); `to` is the pixel's row of the matrix.
+    /// Gathers a run that may be partly outside the image, for pixel (r, c); `to` is the pixel's row of the matrix.
     fn gather_part(
         &self,
         run: &Run,
@@ -160,7 +165,7 @@ impl Taps {
             to.fill(0.0);
             return;
         }
-        // Taps `low..high` of the run lie inside.
+        // Taps `low..high` of the run are inside the image.
         let start = c as isize + run.dx;
         let low = (-start).clamp(0, run.count as isize) as usize;
         let high = (width as isize - start).clamp(low as isize, run.count as isize) as usize;
@@ -175,7 +180,7 @@ impl Taps {
     }
 }
 
-/// max(x, 0), a NaN staying one.
+/// max(x, 0); NaN stays NaN.
 #[inline(always)]
 fn copy_relu(to: &mut [f32], from: &[f32]) {
     for (to, &x) in to.iter_mut().zip(from) {
@@ -183,7 +188,7 @@ fn copy_relu(to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// A short copy, without the call of a long one.
+/// An inlined copy; for short runs, calling `memcpy` would dominate.
 #[inline(always)]
 fn copy(to: &mut [f32], from: &[f32]) {
     let (to_lines, to_rest) = to.as_chunks_mut::<16>();

@@ -1,7 +1,7 @@
-//! The weights of a launch, in the order in which its many small products read them.
+//! Packs the weights of a launch for its many small matrix products.
 //!
-//! A kernel that multiplies block after block with the same weights would have each product pack them anew
-//! (`gemm/mod.rs`). Here they are packed once, each run of columns with its own terms (`ops/masked_conv/window.rs`).
+//! A launch multiplies many blocks by the same weights, and each product would pack them again
+//! (`gemm/mod.rs`). Here they are packed once, separately for each run of columns (`ops/masked_conv/window.rs`).
 //!
 //! Shapes: B \[terms, columns\].
 
@@ -16,8 +16,8 @@ thread_local! {
     static WEIGHTS: Scratch = const { Scratch::new() };
 }
 
-/// w \[taps, inputs, outputs\] as a B \[taps * outputs, inputs\], the last tap first: matrices one above
-/// another.
+/// Views w \[taps, inputs, outputs\] as a B \[taps * outputs, inputs\] with the last tap first: a stack of (matrix,
+/// number of rows), one below another.
 pub(crate) fn turned(
     w: &[f32],
     taps: usize,
@@ -27,32 +27,32 @@ pub(crate) fn turned(
     (0..taps).rev().map(|t| (tap(t), outputs)).collect()
 }
 
-/// A matrix B, each of whose runs of columns has its own terms.
+/// A right operand B, divided into runs of columns that each have their own terms.
 pub(crate) struct Weights<'a>(Vec<Part<'a>>);
 
-/// One range of terms of a run.
+/// One range of terms of a run of columns.
 struct Part<'a> {
     columns: Range<usize>,
     terms: Range<usize>,
-    /// Not the first of its run.
+    /// Whether to add to C, because it is not the first range of its run.
     add: bool,
     b: Right<'a>,
 }
 
-/// The A of a product, and where its C goes.
+/// The left operand A of a product, and the stride of C.
 pub(crate) struct Rows<'a> {
     /// Number of rows.
     pub count: usize,
-    /// \[count, terms\], rows `depth` apart.
+    /// A \[count, terms\].
     pub a: &'a [f32],
-    /// From row to row of A.
+    /// Distance between rows of A.
     pub depth: usize,
-    /// From row to row of C.
+    /// Distance between rows of C.
     pub stride: usize,
 }
 
 impl<'a> Weights<'a> {
-    /// A row-major B as it lies.
+    /// An unpacked, row-major B.
     pub fn lying(b: &'a [f32], columns: usize, runs: &[Columns]) -> Weights<'a> {
         Weights::new(runs, |terms, run| {
             Mat::row_major(&b[terms.start * columns + run.start..], columns).into()
@@ -73,7 +73,7 @@ impl<'a> Weights<'a> {
         Weights(parts)
     }
 
-    /// C = activation(A B + bias). A run with several ranges of terms goes without bias and activation.
+    /// C = activation(A B + bias). If a run has several ranges of terms, bias and activation are not allowed.
     pub fn multiply(
         &self,
         rows: &Rows,
@@ -96,8 +96,8 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Calls `f` with the weights whose B is the matrices of `stack` (with their numbers of rows), one above
-/// another.
+/// Calls `f` with the weights B that consist of the matrices in `stack` (with their numbers of rows), one below
+/// another. They are packed if products benefit from it.
 pub(crate) fn with_weights<R>(
     stack: &[(Mat, usize)],
     columns: usize,
@@ -129,7 +129,7 @@ pub(crate) fn with_weights<R>(
     })
 }
 
-/// Rows `terms` of a stack of matrices, from a column on.
+/// Rows `terms` of a stack of matrices, starting at a column.
 fn cut<'a>(
     stack: &[(Mat<'a>, usize)],
     terms: &Range<usize>,

@@ -1,68 +1,68 @@
-//! Where the taps of a convolution lie, and which of its products a mask leaves.
+//! The positions of a convolution's taps, and which of its multiplications are visible through the mask.
 //!
-//! A mask with colour groups (`mask.rs`) makes the centre tap's matrix \[in, out\] a staircase: outputs of
-//! the first group see the first inputs only, those of the last all of them. A third of a 1 x 1 kernel's products
-//! with three colours are with weights that are 0 by definition. As groups lie side by side, each run of columns of the
-//! product is a smaller product of its own, with fewer terms.
+//! With colour groups (`mask/mod.rs`), the nonzero part of the centre tap's matrix \[in, out\] is a staircase: outputs
+//! of the first group read only the first inputs, outputs of the last group read all. With three colours, a third
+//! of a 1 x 1 kernel's weights are hidden. Since the channels of a group are adjacent, each run of columns
+//! can be computed as a smaller product with fewer terms.
 
 use std::ops::Range;
 
 use crate::ops::mask::{Mask, Sight};
 
-/// Offsets of taps: tap t is `t / width` rows below `top` and `t % width` columns right of `left`,
-/// relative to the pixel that is computed. And what of the last one is hidden.
+/// Offsets of the taps: relative to the pixel that is computed, tap t is at row `top + t / width` and column
+/// `left + t % width`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Row of the first tap.
     pub top: i32,
     /// Column of the first tap.
     pub left: i32,
-    /// Taps of a row.
+    /// Number of taps in a row.
     pub width: usize,
     /// Number of taps; the last row may be incomplete.
     pub taps: usize,
-    /// The mask that the weights were packed with: if it has several colour groups, the last tap is the
-    /// centre, and what it hides there may be left out.
+    /// The mask that the weights were packed with. If it has several colour groups, the last tap is the
+    /// centre, and kernels may skip its hidden weights.
     pub mask: Mask,
 }
 
 impl Window {
-    /// What `mask` shows of a centred kernel of `height` x `width`.
+    /// The visible taps of a centred `height` x `width` kernel with this mask.
     pub fn centred(height: usize, width: usize, mask: Mask) -> Window {
         let taps = mask.taps(height, width);
         Window { top: -((height / 2) as i32), left: -((width / 2) as i32), width, taps, mask }
     }
 
-    /// Taps that see everything.
+    /// A window without a mask: `taps` taps in rows of `width`, the first at (top, left).
     pub fn open((top, left): (i32, i32), width: usize, taps: usize) -> Window {
         Window { top, left, width, taps, mask: Mask::NONE }
     }
 }
 
-/// Columns of a matrix product whose sums have the same terms, in ranges.
+/// A run of columns of a matrix product whose sums have the same terms, given as ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Columns {
     pub columns: Range<usize>,
     pub terms: Vec<Range<usize>>,
 }
 
-/// Borders between runs of columns are multiples of this, the widest vector: a run may have a few columns whose
-/// last terms are 0.
+/// Borders between runs are multiples of this, the widest vector. A run may therefore include a few columns for which
+/// the last weights are hidden (stored as 0).
 const VECTOR: usize = 16;
-/// Fewest channels of either side for which runs pay.
+/// Smallest number of channels, inputs and outputs, for which runs are faster than one dense product.
 const FEWEST: usize = 2 * VECTOR;
 
-/// The products of a convolution with weights \[taps, inputs, outputs\].
+/// The visible multiplications of a convolution with weights \[taps, inputs, outputs\].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisibleProducts {
     pub taps: usize,
     pub inputs: usize,
     pub outputs: usize,
-    /// Colour groups; 1 if the last tap shows everything.
+    /// Number of colour groups; 1 if the last tap is not masked.
     pub groups: usize,
-    /// Outputs of one of the stacked maps, among which groups are counted.
+    /// Outputs of each of the stacked maps, within which groups are counted.
     pub stack: usize,
-    /// 1 if a channel sees its own group in the last tap, else 0.
+    /// 1 if an output reads its own colour group in the last tap, else 0.
     pub own: usize,
 }
 
@@ -72,19 +72,19 @@ fn first(group: usize, channels: usize, groups: usize) -> usize {
 }
 
 impl VisibleProducts {
-    /// Those that `mask` leaves of a kernel with this number of taps.
+    /// The visible multiplications of a kernel with this number of taps and this mask.
     pub fn new(taps: usize, (inputs, outputs): (usize, usize), mask: Mask) -> VisibleProducts {
         let groups = if mask.sight == Sight::Everything { 1 } else { mask.groups };
         let own = usize::from(mask.sight != Sight::A || groups == 1);
         VisibleProducts { taps, inputs, outputs, groups, stack: outputs / mask.stacks, own }
     }
 
-    /// Number of leading input channels of the last tap that outputs of a group see.
+    /// Number of leading input channels of the last tap that outputs of this group read.
     fn seen(&self, group: usize) -> usize {
         first(group + self.own, self.inputs, self.groups)
     }
 
-    /// Multiply-adds of a pixel, none with a hidden weight.
+    /// Number of multiply-adds per pixel, without those with hidden weights.
     pub fn count(&self) -> usize {
         let size = |g| first(g + 1, self.stack, self.groups) - first(g, self.stack, self.groups);
         let centre: usize = (0..self.groups).map(|g| size(g) * self.seen(g)).sum();
@@ -97,8 +97,8 @@ impl VisibleProducts {
         self.groups == 1 || self.taps == 0 || self.inputs.min(self.stack) < FEWEST
     }
 
-    /// The runs of the product \[pixels, taps * inputs\] \[taps * inputs, outputs\]; each has one range of terms,
-    /// from 0.
+    /// The runs of the forward product \[pixels, taps * inputs\] \[taps * inputs, outputs\]. Each has one range of
+    /// terms, which starts at 0.
     pub fn by_output(&self) -> Vec<Columns> {
         if self.dense() {
             return vec![Columns::whole(self.outputs, self.taps * self.inputs)];
@@ -118,8 +118,8 @@ impl VisibleProducts {
         runs
     }
 
-    /// The runs of the product \[pixels, taps * outputs\] \[taps * outputs, inputs\], the last tap first: that of the
-    /// gradient of x.
+    /// The runs of the product for the gradient of x, \[pixels, taps * outputs\] \[taps * outputs, inputs\], in which
+    /// the last tap comes first.
     pub fn by_input(&self) -> Vec<Columns> {
         if self.dense() {
             return vec![Columns::whole(self.inputs, self.taps * self.outputs)];
@@ -128,7 +128,7 @@ impl VisibleProducts {
             |g| first(g, self.inputs, self.groups).next_multiple_of(VECTOR).min(self.inputs);
         let mut runs = Vec::new();
         for g in 0..self.groups {
-            // Outputs of this group, or of the next one, are the first to see it.
+            // The first outputs that read this group: its own outputs (mask B) or those of the next group (mask A).
             let from = first(g + 1 - self.own, self.stack, self.groups);
             let mut terms: Vec<Range<usize>> = Vec::new();
             let stacks = (0..self.outputs).step_by(self.stack).map(|s| s + from..s + self.stack);
@@ -149,7 +149,7 @@ impl VisibleProducts {
 }
 
 impl Columns {
-    /// All of a product's columns, with all of its terms.
+    /// One run of all columns with all terms.
     pub fn whole(columns: usize, terms: usize) -> Columns {
         Columns { columns: 0..columns, terms: one(0..terms) }
     }
@@ -159,7 +159,7 @@ fn one(range: Range<usize>) -> Vec<Range<usize>> {
     std::iter::once(range).collect()
 }
 
-/// Adds a run, to the one before if that has the same terms.
+/// Adds a run, merging it with the previous one if that has the same terms.
 fn push(runs: &mut Vec<Columns>, columns: Range<usize>, terms: Vec<Range<usize>>) {
     match runs.last_mut() {
         _ if columns.is_empty() => {}
@@ -186,7 +186,7 @@ mod tests {
         })
     }
 
-    /// Whether input i of the last tap is seen by output o: section 3.4, written out.
+    /// Whether output o reads input i of the last tap, straight from section 3.4.
     fn shown(p: &VisibleProducts, i: usize, o: usize) -> bool {
         let (from, to) = (i * p.groups / p.inputs, o % p.stack * p.groups / p.stack);
         from < to || p.own == 1 && from == to
@@ -197,7 +197,7 @@ mod tests {
         for p in shapes() {
             let (taps, inputs, outputs) = (p.taps, p.inputs, p.outputs);
             let mut visible = 0;
-            // By tap, input and output: how often the two products have it.
+            // For each tap, input and output: how often it is in the runs of the two products.
             let mut found = vec![[0, 0]; taps * inputs * outputs];
             for (way, runs) in [p.by_output(), p.by_input()].into_iter().enumerate() {
                 for Columns { columns, terms } in runs {

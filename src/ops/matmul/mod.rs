@@ -1,7 +1,7 @@
 //! Matrix products: y = act(x w^T + b) (a linear layer in one kernel) and batched products.
 //!
-//! Gradients of y = f(x w^T + b): d = f'(y) dy, dx = d w, dw = d^T x, db = sum over rows of d. All are
-//! the same kernel with other strides (NN, NT, TN). Weights are (out, in), as in checkpoints.
+//! Gradients of y = act(x w^T + b): d = act'(y) dy, dx = d w, dw = d^T x, db = sum of d over the rows. All products use
+//! the same kernel with different strides (NN, NT, TN). Weights are (out, in), as in checkpoints.
 
 mod cpu;
 mod params;
@@ -25,33 +25,32 @@ impl MatmulParams {
 }
 
 tile_sizes! {
-    /// Side of the tiles of products that have many: 4 x 4 numbers an invocation.
+    /// Side of a large tile, used if there are many; each invocation computes 4 x 4 elements.
     LARGE_TILE = 64;
-    /// Side of the tiles of others.
+    /// Side of a small tile.
     SMALL_TILE = 32;
 }
 
-/// Large tiles that keep a GPU busy, several for each of its processors.
+/// Smallest number of large tiles that keeps a GPU busy, with several for each of its multiprocessors.
 const MANY: u32 = 512;
-/// Workgroups that leave no processor of a GPU idle.
+/// Number of workgroups that leaves no multiprocessor of a GPU idle.
 const BUSY: u32 = 128;
-/// Shortest piece along k that is worth a workgroup of its own and the launch that adds the pieces, a multiple
-/// of the tiles' depth.
+/// Shortest piece of k for which split-K is worth the launch that adds the pieces; a multiple of the tiles' depth.
 const PIECE: u32 = 512;
 
-/// Tiles of C.
+/// Number of tiles of C.
 fn tiles(m: u32, n: u32, batch: u32, side: u32) -> u32 {
     m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch)
 }
 
-/// Entry point and side of a product's tiles.
+/// Entry point and side of the tiles of a product.
 fn tile(m: u32, n: u32, batch: u32) -> (&'static str, u32) {
     let (large, small) = (LARGE_TILE as u32, SMALL_TILE as u32);
     let many = m >= large && n >= large && tiles(m, n, batch, large) >= MANY;
     if many { ("matmul_64", large) } else { ("matmul_32", small) }
 }
 
-/// Length of the pieces along k: shorter than k where there are too few tiles to keep a GPU busy.
+/// Length of the pieces of k: shorter than k (split-K) if there are too few tiles to keep a GPU busy.
 fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
     let pieces = (BUSY / tiles(m, n, batch, SMALL_TILE as u32).max(1)).min(k / PIECE);
     if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(32) }
@@ -72,8 +71,8 @@ fn stages(p: &MatmulParams) -> Vec<Stage<MatmulParams>> {
     stages
 }
 
-/// The matrix product. Inputs: a, b, bias (any tensor where `has_bias` is 0). Outputs: c, and the
-/// pieces along k of the GPU (\[batch, pieces, m, n\], empty if there is one), unused on the CPU.
+/// The matrix product. Inputs: a, b, bias (any tensor if `has_bias` is 0). Outputs: c, and the
+/// partial sums of split-K on a GPU (\[batch, pieces, m, n\]; empty if k is not split), unused on the CPU.
 pub static MATMUL: Kernel<MatmulParams, 3, 2> = Kernel {
     program: Program {
         name: "matmul",
@@ -89,7 +88,7 @@ pub static MATMUL: Kernel<MatmulParams, 3, 2> = Kernel {
         Cost {
             flops: 2 * batch * m * n * k,
             bytes: 4 * batch * (m * k + k * n + m * n),
-            // Tiles of at least 16 along k (the loop over a tile is unrolled), or the sum of the pieces.
+            // Tiles advance by at least 16 terms per iteration (the inner loop is unrolled). Or the sum of the pieces.
             loop_iterations: u64::from(p.chunk.div_ceil(16).max(p.pieces())),
         }
     },
@@ -105,7 +104,7 @@ pub enum Layout {
     T,
 }
 
-/// Parameters of act(op(a) op(b) + bias), the shape of c and the length of the GPU's pieces.
+/// Parameters of act(op(a) op(b) + bias), the shape of c, and the number of floats in the partial sums of split-K.
 #[track_caller]
 fn plan(
     (a, la): (&Tensor, Layout),
@@ -152,7 +151,8 @@ fn plan(
     (params, if a.shape().len() == 2 { vec![m, n] } else { vec![batch, m, n] }, pieces)
 }
 
-/// act(op(a) op(b) + bias). a and b are matrices, or equally many of them (\[batch, rows, cols\]).
+/// act(op(a) op(b) + bias). a and b are matrices, or batches \[batch, rows, cols\] of the same size; bias is \[n\],
+/// added to every row. Panics if the shapes do not fit.
 #[track_caller]
 pub fn product(
     a: (&Tensor, Layout),
@@ -163,7 +163,7 @@ pub fn product(
     product_skipping(None, a, b, bias, activation)
 }
 
-/// [`product`], but zeros of `operand` are skipped where most of it is zeros and the device gains by it.
+/// [`product`], but the CPU may skip zeros of `operand` if most of it is zeros.
 #[track_caller]
 fn product_skipping(
     operand: Option<Operand>,
@@ -178,23 +178,23 @@ fn product_skipping(
     c
 }
 
-/// The right operand op(b) of many products, packed where the device's products gain by it.
+/// The right operand op(b) of many products, packed once if the device benefits from it.
 #[derive(Clone)]
 pub(crate) struct Prepared {
     b: Tensor,
     layout: Layout,
-    /// And the columns of a panel.
+    /// The packed operand and the number of columns in a panel.
     packed: Option<(Tensor, u32)>,
 }
 
 impl Prepared {
-    /// op(b) of a matrix.
+    /// Packs op(b) for a matrix b.
     pub fn new(b: &Tensor, layout: Layout) -> Prepared {
         let packed = b.packed(layout == Layout::T);
         Prepared { b: b.clone(), layout, packed }
     }
 
-    /// What a kernel reads, and the columns of a panel if that is packed, otherwise 0.
+    /// The tensor that a kernel reads, with the number of columns in a panel; 0 if it is not packed.
     pub fn operand(&self) -> (&Tensor, u32) {
         self.packed.as_ref().map_or((&self.b, 0), |(packed, panel)| (packed, *panel))
     }
@@ -214,9 +214,9 @@ pub(crate) fn product_with(a: &Tensor, b: &Prepared, bias: Option<&Tensor>) -> T
 struct LinearRule {
     x: Tensor,
     w: Tensor,
-    /// The function and y, where there is one.
+    /// The activation with its output y; `None` for the identity.
     activation: Option<(Function, Tensor)>,
-    /// Zeros of x may be skipped.
+    /// Whether zeros of x may be skipped.
     sparse: bool,
 }
 
@@ -265,7 +265,8 @@ impl Backward for MatmulRule {
 }
 
 impl<'t> Var<'t> {
-    /// a b for matrices \[m, k\] \[k, n\] or batches \[batch, m, k\] \[batch, k, n\].
+    /// a b for matrices \[m, k\] \[k, n\] or batches \[batch, m, k\] \[batch, k, n\]; `self` is a. The batch does not
+    /// broadcast. Panics if the shapes do not fit.
     #[track_caller]
     pub fn matmul(&self, b: &Var<'t>) -> Var<'t> {
         let (a, b_) = (self.value().clone(), b.value().clone());
@@ -275,14 +276,15 @@ impl<'t> Var<'t> {
         y
     }
 
-    /// act(x w^T + b): x \[rows, in\], w \[out, in\], b \[out\], result \[rows, out\].
+    /// act(x w^T + b) \[rows, out\] for x \[rows, in\] (`self`), w \[out, in\] and b \[out\], in one kernel. Panics if
+    /// the shapes do not fit.
     #[track_caller]
     pub fn linear(&self, w: &Var<'t>, b: Option<&Var<'t>>, activation: Activation) -> Var<'t> {
         self.linear_of(w, b, activation, false)
     }
 
-    /// [`Var::linear`] of an x that may be mostly zeros, as binarised images are: where it is, zeros are skipped
-    /// on the CPU, in y and in the gradient of w, so what they meet has no effect, not even where it is not finite.
+    /// [`Var::linear`] for an x that may be mostly zeros, such as binary images. If it is, the CPU skips the zeros in y
+    /// and in the gradient of w. A skipped zero contributes 0 even if the other factor is NaN or infinite.
     #[track_caller]
     pub fn sparse_linear(
         &self,
@@ -324,7 +326,7 @@ impl<'t> Var<'t> {
 /// Cases of this op.
 pub fn cases() -> Vec<Case> {
     let linear = |rows: usize, i: usize, o: usize, activation: Activation| {
-        // Small numbers, so that the finite differences stay where the activation is smooth.
+        // Small numbers, so that finite differences stay where the activation is smooth.
         let r = 1.0 / (i as f32).sqrt();
         let x = Input::uniform("x", &[rows, i], -0.3, 0.3);
         let inputs = vec![x, Input::uniform("w", &[o, i], -r, r), Input::normal("b", &[o])];
@@ -333,7 +335,7 @@ pub fn cases() -> Vec<Case> {
             vec![x[0].linear(&x[1], Some(&x[2]), activation)]
         })
     };
-    // Of 20 % ones zeros are skipped; of 50 % they are not.
+    // With 20 % ones, zeros are skipped; with 50 %, they are not.
     let sparse = |rows: usize, i: usize, o: usize, ones: f32, activation: Activation| {
         let r = 1.0 / (i as f32).sqrt();
         let x = Input::bits("x", &[rows, i], ones);
@@ -352,7 +354,7 @@ pub fn cases() -> Vec<Case> {
         linear(3, 17, 5, Activation::Tanh),
         linear(65, 129, 63, Activation::Sigmoid),
         linear(100, 64, 257, Activation::None),
-        // One row and one weight: the pre-activation stays off the kink of relu.
+        // One input and one weight: the pre-activation stays away from the kink of the ReLU.
         Case::new(
             "matmul",
             "linear 17x1 to 1 Relu",
@@ -382,7 +384,7 @@ pub fn cases() -> Vec<Case> {
         // Many tiles.
         matmul(&[130, 65, 5], &[130, 5, 66]),
         matmul(&[1, 300], &[300, 1]),
-        // k in pieces on a GPU.
+        // Split-K on a GPU.
         linear(3, 1500, 5, Activation::Tanh),
         matmul(&[2, 3, 1100], &[2, 1100, 2]),
         matmul(&[65, 1100], &[1100, 66]),

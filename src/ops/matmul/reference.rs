@@ -1,10 +1,10 @@
-//! The matrix product. Shapes of each of `batch` products: A \[m, k\] and B \[k, n\], which lie as their strides
-//! say (a transposed matrix has them exchanged), bias \[n\], C \[m, n\].
+//! The matrix product. Shapes for each of `batch` products: A \[m, k\] and B \[k, n\] with any strides (exchanged for a
+//! transposed matrix), bias \[n\], C \[m, n\].
 
 use super::params::MatmulParams;
 use crate::cpu::gemm::Activation;
 
-/// C\[i, j\] = act(sum_l A\[i, l\] B\[l, j\] + bias\[j\]). The second output is scratch of the GPU.
+/// C\[i, j\] = act(sum_l A\[i, l\] B\[l, j\] + bias\[j\]). The second output is scratch memory of the GPU.
 pub fn forward(p: &MatmulParams, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
     let [m, n, k] = [p.m, p.n, p.k].map(|n| n as usize);
     for batch in 0..p.batch as usize {

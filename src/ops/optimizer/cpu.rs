@@ -1,6 +1,6 @@
 //! Optimiser steps in place. Shaders: `shaders/optimizer/optimizer.wgsl`, `shaders/optimizer/adam.wgsl`,
-//! `shaders/optimizer/average.wgsl`. All tensors \[n\]; `scale` holds the clipping factor, or less than 0 where a
-//! step is left out; `tally` keeps the first step that made a value that is not finite.
+//! `shaders/optimizer/average.wgsl`. All tensors are \[n\], except `scale` \[1\], the factor of the gradient (negative
+//! to skip the step), and `tally` \[4\], which records a step that makes a value non-finite ([`crate::ops::finite`]).
 
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ pub fn one_state(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, s, tally]: [&
             s: &mut [f32],
             f: impl Fn(f32, f32, f32) -> (f32, f32),
         ) -> bool {
-            // Its numbers by value: behind a reference, a store to w might change them.
+            // `move` captures numbers by value: read through a reference, they might alias the stores to w.
             vectorize(
                 #[inline(always)]
                 move || {
@@ -38,7 +38,7 @@ pub fn one_state(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, s, tally]: [&
                 },
             )
         }
-        // What the loops call has to be inlined into them, see `cpu/simd.rs`.
+        // Functions that the loops call must be inlined, see `cpu/simd.rs`.
         #[inline(always)]
         fn gradient(g: f32, w: f32, scale: f32, coupled: f32) -> f32 {
             coupled.mul_add(w, g * scale)

@@ -1,4 +1,4 @@
-//! Optimiser steps on tensors, in place. g is the gradient times the clipping factor.
+//! Optimiser updates in place. g is the gradient times the clipping factor.
 //!
 //! - SGD with momentum: s = mu s + g; w -= lr s.
 //! - Adagrad (Duchi, Hazan, Singer 2011): s += g^2; w -= lr g / (sqrt s + eps).
@@ -7,8 +7,8 @@
 //!   c1 = 1 - beta1^t, c2 = 1 - beta2^t.
 //!
 //! Weight decay is either coupled (g += d w: the gradient of a normal prior) or decoupled
-//! (w -= lr d w; Loshchilov & Hutter 2019). Clipping by the global norm happens on the device:
-//! nothing is read back. A negative factor leaves a step out ([`super::finite`]).
+//! (w -= lr d w; Loshchilov & Hutter 2019). Clipping by the global norm happens on the device, without a download.
+//! A negative factor skips the update ([`super::finite`]).
 //!
 //! Moving average of the weights (EMA): a += (1 - d) (w - a).
 
@@ -69,8 +69,8 @@ pub static AVERAGE: Kernel<AverageParams, 2, 1> = Kernel {
     entries: &["average"],
 };
 
-/// Updates `w` and its `states` in place from `gradient` times `scale` \[1\]; all but `scale` and `tally`
-/// \[4\] are of one shape.
+/// Updates `w` and its `states` in place, given the `gradient`, which is multiplied by `scale` \[1\]. A negative
+/// `scale` skips the update. `tally` is \[4\]; all others have one shape. Panics on other shapes or numbers of states.
 #[track_caller]
 pub fn update(
     mut p: OptimizerParams,
@@ -95,13 +95,13 @@ pub fn update(
     }
 }
 
-/// Moves the average `a` of `w` in place by `share` of their difference, unless `scale` \[1\] is negative.
+/// Updates the average a of w in place, a += share (w - a), unless `scale` \[1\] is negative.
 pub fn average(a: &mut Tensor, w: &Tensor, scale: &Tensor, share: f32) {
     unshare(a);
     AVERAGE.update(AverageParams { n: w.len() as u32, share }, [w, scale], [a]);
 }
 
-/// The sum of the squares of all gradients, shape \[\], on their device.
+/// The sum of the squares of all gradients, shape \[\], on their device. Panics if there are none.
 pub fn squares(gradients: &[&Tensor]) -> Tensor {
     let squares = gradients.iter().map(|g| sum_squares(g));
     let total = squares.reduce(|a, b| binary::apply(Operation::Add, &a, &b));

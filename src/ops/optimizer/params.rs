@@ -2,7 +2,7 @@
 
 use crate::uniform;
 
-/// The update rule; the numbers are the shader's.
+/// The update rule. The shader uses the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u32)]
@@ -18,14 +18,14 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Number of state tensors beside the weights.
+    /// Number of state tensors per parameter.
     pub fn states(self) -> usize {
         if self == Rule::Adam { 2 } else { 1 }
     }
 }
 
 uniform! {
-    /// One step's numbers.
+    /// Parameters of one update.
     pub struct OptimizerParams {
         pub(crate) n: u32,
         pub(crate) rule: u32,
@@ -37,7 +37,7 @@ uniform! {
         pub(crate) decoupled: u32,
         pub(crate) correction1: f32,
         pub(crate) correction2: f32,
-        /// The step's number in the tally.
+        /// The step's number in the tally ([`crate::ops::finite`]).
         pub(crate) number: f32,
     }
 }
@@ -47,14 +47,14 @@ impl OptimizerParams {
         [Rule::Sgd, Rule::Adagrad, Rule::RmsProp, Rule::Adam][self.rule as usize]
     }
 
-    /// (what is added to the gradient per weight, what the weight is multiplied by).
+    /// Weight decay as (factor of the weight in the gradient, factor of the weight in the update).
     pub(super) fn decay_terms(&self) -> (f32, f32) {
         if self.decoupled != 0 { (0.0, 1.0 - self.rate * self.decay) } else { (self.decay, 1.0) }
     }
 }
 
 uniform! {
-    /// One step of a moving average.
+    /// Parameters of one update of a moving average.
     pub struct AverageParams {
         pub(crate) n: u32,
         pub(crate) share: f32,

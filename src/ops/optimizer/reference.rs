@@ -1,16 +1,16 @@
-//! Optimizer steps, as their papers write them. g is the gradient times `scale`, the clipping factor; a negative one
-//! leaves the step out. Shapes: g, w and states \[n\], scale \[1\], tally \[4\], whose number 3 keeps the step that made
-//! a value that is not finite.
+//! Optimiser updates as in their papers. g is the gradient times the clipping factor `scale`; a negative factor skips
+//! the update. Shapes: g, w and states \[n\], scale \[1\], tally \[4\], whose element 3 records the step that made
+//! a value non-finite.
 
 use super::params::{AverageParams, OptimizerParams, Rule};
 
-/// g with coupled weight decay, and what decoupled weight decay leaves of w.
+/// (g plus coupled weight decay, w after decoupled weight decay).
 fn decayed(p: &OptimizerParams, g: f64, w: f64) -> (f64, f64) {
     let (rate, decay) = (f64::from(p.rate), f64::from(p.decay));
     if p.decoupled != 0 { (g, w - rate * decay * w) } else { (g + decay * w, w) }
 }
 
-/// Takes note of a value that is not finite.
+/// Records a non-finite value in the tally.
 fn note(p: &OptimizerParams, values: &[f32], tally: &mut [f32]) {
     if values.iter().any(|value| !value.is_finite()) {
         tally[3] = p.number;

@@ -1,11 +1,11 @@
-//! Drawing a value from its logits. Shader: `shaders/pick/pick.wgsl`.
-//! logits \[B, pixels, C levels\] (C where there are two levels), u, x \[B, pixels, C\].
+//! Sampling a value from its logits. Shader: `shaders/pick/pick.wgsl`.
+//! logits \[B, pixels, C levels\] (\[B, pixels, C\] if there are two levels), u, x \[B, pixels, C\].
 
 use super::params::PickParams;
 use crate::cpu::math::{exp, sigmoid};
 use crate::cpu::simd::vectorize;
 
-/// x at one place of every image; the rest of x stays. NaN where a logit leaves no distribution.
+/// Samples one value of x in every image; the rest of x is unchanged. NaN if the logits define no distribution.
 pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
     let [batch, pixels, channels] = [p.batch, p.pixels, p.channels].map(|n| n as usize);
     let levels = p.levels as usize;
@@ -28,7 +28,7 @@ pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
     );
 }
 
-/// The first level up to which the probabilities sum to more than u.
+/// The first level at which the cumulative probability exceeds u.
 #[inline(always)]
 fn first_above(logits: &[f32], u: f32) -> f32 {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));

@@ -1,8 +1,9 @@
-//! Drawing one value of a pixel from its logits: the last step of a cached sampler.
+//! Sampling one value of a pixel from its logits, for the cached sampler.
 //!
-//! Pixel Recurrent Neural Networks, sections 2.1 and 2.2: with two levels, 1 where u < sigmoid(l); with more,
-//! the first level v with sum over w <= v of softmax(l)_w > u. The value is written into the image
-//! as the network reads it: x = (v / (levels - 1) - mean) / deviation. No gradient.
+//! Pixel Recurrent Neural Networks, sections 2.1 and 2.2. With two levels, v = 1 if u < sigmoid(l), else 0. With more,
+//! v is the first level whose cumulative probability, the sum of softmax(l)_w over w <= v, exceeds u. The value is
+//! written into the image in the scale of the network's input: x = (v / (levels - 1) - mean) / deviation. Not
+//! differentiable.
 //!
 //! Shapes: logits \[B, H, W, C\] (two levels) or \[B, H, W, C levels\], u, x \[B, H, W, C\].
 
@@ -15,7 +16,7 @@ use crate::kernel::{Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 pub use params::PickParams;
 
-/// x at one place of every image, in place. Inputs: logits, u.
+/// Samples one value in every image, in place. Inputs: logits, u; state: x.
 pub static PICK: Kernel<PickParams, 2, 1> = Kernel {
     program: Program {
         name: "pick",
@@ -33,18 +34,22 @@ pub static PICK: Kernel<PickParams, 2, 1> = Kernel {
     entries: &["pick"],
 };
 
-/// How levels become the network's inputs.
+/// Conversion of levels v to the network's inputs, x = (v / (levels - 1) - mean) / deviation.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     /// Number of levels, at least 2.
     pub levels: usize,
-    /// Subtracted from v / (levels - 1).
+    /// Mean of v / (levels - 1).
     pub mean: f32,
-    /// Divides the rest.
+    /// Standard deviation of v / (levels - 1).
     pub deviation: f32,
 }
 
-/// Draws channel `channel` of pixel (row, column) of every image into x, the only handle of its memory.
+/// Samples channel `channel` of pixel (row, column) of every image into x, with uniform numbers u in \[0, 1).
+///
+/// # Panics
+///
+/// When the shapes do not fit, the value is outside the image, or x shares its memory with another tensor.
 #[track_caller]
 pub fn pick(
     (logits, u): (&Tensor, &Tensor),

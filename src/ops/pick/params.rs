@@ -3,13 +3,13 @@
 use crate::uniform;
 
 uniform! {
-    /// Sizes, the place, and how levels become the network's inputs.
+    /// Sizes, the value to sample, and the [`Scale`](super::Scale).
     pub struct PickParams {
         pub(super) batch: u32,
         pub(super) pixels: u32,
         pub(super) channels: u32,
         pub(super) levels: u32,
-        /// The place: row * width + column.
+        /// row * width + column.
         pub(super) pixel: u32,
         pub(super) channel: u32,
         pub(super) mean: f32,

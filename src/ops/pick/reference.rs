@@ -1,11 +1,11 @@
-//! Drawing a value from its logits. Pixel Recurrent Neural Networks, sections 2.1 and 2.2. Shapes: logits \[B, pixels, C
-//! levels\] (C where there are two levels), u, x \[B, pixels, C\].
+//! Sampling a value from its logits. Pixel Recurrent Neural Networks, sections 2.1 and 2.2. Shapes: logits \[B, pixels,
+//! C levels\] (\[B, pixels, C\] if there are two levels), u, x \[B, pixels, C\].
 
 use super::params::PickParams;
 
-/// x at one place of every image; the rest of x stays. With two levels 1 where u < sigmoid(l), with more the first v
-/// with sum_(w <= v) softmax(l)_w > u; x = (v / (levels - 1) - mean) / deviation. NaN where a logit is.
-/// Probabilities are rounded to f32, so that one below 1e-45 is 0, and its level is never drawn.
+/// Samples one value of x in every image; the rest of x is unchanged. With two levels, v = 1 if u < sigmoid(l), else 0;
+/// with more, v is the first with sum_(w <= v) softmax(l)_w > u. Then x = (v / (levels - 1) - mean) / deviation. A NaN
+/// logit gives NaN. Probabilities are rounded to f32, so that one below 1e-45 is 0 and its level is never drawn.
 pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
     let [batch, pixels, channels, levels] =
         [p.batch, p.pixels, p.channels, p.levels].map(|n| n as usize);
@@ -24,7 +24,7 @@ pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
     }
 }
 
-/// The first level up to which the probabilities sum to more than u.
+/// The first level at which the cumulative probability exceeds u.
 fn first_above(logits: &[f32], u: f64) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let power = |l: &f32| f64::from((f64::from(*l) - f64::from(largest)).exp() as f32);

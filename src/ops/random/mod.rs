@@ -1,5 +1,5 @@
-//! Noise on the device: uniform on \[0, 1), standard normal, and what dropout multiplies by, a pure
-//! function of a [`Key`].
+//! Random numbers on the device, as pure functions of a [`Key`]: uniform on \[0, 1), standard normal, and dropout
+//! masks.
 
 mod cpu;
 mod params;
@@ -16,7 +16,7 @@ use crate::rng::{Distribution, Key, stream};
 use crate::tensor::Tensor;
 pub use params::RandomParams;
 
-/// One invocation draws a block of four numbers.
+/// Fills a tensor with random numbers; one invocation draws a block of four.
 pub static RANDOM: Kernel<RandomParams, 0, 1> = Kernel {
     program: Program {
         name: "random",
@@ -31,7 +31,7 @@ pub static RANDOM: Kernel<RandomParams, 0, 1> = Kernel {
     entries: &["random"],
 };
 
-/// Draws a whole tensor: numbers 0, 1, ... of the draw.
+/// Fills a tensor with numbers 0, 1, ... of the draw.
 #[track_caller]
 fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) -> Tensor {
     assert_eq!(key.elsewhere, (0, 0), "random: noise for a part of a batch is drawn by rows");
@@ -54,30 +54,30 @@ fn draw(device: &Device, key: Key, shape: &[usize], distribution: Distribution) 
     y
 }
 
-/// Uniform numbers on \[0, 1).
+/// Uniform random numbers on \[0, 1).
 #[track_caller]
 pub fn uniform(device: &Device, key: Key, shape: &[usize]) -> Tensor {
     draw(device, key, shape, Distribution::Uniform)
 }
 
-/// Standard normal numbers.
+/// Standard normal random numbers.
 #[track_caller]
 pub fn normal(device: &Device, key: Key, shape: &[usize]) -> Tensor {
     draw(device, key, shape, Distribution::Normal)
 }
 
-/// As [`uniform`], of shape \[outer, rows, inner\], where the rows may be a part of a batch: each gets the
-/// numbers that it has in the whole batch.
+/// Like [`uniform`], of shape \[outer, rows, inner\], but the rows may be a part of a batch (see [`Key::of_rows`]).
+/// Each row gets the numbers that it has in the whole batch.
 pub fn uniform_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
     draw_rows(device, key, shape, Distribution::Uniform)
 }
 
-/// As [`normal`], of shape \[outer, rows, inner\]; see [`uniform_rows`].
+/// Like [`normal`], of shape \[outer, rows, inner\], for a part of a batch; see [`uniform_rows`].
 pub fn normal_rows(device: &Device, key: Key, shape: [usize; 3]) -> Tensor {
     draw_rows(device, key, shape, Distribution::Normal)
 }
 
-/// Noise costs little beside what is computed with it, so that of the whole batch is drawn and cut.
+/// Draws the numbers of the whole batch and slices them: noise is cheap compared with the computation that uses it.
 fn draw_rows(device: &Device, key: Key, shape: [usize; 3], distribution: Distribution) -> Tensor {
     let ((before, after), [outer, rows, inner]) = (key.elsewhere, shape);
     let (before, after) = (before as usize, after as usize);
@@ -87,9 +87,10 @@ fn draw_rows(device: &Device, key: Key, shape: [usize; 3], distribution: Distrib
 }
 
 impl<'t> Var<'t> {
-    /// Dropout (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 2014): each number of
-    /// x \[B, ...\] is set to 0 with probability `rate`, in \[0, 1), and else divided by 1 - rate, so that the mean stays.
-    /// An image loses the same numbers whichever others are beside it in a batch of the whole.
+    /// Dropout (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 2014): each element of
+    /// x \[B, ...\] is set to 0 with probability `rate`, and otherwise divided by 1 - rate, so that the mean is
+    /// preserved. The mask of an image depends on its index in the whole batch, so it is the same if the batch is
+    /// split. Panics if `rate` is not in \[0, 1).
     #[track_caller]
     pub fn dropout(&self, rate: f32, key: Key) -> Var<'t> {
         assert!((0.0..1.0).contains(&rate), "dropout: a rate of {rate} lies outside [0, 1)");
@@ -112,7 +113,7 @@ pub fn cases() -> Vec<Case> {
     vec![case(0.0, &[3, 5]), case(0.3, &[2, 4, 3, 5]), case(0.9, &[700])]
 }
 
-/// 1 where u < p, else 0: Bernoulli draws from uniform numbers `u` and probabilities `p` of one shape.
+/// 1 where u < p, else 0, with broadcasting: Bernoulli samples from uniform numbers `u` and probabilities `p`.
 pub fn below(u: &Tensor, p: &Tensor) -> Tensor {
     binary::apply(Operation::Less, u, p)
 }

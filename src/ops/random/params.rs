@@ -4,7 +4,7 @@ use crate::rng::{Distribution, Key};
 use crate::uniform;
 
 uniform! {
-    /// The key in words, and the number of elements.
+    /// The key as 32-bit words, the distribution and the number of elements.
     pub struct RandomParams {
         pub(super) n: u32,
         pub(super) distribution: u32,

@@ -3,8 +3,8 @@
 use super::params::RandomParams;
 use crate::rng::Distribution;
 
-/// The words of a block: ten rounds over its counter \[block, 0, step, stream\]. Each multiplies words 0 and 2, whose
-/// halves change places, and the key grows by a constant from round to round.
+/// The words of a block: ten rounds over the counter \[block, 0, step, stream\]. Each round multiplies words 0 and 2,
+/// mixes the halves of the products with the other words and the key, and adds a constant to the key.
 fn philox(p: &RandomParams, block: u32) -> [u32; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = [block, 0, p.step, p.stream];
     let [mut k0, mut k1] = [p.seed_low, p.seed_high];

@@ -1,13 +1,13 @@
 //! Reductions over one axis. Shader: `shaders/reduce/reduce.wgsl`.
 //!
-//! x is \[outer, n, inner\]; y is \[outer, chunks, inner\] with chunks = ceil(n / chunk): each output
-//! reduces `chunk` neighbours (the last one what is left).
+//! x is \[outer, n, inner\]; y is \[outer, chunks, inner\] with chunks = ceil(n / chunk). Each output
+//! reduces `chunk` consecutive elements; the last one reduces the rest.
 
 use super::params::{ReduceParams, Reduction};
 use crate::cpu::math;
 use crate::cpu::simd::{rows, sum};
 
-/// y = scale * sum, or scale * sum of squares, or logsumexp (of rows: `inner` is 1); or that is added to y.
+/// y = (or +=) scale * sum, scale * sum of squares, or logsumexp (rows only: `inner` is 1).
 pub fn forward(p: &ReduceParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let (n, inner, chunk) = (p.n as usize, p.inner as usize, p.chunk as usize);
     let chunks = n.div_ceil(chunk.max(1)).max(1);
@@ -76,7 +76,7 @@ fn columns(x: &[f32], y: &mut [f32], inner: usize, scale: f32, f: impl Fn(f32) -
     }
 }
 
-/// ln sum e^x in two parts, the largest x (-infinity for an empty row) and ln sum e^(x - largest).
+/// ln sum e^x as the sum of two parts: the largest x (-infinity for an empty row), and ln sum e^(x - largest).
 #[inline(always)]
 pub fn logsumexp(x: &[f32]) -> (f32, f32) {
     let mut largest = f32::NEG_INFINITY;
@@ -87,7 +87,7 @@ pub fn logsumexp(x: &[f32]) -> (f32, f32) {
         let nan = x.iter().any(|x| x.is_nan());
         return (if nan { f32::NAN } else { largest }, 0.0);
     }
-    // A NaN comes through in the sum.
+    // A NaN propagates through the sum.
     let total = sum(
         [x],
         #[inline(always)]

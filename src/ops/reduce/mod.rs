@@ -1,7 +1,7 @@
 //! Sums, means and logsumexp over axes.
 //!
-//! y = sum_i x_i: dx_i = dy. y = ln sum_i e^(x_i): dx_i = e^(x_i - y) dy. The kernel reduces the middle
-//! of \[outer, n, inner\]; a long sum with few results goes in two stages, the same on every device.
+//! y = sum_i x_i has the gradient dx_i = dy; y = ln sum_i e^(x_i) has dx_i = e^(x_i - y) dy. The kernel reduces the
+//! middle axis of \[outer, n, inner\]. A long sum with few results takes two stages, the same ones on every device.
 
 pub(super) mod cpu;
 mod params;
@@ -25,7 +25,7 @@ impl ReduceParams {
     }
 }
 
-/// Rows of neighbours (`inner` = 1) take a workgroup each, columns an invocation each.
+/// A contiguous row (`inner` = 1) is reduced by one workgroup, a column by one invocation.
 fn stages(p: &ReduceParams) -> Vec<Stage<ReduceParams>> {
     match (p.outputs(), p.inner) {
         (0, _) => Vec::new(),
@@ -49,8 +49,8 @@ pub static REDUCE: Kernel<ReduceParams, 1, 1> = Kernel {
     stages,
     cost: |p| {
         let n = u64::from(p.outer) * u64::from(p.n) * u64::from(p.inner);
-        // Rows: 256 invocations share a chunk, twice, as logsumexp looks for the largest first. Columns:
-        // four steps an iteration, and the rest.
+        // Rows: 256 invocations reduce a chunk in up to two passes; the first pass of logsumexp finds the maximum.
+        // Columns: four terms per iteration, then the rest.
         let rows = p.inner == 1;
         let share = if rows { 2 * p.chunk.div_ceil(256) } else { p.chunk.div_ceil(4) + 3 };
         Cost { flops: n, bytes: 4 * n, loop_iterations: u64::from(share) }
@@ -58,12 +58,12 @@ pub static REDUCE: Kernel<ReduceParams, 1, 1> = Kernel {
     entries: &["reduce_rows", "reduce_columns"],
 };
 
-/// Sums of at least two of these with few results are cut into pieces of this length first: rows,
-/// which a workgroup shares on a GPU, and columns, which one invocation adds up.
+/// A sum with few results is split into pieces of this length if it has at least two: of rows, each of which a GPU
+/// workgroup reduces, and of columns, each of which one invocation reduces.
 const ROW_PIECE: usize = 4096;
 const COLUMN_PIECE: usize = 256;
 
-/// Reduces axes `first..last` of `x` (they disappear from the shape).
+/// Reduces axes `first..last` of `x` and removes them from the shape.
 fn reduce(reduction: Reduction, x: &Tensor, first: usize, last: usize, scale: f32) -> Tensor {
     let shape = x.shape();
     let outer: usize = shape[..first].iter().product();
@@ -114,7 +114,7 @@ pub(crate) fn add_rows(y: &mut Tensor, x: &Tensor) {
     REDUCE.update(params, [x], [y]);
 }
 
-/// Sums `x` over the axes along which `shape` was repeated to give `x`'s shape.
+/// Sums `x` over the axes along which `shape` was broadcast to the shape of `x`.
 pub(crate) fn sum_to(x: &Tensor, shape: &[usize]) -> Tensor {
     if x.shape() == shape {
         return x.clone();
@@ -123,7 +123,7 @@ pub(crate) fn sum_to(x: &Tensor, shape: &[usize]) -> Tensor {
     let mut padded = vec![1; lead];
     padded.extend(shape);
     let mut sum = x.clone();
-    // From the last axis, runs of repeated axes at a time.
+    // Reduce adjacent repeated axes together, starting from the last.
     let repeated = |axis: usize| padded[axis] == 1 && x.shape()[axis] != 1;
     let mut last = padded.len();
     while last > 0 {
@@ -200,18 +200,18 @@ impl<'t> Var<'t> {
         self.sum_scaled(0, self.shape().len(), 1.0)
     }
 
-    /// Sum over axes `first..last`, which disappear.
+    /// Sum over axes `first..last`, which are removed. Panics if they are out of range.
     #[track_caller]
     pub fn sum_axes(&self, first: usize, last: usize) -> Var<'t> {
         self.sum_scaled(first, last, 1.0)
     }
 
-    /// Mean of all elements, shape \[\].
+    /// Mean of all elements, shape \[\]; NaN if there are none.
     pub fn mean(&self) -> Var<'t> {
         self.sum_scaled(0, self.shape().len(), 1.0 / self.value().len() as f32)
     }
 
-    /// ln sum e^x over the last axis, which disappears.
+    /// ln sum e^x over the last axis, which is removed; stable for large |x|. Panics if `self` is a scalar.
     #[track_caller]
     pub fn logsumexp(&self) -> Var<'t> {
         let rank = self.shape().len();

@@ -2,7 +2,7 @@
 
 use crate::uniform;
 
-/// What is done over the axis; the numbers are the shader's.
+/// Kind of reduction. The shader uses the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Reduction {
@@ -23,7 +23,7 @@ uniform! {
         pub(super) chunk: u32,
         pub(super) reduction: u32,
         pub(super) scale: f32,
-        /// 1: added to what y holds.
+        /// 1: add the result to y.
         pub(super) accumulate: u32,
     }
 }

@@ -1,10 +1,10 @@
 //! Sums, sums of squares and logsumexp over the middle axis. Shapes: x \[outer, n, inner\], y \[outer, chunks,
-//! inner\]: each y is over `chunk` neighbours, the last one over those that are left.
+//! inner\]. Each y reduces `chunk` consecutive elements; the last one reduces the rest.
 
 use super::params::{ReduceParams, Reduction};
 
-/// y\[o, c, i\] = scale sum_j x\[o, j, i\], or scale sum_j x^2, or ln sum_j e^x, over the j of chunk c; with
-/// `accumulate` added to what y holds.
+/// y\[o, c, i\] = scale sum_j x\[o, j, i\], or scale sum_j x^2, or ln sum_j e^x, over the j of chunk c. With
+/// `accumulate`, the result is added to y.
 pub fn forward(p: &ReduceParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     let [outer, n, inner, chunk] = [p.outer, p.n, p.inner, p.chunk].map(|n| n as usize);
     let chunks = if n == 0 { 1 } else { n.div_ceil(chunk) };
@@ -28,7 +28,7 @@ pub fn forward(p: &ReduceParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     }
 }
 
-/// ln sum e^x = m + ln sum e^(x - m), with the largest x as m, so that no power is too large for a number.
+/// ln sum e^x = m + ln sum e^(x - m) with m = max x, so that no term overflows.
 pub(in crate::ops) fn log_sum_exp(x: &[f64]) -> f64 {
     let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if largest.is_infinite() && !x.iter().any(|x| x.is_nan()) {

@@ -3,8 +3,8 @@
 use super::params::SharedGradientParams;
 use crate::cpu::gemm::{Activation, Gemm, Mat, gemm, gemm_sum};
 
-/// dW \[m, n\] = or += the sum of d^T x over pairs of d \[rows, m\] and x \[rows, n\], one after the other in
-/// `inputs`: one pair, or pairs of `gemm::SUM_ROWS` rows at most.
+/// dW \[m, n\] = (or +=) the sum of d^T x over pairs of d \[rows, m\] and x \[rows, n\], which alternate in
+/// `inputs`: either one pair, or several with at most `gemm::SUM_ROWS` rows in total.
 pub fn gradient(p: &SharedGradientParams, inputs: &[&[f32]], dw: &mut [f32]) {
     let (m, n, accumulate) = (p.m as usize, p.n as usize, p.accumulate != 0);
     let terms: Vec<_> = inputs.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();

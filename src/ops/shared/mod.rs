@@ -1,12 +1,12 @@
-//! A weight that a network uses many times, whose gradient is added up in one place.
+//! Weights that a network uses many times. Their gradients are accumulated in one place, several uses at a time.
 //!
-//! y_t = x_t W^T + b at t = 1..T gives dW = sum_t dy_t^T x_t and db = sum_t sum of the rows of dy_t. dW is too
-//! large for a CPU's near caches, and a use alone too short a sum to be worth a launch on a GPU, so a few uses
-//! wait for each other and are added together (`cpu/gemm/sum.rs`, `shaders/shared/shared_gradient.wgsl`).
+//! y_t = x_t W^T + b for t = 1..T gives dW = sum_t dy_t^T x_t and db = sum over t and the rows of dy_t. On a CPU, dW is
+//! too large for the near caches; on a GPU, one use is too short a sum to be worth a launch. Therefore the gradients of
+//! several uses are batched into one launch (`cpu/gemm/sum.rs`, `shaders/shared/shared_gradient.wgsl`).
 //!
-//! On the tape a shared weight is a node with the parents W and b whose output is an empty token. Each
-//! use has the token as a parent and, on the way back, adds its part with [`Uses`]. The node was made
-//! before all uses, so it runs after them and hands on what they added up.
+//! On the tape, a shared weight is a node with the parents W and b, whose output is an empty token. Each
+//! use has the token as a parent, and its backward pass adds its part of the gradient to [`Uses`]. The node was
+//! recorded before all uses, so its backward pass runs after theirs and returns the sums.
 //!
 //! Shapes: x_t \[B, in\], W \[out, in\], b \[out\], y_t \[B, out\].
 
@@ -36,12 +36,13 @@ use crate::profile;
 use crate::tensor::Tensor;
 
 tile_sizes! {
-    /// Side of the tiles of dW that a GPU workgroup makes.
+    /// Side of the tile of dW that a GPU workgroup computes.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     TILE = 32;
 }
 
-/// The shader that adds up uses. A CPU adds up as many at once as it gains by.
+/// The kernel that accumulates several uses. It is not a [`Kernel`](crate::kernel::Kernel), because a CPU launch takes
+/// a variable number of inputs.
 pub struct SharedGradient;
 
 static PROGRAM: Program = Program {
@@ -69,10 +70,10 @@ impl AnyKernel for SharedGradient {
     }
 }
 
-/// A launch over a number of uses.
+/// A launch over several uses.
 struct Joined {
     params: SharedGradientParams,
-    /// Rows of all of them.
+    /// Total number of rows.
     rows: u64,
 }
 
@@ -103,29 +104,29 @@ impl Launch for Joined {
             entry: "shared_gradient",
             groups: grid(tiles),
             params: bytemuck::bytes_of(&self.params),
-            // The last tile of a use may have few rows.
+            // 32 rows per iteration; the last iteration of each use may have fewer.
             loop_iterations: self.rows.div_ceil(32) + USES as u64,
         }]);
     }
 }
 
-/// The gradients of W and b so far.
+/// The accumulated gradients of W and b.
 #[derive(Default)]
 struct Sums {
     dw: Option<Tensor>,
     db: Option<Tensor>,
-    /// dy and x of uses that are not in dW yet.
+    /// dy and x of uses that have not been added to dW yet.
     waiting: Vec<(Tensor, Tensor)>,
 }
 
 impl Sums {
-    /// Whether a use of `rows` rows must not wait with those that do.
+    /// Whether the waiting uses leave no room for one more, of `rows` rows.
     fn full(&self, rows: usize, cpu: bool) -> bool {
         let waiting: usize = self.waiting.iter().map(|(dy, _)| dy.shape()[0]).sum();
         if cpu { waiting + rows > SUM_ROWS } else { self.waiting.len() == USES }
     }
 
-    /// Adds all uses that wait to dW and, on a GPU, to db.
+    /// Adds all waiting uses to dW and, on a GPU, to db.
     fn settle(&mut self, bias: bool) {
         let Some((dy, x)) = self.waiting.first() else { return };
         let (device, m, n) = (dy.device(), dy.shape()[1], x.shape()[1]);
@@ -144,7 +145,7 @@ impl Sums {
         let rows = self.waiting.iter().map(|(dy, _)| dy.shape()[0] as u64).sum();
         let pairs = self.waiting.iter().flat_map(|(dy, x)| [dy.buffer(), x.buffer()]);
         let mut inputs: Vec<&Buffer> = pairs.collect();
-        // For uses that are not there, a GPU has to see something.
+        // A GPU needs a buffer for each binding: repeat the first use in place of absent ones, whose `rows` are 0.
         while !cpu && inputs.len() < 2 * USES {
             inputs.extend([dy.buffer(), x.buffer()]);
         }
@@ -162,26 +163,27 @@ impl Sums {
     }
 }
 
-/// Where the uses of a weight leave their part of its gradient.
+/// Accumulates the gradients of the uses of a weight.
 #[derive(Clone)]
 pub struct Uses {
     sums: Rc<RefCell<Sums>>,
     weight: Tensor,
-    /// W as the gradients of x need it.
+    /// W, packed for the gradients of x on first use.
     backward: Rc<OnceCell<Prepared>>,
     bias: bool,
-    /// The empty token; its gradient is as empty.
+    /// An empty tensor, which serves as the token and as the token's gradient.
     token: Tensor,
 }
 
 impl Uses {
-    /// The gradient dy W of a use's x \[B, in\].
+    /// The gradient dx = dy W \[B, in\] of a use.
     pub fn dx(&self, dy: &Tensor) -> Tensor {
         let prepared = self.backward.get_or_init(|| Prepared::new(&self.weight, Layout::N));
         product_with(dy, prepared, None)
     }
 
-    /// Adds the gradients of a use on x \[B, in\] with dy \[B, out\]; the result is the token's gradient.
+    /// Adds the gradient of a use with input x \[B, in\] and output gradient dy \[B, out\]. Returns the token's
+    /// gradient.
     pub fn add(&self, dy: &Tensor, x: &Tensor) -> Tensor {
         let mut sums = self.sums.borrow_mut();
         let cpu = dy.device().is_cpu();
@@ -189,13 +191,13 @@ impl Uses {
             sums.settle(self.bias);
         }
         sums.waiting.push((dy.clone(), x.clone()));
-        // A CPU has dy in its near caches now.
+        // On a CPU, add to db now, while dy is in the near caches.
         if self.bias && cpu {
             match &mut sums.db {
                 Some(db) => add_rows(db, dy),
                 None => {
                     let mut db = sum_to(dy, &[dy.shape()[1]]);
-                    // The sum of one row is that row.
+                    // If dy has one row, `sum_to` returns dy itself.
                     unshare(&mut db);
                     sums.db = Some(db);
                 }
@@ -216,7 +218,7 @@ impl Backward for Rule {
 
     fn backward(self: Box<Self>, _: &[Tensor], _: &[bool]) -> Vec<Option<Tensor>> {
         let mut sums = self.uses.sums.take();
-        // The token has a gradient, so there is a use.
+        // This rule runs only if the token has a gradient, so there is at least one use.
         sums.settle(self.uses.bias);
         let mut gradients = vec![sums.dw];
         if self.uses.bias {
@@ -226,7 +228,8 @@ impl Backward for Rule {
     }
 }
 
-/// A weight, and a bias or none, used many times on one tape.
+/// A weight, with or without a bias, that is used many times on one tape. Create it once and call its methods at every
+/// time step.
 pub struct Shared<'t> {
     forward: Prepared,
     bias: Option<Tensor>,
@@ -235,7 +238,7 @@ pub struct Shared<'t> {
 }
 
 impl<'t> Shared<'t> {
-    /// W \[out, in\] and b \[out\].
+    /// Shares W \[out, in\] and b \[out\]. Panics if W is not a matrix.
     #[track_caller]
     pub fn new(weight: &Var<'t>, bias: Option<&Var<'t>>) -> Shared<'t> {
         assert_eq!(weight.shape().len(), 2, "shared: a matrix is needed, not {:?}", weight.shape());
@@ -264,27 +267,27 @@ impl<'t> Shared<'t> {
         &self.uses.weight
     }
 
-    /// W^T as products read it, and the columns of a panel if it is packed, otherwise 0.
+    /// W^T as matrix products read it, with the number of columns in a panel; 0 if it is not packed.
     pub(super) fn operand(&self) -> (&Tensor, u32) {
         self.forward.operand()
     }
 
-    /// b.
+    /// b \[out\], if there is one.
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
 
-    /// What a use has as a parent; its gradient comes from [`Uses::add`].
+    /// The token that each use records as a parent. Its gradient is the result of [`Uses::add`].
     pub fn token(&self) -> &Var<'t> {
         &self.token
     }
 
-    /// Where a use leaves its gradient.
+    /// The accumulator that a use saves for its gradient rule.
     pub fn uses(&self) -> Uses {
         self.uses.clone()
     }
 
-    /// x W^T + b: x \[B, in\], result \[B, out\].
+    /// x W^T + b \[B, out\] for x \[B, in\]. Panics if the shapes do not fit.
     #[track_caller]
     pub fn linear(&self, x: &Var<'t>) -> Var<'t> {
         let (x_, uses) = (x.value().clone(), self.uses());
@@ -327,8 +330,9 @@ pub fn cases() -> Vec<Case> {
             vec![y]
         })
     };
-    // The last case: on the CPU it has too many rows for all uses to wait for each other, and one is left. With more than
-    // three uses a GPU needs a second launch; db of 64 and of 31 columns lies in a tile of its own and in dW's last.
+    // In the last case, all uses together have too many rows for one launch on the CPU, and one is left for the end.
+    // More than three uses need a second launch on a GPU. With 64 columns, db is in a separate tile; with 31, in dW's
+    // last.
     vec![
         case(1, 1, 1),
         case(1, 5, 3),

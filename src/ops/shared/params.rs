@@ -2,7 +2,7 @@
 
 use crate::uniform;
 
-/// Uses that a launch adds up on a GPU, whose shaders see eight buffers: d and x of each, dW and db.
+/// Number of uses per GPU launch: d and x of each, dW and db make eight buffers, the limit of a shader.
 pub(super) const USES: usize = 3;
 
 uniform! {
@@ -10,11 +10,11 @@ uniform! {
     pub struct SharedGradientParams {
         pub(super) m: u32,
         pub(super) n: u32,
-        /// Of each use (GPU only).
+        /// Number of rows of each use; 0 for an absent one (GPU only).
         pub(super) rows: [u32; USES],
-        /// 1: added to what dW and db hold.
+        /// 1: add to dW and db instead of overwriting them.
         pub(super) accumulate: u32,
-        /// 1: db is made too (GPU only).
+        /// 1: compute db too (GPU only).
         pub(super) has_bias: u32,
     }
 }

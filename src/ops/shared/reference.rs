@@ -1,10 +1,10 @@
-//! The gradients of a weight and a bias that are used several times. Shapes: of each use t, d_t \[rows_t, m\] and
-//! x_t \[rows_t, n\]; dW \[m, n\], db \[m\].
+//! The gradients of a weight and a bias that are used several times. Shapes: d_t \[rows_t, m\] and x_t \[rows_t, n\]
+//! for each use t; dW \[m, n\], db \[m\].
 
 use super::params::SharedGradientParams;
 
-/// dW\[i, j\] = sum_t sum_r d_t\[r, i\] x_t\[r, j\] and db\[i\] = sum_t sum_r d_t\[r, i\]; with `accumulate` added to what
-/// they hold. `inputs`: d and x of each use; a use that is absent has no rows.
+/// dW\[i, j\] = sum_t sum_r d_t\[r, i\] x_t\[r, j\] and db\[i\] = sum_t sum_r d_t\[r, i\]. With `accumulate`, the sums
+/// are added to dW and db. `inputs` are d and x of each use; an absent use has no rows.
 pub fn gradient(p: &SharedGradientParams, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
     let (m, n) = (p.m as usize, p.n as usize);
     let [dw, db] = outputs else { unreachable!("two outputs") };

@@ -42,7 +42,7 @@ pub fn forward(p: &UnaryParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     }
 }
 
-/// dx = f' dy, from what the function saved: y where f' is simplest in y, else x.
+/// dx = f' dy. `saved` is y if f' is simplest as a function of y, else x.
 pub fn gradient(p: &UnaryParams, [saved, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
     let (a, b) = (p.a, p.b);
     match p.function() {

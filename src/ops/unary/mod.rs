@@ -1,7 +1,7 @@
-//! Functions of one variable, elementwise: y = f(x), dL/dx = f'(x) dL/dy.
+//! Elementwise functions of one variable: y = f(x), dL/dx = f'(x) dL/dy.
 //!
-//! Every function saves one tensor for its gradient: y where the derivative is simplest in y (exp,
-//! tanh, sigmoid, ReLU, square root), else x. Shapes: x, y, dx, dy alike.
+//! Every function saves one tensor for its gradient: y if the derivative is simplest as a function of y (exp,
+//! tanh, sigmoid, ReLU, square root), else x. All tensors have the same shape.
 
 mod cpu;
 mod params;
@@ -47,7 +47,7 @@ fn params(function: Function, n: usize, a: f32, b: f32) -> UnaryParams {
     UnaryParams { n: n as u32, function: function as u32, a, b }
 }
 
-/// y = f(x) on tensors; `a` and `b` serve `Affine` and `Clamp`.
+/// f(x) on tensors; `a` and `b` are the parameters of `Affine` and `Clamp`, unused by the others.
 pub fn apply(function: Function, x: &Tensor, a: f32, b: f32) -> Tensor {
     let [y] = UNARY.launch(params(function, x.len(), a, b), [x], [x.shape()]);
     y
@@ -111,12 +111,12 @@ impl<'t> Var<'t> {
         self.unary(Exp, 0.0, 0.0)
     }
 
-    /// ln x.
+    /// ln x; -infinity at 0, NaN for negative x.
     pub fn log(&self) -> Var<'t> {
         self.unary(Log, 0.0, 0.0)
     }
 
-    /// ln(1 + x).
+    /// ln(1 + x), accurate for small x.
     pub fn log1p(&self) -> Var<'t> {
         self.unary(Log1p, 0.0, 0.0)
     }
@@ -131,12 +131,12 @@ impl<'t> Var<'t> {
         self.unary(Sigmoid, 0.0, 0.0)
     }
 
-    /// ln(1 + e^x).
+    /// ln(1 + e^x), without overflow for large x.
     pub fn softplus(&self) -> Var<'t> {
         self.unary(Softplus, 0.0, 0.0)
     }
 
-    /// max(x, 0).
+    /// max(x, 0); the gradient at 0 is 0.
     pub fn relu(&self) -> Var<'t> {
         self.unary(Relu, 0.0, 0.0)
     }
@@ -146,12 +146,12 @@ impl<'t> Var<'t> {
         self.unary(Square, 0.0, 0.0)
     }
 
-    /// Square root.
+    /// Square root; NaN for negative x, and an infinite gradient at 0.
     pub fn sqrt(&self) -> Var<'t> {
         self.unary(Sqrt, 0.0, 0.0)
     }
 
-    /// x held within \[low, high\]; no gradient flows where x lies outside.
+    /// x clamped to \[low, high\]; the gradient is 0 where x is outside. Panics if low > high.
     #[track_caller]
     pub fn clamp(&self, low: f32, high: f32) -> Var<'t> {
         assert!(low <= high, "clamp: [{low}, {high}] is no interval");
@@ -175,7 +175,7 @@ pub fn cases() -> Vec<Case> {
         one("relu 65", Input::off_zero("x", &[65]), |x| x.relu()),
         one("square 1", Input::normal("x", &[1]), |x| x.square()),
         one("sqrt 17", Input::uniform("x", &[17], 0.5, 3.0), |x| x.sqrt()),
-        // Inputs in [0.2, 1.2] away from the ends at 0.1 and 1.3: all inside.
+        // Inputs in [0.2, 1.2] are inside [0.1, 1.3], away from its ends.
         one("clamp inside 17", Input::uniform("x", &[17], 0.2, 1.2), |x| x.clamp(0.1, 1.3)),
         one("clamp outside 17", Input::uniform("x", &[17], 2.0, 3.0), |x| x.clamp(0.1, 1.3)),
         one("one tensor used twice 65", Input::normal("x", &[65]), |x| x.tanh().mul(x)),

@@ -2,7 +2,7 @@
 
 use crate::uniform;
 
-/// The functions; the numbers are the shader's.
+/// The functions. The shader uses the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Function {
@@ -26,7 +26,7 @@ pub enum Function {
     Square = 8,
     /// Square root.
     Sqrt = 9,
-    /// x held within \[a, b\]; no gradient outside.
+    /// x clamped to \[a, b\]; the gradient outside is 0.
     Clamp = 10,
 }
 

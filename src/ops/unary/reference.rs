@@ -14,7 +14,7 @@ pub fn forward(p: &UnaryParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
             Function::Log1p => x.ln_1p(),
             Function::Tanh => x.tanh(),
             Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            // ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), where e^x may be too large for a number.
+            // ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), since e^x may overflow.
             Function::Softplus if x.is_nan() => x,
             Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Function::Relu if x.is_nan() => x,
@@ -27,11 +27,11 @@ pub fn forward(p: &UnaryParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     }
 }
 
-/// dx_i = f'(x_i) dy_i. What was saved is y where f' is simplest in y, else x.
+/// dx_i = f'(x_i) dy_i. `saved` is y if f' is simplest as a function of y, else x.
 pub fn gradient(p: &UnaryParams, [saved, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
     let (a, b) = (f64::from(p.a), f64::from(p.b));
     for ((dx, &saved), &dy) in dx.iter_mut().zip(saved).zip(dy) {
-        // The saved number is called y or x in each line, as the line needs it.
+        // `saved` is y or x, depending on the function.
         let (y, x) = (f64::from(saved), f64::from(saved));
         let derivative = match p.function() {
             Function::Affine => a,
