@@ -1,5 +1,5 @@
-//! What some models can do beside what every [`Model`](super::Model) can. A model gives each ability that it has;
-//! what comes out is numbers, never pictures.
+//! Abilities: traits for what only some models can do, in addition to [`Model`](super::Model). Their results are
+//! numbers; the program turns them into pictures.
 
 use super::trace::Trace;
 use crate::autograd::Var;
@@ -8,38 +8,38 @@ use crate::error::Result;
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// A model with latent variables z.
+/// A model with latent variables z, whose bound importance weights can tighten ([`super::iwae`]).
 pub trait Weighted {
-    /// Numbers that the largest tensor of [`Weighted::log_weights`] has for a row.
+    /// Elements per row of the largest tensor in [`Weighted::log_weights`].
     fn numbers_a_row(&self) -> usize;
 
-    /// log p(x, z) - log q(z|x) in nats of `samples` draws z ~ q(z|x) for each row of x \[B, D\]:
-    /// \[samples * B\], row l B + i holding draw l of image i.
+    /// log p(x, z) - log q(z|x) in nats for `samples` draws z ~ q(z|x) per row of x \[B, D\]. The result is
+    /// \[samples * B\]; element l B + i is draw l of image i.
     fn log_weights(&self, x: &Tensor, samples: usize, key: Key) -> Result<Tensor>;
 }
 
-/// Pixels that are given, of all images of a batch.
+/// Given pixels for a completion; they have the same positions in all images of a batch.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// \[B, H, W, C\] in \[0, 1\]; only the given pixels are read.
+    /// Images \[B, H, W, C\] in \[0, 1\], of which only the given pixels are read.
     pub images: &'a Tensor,
-    /// \[H * W\], true where a pixel is given.
+    /// \[H * W\]; true for given pixels.
     pub mask: &'a [bool],
 }
 
 /// Interval in pixels, and the callback that receives the partial images.
 pub type Film<'a> = (usize, &'a mut dyn FnMut(Vec<f32>));
 
-/// Who looks on while images are drawn.
+/// Callbacks while images are drawn.
 pub struct Watch<'a> {
-    /// Told how many pixels of how many are done, from any thread; its error ends the work.
+    /// Called with (pixels done, pixels in total), from any thread. If it returns an error, drawing stops with it.
     pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
-    /// Receives the partial images \[B, H, W, C\] in \[0, 1\] at an interval of pixels, after waiting for the device.
+    /// Receives the partial images \[B, H, W, C\] in \[0, 1\] at an interval of pixels. Each call waits for the device.
     pub film: Option<Film<'a>>,
 }
 
 impl Watch<'_> {
-    /// Nobody looks on.
+    /// Callbacks that do nothing.
     pub fn nobody() -> Watch<'static> {
         Watch { progress: &|_, _| Ok(()), film: None }
     }
@@ -47,8 +47,8 @@ impl Watch<'_> {
 
 /// A model that draws images pixel by pixel.
 pub trait Autoregressive: Sync {
-    /// `count` images \[count, height * width * channels\] in \[0, 1\]; pixels that are `known` are taken
-    /// over. Fails when the device does.
+    /// Draws `count` images \[count, height * width * channels\] in \[0, 1\]. `known` pixels are copied instead of
+    /// drawn. Fails if the device fails, or with the error of [`Watch::progress`].
     fn draw(
         &self,
         device: &Device,
@@ -58,11 +58,11 @@ pub trait Autoregressive: Sync {
         watch: &mut Watch,
     ) -> Result<Tensor>;
 
-    /// Logits of every pixel \[B, H, W, C levels\] of images x \[B, H, W, C\] in \[0, 1\]; their
-    /// gradients tell what a pixel's prediction sees.
+    /// Logits \[B, H, W, C levels\] of every pixel of images x \[B, H, W, C\] in \[0, 1\]. Their gradients with
+    /// respect to x show which pixels a prediction depends on (the receptive field).
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
 
-    /// What a reader of these gradients must know.
+    /// A note for readers of these gradients, if the logits are not those of the whole model.
     fn note_on_logits(&self) -> Option<&'static str> {
         None
     }
@@ -76,8 +76,9 @@ pub trait SingleLatent {
     /// Means of p(x|z) in \[0, 1\], \[B, D\], for z \[B, Z\].
     fn decode_means(&self, z: &Tensor) -> Tensor;
 
-    /// log p(x) of each row of x \[B, D\], nats, estimated by appendix D of the AEVB paper; none if `stop` stopped
-    /// it. Good for few dimensions. Fails with [`Error::NotFinite`](crate::Error::NotFinite).
+    /// log p(x) in nats of each row of x \[B, D\], estimated as in appendix D of the AEVB paper; only good for few
+    /// latent dimensions. `None` if `stop` returned true. Fails with [`Error::NotFinite`](crate::Error::NotFinite) if
+    /// an estimate is not finite.
     fn log_marginal(
         &self,
         x: &Tensor,
@@ -88,19 +89,19 @@ pub trait SingleLatent {
 
 /// A model with an encoder and a decoder.
 pub trait Reconstructs {
-    /// What the model makes of images x \[B, D\]: means in \[0, 1\], as many numbers. Some take the mean of q(z|x),
-    /// others draw from it under `key`.
+    /// Reconstructions of images x \[B, D\]: means in \[0, 1\], B * D numbers. Some models decode the mean of q(z|x),
+    /// others a sample drawn with `key`.
     fn reconstruction(&self, x: &Tensor, key: Key) -> Result<Vec<f32>>;
 }
 
 /// A model that reads images by glimpses.
 pub trait Reads {
-    /// What every glimpse does to read x \[B, D\], under `key`; and the class that a classifier finds for each image.
+    /// The glimpses at x \[B, D\], with noise from `key`; and, for a classifier, the predicted class of each image.
     fn read(&self, x: &Tensor, key: Key) -> Result<(Trace, Option<Vec<usize>>)>;
 }
 
 /// A model that draws images by glimpses.
 pub trait Draws {
-    /// What every glimpse writes when `count` images are drawn.
+    /// The glimpses with which `count` images are drawn from the model.
     fn imagine(&self, device: &Device, count: usize, key: Key) -> Result<Trace>;
 }

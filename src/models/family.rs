@@ -1,4 +1,5 @@
-//! What the program asks of a model family's settings: sizes, limits, cost, and what its scores mean.
+//! The interface between the program and a model family's configuration: sizes, limits, cost, and the meaning of its
+//! scores.
 
 use std::f64::consts::LN_2;
 
@@ -9,128 +10,127 @@ use crate::error::Result;
 /// Height, width, channels.
 pub type Shape = (usize, usize, usize);
 
-/// The widest map of an evaluation has about as many numbers (64 MiB), if an image has fewer.
+/// Limit on the elements of the largest tensor of an evaluation batch (64 MiB), unless one image exceeds it.
 const EVALUATED: usize = 1 << 24;
-/// Images of an evaluation batch, at most.
+/// Largest evaluation batch.
 pub(super) const MOST_EVALUATED: usize = 100;
 
-/// Nats on fixed binarized MNIST that no model is known to reach: with latent variables, ...
+/// Score in nats/image on fixed binarized MNIST that no known model with latent variables reaches.
 pub(super) const PLAUSIBLE_BOUND: f64 = 79.0;
-/// ... and pixel by pixel.
+/// The same for models that draw pixel by pixel.
 pub(super) const PLAUSIBLE_NLL: f64 = 78.0;
 
-/// Multiply-adds of an image, the least that the layers need. Of a masked convolution visible weights count;
-/// activations, likelihoods and the optimiser do not. Zeros of an image count, though a layer may skip them
+/// Multiply-adds per image, the minimum that the layers need. Only visible weights of masked convolutions count;
+/// activations, likelihoods and the optimiser do not. Zeros of an image count, although a layer may skip them
 /// ([`crate::Var::sparse_linear`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Products {
-    /// Forwards, all layers.
+    /// Forward pass, all layers.
     pub all: usize,
-    /// Of these, in layers whose input is the image, which has no gradient.
+    /// The part of `all` in layers whose input is the image, which needs no gradient.
     pub first: usize,
-    /// Forwards, what drawing an image needs.
+    /// Drawing an image.
     pub drawing: usize,
 }
 
-/// The settings of a model, as the program sees them.
+/// The configuration of a model, as the program sees it.
 pub trait Family {
-    /// What messages call such a model.
+    /// Noun for such a model in messages.
     fn noun(&self) -> &'static str;
 
-    /// Rejects sizes that make no model. Fails with [`Error::Config`](crate::Error::Config).
+    /// Rejects invalid sizes. Fails with [`Error::Config`](crate::Error::Config).
     fn check(&self) -> Result<()>;
 
-    /// A model of checked sizes, its weights drawn by `seed`.
+    /// A model with weights drawn from `seed`. The sizes must have passed [`Family::check`].
     fn make(&self, device: &Device, seed: u64) -> Box<dyn Model>;
 
-    /// Size of the images it models.
+    /// Size of the model's images.
     fn shape(&self) -> Shape;
 
-    /// Takes the size of the images. Fails with [`Error::Config`](crate::Error::Config) where it can have no such
-    /// size.
+    /// Sets the size of the images. Fails with [`Error::Config`](crate::Error::Config) if the model does not support
+    /// it.
     fn set_shape(&mut self, shape: Shape) -> Result<()>;
 
-    /// Numbers that the largest tensor of an image has in training.
+    /// Elements per image of the largest tensor in training.
     fn widest(&self) -> usize;
 
-    /// Multiply-adds of an image.
+    /// Multiply-adds per image.
     fn products(&self) -> Products;
 
-    /// A score as messages call it ("a bound"), and the nats/image below which it is not believed on the test
-    /// split of fixed binarized MNIST; none if its scores are not those of images as bits.
+    /// The name of a score in messages ("a bound"), and the nats/image on the test split of fixed binarized MNIST
+    /// below which it is implausible. `None` if the scores are not likelihoods of binary images.
     fn plausible(&self) -> Option<(&'static str, f64)>;
 
-    /// What a reader of the model's figures must know; `grey`: the images have grey levels, not bits.
+    /// A caveat about the model's scores, if there is one. `grey`: the images have grey levels, not bits.
     fn caveat(&self, _grey: bool) -> Option<&'static str> {
         None
     }
 
-    /// Values that a channel of the images can have, if the model counts them.
+    /// Number of discrete values of a channel, for models with discrete likelihoods.
     fn levels(&self) -> Option<usize> {
         None
     }
 
-    /// Classes that the images' labels must be among, if the model needs labels.
+    /// Number of classes, if the model needs labels.
     fn classes(&self) -> Option<usize> {
         None
     }
 
-    /// Whether it draws images.
+    /// Whether the model draws images.
     fn draws(&self) -> bool {
         true
     }
 
-    /// Dimensions of the latent variable, of a model with a single one for each image.
+    /// Number of latent dimensions, for models with a single latent variable per image.
     fn single_latent(&self) -> Option<usize> {
         None
     }
 
-    /// The setting that gives an image more than one row of a batch, and the number of rows.
+    /// The setting that turns an image into several rows of a batch, and the number of rows.
     fn samples(&self) -> Option<(&'static str, usize)> {
         None
     }
 
-    /// Optimiser steps for each batch.
+    /// Optimiser steps per batch.
     fn updates(&self) -> u64 {
         1
     }
 
-    /// Images that are evaluated at once. The noise of an image depends on its place in its batch, so
-    /// this is a function of the model and no setting.
+    /// Batch size of evaluations. It depends on the model and is not a setting, because the noise of an image depends
+    /// on its index in the batch, and scores should be reproducible.
     fn evaluation_batch(&self) -> usize {
         (EVALUATED / self.widest().max(1)).clamp(1, MOST_EVALUATED)
     }
 
-    /// Whether scoring all training images takes little time beside training on them.
+    /// Whether scoring all training images takes little time compared with training.
     fn scores_quickly(&self) -> bool {
         false
     }
 
-    /// Shortens what takes time and no memory, for a measurement of memory.
+    /// Reduces settings that cost time but no memory, before memory is measured.
     fn shorten(&mut self) {}
 }
 
 impl dyn Family {
-    /// Numbers of an image.
+    /// Numbers per image: height * width * channels.
     pub fn dims(&self) -> usize {
         let (height, width, channels) = self.shape();
         super::product(&[height, width, channels])
     }
 
-    /// Floating-point operations of an image in a training step: forwards, and as many again for the
-    /// gradient of the weights and for that of the inputs, where these have one.
+    /// Floating-point operations per image of a training step: the forward pass, the gradient of the weights, and the
+    /// gradient of the inputs (except in the first layers) cost the same number each.
     pub fn training_flops(&self) -> f64 {
         let Products { all, first, .. } = self.products();
         2.0 * (3 * all - first) as f64
     }
 
-    /// Floating-point operations of drawing an image, a pixel model's with what was computed for the
-    /// pixels before at hand.
+    /// Floating-point operations for drawing an image; a pixel model reuses cached features of earlier pixels.
     pub fn sampling_flops(&self) -> f64 {
         2.0 * self.products().drawing as f64
     }
 
-    /// A score of this model as text: `nats`, and of pixel models also bits per dimension.
+    /// A score of this model as text: nats, and bits/dim too if its data are discrete.
     pub fn nats(&self, nats: f64) -> String {
         match self.bits_per_dim(nats) {
             None => format!("{nats:.2} nats"),
@@ -138,14 +138,14 @@ impl dyn Family {
         }
     }
 
-    /// Nats/image as bits per number of the image, of models whose data are whole numbers.
+    /// Converts nats/image to bits/dim; `None` if the model's data are not discrete.
     pub fn bits_per_dim(&self, nats: f64) -> Option<f64> {
         let (height, width, channels) = self.shape();
         let dims = (height * width * channels) as f64;
         self.levels().map(|_| nats / (dims * LN_2))
     }
 
-    /// The mean figure `name` as text: an `error` in percent, the score as by `nats`, any other in nats.
+    /// The mean of the quantity `name` as text: `error` in percent, the score as in `nats`, any other in nats.
     pub fn figure(&self, name: &str, mean: f64) -> String {
         match name {
             "error" => format!("{:.2} %", 100.0 * mean),
@@ -154,8 +154,7 @@ impl dyn Family {
         }
     }
 
-    /// A warning about a score (nats) on the images of data set `data` that is better than the best
-    /// published models of its kind reach.
+    /// A warning if a score (nats/image) on data set `data` is better than the best published models of its kind.
     pub fn suspicion(&self, data: &str, score: f64) -> Option<String> {
         let (name, least) = self.plausible()?;
         (data == "binarized-mnist" && score < least).then(|| {

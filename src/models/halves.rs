@@ -1,10 +1,10 @@
-//! The loss of a batch and its gradients. On the CPU, some models compute the two halves of a batch side by side.
+//! The loss of a batch and its gradients. On the CPU, some models compute the two halves of a batch in parallel.
 //!
-//! A step of DRAW is thousands of small operations, one of a pixel model hundreds, and each needs the result of the
-//! one before. Two threads that share every operation wait for each other after each one, and find part of its
-//! operands in the other core's cache. With half of the rows and a tape of its own, a thread waits once a step, to add
-//! up the gradients. Measured without the split on two Intel cores, steps of DRAW, Row LSTM and Diagonal BiLSTM took 17
-//! to 23 % longer. The split depends only on the batch size, so results are identical for any thread count.
+//! A step of DRAW is a sequence of thousands of small operations, a step of a pixel model one of hundreds. If two
+//! threads share every operation, they synchronise after each one, and part of the next one's operands is in the other
+//! core's cache. If each thread has half of the rows and a tape of its own, they synchronise once per step, to add the
+//! gradients. Without the split, steps of DRAW, Row LSTM and Diagonal BiLSTM took 17 to 23 % longer on two Intel
+//! cores. The split depends only on the batch size, so results are identical for any thread count.
 
 use std::ops::Range;
 
@@ -20,27 +20,27 @@ use crate::ops::layout::slice;
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// How a model's batch is split (see [`Model::halves`]).
+/// How to split a model's batch (see [`Model::halves`]).
 pub struct Halves<'a> {
     /// Smallest number of rows in a half; smaller batches are not split.
     pub rows: usize,
-    /// Large weights \[out, in\] that both halves multiply with many times.
+    /// Large weights \[out, in\] that both halves use many times, to be packed before the split.
     pub packed: Vec<&'a Param>,
 }
 
-/// How a batch of `rows` on this device is split, if it is.
+/// How to split a batch of `rows` on this device; `None` for no split.
 fn split<'a>(model: &'a dyn Model, rows: usize, device: &Device) -> Option<Halves<'a>> {
     model.halves().filter(|halves| device.is_cpu() && rows >= 2 * halves.rows)
 }
 
-/// Rows whose values are in memory at the same time in a step on a batch of `rows`: with one thread, a split batch
-/// is computed one half after the other.
+/// Number of rows whose activations are in memory at the same time during a step. With one thread, the halves of a
+/// split batch are computed one after the other.
 pub fn rows_at_once(model: &dyn Model, rows: usize, device: &Device) -> usize {
     let one_by_one = rayon::current_num_threads() == 1 && split(model, rows, device).is_some();
     if one_by_one { rows.div_ceil(2) } else { rows }
 }
 
-/// [`Model::loss`] of the rows of x \[rows, D\], \[\], and its gradients, without a split.
+/// [`Model::loss`] \[\] of x \[rows, D\] and its gradients, without a split.
 pub fn on_one_tape(
     model: &dyn Model,
     x: &Tensor,
@@ -52,7 +52,7 @@ pub fn on_one_tape(
     (loss.value().clone(), tape.backward_from(&loss))
 }
 
-/// [`Model::loss`] of the rows of x \[rows, D\], \[\], and its gradients.
+/// [`Model::loss`] \[\] of x \[rows, D\] and its gradients, in two halves if the model asks for it.
 pub fn loss_and_gradients(
     model: &dyn Model,
     x: &Tensor,

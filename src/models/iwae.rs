@@ -4,7 +4,7 @@
 //! log p(x) >= E log 1/K sum_k w_k,   w_k = p(x, z_k) / q(z_k|x),   z_k ~ q(z|x)         (8)
 //! ```
 //!
-//! K = 1 is the usual bound; it rises with K towards log p(x).
+//! K = 1 gives the ELBO; as K grows, the bound rises to log p(x).
 
 use super::Weighted;
 use crate::autograd::Var;
@@ -12,14 +12,14 @@ use crate::error::{Error, Result};
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// Rows that go through the networks at once when many samples are drawn, ...
+/// Limit on the rows that the networks process at once.
 const ROWS_AT_ONCE: usize = 4096;
-/// ... and the numbers of their largest tensor, at most, if one row has fewer.
+/// Limit on the elements of their largest tensor, unless one row exceeds it.
 const NUMBERS_AT_ONCE: usize = 1 << 25;
 
-/// The importance-weighted bound -log (1/k) sum_l p(x, z_l) / q(z_l|x), nats, one number a row of x.
-/// It falls towards -log p(x) as k rises; k = 1 is the negative bound by sampling. Fails with
-/// [`Error::NotFinite`] naming the row.
+/// The importance-weighted bound -log (1/k) sum_l p(x, z_l) / q(z_l|x) in nats, one number for each row of x \[B, D\].
+/// It falls to -log p(x) as k grows; k = 1 is the negative ELBO, estimated by sampling. Fails with
+/// [`Error::NotFinite`], which names the row.
 pub fn iwae(model: &(impl Weighted + ?Sized), x: &Tensor, k: usize, key: Key) -> Result<Vec<f64>> {
     let rows = x.shape()[0];
     let most = ROWS_AT_ONCE.min(NUMBERS_AT_ONCE / model.numbers_a_row().max(1));
@@ -28,7 +28,7 @@ pub fn iwae(model: &(impl Weighted + ?Sized), x: &Tensor, k: usize, key: Key) ->
     let mut done = 0;
     while done < k {
         let l = at_once.min(k - done);
-        // Chunks are told apart in the upper bits of the stream, so that no noise is used twice.
+        // The chunk's number goes into the upper bits of the stream, so that no noise is used twice.
         let chunk = (done / at_once) as u32 + 1;
         assert!(chunk < 1 << 20, "iwae: {k} samples are more than the noise is numbered for");
         let log_w = model.log_weights(x, l, Key { stream: key.stream | chunk << 12, ..key })?;
@@ -41,7 +41,7 @@ pub fn iwae(model: &(impl Weighted + ?Sized), x: &Tensor, k: usize, key: Key) ->
     finite("importance-weighted bound", bounds.collect())
 }
 
-/// `v` \[B, n\] `times` times, \[times * B, n\]: row l B + i is row i of `v`.
+/// `v` \[B, n\] repeated to \[times * B, n\]: row l B + i is row i of `v`.
 pub(super) fn repeat<'t>(v: &Var<'t>, times: usize) -> Var<'t> {
     if times == 1 {
         return v.clone();
@@ -50,19 +50,19 @@ pub(super) fn repeat<'t>(v: &Var<'t>, times: usize) -> Var<'t> {
     v.reshape(&[1, rows, n]).expand(&[times, rows, n]).reshape(&[times * rows, n])
 }
 
-/// The values, or [`Error::NotFinite`] naming the first that is not finite.
+/// The values, or [`Error::NotFinite`], which names the first non-finite one.
 pub(super) fn finite(what: &str, values: Vec<f64>) -> Result<Vec<f64>> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(values),
         Some(i) => Err(Error::NotFinite(format!(
-            "the {what} of image {i} of its batch is {}: the weights have run away, or the model and \
-             the data do not fit; evaluate an earlier checkpoint",
+            "the {what} of image {i} of its batch is {}: the weights have diverged, or the model does \
+             not fit the data; evaluate an earlier checkpoint",
             values[i]
         ))),
     }
 }
 
-/// ln sum e^w in f64; NaN if one of them is.
+/// ln sum e^w in f64; NaN if any w is NaN.
 pub fn log_sum_exp(w: &[f64]) -> f64 {
     if w.iter().any(|w| w.is_nan()) {
         return f64::NAN;

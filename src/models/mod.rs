@@ -1,4 +1,4 @@
-//! The model families, and what the trainer asks of a model.
+//! The model families, and the trait through which the trainer uses a model.
 
 pub mod abilities;
 pub mod draw;
@@ -25,77 +25,78 @@ pub use abilities::{Autoregressive, Draws, Reads, Reconstructs, SingleLatent, We
 pub use family::{Family, Shape};
 pub use registry::{AnyModel, KINDS, Kind, ModelConfig};
 
-/// A named quantity of each image of a batch, in nats; an `error` is 0 or 1.
+/// A quantity's name and its value for each image of a batch, in nats; an `error` is 0 or 1.
 pub type PerImage = (Cow<'static, str>, Vec<f32>);
 
 /// A model that the trainer can train. Images are rows of \[rows, height * width * channels\]
 /// with values in \[0, 1\].
 pub trait Model: Module + Send + Sync {
-    /// What the trainer keeps for a batch while it makes [`Model::updates`] steps on it, such as
-    /// posterior samples. `labels` \[rows\] are class numbers, where the data has them.
+    /// Data that the trainer keeps for a batch during its [`Model::updates`] steps, for example posterior samples.
+    /// `labels` \[rows\] are class indices, if the data set has them.
     fn prepare(&self, _x: &Tensor, _labels: Option<&Tensor>, _key: Key) -> Result<Vec<Tensor>> {
         Ok(Vec::new())
     }
 
-    /// Optimiser steps on each batch. The keys of their losses count optimiser steps: update u of
-    /// batch s has the step s * updates + u; [`Model::prepare`] has that of the first.
+    /// Optimiser steps per batch. The key of a loss counts optimiser steps: update u of batch s has step
+    /// s * updates + u. The key of [`Model::prepare`] is that of the first update.
     fn updates(&self) -> u64 {
         1
     }
 
-    /// The number that a training step makes smaller: nats/image, mean over the rows of x; shape \[\].
+    /// The training loss, shape \[\]: nats/image, the mean over the rows of x \[rows, D\].
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t>;
 
-    /// How a batch is split on a CPU that computes two halves faster, each on a tape of its own; none if it does not.
+    /// How to split a batch in two on the CPU, if that is faster ([`halves`]); `None` for no split.
     fn halves(&self) -> Option<Halves<'_>> {
         None
     }
 
-    /// For each row of x: first the (bound on the) negative log-likelihood, then its parts. Fails where
-    /// the model needs `labels` \[rows\] and there are none.
+    /// For each row of x, the negative log-likelihood or a bound on it comes first, then its parts. Fails if
+    /// the model needs `labels` \[rows\] and there are none, or if the device fails.
     fn evaluate(&self, x: &Tensor, labels: Option<&Tensor>, key: Key) -> Result<Vec<PerImage>>;
 
-    /// The model as one whose bound can be tightened by importance weights, if it is of that kind.
+    /// The ability to tighten the bound by importance weights, if the model has it.
     fn weighted(&self) -> Option<&dyn Weighted> {
         None
     }
 
-    /// The model as one that draws images pixel by pixel, if it is of that kind.
+    /// The ability to draw images pixel by pixel, if the model has it.
     fn autoregressive(&self) -> Option<&dyn Autoregressive> {
         None
     }
 
-    /// The model as one with a single latent variable for each image, if it is of that kind.
+    /// The abilities of a model with a single latent variable per image, if the model is one.
     fn single_latent(&self) -> Option<&dyn SingleLatent> {
         None
     }
 
-    /// The model as one that reconstructs images, if it is of that kind.
+    /// The ability to reconstruct images, if the model has it.
     fn reconstructs(&self) -> Option<&dyn Reconstructs> {
         None
     }
 
-    /// The model as one that reads images by glimpses, if it is of that kind.
+    /// The ability to read images by glimpses, if the model has it.
     fn reads_by_glimpses(&self) -> Option<&dyn Reads> {
         None
     }
 
-    /// The model as one that draws images by glimpses, if it is of that kind.
+    /// The ability to draw images by glimpses, if the model has it.
     fn draws_by_glimpses(&self) -> Option<&dyn Draws> {
         None
     }
 
-    /// `count` images drawn from the model, as means in \[0, 1\]: \[count, height * width * channels\].
+    /// Draws `count` images from the model, as means in \[0, 1\]: \[count, height * width * channels\]. Fails if the
+    /// device fails, or if the model draws no images.
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor>;
 }
 
-/// The product of sizes, the largest number if it is beyond that.
+/// The product of sizes; saturates instead of overflowing.
 pub(crate) fn product(sizes: &[usize]) -> usize {
     sizes.iter().fold(1, |product, &n| product.saturating_mul(n))
 }
 
-/// Rejects what would make a tensor of 2^31 numbers or more: matrices are indexed by 32 bits. `smaller` names
-/// the settings that make `what` smaller.
+/// Rejects sizes that would make a tensor of 2^31 numbers or more, because kernels use 32-bit indices. `what` names the
+/// tensor, `smaller` the settings that make it smaller.
 pub(crate) fn indexable(what: &str, sizes: &[usize], smaller: &str) -> Result<()> {
     let numbers = sizes.iter().fold(1_u128, |product, &n| product.saturating_mul(n as u128));
     if numbers < 1 << 31 {

@@ -1,4 +1,4 @@
-//! What a family says of trainings: presets, and results of the papers to compare with.
+//! Types for a family's presets and for the papers' results.
 
 use super::ModelConfig;
 use crate::nn::{OptimizerConfig, Schedule};
@@ -6,13 +6,13 @@ use crate::ops::optimizer::Rule;
 
 /// A named group of settings.
 pub struct Preset {
-    /// Its name.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What it is, in a line.
+    /// Description in one line.
     pub what: &'static str,
-    /// Where it departs from its paper, or chooses what the paper leaves open, a sentence each. Empty: nowhere.
+    /// Departures from the paper, and choices that the paper leaves open; one sentence each.
     pub departures: &'static [&'static str],
-    /// Makes the settings.
+    /// Creates the settings.
     pub make: fn() -> Recipe,
 }
 
@@ -23,20 +23,20 @@ impl Preset {
     }
 }
 
-/// What a preset decides: how a model is trained, and on what. The other settings of a run are the same for all.
+/// The settings that a preset decides: model, data and training. All presets share the other settings of a run.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// The preset's name.
     pub preset: String,
     /// Passes over the training images.
     pub epochs: u64,
-    /// Images of a step.
+    /// Batch size.
     pub batch: usize,
     /// Epochs between evaluations.
     pub eval_every: u64,
-    /// Images whose log p(x) each evaluation estimates; 0 for none.
+    /// Number of images whose log p(x) each evaluation estimates; 0 for none.
     pub marginal: usize,
-    /// A prior N(0, I) over the weights.
+    /// Whether the weights have the prior N(0, I).
     pub weight_prior: bool,
     /// Name of the data set.
     pub data: String,
@@ -46,12 +46,12 @@ pub struct Recipe {
     pub optimizer: OptimizerConfig,
 }
 
-/// Departures that presets of several papers share.
+/// Departure of presets on the embedded digits.
 pub const EMBEDDED: &str = "data: 4,500 of the 60,000 MNIST digits, which come inside the program";
-/// See [`EMBEDDED`].
+/// Departure of presets whose paper states no number of epochs.
 pub const EPOCHS: &str = "epochs: ours; the paper states no number";
 
-/// What presets begin with.
+/// Defaults that presets start from.
 pub fn base(name: &str, data: &str, model: ModelConfig) -> Recipe {
     Recipe {
         preset: name.into(),
@@ -66,13 +66,13 @@ pub fn base(name: &str, data: &str, model: ModelConfig) -> Recipe {
     }
 }
 
-/// Adam whose rate falls over the whole run as a half cosine.
+/// Adam with a cosine schedule over the whole run.
 pub fn cosine(rate: f32) -> OptimizerConfig {
     let schedule = Schedule::Cosine { total: 0, floor: 0.0 };
     OptimizerConfig { schedule, ..OptimizerConfig::new(Rule::Adam, rate) }
 }
 
-/// A value of a setting.
+/// Value of a setting, for comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// A whole number.
@@ -86,13 +86,13 @@ pub enum Setting {
 pub enum ReferenceScore {
     /// Nats/image.
     Nats(f64),
-    /// Bits per number of an image, and the numbers of an image.
+    /// Bits/dim, and the numbers per image.
     Bits(f64, f64),
-    /// Wrong answers, percent of the images.
+    /// Error rate in percent.
     Percent(f64),
 }
 
-/// A result of a paper that a run may be compared with: of its kind, on its very data, with these settings.
+/// A result of a paper that a run may be compared with, if kind, data set and settings are the same.
 pub struct Reference {
     /// Kind of the model.
     pub kind: &'static str,
@@ -100,7 +100,7 @@ pub struct Reference {
     pub data: &'static str,
     /// Settings of the model that the run must share, by key.
     pub settings: &'static [(&'static str, Setting)],
-    /// What it is.
+    /// Label in reports.
     pub label: &'static str,
     /// The result.
     pub score: ReferenceScore,

@@ -1,6 +1,6 @@
-//! All model families, a line for each folder, and a model of any of them.
+//! The list of all model families, and a type for a model of any of them.
 //!
-//! To add a family, write its folder and its line below.
+//! To add a family, write its folder and add a line to `families!` below.
 
 use std::ops::{Deref, DerefMut};
 
@@ -18,15 +18,15 @@ use crate::error::{Error, Result};
 /// A kind of model, as the command line offers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// Its name on the command line and in files.
+    /// Name on the command line and in files.
     pub name: &'static str,
-    /// What it is, in a line.
+    /// Description in one line.
     pub about: &'static str,
 }
 
 macro_rules! families {
     ($($folder:ident { $($variant:ident($config:ty) $name:literal $about:literal),+ $(,)? })+) => {
-        /// Which model, and its sizes.
+        /// Kind of model and its configuration.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         pub enum ModelConfig {
@@ -45,7 +45,7 @@ macro_rules! families {
             [$($folder::presets::PRESETS.as_slice()),+].into_iter().flatten()
         }
 
-        /// All results of the papers that a run may be compared with.
+        /// All results of the papers.
         pub fn references() -> impl Iterator<Item = &'static Reference> {
             [$($folder::presets::REFERENCES),+].into_iter().flatten()
         }
@@ -95,20 +95,20 @@ families! {
 }
 
 impl ModelConfig {
-    /// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes.
+    /// A model with weights drawn from `seed`. Fails with [`Error::Config`] on invalid sizes.
     pub fn build(&self, device: &Device, seed: u64) -> Result<AnyModel> {
         self.check()?;
         Ok(AnyModel { noun: self.noun(), model: self.make(device, seed) })
     }
 
-    /// The model on a [`Device::meta`]: names and shapes of its weights, and no memory taken. Fails with
-    /// [`Error::Config`] on impossible sizes.
+    /// The model on a [`Device::meta`]: its weights have names and shapes but take no memory. Fails with
+    /// [`Error::Config`] on invalid sizes.
     pub fn without_numbers(&self) -> Result<AnyModel> {
         self.build(&Device::meta(&Device::cpu()), 0)
     }
 }
 
-/// The kinds whose models are `able`.
+/// The kinds whose models have the ability that `able` checks.
 fn kinds_that_are(able: fn(&dyn Model) -> bool) -> Vec<&'static str> {
     let default = |kind: &Kind| presets().map(|p| p.recipe().model).find(|m| m.kind() == kind.name);
     let is_able = |kind: &&Kind| {
@@ -118,7 +118,7 @@ fn kinds_that_are(able: fn(&dyn Model) -> bool) -> Vec<&'static str> {
     KINDS.iter().filter(is_able).map(|kind| kind.name).collect()
 }
 
-/// A model of some family.
+/// A model of any family.
 pub struct AnyModel {
     noun: &'static str,
     model: Box<dyn Model>,
@@ -130,7 +130,7 @@ impl AnyModel {
         self.model.as_ref()
     }
 
-    /// The ability, for the feature `what`; or an error that names the kinds of models that have it.
+    /// The ability that the feature `what` needs, or an error that names the kinds of models that have it.
     fn able<'a, A: ?Sized>(
         &'a self,
         (what, property): (&str, &str),
@@ -146,14 +146,15 @@ impl AnyModel {
         })
     }
 
-    /// The model as one with a single latent variable for each image, for the feature `what`. Fails with
-    /// [`Error::Config`] if it is none.
+    /// The abilities of a model with a single latent variable per image, which the feature `what` needs. Fails with
+    /// [`Error::Config`] if the model is not one.
     pub fn single_latent(&self, what: &str) -> Result<&dyn SingleLatent> {
-        let needed = (what, "with one latent variable an image");
+        let needed = (what, "with one latent variable per image");
         self.able(needed, self.model.single_latent(), |model| model.single_latent().is_some())
     }
 
-    /// The model as one that draws by glimpses, for the feature `what`. Fails with [`Error::Config`] if it is none.
+    /// The ability to draw by glimpses, which the feature `what` needs. Fails with [`Error::Config`] if the model does
+    /// not have it.
     pub fn draws_by_glimpses(&self, what: &str) -> Result<&dyn Draws> {
         let needed = (what, "that draws by glimpses");
         self.able(needed, self.model.draws_by_glimpses(), |model| {
@@ -161,8 +162,8 @@ impl AnyModel {
         })
     }
 
-    /// The model as one that reads images by glimpses, for the feature `what`. Fails with [`Error::Config`] if it is
-    /// none.
+    /// The ability to read images by glimpses, which the feature `what` needs. Fails with [`Error::Config`] if the
+    /// model does not have it.
     pub fn reads_by_glimpses(&self, what: &str) -> Result<&dyn Reads> {
         let needed = (what, "that works by glimpses");
         self.able(needed, self.model.reads_by_glimpses(), |model| {
@@ -170,29 +171,29 @@ impl AnyModel {
         })
     }
 
-    /// The model as one whose bound importance weights tighten, for the feature `what`. Fails with
-    /// [`Error::Config`] if it is none.
+    /// The ability to tighten the bound by importance weights, which the feature `what` needs. Fails with
+    /// [`Error::Config`] if the model does not have it.
     pub fn weighted(&self, what: &str) -> Result<&dyn Weighted> {
         let needed = (what, "with latent variables");
         self.able(needed, self.model.weighted(), |model| model.weighted().is_some())
     }
 
-    /// The model as one that reconstructs images, for the feature `what`. Fails with [`Error::Config`] if it has no
-    /// encoder.
+    /// The ability to reconstruct images, which the feature `what` needs. Fails with [`Error::Config`] if the model has
+    /// no encoder.
     pub fn reconstructs(&self, what: &str) -> Result<&dyn Reconstructs> {
         let needed = (what, "with latent variables");
         self.able(needed, self.model.reconstructs(), |model| model.reconstructs().is_some())
     }
 
-    /// The model as one that draws pixel by pixel, for the feature `what`. Fails with
-    /// [`Error::Config`] if it does not.
+    /// The ability to draw pixel by pixel, which the feature `what` needs. Fails with [`Error::Config`] if the model
+    /// does not have it.
     pub fn autoregressive(&self, what: &str) -> Result<&dyn Autoregressive> {
         let needed = (what, "that draws pixel by pixel");
         self.able(needed, self.model.autoregressive(), |model| model.autoregressive().is_some())
     }
 
-    /// The model as one that a film shows at work, pixel by pixel. Fails with [`Error::Config`] on any
-    /// other; of models that draw by glimpses, which can be filmed too, see [`AnyModel::draws_by_glimpses`].
+    /// The ability to draw pixel by pixel, for a film. Fails with [`Error::Config`] if the model does not have it.
+    /// Models that draw by glimpses can be filmed too, see [`AnyModel::draws_by_glimpses`]; the error names both kinds.
     pub fn drawing(&self, what: &str) -> Result<&dyn Autoregressive> {
         let needed = (what, "that draws pixel by pixel or by glimpses");
         self.able(needed, self.model.autoregressive(), |model| {
@@ -243,7 +244,7 @@ mod tests {
         let Err(Error::Config(message)) = built.single_latent("--manifold") else {
             panic!("taken")
         };
-        let expected = "--manifold needs a model with one latent variable an image (vae), this one is a pixel \
+        let expected = "--manifold needs a model with one latent variable per image (vae), this one is a pixel \
                         model; name another run";
         assert_eq!(message, expected);
         let Err(Error::Config(message)) =

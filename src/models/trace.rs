@@ -1,42 +1,42 @@
-//! What a network looked at and wrote, glimpse by glimpse, on the host, for pictures.
+//! Records where a network reads and what it writes, glimpse by glimpse, on the host, for pictures.
 
 use crate::Tape;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Where a grid of filters lies on an image, from its attention parameters (equations 21 to 24).
+/// Position and size of a grid of filters on an image, from its attention parameters (DRAW, equations 21 to 24).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GlimpseWindow {
-    /// gX, gY: the centre, in pixels counted from 1.
+    /// Centre (gX, gY) in pixels, counted from 1.
     pub centre: [f32; 2],
-    /// Distance of two filters in pixels.
+    /// Distance between neighbouring filters in pixels.
     pub delta: f32,
-    /// Deviation of a filter in pixels.
+    /// Standard deviation of a filter in pixels.
     pub sigma: f32,
     /// Intensity gamma.
     pub gamma: f32,
-    /// N, filters along a side.
+    /// N, the number of filters per side.
     pub filters: usize,
 }
 
 /// All images of a batch after one glimpse.
 pub struct Frame {
-    /// sigmoid(c_t), \[B, H W C\]; empty of a network that writes nothing.
+    /// sigmoid(c_t), \[B, H W C\]; empty if the network does not write.
     pub canvas: Vec<f32>,
-    /// Where each image was read, with attention, when an image was there to read.
+    /// Where the network read each image; `None` without attention, or if images are generated.
     pub read: Option<Vec<GlimpseWindow>>,
-    /// Where each image was written to, with attention.
+    /// Where the network wrote to each canvas; `None` without attention.
     pub write: Option<Vec<GlimpseWindow>>,
 }
 
 /// The glimpses, in order.
 pub struct Trace {
-    /// One a glimpse.
+    /// One frame per glimpse.
     pub frames: Vec<Frame>,
     read: usize,
     write: usize,
     size: (usize, usize),
-    /// The first failure of a device to hand its numbers over.
+    /// The first error of a download.
     failed: Option<Error>,
 }
 
@@ -56,7 +56,7 @@ impl GlimpseWindow {
         }
     }
 
-    /// Left, top, right, bottom of the outermost filters' centres, in pixels counted from 1.
+    /// Left, top, right and bottom of the outermost filters' centres, in pixels counted from 1.
     pub fn corners(&self) -> [f32; 4] {
         let half = 0.5 * (self.filters as f32 - 1.0) * self.delta;
         let [x, y] = self.centre;
@@ -65,12 +65,12 @@ impl GlimpseWindow {
 }
 
 impl Trace {
-    /// With N of the reads and of the writes, of images of this height and width.
+    /// An empty trace, given N of the reads and of the writes, and the (height, width) of the images.
     pub(super) fn new((read, write): (usize, usize), size: (usize, usize)) -> Trace {
         Trace { frames: Vec::new(), read, write, size, failed: None }
     }
 
-    /// Adds a glimpse: canvas (logits \[B, H, W, C\]), attention parameters \[B, 5\].
+    /// Adds a glimpse, given the canvas (logits \[B, H, W, C\]) and the attention parameters \[B, 5\].
     pub(super) fn push(&mut self, canvas: &Tensor, read: Option<&Tensor>, write: Option<&Tensor>) {
         let tape = Tape::inference();
         let canvas = tape.constant(canvas.clone()).sigmoid().value().to_vec();
@@ -94,7 +94,7 @@ impl Trace {
         }
     }
 
-    /// All glimpses, or the first failure.
+    /// The trace, or the first error of a download.
     pub(super) fn finish(self) -> Result<Trace> {
         match self.failed {
             Some(e) => Err(e),

@@ -112,7 +112,7 @@ pub fn evaluate(
     for (name, values) in &parts {
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
             return Err(Error::NotFinite(format!(
-                "the {name} of image {} is {}: the weights have run away",
+                "the {name} of image {} is {}: the weights have diverged",
                 part.indices[i], values[i]
             )));
         }

@@ -6,7 +6,7 @@
 //! r_t = read(x, h_{t-1}),  h_t = LSTM(h_{t-1}, r_t),  p(class) = softmax(W h_T + b)
 //! ```
 //!
-//! The class depends on the state after the last glimpse alone. Shapes: x \[B, H W C\], r \[B, N N C\],
+//! The class depends only on the state after the last glimpse. Shapes: x \[B, H W C\], r \[B, N N C\],
 //! h \[B, h\], logits \[B, classes\].
 
 use rand::SeedableRng;
@@ -27,7 +27,7 @@ use crate::tensor::Tensor;
 
 /// The classifier.
 pub struct Classifier {
-    /// Its sizes.
+    /// Sizes.
     pub config: ClassifierConfig,
     lstm: LstmCell,
     attention: Linear,
@@ -35,7 +35,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A model with weights drawn by `seed`.
+    /// A model with weights drawn from `seed`.
     pub fn new(device: &Device, config: ClassifierConfig, seed: u64) -> Classifier {
         let rng = &mut StdRng::seed_from_u64(seed);
         let inputs = config.read * config.read * config.channels;
@@ -48,7 +48,7 @@ impl Classifier {
         }
     }
 
-    /// Logits of the classes of x \[B, H W C\]; `each` sees the attention parameters \[B, 5\] of every glimpse.
+    /// Logits \[B, classes\] of x \[B, H W C\]. `each` receives the attention parameters \[B, 5\] of every glimpse.
     pub fn logits<'t>(&self, x: &Var<'t>, each: &mut dyn FnMut(&Var<'t>)) -> Var<'t> {
         let ClassifierConfig { height, width, channels, hidden, read, .. } = self.config;
         let rows = x.shape()[0];
@@ -65,7 +65,7 @@ impl Classifier {
         self.class.forward(&h, Activation::None)
     }
 
-    /// Where every glimpse looks in x \[B, H W C\], and the class that is found for each.
+    /// The glimpses at x \[B, H W C\], and the predicted class of each image. Fails if the device fails.
     pub fn look(&self, x: &Tensor) -> Result<(Trace, Vec<usize>)> {
         let tape = Tape::inference();
         let size = (self.config.height, self.config.width);
@@ -76,12 +76,12 @@ impl Classifier {
     }
 }
 
-/// The place of the largest number, the first of equal ones.
+/// Index of the largest element, or the first of several.
 fn largest(logits: &[f32]) -> usize {
     (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best }).unwrap_or(0)
 }
 
-/// What a classifier needs, and a batch without labels lacks.
+/// The labels, or an error if the data set has none.
 fn labels(labels: Option<&Tensor>) -> Result<&Tensor> {
     labels.ok_or_else(|| {
         Error::Config(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::models::{indexable, product};
 
-/// The largest size of anything.
+/// Limit on every size.
 const MOST: usize = 1 << 20;
 
 /// Configuration of a [`super::Draw`].
@@ -18,19 +18,19 @@ pub struct DrawConfig {
     pub width: usize,
     /// 1 for grey, 3 for RGB.
     pub channels: usize,
-    /// Glimpses T.
+    /// Number of glimpses T.
     pub glimpses: usize,
-    /// Units h of the encoder's and of the decoder's LSTM.
+    /// Hidden size h of the encoder's and the decoder's LSTM.
     pub hidden: usize,
-    /// Latent dimensions Z of a glimpse.
+    /// Latent dimensions Z per glimpse.
     pub latent: usize,
-    /// Read and write through attention; without, each glimpse sees and writes the whole image.
+    /// Whether to read and write with attention; otherwise each glimpse reads and writes the whole image.
     pub attention: bool,
-    /// N of the read, with attention: it sees N x N filters.
+    /// N of the read: with attention, it has N x N filters.
     pub read: usize,
     /// N of the write, with attention.
     pub write: usize,
-    /// c_0, h_enc_0 and h_dec_0 are learned; else they are zeros.
+    /// Whether c_0, h_enc_0 and h_dec_0 are learned; otherwise they are zeros.
     pub learned_states: bool,
 }
 
@@ -44,17 +44,17 @@ pub struct ClassifierConfig {
     pub width: usize,
     /// 1 for grey, 3 for RGB.
     pub channels: usize,
-    /// Classes to tell apart.
+    /// Number of classes.
     pub classes: usize,
-    /// Glimpses T.
+    /// Number of glimpses T.
     pub glimpses: usize,
-    /// Units of the LSTM.
+    /// Hidden size of the LSTM.
     pub hidden: usize,
     /// N: a glimpse has N x N filters.
     pub read: usize,
 }
 
-/// Rejects sizes of nothing and sizes beyond reason.
+/// Rejects sizes that are 0 or exceed [`MOST`].
 fn positive(sizes: &[(&str, usize)]) -> Result<()> {
     for &(name, value) in sizes {
         if value == 0 || value > MOST {
@@ -66,7 +66,7 @@ fn positive(sizes: &[(&str, usize)]) -> Result<()> {
     Ok(())
 }
 
-/// Numbers of a patch of N x N.
+/// Numbers in a patch of N x N pixels.
 fn patch(side: usize, channels: usize) -> usize {
     product(&[side, side, channels])
 }
@@ -82,25 +82,25 @@ fn image(height: usize, width: usize, channels: usize) -> Result<()> {
 }
 
 impl DrawConfig {
-    /// Numbers of an image.
+    /// Numbers per image.
     pub fn dims(&self) -> usize {
         product(&[self.height, self.width, self.channels])
     }
 
-    /// Numbers of what a glimpse reads of x and of the error image together.
+    /// Numbers that a glimpse reads from x and the error image together.
     pub fn read_dims(&self) -> usize {
         let seen = if self.attention { patch(self.read, self.channels) } else { self.dims() };
         product(&[2, seen])
     }
 
-    /// Numbers of what a glimpse writes.
+    /// Numbers that a glimpse writes.
     pub fn write_dims(&self) -> usize {
         if self.attention { patch(self.write, self.channels) } else { self.dims() }
     }
 
-    /// Numbers of an image's largest tensor of one glimpse.
+    /// Elements per image of the largest tensor of one glimpse.
     pub fn glimpse_numbers(&self) -> usize {
-        // With attention, the bank and the product in between of the read.
+        // With attention: the bank and the intermediate product of the read.
         let side = self.read.max(self.write);
         let bank = product(&[side, self.width.saturating_add(self.height)]);
         let between = product(&[2, side, self.width, self.channels]);
@@ -108,20 +108,20 @@ impl DrawConfig {
         work.max(self.dims()).max(self.layer())
     }
 
-    /// Numbers of the widest input or output of a layer.
+    /// Width of the widest input or output of a layer.
     fn layer(&self) -> usize {
         let input = self.read_dims().saturating_add(product(&[2, self.hidden]));
         let gates = product(&[4, self.hidden]);
         input.max(gates).max(product(&[2, self.latent])).max(self.write_dims())
     }
 
-    /// Numbers of an image's largest tensor: what a layer sees or makes at all glimpses is one for the
-    /// gradient of its weights.
+    /// Elements per image of the largest tensor. The inputs or outputs of a layer at all glimpses count as one tensor,
+    /// for the gradient of its weights.
     pub fn widest(&self) -> usize {
         self.glimpse_numbers().max(product(&[self.glimpses, self.layer()]))
     }
 
-    /// Rejects sizes that make no model. Fails with [`Error::Config`].
+    /// Rejects invalid sizes. Fails with [`Error::Config`].
     pub fn check(&self) -> Result<()> {
         positive(&[
             ("height", self.height),
@@ -196,12 +196,12 @@ impl DrawConfig {
 }
 
 impl ClassifierConfig {
-    /// Numbers of an image.
+    /// Numbers per image.
     pub fn dims(&self) -> usize {
         product(&[self.height, self.width, self.channels])
     }
 
-    /// Numbers of an image's widest tensor.
+    /// Elements per image of the largest tensor.
     pub fn widest(&self) -> usize {
         let filters = self.width.saturating_add(self.height);
         let between = product(&[self.width, self.channels]);
@@ -210,12 +210,12 @@ impl ClassifierConfig {
         work.max(self.dims()).max(self.classes).max(product(&[self.glimpses, glimpse]))
     }
 
-    /// Numbers that the LSTM sees of a glimpse.
+    /// Width of the LSTM's input at a glimpse, its previous state included.
     fn input(&self) -> usize {
         patch(self.read, self.channels).saturating_add(self.hidden)
     }
 
-    /// Rejects sizes that make no model. Fails with [`Error::Config`].
+    /// Rejects invalid sizes. Fails with [`Error::Config`].
     pub fn check(&self) -> Result<()> {
         positive(&[
             ("height", self.height),
@@ -233,8 +233,8 @@ impl ClassifierConfig {
         indexable("the LSTM's weights", &[product(&[4, self.hidden]), self.input()], lstm)
     }
 
-    /// Table 3, 100 x 100 cluttered translated MNIST: 256 units, reads of 12 x 12, 8 glimpses; the results
-    /// are of 4 and of 8.
+    /// Table 3, 100 x 100 cluttered translated MNIST: 256 units, reads of 12 x 12. The paper has results for 4 and for
+    /// 8 glimpses.
     pub fn cluttered(glimpses: usize) -> ClassifierConfig {
         ClassifierConfig {
             height: 100,

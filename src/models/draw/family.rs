@@ -1,4 +1,4 @@
-//! What the program asks of DRAW and of its classifier.
+//! DRAW and its classifier as a [`Family`], and their abilities.
 
 use super::{Classifier, ClassifierConfig, Draw, DrawConfig, Trace};
 use crate::device::Device;
@@ -51,7 +51,7 @@ impl Family for DrawConfig {
                 drawing: glimpses * write,
             };
         }
-        // The image's own part of the gates' sums is the same at every glimpse, and made once.
+        // The image's contribution to the gates is the same at every glimpse, so it is computed once.
         let first = dims * gates;
         let glimpse = encoder + dims * gates + decoder;
         Products { all: first + glimpses * glimpse, first, drawing: glimpses * decoder }
@@ -69,8 +69,8 @@ impl Family for DrawConfig {
     }
 }
 
-/// Multiply-adds of reading `images` images through N x N filters, or of writing one: the attention's parameters, then
-/// t = F_Y image, then t F_X^T, or the other way round.
+/// Multiply-adds of reading `images` images through N x N filters, or of writing one: the attention parameters, then
+/// t = F_Y image and t F_X^T, or the reverse.
 fn attended(n: usize, images: usize, hidden: usize, (height, width, channels): Shape) -> usize {
     5 * hidden + n * width * channels * images * (height + n)
 }
@@ -108,7 +108,7 @@ impl Family for ClassifierConfig {
         Products { all: self.glimpses * glimpse + hidden * self.classes, first: 0, drawing: 0 }
     }
 
-    /// Its scores are of classes, not of images.
+    /// `None`: its scores are likelihoods of classes, not of images.
     fn plausible(&self) -> Option<(&'static str, f64)> {
         None
     }

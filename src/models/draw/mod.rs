@@ -11,13 +11,14 @@
 //! L = -log p(x | sigmoid(c_T)) + sum_t KL(q(z_t | h_enc_t) || N(0, I))   (9 to 12)
 //! ```
 //!
-//! With attention, read and write see N x N Gaussian filters (`ops/attention/mod.rs`); without, the whole
-//! image. To generate, z_t is drawn from the prior and the decoder alone runs ([`Draw::decode`]).
-//! Grey levels and colours are taken as Bernoulli probabilities, as in the paper; then L is no code length.
+//! With attention, read and write use N x N Gaussian filters (`ops/attention/mod.rs`); without, they use the whole
+//! image. To generate an image, z_t is drawn from the prior, and only the decoder runs ([`Draw::decode`]).
+//! Grey levels and colours are treated as Bernoulli probabilities, as in the paper; then L is not a code length.
 //!
-//! The states c_0, h_enc_0, h_dec_0 are learned, or zeros ([`DrawConfig::learned_states`]). Weights begin
-//! uniform on +-1 / sqrt(n), n the inputs of their layer, and biases at 0, but for those of the attention, which place the first grid
-//! (`network::first_attention`); the paper states no initial weights.
+//! The states c_0, h_enc_0 and h_dec_0 are learned, or zeros ([`DrawConfig::learned_states`]). The paper does not state
+//! the initial weights. Here they are uniform on \[-1 / sqrt(n), 1 / sqrt(n)\], where n is the number of the layer's
+//! inputs. Biases start at 0, except those of the attention parameters, which place the first grid
+//! (`network::first_attention`).
 //!
 //! Shapes: x \[B, H W C\], c \[B, H, W, C\] (logits), h \[B, h\], z \[B, Z\], noise \[T, B, Z\].
 
@@ -48,9 +49,9 @@ use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 use network::{Decoder, Encoder, first_attention};
 
-/// The model.
+/// The DRAW model.
 pub struct Draw {
-    /// Its sizes.
+    /// Sizes.
     pub config: DrawConfig,
     encoder: LstmCell,
     mean: Linear,
@@ -62,7 +63,7 @@ pub struct Draw {
     initial: Option<Initial>,
 }
 
-/// Learned first states.
+/// Learned initial states.
 struct Initial {
     /// c_0 \[H, W, C\].
     canvas: Param,
@@ -72,7 +73,7 @@ struct Initial {
     decoder: Param,
 }
 
-/// A glimpse that was just taken.
+/// The values of one glimpse, for a callback.
 pub struct Glimpse<'a, 't> {
     /// mu and log sigma of q, \[B, 2Z\].
     pub m: &'a Var<'t>,
@@ -80,7 +81,7 @@ pub struct Glimpse<'a, 't> {
     pub z: &'a Var<'t>,
     /// KL(q || N(0, I)), \[B\], nats.
     pub kl: &'a Var<'t>,
-    /// The canvas after it, logits \[B, H, W, C\].
+    /// The canvas after the glimpse, logits \[B, H, W, C\].
     pub canvas: &'a Var<'t>,
     /// Attention parameters of the read, \[B, 5\].
     pub read: Option<&'a Var<'t>>,
@@ -88,18 +89,18 @@ pub struct Glimpse<'a, 't> {
     pub write: Option<&'a Var<'t>>,
 }
 
-/// The negative bound of each row and its parts, nats.
+/// The parts of the negative bound of each row, in nats; the bound is their sum.
 pub struct DrawBound<'t> {
     /// -log p(x | sigmoid(c_T)), \[B\].
     pub reconstruction: Var<'t>,
-    /// Sum of the glimpses' KL, \[B\].
+    /// Sum of the KL divergences of all glimpses, \[B\].
     pub kl: Var<'t>,
     /// c_T, \[B, H, W, C\].
     pub canvas: Var<'t>,
 }
 
 impl Draw {
-    /// A model with weights drawn by `seed`.
+    /// A model with weights drawn from `seed`.
     pub fn new(device: &Device, config: DrawConfig, seed: u64) -> Draw {
         let rng = &mut StdRng::seed_from_u64(seed);
         let (h, z) = (config.hidden, config.latent);
@@ -136,7 +137,8 @@ impl Draw {
         }
     }
 
-    /// The bound of x \[B, H W C\] with the noise \[T, B, Z\] of all glimpses; `each` sees every glimpse.
+    /// The bound of x \[B, H W C\] (equations 3 to 12) with the noise \[T, B, Z\] of all glimpses. `each` is called
+    /// after every glimpse.
     pub fn bound<'t>(
         &self,
         x: &Var<'t>,
@@ -163,8 +165,8 @@ impl Draw {
         }
     }
 
-    /// The canvases that the decoder makes of the latent variables z \[T, B, Z\]: `each` sees, after every
-    /// glimpse, its number, the canvas (logits \[B, H, W, C\]) and the attention parameters of the write.
+    /// Decodes the latent variables z \[T, B, Z\]. After every glimpse, `each` receives its number, the canvas (logits
+    /// \[B, H, W, C\]) and the attention parameters of the write \[B, 5\]. Panics if z is not \[T, B, Z\].
     pub fn decode(&self, z: &Tensor, each: &mut dyn FnMut(usize, &Tensor, Option<&Tensor>)) {
         let [glimpses, rows, latent] = *z.shape() else {
             panic!("decode: latent variables are [T, B, Z], not {:?}", z.shape())
@@ -178,8 +180,7 @@ impl Draw {
         }
     }
 
-    /// Standard normal numbers for all glimpses of `rows` images, \[T, B, Z\]: noise of q, or draws of the
-    /// prior.
+    /// Standard normal numbers \[T, B, Z\] for all glimpses of `rows` images: noise for q, or draws from the prior.
     pub fn noise(&self, device: &Device, rows: usize, key: Key) -> Tensor {
         random::normal_rows(device, key, [self.config.glimpses, rows, self.config.latent])
     }
@@ -190,7 +191,7 @@ impl Draw {
         Trace::new((read, write), (height, width))
     }
 
-    /// What every glimpse does to reconstruct x \[B, H W C\].
+    /// The glimpses with which x \[B, H W C\] is reconstructed. Fails if the device fails.
     pub fn reconstruct(&self, x: &Tensor, key: Key) -> Result<Trace> {
         let tape = Tape::inference();
         let noise = self.noise(x.device(), x.shape()[0], key);
@@ -202,7 +203,7 @@ impl Draw {
         trace.finish()
     }
 
-    /// What every glimpse writes when `count` images are drawn from the model.
+    /// The glimpses with which `count` images are drawn from the model. Fails if the device fails.
     pub fn imagine(&self, device: &Device, count: usize, key: Key) -> Result<Trace> {
         let mut trace = self.trace();
         self.decode(&self.noise(device, count, key), &mut |_, canvas, write| {
@@ -235,7 +236,7 @@ impl Module for Draw {
 
 impl Model for Draw {
     fn halves(&self) -> Option<Halves<'_>> {
-        // Without attention the encoder's is cut first (network.rs).
+        // Without attention, the encoder uses slices of its weight (network.rs), which cannot be packed here.
         let encoder = self.read_attention.as_ref().map(|_| &self.encoder.0.weight);
         Some(Halves {
             rows: 16,
@@ -298,7 +299,7 @@ impl Model for Draw {
 
 impl Weighted for Draw {
     fn numbers_a_row(&self) -> usize {
-        // The noise of all glimpses is one tensor; their gradients are not asked for.
+        // The noise of all glimpses is one tensor. There are no gradients.
         self.config.glimpse_numbers().max(self.config.glimpses * self.config.latent)
     }
 

@@ -1,7 +1,7 @@
-//! The two halves of a DRAW network on a tape: what reads and encodes, what decodes and writes.
+//! The two parts of a DRAW network on a tape: the encoder with its read, and the decoder with its write.
 //!
-//! Gregor and others, arXiv 1502.04623, equations 3 to 8. Training uses both, generation the decoder alone:
-//! the same code. Weights are shared over glimpses (`ops/shared/mod.rs`).
+//! Gregor and others, arXiv 1502.04623, equations 3 to 8. Training uses both, generation only the decoder, with
+//! the same code. All glimpses share the weights (`ops/shared/mod.rs`).
 //!
 //! Shapes: x, canvas \[B, H, W, C\], states \[B, h\], m = \[mu, log sigma\] \[B, 2Z\], attention \[B, 5\].
 
@@ -20,7 +20,7 @@ use crate::tensor::Tensor;
 /// h and c of an LSTM.
 pub type State<'t> = [Var<'t>; 2];
 
-/// The first state: h is `initial` \[h\] for every row, or zeros, c is zeros.
+/// The initial state: h is `initial` \[h\] in every row, or zeros; c is zeros.
 pub(super) fn first_state<'t>(
     on: &Var<'t>,
     rows: usize,
@@ -32,17 +32,17 @@ pub(super) fn first_state<'t>(
     [h, zeros]
 }
 
-/// Of the longer side of the image, the part that the first grid covers.
+/// Fraction of the image's longer side that the initial grid covers.
 const COVERED: f32 = 0.7;
-/// gamma of the first read.
+/// Initial gamma of the read.
 const READ_GAMMA: f32 = 4.0;
-/// What the first write puts on each pixel below its grid for a patch of ones.
+/// What the initial write adds to each pixel under its grid, for a patch of ones.
 const WRITTEN: f32 = 2.0;
 
-/// Attention parameters of a grid in the middle of the image that covers most of it without gaps: N delta
-/// is 0.7 of the longer side, sigma delta / 2. With parameters of 0, sigma is one pixel and delta the
-/// widest: patches of dots with nothing between them, and a write that a pixel hardly feels, as its
-/// filters sum to one: 1 / gamma makes up for that. Training begins several times faster so.
+/// Initial attention parameters: a grid in the middle of the image that covers most of it without gaps. N delta
+/// is 0.7 of the longer side, and sigma is delta / 2. If all parameters were 0, sigma would be one pixel and delta
+/// the widest possible: filters would be isolated dots. A write would also change each pixel very little, because its
+/// filters sum to one; a small gamma compensates for that. Early training is several times faster this way.
 pub(super) fn first_attention(
     filters: usize,
     (height, width): (usize, usize),
@@ -55,7 +55,7 @@ pub(super) fn first_attention(
     [0.0, 0.0, 2.0 * (0.5 * delta).ln(), (delta / widest).ln(), gamma.ln()]
 }
 
-/// The layer that gives attention parameters, its biases at `start`.
+/// The layer that computes attention parameters, with biases `start`.
 pub(super) fn attention(
     device: &Device,
     hidden: usize,
@@ -67,12 +67,12 @@ pub(super) fn attention(
     layer
 }
 
-/// A parameter, the same for every row of `shape`.
+/// A parameter, repeated for every row of `shape`.
 fn repeated<'t>(on: &Var<'t>, p: &Param, shape: &[usize]) -> Var<'t> {
     on.tape().param(p).expand(shape)
 }
 
-/// Layers that see the same h, as one: their outputs stand side by side.
+/// Joins layers that have the same input into one layer with concatenated outputs.
 fn joined<'t>(on: &Var<'t>, first: &Linear, others: &[&Linear]) -> Shared<'t> {
     let all = |of: fn(&Linear) -> &Param| {
         let others: Vec<Var> = others.iter().map(|layer| on.tape().param(of(layer))).collect();
@@ -81,13 +81,13 @@ fn joined<'t>(on: &Var<'t>, first: &Linear, others: &[&Linear]) -> Shared<'t> {
     Shared::new(&all(|layer| &layer.weight), Some(&all(|layer| &layer.bias)))
 }
 
-/// read and the encoder: what a glimpse learns of the image.
+/// The read and the encoder LSTM.
 pub struct Encoder<'t> {
     config: DrawConfig,
-    /// x.
+    /// x \[B, H, W, C\].
     image: Var<'t>,
     lstm: Shared<'t>,
-    /// Without attention: what the image itself adds to the gates' sums, \[B, 4h\], the same at every
+    /// Without attention: the image's contribution to the gates, \[B, 4h\], which is the same at every
     /// glimpse.
     sums: Option<Var<'t>>,
     latent: Shared<'t>,
@@ -96,7 +96,7 @@ pub struct Encoder<'t> {
 }
 
 impl<'t> Encoder<'t> {
-    /// Before the first glimpse at x \[B, H W C\].
+    /// The encoder before the first glimpse at x \[B, H W C\].
     pub(super) fn new(model: &Draw, x: &Var<'t>) -> Encoder<'t> {
         let (tape, config, rows) = (x.tape(), model.config, x.shape()[0]);
         let (lstm, sums) = match config.attention {
@@ -122,7 +122,7 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    /// One glimpse: m, and the attention parameters of the read (equations 3 to 5 and 1, 2).
+    /// Takes a glimpse (equations 3 to 5, 1 and 2). Returns m and the attention parameters of the read.
     pub(super) fn glimpse(&mut self, decoder: &Decoder<'t>) -> (Var<'t>, Option<Var<'t>>) {
         let rows = self.image.shape()[0];
         let h_dec = &decoder.state[0];
@@ -144,11 +144,11 @@ impl<'t> Encoder<'t> {
     }
 }
 
-/// The decoder and write: what a glimpse adds to the canvas.
+/// The decoder LSTM and the write.
 pub struct Decoder<'t> {
     config: DrawConfig,
     lstm: Shared<'t>,
-    /// What is written, and with attention where, and where the next glimpse reads.
+    /// Outputs of h_dec: the written patch and, with attention, the parameters of the write and of the next read.
     heads: Shared<'t>,
     /// h_dec and c_dec.
     pub(super) state: State<'t>,
@@ -159,7 +159,7 @@ pub struct Decoder<'t> {
 }
 
 impl<'t> Decoder<'t> {
-    /// Before the first glimpse, for `rows` images, on the tape of `on`.
+    /// The decoder before the first glimpse, for `rows` images, on the tape of `on`.
     pub(super) fn new(model: &Draw, on: &Var<'t>, rows: usize) -> Decoder<'t> {
         let config = model.config;
         let shape = [rows, config.height, config.width, config.channels];
@@ -185,13 +185,13 @@ impl<'t> Decoder<'t> {
         decoder
     }
 
-    /// With attention, what h_dec says: what is written, where, and where the next glimpse reads.
+    /// With attention, the outputs of h_dec: the written patch, and the parameters of the write and of the next read.
     fn attend(&self) -> [Var<'t>; 3] {
         self.heads.linear(&self.state[0]).split(1, [self.config.write_dims(), 5, 5])
     }
 
-    /// One glimpse with z \[B, Z\]: writes on the canvas (equations 7 and 8) and gives the attention
-    /// parameters of the write.
+    /// Decodes z \[B, Z\] and adds the write to the canvas (equations 7 and 8). Returns the attention parameters of the
+    /// write.
     pub(super) fn glimpse(&mut self, z: &Var<'t>) -> Option<Var<'t>> {
         let [h, c] = &self.state;
         self.state = self.lstm.lstm_cell(&z.concat(&[h], 1), c, None);

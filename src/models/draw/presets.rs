@@ -1,8 +1,8 @@
 //! Presets of DRAW and of its classifier.
 //!
-//! DRAW, table 3 and section 4. The paper names Adam and no rate, batch or length; here batches of 100, a
-//! gradient norm of at most 5, and a rate that falls over the run, as public implementations do, unless a
-//! preset says otherwise.
+//! DRAW, table 3 and section 4. The paper uses Adam, but states no learning rate, batch size or number of epochs.
+//! Unless a preset says otherwise, the batch size is 100, the gradient norm is clipped to 5, and the learning rate
+//! falls over the run, as in public implementations.
 
 use super::{ClassifierConfig, DrawConfig};
 use crate::models::preset::{
@@ -124,7 +124,7 @@ const MEMORY: &str =
 const SCENES: &str = "model: the paper states no sizes for two digits";
 const BERNOULLI: &str = "loss: grey levels and colours as Bernoulli probabilities, as in the paper; such a bound is no code length";
 
-/// Norm that a step's gradient is held to.
+/// Limit of the gradient norm.
 const CLIP: f32 = 5.0;
 
 fn optimizer(rate: f32) -> OptimizerConfig {
@@ -136,7 +136,7 @@ fn draw(name: &str, data: &str, model: DrawConfig) -> Recipe {
     Recipe { optimizer: optimizer(1e-3), ..config }
 }
 
-/// Small windows: digits are traced stroke by stroke.
+/// With small windows, the model traces digits stroke by stroke.
 fn digits() -> Recipe {
     let sizes = DrawConfig { glimpses: 20, hidden: 128, latent: 20, ..DrawConfig::mnist() };
     let config = draw("digits-draw", "digits", DrawConfig { read: 3, write: 3, ..sizes });
@@ -153,7 +153,7 @@ fn mnist() -> Recipe {
     draw("draw-mnist", "binarized-mnist", DrawConfig::mnist())
 }
 
-/// The small model of [`digits`] on ten times as many images.
+/// The small model of [`digits`], on ten times more images.
 fn binarized() -> Recipe {
     let small = digits();
     let config = draw("binarized-draw", "binarized-mnist", DrawConfig::mnist());
@@ -161,7 +161,7 @@ fn binarized() -> Recipe {
     Recipe { model, optimizer, batch, epochs: 24, eval_every: 2, ..config }
 }
 
-/// The paper's sizes with fewer and wider glimpses, which learn faster, image by image and by the hour.
+/// The paper's sizes with fewer and wider glimpses, which learn faster per image and per hour.
 fn binarized_wide() -> Recipe {
     let model = DrawConfig { glimpses: 8, read: 12, write: 12, ..DrawConfig::mnist() };
     let config = draw("binarized-draw-wide", "binarized-mnist", model);
@@ -178,7 +178,7 @@ fn two_config() -> DrawConfig {
     DrawConfig { height: 60, width: 60, glimpses: 32, read: 5, ..DrawConfig::mnist() }
 }
 
-/// Smaller steps: with a rate of 2e-3 and a norm of 5 the loss ran away after 800 steps.
+/// With smaller steps: with a rate of 2e-3 and a norm of 5, the loss diverged after 800 steps.
 fn two(name: &str, data: &str, model: DrawConfig) -> Recipe {
     let optimizer = OptimizerConfig { clip: Some(1.0), ..optimizer(8e-4) };
     Recipe { batch: 50, optimizer, ..draw(name, data, model) }
@@ -214,7 +214,7 @@ fn cluttered_digits() -> Recipe {
     classifier("digits-cluttered", "cluttered-digits", ClassifierConfig::cluttered(8))
 }
 
-/// DRAW, tables 1 and 2: upper bounds on the nats of fixed binarized MNIST; errors on cluttered translated MNIST.
+/// DRAW, tables 1 and 2: error rates on cluttered translated MNIST; upper bounds in nats/image on binarized MNIST.
 pub static REFERENCES: &[Reference] = &[
     Reference {
         kind: "draw",
