@@ -1,16 +1,20 @@
 //! Sizes of the pixel models, and the paper's settings.
 //!
-//! Pixel Recurrent Neural Networks, table 1 and section 5: MNIST with a Diagonal BiLSTM of 7 layers of
-//! 16 (or 1 of 32); CIFAR-10 with 12 layers of 128 (PixelCNN 15); ImageNet 32 x 32 with a Row LSTM of
-//! 12 layers of 384, 64 x 64 of 4 layers of 512 without residual connections. Output layers have
-//! 32 maps for MNIST and 1024 for the colour sets.
+//! Pixel Recurrent Neural Networks, table 1 and section 5:
+//!
+//! | data | layers x hidden | head |
+//! | --- | --- | --- |
+//! | MNIST | Diagonal BiLSTM 7 x 16 (or 1 x 32) | 32 |
+//! | CIFAR-10 | 12 x 128 (PixelCNN 15 x 128) | 1024 |
+//! | ImageNet 32 x 32 | Row LSTM 12 x 384 | 1024 |
+//! | ImageNet 64 x 64 | Row LSTM 4 x 512, without residual connections | 1024 |
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::models::{indexable, product};
 
-/// What the layers between the first convolution and the output are.
+/// Kind of the layers between the first convolution and the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Body {
@@ -32,38 +36,38 @@ pub struct PixelConfig {
     pub width: usize,
     /// 1 (grey, binary) or 3 (red, green, blue, in this order).
     pub channels: usize,
-    /// Values of a channel: 2 (one sigmoid) to 256 (softmax).
+    /// Number of values of a channel: 2 (one sigmoid) to 256 (softmax).
     pub levels: usize,
-    /// Layers of the body.
+    /// Number of layers of the body.
     pub layers: usize,
-    /// Maps h of a layer; between layers there are 2 h.
+    /// Hidden channels h of a layer; between layers there are 2 h.
     pub hidden: usize,
-    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's 1 x k ones. Odd; 3 is the paper, and
-    /// what the Diagonal BiLSTM, whose convolutions have a size of their own, leaves it at.
+    /// Side of a PixelCNN layer's masked convolution, or k of a Row LSTM's 1 x k convolutions. Odd; 3 in the paper. The
+    /// Diagonal BiLSTM has kernels of fixed size, so it must be 3 there.
     #[serde(default = "paper_kernel")]
     pub kernel: usize,
-    /// Maps of the two output layers.
+    /// Channels of the two output layers.
     pub head: usize,
-    /// Add each layer's input to its output.
+    /// Whether each layer's input is added to its output.
     pub residual: bool,
-    /// Learned connections from every layer to the output.
+    /// Whether there are learned connections from every layer to the output.
     pub skip: bool,
-    /// Learn the LSTM's states outside the image; else they are 0.
+    /// Whether the LSTM's states outside the image are learned; otherwise they are 0.
     pub learned_states: bool,
-    /// The rate of dropout on what the last 1 x 1 convolution of a layer reads, while training; 0 is the paper.
+    /// Dropout rate on the input of each layer's last 1 x 1 convolution, while training; 0 in the paper.
     #[serde(default)]
     pub dropout: f32,
-    /// The network reads (x - mean) / deviation, x in \[0, 1\].
+    /// The network reads (x - mean) / deviation, where x is in \[0, 1\].
     pub mean: f32,
     /// See `mean`.
     pub deviation: f32,
 }
 
-/// Configuration of a [`super::MultiScale`]: sizes of the images, and of each of its networks.
+/// Configuration of a [`super::MultiScale`]: the size of the images, and the sizes that all of its networks share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultiScaleConfig {
-    /// What the layers are.
+    /// Kind of the layers.
     pub body: Body,
     /// Image height.
     pub height: usize,
@@ -71,36 +75,35 @@ pub struct MultiScaleConfig {
     pub width: usize,
     /// 1 (grey, binary) or 3 (red, green, blue, in this order).
     pub channels: usize,
-    /// Values of a channel: 2 (one sigmoid) to 256 (softmax).
+    /// Number of values of a channel: 2 (one sigmoid) to 256 (softmax).
     pub levels: usize,
-    /// How much larger each conditional stage's images are than the stage's before; the last stage
-    /// has the images' size. \[2\] is the paper's: s x s, then 2s x 2s.
+    /// Enlargement of each conditional stage over the stage before it; the last stage has the images' size.
+    /// The paper has \[2\]: s x s, then 2s x 2s.
     pub factors: Vec<usize>,
-    /// Train this stage alone (0 is the unconditional one); all of them if absent. They share no
-    /// weight, so training all together is training each.
+    /// The only stage to train (0 is the unconditional one); all stages if absent. Stages share no
+    /// weights, so training them together gives the same result as training them one by one.
     pub stage: Option<usize>,
-    /// Maps of the upsampled image that the layers of a conditional stage see.
+    /// Channels of the upsampled image that conditions the layers of a conditional stage.
     pub condition: usize,
-    /// Layers of each network.
+    /// Number of layers of each network.
     pub layers: usize,
-    /// Maps h of a layer; between layers there are 2 h.
+    /// Hidden channels h of a layer; between layers there are 2 h.
     pub hidden: usize,
-    /// Side of a PixelCNN layer's masked convolution; k of a Row LSTM's 1 x k ones. Odd; 3 is the paper, and
-    /// what the Diagonal BiLSTM, whose convolutions have a size of their own, leaves it at.
+    /// See [`PixelConfig::kernel`].
     #[serde(default = "paper_kernel")]
     pub kernel: usize,
-    /// Maps of the two output layers.
+    /// Channels of the two output layers.
     pub head: usize,
-    /// Add each layer's input to its output.
+    /// Whether each layer's input is added to its output.
     pub residual: bool,
-    /// Learned connections from every layer to the output.
+    /// Whether there are learned connections from every layer to the output.
     pub skip: bool,
-    /// Learn the LSTM's states outside the image; else they are 0.
+    /// Whether the LSTM's states outside the image are learned; otherwise they are 0.
     pub learned_states: bool,
-    /// The rate of dropout on what the last 1 x 1 convolution of a layer reads, while training; 0 is the paper.
+    /// Dropout rate on the input of each layer's last 1 x 1 convolution, while training; 0 in the paper.
     #[serde(default)]
     pub dropout: f32,
-    /// The networks read (x - mean) / deviation, x in \[0, 1\].
+    /// The networks read (x - mean) / deviation, where x is in \[0, 1\].
     pub mean: f32,
     /// See `mean`.
     pub deviation: f32,
@@ -115,27 +118,27 @@ fn bad<T>(key: &str, value: impl std::fmt::Debug, rule: &str) -> Result<T> {
 }
 
 impl PixelConfig {
-    /// Numbers of an image.
+    /// Numbers per image.
     pub fn dims(&self) -> usize {
         product(&[self.height, self.width, self.channels])
     }
 
-    /// Colour groups of the masks.
+    /// Number of colour groups in the masks.
     pub fn groups(&self) -> usize {
         self.channels
     }
 
-    /// Maps of the last layer: a logit for a binary channel, else one for every level.
+    /// Channels of the last layer: one logit per binary channel, or one per level of each channel.
     pub fn outputs(&self) -> usize {
         product(&[self.channels, if self.levels == 2 { 1 } else { self.levels }])
     }
 
-    /// The widest map of a pixel.
+    /// Elements per pixel of the largest map.
     pub fn widest(&self) -> usize {
         product(&[8, self.hidden]).max(self.head).max(self.outputs())
     }
 
-    /// Rejects sizes that make no model of such layers. Fails with [`Error::Config`].
+    /// Rejects sizes that are invalid for such layers. Fails with [`Error::Config`].
     pub fn check(&self, body: Body) -> Result<()> {
         for (key, value, most) in [
             ("height", self.height, 4096),
@@ -174,7 +177,7 @@ impl PixelConfig {
         if !(self.deviation > 0.0 && self.deviation.is_finite()) {
             return bad("deviation", self.deviation, "be above 0 and finite");
         }
-        // Of all weights only these grow beyond 32 bits within the limits above.
+        // Within the limits above, only these weights can exceed 32-bit indices.
         let (h, k) = (self.hidden, self.kernel);
         match body {
             Body::PixelCnn => {
@@ -187,7 +190,7 @@ impl PixelConfig {
         }
     }
 
-    /// MNIST, section 5.5: `layers` layers of `hidden`, one sigmoid a pixel.
+    /// MNIST, section 5.5: `layers` layers with `hidden` channels, one sigmoid per pixel.
     pub fn mnist(layers: usize, hidden: usize) -> PixelConfig {
         PixelConfig {
             height: 28,
@@ -207,7 +210,7 @@ impl PixelConfig {
         }
     }
 
-    /// CIFAR-10 and ImageNet, sections 5.6 and 5.7: 256-way softmax, inputs scaled and centred.
+    /// CIFAR-10 and ImageNet, sections 5.6 and 5.7: 256-way softmax, with inputs scaled and centred.
     pub fn colour(side: usize, layers: usize, hidden: usize) -> PixelConfig {
         PixelConfig {
             height: side,
@@ -223,7 +226,7 @@ impl PixelConfig {
 }
 
 impl MultiScaleConfig {
-    /// The networks' configurations, the unconditional one first.
+    /// The configurations of the networks; the unconditional one is first.
     pub fn stages(&self) -> Vec<PixelConfig> {
         let mut factor = product(&self.factors).max(1);
         let mut sizes = vec![factor];
@@ -250,12 +253,12 @@ impl MultiScaleConfig {
         sizes.into_iter().map(stage).collect()
     }
 
-    /// Numbers of an image.
+    /// Numbers per image.
     pub fn dims(&self) -> usize {
         product(&[self.height, self.width, self.channels])
     }
 
-    /// Rejects sizes that make no model. Fails with [`Error::Config`].
+    /// Rejects invalid sizes. Fails with [`Error::Config`].
     pub fn check(&self) -> Result<()> {
         let total = self.factors.iter().try_fold(1_usize, |a, &f| a.checked_mul(f));
         let few = !self.factors.is_empty() && self.factors.len() <= 4;
@@ -283,8 +286,8 @@ impl MultiScaleConfig {
         self.stages().iter().try_for_each(|stage| stage.check(self.body))
     }
 
-    /// Section 3.6: a chain whose last stage is `net`, each conditional stage larger than the one before by its
-    /// number of `factors`.
+    /// Section 3.6: a chain of networks whose last stage is `net`. Each of `factors` is the enlargement of a
+    /// conditional stage over the stage before it.
     pub fn new(body: Body, net: PixelConfig, factors: Vec<usize>) -> MultiScaleConfig {
         MultiScaleConfig {
             body,

@@ -1,4 +1,4 @@
-//! What the program asks of pixel models.
+//! The pixel models as a [`Family`].
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,19 +12,19 @@ use crate::models::{Model, ModelConfig, product};
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::window;
 
-/// The layers that a [`PixelKind`] of this number has.
+/// The layers of each [`PixelKind`].
 const BODIES: [Body; 3] = [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm];
 
-/// The settings of a pixel model whose layers are `BODIES[BODY]`.
+/// Configuration of a pixel model whose layers are `BODIES[BODY]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PixelKind<const BODY: usize>(pub PixelConfig);
 
-/// Settings of a PixelCNN.
+/// Configuration of a PixelCNN.
 pub type PixelCnnConfig = PixelKind<0>;
-/// Settings of a Row LSTM.
+/// Configuration of a Row LSTM.
 pub type RowLstmConfig = PixelKind<1>;
-/// Settings of a Diagonal BiLSTM.
+/// Configuration of a Diagonal BiLSTM.
 pub type DiagBilstmConfig = PixelKind<2>;
 
 impl<const BODY: usize> Deref for PixelKind<BODY> {
@@ -51,8 +51,8 @@ impl ModelConfig {
         }
     }
 
-    /// The model of this kind that draws pixel by pixel, with layers as in `net`; a Multi-Scale model has two PixelCNNs
-    /// of them. None of other kinds.
+    /// The pixel model of this kind with the sizes of `net`; a Multi-Scale model consists of two PixelCNNs with them.
+    /// `None` for other kinds.
     pub fn pixel_by_pixel(kind: &str, net: PixelConfig) -> Option<ModelConfig> {
         let chain = MultiScaleConfig::new(Body::PixelCnn, net, vec![2]);
         let single = BODIES.map(|body| ModelConfig::pixel(body, net));
@@ -60,7 +60,7 @@ impl ModelConfig {
         all.find(|config| config.kind() == kind)
     }
 
-    /// The network of a pixel model that is a single one.
+    /// The network's configuration, if this is a pixel model with a single network.
     pub fn pixel_net(&mut self) -> Option<&mut PixelConfig> {
         match self {
             ModelConfig::PixelCnn(config) => Some(config),
@@ -137,7 +137,7 @@ impl Family for MultiScaleConfig {
         product(&[self.height, self.width, last.max(self.condition)])
     }
 
-    /// Those of the stages' networks, without what the small images contribute.
+    /// The sum over the stages' networks, without the layers that process the small images.
     fn products(&self) -> Products {
         let none = Products { all: 0, first: 0, drawing: 0 };
         self.stages().iter().map(|stage| products(self.body, stage)).fold(none, |sum, p| Products {

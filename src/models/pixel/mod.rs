@@ -8,13 +8,13 @@
 //! c_i = f . c_{i-1} + i . g,   h_i = o . tanh(c_i)
 //! ```
 //!
-//! (3) is the LSTM of both PixelRNNs, a row or a diagonal at a time; K_is is a masked convolution, K_ss sees
-//! the state before: pixels of the row above (Row LSTM; three in the paper), or the pixels above and to the left
-//! (Diagonal BiLSTM). A PixelCNN has masked convolutions in its place, 3 x 3 in the paper.
+//! Both PixelRNNs use the LSTM (3), for a row or a diagonal at a time. K_is is a masked convolution. K_ss reads the
+//! previous states: pixels of the row above (Row LSTM; three in the paper), or the pixels above and to the left
+//! (Diagonal BiLSTM). A PixelCNN has masked convolutions instead, 3 x 3 in the paper.
 //!
-//! [`PixelNet`] is the network (PixelCNN, Row LSTM or Diagonal BiLSTM), [`PixelModel`] what is trained,
-//! [`MultiScale`] the paper's chain of a small unconditional and larger conditional networks.
-//! Samples and completions come from [`sampler`], one pixel after another.
+//! [`PixelNet`] is the network (PixelCNN, Row LSTM or Diagonal BiLSTM), [`PixelModel`] the model that is trained, and
+//! [`MultiScale`] the paper's chain of a small unconditional network and larger conditional networks.
+//! [`sampler`] draws samples and completions pixel by pixel.
 //!
 //! Shapes: images of a batch \[B, H W C\] with values v / (levels - 1) in \[0, 1\].
 
@@ -54,7 +54,7 @@ impl PixelNet {
         if self.config.levels == 2 {
             return logits.reshape(&[rows, dims]).bernoulli_nll(&x.reshape(&[rows, dims]));
         }
-        // A fraction is dropped where the class is read, so this rounds.
+        // The kernel truncates to an integer; adding 0.5 makes it round.
         let top = (self.config.levels - 1) as f32;
         let target = x.affine(top, 0.5).reshape(&[rows * dims]);
         let each =
@@ -62,19 +62,19 @@ impl PixelNet {
         each.reshape(&[rows, dims]).sum_axes(1, 2)
     }
 
-    /// -log p(x) of each image, nats \[B\]; x \[B, H, W, C\], `small` as for [`PixelNet::forward`].
+    /// -log p(x) of each image x \[B, H, W, C\] in nats, \[B\]. `small` is as in [`PixelNet::forward`].
     #[track_caller]
     pub fn nll<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
         self.nll_with(x, small, None)
     }
 
-    /// As [`PixelNet::nll`], with dropout as for [`PixelNet::forward_with`].
+    /// Like [`PixelNet::nll`], with dropout as in [`PixelNet::forward_with`].
     #[track_caller]
     pub fn nll_with<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>, key: Option<Key>) -> Var<'t> {
         self.nll_of_logits(&self.forward_with(x, small, key), x)
     }
 
-    /// How levels become what the network reads.
+    /// Conversion of levels to the network's inputs.
     pub fn scale(&self) -> Scale {
         let c = &self.config;
         Scale { levels: c.levels, mean: c.mean, deviation: c.deviation }
@@ -86,7 +86,7 @@ impl PixelNet {
     }
 }
 
-/// How a batch of a pixel model is split.
+/// How to split a batch of any pixel model.
 fn halves() -> Halves<'static> {
     Halves { rows: 8, packed: Vec::new() }
 }
@@ -98,7 +98,7 @@ pub struct PixelModel {
 }
 
 impl PixelModel {
-    /// A model with weights drawn by `seed`.
+    /// A model with weights drawn from `seed`.
     pub fn new(device: &Device, body: Body, config: PixelConfig, seed: u64) -> PixelModel {
         let rng = &mut StdRng::seed_from_u64(seed);
         PixelModel { net: PixelNet::new(device, body, config, None, rng) }

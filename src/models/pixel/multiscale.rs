@@ -1,16 +1,16 @@
-//! Multi-Scale PixelRNN (section 3.6): an unconditional network makes a small image, conditional ones
+//! Multi-Scale PixelRNN (section 3.6): an unconditional network draws a small image, and conditional networks
 //! enlarge it.
 //!
-//! The small image of a stage holds every `factor`-th pixel of the next: x_s\[i, j\] = x\[f i, f j\].
-//! With x_0 the smallest and x_K = x, the stages are trained on
+//! The small image has every f-th pixel of the next larger one: x_s\[i, j\] = x\[f i, f j\].
+//! With x_0 the smallest image and x_K = x, the training loss is
 //!
 //! ```text
 //! -log p(x_0) - sum_k log p(x_k | x_(k-1)).
 //! ```
 //!
-//! A conditional network is a distribution over all images of its size, also those whose small image
-//! is another. So the sum is that of the pair (small image, image), an upper bound on -log p(x), and
-//! the program calls it a bound.
+//! A conditional network is a distribution over all images of its size, including those that do not match the small
+//! image. The sum is therefore the negative log-likelihood of the pair (small image, image). It is an upper bound on
+//! -log p(x), and the program calls it a bound.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -30,7 +30,7 @@ use crate::ops::random;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// The chain of networks.
+/// A Multi-Scale model: a chain of networks.
 pub struct MultiScale {
     /// Sizes.
     pub config: MultiScaleConfig,
@@ -38,7 +38,8 @@ pub struct MultiScale {
     pub stages: Vec<PixelNet>,
 }
 
-/// Every `factor`-th pixel of x \[B, H, W, C\], from the first: \[B, H / factor, W / factor, C\].
+/// Every `factor`-th pixel of x \[B, H, W, C\] in both directions, starting with the first:
+/// \[B, H / factor, W / factor, C\]. Panics if x has another rank.
 pub fn subsample<'t>(x: &Var<'t>, factor: usize) -> Var<'t> {
     let [batch, height, width, channels] = *x.shape() else {
         panic!("subsample: {:?} is not [B, H, W, C]", x.shape())
@@ -49,14 +50,14 @@ pub fn subsample<'t>(x: &Var<'t>, factor: usize) -> Var<'t> {
     pixels.reshape(&[batch, h, w, channels])
 }
 
-/// The mask of the given pixels of an image after [`subsample`].
+/// Applies [`subsample`] to a mask \[H * W\] of given pixels.
 fn subsample_mask(mask: &[bool], (height, width): (usize, usize), factor: usize) -> Vec<bool> {
     let rows = (0..height).step_by(factor);
     rows.flat_map(|r| (0..width).step_by(factor).map(move |c| mask[r * width + c])).collect()
 }
 
 impl MultiScale {
-    /// A model with weights drawn by `seed`.
+    /// A model with weights drawn from `seed`.
     pub fn new(device: &Device, config: MultiScaleConfig, seed: u64) -> MultiScale {
         let rng = &mut StdRng::seed_from_u64(seed);
         let sizes = config.stages();
@@ -87,7 +88,7 @@ impl MultiScale {
         self.nlls_of(0..self.stages.len(), x, None)
     }
 
-    /// Those of some stages, with dropout as `key` draws it, if there is one.
+    /// The same for some stages, with dropout if there is a `key`.
     fn nlls_of<'t>(
         &self,
         stages: impl Iterator<Item = usize>,
@@ -167,7 +168,7 @@ impl Autoregressive for MultiScale {
         watch: &mut Watch,
     ) -> Result<Tensor> {
         let tape = Tape::inference();
-        // What is given of the smaller images is what is given of their pixels in the large one.
+        // A pixel of a smaller image is given if it is given in the large image.
         let given = known.map(|known| {
             let images = tape.constant(known.images.reshape(&self.shape(count)));
             self.pyramid(&images)
@@ -217,14 +218,14 @@ impl Autoregressive for MultiScale {
         Some("of the last stage, without what it sees through the small image")
     }
 
-    /// The last stage's, given the small image that x itself has.
+    /// Logits of the last stage, conditioned on the subsampled x (without a gradient through it).
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
         let images = self.pyramid(&x.detach());
         self.last().forward(x, Some(&images[images.len() - 2]))
     }
 }
 
-/// Every pixel of images \[B, H, W, C\] as a square of `factor` x `factor`.
+/// Images \[B, H, W, C\] with every pixel enlarged to a square of `factor` x `factor`.
 fn enlarged(
     images: &[f32],
     &[batch, height, width, channels]: &[usize; 4],

@@ -1,5 +1,4 @@
-//! The network of a pixel model: an image in, the logits of every pixel out, each seeing only what
-//! precedes it.
+//! The network of a pixel model: from an image to the logits of every pixel, which depend only on earlier pixels.
 //!
 //! Pixel Recurrent Neural Networks, table 1 and figure 5, with h = `hidden` and k = `kernel`, 3 in the paper:
 //!
@@ -11,14 +10,14 @@
 //! output:    1x1(relu(1x1(relu(1x1(relu(y))))))        2h -> head -> head -> C levels, mask B
 //! ```
 //!
-//! With skip connections y is the last layer's output plus a 1 x 1 convolution (mask B) of every
-//! layer's output, else the last layer's output alone. Dropout, if there is any, falls on what the last 1 x 1
-//! convolution of a layer reads. A conditional network (section 3.6) adds to
-//! every layer's input-to-state map (PixelCNN: to its k x k convolution) an unmasked 1 x 1 convolution
-//! of the maps that a transposed convolution makes of the small image.
+//! With skip connections, y is the last layer's output plus a 1 x 1 convolution (mask B) of every
+//! layer's output; otherwise it is the last layer's output alone. Dropout, if any, is applied to the input of each
+//! layer's last 1 x 1 convolution. In a conditional network (section 3.6), a transposed convolution enlarges the small
+//! image. An unmasked 1 x 1 convolution of the result is added to every layer's input-to-state map (PixelCNN: to its
+//! k x k convolution).
 //!
-//! Shapes: images \[B, H, W, C\], maps \[B, H, W, channels\], logits \[B, H, W, C levels\] (C where
-//! there are two levels), colour by colour.
+//! Shapes: images \[B, H, W, C\], maps \[B, H, W, channels\], logits \[B, H, W, C levels\], colour by colour (\[B, H,
+//! W, C\] if there are two levels).
 
 use rand::Rng;
 
@@ -31,10 +30,10 @@ use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::Around;
 use crate::rng::Key;
 
-/// A layer of the body. There are few, so their size does not matter.
+/// The main part of a layer. There are only a few instances, so the size of the enum does not matter.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Core {
-    /// 1 x 1 down, k x k.
+    /// PixelCNN: 1 x 1 from 2h to h channels, then k x k.
     Cnn { down: MaskedConv, conv: MaskedConv },
     /// Row LSTM.
     Row(LstmScan),
@@ -42,14 +41,14 @@ pub(super) enum Core {
     Diagonal { left: LstmScan, right: LstmScan },
 }
 
-/// A layer with what leads on from it.
+/// A layer of the body with its connections.
 pub(super) struct Layer {
     pub core: Core,
     /// 1 x 1, h -> 2h.
     pub up: MaskedConv,
     /// 1 x 1, 2h -> 2h, to the output.
     pub skip: Option<MaskedConv>,
-    /// 1 x 1, unmasked, of the upsampled image: to the gates of each direction, or to the convolution.
+    /// 1 x 1, unmasked, from the upsampled image to the gates of each direction, or to the convolution (PixelCNN).
     pub condition: Vec<MaskedConv>,
 }
 
@@ -63,16 +62,16 @@ pub struct PixelNet {
     pub(super) upsample: Option<Upsample>,
 }
 
-/// How a small image conditions a network: factor of its size, maps of the upsampled image.
+/// How a small image conditions a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Condition {
-    /// Side of an image over that of the small one.
+    /// Side of the image divided by the side of the small image.
     pub factor: usize,
-    /// Maps that the layers see.
+    /// Channels of the upsampled image.
     pub maps: usize,
 }
 
-/// The gain of weights behind a ReLU, sqrt 2.
+/// Gain of weights after a ReLU.
 const RELU: f32 = std::f32::consts::SQRT_2;
 
 pub(super) const PLAIN: Around = Around { relu_before: false, relu_after: false };
@@ -93,7 +92,7 @@ impl PixelNet {
         let b = Mask::new(Sight::B, groups);
         let a = Mask::new(Sight::A, groups);
         let first = MaskedConv::new(device, (c, 2 * h), (7, 7), a, 1.0, rng);
-        // What a layer adds to the residual stream is small against it, however many there are.
+        // The sum of all layers' contributions to the residual stream must not grow with their number.
         let last = 1.0 / (config.layers as f32).sqrt();
         let layer = |rng: &mut _| {
             let mut lstm = |order| {
@@ -146,7 +145,7 @@ impl PixelNet {
         PixelNet { config, first, layers, head, upsample }
     }
 
-    /// What the network reads of an image in \[0, 1\].
+    /// Converts an image in \[0, 1\] to the network's input, (x - mean) / deviation.
     pub fn scaled<'t>(&self, x: &Var<'t>) -> Var<'t> {
         let (mean, deviation) = (self.config.mean, self.config.deviation);
         if (mean, deviation) == (0.0, 1.0) {
@@ -155,14 +154,15 @@ impl PixelNet {
         x.affine(1.0 / deviation, -mean / deviation)
     }
 
-    /// Logits for an image x in \[0, 1\], and, of a conditional network, the small image it enlarges.
+    /// Logits for images x \[B, H, W, C\] in \[0, 1\]. A conditional network also needs the `small` images, which it
+    /// enlarges. Panics if `small` is given to an unconditional network or missing for a conditional one.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
         self.forward_with(x, small, None)
     }
 
-    /// As [`PixelNet::forward`], with dropout as `key` draws it, if there is one: the training pass. Layer i
-    /// draws from stream i after that of the key.
+    /// Like [`PixelNet::forward`], for training: with dropout if there is a `key`. Layer i uses the key's stream plus
+    /// i.
     #[track_caller]
     pub fn forward_with<'t>(
         &self,
@@ -215,7 +215,7 @@ impl Layer {
             Core::Diagonal { left, right } => {
                 let left = left.forward(x, condition().as_ref());
                 let right = right.forward(x, condition().as_ref());
-                // Shifted down one row: what the right has seen of this row lies in the future.
+                // Shift the right direction down by one row: in its own row it has seen later pixels.
                 (left.add(&right.slice(1, -1, x.shape()[1])), PLAIN)
             }
         };

@@ -1,8 +1,8 @@
 //! Presets of the pixel models.
 //!
-//! Pixel Recurrent Neural Networks, section 5: RMSProp, the learning rate chosen by hand for every data
-//! set (the paper states none: 1e-3 is ours), minibatches of 16 on MNIST and CIFAR-10, 32 to 64 on
-//! ImageNet, inputs scaled and centred at most. It states no number of epochs, and no sizes of a
+//! Pixel Recurrent Neural Networks, section 5, uses RMSProp with a learning rate chosen by hand for every data
+//! set (it states none; 1e-3 is ours), minibatches of 16 on MNIST and CIFAR-10 and of 32 to 64 on
+//! ImageNet, and at most scaling and centring of the inputs. It states no number of epochs, and no sizes of a
 //! PixelCNN or a Row LSTM on MNIST.
 
 use super::{Body, MultiScaleConfig, PixelConfig};
@@ -228,19 +228,19 @@ const NO_SIZE: &str =
     "model.layers, model.hidden: ours; the paper states no size of this model on MNIST";
 const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: ours; the paper says that inputs are scaled and centred, not by what";
 
-/// MNIST's mean and deviation: scaled and centred, black differs from the zeros outside the image, and
-/// a PixelCNN, which sees a few rows and columns, knows where it is as long as it sees a border.
+/// With MNIST's mean and deviation. After centring, black differs from the zeros outside the image, so a PixelCNN,
+/// whose receptive field is limited, can tell its position near a border.
 fn centred(layers: usize, hidden: usize) -> PixelConfig {
     PixelConfig { mean: 0.13, deviation: 0.31, ..PixelConfig::mnist(layers, hidden) }
 }
 
-/// The same with convolutions of 7 x 7: layer for layer far better than 3 x 3, as every row above is in sight,
-/// and there more of what lies to the right.
+/// The same with 7 x 7 convolutions. With the same number of layers they are far better than 3 x 3: the receptive field
+/// includes more rows above, and more pixels to the right in them.
 fn wide(layers: usize, hidden: usize) -> PixelConfig {
     PixelConfig { kernel: 7, ..centred(layers, hidden) }
 }
 
-/// Settings of our own that end after minutes.
+/// Our own settings, for training runs of a few minutes.
 fn digits(name: &str, model: ModelConfig) -> Recipe {
     let config = base(name, "digits", model);
     Recipe { epochs: 12, batch: 16, eval_every: 2, optimizer: cosine(3e-3), ..config }
@@ -251,13 +251,13 @@ fn digits_multiscale() -> Recipe {
     digits("digits-multiscale", ModelConfig::MultiScale(chain))
 }
 
-/// The paper's optimiser and minibatches; the rate is ours.
+/// The paper's optimiser and batch size; the learning rate is ours.
 fn paper(config: Recipe, batch: usize) -> Recipe {
     let optimizer = OptimizerConfig::new(Rule::RmsProp, 1e-3);
     Recipe { batch, eval_every: 1, optimizer, ..config }
 }
 
-/// Whether a model has states outside the image that can be learned, as the paper's are (section 3.1).
+/// Whether a model has states outside the image, which the paper learns (section 3.1).
 fn has_states(body: Body) -> bool {
     body != Body::PixelCnn
 }
@@ -268,7 +268,7 @@ fn mnist(name: &str, body: Body, layers: usize, hidden: usize) -> Recipe {
     paper(base(name, "binarized-mnist", ModelConfig::pixel(body, net)), 16)
 }
 
-/// The same data, trained in ways the paper did not have.
+/// The same data, with training methods that the paper does not use.
 fn binarized(name: &str, body: Body, (layers, hidden): (usize, usize), epochs: u64) -> Recipe {
     let model = ModelConfig::pixel(body, centred(layers, hidden));
     let optimizer = OptimizerConfig { clip: Some(1.0), ..cosine(3e-3) };
@@ -276,7 +276,7 @@ fn binarized(name: &str, body: Body, (layers, hidden): (usize, usize), epochs: u
     Recipe { epochs, batch: 16, eval_every: 1, optimizer, ..config }
 }
 
-/// Ten epochs at each rate: it can be trained on.
+/// Ten epochs at each learning rate, so that training can be extended.
 fn binarized_pixelcnn() -> Recipe {
     let config = binarized("binarized-pixelcnn", Body::PixelCnn, (12, 16), 60);
     let schedule = Schedule::Step { every: 31_250, factor: 0.3 };
@@ -300,7 +300,7 @@ fn binarized_pixelcnn_64() -> Recipe {
     Recipe { batch: 64, optimizer, model: ModelConfig::pixel(Body::PixelCnn, net), ..config }
 }
 
-/// With [`wide`] kernels, and weight decay against overfitting. An hour or more of two cores.
+/// With [`wide`] kernels, and weight decay against overfitting. An hour or more on two cores.
 fn binarized_wide(name: &str, body: Body, (layers, hidden): (usize, usize), decay: f32) -> Recipe {
     let config = binarized(name, body, (layers, hidden), 16);
     let optimizer = OptimizerConfig {
@@ -348,8 +348,8 @@ fn imagenet(name: &str, side: usize, batch: usize, model: ModelConfig) -> Recipe
     Recipe { epochs: 10, ..paper(base(name, &data, model), batch) }
 }
 
-/// Tables 4, 5 and 6. On dynamically binarized MNIST there is none: those figures cannot be compared. 3.14 is a result, no
-/// circle. ImageNet's images that stand for its test split are known by the folder of the presets.
+/// Tables 4, 5 and 6. There are none for dynamically binarized MNIST, whose scores cannot be compared. 3.14 is a
+/// result, not pi. ImageNet is recognised by the folder in the presets.
 #[allow(clippy::approx_constant)]
 pub static REFERENCES: &[Reference] = &[
     Reference {
@@ -421,7 +421,7 @@ pub static REFERENCES: &[Reference] = &[
 mod tests {
     use super::*;
 
-    /// What is known of the PixelRNN paper's settings, and the settings that say so by their keys.
+    /// Every known departure from the PixelRNN paper must be listed, by the key of its setting, and no other.
     #[test]
     fn departures_of_pixel_models_are_named() {
         for preset in &PRESETS {

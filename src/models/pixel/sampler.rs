@@ -1,14 +1,14 @@
-//! Exact sampling with cached states: work per pixel does not grow with the image.
+//! Exact sampling with cached features: the work per pixel does not grow with the image.
 //!
-//! Pixel Recurrent Neural Networks, section 2.1: pixels in raster order, R then G then B, each drawn
-//! from its distribution given all before. A pixel's features depend on earlier ones only, so they
-//! are computed once, at that pixel alone, and kept in maps:
+//! Pixel Recurrent Neural Networks, section 2.1: pixels are drawn in raster order, R then G then B, each
+//! from its distribution given all earlier values. The features of a pixel depend only on earlier pixels, so they
+//! are computed once, at that pixel alone, and stored in maps:
 //!
-//! - a convolution reads the rows that its kernel reaches from the map before it;
-//! - the Row LSTM and the left direction of the BiLSTM need the states of neighbours that are done;
-//! - the right direction of row r is scanned when row r is finished, and enters row r + 1.
+//! - a convolution reads the previous layer's map at the taps of its kernel;
+//! - the Row LSTM and the left direction of the BiLSTM read the states of neighbours that are already finished;
+//! - the right direction of row r is scanned when row r is finished, and is read by row r + 1.
 //!
-//! Completion is the same with some pixels given: they are read, not drawn.
+//! Completion is the same, except that given pixels are copied instead of drawn.
 
 use rayon::prelude::*;
 
@@ -24,24 +24,27 @@ use crate::ops::pick::{Scale, pick};
 use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
 
-/// Bytes of maps of the images that a CPU thread draws at a time, if they are more than a few: so they are
-/// read again out of the caches, and memory does not grow with the batch.
+/// Limit on the bytes of the maps that a CPU thread works on at a time (if that allows at least [`FEW`] images), so
+/// that they stay in the caches, and memory does not grow with the batch.
 const MAPS: usize = 32 << 20;
 
 /// Smallest batch per thread that amortises reading the weights.
 const FEW: usize = 8;
 
-/// The states of one direction at every pixel: \[B, H, W, 4h\], then \[B, H, W, h\] each.
+/// The LSTM states of one direction at every pixel.
 struct State {
     lstm: PackedLstm,
+    /// Input-to-state map \[B, H, W, 4h\].
     u: Tensor,
+    /// \[B, H, W, h\].
     h: Tensor,
+    /// \[B, H, W, h\].
     c: Tensor,
-    /// Added to u: what the small image and learned states contribute.
+    /// Contributions of the small image and of learned states, added to u.
     extra: Option<Tensor>,
 }
 
-/// A layer's part. There are few, so their size does not matter.
+/// The main part of a layer. There are only a few instances, so the size of the enum does not matter.
 #[allow(clippy::large_enum_variant)]
 enum Step {
     Cnn { down: PackedConv, conv: PackedConv, a: Tensor, b: Tensor, extra: Option<Tensor> },
@@ -56,16 +59,16 @@ struct LayerCache {
     y: Tensor,
 }
 
-/// The network of a batch of images under construction.
+/// The network and its feature maps for a batch of unfinished images.
 struct Sampler {
     scale: Scale,
     residual: bool,
-    /// \[B, H, W, C\] as the network reads it.
+    /// The images \[B, H, W, C\] in the scale of the network's input.
     x: Tensor,
     first: PackedConv,
     first_y: Tensor,
     layers: Vec<LayerCache>,
-    /// Sums of skip connections, used in turn.
+    /// Partial sums of the skip connections; two buffers that alternate as input and output.
     skips: [Tensor; 2],
     head: [PackedConv; 3],
     head_y: [Tensor; 3],
@@ -83,7 +86,7 @@ impl State {
         State { u: map(4 * n), h: map(n), c: map(n), lstm, extra }
     }
 
-    /// The state at a pixel of the layer's input x.
+    /// Computes the state at a pixel from the layer's input x.
     fn at(&mut self, x: &Tensor, at: (usize, usize)) {
         self.lstm.input.at(x, PLAIN, self.extra.as_ref(), at, &mut self.u);
         self.lstm.at(&self.u, at, (&mut self.h, &mut self.c));
@@ -126,7 +129,7 @@ impl LayerCache {
         LayerCache { step, up, skip, y: map(2 * h) }
     }
 
-    /// The layer's output at a pixel of its input x.
+    /// Computes the layer's output at a pixel from its input x.
     fn at(&mut self, x: &Tensor, residual: bool, at: (usize, usize)) {
         let residual = residual.then_some(x);
         match &mut self.step {
@@ -149,7 +152,7 @@ impl LayerCache {
         }
     }
 
-    /// The right direction's scan of a finished row.
+    /// Scans a finished row in the right direction.
     fn finish_row(&mut self, x: &Tensor, row: usize) {
         if let Step::Diagonal { right, .. } = &mut self.step {
             (0..x.shape()[2]).rev().for_each(|column| right.at(x, (row, column)));
@@ -158,7 +161,7 @@ impl LayerCache {
 }
 
 impl Sampler {
-    /// `x` \[B, H, W, C\] and, of a conditional network, `small`, in \[0, 1\].
+    /// A sampler that starts from images `x` \[B, H, W, C\] and, for a conditional network, `small`, in \[0, 1\].
     fn new(net: &PixelNet, x: &Tensor, small: Option<&Tensor>) -> Sampler {
         let config = &net.config;
         let [batch, height, width, _] = *x.shape() else { unreachable!("images are checked") };
@@ -183,7 +186,7 @@ impl Sampler {
         }
     }
 
-    /// Features of a pixel, from the image as far as it is drawn.
+    /// Computes the features of a pixel from the pixels drawn so far.
     fn features(&mut self, at: (usize, usize)) {
         self.first.at(&self.x, PLAIN, None, at, &mut self.first_y);
         let mut x = &self.first_y;
@@ -193,7 +196,7 @@ impl Sampler {
         }
     }
 
-    /// Logits of a pixel, from its features.
+    /// Computes the logits of a pixel from its features.
     fn logits(&mut self, at: (usize, usize)) {
         let last = self.layers.last().map_or(&self.first_y, |layer| &layer.y);
         let [mut from, mut to] = {
@@ -215,7 +218,7 @@ impl Sampler {
         self.head[2].at(b, PLAIN, None, at, c);
     }
 
-    /// Draws (or reads) a pixel.
+    /// Draws a pixel; if it is `known`, only computes its features.
     fn pixel(&mut self, at: (usize, usize), known: bool, u: &Tensor) {
         if known {
             return self.features(at);
@@ -228,7 +231,7 @@ impl Sampler {
         }
     }
 
-    /// What a finished row makes possible.
+    /// Scans a finished row in the right direction, layer by layer.
     fn finish_row(&mut self, row: usize) {
         let mut x = &self.first_y;
         for layer in &mut self.layers {
@@ -237,7 +240,7 @@ impl Sampler {
         }
     }
 
-    /// The images as they are, each value the nearest level in \[0, 1\].
+    /// The images in \[0, 1\], with each value rounded to the nearest level.
     fn images(&self) -> Result<Vec<f32>> {
         let top = (self.scale.levels - 1) as f32;
         let x = unary::apply(Function::Affine, &self.x, self.scale.deviation, self.scale.mean);
@@ -245,7 +248,7 @@ impl Sampler {
     }
 }
 
-/// Numbers that the maps have at a pixel of one image, but for those of a small image and learned states.
+/// Elements per pixel of all maps, except those of the small image and of learned states.
 fn numbers(net: &PixelNet) -> usize {
     let of_layer = |layer: &Layer| match &layer.core {
         Core::Cnn { .. } => 4,
@@ -256,11 +259,12 @@ fn numbers(net: &PixelNet) -> usize {
     net.config.hidden * (2 + layers) + 2 * net.config.head + net.config.outputs()
 }
 
-/// Draws every pixel that is not given, with the uniform numbers `u` \[B, H, W, C\]: images
-/// \[B, H, W, C\] in \[0, 1\]. Of a conditional network, `small` is what it enlarges.
+/// Draws every pixel that is not given, with uniform random numbers `u` \[B, H, W, C\]. Returns images
+/// \[B, H, W, C\] in \[0, 1\]. A conditional network enlarges `small`.
 ///
-/// On a CPU the images of a batch are shared out to threads, a few at a time; which bits come out does not
-/// depend on how. Fails when the device does.
+/// On a CPU, threads divide the images of the batch, a few at a time, unless a film is recorded, which shows all of
+/// them together. The images do not depend on how they are divided. Fails if the device fails, or with the error of
+/// [`Watch::progress`]. Panics if the shapes differ.
 pub fn fill(
     net: &PixelNet,
     known: Option<Known>,
@@ -324,8 +328,8 @@ pub fn fill(
     Ok(Tensor::new(device, &data, &shape))
 }
 
-/// Logits of every pixel of x \[B, H, W, C\], computed pixel by pixel as sampling does, all of x given:
-/// what [`PixelNet::forward`] computes at once.
+/// Logits of every pixel of a given x \[B, H, W, C\], computed pixel by pixel as in sampling. They equal those of
+/// [`PixelNet::forward`] up to rounding; tests compare the two.
 pub fn logits(net: &PixelNet, x: &Tensor, small: Option<&Tensor>) -> Tensor {
     let mut sampler = Sampler::new(net, x, small);
     for row in 0..x.shape()[1] {

@@ -1,5 +1,5 @@
-//! The estimators of the paper of a bound on log p(x) from p(x, z) and q(z|x), and the weights of the
-//! importance-weighted bound (`models/iwae.rs`). Nats, one number a row of x.
+//! The paper's estimators of the bound on log p(x), from p(x, z) and q(z|x), and the weights of the
+//! importance-weighted bound (`models/iwae.rs`). All in nats, one number for each row of x.
 
 use super::config::Estimator;
 use crate::Tape;
@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 pub trait LatentModel {
     /// Z.
     fn latent(&self) -> usize;
-    /// Mean and log variance of q(z|x), \[B, Z\] each.
+    /// Mean and log-variance of q(z|x), \[B, Z\] each.
     fn encode<'t>(&self, x: &Var<'t>) -> (Var<'t>, Var<'t>);
     /// -log p(x|z), \[B\].
     fn neg_log_likelihood<'t>(&self, x: &Var<'t>, z: &Var<'t>) -> Var<'t>;
@@ -30,8 +30,8 @@ fn neg_log_prior<'t>(z: &Var<'t>) -> Var<'t> {
     z.gaussian_nll(&zero, &zero)
 }
 
-/// z = mu + e^(lv / 2) eps, eps ~ N(0, I) (10), of `samples` draws a row: row l B + i of mu and lv is that
-/// of draw l of row i.
+/// z = mu + e^(lv / 2) eps, eps ~ N(0, I) (10). mu and lv are \[samples * B, Z\]: row l B + i is for draw l of image i.
+/// Panics if mu is not a matrix.
 pub fn reparameterize<'t>(mu: &Var<'t>, lv: &Var<'t>, samples: usize, key: Key) -> Var<'t> {
     let [rows, latent] = *mu.shape() else { panic!("a mean is [rows, Z], not {:?}", mu.shape()) };
     let eps = random::normal_rows(mu.device(), key, [samples, rows / samples, latent]);
@@ -39,17 +39,17 @@ pub fn reparameterize<'t>(mu: &Var<'t>, lv: &Var<'t>, samples: usize, key: Key) 
     mu.add(&lv.affine(0.5, 0.0).exp().mul(&eps))
 }
 
-/// The negative bound of each row and its parts.
+/// The negative bound of each row and its parts, in nats.
 pub struct VaeBound<'t> {
     /// reconstruction + kl, \[B\].
     pub total: Var<'t>,
     /// -log p(x|z), mean over the samples, \[B\].
     pub reconstruction: Var<'t>,
-    /// KL(q || p), exact (B) or the mean of log q(z|x) - log p(z) (A), \[B\].
+    /// KL(q || p): exact (estimator B), or the mean of log q(z|x) - log p(z) over the samples (A), \[B\].
     pub kl: Var<'t>,
 }
 
-/// The negative SGVB estimate with `samples` (L) draws from q, equations (6) and (7).
+/// The negative SGVB estimate of the bound with `samples` (L) draws from q, equations (6) and (7).
 pub fn negative_bound<'t>(
     model: &(impl LatentModel + ?Sized),
     x: &Var<'t>,
@@ -75,7 +75,7 @@ pub fn negative_bound<'t>(
     VaeBound { total: reconstruction.add(&kl), reconstruction, kl }
 }
 
-/// log p(x, z) - log q(z|x) of `samples` z ~ q(z|x) a row of x, \[samples * B\]: row l B + i holds sample l
+/// log p(x, z) - log q(z|x) for `samples` draws z ~ q(z|x) per row of x, \[samples * B\]: element l B + i is draw l
 /// of image i.
 pub fn log_weights(
     model: &(impl LatentModel + ?Sized),

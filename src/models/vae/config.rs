@@ -9,9 +9,9 @@ use crate::models::product;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Likelihood {
-    /// For binary images.
+    /// Bernoulli, for binary images.
     Bernoulli,
-    /// For grey images: mean through a sigmoid, learned variance.
+    /// Gaussian, for grey images: the mean is a sigmoid, the variance is learned.
     Gaussian,
 }
 
@@ -19,9 +19,9 @@ pub enum Likelihood {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Estimator {
-    /// log p(x, z) - log q(z|x), all by sampling (6).
+    /// log p(x, z) - log q(z|x), both terms by sampling (6).
     A,
-    /// -KL(q || p) in closed form + log p(x|z) by sampling (7).
+    /// -KL(q || p) in closed form, plus log p(x|z) by sampling (7).
     B,
 }
 
@@ -29,18 +29,18 @@ pub enum Estimator {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name", deny_unknown_fields)]
 pub enum Method {
-    /// Auto-encoding variational Bayes with `samples` (L) samples an image.
+    /// Auto-encoding variational Bayes.
     Sgvb {
         /// A or B.
         estimator: Estimator,
-        /// L.
+        /// Samples per image, L.
         samples: usize,
     },
     /// Wake-sleep.
     WakeSleep,
-    /// Monte Carlo EM: posterior samples by HMC, then `updates` steps of the decoder on them.
+    /// Monte Carlo EM: draws posterior samples by HMC, then makes `updates` optimiser steps of the decoder on them.
     MonteCarloEm {
-        /// Leapfrog steps of a trajectory.
+        /// Leapfrog steps per trajectory.
         leapfrog: usize,
         /// Weight updates for each set of samples.
         updates: u64,
@@ -61,8 +61,8 @@ pub struct VaeConfig {
     pub latent: usize,
     /// p(x|z).
     pub likelihood: Likelihood,
-    /// The log variance of a Gaussian decoder stays above this. -11.08 is the log of the
-    /// square of a grey level, 1/255: densities finer than the data's resolution mean nothing.
+    /// Lower limit of a Gaussian decoder's log-variance. -11.08 is 2 ln(1/255), so sigma stays above one grey level:
+    /// a density finer than the resolution of the data is meaningless.
     pub log_variance_floor: f32,
     /// Standard deviation of the initial weights.
     pub init_deviation: f32,
@@ -71,12 +71,12 @@ pub struct VaeConfig {
 }
 
 impl VaeConfig {
-    /// Numbers of an image.
+    /// Numbers per image.
     pub fn dims(&self) -> usize {
         product(&[self.height, self.width])
     }
 
-    /// Optimiser steps a batch.
+    /// Optimiser steps per batch.
     pub fn updates(&self) -> u64 {
         match self.method {
             Method::MonteCarloEm { updates, .. } => updates,
@@ -84,7 +84,7 @@ impl VaeConfig {
         }
     }
 
-    /// Rejects sizes that make no model.
+    /// Rejects invalid sizes. Fails with [`Error::Config`].
     pub fn check(&self) -> Result<()> {
         let positive = [
             ("height", self.height),
@@ -100,7 +100,7 @@ impl VaeConfig {
                 )));
             }
         }
-        // Matrices are indexed by 32 bits, and a larger one fits no device.
+        // Kernels use 32-bit indices.
         let weights = (self.hidden as u128) * (self.dims() as u128).max(self.latent as u128);
         if weights >= 1 << 31 || self.dims() >= 1 << 31 {
             return Err(Error::Config(format!(
@@ -141,7 +141,7 @@ impl VaeConfig {
         Ok(())
     }
 
-    /// Rows that one image of a batch becomes: L of the estimator.
+    /// Number of rows that one image of a batch becomes: L of the estimator.
     pub fn rows_per_image(&self) -> usize {
         match self.method {
             Method::Sgvb { samples, .. } => samples,
@@ -180,7 +180,7 @@ impl VaeConfig {
     }
 }
 
-/// Every method of training the variational auto-encoder, with its usual numbers.
+/// All training methods of the variational auto-encoder, with default settings.
 pub const METHODS: [Method; 3] = [
     Method::Sgvb { estimator: Estimator::B, samples: 1 },
     Method::WakeSleep,

@@ -1,4 +1,4 @@
-//! What the program asks of a variational auto-encoder.
+//! The variational auto-encoder as a [`Family`], and its abilities.
 
 use super::{Likelihood, Method, Vae, VaeConfig, marginal};
 use crate::device::Device;

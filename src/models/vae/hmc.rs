@@ -1,15 +1,19 @@
-//! Hamiltonian Monte Carlo for p(z|x) (Duane and others 1987; Neal 2011), as the paper uses it for
+//! Hamiltonian Monte Carlo for p(z|x) (Duane and others 1987; Neal 2011), which the paper uses for
 //! Monte Carlo EM and for the marginal likelihood of appendix D.
 //!
-//! One chain a row of x, all rows at once on the device; positions, momenta and step sizes are kept on
-//! the host. A trajectory from (z, p), p ~ N(0, I), of n leapfrog steps with U(z) = -log p(x, z):
-//! p -= e/2 U'(z);  n times {z += e p;  p -= e U'(z)}  (the last one half);  accepted with probability
-//! min(1, exp(H - H')), H = U + |p|^2 / 2. While tuning, ln e moves by 2 t^-0.6 (a - 0.9) after the t-th
-//! trajectory, a its probability of acceptance, so that about 90 % come to be accepted, as in the paper
-//! (Robbins & Monro 1951; Andrieu & Thoms 2008). In Monte Carlo EM a chain is new for each batch and
-//! has ten trajectories for that, so its rate lies above. Each trajectory's
-//! step is e times a uniform number between 0.7 and 1.3: a fixed length can come back to where it
-//! began, along a direction in which the posterior has just that period (Neal 2011, section 3.2).
+//! There is one chain per row of x. The device evaluates all rows at once; positions, momenta and step sizes are on
+//! the host. A trajectory starts at (z, p) with p ~ N(0, I) and takes n leapfrog steps with U(z) = -log p(x, z):
+//!
+//! ```text
+//! p -= e/2 U'(z);  n times {z += e p;  p -= e U'(z)}     (the last kick is e/2 U'(z))
+//! accepted with probability min(1, exp(H - H')),  H = U + |p|^2 / 2
+//! ```
+//!
+//! While tuning, ln e changes by 2 t^-0.6 (a - 0.9) after trajectory t, where a is its acceptance probability. The
+//! acceptance rate thus approaches 90 %, as in the paper (Robbins & Monro 1951; Andrieu & Thoms 2008). In Monte Carlo
+//! EM, each batch has a new chain with only ten trajectories, so its acceptance rate is higher. The step of each
+//! trajectory is e times a uniform number between 0.7 and 1.3, because a trajectory of fixed length can return to its
+//! start along a direction in which the posterior has just that period (Neal 2011, section 3.2).
 
 use super::bound::LatentModel;
 use crate::Tape;
@@ -18,14 +22,14 @@ use crate::error::Result;
 use crate::rng::{Distribution, Key, fill_from, stream};
 use crate::tensor::Tensor;
 
-/// First step size of a chain.
+/// Initial step size of a chain.
 pub const FIRST_STEP: f32 = 0.1;
-/// Trajectories of an E-step of Monte Carlo EM.
+/// Trajectories per E-step of Monte Carlo EM.
 pub const E_STEPS: usize = 10;
-/// Draws from the prior; the chains of an E-step begin at the best of them. Monte Carlo EM has no encoder
+/// Number of draws from the prior per E-step; the chains start at the best of them. Monte Carlo EM has no encoder
 /// (section 5 of the paper), so there are no draws from q(z|x).
 pub const E_DRAWS: u32 = 64;
-/// Share of trajectories that tuning aims at.
+/// Target acceptance rate of tuning.
 const ACCEPTANCE: f32 = 0.9;
 const STEP_RANGE: (f32, f32) = (1e-4, 2.0);
 
@@ -41,12 +45,12 @@ pub struct Chain {
     key: Key,
     trajectories: u32,
     tuned: u32,
-    /// Trajectories accepted since the start.
+    /// Number of accepted trajectories, over all rows.
     pub accepted: u64,
 }
 
 impl Chain {
-    /// Chains that begin at z \[rows, latent\].
+    /// Starts chains at z \[rows, latent\]. Fails if the device fails. Panics if `leapfrog` is 0.
     pub fn start(
         model: &(impl LatentModel + ?Sized),
         x: &Tensor,
@@ -88,7 +92,7 @@ impl Chain {
         &self.energy
     }
 
-    /// Runs `count` trajectories; with `tune` the step sizes move.
+    /// Runs `count` trajectories; `tune` adapts the step sizes. Fails if the device fails.
     pub fn run(
         &mut self,
         model: &(impl LatentModel + ?Sized),
@@ -108,12 +112,12 @@ impl Chain {
         self.trajectories += 1;
         assert!(self.trajectories < 1 << 20, "HMC: noise is numbered for 2^20 trajectories");
         self.tuned += u32::from(tune);
-        // Steps of one run are told apart in the upper half of the stream number.
+        // The trajectory's number goes into the upper bits of the stream.
         let stream_number = stream::HMC | self.trajectories << 12;
         let momenta = Key { stream: stream_number + 1, ..self.key };
         let uniforms = Key { stream: stream_number + 2, ..self.key };
         let jitter = Key { stream: stream_number + 3, ..self.key };
-        // A row's noise is that of its place in the whole batch.
+        // A row's noise depends on its index in the whole batch.
         let before = u64::from(self.key.elsewhere.0);
         let step = (before..).zip(&self.step);
         let step: Vec<f32> = step.map(|(row, e)| e * (0.7 + 0.6 * jitter.uniform(row))).collect();
@@ -141,7 +145,7 @@ impl Chain {
         let end = kinetic(&p);
         for row in 0..self.energy.len() {
             let difference = start[row] - (potential[row] + end[row]);
-            // A trajectory that left the range of numbers is rejected: the comparison fails on NaN.
+            // A trajectory that overflowed is rejected, since the comparison is false for NaN.
             let accept = uniforms.uniform(before + row as u64) < difference.exp();
             if accept {
                 let at = row * n..(row + 1) * n;
@@ -151,7 +155,7 @@ impl Chain {
                 self.accepted += 1;
             }
             if tune {
-                // A trajectory that left the range of numbers counts as surely rejected.
+                // A trajectory that overflowed has acceptance probability 0.
                 let probability = if difference.is_nan() { 0.0 } else { difference.exp().min(1.0) };
                 let gain = 2.0 * (self.tuned as f32).powf(-0.6);
                 let factor = (gain * (probability - ACCEPTANCE)).exp();
@@ -162,10 +166,9 @@ impl Chain {
     }
 }
 
-/// Where chains may begin \[rows, latent\]: row by row the most probable of `draws` draws from the prior and, with
-/// `encoder`, as many from q(z|x). A narrow posterior is hardly ever hit by one draw from the prior, and a chain
-/// that begins far from it stays at whatever lesser mode lies between. `None` if `stop`, asked after every few
-/// draws, says so.
+/// Starting points for chains, \[rows, latent\]: for each row, the most probable of `draws` draws from the prior and,
+/// with `encoder`, as many draws from q(z|x). A single draw from the prior rarely hits a narrow posterior, and a chain
+/// that starts far away gets stuck in a lesser mode. `None` if `stop`, which is called every few draws, returns true.
 pub fn best_draws(
     model: &(impl LatentModel + ?Sized),
     x: &Tensor,
@@ -208,7 +211,7 @@ pub fn best_draws(
     Ok(Some(best.1))
 }
 
-/// Standard normals \[rows, latent\] for the rows that `key` is for.
+/// Standard normals \[rows, latent\] for the rows that `key` covers.
 fn normals(key: Key, rows: usize, latent: usize) -> Vec<f32> {
     let mut values = vec![0.0; rows * latent];
     let first = u64::from(key.elsewhere.0) * latent as u64;

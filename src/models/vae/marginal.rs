@@ -3,15 +3,15 @@
 //! ```text
 //! 1 / p(x) = E_{p(z|x)} [q(z) / p(x, z)]   for any density q
 //! ```
-//! 1. Draw L values of z from the posterior by HMC, which begins at the best of many draws from the prior
+//! 1. Draw L values of z from the posterior by HMC, starting at the best of many draws from the prior
 //!    and from q(z|x).
 //! 2. Fit a density q to them (here a Gaussian with full covariance).
 //! 3. Draw L new values and average q(z) / p(x, z) over them.
 //!
-//! How good it is: a chain stays in the mode in which it begins, so the estimate counts the mass of that mode alone
-//! and is too low where the posterior has several separate ones. For the first
-//! 200 embedded test digits and the bundled model of two latent dimensions, the mean is 0.03 nats below an
-//! integral over the plane, and one image is more than a nat too low (`tests/models/marginal.rs`).
+//! Accuracy: a chain stays in the mode in which it starts. If the posterior has several separate modes, the estimate
+//! counts the mass of only one and is too low. For the first
+//! 200 embedded test digits and the bundled model with two latent dimensions, the mean is 0.03 nats below a numerical
+//! integral over the plane, and one image is more than 1 nat too low (`tests/models/marginal.rs`).
 
 use super::bound::LatentModel;
 use super::hmc::{Chain, FIRST_STEP, best_draws};
@@ -20,16 +20,16 @@ use crate::models::iwae::{finite, log_sum_exp};
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// Draws from the prior, and the same number from q(z|x); a chain begins at the best of them. With 128 the chains of
-/// some images began in a lesser mode, and the mean over a test split was 0.4 nats too low.
+/// Number of draws from the prior, and of draws from q(z|x); a chain starts at the best of them. With 128, the chains
+/// of some images started in a lesser mode, and the mean over a test split was 0.4 nats too low.
 const DRAWS: u32 = 2048;
 
-/// MarginalSettings of the estimator.
+/// Settings of the estimator.
 #[derive(Clone, Copy, Debug)]
 pub struct MarginalSettings {
-    /// L: posterior samples for the fit, and as many new ones for the average.
+    /// L: number of posterior samples for the fit, and of new ones for the average.
     pub samples: usize,
-    /// Leapfrog steps of a trajectory.
+    /// Leapfrog steps per trajectory.
     pub leapfrog: usize,
     /// Trajectories before the first sample, while step sizes are tuned.
     pub burn_in: usize,
@@ -38,15 +38,14 @@ pub struct MarginalSettings {
 }
 
 impl MarginalSettings {
-    /// The paper's 50 samples and 4 leapfrog steps; burn-in and thinning, which it does not state, are
-    /// ours.
+    /// The paper's 50 samples and 4 leapfrog steps. Burn-in and thinning are ours, since the paper does not state them.
     pub fn paper() -> MarginalSettings {
         MarginalSettings { samples: 50, leapfrog: 4, burn_in: 200, thin: 5 }
     }
 }
 
-/// Estimates log p(x), nats, one number a row of x; `None` if `stop`, asked after every few trajectories,
-/// said so.
+/// Estimates log p(x) in nats for each row of x (appendix D). `None` if `stop`, which is called every few trajectories,
+/// returns true. Fails if the device fails, or with [`crate::Error::NotFinite`].
 pub fn log_marginal(
     model: &(impl LatentModel + ?Sized),
     x: &Tensor,
@@ -87,7 +86,7 @@ pub fn log_marginal(
     finite("marginal likelihood", ratios.iter().map(|r| count - log_sum_exp(r)).collect()).map(Some)
 }
 
-/// A normal density with full covariance, by its Cholesky factor.
+/// A normal density with full covariance, stored as its Cholesky factor.
 struct Gaussian {
     mean: Vec<f64>,
     /// Lower triangle, row-major n x n.
@@ -110,7 +109,7 @@ impl Gaussian {
                 }
             }
         }
-        // In place: c = l l^T. A chain that never moved has no spread: the ridge keeps q a density.
+        // Factor c = l l^T in place. If a chain never moved, the covariance is 0; the lower limit keeps q a density.
         for i in 0..n {
             for j in 0..=i {
                 let dot: f64 = (0..j).map(|k| c[i * n + k] * c[j * n + k]).sum();

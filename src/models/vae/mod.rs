@@ -7,7 +7,7 @@
 //!   Bernoulli: logits = W2 h + b2                                                      (C.1)
 //!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6, at least a floor  (C.2, section 5)
 //! ```
-//! What is made larger is the bound on log p(x), by one of two estimates from L draws of eps:
+//! Training maximises a bound on log p(x), by one of two estimators from L draws of eps:
 //!
 //! ```text
 //! L_A = 1/L sum_l  log p(x, z_l) - log q(z_l|x)                                        (6)
@@ -17,7 +17,7 @@
 //! Shapes: x \[B, D\], h \[B, H\], mu, log s^2, eps, z \[B, Z\].
 //!
 //! The same networks are trained by the paper's estimators A and B and by its two baselines,
-//! wake-sleep and Monte Carlo EM ([`Method`]). What needs only p(x, z) and q(z|x) works on any
+//! wake-sleep and Monte Carlo EM ([`Method`]). Methods that need only p(x, z) and q(z|x) work with any
 //! [`LatentModel`]: the bounds ([`bound`]), Hamiltonian Monte Carlo ([`hmc`]) and the marginal
 //! likelihood of appendix D ([`marginal`]).
 
@@ -47,7 +47,7 @@ use crate::tensor::Tensor;
 
 /// The variational auto-encoder.
 pub struct Vae {
-    /// Sizes and method.
+    /// Sizes and training method.
     pub config: VaeConfig,
     encoder_hidden: Linear,
     encoder_mean: Linear,
@@ -57,16 +57,16 @@ pub struct Vae {
     decoder_log_variance: Option<Linear>,
 }
 
-/// p(x|z) as the decoder gives it.
+/// The decoder's outputs, the parameters of p(x|z).
 pub struct Decoded<'t> {
-    /// Logits (Bernoulli) or means (Gaussian) \[B, D\].
+    /// Logits (Bernoulli) or means (Gaussian), \[B, D\].
     pub output: Var<'t>,
-    /// Log variance \[B, D\] (Gaussian).
+    /// Log-variances (Gaussian), \[B, D\].
     pub log_variance: Option<Var<'t>>,
 }
 
 impl Vae {
-    /// A model with weights drawn by `seed`.
+    /// A model with weights drawn from `seed`.
     pub fn new(device: &Device, config: VaeConfig, seed: u64) -> Vae {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut layer = |i, o| Linear::new(device, i, o, config.init_deviation, &mut rng);
@@ -91,7 +91,7 @@ impl Vae {
                 log_variance: None,
             },
             Some(layer) => {
-                // Smoothly held above the floor: lv = floor + softplus(raw - floor).
+                // A smooth lower limit: lv = floor + softplus(raw - floor).
                 let floor = self.config.log_variance_floor;
                 let raw = layer.forward(&h, Activation::None);
                 Decoded {
@@ -137,8 +137,8 @@ impl Vae {
         }
     }
 
-    /// Wake-sleep (Hinton, Dayan, Frey, Neal 1995). Wake: -log p(x, z) with z ~ q(z|x) held fixed moves
-    /// the decoder. Sleep: -log q(z|x) on dreams (z, x) ~ p moves the encoder.
+    /// Wake-sleep (Hinton, Dayan, Frey, Neal 1995). The wake phase trains the decoder on -log p(x, z) with z ~ q(z|x)
+    /// held constant. The sleep phase trains the encoder on -log q(z|x) with dreams (z, x) ~ p.
     fn wake_sleep_loss<'t>(&self, x: &Var<'t>, key: Key) -> Var<'t> {
         let tape = x.tape();
         let drawn = {
@@ -193,7 +193,7 @@ impl Model for Vae {
     fn prepare(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<Tensor>> {
         match self.config.method {
             Method::MonteCarloEm { leapfrog, .. } => {
-                // The paper's E-step takes ten HMC steps, and does not say from where.
+                // The paper's E-step takes ten HMC steps; it does not say where they start.
                 let start = hmc::best_draws(self, x, hmc::E_DRAWS, false, key, &|| false)?;
                 let start = start.expect("nothing stops it");
                 let mut chain = hmc::Chain::start(self, x, start, hmc::FIRST_STEP, leapfrog, key)?;

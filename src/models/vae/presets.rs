@@ -1,7 +1,7 @@
 //! Presets of the variational auto-encoder.
 //!
-//! Auto-Encoding Variational Bayes, section 5: Adagrad with a global step size out of {0.01, 0.02,
-//! 0.1}, minibatches of 100, L = 1, a weight-decay term that stands for the prior N(0, I) over the
+//! Auto-Encoding Variational Bayes, section 5: Adagrad with a global step size chosen from {0.01, 0.02,
+//! 0.1}, minibatches of 100, L = 1, and weight decay for the prior N(0, I) over the
 //! weights. The paper states no number of epochs.
 
 use super::{METHODS, VaeConfig};
@@ -105,5 +105,5 @@ fn aevb_marginal() -> Recipe {
     Recipe { marginal: 1000, ..paper(config) }
 }
 
-/// The AEVB paper prints no figure for its curves.
+/// Empty: the AEVB paper shows curves but states no numbers.
 pub static REFERENCES: &[Reference] = &[];
