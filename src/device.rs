@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cpu::gemm::{Mat, at_once, in_share, pack, packed_len, panel};
 use crate::cpu::{Cpu, CpuBuffer, Meta};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Program;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Dispatch, Gpu, GpuBuffer};
@@ -177,12 +177,18 @@ impl Device {
     /// one run. On a GPU every dispatch then gets a compute pass of its own: the run takes longer than usual, but
     /// its kernels do not.
     ///
-    /// Errors: [`crate::Error::Device`] if the adapter has no timestamps, or if it failed.
+    /// Errors: [`crate::Error::Device`] if the adapter has no timestamps, if it failed, or in a browser, where the
+    /// standard library has no clock.
     ///
     /// # Panics
     ///
     /// When this device is already being profiled, by `f` itself or by another thread.
     pub fn profiled<T>(&self, profile: &mut Profile, f: impl FnOnce() -> T) -> Result<T> {
+        if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+            return Err(Error::Device(
+                "there is no clock here; time the work from JavaScript".into(),
+            ));
+        }
         #[cfg(feature = "gpu")]
         if let Device::Gpu(gpu) = self {
             gpu.profile(true)?;

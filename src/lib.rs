@@ -73,7 +73,8 @@
 //!
 //! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU-only.
 //! - `program` (default): the program around the core, with its dependencies. Without it the crate is a library: the
-//!   tape, operations, kernels, layers, models, and [model files in memory](model_file).
+//!   tape, operations, kernels, layers, models, and [model files in memory](model_file). It also builds for browsers
+//!   (`wasm32-unknown-unknown`; with `-C target-feature=+simd128` it has vector kernels), where it uses one thread.
 //! - `mpi`: training in several processes, one per device ([`ranks`]). It needs an MPI library.
 #![warn(missing_docs)]
 

@@ -12,6 +12,8 @@ pub enum Isa {
     Avx2,
     /// AArch64 with 128-bit vectors.
     Neon,
+    /// WebAssembly with 128-bit vectors, if the code is compiled for them.
+    Simd128,
     /// The target's baseline.
     Portable,
 }
@@ -43,6 +45,8 @@ impl Isa {
             if std::arch::is_aarch64_feature_detected!("neon") {
                 isas.push(Isa::Neon);
             }
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            isas.push(Isa::Simd128);
             isas.push(Isa::Portable);
             isas
         })
@@ -54,6 +58,7 @@ impl Isa {
             Isa::Avx512 => "AVX-512",
             Isa::Avx2 => "AVX2+FMA",
             Isa::Neon => "NEON",
+            Isa::Simd128 => "SIMD128",
             Isa::Portable => "portable",
         }
     }

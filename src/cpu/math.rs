@@ -5,6 +5,21 @@
 //! 0 and the infinities; NaN gives NaN. The argument reduction is Cody and Waite's (1980), the polynomials are
 //! minimax fits on the reduced interval.
 
+/// x y + z for the kernels' loops.
+pub trait Madd {
+    /// self * y + z: with one rounding, but with two in WebAssembly, which has no fused multiply-add; there
+    /// [`f32::mul_add`] is a library call a number.
+    #[must_use]
+    fn madd(self, y: f32, z: f32) -> f32;
+}
+
+impl Madd for f32 {
+    #[inline(always)]
+    fn madd(self, y: f32, z: f32) -> f32 {
+        if cfg!(target_family = "wasm") { self * y + z } else { self.mul_add(y, z) }
+    }
+}
+
 const LOG2E: f32 = std::f32::consts::LOG2_E;
 // ln 2 as a sum of two parts. The first has few enough bits that n * LN2_HIGH is exact for |n| <= 200.
 const LN2_HIGH: f32 = 0.693_359_4;
@@ -23,13 +38,13 @@ fn power_of_two(n: i32) -> f32 {
 fn reduce_exp(x: f32) -> (i32, f32, f32) {
     let shifted = x * LOG2E + ROUND;
     let n = shifted - ROUND;
-    let r = (-n).mul_add(LN2_LOW, (-n).mul_add(LN2_HIGH, x));
+    let r = (-n).madd(LN2_LOW, (-n).madd(LN2_HIGH, x));
     let p = 1.987_569_1e-4_f32
-        .mul_add(r, 1.398_199_9e-3)
-        .mul_add(r, 8.333_452e-3)
-        .mul_add(r, 4.166_579_6e-2)
-        .mul_add(r, 1.666_666_5e-1)
-        .mul_add(r, 0.5);
+        .madd(r, 1.398_199_9e-3)
+        .madd(r, 8.333_452e-3)
+        .madd(r, 4.166_579_6e-2)
+        .madd(r, 1.666_666_5e-1)
+        .madd(r, 0.5);
     (shifted.to_bits() as i32 - ROUND.to_bits() as i32, r, p)
 }
 
@@ -37,7 +52,7 @@ fn reduce_exp(x: f32) -> (i32, f32, f32) {
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let (n, r, p) = reduce_exp(x.clamp(-105.0, 90.0));
-    let y = (r * r).mul_add(p, r) + 1.0;
+    let y = (r * r).madd(p, r) + 1.0;
     // In two factors, because 2^n itself leaves the range of normal numbers at both ends.
     let half = n >> 1;
     y * power_of_two(half) * power_of_two(n - half)
@@ -49,8 +64,8 @@ pub fn tanh(x: f32) -> f32 {
     // Above 10 the result rounds to 1.
     let (n, r, p) = reduce_exp(2.0 * x.abs().clamp(0.0, 10.0));
     let scale = power_of_two(n);
-    let expm1_r = (r * r).mul_add(p, r);
-    let t = scale.mul_add(expm1_r, scale - 1.0);
+    let expm1_r = (r * r).madd(p, r);
+    let t = scale.madd(expm1_r, scale - 1.0);
     (t / (t + 2.0)).copysign(x)
 }
 
@@ -76,16 +91,16 @@ pub fn log(x: f32) -> f32 {
     let e = e as f32 - if tiny { 23.0 } else { 0.0 };
     let z = m * m;
     let p = 7.037_683_6e-2_f32
-        .mul_add(m, -1.151_461e-1)
-        .mul_add(m, 1.167_699_9e-1)
-        .mul_add(m, -1.242_014_1e-1)
-        .mul_add(m, 1.424_932_3e-1)
-        .mul_add(m, -1.666_805_8e-1)
-        .mul_add(m, 2.000_071_5e-1)
-        .mul_add(m, -2.499_999_4e-1)
-        .mul_add(m, 3.333_333e-1);
-    let low = (m * z).mul_add(p, e * LN2_LOW);
-    let y = e.mul_add(LN2_HIGH, (-0.5_f32).mul_add(z, low) + m);
+        .madd(m, -1.151_461e-1)
+        .madd(m, 1.167_699_9e-1)
+        .madd(m, -1.242_014_1e-1)
+        .madd(m, 1.424_932_3e-1)
+        .madd(m, -1.666_805_8e-1)
+        .madd(m, 2.000_071_5e-1)
+        .madd(m, -2.499_999_4e-1)
+        .madd(m, 3.333_333e-1);
+    let low = (m * z).madd(p, e * LN2_LOW);
+    let y = e.madd(LN2_HIGH, (-0.5_f32).madd(z, low) + m);
     let y = if x == f32::INFINITY { x } else { y };
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
     if x < 0.0 || x.is_nan() { f32::NAN } else { y }
@@ -115,14 +130,11 @@ pub fn cos_sin_turn(u: f32) -> (f32, f32) {
     let q = shifted.to_bits() & 3;
     let x = (u - (shifted - ROUND) * 0.25) * std::f32::consts::TAU;
     let z = x * x;
-    let s = (-1.951_529_6e-4_f32)
-        .mul_add(z, 8.332_161e-3)
-        .mul_add(z, -1.666_665_5e-1)
-        .mul_add(z * x, x);
+    let s = (-1.951_529_6e-4_f32).madd(z, 8.332_161e-3).madd(z, -1.666_665_5e-1).madd(z * x, x);
     let c = 2.443_315_7e-5_f32
-        .mul_add(z, -1.388_731_6e-3)
-        .mul_add(z, 4.166_664_6e-2)
-        .mul_add(z * z, (-0.5_f32).mul_add(z, 1.0));
+        .madd(z, -1.388_731_6e-3)
+        .madd(z, 4.166_664_6e-2)
+        .madd(z * z, (-0.5_f32).madd(z, 1.0));
     let (a, b) = if q & 1 == 1 { (s, c) } else { (c, s) };
     let cos = if q == 1 || q == 2 { -a } else { a };
     let sin = if q >= 2 { -b } else { b };

@@ -25,6 +25,8 @@ impl Isa {
             Isa::Avx2 => &AVX2,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &NEON,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128 => &SIMD128,
             Isa::Portable => &PORTABLE,
             #[allow(unreachable_patterns)]
             other => panic!("gemm: {other:?} is of another architecture"),
@@ -191,4 +193,6 @@ kernels!(avx2, AVX2, simd::Avx2, target_feature(enable = "avx2,fma"), [1 2 3 4 5
 #[cfg(target_arch = "aarch64")]
 kernels!(neon, NEON, simd::Neon, target_feature(enable = "neon"),
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3] x 8, [1 2 3 4 5 6] x 4);
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+kernels!(simd128, SIMD128, simd::Simd128, target_feature(enable = "simd128"), [1 2 3 4 5 6], [1 2] x 4, [] x 4);
 kernels!(portable, PORTABLE, simd::Portable, cfg(true), [1 2 3 4 5 6], [1 2] x 4, [] x 4);

@@ -11,7 +11,8 @@
 //!    k. Step p loads NR numbers of row p of B as vectors, broadcasts MR numbers of column p of A,
 //!    and adds their outer product: MR NR multiply-adds for MR + NR numbers. The tile is as large as
 //!    the registers allow: 12 x 32 with AVX-512 (24 of 32 registers), 6 x 16 with AVX2 (12 of 16),
-//!    12 x 8 with NEON. The many independent sums also hide the latency of a multiply-add, about four cycles.
+//!    12 x 8 with NEON, 6 x 8 with WebAssembly's SIMD128. The many independent sums also hide the latency of a
+//!    multiply-add, about four cycles.
 //! 2. **L1**. The sum over k is cut into blocks of KC, so that one micro-panel of A, MR x KC, stays in L1
 //!    while the panels of B, KC x NR, stream past it.
 //! 3. **L2**. A block of B, KC x NC, stays in L2 while all micro-panels of A use it, one after another.
@@ -44,7 +45,7 @@
 //! on k alone, so it does not matter how threads cut C. A weight gradient (32 x 64 x 12544) has
 //! too small a C to cut. There k itself is split (split-K): the number of parts depends on the shape,
 //! and the parts are added in order, even if one thread computes them all. Different
-//! instruction sets agree only up to rounding: the portable one has no fused multiply-add.
+//! instruction sets agree only up to rounding: the portable one and SIMD128 have no fused multiply-add.
 //!
 //! **Weights that are used many times** (`sum.rs`). The gradient of a weight that is used at every time step is a sum
 //! of products of few rows. The rows of several uses are concatenated into one product.

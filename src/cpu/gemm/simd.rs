@@ -345,6 +345,11 @@ mod x86 {
     }
 }
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(super) use wasm::Simd128;
+
 #[cfg(target_arch = "aarch64")]
 pub(super) use arm::Neon;
 

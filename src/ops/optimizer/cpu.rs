@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use super::params::{AverageParams, OptimizerParams, Rule};
+use crate::cpu::math::Madd;
 use crate::cpu::simd::vectorize;
 use crate::ops::finite::cpu::{is_bad, worse};
 
@@ -41,7 +42,7 @@ pub fn one_state(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, s, tally]: [&
         // Functions that the loops call must be inlined, see `cpu/simd.rs`.
         #[inline(always)]
         fn gradient(g: f32, w: f32, scale: f32, coupled: f32) -> f32 {
-            coupled.mul_add(w, g * scale)
+            coupled.madd(w, g * scale)
         }
         match p.rule() {
             Rule::Sgd => each(
@@ -50,7 +51,7 @@ pub fn one_state(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, s, tally]: [&
                 s,
                 #[inline(always)]
                 move |g, w, s| {
-                    let s = a.mul_add(s, gradient(g, w, scale, coupled));
+                    let s = a.madd(s, gradient(g, w, scale, coupled));
                     (shrink * w - lr * s, s)
                 },
             ),
@@ -61,7 +62,7 @@ pub fn one_state(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, s, tally]: [&
                 #[inline(always)]
                 move |g, w, s| {
                     let g = gradient(g, w, scale, coupled);
-                    let s = g.mul_add(g, s);
+                    let s = g.madd(g, s);
                     (shrink * w - lr * g / (s.sqrt() + eps), s)
                 },
             ),
@@ -72,7 +73,7 @@ pub fn one_state(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, s, tally]: [&
                 #[inline(always)]
                 move |g, w, s| {
                     let g = gradient(g, w, scale, coupled);
-                    let s = a.mul_add(s, (1.0 - a) * g * g);
+                    let s = a.madd(s, (1.0 - a) * g * g);
                     (shrink * w - lr * g / (s.sqrt() + eps), s)
                 },
             ),
@@ -107,10 +108,10 @@ pub fn adam(p: &OptimizerParams, [g, scale]: [&[f32]; 2], [w, m, v, tally]: [&mu
                 for (((&g, w), m), v) in
                     g.iter().zip(w.iter_mut()).zip(m.iter_mut()).zip(v.iter_mut())
                 {
-                    let g = coupled.mul_add(*w, g * scale);
-                    *m = b1.mul_add(*m, (1.0 - b1) * g);
-                    *v = b2.mul_add(*v, (1.0 - b2) * g * g);
-                    *w = shrink * *w - rate * *m / v.sqrt().mul_add(root, eps);
+                    let g = coupled.madd(*w, g * scale);
+                    *m = b1.madd(*m, (1.0 - b1) * g);
+                    *v = b2.madd(*v, (1.0 - b2) * g * g);
+                    *w = shrink * *w - rate * *m / v.sqrt().madd(root, eps);
                     worst = worse(worse(worse(worst, *w), *m), *v);
                 }
                 is_bad(worst)
@@ -142,7 +143,7 @@ pub fn average(p: &AverageParams, [w, scale]: [&[f32]; 2], [a]: [&mut [f32]; 1])
             #[inline(always)]
             || {
                 for (&w, a) in w.iter().zip(a.iter_mut()) {
-                    *a = p.share.mul_add(w - *a, *a);
+                    *a = p.share.madd(w - *a, *a);
                 }
             },
         );

@@ -1,7 +1,7 @@
 //! y = f(x) elementwise, and dx = f'(x) dy. Shader: `shaders/unary/unary.wgsl`. x, y, dy, dx: \[n\].
 
 use super::params::{Function, UnaryParams};
-use crate::cpu::math;
+use crate::cpu::math::{self, Madd};
 use crate::cpu::simd::{map1, map2};
 
 /// y = f(x).
@@ -12,7 +12,7 @@ pub fn forward(p: &UnaryParams, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
             y,
             x,
             #[inline(always)]
-            move |x| a.mul_add(x, b),
+            move |x| a.madd(x, b),
         ),
         Function::Exp => map1(y, x, math::exp),
         Function::Log => map1(y, x, math::log),
