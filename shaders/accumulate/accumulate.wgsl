@@ -1,4 +1,4 @@
-// y += x, elementwise: two gradients that reach one value. CPU: autograd/accumulate.rs.
+// y += x, elementwise: adds the gradients of a value that is used more than once. CPU: autograd/accumulate.rs.
 struct Params { n: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

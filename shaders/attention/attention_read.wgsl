@@ -1,6 +1,6 @@
-// Patches of x, and with two sources of x - sigmoid(canvas). CPU: ops/attention/cpu.rs. x, canvas
-// [batch, height, width, channels], attention [batch, 5], patches and work as in lib/attention.wgsl; a
-// workgroup an image.
+// Patches of x and, with two sources, of x - sigmoid(canvas). CPU: ops/attention/cpu.rs. x, canvas
+// [batch, height, width, channels], attention [batch, 5], patches and work as in lib/attention.wgsl; one
+// workgroup per image.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> canvas: array<f32>;
 @group(0) @binding(3) var<storage, read> attention: array<f32>;

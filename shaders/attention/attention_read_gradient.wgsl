@@ -1,6 +1,6 @@
-// Gradients of a read: of the attention parameters, and of the canvas with two sources, of x with one.
+// Gradients of a read with respect to the attention parameters, and to the canvas (two sources) or x (one source).
 // CPU: ops/attention/cpu.rs. x, canvas, dimage [batch, height, width, channels], attention, dattention
-// [batch, 5], dpatches, work and dwork as in lib/attention.wgsl; a workgroup an image.
+// [batch, 5], dpatches, work and dwork as in lib/attention.wgsl; one workgroup per image.
 @group(0) @binding(1) var<storage, read> dpatches: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> canvas: array<f32>;
@@ -29,7 +29,7 @@ fn t_of_image(image: u32, at: u32) -> f32 {
     return gradient_at(image, t_start() + at);
 }
 
-// Through x - sigmoid(canvas) where the canvas is a source.
+// With two sources, the gradient passes through x - sigmoid(canvas).
 fn keep_image(at: u32, value: f32) {
     if p.sources == 1u {
         dimage[at] = value;
@@ -58,7 +58,7 @@ fn attention_read_gradient(
     storageBarrier();
     let d = gradient_of_grid(image, lane);
     if lane == 0u {
-        // The patches are linear in FX.
+        // The patches are linear in FX and in gamma, so dlog gamma = <FX, dFX>.
         keep_gradient(image, d.parameters, d.products.x);
     }
 }

@@ -1,6 +1,6 @@
-// The canvas with the patch w written on it. CPU: ops/attention/cpu.rs. w [batch, filters, filters, channels],
-// attention [batch, 5], canvas, y [batch, height, width, channels], work as in lib/attention.wgsl; a
-// workgroup an image.
+// The canvas plus the written patch w. CPU: ops/attention/cpu.rs. w [batch, filters, filters, channels],
+// attention [batch, 5], canvas, y [batch, height, width, channels], work as in lib/attention.wgsl; one
+// workgroup per image.
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read> attention: array<f32>;
 @group(0) @binding(3) var<storage, read> canvas: array<f32>;

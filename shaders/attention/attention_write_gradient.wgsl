@@ -1,6 +1,6 @@
-// Gradients of a write: of the patch w and of the attention parameters. CPU: ops/attention/cpu.rs. dcanvas
+// Gradients of a write with respect to the patch w and the attention parameters. CPU: ops/attention/cpu.rs. dcanvas
 // [batch, height, width, channels], w, dw [batch, filters, filters, channels], attention, dattention
-// [batch, 5], work and dwork as in lib/attention.wgsl; a workgroup an image.
+// [batch, 5], work and dwork as in lib/attention.wgsl; one workgroup per image.
 @group(0) @binding(1) var<storage, read> dcanvas: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read> attention: array<f32>;
@@ -48,7 +48,7 @@ fn attention_write_gradient(
     storageBarrier();
     let d = gradient_of_grid(image, lane);
     if lane == 0u {
-        // What is written is linear in FY, and in 1 / gamma.
+        // The written image is linear in FY and in 1 / gamma, so dlog gamma = -<FY, dFY>.
         keep_gradient(image, d.parameters, -d.products.y);
     }
 }

@@ -1,4 +1,4 @@
-// y = a op b with broadcasting. CPU: ops/binary/cpu.rs. y has `shape`, four axes; a stride of 0 repeats
+// y = a op b with broadcasting. CPU: ops/binary/cpu.rs. y has shape `shape`, four axes; a stride of 0 repeats
 // an operand along an axis.
 struct Params {
     shape: vec4<u32>,
@@ -29,7 +29,7 @@ fn binary(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
         return;
     }
     var at = vec4<u32>(0u, 0u, 0u, i);
-    // One axis needs none of the divisions.
+    // With a single axis, the divisions are unnecessary.
     if p.shape.w != p.n {
         at = coordinates(i, p.shape);
     }

@@ -1,5 +1,5 @@
-// -log softmax(l)[t]: nll = largest + ln sum e^(l - largest) - l[t]; NaN where t is no class.
-// CPU: ops/categorical/cpu.rs. l [rows, classes], t [rows] (class numbers), nll [rows]; a workgroup a row.
+// -log softmax(l)[t]: nll = largest + ln sum e^(l - largest) - l[t]; NaN if t is out of range.
+// CPU: ops/categorical/cpu.rs. l [rows, classes], t [rows] (class indices), nll [rows]; one workgroup per row.
 struct Params { rows: u32, classes: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> l: array<f32>;

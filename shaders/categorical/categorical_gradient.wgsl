@@ -1,5 +1,5 @@
-// dl = (softmax(l) - onehot(t)) dy; the normalizer comes back from the loss: nll + l[t]. NaN where t
-// is no class. CPU: ops/categorical/cpu.rs. l, dl [rows, classes], t (class numbers), nll, dy [rows].
+// dl = (softmax(l) - onehot(t)) dy, with the normalizer recovered from the loss as nll + l[t]. NaN if t is out of
+// range. CPU: ops/categorical/cpu.rs. l, dl [rows, classes], t (class indices), nll, dy [rows].
 struct Params { rows: u32, classes: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> l: array<f32>;

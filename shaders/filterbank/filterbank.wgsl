@@ -1,5 +1,5 @@
 // FX, FY and gamma. CPU: ops/filterbank/cpu.rs. attention [batch, 5], fx [batch, filters, width], fy
-// [batch, filters, height], gamma [batch]; a workgroup an image.
+// [batch, filters, height], gamma [batch]; one workgroup per image.
 struct Params { batch: u32, filters: u32, height: u32, width: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> attention: array<f32>;

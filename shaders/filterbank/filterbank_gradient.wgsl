@@ -1,5 +1,5 @@
-// The gradient of the parameters. CPU: ops/filterbank/cpu.rs. attention, dattention [batch, 5], fx, dfx
-// [batch, filters, width], fy, dfy [batch, filters, height], dgamma [batch]; a workgroup an image.
+// Gradient with respect to the attention parameters. CPU: ops/filterbank/cpu.rs. attention, dattention [batch, 5], fx,
+// dfx [batch, filters, width], fy, dfy [batch, filters, height], dgamma [batch]; one workgroup per image.
 struct Params { batch: u32, filters: u32, height: u32, width: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> attention: array<f32>;

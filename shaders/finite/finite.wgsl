@@ -1,6 +1,6 @@
-// tally[0] = 1 if a number of x [n] is infinite or NaN, told by its exponent, as compilers may assume
-// that comparisons never see such. Several invocations may store, so the store is atomic, of the bits of 1.
-// CPU: ops/finite/cpu.rs. tally [4].
+// tally[0] = 1 if a number of x [n] is infinite or NaN. Its exponent bits tell, because compilers may assume
+// that comparisons never see such numbers. Several invocations may store, so the store is atomic: it stores the bits of
+// 1.0. CPU: ops/finite/cpu.rs. tally [4].
 struct Params { n: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,6 +1,6 @@
-// Judges a step: scale = min(1, limit / norm), norm^2 = squares, and the loss is added to the sum; if
-// something is not finite, scale = -1, which leaves the step out, and the tally counts it.
-// CPU: ops/finite/cpu.rs, ops/finite/mod.rs says what the tally [4] holds. squares, loss, scale, sum [1].
+// Decides whether to skip a step. If everything is finite, scale = min(1, limit / norm) with norm^2 = squares, and the
+// loss is added to the sum. Otherwise scale = -1, which skips the step, and the tally counts it.
+// CPU: ops/finite/cpu.rs; ops/finite/mod.rs describes the tally [4]. squares, loss, scale, sum [1].
 struct Params { limit: f32, number: f32, latch: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> squares: array<f32>;

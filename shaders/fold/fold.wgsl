@@ -1,4 +1,4 @@
-// y: what every (i, u) and (j, v) adds to a pixel. CPU: ops/fold/cpu.rs; an invocation an element of y.
+// y: each element sums its contributions over (i, u) and (j, v). CPU: ops/fold/cpu.rs; one invocation per element of y.
 @group(0) @binding(1) var<storage, read> cols: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

@@ -1,4 +1,5 @@
-// cols: the pixel that each (i, j, u, v) adds to, 0 outside. CPU: ops/fold/cpu.rs; an invocation an element.
+// cols: each (i, j, u, v) reads the pixel that `fold` adds it to; 0 outside the image. CPU: ops/fold/cpu.rs; one
+// invocation per element of cols.
 @group(0) @binding(1) var<storage, read> y: array<f32>;
 @group(0) @binding(2) var<storage, read_write> cols: array<f32>;
 
@@ -14,7 +15,7 @@ fn unfold(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     let u = (tap - pixel * area) / p.side;
     let v = tap % p.side;
     let at = coordinates(pixel, vec4<u32>(1u, p.batch, p.height, p.width));
-    // Positions before the first pixel wrap around to beyond the last.
+    // Negative positions wrap around to large numbers, which are outside too.
     let r = at.z * p.stride + u - p.pad;
     let c = at.w * p.stride + v - p.pad;
     let tall = p.stride * p.height;

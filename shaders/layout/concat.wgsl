@@ -1,4 +1,4 @@
-// y, the whole, from its parts a, b and c (lib/parts.wgsl). CPU: ops/layout/cpu.rs.
+// Concatenates the parts a, b and c into y (lib/parts.wgsl). CPU: ops/layout/cpu.rs.
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> c: array<f32>;

@@ -1,4 +1,4 @@
-// The parts a, b and c of x, the whole (lib/parts.wgsl). CPU: ops/layout/cpu.rs.
+// Splits x into the parts a, b and c (lib/parts.wgsl). CPU: ops/layout/cpu.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> a: array<f32>;
 @group(0) @binding(3) var<storage, read_write> b: array<f32>;

@@ -1,5 +1,5 @@
-// y[i] = x[start + i] along permuted axes, 0 outside x: slice, pad, permute, repeat. CPU:
-// ops/layout/cpu.rs. y has `shape`, four axes; along each of them x has `limit` elements, `stride` apart.
+// y[i] = x[start + i] along permuted axes, 0 outside x: slice, pad, permute, expand. CPU:
+// ops/layout/cpu.rs. y has shape `shape`, four axes; along each of them, x has `limit` elements, `stride` apart.
 struct Params {
     shape: vec4<u32>,
     stride: vec4<u32>,
@@ -17,7 +17,7 @@ fn window(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     if i >= p.n {
         return;
     }
-    // Before the first element wraps around to a large number, which is outside too.
+    // Negative positions wrap around to large numbers, which are outside too.
     let at = coordinates(i, p.shape) + bitcast<vec4<u32>>(p.start);
     var value = 0.0;
     if all(at < p.limit) {

@@ -1,4 +1,4 @@
-// The bank of an image. `keep` of the shader stores an element.
+// Computes the bank of an image. The shader's `keep` stores an element.
 fn weight(grid: Grid, row: Row, a: u32) -> f32 {
     let pixel = f32(a) + 1.0;
     let away = -(pixel - row.nearest) * (pixel + row.nearest - 2.0 * row.mu);

@@ -1,4 +1,5 @@
-// dFX = scale patch^T t and dFY = scale t v^T, of all sources. Elements of an image's `work` and `dwork`:
+// dFX = scale patch^T t and dFY = scale t v^T, summed over all sources. The first three functions access an image's
+// `work` and `dwork`.
 fn filter_at(image: u32, at: u32) -> f32 {
     return work[image * work_size() + at];
 }
@@ -35,7 +36,7 @@ fn four_of_t(image: u32, at: vec4<u32>) -> vec4<f32> {
     );
 }
 
-// A team of 16 makes a sum over a row of the image.
+// A team of 16 invocations computes each sum over a row of the image.
 fn make_dfy(image: u32, lane: u32, scale: f32) {
     let rank = lane % 16u;
     for (var first = 0u; first < fours() * p.height; first += 16u) {

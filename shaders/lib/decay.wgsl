@@ -1,4 +1,4 @@
-// What all optimisers begin with. Weight decay d is either coupled (g += d w, the gradient of a
+// Parameters and weight decay of all optimisers. Weight decay d is either coupled (g += d w, the gradient of a
 // normal prior) or decoupled (w -= rate d w). CPU: ops/optimizer/cpu.rs.
 struct Params {
     n: u32,
@@ -15,12 +15,12 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
-// The gradient with the clipping factor and coupled decay.
+// The gradient times the clipping factor, plus coupled decay.
 fn full_gradient(g: f32, scale: f32, w: f32) -> f32 {
     return fma(select(p.decay, 0.0, p.decoupled != 0u), w, g * scale);
 }
 
-// Whether a new value is infinite or NaN, told by its exponent.
+// Whether a new value is infinite or NaN, from its exponent bits.
 fn is_broken(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
 }

@@ -1,18 +1,18 @@
-// Gaussian filterbanks (`ops/filterbank/mod.rs`), by the formulas of ops/filterbank/cpu.rs. The bank of an image
-// has 2 N rows, FX [filters, width], then FY [filters, height]; 16 invocations share a row. A shader
-// has filters, height and width in `p`, and `attention` [batch, 5].
+// Gaussian filterbanks (`ops/filterbank/mod.rs`), with the formulas of ops/filterbank/cpu.rs. The bank of an image
+// has 2 N rows, FX [filters, width], then FY [filters, height]; 16 invocations compute a row. The shader
+// defines filters, height and width in `p`, and `attention` [batch, 5].
 
-// Nothing in an image is further away, or wider: beyond it, single precision would overflow.
+// Limit of centres and distances, in pixels: far outside any image, but its square fits single precision.
 const FAR: f32 = 1e9;
-// 1 / sigma^2 above which a filter is one pixel.
+// Limit of 1 / sigma^2; such a filter selects one pixel.
 const SHARP: f32 = 1e18;
 
-// clamp, a NaN staying one.
+// clamp; NaN stays NaN.
 fn limited(x: f32, low: f32, high: f32) -> f32 {
     return select(clamp(x, low, high), x, is_nan(x));
 }
 
-// What the parameters of an image say of its filters.
+// The filter grid of an image, computed from its five parameters.
 struct Grid {
     // gX, gY, in pixels counted from 1.
     centre: vec2<f32>,
@@ -43,11 +43,11 @@ fn gamma_of(image: u32) -> f32 {
     return exp_of(attention[5u * image + 4u]);
 }
 
-// A filter: FX's, or FY's (down).
+// A row of the bank: a filter of FX, or of FY if `down`.
 struct Row {
     down: bool,
     length: u32,
-    // Where it begins in the bank.
+    // Offset in the bank.
     start: u32,
     // i - N / 2 - 1/2 of equations 19 and 20.
     offset: f32,
@@ -56,7 +56,7 @@ struct Row {
     nearest: f32,
 }
 
-// Row `number` of a bank; of no length beyond the last.
+// Row `number` of a bank; beyond the last row, its length is 0.
 fn row_of(grid: Grid, number: u32) -> Row {
     let down = number >= p.filters;
     let i = select(number, number - p.filters, down);
@@ -79,24 +79,24 @@ fn sum_of_four(first: u32, step: u32) -> vec4<f32> {
     return (parts[first] + parts[first + step]) + (parts[first + 2u * step] + parts[first + 3u * step]);
 }
 
-// The sum over the 16 invocations first, first + step... of the workgroup, in a fixed order, for each
-// of them. All invocations must call this together.
+// The sum over the 16 invocations first, first + step, ... of the workgroup, in a fixed order. All invocations of the
+// workgroup must call this together.
 fn sum_of_16(value: vec4<f32>, lane: u32, first: u32, step: u32) -> vec4<f32> {
     parts[lane] = value;
     workgroupBarrier();
     let total = (sum_of_four(first, step) + sum_of_four(first + 4u * step, step))
         + (sum_of_four(first + 8u * step, step) + sum_of_four(first + 12u * step, step));
-    // Nobody overwrites them before all have read them.
+    // Keep `parts` until all invocations have read them.
     workgroupBarrier();
     return total;
 }
 
-// Over invocations side by side, as those of a row are.
+// The sum over the 16 adjacent invocations of a team, which share a row.
 fn sum_of_neighbours(value: vec4<f32>, lane: u32) -> vec4<f32> {
     return sum_of_16(value, lane, lane & 240u, 1u);
 }
 
-// Over those of equal rank in the 16 teams of 16.
+// The sum over the invocations of equal rank in the 16 teams.
 fn sum_across(value: vec4<f32>, lane: u32) -> vec4<f32> {
     return sum_of_16(value, lane, lane & 15u, 16u);
 }

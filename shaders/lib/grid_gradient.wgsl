@@ -1,7 +1,7 @@
-// The gradient of an image's parameters from that of its bank. `filter_at` and `gradient_at` of the
-// shader read an element of each; the result goes to `dattention` [batch, 5].
+// The gradient of an image's attention parameters from that of its bank. The shader's `filter_at` and `gradient_at`
+// read an element of the bank and of its gradient; the result is stored in `dattention` [batch, 5].
 struct GridGradient {
-    // Of the first four parameters.
+    // Gradients of the first four parameters.
     parameters: vec4<f32>,
     // <FX, dFX>, <FY, dFY>.
     products: vec2<f32>,
@@ -11,7 +11,7 @@ fn on_axis(row: Row, value: f32) -> vec2<f32> {
     return select(vec2<f32>(value, 0.0), vec2<f32>(0.0, value), row.down);
 }
 
-// The same in all invocations.
+// All invocations return the same result.
 fn gradient_of_grid(image: u32, lane: u32) -> GridGradient {
     let grid = grid_of(image);
     var sums = vec4<f32>(0.0);

@@ -1,9 +1,9 @@
-// t = scale FY v and patch = scale t FX^T: a read, and the way back of a write.
+// t = scale FY v and patch = scale t FX^T, for a read and the gradient of a write.
 fn four_filters(at: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(work[at.x], work[at.y], work[at.z], work[at.w]);
 }
 
-// Invocations side by side make columns side by side; each team of 16 adds up other rows of the image.
+// The invocations of a team compute adjacent columns; each team of 16 sums over different rows of the image.
 fn make_t(image: u32, lane: u32, scale: f32) {
     let team = lane / 16u;
     for (var first = 0u; first < fours() * line(); first += 16u) {
@@ -29,7 +29,7 @@ fn make_t(image: u32, lane: u32, scale: f32) {
     }
 }
 
-// A team of 16 makes a sum over a row of t.
+// A team of 16 invocations computes each sum over a row of t.
 fn make_patch(image: u32, lane: u32, scale: f32) {
     let rank = lane % 16u;
     let count = p.sources * p.filters * fours() * p.channels;

@@ -16,7 +16,7 @@ struct Params {
 const ROWS: u32 = 0u;
 const DIAGONAL: u32 = 1u;
 
-// Rows and columns from a cell to its neighbour n.
+// Offset (rows, columns) from a cell to its neighbour n.
 fn offset_of(n: u32) -> vec2<i32> {
     if p.order == ROWS {
         return vec2<i32>(-1, i32(n) - i32(p.neighbours / 2u));
@@ -27,7 +27,7 @@ fn offset_of(n: u32) -> vec2<i32> {
     return vec2<i32>(0, select(1, -1, p.order == DIAGONAL));
 }
 
-// Rows and columns from a cell to the one before, whose c it takes: the middle of a row, the second of two.
+// Offset from a cell to the one whose c is its input: the middle neighbour of a row, or the second of two.
 fn offset_before() -> vec2<i32> {
     return offset_of(p.neighbours / 2u);
 }
@@ -35,7 +35,7 @@ fn offset_before() -> vec2<i32> {
 // A cell of image `image`.
 struct Cell { image: u32, row: i32, column: i32 }
 
-// The number of the cell at an offset, over all images; -1 outside its own.
+// Index over all images of the cell at an offset; -1 outside the image.
 fn seen(cell: Cell, offset: vec2<i32>) -> i32 {
     let row = cell.row + offset.x;
     let column = cell.column + offset.y;
@@ -45,7 +45,7 @@ fn seen(cell: Cell, offset: vec2<i32>) -> i32 {
     return -1;
 }
 
-// The first row of a diagonal, and the number of cells of the step in an image.
+// The first row of the step's diagonal (0 for a row), and the number of its cells in an image.
 fn step_span() -> vec2<u32> {
     if p.order == ROWS {
         return vec2<u32>(0u, p.width);
@@ -54,7 +54,7 @@ fn step_span() -> vec2<u32> {
     return vec2<u32>(first, min(p.height, p.step + 1u) - first);
 }
 
-// Cell i of the step, over all images; none beyond the last.
+// Cell i of the step, counted over all images. Beyond the last it is a cell outside the image.
 fn cell_of(i: u32, span: vec2<u32>) -> Cell {
     let image = i / span.y;
     if image >= p.batch {

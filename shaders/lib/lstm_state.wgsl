@@ -1,7 +1,7 @@
-// Gates and state of a cell of an LSTM. CPU: ops/lstm_cell/cpu.rs, ops/lstm_scan/cpu.rs.
+// Gates and state of an LSTM cell. CPU: ops/lstm_cell/cpu.rs, ops/lstm_scan/cpu.rs.
 struct State { gates: vec4<f32>, c: f32, h: f32 }
 
-// From the sums of the gates o, f, i, g and the c before.
+// The state from the gates o, f, i, g before their activation, and the previous c.
 fn state_of(sums: vec4<f32>, before: f32) -> State {
     let o = sigmoid(sums.x);
     let f = sigmoid(sums.y);
@@ -11,10 +11,10 @@ fn state_of(sums: vec4<f32>, before: f32) -> State {
     return State(vec4<f32>(o, f, i, g), c, o * tanh_of(c));
 }
 
-// Gradients of the sums and of the c before.
+// Gradients of the gates before their activation, and of the previous c.
 struct StateGradient { sums: vec4<f32>, before: f32 }
 
-// From the gates, both c, and the gradients of h and of c from later on.
+// The gradients, given the gates, the previous and the new c, and the gradients of h and of the new c (`later`).
 fn gradient_of_state(gates: vec4<f32>, before: f32, c: f32, dh: f32, later: f32) -> StateGradient {
     let o = gates.x;
     let f = gates.y;

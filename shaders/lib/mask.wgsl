@@ -1,4 +1,4 @@
-// Masked weights (`ops/mask/mod.rs`): w (outputs, inputs, area), p [taps, inputs, outputs].
+// Masked weights (`ops/mask/mod.rs`): w (outputs, inputs, area), packed as [taps, inputs, outputs].
 struct Params {
     outputs: u32,
     inputs: u32,
@@ -11,7 +11,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
-// Whether tap t shows input i to output o.
+// Whether output o reads input i of tap t.
 fn shows(t: u32, i: u32, o: u32) -> bool {
     let origin = i * p.groups / p.inputs;
     let target_group = (o % p.stack) * p.groups / p.stack;

@@ -1,10 +1,10 @@
-// Elementary functions by range reduction and polynomials, since WGSL promises little of its own
-// (exp errs by 2 |x| units in the last place, log and cos absolutely). CPU: cpu/math.rs, the same
-// formulas and coefficients. A NaN that goes in comes out; it is detected by its bits, as compilers
-// may assume that comparisons never see one.
+// Elementary functions by range reduction and polynomials. WGSL's own functions are too inaccurate: exp may err by
+// 2 |x| units in the last place, and log and cos have absolute error bounds. CPU: cpu/math.rs, with the same
+// formulas and coefficients. NaN gives NaN. It is detected by its bits, because compilers
+// may assume that comparisons never see NaN.
 
 const LOG2E: f32 = 1.442695041;
-// ln 2 in two parts; the first has so few bits that n * LN2_HIGH is exact for every |n| <= 200.
+// ln 2 as a sum of two parts. The first has few enough bits that n * LN2_HIGH is exact for |n| <= 200.
 const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -2.12194440e-4;
 const INFINITY_BITS: u32 = 0x7f800000u;
@@ -18,17 +18,17 @@ fn is_infinite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == INFINITY_BITS;
 }
 
-// The larger one, or NaN where one is NaN (max may return either).
+// The larger of two numbers, or NaN if one is NaN (max may return either).
 fn larger(a: f32, b: f32) -> f32 {
     return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
 }
 
-// WGSL has no constants that are not finite; a parameter is no constant.
+// WGSL forbids non-finite constants; a function parameter is not a constant.
 fn from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits);
 }
 
-// 2^n for n in -126..=127, from the exponent bits alone.
+// 2^n for n in -126..=127, built from its exponent bits.
 fn power_of_two(n: i32) -> f32 {
     return bitcast<f32>((n + 127) << 23u);
 }
@@ -50,7 +50,7 @@ fn reduce_exp(x: f32) -> Exponential {
 // e^x; 0 below -104, infinity above 88.73.
 fn exp_of(x: f32) -> f32 {
     let e = reduce_exp(clamp(x, -105.0, 90.0));
-    // Two factors, as 2^n alone leaves the range of normal numbers at both ends.
+    // In two factors, because 2^n itself leaves the range of normal numbers at both ends.
     let half = e.n >> 1u;
     let y = (1.0 + e.m) * power_of_two(half) * power_of_two(e.n - half);
     return select(y, x, is_nan(x));
@@ -86,9 +86,9 @@ fn log_reduced(e: f32, m: f32) -> f32 {
     return fma(e, LN2_HIGH, fma(-0.5, z, low) + m);
 }
 
-// ln x; -infinity at 0, NaN below.
+// ln x; -infinity at 0, NaN for negative x.
 fn log_of(x: f32) -> f32 {
-    // Numbers below the normal range are scaled up by 2^23 first.
+    // Subnormal numbers are scaled up by 2^23 first.
     let tiny = x < 1.17549435e-38;
     let offset = bitcast<u32>(select(x, x * 8388608.0, tiny)) - 0x3f3504f3u;
     let m = bitcast<f32>((offset & 0x007fffffu) + 0x3f3504f3u) - 1.0;
@@ -100,7 +100,7 @@ fn log_of(x: f32) -> f32 {
     return select(y, x, bitcast<u32>(x) == INFINITY_BITS || is_nan(x));
 }
 
-// ln(1 + x). Near 0 the sum is never formed; elsewhere its rounding is small beside the logarithm.
+// ln(1 + x). Near 0, 1 + x is not computed; elsewhere, its rounding error is small compared with the logarithm.
 fn log1p_of(x: f32) -> f32 {
     return select(log_of(1.0 + x), log_reduced(0.0, x), x > -0.29 && x < 0.41);
 }

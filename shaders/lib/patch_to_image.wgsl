@@ -1,4 +1,4 @@
-// t = scale patch FX and v = scale FY^T t of the last source: a write, and the way back of a read.
+// t = scale patch FX, and v = scale FY^T t for the last source, for a write and the gradient of a read.
 fn make_t(image: u32, lane: u32, scale: f32) {
     for (var at = lane; at < p.sources * p.filters * line(); at += 256u) {
         let row = at / line();

@@ -1,5 +1,5 @@
-// The sum or the largest of one value of each of a workgroup's 256 invocations, the same for all of
-// them. The tree is fixed, so the result is too. All invocations must call these together.
+// The sum or the maximum of one value from each of a workgroup's 256 invocations; all of them get the result. The order
+// of additions is fixed. All invocations must call these functions together.
 var<workgroup> lanes: array<f32, 256>;
 
 fn add_half(lane: u32, width: u32) {
@@ -28,7 +28,7 @@ fn row_sum(value: f32, lane: u32) -> f32 {
     add_half(lane, 2u);
     add_half(lane, 1u);
     let total = lanes[0];
-    // Nobody overwrites it before all have read it.
+    // Keep `lanes[0]` until all invocations have read it.
     workgroupBarrier();
     return total;
 }

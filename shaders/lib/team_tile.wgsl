@@ -1,15 +1,14 @@
-// Products in tiles of 32 x 32, 32 deep, for matrices that have too few larger ones to keep a GPU busy. The
-// 256 invocations are eight teams of 32. A team takes four of a tile's 32 k and makes all of the tile, 8 x 4 an
-// invocation: three vectors read for 32 products. At the end the teams' sums are added, always in the
-// same order. A tile holds, for each k, eight vectors of four neighbours along a side; one more keeps
-// invocations side by side off each other's banks. Vectors are stored whole: by WGSL's rules, invocations that
-// store to components of one vector race.
+// Products in tiles of 32 x 32, 32 terms at a time, for matrices with too few larger tiles to keep a GPU busy. The
+// 256 invocations form eight teams of 32. A team takes four of the 32 k and computes the whole tile, 8 x 4 elements per
+// invocation: three vectors are read for 32 products. At the end, the teams' sums are added in a fixed order.
+// For each k, a tile has eight vectors of four adjacent elements, padded by one vector to avoid bank conflicts.
+// Vectors are stored whole: by WGSL's rules, invocations that store to components of one vector race.
 const TEAM_PITCH: u32 = 9u;
-// Where B begins, behind A.
+// Offset of the tile of B, after that of A.
 const TEAM_B: u32 = 288u;
 var<workgroup> team_tile: array<vec4<f32>, 576>;
 
-// Rows 4 row.. and 16 + 4 row.., four columns of each.
+// An invocation's sums: rows 4 row.. and 16 + 4 row.., four columns each.
 struct TeamSum {
     r0: vec4<f32>,
     r1: vec4<f32>,
@@ -40,7 +39,7 @@ fn add_team_product(sum: ptr<function, TeamSum>, k: u32, row: u32, column: u32) 
     (*sum).r7 = fma(vec4<f32>(below.w), y, (*sum).r7);
 }
 
-// Adds the part of an invocation's team of the product of the tiles.
+// Adds the products of the four k of an invocation's team.
 fn add_team_tile(sum: ptr<function, TeamSum>, lane: u32) {
     let k = lane / 32u * 4u;
     let row = lane % 32u / 8u;
@@ -51,7 +50,7 @@ fn add_team_tile(sum: ptr<function, TeamSum>, lane: u32) {
     add_team_product(sum, k + 3u, row, column);
 }
 
-// Where in the tile a team leaves its sums: in one half or the other, eight vectors a row.
+// Offset at which a team stores its sums: in one half of the tile's memory, with eight vectors per row.
 fn team_place(half: u32, lane: u32) -> u32 {
     return half * TEAM_B + lane % 32u / 8u * 32u + lane % 8u;
 }
@@ -80,7 +79,7 @@ fn take_team_sum(sum: ptr<function, TeamSum>, half: u32, lane: u32) {
     (*sum).r7 += team_tile[at + 152u];
 }
 
-// Teams `giver` and the one after it add to what teams `taker` and the one after it have. All invocations
+// Adds the sums of teams `giver` and `giver` + 1 to those of teams `taker` and `taker` + 1. All invocations
 // must call this together.
 fn hand_team_sums(sum: ptr<function, TeamSum>, giver: u32, taker: u32, lane: u32) {
     let team = lane / 32u;
@@ -94,8 +93,8 @@ fn hand_team_sums(sum: ptr<function, TeamSum>, giver: u32, taker: u32, lane: u32
     workgroupBarrier();
 }
 
-// All teams' sum: of row lane / 8, columns 4 (lane % 8)... The tiles must have been read. All invocations must
-// call this together.
+// The sum over all teams, for row lane / 8 and the four columns from 4 (lane % 8). All reads of the tiles must be
+// finished. All invocations must call this together.
 fn sum_of_teams(sum: ptr<function, TeamSum>, lane: u32) -> vec4<f32> {
     hand_team_sums(sum, 4u, 0u, lane);
     hand_team_sums(sum, 6u, 2u, lane);

@@ -1,7 +1,7 @@
-// Products in tiles of 64 x 64, 16 deep, of which each of 256 invocations makes 4 x 4, or of 128 x 128,
-// 8 deep, of which each makes four times 4 x 4: twice the products for each number read from workgroup
-// memory. A tile holds, for each k, 16 (32) vectors of four neighbours along a side; one more keeps
-// invocations side by side off each other's banks.
+// Products in tiles of 64 x 64, 16 terms at a time, where each of 256 invocations computes 4 x 4 elements; or in wide
+// tiles of 128 x 128, 8 terms at a time, where each computes four blocks of 4 x 4, with twice the products per number
+// read from workgroup memory. For each k, a tile has 16 (32) vectors of four adjacent elements, padded by one vector to
+// avoid bank conflicts.
 const PITCH: u32 = 17u;
 const WIDE_PITCH: u32 = 33u;
 const FOURS_PITCH: u32 = 132u;
@@ -26,7 +26,7 @@ fn add_product(sum: ptr<function, Block>, k: u32, row: u32, column: u32) {
     add_outer(sum, a_tile[k * PITCH + row], b_tile[k * PITCH + column]);
 }
 
-// Adds the product of the tiles to rows 4 row.. and columns 4 column...
+// Adds the product of the tiles to the block of rows from 4 row and columns from 4 column.
 fn add_tile(sum: ptr<function, Block>, row: u32, column: u32) {
     add_product(sum, 0u, row, column);
     add_product(sum, 1u, row, column);
@@ -46,14 +46,14 @@ fn add_tile(sum: ptr<function, Block>, row: u32, column: u32) {
     add_product(sum, 15u, row, column);
 }
 
-// The row and column, of 16 x 16 invocations, of one of them: the 32 that run together read 4 vectors of
-// one tile and 8 of the other.
+// The row and column of an invocation among 16 x 16, chosen so that 32 invocations that run together (a warp) read only
+// 4 vectors of one tile and 8 of the other.
 fn spot_of(lane: u32) -> vec2<u32> {
     return vec2<u32>(lane / 64u * 4u + lane / 8u % 4u, lane / 32u % 2u * 8u + lane % 8u);
 }
 
-// The products of column k of a wide A, its rows in two vectors, with row k of B: columns 4 column.. and, to
-// the right, 64 + 4 column...
+// Adds the products of column k of a wide A, given as two vectors of rows, with row k of B: columns from 4 column and,
+// to the right, from 64 + 4 column.
 fn add_wide_product(
     top_left: ptr<function, Block>,
     top_right: ptr<function, Block>,
@@ -72,7 +72,7 @@ fn add_wide_product(
     add_outer(below_right, below, right);
 }
 
-// A as B, vectors of neighbours along a side: rows 4 row.. and, below, 64 + 4 row...
+// For an A stored like B, in vectors of four adjacent rows: rows from 4 row and, below, from 64 + 4 row.
 fn add_wide_tile(
     top_left: ptr<function, Block>,
     top_right: ptr<function, Block>,
@@ -91,8 +91,8 @@ fn add_wide_tile(
     add_wide_product(top_left, top_right, below_left, below_right, a_tile[7u * WIDE_PITCH + row], a_tile[7u * WIDE_PITCH + 16u + row], 7u, column);
 }
 
-// A in vectors of four neighbours along k, as it lies in memory, 128 rows for either four: rows row,
-// 16 + row, 32 + row, 48 + row and, below, 64 + row...
+// For an A in vectors of four adjacent k, as in memory, with 128 rows for each half of the eight k: rows row,
+// 16 + row, 32 + row, 48 + row and, below, the same plus 64.
 fn add_wide_fours(
     top_left: ptr<function, Block>,
     top_right: ptr<function, Block>,

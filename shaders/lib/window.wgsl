@@ -29,7 +29,7 @@ fn pixels() -> u32 {
     return p.batch * p.height * p.width;
 }
 
-// A pixel of all images: its number, and where it lies in its image; beyond the last one, nowhere.
+// A pixel: its index over all images, and its position in its image. Pixels beyond the last are outside every image.
 struct Place { index: i32, row: i32, column: i32 }
 
 fn place_of(pixel: u32) -> Place {
@@ -40,13 +40,13 @@ fn place_of(pixel: u32) -> Place {
     return Place(i32(pixel), i32(row % p.height), i32(pixel - row * p.width));
 }
 
-// Rows and columns from a pixel to the one that tap t sees.
+// Offset (rows, columns) from a pixel to the one that tap t reads.
 fn offset_of(t: u32) -> vec2<i32> {
     let row = t / p.across;
     return vec2<i32>(p.top + i32(row), p.left + i32(t - row * p.across));
 }
 
-// The number of the pixel at an offset, -1 outside the image.
+// Index over all images of the pixel at an offset; -1 outside the image.
 fn seen(at: Place, offset: vec2<i32>) -> i32 {
     if u32(at.row + offset.x) < p.height && u32(at.column + offset.y) < p.width {
         return at.index + offset.x * i32(p.width) + offset.y;
@@ -54,7 +54,7 @@ fn seen(at: Place, offset: vec2<i32>) -> i32 {
     return -1;
 }
 
-// max(x, 0), a NaN staying one.
+// max(x, 0); NaN stays NaN.
 fn relu(x: f32) -> f32 {
     return select(0.0, x, x > 0.0 || is_nan(x));
 }
@@ -63,7 +63,7 @@ fn relu_fours(x: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(relu(x.x), relu(x.y), relu(x.z), relu(x.w));
 }
 
-// x as the ReLU in front, if there is one, shows it.
+// x after the ReLU that precedes the convolution, if there is one.
 fn shown(x: f32) -> f32 {
     return select(x, relu(x), p.relu_before != 0u);
 }
@@ -72,20 +72,20 @@ fn shown_fours(x: vec4<f32>) -> vec4<f32> {
     return select(x, relu_fours(x), p.relu_before != 0u);
 }
 
-// Number of leading inputs of the last tap that outputs `start`.. of a tile see. The mask hides the others,
+// Number of leading inputs of the last tap that any output of a tile from `start` reads. The mask hides the others,
 // whose weights are 0 (`ops/masked_conv/window.rs`).
 fn inputs_seen(start: u32, side: u32) -> u32 {
     if p.groups <= 1u {
         return p.inputs;
     }
     let last = min(start + side, p.outputs) - 1u;
-    // A tile of several stacked maps has channels of the last group.
+    // A tile that spans several stacked maps includes channels of the last group.
     let whole = start / p.stack == last / p.stack;
     let group = select(p.groups - 1u, last % p.stack * p.groups / p.stack, whole);
     return min(((group + p.own) * p.inputs + p.groups - 1u) / p.groups, p.inputs);
 }
 
-// Number of leading outputs of the last tap that see none of inputs `start`...
+// Number of leading outputs that read none of the inputs from `start` on in the last tap.
 fn outputs_blind(start: u32) -> u32 {
     if p.groups <= 1u || p.stack < p.outputs {
         return 0u;
@@ -94,8 +94,8 @@ fn outputs_blind(start: u32) -> u32 {
     return min((group * p.outputs + p.groups - 1u) / p.groups, p.outputs);
 }
 
-// Which tile of side x side of a matrix with this number of columns (x across, y down) a workgroup makes; the
-// grid is folded.
+// The tile (x across, y down) of side x side that a workgroup computes, of a matrix with this number of columns. The
+// grid of workgroups is two-dimensional only because a dimension is limited.
 fn tile_of(group: vec3<u32>, groups: vec3<u32>, columns: u32, side: u32) -> vec2<u32> {
     let flat = group.x + group.y * groups.x;
     let across = (columns + side - 1u) / side;

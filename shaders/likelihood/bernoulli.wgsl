@@ -1,6 +1,6 @@
-// -log p(x) of Bernoulli variables with logits l: nll = sum softplus(l) - x l, as
-// max(l, 0) - x l + ln(1 + e^-|l|), where nothing large is lost. CPU: ops/likelihood/cpu.rs.
-// l, x [rows, width], nll [rows]; a workgroup a row.
+// -log p(x) of Bernoulli variables with logits l: nll = sum softplus(l) - x l, computed as
+// max(l, 0) - x l + ln(1 + e^-|l|), which cannot overflow. CPU: ops/likelihood/cpu.rs.
+// l, x [rows, width], nll [rows]; one workgroup per row.
 struct Params { rows: u32, width: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> l: array<f32>;

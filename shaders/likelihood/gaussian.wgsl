@@ -1,5 +1,5 @@
 // -log N(x; mu, e^lv): nll = sum (ln 2 pi + lv + (x - mu)^2 e^-lv) / 2. CPU: ops/likelihood/cpu.rs.
-// x, mu, lv [rows, width], nll [rows]; a workgroup a row.
+// x, mu, lv [rows, width], nll [rows]; one workgroup per row.
 struct Params { rows: u32, width: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,5 +1,5 @@
 // KL(N(mu, e^lv) || N(0, 1)) = sum (mu^2 + e^lv - lv - 1) / 2. CPU: ops/likelihood/cpu.rs.
-// mu, lv [rows, width], kl [rows]; a workgroup a row.
+// mu, lv [rows, width], kl [rows]; one workgroup per row.
 struct Params { rows: u32, width: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> mu: array<f32>;

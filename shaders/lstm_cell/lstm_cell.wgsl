@@ -1,7 +1,7 @@
-// h', c' and gates of one step of an LSTM. CPU: ops/lstm_cell/cpu.rs. x [batch, depth], w [4 hidden, depth]
+// h', c' and gates of one time step of an LSTM. CPU: ops/lstm_cell/cpu.rs. x [batch, depth], w [4 hidden, depth]
 // (gates stacked o, f, i, g), b [4 hidden] or [batch, 4 hidden], c, h, next [batch, hidden], gates
-// [batch, 4 hidden]; a workgroup makes 32 rows x 8 units, whose
-// gates are the 32 columns of a tile (`lib/team_tile.wgsl`).
+// [batch, 4 hidden]. A workgroup computes 32 rows x 8 units, whose gates are the 32 columns of a tile
+// (`lib/team_tile.wgsl`).
 struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, panel: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -46,7 +46,7 @@ fn lstm_cell(
     }
     let top = down * TILE_ROWS;
     let left = (flat - down * across) * TILE_UNITS;
-    // Invocations side by side load along k.
+    // Adjacent invocations load along k.
     let fast = lane % 32u;
     let slow = lane / 32u;
 

@@ -1,5 +1,5 @@
-// Gradients of the sums of the gates, dz, and of c. CPU: ops/lstm_cell/cpu.rs. dh, dnext, c, next, dc
-// [batch, hidden], gates, dz [batch, 4 hidden] (stacked o, f, i, g); an invocation a unit of a row.
+// Gradients of the gates before their activation, dz, and of c. CPU: ops/lstm_cell/cpu.rs. dh, dnext, c, next, dc
+// [batch, hidden], gates, dz [batch, 4 hidden] (stacked o, f, i, g); one invocation per unit of a row.
 struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, panel: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dh: array<f32>;

@@ -1,5 +1,5 @@
-// h and c of cell (row, column) of every image, in place; the rest of both stays. CPU: ops/lstm_scan/cpu.rs;
-// an invocation a channel of an image.
+// h and c of cell (row, column) of every image, in place; the rest of both is unchanged. CPU: ops/lstm_scan/cpu.rs;
+// one invocation per channel of an image.
 @group(0) @binding(1) var<storage, read> u: array<f32>;
 @group(0) @binding(2) var<storage, read> s: array<f32>;
 @group(0) @binding(3) var<storage, read> c0: array<f32>;

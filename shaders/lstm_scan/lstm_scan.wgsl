@@ -1,6 +1,6 @@
-// h, c and gates of the cells of one step. CPU: ops/lstm_scan/cpu.rs. A workgroup makes 16 cells x 16
-// channels, an invocation the four gates of one channel of a cell: a product [cells, neighbours hidden]
-// [neighbours hidden, 4 hidden], whose left side is read from the map of h.
+// h, c and gates of the cells of one step of the scan. CPU: ops/lstm_scan/cpu.rs. A workgroup computes 16 cells x 16
+// channels, an invocation the four gates of one channel of a cell. They are a product [cells, neighbours hidden]
+// [neighbours hidden, 4 hidden], whose left operand is read from the map of h.
 @group(0) @binding(1) var<storage, read> u: array<f32>;
 @group(0) @binding(2) var<storage, read> s: array<f32>;
 @group(0) @binding(3) var<storage, read> c0: array<f32>;
@@ -43,7 +43,7 @@ fn lstm_scan(
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
-    // Invocations side by side load channels of one cell, and make channels of one cell.
+    // Adjacent invocations load and compute channels of one cell.
     let cell = cell_of(tile * TILE + slow, span);
     let channel = (flat - tile * across) * TILE + fast;
     let depth = p.neighbours * p.hidden;

@@ -1,7 +1,7 @@
-// dgates of the cells of one step, the last step first. CPU: ops/lstm_scan/cpu.rs. A workgroup makes 16 cells
-// x 16 channels: a product [cells, neighbours 4 hidden] [neighbours 4 hidden, hidden], whose left side
-// is read from the gradients of the cells that have this one as a neighbour. `dc` [batch, edge, hidden]
-// is the gradient of c on its way along a row (a column where the order is by rows).
+// dgates of the cells of one step of the scan; steps run from last to first. CPU: ops/lstm_scan/cpu.rs. A workgroup
+// computes 16 cells x 16 channels, a product [cells, neighbours 4 hidden] [neighbours 4 hidden, hidden], whose left
+// operand is read from the dgates of the cells that have this one as a neighbour. `dc` [batch, edge, hidden]
+// is the gradient of c of the current cell of each row (each column in the Row LSTM).
 @group(0) @binding(1) var<storage, read> dh: array<f32>;
 @group(0) @binding(2) var<storage, read> s: array<f32>;
 @group(0) @binding(3) var<storage, read> c0: array<f32>;
@@ -10,12 +10,12 @@
 @group(0) @binding(6) var<storage, read_write> dgates: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dc: array<f32>;
 
-// For each four k, 16 cells and 16 channels.
+// Tiles of 16 cells and 16 channels, in vectors of four k.
 const PITCH: u32 = 17u;
 var<workgroup> d_tile: array<vec4<f32>, 272>;
 var<workgroup> s_tile: array<vec4<f32>, 272>;
 
-// Rows k..k + 4 of the product, all of one neighbour: a multiple of four belongs to each.
+// Rows k..k + 4 of the right operand. They belong to one neighbour, since each has a multiple of four rows.
 fn d_at(cell: Cell, k: u32) -> vec4<f32> {
     let stacked = 4u * p.hidden;
     let n = k / stacked;
@@ -62,7 +62,7 @@ fn lstm_scan_gradient(
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
-    // Invocations side by side load along k, and make channels of one cell.
+    // Adjacent invocations load along k, and compute channels of one cell.
     let cell = cell_of(tile * TILE + slow, span);
     let left = (flat - tile * across) * TILE;
     let depth = 4u * p.neighbours * p.hidden;
@@ -98,7 +98,7 @@ fn lstm_scan_gradient(
     let edge = select(p.height, p.width, p.order == ROWS);
     let along = select(u32(cell.row), u32(cell.column), p.order == ROWS);
     let carried = (cell.image * edge + along) * p.hidden + channel;
-    // Nothing comes from beyond the last cell.
+    // The last cell of a lane receives no gradient of c from a later one.
     var later = 0.0;
     if seen(cell, -offset_before()) >= 0 {
         later = dc[carried];

@@ -1,4 +1,4 @@
-// y[t, i, o] = w[o, i, t] where the mask shows it, else 0. CPU: ops/mask/cpu.rs; an invocation an element.
+// y[t, i, o] = w[o, i, t] if it is visible, else 0. CPU: ops/mask/cpu.rs; one invocation per element.
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

@@ -1,4 +1,4 @@
-// dw[o, i, t] = dy[t, i, o] where the mask shows it, else 0. CPU: ops/mask/cpu.rs; an invocation an element.
+// dw[o, i, t] = dy[t, i, o] if w[o, i, t] is visible, else 0. CPU: ops/mask/cpu.rs; one invocation per element.
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dw: array<f32>;
 

@@ -1,5 +1,5 @@
 // y = act(conv(x) + bias) + residual. CPU: ops/masked_conv/cpu.rs. One product [pixels, taps inputs]
-// [taps inputs, outputs], whose left side is read from x where it lies: a tile a workgroup.
+// [taps inputs, outputs], whose left operand is read directly from x; one tile per workgroup.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
@@ -19,7 +19,7 @@ fn x_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
     return shown(x[u32(pixel) * p.inputs + channel]);
 }
 
-// Column k of the left side for four pixels.
+// Column k of the left operand for four pixels.
 fn four_of_x(a: Place, b: Place, c: Place, d: Place, k: u32) -> vec4<f32> {
     let tap = k / p.inputs;
     if tap >= p.taps {
@@ -78,7 +78,7 @@ fn masked_conv(
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
-    // Invocations side by side load channels of one pixel, and weights of one channel.
+    // Adjacent invocations load channels of one pixel, and weights of one channel.
     let pixel = tile.y * TILE + 4u * slow;
     let column = tile.x * TILE + 4u * fast;
     let a = place_of(pixel);
@@ -105,9 +105,9 @@ fn masked_conv(
     store_four(pixel + 3u, column, sum.r3);
 }
 
-// Tiles of 128 x 128, for channels in eights: buffers are read and written by fours.
+// Wide tiles of 128 x 128, if the channels are multiples of eight: buffers are read and written in vectors of four.
 
-// Four channels of a pixel, numbered as `seen` does.
+// Four channels of the pixel with an index from `seen`.
 fn channels_of(pixel: i32, channel: u32) -> vec4<f32> {
     if pixel < 0 {
         return vec4<f32>(0.0);
@@ -157,7 +157,7 @@ fn masked_conv_wide(
     if tile.y * WIDE >= pixels() {
         return;
     }
-    // Loading: two invocations side by side take eight channels of a pixel, 32 the weights of a channel.
+    // Two adjacent invocations load eight channels of a pixel; 32 load the weights of a channel.
     let half = lane % 2u;
     let x_slot = half * FOURS_PITCH + lane / 2u;
     let w_k = lane / 32u;

@@ -1,5 +1,5 @@
-// y at pixel (row, column) of every image, in place; the rest of y stays. CPU: ops/masked_conv/cpu.rs; an
-// invocation an output of an image.
+// y at pixel (row, column) of every image, in place; the rest of y is unchanged. CPU: ops/masked_conv/cpu.rs; one
+// invocation per output channel of an image.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;

@@ -1,5 +1,5 @@
-// dx = a'(x) sum over taps of d p^T. CPU: ops/masked_conv/cpu.rs. One product [pixels, taps outputs] [taps
-// outputs, inputs], whose left side is d as the taps see it from the other end.
+// dx = a'(x) times the sum of d w^T over the taps. CPU: ops/masked_conv/cpu.rs. One product [pixels, taps outputs]
+// [taps outputs, inputs], whose left operand is read from d through the reversed taps.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;
@@ -16,7 +16,7 @@ fn d_at(at: Place, offset: vec2<i32>, channel: u32) -> f32 {
     return d[u32(pixel) * p.outputs + channel];
 }
 
-// Column k of the left side for four pixels.
+// Column k of the left operand for four pixels.
 fn four_of_d(a: Place, b: Place, c: Place, e: Place, k: u32) -> vec4<f32> {
     let tap = k / p.outputs;
     if tap >= p.taps {
@@ -45,7 +45,7 @@ fn four_of_weights(k: u32, column: u32) -> vec4<f32> {
     );
 }
 
-// The number of term k when the first `blind` ones of the last tap are left out.
+// The index of term k when the first `blind` outputs of the last tap are skipped.
 fn term(k: u32, blind: u32) -> u32 {
     return select(k, k + blind, k >= (p.taps - 1u) * p.outputs);
 }
@@ -81,7 +81,7 @@ fn masked_conv_input(
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
-    // Both sides lie in memory along the outputs, so invocations side by side load along k.
+    // Both operands are contiguous along the outputs, so adjacent invocations load along k.
     let pixel = tile.y * TILE + 4u * slow;
     let origin = tile.x * TILE + 4u * slow;
     let a = place_of(pixel);
@@ -112,9 +112,9 @@ fn masked_conv_input(
     store_four(pixel + 3u, column, sum.r3);
 }
 
-// Tiles of 128 x 128, for channels in eights: d and dx are read and written by fours.
+// Wide tiles of 128 x 128, if the channels are multiples of eight: d and dx are read and written in vectors of four.
 
-// Four channels of a pixel, numbered as `seen` does.
+// Four channels of the pixel with an index from `seen`.
 fn channels_of(pixel: i32, channel: u32) -> vec4<f32> {
     if pixel < 0 {
         return vec4<f32>(0.0);
@@ -122,7 +122,7 @@ fn channels_of(pixel: i32, channel: u32) -> vec4<f32> {
     return d_fours[(u32(pixel) * p.outputs + channel) / 4u];
 }
 
-// What a tap's output weighs for four inputs, all there or none.
+// The weights of a tap's output for four inputs; either all or none of the four exist.
 fn weights_of(tap: u32, input: u32, output: u32) -> vec4<f32> {
     if tap >= p.taps || input >= p.inputs {
         return vec4<f32>(0.0);
@@ -165,7 +165,7 @@ fn masked_conv_input_wide(
     if tile.y * WIDE >= pixels() {
         return;
     }
-    // Loading: two invocations side by side take eight outputs of a pixel; eight, those of an input.
+    // Two adjacent invocations load eight outputs of a pixel; eight load the outputs of an input.
     let half = lane % 2u;
     let d_slot = half * FOURS_PITCH + lane / 2u;
     let w_k = lane % 8u;

@@ -1,7 +1,7 @@
 // dw and dbias. CPU: ops/masked_conv/cpu.rs. One product [taps inputs + 1, pixels] [pixels, outputs]; the last
-// row of the left side is 1, which makes dbias. The pixels are cut into pieces of `chunk`: the first
-// dispatch writes the sum over each to `partial` [pieces, taps inputs + 1, outputs], the second adds
-// the pieces up, always in the same order.
+// row of the left operand is 1, for dbias. The pixels are split into pieces of `chunk` (split-K): the first
+// dispatch writes the partial sums to `partial` [pieces, taps inputs + 1, outputs], and the second adds
+// them in a fixed order.
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> d: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
@@ -18,11 +18,11 @@ fn pieces() -> u32 {
     return max((pixels() + p.chunk - 1u) / p.chunk, 1u);
 }
 
-// A row of the left side: where its tap lies and which channel it reads.
+// A row of the left operand: the offset of its tap, and the channel that it reads.
 struct Row { offset: vec2<i32>, channel: u32, number: u32 }
 
-// Pixels that a tile of weights from row `top` and column `column` on adds up, up to `last`: none where the mask
-// hides all of it, but in the first rows, which add up dbias too.
+// End of the pixels that the tile of weights at row `top` and column `column` sums over: `last`, or none if the mask
+// hides the whole tile (except in the first rows, which also compute dbias).
 fn end_of(first: u32, top: u32, column: u32, side: u32) -> u32 {
     let all = p.taps * p.inputs;
     let seen = all - (p.inputs - inputs_seen(column, side));
@@ -45,7 +45,7 @@ fn x_at(row: Row, at: Place) -> f32 {
     return shown(x[u32(pixel) * p.inputs + row.channel]);
 }
 
-// Column `pixel` of the left side, in four rows.
+// Column `pixel` of the left operand, for four rows.
 fn four_of_x(a: Row, b: Row, c: Row, e: Row, pixel: u32, last: u32) -> vec4<f32> {
     if pixel >= last {
         return vec4<f32>(0.0);
@@ -104,7 +104,7 @@ fn weight_pieces(
     }
     let slow = lane / 16u;
     let fast = lane % 16u;
-    // Invocations side by side load channels of one pixel.
+    // Adjacent invocations load channels of one pixel.
     let top = (tile.y - piece * down) * TILE;
     let column = tile.x * TILE + 4u * fast;
     let a = row_of(top + 4u * fast);
@@ -129,7 +129,7 @@ fn weight_pieces(
     store_block(piece, top + 4u * slow, column, sum);
 }
 
-// Four channels of the pixel that `at` sees.
+// Four channels of the pixel that the tap reads for pixel `at`.
 fn four_channels(at: Place, row: Row) -> vec4<f32> {
     let pixel = seen(at, row.offset);
     if pixel < 0 || row.number + 1u >= rows() {
@@ -138,7 +138,7 @@ fn four_channels(at: Place, row: Row) -> vec4<f32> {
     return shown_fours(x_fours[(u32(pixel) * p.inputs + row.channel) / 4u]);
 }
 
-// As `four_of_d`, of whole fours.
+// Like `four_of_d`, if all four exist.
 fn four_outputs(pixel: u32, last: u32, column: u32) -> vec4<f32> {
     if pixel >= last || column >= p.outputs {
         return vec4<f32>(0.0);
@@ -146,8 +146,8 @@ fn four_outputs(pixel: u32, last: u32, column: u32) -> vec4<f32> {
     return d_fours[(pixel * p.outputs + column) / 4u];
 }
 
-// Tiles of 128 x 128, for channels in eights. The row of dbias takes no tile of its own: workgroups of
-// the first tile of rows add up what they load of d.
+// Wide tiles of 128 x 128, if the channels are multiples of eight. The row of dbias has no tile of its own: workgroups
+// of the first row of tiles sum the d that they load.
 @compute @workgroup_size(256)
 fn weight_pieces_wide(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -161,7 +161,7 @@ fn weight_pieces_wide(
         return;
     }
     let top = (tile.y - piece * down) * WIDE;
-    // Loading: 32 invocations side by side take channels of one pixel.
+    // 32 adjacent invocations load channels of one pixel.
     let load_k = lane / 32u;
     let load_four = lane % 32u;
     let row = row_of(top + 4u * load_four);
@@ -207,19 +207,19 @@ fn weight_pieces_wide(
     }
 }
 
-// Nowhere from `last` on.
+// The place of a pixel; from `last` on, a place outside every image.
 fn place_before(pixel: u32, last: u32) -> Place {
     return place_of(select(pixel, pixels(), pixel >= last));
 }
 
-// Not the row of dbias.
+// Whether a row belongs to dw, not to dbias.
 fn store_weights(piece: u32, row: u32, column: u32, sums: Block) {
     if row + 1u < rows() {
         store_block(piece, row, column, sums);
     }
 }
 
-// An invocation an element of dw and of dbias.
+// One invocation per element of dw and dbias.
 @compute @workgroup_size(256)
 fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = flat_index(id, groups);

@@ -1,10 +1,10 @@
 // C = act(A B + bias), batched. CPU: ops/matmul/cpu.rs and cpu/gemm/. A [m, k], B [k, n], bias [n],
-// C [m, n]; any strides, so that a transposed operand is read where it lies.
+// C [m, n]. Operands have any strides, so transposed ones are read in place.
 //
-// A workgroup makes a tile of C: tiles of A and B, 16 or 32 deep along k, lie in workgroup memory while
-// the next ones are on their way in registers. Where C has few tiles and k is long, k is cut into pieces
-// of `chunk`: each workgroup writes the sum over its piece to `partial` [batch, pieces, m, n], and
-// the second dispatch adds the pieces up, always in the same order.
+// A workgroup computes a tile of C. Tiles of A and B, 16 or 32 terms deep, are in workgroup memory while
+// the next ones are loaded into registers. If C has few tiles and k is long, k is split into pieces
+// of `chunk` (split-K): each workgroup writes the sum over its piece to `partial` [batch, pieces, m, n], and
+// a second dispatch adds the pieces in a fixed order.
 struct Params {
     m: u32,
     n: u32,
@@ -30,7 +30,7 @@ fn pieces() -> u32 {
     return (p.k + p.chunk - 1u) / p.chunk;
 }
 
-// An element of C: act(x + bias).
+// An element of C from its sum x: act(x + bias).
 fn finish(x: f32, column: u32) -> f32 {
     var y = x;
     if p.has_bias != 0u {
@@ -44,8 +44,8 @@ fn finish(x: f32, column: u32) -> f32 {
     }
 }
 
-// Which tile of C (x across, y down) and which layer z (product and piece) a workgroup makes. The grid
-// is folded, since a dimension holds at most 65,535 workgroups.
+// The tile of C (x across, y down) and the layer z (product and piece) that a workgroup computes. The grid is
+// two-dimensional only because a dimension is limited to 65,535 workgroups.
 fn tile_of(group: vec3<u32>, groups: vec3<u32>, side: u32) -> vec3<u32> {
     let flat = group.x + group.y * groups.x;
     let across = (p.n + side - 1u) / side;
@@ -54,7 +54,7 @@ fn tile_of(group: vec3<u32>, groups: vec3<u32>, side: u32) -> vec3<u32> {
     return vec3<u32>(flat - row * across, row % down, row / down);
 }
 
-// The part of the work that layer z of the grid does: k in first..last of one product of the batch.
+// The work of layer z: k in first..last of one product of the batch.
 struct Slice { a: u32, b: u32, first: u32, last: u32 }
 
 fn slice_of(z: u32) -> Slice {
@@ -91,7 +91,7 @@ fn store(z: u32, row: u32, column: u32, value: f32) {
     }
 }
 
-// Products of many tiles: 64 x 64 (`lib/tile.wgsl`).
+// For products with many tiles: 64 x 64 (`lib/tile.wgsl`).
 fn four_of_a(s: Slice, row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a_at(s, row, k), a_at(s, row + 1u, k), a_at(s, row + 2u, k), a_at(s, row + 3u, k));
 }
@@ -120,7 +120,7 @@ fn matmul_64(
     let slow = lane / 16u;
     let fast = lane % 16u;
     let s = slice_of(group.z);
-    // Invocations side by side load along k where that is how the operand lies in memory.
+    // Adjacent invocations load along k where that is how the operand lies in memory.
     let a_k = select(slow, fast, p.stride_a.y == 1u);
     let a_four = select(fast, slow, p.stride_a.y == 1u);
     let b_k = select(slow, fast, p.stride_b.x == 1u);
@@ -148,7 +148,7 @@ fn matmul_64(
     store_four(group.z, top + 3u, left, sum.r3);
 }
 
-// Products of few tiles: 32 x 32 (`lib/team_tile.wgsl`).
+// For products with few tiles: 32 x 32 (`lib/team_tile.wgsl`).
 @compute @workgroup_size(256)
 fn matmul_32(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -160,7 +160,7 @@ fn matmul_32(
         return;
     }
     let s = slice_of(group.z);
-    // Invocations side by side load along k where that is how the operand lies in memory.
+    // Adjacent invocations load along k where that is how the operand lies in memory.
     let a_k = select(lane / 8u, lane % 32u, p.stride_a.y == 1u);
     let a_four = select(lane % 8u, lane / 32u, p.stride_a.y == 1u);
     let b_k = select(lane / 8u, lane % 32u, p.stride_b.x == 1u);
@@ -184,7 +184,7 @@ fn matmul_32(
     store_four(group.z, group.y * SMALL_TILE + lane / 8u, group.x * SMALL_TILE + 4u * (lane % 8u), total);
 }
 
-// C from the pieces along k, an invocation an element.
+// Adds the pieces of split-K; one invocation per element of C.
 @compute @workgroup_size(256)
 fn add_pieces(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = flat_index(id, groups);

@@ -1,7 +1,7 @@
 // Adam, in place: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
 // w -= rate (m / c1) / (sqrt(v / c2) + epsilon), c = 1 - beta^t. CPU: ops/optimizer/cpu.rs.
-// g, w, m, v [n]; scale [1] is the clipping factor, or below 0: nothing is done. tally [4]: its place 3 is
-// the number of the first step that made a value that is not finite.
+// g, w, m, v [n]; scale [1] is the clipping factor, negative to skip the update; element 3 of tally [4] records
+// the number of a step that makes a value non-finite.
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
@@ -24,7 +24,7 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     let weight = decayed(w[i]) - p.rate / p.correction1 * first / root;
     w[i] = weight;
     if is_broken(weight) || is_broken(first) || is_broken(second) {
-        // Several invocations may store.
+        // Several invocations may store here, so the store is atomic.
         atomicStore(&tally_atomics[3], bitcast<u32>(p.number));
     }
 }

@@ -1,4 +1,4 @@
-// Moving average of weights, in place: a += share (w - a), unless the step is left out (scale < 0).
+// Moving average of weights, in place: a += share (w - a), unless the step is skipped (scale < 0).
 // CPU: ops/optimizer/cpu.rs. w, a [n]; scale [1].
 struct Params { n: u32, share: f32 }
 @group(0) @binding(0) var<uniform> p: Params;

@@ -1,7 +1,7 @@
 // SGD with momentum (s = beta1 s + g, w -= rate s), Adagrad (s += g^2) and RMSProp
 // (s = beta1 s + (1 - beta1) g^2), both w -= rate g / (sqrt s + epsilon). In place.
-// CPU: ops/optimizer/cpu.rs. g, w, s [n]; scale [1] is the clipping factor, or below 0: nothing is done.
-// tally [4]: its place 3 is the number of the first step that made a value that is not finite.
+// CPU: ops/optimizer/cpu.rs. g, w, s [n]; scale [1] is the clipping factor, negative to skip the update.
+// Element 3 of tally [4] records the number of a step that makes a value non-finite.
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
@@ -33,7 +33,7 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     s[i] = state;
     w[i] = weight;
     if is_broken(weight) || is_broken(state) {
-        // Several invocations may store.
+        // Several invocations may store here, so the store is atomic.
         atomicStore(&tally_atomics[3], bitcast<u32>(p.number));
     }
 }

@@ -1,6 +1,6 @@
-// A value of one pixel of every image from its logits, in place. CPU: ops/pick/cpu.rs. logits [batch,
-// pixels, channels levels] (channels where there are two levels), u, x [batch, pixels, channels]; an
-// invocation an image.
+// Samples one value of a pixel of every image from its logits, in place. CPU: ops/pick/cpu.rs. logits [batch,
+// pixels, channels levels] ([batch, pixels, channels] if there are two levels), u, x [batch, pixels, channels]; one
+// invocation per image.
 struct Params {
     batch: u32,
     pixels: u32,
@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> u: array<f32>;
 @group(0) @binding(3) var<storage, read_write> x: array<f32>;
 
-// The first level up to which the probabilities sum to more than u; NaN where there are none.
+// The first level at which the cumulative probability exceeds u; NaN if the logits define no distribution.
 fn first_above(first: u32, u: f32) -> f32 {
     var largest = logits[first];
     for (var i = 1u; i < p.levels; i++) {

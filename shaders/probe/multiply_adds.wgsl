@@ -1,5 +1,5 @@
-// y = what `reps` rounds of x = a x + b make of x, sixteen chains an invocation: the multiply-add units
-// and nothing else. CPU: cpu/gemm/peak.rs.
+// y = the result of `reps` steps x = a x + b, in sixteen independent chains per invocation. It measures the
+// multiply-add units alone. CPU: cpu/gemm/peak.rs.
 struct Params { n: u32, reps: u32, a: f32, b: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

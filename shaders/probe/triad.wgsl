@@ -1,4 +1,4 @@
-// y = a + s b: the memory and nothing else. CPU: bench/probe.rs.
+// y = a + s b. It measures the memory bandwidth. CPU: bench/probe.rs.
 struct Params { n: u32, s: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;

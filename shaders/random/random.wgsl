@@ -1,6 +1,6 @@
-// Philox4x32-10 noise: uniform on [0, 1), standard normal by Box and Muller, or 1 / keep with probability
-// keep and else 0, which dropout multiplies by. CPU: ops/random/cpu.rs;
-// the counter and the key are explained in rng.rs. y [n]; an invocation makes a block of four.
+// Philox4x32-10 noise: uniform on [0, 1), standard normal (Box and Muller), or a dropout mask, which is 1 / keep with
+// probability keep, else 0. CPU: ops/random/cpu.rs; rng.rs explains the counter and the key. y [n]; one invocation per
+// block of four.
 struct Params {
     n: u32,
     distribution: u32,
@@ -30,7 +30,7 @@ fn high_product(a: u32, b: u32) -> u32 {
     return high_high + (low_high >> 16u) + (high_low >> 16u) + (middle >> 16u);
 }
 
-// One round; the key of round number r is the seed plus r Weyl constants.
+// One round; the key of round r is the seed plus r times the Weyl constants.
 fn mix(c: vec4<u32>, r: u32) -> vec4<u32> {
     return vec4<u32>(
         high_product(MULTIPLIER_1, c.z) ^ c.y ^ (p.seed_low + r * WEYL_0),
@@ -53,7 +53,7 @@ fn philox(counter: vec4<u32>) -> vec4<u32> {
     return mix(c, 9u);
 }
 
-// (cos 2 pi u, sin 2 pi u) for u in [0, 1): an exact reduction to an eighth of a turn.
+// (cos 2 pi u, sin 2 pi u) for u in [0, 1). The reduction to an eighth of a turn is exact.
 fn cos_sin_turn(u: f32) -> vec2<f32> {
     let quarter = round(4.0 * u);
     let q = u32(quarter) & 3u;
@@ -74,7 +74,7 @@ fn normals(u: f32, turn: f32) -> vec2<f32> {
 fn random(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let block = flat_index(id, groups);
     let first = 4u * block;
-    // A block past the end must not come back by a product that wraps around.
+    // Return first if the block is past the end: 4 * block could wrap around to a valid index.
     if block > (p.n - 1u) / 4u {
         return;
     }

@@ -1,5 +1,5 @@
 // Sum, sum of squares or logsumexp over one axis. CPU: ops/reduce/cpu.rs. x [outer, n, inner],
-// y [outer, chunks, inner]: each result takes `chunk` neighbours, the last one what is left.
+// y [outer, chunks, inner]: each result reduces `chunk` consecutive elements, the last one the rest.
 // y = scale sum x, y = scale sum x^2, or y = largest + ln sum e^(x - largest).
 struct Params {
     outer: u32,
@@ -17,7 +17,7 @@ struct Params {
 const SQUARES: u32 = 1u;
 const LOGSUMEXP: u32 = 2u;
 
-// Result number i begins at element `first` of x and takes `count`, `inner` apart.
+// Result i reduces `count` elements of x from `first` on, `inner` apart.
 struct Part { first: u32, count: u32 }
 
 fn part_of(i: u32) -> Part {
@@ -29,7 +29,7 @@ fn part_of(i: u32) -> Part {
     return Part(first, min(p.chunk, p.n - begin));
 }
 
-// What sums and sums of squares add up.
+// The terms of sums and of sums of squares.
 fn term(x: f32) -> f32 {
     return select(x, x * x, p.reduction == SQUARES);
 }
@@ -38,7 +38,7 @@ fn store(i: u32, value: f32) {
     y[i] = select(value, y[i] + value, p.accumulate != 0u);
 }
 
-// The whole workgroup calls it.
+// All invocations of the workgroup must call this together.
 fn log_sum_exp(part: Part, lane: u32) -> f32 {
     var largest = from_bits(INFINITY_BITS | 0x80000000u);
     for (var at = lane; at < part.count; at += 256u) {
@@ -53,7 +53,7 @@ fn log_sum_exp(part: Part, lane: u32) -> f32 {
     return select(largest + log_of(sum), largest, is_infinite(largest));
 }
 
-// A workgroup a result, for neighbours in memory (inner = 1).
+// One workgroup per result, for contiguous elements (inner = 1).
 @compute @workgroup_size(256)
 fn reduce_rows(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -81,7 +81,7 @@ fn reduce_rows(
     }
 }
 
-// An invocation a result, for neighbours `inner` apart: invocations side by side read side by side. Sums alone.
+// An invocation a result, for neighbours `inner` apart: adjacent invocations read side by side. Sums alone.
 @compute @workgroup_size(256)
 fn reduce_columns(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = flat_index(id, groups);
@@ -90,7 +90,7 @@ fn reduce_columns(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         return;
     }
     let part = part_of(i);
-    // Four sums, so that four loads are under way at a time.
+    // Four sums, so that four loads are in flight.
     var sums = vec4<f32>(0.0);
     let whole = part.count & ~3u;
     for (var k = 0u; k < whole; k += 4u) {

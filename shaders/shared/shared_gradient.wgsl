@@ -1,6 +1,6 @@
-// dW (+)= d_1^T x_1 + d_2^T x_2 + d_3^T x_3 of up to three uses of a weight, and db (+)= the sums of their rows: uses
-// of d [rows, m] and x [rows, n], W [m, n], b [m]. CPU: ops/shared/cpu.rs. A workgroup makes a tile of 32 x 32
-// (`lib/team_tile.wgsl`) of dW with one more column, for which x is 1: db.
+// dW (+)= d_1^T x_1 + d_2^T x_2 + d_3^T x_3 for up to three uses of a weight, and db (+)= the column sums of their d.
+// Shapes of each use: d [rows, m], x [rows, n]; W [m, n], b [m]. CPU: ops/shared/cpu.rs. A workgroup computes a tile of
+// 32 x 32 (`lib/team_tile.wgsl`) of dW, extended by one column for db, in which x counts as 1.
 struct Params {
     m: u32,
     n: u32,
@@ -23,7 +23,7 @@ struct Params {
 // A row of a use.
 struct Place { source: u32, row: u32 }
 
-// Rows of a use; there is no fourth.
+// Number of rows of a use; 0 beyond the third.
 fn rows_of(source: u32) -> u32 {
     switch source {
         case 0u: { return p.rows_0; }
@@ -33,7 +33,7 @@ fn rows_of(source: u32) -> u32 {
     }
 }
 
-// 32 rows further, or where the next use that has any begins.
+// Advances by 32 rows, or to the start of the next use that has rows.
 fn after(at: Place) -> Place {
     var next = Place(at.source, at.row + 32u);
     while next.source < 3u && next.row >= rows_of(next.source) {
@@ -55,7 +55,7 @@ fn d_at(at: Place, row: u32, column: u32) -> f32 {
     }
 }
 
-// An element of x, 1 right of its columns. Of rows that are not there d is 0.
+// An element of x; 1 to the right of its columns. Rows that do not exist need no check, since their d is 0.
 fn x_at(at: Place, row: u32, column: u32) -> f32 {
     let i = (at.row + row) * p.n + column;
     if at.row + row >= rows_of(at.source) {
@@ -71,7 +71,7 @@ fn x_at(at: Place, row: u32, column: u32) -> f32 {
     }
 }
 
-// Four neighbours along a row.
+// Four adjacent elements of a row.
 fn four_of_d(at: Place, row: u32, column: u32) -> vec4<f32> {
     return vec4<f32>(
         d_at(at, row, column),
@@ -116,7 +116,7 @@ fn shared_gradient(
     if top >= p.m {
         return;
     }
-    // Invocations side by side load along a row.
+    // Adjacent invocations load along a row.
     let fast = lane % 8u;
     let slow = lane / 8u;
 

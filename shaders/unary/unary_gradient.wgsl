@@ -1,5 +1,5 @@
-// dx = f'(x) dy, elementwise. CPU: ops/unary/cpu.rs. saved, dy, dx [n]; saved is y where f' is simplest
-// in y (exp, tanh, sigmoid, relu, sqrt), else x.
+// dx = f'(x) dy, elementwise. CPU: ops/unary/cpu.rs. saved, dy, dx [n]; saved is y if f' is simplest as a function
+// of y (exp, tanh, sigmoid, relu, sqrt), else x.
 struct Params { n: u32, function: u32, a: f32, b: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> saved: array<f32>;
