@@ -1,9 +1,9 @@
-//! Drawing images: a batch of 16 digits with each kind of model, whole samplers as users run them.
+//! Drawing images: a batch of 16 digits from each kind of model, with the complete samplers that users run.
 //!
 //!     cargo bench --bench sampling -- [--only PREFIX] [--threads N] [--seconds S] [--device NAME]
 //!
-//! Prints the machine and a Markdown table; the arithmetic is what a sampler needs at least, each
-//! pixel's part of every layer once.
+//! Prints the machine and a Markdown table. The arithmetic counts the minimum that a sampler needs: every
+//! layer evaluated once per pixel.
 
 mod common;
 

@@ -1,11 +1,11 @@
-//! What a training step costs against batch, side of the image, layers and hidden size, for a few kinds
-//! of model, each beside its arithmetic.
+//! Time of a training step as a function of batch size, image side, number of layers and hidden size, for a
+//! few kinds of model, each compared with its arithmetic.
 //!
 //!     cargo bench --bench scaling -- [--only KIND] [--kind batch|side|layers|hidden] [--threads N]
 //!                                    [--seconds S] [--device NAME] [--svg DIR]
 //!
-//! Prints a Markdown table for each, and with `--svg` draws them, time over size on logarithmic axes; the
-//! dotted line is the arithmetic, through the time of the largest size.
+//! Prints a Markdown table for each. `--svg` also plots time against size on logarithmic axes; the dotted line
+//! is the arithmetic, scaled to meet the measured time at the largest size.
 
 mod common;
 
@@ -41,7 +41,7 @@ fn kinds() -> Vec<Kind> {
     .into()
 }
 
-/// What varies, and its values.
+/// The quantities that vary, and their values.
 const AXES: [(&str, &[usize]); 4] = [
     ("batch", &[1, 2, 4, 8, 16, 32, 64, 128, 256]),
     ("side", &[14, 20, 28, 40, 64]),
@@ -49,7 +49,8 @@ const AXES: [(&str, &[usize]); 4] = [
     ("hidden", &[8, 16, 32, 64, 128, 256, 512]),
 ];
 
-/// `kind` with one of its sizes set; nothing where that kind has none, or where it would take minutes.
+/// The workload of `kind` with the size `axis` set to `value`; `None` if the kind has no such size, or if a
+/// step would take minutes.
 fn at(kind: &Kind, axis: &str, value: usize) -> Option<Workload> {
     let (mut net, mut batch) = (kind.net.clone(), kind.batch);
     let pixel = net.pixel_net().is_some();
@@ -60,7 +61,7 @@ fn at(kind: &Kind, axis: &str, value: usize) -> Option<Workload> {
             let channels = net.shape().2;
             net.set_shape((value, value, channels)).expect("square images");
         }
-        // The glimpses of DRAW are its depth.
+        // The depth of DRAW is its number of glimpses.
         ("layers", ModelConfig::Draw(c)) => c.glimpses = value,
         ("layers", net) => net.pixel_net()?.layers = value,
         ("hidden", ModelConfig::Vae(c)) => c.hidden = value,
@@ -105,7 +106,7 @@ fn main() {
     });
 }
 
-/// Measures one kind over one axis, prints the table, and returns the time and the arithmetic.
+/// Measures one kind along one axis, prints the table, and returns two series: the time and the arithmetic.
 fn measure(
     kind: &Kind,
     axis: &str,
@@ -115,7 +116,7 @@ fn measure(
     machine: &Machine,
     seconds: f64,
 ) -> Vec<Series> {
-    let head = [axis, "ms a step", "us an image", "MFLOP an image", "GFLOP/s", "of peak"];
+    let head = [axis, "ms/step", "us/image", "MFLOP/image", "GFLOP/s", "of peak"];
     let (mut table, mut times) = (Table::new(&head), Vec::new());
     for &value in values {
         let Some(workload) = at(kind, axis, value) else { continue };
@@ -149,7 +150,7 @@ fn plot(axis: &str, series: Vec<Series>, machine: &Machine) -> Plot {
     Plot {
         title: format!("A training step by {axis}\n{machine}"),
         x_label: axis.into(),
-        y_label: "ms a step".into(),
+        y_label: "ms/step".into(),
         log_x: true,
         log_y: true,
         series,

@@ -1,10 +1,10 @@
-//! Whole training steps: one optimiser step of each model at the papers' sizes, on made-up images; and
-//! drawing digits pixel by pixel.
+//! Complete training steps of each model at the papers' sizes, on synthetic images; and drawing digits pixel
+//! by pixel.
 //!
 //!     cargo bench --bench steps -- [--only PREFIX] [--threads N] [--seconds S] [--device NAME]
 //!
-//! Prints the device's peak of multiply-adds and one line a workload: name, images/s and ms of the
-//! median step. `benches/peer.py` runs it beside PyTorch; `benches/results/speed.md` has the measurements.
+//! Prints the device's multiply-add peak and one line per workload: name, images/s and ms of the median step.
+//! `benches/peer.py` compares it with PyTorch; `benches/results/speed.md` has the results.
 
 mod common;
 

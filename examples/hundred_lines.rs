@@ -1,6 +1,6 @@
-//! An autodiff engine in a hundred lines (matrices, a tape, five operations, one reverse loop), and below it
-//! a small network that it trains on exclusive or. The first chapter of the guide explains it.
-//! `cargo run --example hundred_lines` runs it, `cargo test --example hundred_lines` its tests.
+//! An autodiff engine in a hundred lines (matrices, a tape, five operations, one reverse loop), and a small
+//! network that it trains on exclusive or. The first chapter of the guide explains it.
+//! Run it with `cargo run --example hundred_lines`, and its tests with `cargo test --example hundred_lines`.
 
 /// A matrix in row-major order.
 #[derive(Clone, Debug)]

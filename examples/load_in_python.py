@@ -1,10 +1,10 @@
-"""Weights of a trained PixelCNN in Python: reads them with safetensors, computes -log p(x) of images with
-NumPy alone, and compares with what the program prints. Needs numpy and safetensors.
+"""A trained PixelCNN in Python: reads its weights with safetensors, computes -log p(x) of images with NumPy
+alone, and compares the result with the values that the program prints. Needs numpy and safetensors.
 
     python examples/load_in_python.py target/release/pixelloom
 
-Nothing is downloaded: the script draws its own images, and trains on them for a second. Shapes: images
-[B, H, W] of 0 and 1, maps [B, H, W, channels], convolutions (out, in, height, width).
+Nothing is downloaded: the script draws its own images and trains on them for about a second. Shapes: images
+[B, H, W] of 0 and 1, feature maps [B, H, W, channels], convolutions (out, in, height, width).
 """
 
 import csv
@@ -23,7 +23,7 @@ SIDE = 12
 
 
 def write_png(path, image):
-    """A grey image of 8 bits."""
+    """Writes an 8-bit grey image."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -36,7 +36,7 @@ def write_png(path, image):
 
 
 def bars(random, count):
-    """Images of a horizontal and a vertical bar."""
+    """Images [count, SIDE, SIDE], each of a horizontal and a vertical bar at random positions."""
     images = numpy.zeros((count, SIDE, SIDE), numpy.uint8)
     for image in images:
         row, column = random.integers(0, SIDE - 2, 2)
@@ -45,7 +45,7 @@ def bars(random, count):
 
 
 def convolution(x, weights, name):
-    """Same size as x, zeros outside. Hidden weights of a masked convolution are 0 in the file."""
+    """A convolution with zero padding; the output has the size of x. No mask is needed: hidden weights are 0 in the file."""
     w, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     _, height, width, _ = x.shape
     tall, wide = w.shape[2], w.shape[3]
@@ -62,7 +62,7 @@ def relu(x):
 
 
 def negative_log_likelihood(x, weights, config):
-    """-log p(x) in nats of each image: the PixelCNN of table 1 of "Pixel Recurrent Neural Networks"."""
+    """-log p(x) of each image, in nats, by the PixelCNN of table 1 of "Pixel Recurrent Neural Networks"."""
     y = (x[..., None].astype(numpy.float64) - config["mean"]) / config["deviation"]
     y = convolution(y, weights, "first")
     skips = 0.0
@@ -76,7 +76,7 @@ def negative_log_likelihood(x, weights, config):
     y = relu(convolution(relu(y + skips), weights, "head.0"))
     y = relu(convolution(y, weights, "head.1"))
     logits = convolution(y, weights, "head.2")[..., 0]
-    # -log of sigmoid(logit) where x = 1, of 1 - sigmoid(logit) where x = 0.
+    # -log sigmoid(logit) where x = 1, and -log(1 - sigmoid(logit)) where x = 0.
     return (numpy.logaddexp(0, logits) - x * logits).sum((1, 2))
 
 
@@ -96,7 +96,7 @@ def main(program):
             "--layers", "2", "--set", "model.head=8", "--batch", "20", "--epochs", "5", "--name", "bars")
         run("eval", "bars", "--per-image", "nll.csv")
         with open(home / "nll.csv", newline="") as file:
-            next(file)  # A comment that says what wrote the table.
+            next(file)  # Skip the comment line above the header.
             printed = numpy.array([float(row["nll"]) for row in csv.DictReader(file)])
 
         newest = sorted((home / "runs" / "bars" / "checkpoints").iterdir())[-1]

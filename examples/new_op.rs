@@ -1,8 +1,8 @@
-//! A new op outside the crate, y = x / (1 + |x|) (softsign): its kernels for CPU and GPU, its gradient rule
-//! and its gradient check. `cargo run --release --example new_op` runs it, `cargo test --release
-//! --example new_op` its test.
+//! A new op outside the crate, softsign y = x / (1 + |x|): its kernels for CPU and GPU, its gradient rule and
+//! its gradient check. Run it with `cargo run --release --example new_op`, and its test with `cargo test
+//! --release --example new_op`.
 //!
-//! dL/dx = dL/dy / (1 + |x|)^2. All have one shape, whichever.
+//! Gradient: dL/dx = dL/dy / (1 + |x|)^2. All tensors have the same shape, which may be any.
 
 use pixelloom::autograd::Backward;
 use pixelloom::autograd::case::{Case, Input};
@@ -11,8 +11,8 @@ use pixelloom::gpu::Program;
 use pixelloom::kernel::{Cost, Kernel, elementwise};
 use pixelloom::{Device, Result, Tape, Tensor, Var};
 
-// Binding 0 is the kernel's parameter, here the number of elements; then come inputs and outputs. An
-// invocation makes an element, in a grid of two dimensions, since one has 65,535 workgroups at most.
+// Binding 0 holds the kernel's parameter, here the number of elements; inputs and outputs follow. Each
+// invocation computes one element. The grid has two dimensions because each is limited to 65,535 workgroups.
 const FORWARD: &str = "
     @group(0) @binding(0) var<uniform> n: u32;
     @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -33,7 +33,7 @@ const GRADIENT: &str = "
         if i < n { let s = 1.0 + abs(x[i]); dx[i] = dy[i] / (s * s); }
     }";
 
-/// y = x / (1 + |x|). The loop is as plain as a reference has to be, so it is that, too.
+/// y = x / (1 + |x|). The loop is simple enough to be the reference implementation as well.
 fn forward(_: &u32, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y = x / (1.0 + x.abs()));
 }
@@ -63,7 +63,7 @@ static SOFTSIGN_GRADIENT: Kernel<u32, 2, 1> = Kernel {
     entries: &["softsign_gradient"],
 };
 
-/// What the tape keeps for the way back: x.
+/// The gradient rule, with the tensor that it needs: x.
 struct Rule(Tensor);
 
 impl Backward for Rule {
@@ -86,9 +86,9 @@ fn softsign<'t>(x: &Var<'t>) -> Var<'t> {
     y
 }
 
-/// The largest relative error of the rule beside central differences; 1e-3 or less is a pass.
+/// The largest relative error of the rule compared with central differences; at most 1e-3 passes.
 fn check(device: &Device) -> Result<f64> {
-    // The second derivative jumps at 0, where differences tell nothing: inputs keep off it.
+    // The second derivative jumps at 0, where central differences are inaccurate, so the inputs avoid it.
     let case = |x| Case::new("softsign", "", vec![x], |x| vec![softsign(&x[0])]);
     let sizes: [&[usize]; 3] = [&[1], &[5, 7], &[3, 257]];
     let errors = sizes.map(|shape| gradient_error(&case(Input::off_zero("x", shape)), device));

@@ -1,5 +1,5 @@
-//! A model of one's own, trained by a loop of one's own: a small variational auto-encoder with ReLU
-//! layers on the embedded digits, in some seconds. `cargo run --release --example train_small`.
+//! A custom model with a custom training loop: a small variational auto-encoder with ReLU layers, trained on
+//! the embedded digits in a few seconds. Run it with `cargo run --release --example train_small`.
 //!
 //! q(z|x): h = relu(W1 x + b1), mu = W2 h + b2, log s^2 = W3 h + b3; p(x|z): logits = W5 relu(W4 z + b4) + b5.
 //! Shapes: x [B, 784], h [B, 100], z [B, 8].
@@ -41,7 +41,7 @@ impl Small {
     }
 }
 
-/// The names that an optimiser, and a file of weights, knows the parameters by.
+/// Names the parameters, for the optimiser and for files of weights.
 impl Module for Small {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
         self.encoder.visit(&join(path, "encoder"), f);
@@ -52,7 +52,7 @@ impl Module for Small {
     }
 }
 
-/// With q(z|x) and p(x|z), the library has the bound.
+/// Given q(z|x) and p(x|z), the library computes the bound.
 impl LatentModel for Small {
     fn latent(&self) -> usize {
         LATENT
@@ -70,8 +70,8 @@ impl LatentModel for Small {
     }
 }
 
-/// Trains for `steps`; the mean bound on -log p(x) of the test images before and after, in nats, and
-/// what it was measured on.
+/// Trains for `steps` steps. Returns the mean bound on -log p(x) of the test images in nats before and after
+/// training, and a description of the data that it was measured on.
 fn train(device: &Device, steps: u64) -> Result<(f64, f64, String)> {
     let digits = data::open("digits", None, "data".as_ref())?;
     let model = Small::new(device);
@@ -118,7 +118,7 @@ fn main() -> Result<()> {
 mod tests {
     use super::*;
 
-    /// 543 nats is what 784 fair coins cost.
+    /// An untrained model costs about 784 log 2 = 543 nats, as 784 fair coins do.
     #[test]
     fn it_learns() {
         let (before, after, what) = train(&Device::cpu(), 300).unwrap();

@@ -1,4 +1,4 @@
-//! What the benchmarks share: their arguments. `cargo bench` adds `--bench`, which is passed over.
+//! Command-line arguments of the benchmarks. `cargo bench` adds `--bench`, which is ignored.
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use pixelloom::Device;
 use pixelloom::machine::choose;
 use pixelloom::report::plots::{Plot, curve};
 
-/// The words of the command line.
+/// The arguments of the command line.
 pub struct Arguments(Vec<String>);
 
 /// Flags with a value.
 const FLAGS: [&str; 6] = ["--only", "--threads", "--seconds", "--device", "--svg", "--kind"];
 
 impl Arguments {
-    /// Those of this process. An unknown flag, or one without a value, ends it with a message.
+    /// The arguments of this process. Exits with a message at an unknown flag or one without a value.
     pub fn read() -> Arguments {
         let words: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
         let mut rest = words.iter();
@@ -23,7 +23,7 @@ impl Arguments {
             let known = FLAGS.contains(&word.as_str());
             let fits = if known { rest.next().is_some() } else { !flag };
             if !fits {
-                eprintln!("error: {word}; there are, each with a value: {}", FLAGS.join(" "));
+                eprintln!("error: {word}: the flags, each with a value, are {}", FLAGS.join(" "));
                 std::process::exit(2);
             }
         }
@@ -41,18 +41,18 @@ impl Arguments {
         self.values(flag).pop()
     }
 
-    /// The number behind `flag`.
+    /// The value of `flag` as a number, or `default` without it. Panics if it is not a number.
     pub fn number(&self, flag: &str, default: f64) -> f64 {
         let parsed = |text: String| text.parse().unwrap_or_else(|_| panic!("{flag} {text}"));
         self.value(flag).map_or(default, parsed)
     }
 
-    /// The path behind `--svg`.
+    /// The value of `--svg`.
     pub fn svg(&self) -> Option<PathBuf> {
         self.value("--svg").map(PathBuf::from)
     }
 
-    /// Words that are no flags and no values of flags.
+    /// Positional arguments: neither flags nor their values.
     pub fn plain(&self) -> Vec<String> {
         let value = |i: usize| i > 0 && FLAGS.contains(&self.0[i - 1].as_str());
         let plain = |(i, word): (usize, &String)| {
@@ -61,23 +61,23 @@ impl Arguments {
         self.0.iter().enumerate().filter_map(plain).collect()
     }
 
-    /// `--threads`, or all cores.
+    /// The value of `--threads`, or the number of cores.
     pub fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         self.number("--threads", cores as f64) as usize
     }
 
-    /// A pool of that many threads.
+    /// A pool of [`Arguments::threads`] threads.
     pub fn pool(&self) -> rayon::ThreadPool {
         rayon::ThreadPoolBuilder::new().num_threads(self.threads()).build().expect("threads")
     }
 
-    /// The device behind `--device`, else the CPU.
+    /// The device that the last `--device` names, or the CPU without one.
     pub fn device(&self) -> Device {
         self.devices().pop().expect("one at least")
     }
 
-    /// All devices that `--device` names, else the CPU.
+    /// All devices named with `--device`, or the CPU without one. Exits with a message if one cannot be opened.
     pub fn devices(&self) -> Vec<Device> {
         let mut names = self.values("--device");
         if names.is_empty() {
@@ -94,8 +94,8 @@ impl Arguments {
     }
 }
 
-/// Writes a plot, and says so on stderr.
+/// Writes a plot and reports its path on stderr.
 pub fn save(plot: &Plot, path: &Path) {
     std::fs::write(path, curve(plot)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    eprintln!("{} is written", path.display());
+    eprintln!("wrote {}", path.display());
 }

@@ -1,13 +1,15 @@
-//! Speed of the kernels: the CPU's matrix product beside other crates, and every kernel under the
-//! roofline of the machine.
+//! Speed of the kernels: the CPU matrix product compared with other crates, and every kernel compared with
+//! the roofline of the machine.
 //!
 //!     cargo bench --bench kernels -- [SHAPE ...] [--kind products|rooflines] [--device NAME ...]
 //!                                    [--only WORKLOAD] [--threads N] [--seconds S] [--svg PATH]
 //!
-//! `products`: a Markdown table of matrix products, of the shapes whose names contain SHAPE.
-//! `rooflines`: for every device (`cpu` unless named) what each kernel, forwards and backwards, takes
-//! in steps of the workloads, at least S seconds of each, and of those that no workload uses in the
-//! cases of the tests; and the launch of a kernel that has nothing to do. Both, unless told.
+//! - `products`: a Markdown table of matrix products, for the shapes whose names contain SHAPE.
+//! - `rooflines`: for every device (default: `cpu`), the time of each kernel, forward and backward, in steps
+//!   of the workloads, measured for at least S seconds per workload; kernels that no workload uses are
+//!   measured on the test cases instead. Also the latency of launching an empty kernel.
+//!
+//! Without `--kind`, it does both.
 
 #[path = "../common/mod.rs"]
 mod common;

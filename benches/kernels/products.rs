@@ -1,9 +1,8 @@
-//! The matrix product on the models' shapes, beside the crates `gemm` and `matrixmultiply`.
+//! The matrix product on the models' shapes, compared with the crates `gemm` and `matrixmultiply`.
 //!
-//! Measured on one and on two threads, each in a process of its own. Criterion picks the number of
-//! iterations; in every sample the three contenders take many short turns, so that whatever else the
-//! machine does meets them alike. It only ever adds time, so the table compares the turns that bound
-//! the fastest tenth.
+//! Measured on one thread and on two, each in its own process. Criterion chooses the number of iterations. In
+//! every sample the three contenders alternate in many short turns, so that other load on the machine affects
+//! all of them equally. Such load can only add time, so the table compares the 10th percentiles of the turns.
 
 #![allow(unsafe_code)] // The other crates take pointers.
 
@@ -16,10 +15,10 @@ use std::hint::black_box;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Tells a measuring process its number of threads.
+/// Environment variable that holds the number of threads of a measuring process.
 const THREADS: &str = "PIXELLOOM_BENCH_THREADS";
 
-/// C[m, n] = A[m, k] B[k, n]; T: A is stored [k, m]; NT: B is stored [n, k].
+/// How the operands of C[m, n] = A[m, k] B[k, n] are stored. TN: A is stored [k, m]. NT: B is stored [n, k].
 #[derive(Clone, Copy, PartialEq)]
 enum Layout {
     NN,
@@ -79,7 +78,7 @@ fn name(&(m, n, k, layout): &(usize, usize, usize, Layout)) -> String {
     format!("{m}x{n}x{k}{layout}")
 }
 
-/// The time that a tenth of the turns stay below.
+/// The 10th percentile.
 fn fastest_tenth(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 10]
@@ -108,8 +107,8 @@ fn measure(
     };
     let parallelism =
         if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
-    // SAFETY: `a`, `b` and c have m k, k n and m n floats, which the strides of `layout` stay inside of; c is
-    // no operand.
+    // SAFETY: `a`, `b` and `c` hold m k, k n and m n floats, and the strides of `layout` stay inside them; `c`
+    // does not alias an operand.
     let theirs = |c: &mut [f32]| unsafe {
         gemm::gemm(
             m,
@@ -195,7 +194,7 @@ fn measure(
     (!times[0].is_empty()).then(|| times.each_mut().map(|times| flops / fastest_tenth(times) / 1e9))
 }
 
-/// One process, one number of threads: rows to standard output for the parent.
+/// Body of a measuring process: prints rows to standard output for the parent.
 fn child(threads: usize) {
     let mut criterion = Criterion::default()
         .sample_size(15)
@@ -204,7 +203,7 @@ fn child(threads: usize) {
         .without_plots()
         .configure_from_args();
     let peak = || probe::peak(&Device::cpu()).expect("the CPU does not fail");
-    // Of several, the fastest: the one that nothing disturbed.
+    // The fastest of several measurements is the one least disturbed.
     let mut fastest = peak();
     for (index, shape) in SHAPES.iter().enumerate() {
         if let Some([x, y, z]) = measure(&mut criterion, threads, shape) {
@@ -241,7 +240,7 @@ fn spawn(threads: usize, names: &[String]) -> (f64, Vec<Option<Row>>) {
     (peak, rows)
 }
 
-/// Measures, if this process was started for that by [`table`].
+/// Whether [`table`] started this process to measure; if so, measures.
 pub fn is_child() -> bool {
     let Some(threads) = std::env::var(THREADS).ok().and_then(|x| x.parse().ok()) else {
         return false;
@@ -251,7 +250,7 @@ pub fn is_child() -> bool {
     true
 }
 
-/// Prints the table, of the shapes whose names contain one of `names`, or of all.
+/// Prints the table for the shapes whose names contain one of `names`, or for all shapes if it is empty.
 pub fn table(names: &[String]) {
     let (peak1, rows1) = spawn(1, names);
     let (peak2, rows2) = spawn(2, names);

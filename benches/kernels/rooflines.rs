@@ -1,4 +1,4 @@
-//! Every kernel as it is launched in the workloads' steps, against what the machine allows.
+//! Every kernel, as launched in steps of the workloads, compared with the roofline of the machine.
 
 use std::time::Instant;
 
@@ -9,17 +9,17 @@ use pixelloom::ops::optimizer::Rule;
 use pixelloom::profile::Profile;
 use pixelloom::{Device, Param, Tape, Tensor, ops};
 
-/// Times each case is run: small launches, so their times are mostly of the launch.
+/// Runs per test case. The launches are small, so most of their time is launch overhead.
 const REPEATS: usize = 20;
 
-/// Measures a device and prints its tables. Workloads whose name begins with `only`, each for `seconds`
-/// at least and for one step.
+/// Measures a device and prints its tables: the workloads whose name begins with `only`, each for at least
+/// `seconds` and at least one step.
 pub fn measure(device: &Device, only: &str, seconds: f64) -> (Machine, Profile) {
     let machine = Machine::measure(device).expect("the device works");
     let latency = probe::latency(device).expect("the device works");
     println!("\n{machine}.\n");
     println!(
-        "A launch that has nothing to do: {:.2} us in a row, {:.2} us alone and waited for.\n",
+        "Launch of an empty kernel: {:.2} us back to back, {:.2} us alone including the wait.\n",
         1e6 * latency.in_a_row,
         1e6 * latency.alone
     );
@@ -35,10 +35,10 @@ pub fn measure(device: &Device, only: &str, seconds: f64) -> (Machine, Profile) 
             number += 1;
         }
     }
-    println!("In the workloads' steps:\n\n{}", roofline::table(&used, &machine));
+    println!("In steps of the workloads:\n\n{}", roofline::table(&used, &machine));
     let mut others = small(device);
     others.kernels.retain(|name, _| !used.kernels.contains_key(name));
-    println!("In small launches, as no workload asked for uses them:\n");
+    println!("Not used by these workloads, measured on the small test cases:\n");
     println!("{}", roofline::table(&others, &machine));
     let known = ops::kernels();
     let names = known.iter().map(|k| k.program().name);
@@ -51,7 +51,7 @@ pub fn measure(device: &Device, only: &str, seconds: f64) -> (Machine, Profile) 
     (machine, used)
 }
 
-/// Runs `f` profiled. An adapter without timestamps cannot be measured by kernel: that ends the program.
+/// Runs `f` with profiling. Exits on an adapter without timestamps, which cannot time single kernels.
 fn profiled(device: &Device, profile: &mut Profile, f: impl FnOnce()) {
     if let Err(error) = device.profiled(profile, f) {
         eprintln!("error: {error}");
@@ -59,7 +59,7 @@ fn profiled(device: &Device, profile: &mut Profile, f: impl FnOnce()) {
     }
 }
 
-/// The cases of all ops, forwards and backwards, and optimisers with clipping and averages.
+/// Profiles the test cases of all ops, forward and backward, and the optimisers with clipping and averaging.
 fn small(device: &Device) -> Profile {
     let mut profile = Profile::default();
     for case in ops::cases() {
@@ -91,7 +91,7 @@ fn run(case: &Case, tensors: &[Tensor]) {
     tape.backward(&seeds);
 }
 
-/// A model of one parameter.
+/// A model with one parameter.
 struct One(Param);
 
 impl pixelloom::nn::Module for One {

@@ -1,5 +1,5 @@
-//! Every case of every operation against finite differences on the CPU (a GPU: `kernels.rs`), and the
-//! rules of the tape.
+//! Gradient check of every case of every operation on the CPU (`kernels.rs` does it on a GPU), and the rules
+//! of the tape.
 
 use crate::axes;
 use pixelloom::autograd::case::{Case, Input};
@@ -37,13 +37,13 @@ fn gradients_on_the_cpu() {
     check_all(ops::cases(), &poisoned());
 }
 
-/// From 1 to 7 axes.
+/// Shapes with 1 to 7 axes.
 #[test]
 fn gradients_of_shapes_of_any_rank() {
     check_all(axes::cases(), &poisoned());
 }
 
-/// A rule for x^2 whose factor is given: 2 is right.
+/// A rule for x^2 with the gradient `factor` x dy; the right factor is 2.
 struct Planted {
     x: Tensor,
     factor: f32,
@@ -81,11 +81,11 @@ fn a_planted_wrong_gradient_fails() {
 }
 
 #[test]
-fn a_value_used_by_two_ways_gets_both_gradients() {
+fn gradients_of_a_value_that_is_used_twice_add_up() {
     let device = Device::cpu();
     let tape = Tape::new();
     let x = tape.leaf(Tensor::new(&device, &[3.0, -2.0], &[2]));
-    // x^2 + 5 x: 2 x + 5.
+    // d(x^2 + 5 x)/dx = 2 x + 5.
     let y = x.mul(&x).add(&x.affine(5.0, 0.0)).sum();
     let gradients = tape.backward_from(&y);
     assert_eq!(gradients.of(&x).unwrap().to_vec().unwrap(), [11.0, 1.0]);
@@ -138,7 +138,7 @@ fn a_shape_that_does_not_broadcast_is_refused() {
     let _ = tape.constant(Tensor::zeros(&Device::cpu(), &[3])).expand(&[5]);
 }
 
-/// What products read of a weight, in an order of their own, is of the weight as it is now, and of its shape.
+/// Products read a packed copy of a weight. The copy must follow every update of the weight, and its shape.
 #[test]
 fn a_changed_weight_is_packed_anew() {
     let device = Device::cpu();
@@ -172,7 +172,7 @@ fn a_changed_weight_is_packed_anew() {
         }
         optimizer.step(&layer, &gradients);
     }
-    // The same memory as a matrix of another shape.
+    // The same memory, viewed as a matrix of another shape.
     let tape = Tape::inference();
     let w = tape.constant(layer.weight.value()).reshape(&[40, 70]);
     let x = tape.constant(normal(4, &[50, 70]));

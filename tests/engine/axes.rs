@@ -1,14 +1,14 @@
-//! Cases of operations on shapes of any rank; those in `ops` have the sizes of a benchmark.
+//! Cases of operations on shapes of every rank from 1 to 7.
 
 use pixelloom::Var;
 use pixelloom::autograd::case::{Case, Input};
 
-/// The length of every axis in the cases: ranks 1 to 7, an axis of length 1 among them.
+/// Lengths of the axes; a case of rank r uses the first r. One of them is 1.
 const LENGTHS: [usize; 7] = [3, 2, 2, 1, 3, 2, 2];
 
 type Function = Box<dyn for<'t> Fn(&Var<'t>) -> Var<'t> + Send + Sync>;
 
-/// Every reduction and layout operation, and broadcasts, on shapes of each rank from 1 to 7.
+/// Reductions, layout operations and broadcasts on shapes of each rank from 1 to 7.
 pub fn cases() -> Vec<Case> {
     (1..=LENGTHS.len()).flat_map(|rank| of_rank(&LENGTHS[..rank])).collect()
 }

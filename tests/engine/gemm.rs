@@ -1,5 +1,5 @@
-//! The CPU matrix product against a plain triple loop in f64, for every instruction set that the
-//! machine runs, every layout, and every way to end.
+//! The CPU matrix product against a plain triple loop in f64, for every instruction set that the machine
+//! supports, every layout and every epilogue (bias, activation, accumulation).
 
 use pixelloom::cpu::Isa;
 use pixelloom::cpu::gemm::{
@@ -13,7 +13,8 @@ fn noise(seed: u64, len: usize) -> Vec<f32> {
     (0..len as u64).map(|i| 2.0 * key.uniform(i) - 1.0).collect()
 }
 
-/// A rows x cols matrix in a slice with `gap` unused numbers (NaN) after every run.
+/// A rows x cols matrix in a slice, with `gap` unused elements (NaN) after every row, or after every column if it
+/// is stored transposed.
 struct Stored {
     data: Vec<f32>,
     row_stride: usize,
@@ -41,7 +42,7 @@ impl Stored {
     }
 }
 
-/// One product to check; C is NaN beforehand unless it is added to.
+/// A product to check. C is filled with NaN beforehand unless the product accumulates.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     m: usize,
@@ -89,16 +90,16 @@ impl Case {
         };
         gemm_with(isa, &g, &mut c, c_stride);
         if isa == Isa::current() {
-            // The same terms in the same order.
+            // With B packed in advance, the same terms are added in the same order: the bits must agree.
             let (mut packed, mut same) = (vec![f32::NAN; packed_len(k, n)], before.clone());
-            // B in two parts, one above the other.
+            // B is packed from two parts, one above the other.
             let (top, whole) = (k / 3, b.mat());
             let from = (top * whole.row_stride).min(whole.data.len());
             let below = Mat { data: &whole.data[from..], ..whole };
             let packed = pack(&[(whole, top), (below, k - top)], n, &mut packed);
             gemm(&Gemm { b: packed.into(), ..g }, &mut same, c_stride);
             let same = same.iter().zip(&c).all(|(x, y)| x.to_bits() == y.to_bits());
-            assert!(same, "{self:?} {isa:?}: packed for many products, another result");
+            assert!(same, "{self:?} {isa:?}: packing B in advance changes the result");
         }
 
         for i in 0..m {
@@ -122,7 +123,7 @@ impl Case {
                     Activation::Relu => sum.max(0.0),
                 };
                 let got = f64::from(c[i * c_stride + j]);
-                // A sum of k rounded terms, in whatever order: far below k ulp of its size.
+                // The rounding error of a sum of k terms grows like sqrt(k), in any order of summation.
                 let tol = f64::from(f32::EPSILON) * size * (4.0 + (k as f64).sqrt()) / 2.0;
                 let err = (got - want).abs();
                 assert!(err <= tol, "{self:?} {isa:?} at ({i}, {j}): {got}, not {want}");
@@ -179,7 +180,7 @@ fn strides_that_alias_in_the_cache() {
 }
 
 #[test]
-fn every_ending() {
+fn every_epilogue() {
     for (m, n, k) in [(1, 1, 1), (3, 17, 63), (65, 63, 17), (29, 65, 129), (17, 40, 900)] {
         for gap in [0, 7] {
             let case = Case { m, n, k, gap, ..PLAIN };
@@ -215,7 +216,7 @@ fn nothing_to_add_or_nothing_to_write() {
     }
 }
 
-/// Shapes of the models, large enough that threads share them.
+/// Shapes of the models, large enough to be split among threads.
 #[test]
 fn same_bits_for_any_number_of_threads() {
     let shapes = [
@@ -259,7 +260,7 @@ fn same_bits_for_any_number_of_threads() {
     }
 }
 
-/// A NaN of the operands reaches C through every activation.
+/// A NaN in an operand reaches C, also through ReLU.
 #[test]
 fn nan_comes_through() {
     let (a, b) = ([f32::NAN], [1.0]);
@@ -296,7 +297,7 @@ fn short_result() {
     gemm(&g, &mut [0.0; 14], 5);
 }
 
-/// Sums of products of few rows, on 1, 2 and 4 threads.
+/// [`gemm_sum`]: sums of products over few rows, on 1, 2 and 4 threads.
 #[test]
 fn sums_of_products() {
     let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
@@ -359,7 +360,7 @@ fn too_many_rows_for_a_sum() {
     gemm_sum(&[(&factor, &factor), (&factor, &factor)], (1, 1), false, &mut [0.0]);
 }
 
-/// A packed B larger than L2 is read in another order on one thread; its sums are the same.
+/// On one thread, a packed B larger than L2 is read in another order; the bits of the result are the same.
 #[test]
 fn large_packed_operands() {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -1,5 +1,5 @@
-//! Masked convolutions of many channels in colour groups, where products with what is hidden are left out:
-//! the map and all gradients against loops written out in f64, on every device.
+//! Masked convolutions of many channels in colour groups, where products with hidden weights are skipped: the
+//! output and all gradients against plain loops in f64, on every device.
 
 use crate::common::fast_devices;
 use pixelloom::autograd::case::{Input, distance};
@@ -13,7 +13,7 @@ fn uniform(number: usize, shape: &[usize], r: f32) -> Vec<f32> {
     Input::uniform("x", shape, -r, r).values(number)
 }
 
-/// x \[B, H, W, I\], weights (O, I, kh, kw).
+/// Shapes of x \[B, H, W, I\] and of the weights (O, I, kh, kw).
 struct Sizes {
     x: [usize; 4],
     w: [usize; 4],
@@ -21,7 +21,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Calls `f(x's index, w's index, y's index)` for every product that the mask leaves (section 3.4).
+    /// Calls `f(index in x, index in w, index in y)` for every product that the mask allows (PixelRNN, section 3.4).
     fn products(&self, mut f: impl FnMut(usize, usize, usize)) {
         let ([batch, height, width, inputs], [outputs, _, kh, kw]) = (self.x, self.w);
         let (stack, groups) = (outputs / self.mask.stacks, self.mask.groups);
@@ -93,7 +93,7 @@ fn check(device: &Device, sizes: &Sizes, around: Around) {
     for (leaf, (name, exact)) in leaves.iter().zip([("dx", &dx), ("dw", &dw), ("dbias", &dbias)]) {
         near(name, gradients.of(leaf).unwrap().to_vec().unwrap(), exact);
     }
-    // The last pixel alone, into a map of NaN.
+    // The last pixel alone, written into an output filled with NaN.
     let at = (shape[1] - 1, shape[2] - 1);
     let mut one = Tensor::full(device, f32::NAN, &map);
     let (x, packed) = (leaves[0].value(), packed.value());
@@ -117,7 +117,7 @@ fn convolutions_of_many_channels_in_groups_equal_plain_loops() {
     let sizes = |x, w, mask| Sizes { x, w, mask };
     let (a, b) = (mask(Sight::A, 3, 1), mask(Sight::B, 3, 1));
     for device in &fast_devices() {
-        // What a residual block of table 1 has, with h = 50, which 3 does not divide.
+        // The convolutions of a residual block (PixelRNN, table 1) with h = 50, which 3 does not divide.
         check(device, &sizes([2, 9, 8, 100], [50, 100, 1, 1], b), both);
         check(device, &sizes([2, 5, 8, 50], [50, 50, 3, 3], b), after);
         check(device, &sizes([1, 9, 8, 50], [100, 50, 1, 1], b), none);
@@ -127,12 +127,12 @@ fn convolutions_of_many_channels_in_groups_equal_plain_loops() {
         // The gates of an LSTM.
         check(device, &sizes([2, 5, 6, 80], [160, 80, 1, 3], mask(Sight::B, 3, 4)), none);
         check(device, &sizes([1, 3, 6, 70], [4 * 70, 70, 1, 1], mask(Sight::B, 3, 4)), none);
-        // Wide tiles on a GPU, some of which see less.
+        // Wide tiles on a GPU; some of them skip hidden inputs.
         check(device, &sizes([1, 64, 45, 264], [264, 264, 1, 1], a), none);
         check(device, &sizes([1, 64, 45, 264], [264, 264, 1, 3], b), both);
         // The first outputs see nothing, but have a bias.
         check(device, &sizes([1, 4, 5, 136], [392, 136, 1, 1], a), none);
-        // Enough weights that threads divide them, not the images.
+        // So many weights that threads split the weights rather than the images.
         check(device, &sizes([2, 3, 4, 380], [360, 380, 1, 1], b), after);
     }
 }

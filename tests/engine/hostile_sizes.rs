@@ -1,6 +1,6 @@
-//! Shapes that no memory holds, given to the safe functions of the CPU kernels and to tensors: each call ends
-//! in an ordinary panic with its message. Each runs in a process of its own, since a read or write outside of
-//! a slice would end the process by a signal, or go unnoticed.
+//! Shapes too large for any memory, passed to the safe functions of the CPU kernels and to tensors: each call
+//! must panic with its message. Each runs in its own process, since an access out of bounds could kill the
+//! process with a signal or go unnoticed.
 
 use std::time::Duration;
 
@@ -12,30 +12,30 @@ use pixelloom::cpu::gemm::{
 use pixelloom::ops::shared::Shared;
 use pixelloom::{Device, Tape, Tensor};
 
-/// Names the case to the process that runs it.
+/// Environment variable that tells a process which case to run.
 const CASE: &str = "PIXELLOOM_HOSTILE_CASE";
 
-/// Times the 32 columns of a panel, or of several narrower ones, it wraps around to 32.
+/// Multiplied by 32, the columns of a panel (or of several narrower ones), it wraps around to 32.
 const WRAPS: usize = (1 << 59) + 1;
 
-/// Its name, the message that it ends with (none: it returns), and the call.
+/// Its name, the message of its panic (`None`: it returns), and the call.
 type Case = (&'static str, Option<&'static str>, fn());
 
 const CASES: &[Case] = &[
     ("a good product", None, || product((2, 3, 4), mat(8, 4, 1), mat(12, 3, 1), 6, 3)),
-    // Nothing to write, so nothing is read, however long the sums.
+    // There is nothing to write, so nothing is read, however long the sums.
     ("no elements", None, || product((0, 0, usize::MAX), mat(0, 1, 1), mat(0, 0, 1), 0, 0)),
     ("no rows", None, || product((0, 5, 5), mat(0, 5, 1), mat(25, 5, 1), 0, 5)),
     ("empty slices", Some("gemm: A[8, 8] with strides 8 and 1 does not fit a slice of 0"), || {
         product((8, 8, 8), mat(0, 8, 1), mat(0, 8, 1), 0, 8);
     }),
-    ("rows of A on each other", Some("gemm: A[2, 4] with strides 0 and 1 does not fit"), || {
+    ("rows of A coincide", Some("gemm: A[2, 4] with strides 0 and 1 does not fit"), || {
         product((2, 3, 4), mat(8, 0, 1), mat(12, 3, 1), 6, 3);
     }),
-    ("columns of A on each other", Some("gemm: A[2, 4] with strides 1 and 0 does not fit"), || {
+    ("columns of A coincide", Some("gemm: A[2, 4] with strides 1 and 0 does not fit"), || {
         product((2, 3, 4), mat(8, 1, 0), mat(12, 3, 1), 6, 3);
     }),
-    ("rows of B on each other", Some("gemm: B[4, 3] with strides 0 and 1 does not fit"), || {
+    ("rows of B coincide", Some("gemm: B[4, 3] with strides 0 and 1 does not fit"), || {
         product((2, 3, 4), mat(8, 4, 1), mat(12, 0, 1), 6, 3);
     }),
     ("both strides of B are 0", Some("gemm: B[4, 3] has strides 0 and 0; one must be 1"), || {
@@ -44,7 +44,7 @@ const CASES: &[Case] = &[
     ("rows of B overlap", Some("gemm: B[4, 3] with strides 2 and 1 does not fit"), || {
         product((2, 3, 4), mat(8, 4, 1), mat(12, 2, 1), 6, 3);
     }),
-    ("rows of C on each other", Some("gemm: C[2, 3] with rows 0 apart does not fit"), || {
+    ("rows of C coincide", Some("gemm: C[2, 3] with rows 0 apart does not fit"), || {
         product((2, 3, 4), mat(8, 4, 1), mat(12, 3, 1), 6, 0);
     }),
     ("a long sum in place", Some("gemm: A[1, 576460752303423489] with strides 1 and 0"), || {
@@ -62,7 +62,7 @@ const CASES: &[Case] = &[
     ("the largest stride", Some("gemm: C[3, 3] with rows 18446744073709551615 apart"), || {
         product((3, 3, 3), mat(9, 3, 1), mat(9, 3, 1), 9, usize::MAX);
     }),
-    ("all is the largest", Some("gemm: A[18446744073709551615, 18446744073709551615]"), || {
+    ("all sizes are the largest", Some("gemm: A[18446744073709551615, 18446744073709551615]"), || {
         let (x, most) = (mat(9, usize::MAX, 1), usize::MAX);
         product((most, most, most), x, x, 9, most);
     }),
@@ -110,7 +110,7 @@ const CASES: &[Case] = &[
             isa.choose();
             Shared::new(&w, None).linear(&x).value().to_vec().unwrap()
         };
-        // Whole numbers: no set rounds them.
+        // Products of integers are exact with every instruction set.
         assert_eq!(of(Isa::available()[0]), of(Isa::Portable));
     }),
     ("packing rows in place", Some("gemm: B[2, 32] with strides 0 and 1 does not fit"), || {
@@ -151,15 +151,14 @@ const CASES: &[Case] = &[
     }),
 ];
 
-/// What operands point into.
+/// Memory of the operands.
 static ZEROS: [f32; 4096] = [0.0; 4096];
 
 fn mat(len: usize, row_stride: usize, col_stride: usize) -> Mat<'static> {
     Mat { data: &ZEROS[..len], row_stride, col_stride }
 }
 
-/// A B[4, 32] packed by the fastest instruction set; where its panels are as narrow as the portable one's, in
-/// wider ones.
+/// B[4, 32], packed by the fastest instruction set, in panels wider than the portable ones.
 fn fastest(out: &mut [f32]) -> Packed<'_> {
     let panel = pack(&[(mat(128, 32, 1), 4)], 32, out).panel().max(16);
     Packed::new(out, (4, 32), panel)

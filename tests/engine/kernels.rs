@@ -1,4 +1,4 @@
-//! Every kernel on a GPU against its reference: values and gradients of every case of every operation.
+//! Every kernel on a GPU against its reference implementation: values and gradients of all operations' cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,16 +47,16 @@ fn cases_agree_with_zeroed_workgroup_memory() {
     check(&ops::cases(), GpuOptions { zero_workgroup_memory: true, ..POISON });
 }
 
-/// From 1 to 7 axes.
+/// Shapes with 1 to 7 axes.
 #[test]
 fn shapes_of_any_rank() {
     check(&axes::cases(), POISON);
     check_gradients(&axes::cases());
 }
 
-/// Numbers of a case whose gradients are checked by finite differences on a GPU, unless an op has no smaller one: a
-/// software driver takes minutes for all. The others are compared with the reference above, and on the CPU all
-/// cases are checked by finite differences.
+/// On a GPU, finite differences check the gradients of cases with at most this many input elements, and of each
+/// op's smallest case, since a software driver would take minutes for all. The other cases are compared with the
+/// reference above, and on the CPU finite differences check all of them.
 const FEW: usize = 200;
 
 #[test]
@@ -86,14 +86,14 @@ fn check_gradients(cases: &[Case]) {
     assert!(failures.is_empty(), "gradients are wrong:\n{}", failures.join("\n"));
 }
 
-/// Products of many tiles, as they are and with either operand transposed, as gradients are.
+/// Products of many tiles, plain and, for the gradients, with either operand transposed.
 #[test]
 fn products_of_many_tiles() {
     let inputs = vec![Input::normal("a", &[130, 65, 67]), Input::normal("b", &[130, 67, 66])];
     check(&[Case::new("matmul", "many tiles", inputs, |x| vec![x[0].matmul(&x[1])])], POISON);
 }
 
-/// Rows, and elements, that need more than 65,535 workgroups, hence a second dimension of the grid.
+/// Rows and elements that need more than 65,535 workgroups, hence a grid of two dimensions.
 #[test]
 fn grids_in_two_dimensions() {
     let wide = [70_001, 2];
@@ -119,7 +119,7 @@ fn grids_in_two_dimensions() {
     );
 }
 
-/// The same for tiles of 64 pixels, and of 16 cells. (Noise for that many elements takes long.)
+/// The same for tiles of 64 pixels and of 16 cells. The inputs are ramps, since so much noise would take long.
 #[test]
 fn tiles_in_two_dimensions() {
     let Some(gpu) = common::gpu(POISON) else { return };
@@ -152,7 +152,7 @@ fn tiles_in_two_dimensions() {
     }
 }
 
-/// 2 x + 1 on n elements, every one of them looked at.
+/// Checks every element of 2 x + 1 on n elements.
 fn affine_of(n: usize, device: &Device) {
     let values: Vec<f32> = (0..n).map(|i| (i % 8_191) as f32).collect();
     let y = unary::apply(Function::Affine, &Tensor::new(device, &values, &[n]), 2.0, 1.0);
@@ -190,11 +190,11 @@ fn sample(device: &Device) {
     lstm_at((&u, &s, &c0), Order::Diagonal, (0, 0), (&mut map, &mut c));
 }
 
-/// Every entry point of every kernel is run by the cases, or by the operations below that have no
-/// gradient; what they compute is looked at in `numerics.rs` and `sampling_kernels.rs`.
+/// Every entry point of every kernel is run by the cases or by the operations without gradient below, whose
+/// results are checked in `numerics.rs` and `sampling_kernels.rs`.
 #[test]
 fn every_entry_point_is_exercised() {
-    // A device of its own: no other test's kernels are recorded.
+    // A separate device, so that no other test's kernels are recorded.
     let all = GpuOptions { bounds_checks: true, zero_workgroup_memory: true, poison: true };
     let Some(gpu) = common::gpu(all) else { return };
     if !gpu.summary().timestamp {

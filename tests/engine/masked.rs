@@ -1,5 +1,5 @@
-//! Masked convolutions and scans against loops written out in f64, on every device, and what must
-//! hold of masks and gates whatever the numbers are.
+//! Masked convolutions and scans against plain loops in f64 on every device, and properties of masks and gates
+//! that hold for any numbers.
 
 use crate::common::{Weights, devices};
 use pixelloom::autograd::case::{Input, distance};
@@ -13,7 +13,7 @@ use pixelloom::{Device, Tape, Tensor};
 const TOLERANCE: f32 = 1e-5;
 const ORDERS: [Order; 4] =
     [Order::Rows(3), Order::Rows(5), Order::Diagonal, Order::MirroredDiagonal];
-/// Heights and widths: lines, a point, and both kinds of oblong.
+/// Heights and widths: a pixel, a row, a column, and rectangles wider and higher than a square.
 const SIZES: [(usize, usize); 5] = [(1, 1), (1, 5), (5, 1), (4, 7), (7, 4)];
 
 fn uniform(number: usize, shape: &[usize], r: f32) -> Vec<f32> {
@@ -117,7 +117,7 @@ fn convolutions_equal_plain_loops() {
         for (kh, kw) in kernels {
             for (groups, channels) in [(1, (2, 5)), (2, (5, 4)), (3, (4, 8)), (3, (3, 7))] {
                 for sight in [Sight::A, Sight::B] {
-                    // A mask A with one group shows nothing of a 1 x 1 kernel.
+                    // Mask A with one group hides all of a 1 x 1 kernel.
                     if sight == Sight::A && groups == 1 && kh * kw == 1 {
                         continue;
                     }
@@ -139,7 +139,7 @@ fn convolutions_equal_plain_loops() {
     }
 }
 
-/// The cells that one at (r, c) sees, and the one whose c it takes.
+/// The neighbours that the cell at (r, c) reads h from, and the one that it reads c from.
 fn neighbours(order: Order, (r, c): (i64, i64)) -> (Vec<(i64, i64)>, (i64, i64)) {
     match order {
         Order::Rows(3) => (vec![(r - 1, c - 1), (r - 1, c), (r - 1, c + 1)], (r - 1, c)),
@@ -150,7 +150,7 @@ fn neighbours(order: Order, (r, c): (i64, i64)) -> (Vec<(i64, i64)>, (i64, i64))
     }
 }
 
-/// h and c of a scan, cell by cell, in f64; `cell(r, c)` are flat indices of channels.
+/// h and c of a scan, computed cell by cell in f64.
 fn naive_scan(
     order: Order,
     [batch, height, width, n]: [usize; 4],
@@ -199,7 +199,7 @@ fn scans_equal_plain_loops() {
     for device in &devices() {
         for order in ORDERS {
             for (height, width) in SIZES {
-                // The last so wide that recurrent weights are packed.
+                // The last case is wide enough that the recurrent weights are packed.
                 for (batch, n) in [(2, 1), (3, 5), (1, 18), (2, 72)] {
                     let map = [batch, height, width, n];
                     let what = format!("{order:?} {map:?} on {}", device.name());
@@ -216,7 +216,7 @@ fn scans_equal_plain_loops() {
                     let y = put(&u).lstm_scan(&put(&s), &put(&c0), order);
                     let d = distance(&y.value().to_vec().unwrap(), &floats(&h));
                     assert!(d <= TOLERANCE, "{what}: h {d:.1e}");
-                    // The last cell alone, from the states of the others, for its c.
+                    // The last cell alone, from the states of the others.
                     let (mut h, mut all) = (y.value().to_vec().unwrap(), floats(&c));
                     let column = if order == Order::MirroredDiagonal { 0 } else { width - 1 };
                     for b in 0..batch {
@@ -235,7 +235,7 @@ fn scans_equal_plain_loops() {
     }
 }
 
-/// Which cells a cell sees, through any number of steps; itself included.
+/// Which cells the cell `from` depends on, over any number of steps; it includes itself.
 fn reached(order: Order, (height, width): (usize, usize), from: (usize, usize)) -> Vec<bool> {
     let mut seen = vec![false; height * width];
     let mut open = vec![(from.0 as i64, from.1 as i64)];
@@ -271,7 +271,7 @@ fn a_cell_is_reached_by_its_past_in_its_own_image_and_by_nothing_else() {
                     let u = put(&u, &[batch, height, width, 4 * n]);
                     let s = put(&s, &[order.neighbours(), n, 4 * n]);
                     let y = u.lstm_scan(&s, &put(&[0.5; 2], &[n]), order);
-                    // The gradient of that cell's channel 0 in the middle image.
+                    // The gradient of this cell's channel 0 in the middle image.
                     let mut seed = vec![0.0; map.iter().product()];
                     seed[(height * width + cell) * n] = 1.0;
                     let gradients = tape.backward(&[(&y, Tensor::new(device, &seed, &map))]);
@@ -283,7 +283,7 @@ fn a_cell_is_reached_by_its_past_in_its_own_image_and_by_nothing_else() {
                             "{order:?} {map:?}, cell {cell} from {i}, on {}",
                             device.name()
                         );
-                        // Gate i of channel 0 is on every path.
+                        // Every path passes through gate i of channel 0.
                         assert_eq!(du[2 * n] != 0.0, expected, "{what}");
                         assert!(expected || du.iter().all(|&d| d == 0.0), "{what}: {du:?}");
                     }
@@ -298,7 +298,7 @@ fn a_cell_is_reached_by_its_past_in_its_own_image_and_by_nothing_else() {
 
 #[test]
 fn the_content_gate_is_a_tanh() {
-    // Gates o, f, i, g; c0 is forgotten.
+    // Gates o, f, i, g. The forget gate is closed, so c0 does not matter.
     let u = [10.0, -10.0, 10.0, -10.0];
     for device in &devices() {
         for order in ORDERS {
@@ -416,11 +416,11 @@ fn hidden_weights_do_not_matter_and_do_not_move() {
                         "{what}: states of hidden weights"
                     );
                     let w = model.0.value();
-                    assert!(zero(&w), "{what}: a hidden weight came to life");
+                    assert!(zero(&w), "{what}: a hidden weight is no longer 0");
                     let (w, start) = (w.to_vec().unwrap(), with(0.0));
                     assert!(
                         (0..w.len()).all(|i| !shown[i] || w[i] != start[i]),
-                        "{what}: one stays"
+                        "{what}: a visible weight did not move"
                     );
                 }
             }
