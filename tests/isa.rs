@@ -1,13 +1,13 @@
-//! Every instruction set that this processor runs gives the same values and gradients, up to rounding.
+//! Every instruction set that this processor supports gives the same values and gradients, up to rounding.
 //!
-//! A program of its own, since the choice of an instruction set holds for the whole process.
+//! A separate test program, since the choice of an instruction set applies to the whole process.
 
 use pixelloom::autograd::case::{Case, distance};
 use pixelloom::autograd::{Tape, Var};
 use pixelloom::cpu::Isa;
 use pixelloom::{Device, Tensor, ops};
 
-/// Outputs, then gradients of the inputs that have one.
+/// The outputs, and the gradients of the inputs that have one.
 fn run(case: &Case) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
     let cpu = pixelloom::cpu::Cpu::new();
     cpu.poison(true);
@@ -26,17 +26,17 @@ fn run(case: &Case) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
 fn all_instruction_sets_agree() {
     let isas = Isa::available();
     println!("instruction sets: {isas:?}");
-    assert_eq!(Isa::current(), isas[0], "the fastest is not the default");
+    assert_eq!(Isa::current(), isas[0], "the default is not the fastest");
     let cases = ops::cases();
     let of = |isa: Isa| -> Vec<_> {
         isa.choose();
-        assert_eq!(Isa::current(), isa, "chosen and not in use");
+        assert_eq!(Isa::current(), isa, "the choice had no effect");
         cases.iter().map(run).collect()
     };
     let reference = of(Isa::Portable);
     for &isa in isas {
         let results = of(isa);
-        // Another order of sums shows somewhere, or the choice had no effect.
+        // Each set adds in another order, so some bits must differ; otherwise the choice had no effect.
         assert_eq!(results == reference, isa == Isa::Portable, "{isa:?} and the portable kernels");
         for ((case, got), want) in cases.iter().zip(results).zip(&reference) {
             let pairs = [(&got.0, &want.0, case.tolerance), (&got.1, &want.1, 5e-5)];

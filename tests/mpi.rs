@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Four batches an epoch, the last of one image, which leaves a rank without any. Adam's first step on a
-/// weight is the rate times the sign of its gradient, however small that is, unless it is below epsilon:
-/// here that lies above what rounding makes of a gradient of 0.
+/// Four batches per epoch; the last has one image, which leaves all other ranks without any. Adam's first step on a
+/// weight is the learning rate times the sign of the gradient, however small, unless the gradient is below epsilon.
+/// Epsilon is therefore larger than the rounding error of a gradient of 0.
 const VAE: &str = "train vae --hidden 16 --latent 3 --rate 0.003 --eval-every 5 --set data.limit=181 \
                    --batch 60 --epochs 13 --log-every 9 --set optimizer.schedule=constant \
                    --set optimizer.epsilon=1e-5";
-/// Ends when it is stopped, or after a minute.
+/// A run that ends only when it is stopped, or at the timeout of one minute.
 const LONG: &str = "train vae --hidden 16 --latent 3 --batch 100 --log-every 7 --eval-every 1000 \
                     --set save_every=10 --set optimizer.schedule=constant";
 
-/// More ranks than cores; and ranks that wait for one another for ever are a failure, not a hang.
+/// Allows more ranks than cores, and turns a deadlock between ranks into a failure after a minute.
 const MPIRUN: [&str; 3] = ["--oversubscribe", "--timeout", "60"];
 
 struct Place(TempDir);
@@ -32,7 +32,7 @@ impl Place {
         self.0.path().join(below)
     }
 
-    /// The program by itself (0), or started by mpirun.
+    /// The program on its own (`ranks` = 0), or under mpirun.
     fn command(&self, ranks: usize, arguments: &str) -> Command {
         let program = assert_cmd::cargo::cargo_bin!("pixelloom");
         let mut command = Command::new(if ranks == 0 { program } else { Path::new("mpirun") });
@@ -71,7 +71,7 @@ impl Place {
         names
     }
 
-    /// A file of a run's last checkpoint.
+    /// A file of the last checkpoint of a run.
     fn last(&self, run: &str, file: &str) -> Vec<u8> {
         let name = self.checkpoints(run).pop().expect("a checkpoint");
         self.read(&format!("runs/{run}/checkpoints/{name}/{file}"))
@@ -86,7 +86,7 @@ impl Place {
         file.tensors().into_iter().map(|(name, t)| (name, numbers(t.data()))).collect()
     }
 
-    /// That all weights of two runs agree to 1e-5 of the largest of their tensor.
+    /// Asserts that all weights of two runs agree to 1e-5 of the largest weight of their tensor.
     #[track_caller]
     fn assert_close(&self, a: &str, b: &str) {
         assert_eq!(self.checkpoints(a), self.checkpoints(b));
@@ -102,7 +102,7 @@ impl Place {
         println!("{a} and {b}: weights agree to {worst:.1e} of their size");
     }
 
-    /// That two runs have the same bytes of weights and state, and the same metrics but for times.
+    /// Asserts that two runs have the same bytes of weights and state, and the same metrics except for times.
     #[track_caller]
     fn assert_equal(&self, a: &str, b: &str) {
         assert_eq!(self.checkpoints(a).last(), self.checkpoints(b).last());
@@ -117,7 +117,7 @@ impl Place {
         assert_eq!(metrics(a), metrics(b));
     }
 
-    /// Started in the background, with at least one saved step that is not the first.
+    /// Starts the program in the background and waits until it has saved a checkpoint at step 30 or later.
     fn start(&self, ranks: usize, arguments: &str, run: &str) -> Child {
         let mut command = self.command(ranks, arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -131,7 +131,7 @@ impl Place {
     }
 }
 
-/// Containers often have no other user, and Open MPI asks for a confirmation.
+/// Lets Open MPI run as root, which needs a confirmation; containers often have no other user.
 fn as_root(command: &mut Command) -> &mut Command {
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
 }
@@ -140,7 +140,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The process of a rank that an mpirun started.
+/// The process id of a rank of `mpirun`.
 fn process_of(mpirun: &Child, rank: usize) -> String {
     let id = mpirun.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
@@ -157,7 +157,7 @@ fn kill(process: &str, signal: &str) {
     assert!(Command::new("kill").args([signal, process]).status().expect("kill").success());
 }
 
-/// One process with whole batches, and two with halves: the same images, bits and noise.
+/// Asserts that two processes, each with half of every batch, give the weights of a single one.
 fn two_equal_one(arguments: &str) {
     let place = Place::new();
     place.succeed(0, &format!("{arguments} --name one"));
@@ -175,7 +175,7 @@ fn two_ranks_of_a_vae_with_clipping_and_several_samples_equal_one() {
     two_equal_one(&format!("{VAE} --set optimizer.clip=5 --set model.method.samples=3"));
 }
 
-/// Averages are of the weights that all ranks share; a run that is resumed has them too.
+/// Moving averages agree between the ranks and a single process, and survive resuming.
 #[test]
 fn two_ranks_of_a_vae_with_averages_equal_one() {
     let averaged = format!("{VAE} --set optimizer.average=0.9");
@@ -189,10 +189,10 @@ fn two_ranks_of_a_vae_with_averages_equal_one() {
     assert!(whole == parts, "the averages of a resumed run differ");
 }
 
-/// Weights run so far that some batches overflow, by one image of 60 or by the only one that a rank has:
-/// every rank leaves out the steps that one process leaves out, and goes on with the others.
+/// With such a large learning rate some batches overflow, because of one image of 60, or of a rank's only image. All
+/// ranks must skip exactly the steps that a single process skips.
 #[test]
-fn ranks_leave_out_steps_together() {
+fn ranks_skip_the_same_steps() {
     let place = Place::new();
     let flags = "--rate 7 --set optimizer.clip=1 --on-nonfinite skip --eval-every 99 --log-every 1";
     let skipped = |ranks: usize| -> Vec<bool> {
@@ -214,8 +214,8 @@ fn ranks_leave_out_steps_together() {
 #[test]
 fn two_ranks_of_wake_sleep_and_monte_carlo_em_equal_one() {
     two_equal_one(&format!("{VAE} --set model.method=wake-sleep"));
-    // One batch and its five updates: trajectories of a second would stretch the rounding of the first
-    // a hundredfold.
+    // One batch and its five updates only: the trajectories of a second batch would amplify the rounding errors of
+    // the first a hundredfold.
     let short = VAE.replace("--epochs 13", "--epochs 1").replace("limit=181", "limit=59");
     two_equal_one(&format!("{short} --set model.method=monte-carlo-em"));
 }
@@ -249,7 +249,7 @@ fn ranks_repeat_themselves_bit_for_bit_and_one_of_them_is_the_plain_program() {
 }
 
 #[test]
-fn a_run_goes_on_with_another_number_of_ranks() {
+fn a_run_resumes_with_another_number_of_ranks() {
     let place = Place::new();
     place.succeed(2, &format!("{VAE} --name whole"));
     let first = VAE.replace("--epochs 13", "--epochs 4");
@@ -268,7 +268,7 @@ fn a_run_goes_on_with_another_number_of_ranks() {
 }
 
 #[test]
-fn a_killed_rank_ends_all_and_the_run_goes_on_to_the_same_bytes() {
+fn a_killed_rank_ends_all_and_resuming_gives_the_same_bytes() {
     let place = Place::new();
     let mpirun = place.start(2, &format!("{LONG} --epochs 9999 --name killed"), "killed");
     kill(&process_of(&mpirun, 1), "-KILL");
@@ -278,7 +278,7 @@ fn a_killed_rank_ends_all_and_the_run_goes_on_to_the_same_bytes() {
     let text = stderr(&output);
     assert!(!output.status.success() && text.contains("rank 1"), "{text}");
     assert!(text.contains("signal 9"), "{text}");
-    // It goes on to the end of the epoch after its last checkpoint, as does a run without a break.
+    // Resume to the end of the epoch after the last checkpoint, and compare with an uninterrupted run.
     let last = place.checkpoints("killed").pop().expect("a checkpoint");
     let step: u64 = last["step-".len()..].parse().expect("a number");
     let epochs = step / 45 + 1;
@@ -298,7 +298,7 @@ fn a_signal_to_any_rank_saves_and_stops_all() {
     assert_eq!(text.matches("\npixelloom train vae --resume --out ").count(), 1, "{text}");
 }
 
-/// Rank 1 works in a folder without the images.
+/// Rank 1 runs in a folder without the images.
 #[test]
 fn an_error_on_one_rank_ends_all() {
     let place = Place::new();

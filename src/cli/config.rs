@@ -45,7 +45,7 @@ struct Show {
 impl Config {
     pub fn run(&self) -> Result<()> {
         let What::Show(show) = &self.what;
-        let settings = show.settings.layers(show.model)?;
+        let settings = show.settings.resolve(show.model)?;
         let mut config = settings.config()?;
         if show.resolved {
             config = settings.fit(config.data.open(&complain)?)?.0;

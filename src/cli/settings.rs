@@ -83,9 +83,9 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The settings of a model of this kind, or of the kind that the preset is, from all layers. Fails with
-    /// [`Error::Config`].
-    pub fn layers(&self, kind: Option<Kind>) -> Result<Settings, Error> {
+    /// The settings from the preset, then the file, then the flags. Without `kind`, the preset determines the model.
+    /// Fails with [`Error::Config`], also if the preset is of another kind.
+    pub fn resolve(&self, kind: Option<Kind>) -> Result<Settings, Error> {
         let kind_or_any = kind.map_or("vae", Kind::name);
         let default = presets::default_of(kind_or_any).name;
         let file = self.config.as_deref();
@@ -104,7 +104,7 @@ impl SettingsArgs {
         Ok(settings)
     }
 
-    /// Puts the flags on top.
+    /// Overrides `settings` with the flags.
     pub fn put(&self, settings: &mut Settings) -> Result<(), Error> {
         let integers = [
             ("--epochs", "epochs", self.epochs),

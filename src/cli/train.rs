@@ -92,7 +92,7 @@ impl Train {
     pub fn run(&self) -> Result<()> {
         if self.dry_run {
             ranks::refuse("a dry run")?;
-            let settings = self.settings.layers(Some(self.model))?;
+            let settings = self.settings.resolve(Some(self.model))?;
             let (config, data) = settings.fit(settings.config()?.data.open(&complain)?)?;
             give("settings", &config);
             say(settings.explain(&config).trim_end())?;
@@ -142,7 +142,7 @@ impl Train {
 
     /// Begins a run.
     fn begin(&self, ranks: Ranks) -> Result<()> {
-        let settings = self.settings.layers(Some(self.model))?;
+        let settings = self.settings.resolve(Some(self.model))?;
         let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
         let (config, data) = settings.fit(data)?;
         let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;

@@ -21,7 +21,7 @@ pub struct Part<'a> {
     pub rows: usize,
 }
 
-/// Told how many images are done, and says whether to stop.
+/// Called with the number of images done; returns whether to stop.
 pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
 
 /// `count` of `total` images, evenly spread: a split may be sorted by class (that of fixed binarized

@@ -13,15 +13,15 @@ use crate::output::Output;
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// Images drawn at once.
+/// Images per batch, unless there is a film.
 const CHUNK: usize = 100;
-/// About as many frames are in a film, ...
+/// Approximate number of frames of a film.
 const FRAMES: usize = 100;
-/// ... and no more than this.
+/// Maximum number of frames of a film.
 const MOST_FRAMES: usize = 120;
-/// As many images are on a film at most: all its frames are in memory.
+/// Maximum number of images in a film, whose frames are all kept in memory.
 const FILMED: usize = 100;
-/// How long a film shows a frame, and its last one, in milliseconds.
+/// How long a film shows each frame, and the last one, in milliseconds.
 const SHOWN: (u16, u16) = (60, 3000);
 
 /// Draws some images, with what is known of them and their noise.
@@ -35,13 +35,13 @@ pub struct Drawing<'a> {
     pub shape: Shape,
     /// Seed of the draws.
     pub seed: u64,
-    /// Told how much of how much is done, from any thread; its error ends the work.
+    /// Called with (done, total) from any thread; its error stops the work.
     pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
-    /// Keep what the images are like on the way. All of them are then drawn at once.
+    /// Keep the frames of a film. All images are then drawn as one batch instead of batches of 100.
     pub film: bool,
 }
 
-/// A sheet of images, and what it was like on the way.
+/// A sheet of finished images, and the frames of the film if there is one.
 pub struct Drawn {
     /// The finished images, \[count, H W C\]; of completions all tiles of the sheet.
     pub images: Vec<f32>,

@@ -1,5 +1,4 @@
-//! What a thread's work allocates at most at once: an allocator that counts, for test programs that
-//! take this file in.
+//! Peak memory of a thread, measured by a counting allocator in test programs that include this file.
 
 #![allow(unsafe_code)] // An allocator.
 
@@ -16,27 +15,27 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-// SAFETY: `alloc` and `dealloc` pass everything on to the system's allocator. Moving a block counts it twice
-// meanwhile.
+// SAFETY: `alloc` and `dealloc` forward to the system allocator. A block that is being moved by `realloc` counts
+// twice.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         NOW.set(NOW.get().wrapping_add(layout.size()));
-        // Wrapped below 0 by a block of before the measurement that was freed.
+        // Freeing a block that was allocated before the measurement makes the count wrap below 0.
         if NOW.get() <= isize::MAX as usize {
             PEAK.set(PEAK.get().max(NOW.get()));
         }
-        // SAFETY: the caller's promise about `layout` is the one that the system's allocator asks for.
+        // SAFETY: the caller guarantees what the system allocator requires of `layout`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         NOW.set(NOW.get().wrapping_sub(layout.size()));
-        // SAFETY: `alloc` had the block from the system's allocator, with this layout.
+        // SAFETY: `block` comes from the system allocator with this layout, through `alloc`.
         unsafe { System.dealloc(block, layout) }
     }
 }
 
-/// The most bytes this thread held at once during `work`, beyond what it held before.
+/// The peak number of bytes that this thread allocated during `work`, beyond those it held before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
     NOW.set(0);
     PEAK.set(0);

@@ -62,7 +62,7 @@ const CASES: &[Case] = &[
     ("the largest stride", Some("gemm: C[3, 3] with rows 18446744073709551615 apart"), || {
         product((3, 3, 3), mat(9, 3, 1), mat(9, 3, 1), 9, usize::MAX);
     }),
-    ("all sizes are the largest", Some("gemm: A[18446744073709551615, 18446744073709551615]"), || {
+    ("all sizes maximal", Some("gemm: A[18446744073709551615, 18446744073709551615]"), || {
         let (x, most) = (mat(9, usize::MAX, 1), usize::MAX);
         product((most, most, most), x, x, 9, most);
     }),

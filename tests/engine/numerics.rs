@@ -1,5 +1,5 @@
-//! Numbers on every back end: functions at their ends, noise, optimiser steps.
-//! References are worked out here in f64.
+//! Numerics on every back end: functions at extreme arguments, noise, optimiser steps. The expected values are
+//! computed here in f64.
 
 use crate::common::{Weights, devices, poisoned_cpu};
 use pixelloom::autograd::Tape;
@@ -18,12 +18,12 @@ const TINY: f64 = f32::MIN_POSITIVE as f64;
 type Exact = fn(f64) -> f64;
 type Function = for<'t> fn(&Var<'t>) -> Var<'t>;
 
-/// Every element within 2e-6 of its own size, or `absolute`; numbers below the normal range may be 0.
+/// Asserts that every element has a relative error of at most 2e-6 or an absolute error of at most `absolute`.
 fn expect(what: &str, device: &Device, got: &[f32], exact: &[f64], absolute: f64) {
     assert_eq!(got.len(), exact.len());
     for (i, (&got, &exact)) in got.iter().zip(exact).enumerate() {
         let near = (f64::from(got) - exact).abs() <= (2e-6 * exact.abs()).max(absolute);
-        // Where f32 overflows, both are infinite.
+        // Where f32 overflows, both must be infinite.
         let same = got == exact as f32;
         assert!(near || same, "{what}, {i}: {got} instead of {exact} on {}", device.name());
     }
@@ -51,7 +51,7 @@ fn functions_at_their_ends() {
         ("sigmoid", |x| x.sigmoid(), |x| 1.0 / (1.0 + (-x).exp())),
         ("softplus", |x| x.softplus(), softplus),
     ];
-    // Drivers may take numbers below the normal range for 0.
+    // Normal numbers only, since drivers may flush subnormal ones to 0.
     let positive = [1.2e-38, 1e-8, 0.1, 0.99999, 1.0, 1.00001, 15.0, 89.0, 1e4, 3e38];
     let above_minus_one = [-0.99, -0.3, -0.28, -1e-8, 0.0, 1e-8, 1e-3, 0.4, 0.42, 15.0, 1e4, 3e38];
     let f64s = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
@@ -77,7 +77,7 @@ fn losses_at_their_ends() {
             let exact: Vec<f64> =
                 ENDS.iter().map(|&b| logsumexp(&[f64::from(a), f64::from(b)])).collect();
             let y = tape.constant(Tensor::new(&device, &rows, &[ENDS.len(), 2])).logsumexp();
-            // 1 + e^(b - a) has been rounded.
+            // The tolerance allows for the rounding of 1 + e^(b - a).
             expect("logsumexp", &device, &y.value().to_vec().unwrap(), &exact, 1.2e-7);
         }
         for x in [0.0, 0.25, 1.0] {
@@ -102,7 +102,7 @@ fn losses_at_their_ends() {
 }
 
 #[test]
-fn a_nan_comes_through() {
+fn a_nan_propagates() {
     let functions: [(&str, Function); 12] = [
         ("affine", |x| x.affine(2.0, 1.0)),
         ("exp", |x| x.exp()),
@@ -173,7 +173,7 @@ fn noise_has_the_right_moments() {
             let x: Vec<f64> = x.to_vec().unwrap().iter().map(|&x| f64::from(x) - mean).collect();
             [1, 2, 3, 4].map(|p| x.iter().map(|x| x.powi(p)).sum::<f64>() / f64::from(n))
         };
-        // Limits of four standard deviations of each estimate: sqrt((E x^2p - E^2 x^p) / n).
+        // The limits are four standard deviations of each estimate, sqrt((E x^2p - (E x^p)^2) / n).
         let normal = moments(random::normal(&device, key, &[n as usize]), 0.0);
         let uniform = moments(random::uniform(&device, key, &[n as usize]), 0.5);
         for (got, exact, limit) in [
@@ -195,7 +195,7 @@ fn numbers(stream: u32, step: u32) -> Vec<f32> {
     random::normal(&Device::cpu(), key, &[N]).to_vec().unwrap()
 }
 
-/// Weights after three steps with gradients `numbers(1, t)`.
+/// Weights after three steps; the gradient of step t is `numbers(1, t)`.
 fn three_steps(config: OptimizerConfig, device: &Device) -> Vec<f32> {
     let model = Weights(Param::new(Tensor::new(device, &numbers(0, 0), &[N])));
     let mut optimizer = Optimizer::new(config);
@@ -208,7 +208,7 @@ fn three_steps(config: OptimizerConfig, device: &Device) -> Vec<f32> {
     model.0.value().to_vec().unwrap()
 }
 
-/// The same in f64, as the papers write it.
+/// The same in f64, following the formulas of the papers.
 fn three_steps_by_hand(c: OptimizerConfig) -> Vec<f32> {
     let [rate, b1, b2, eps, decay] = [c.rate, c.beta1, c.beta2, c.epsilon, c.decay].map(f64::from);
     let f64s = |x: Vec<f32>| -> Vec<f64> { x.into_iter().map(f64::from).collect() };
@@ -256,7 +256,7 @@ fn three_optimizer_steps_by_hand() {
         let plain = OptimizerConfig::new(rule, 0.1);
         let decay = OptimizerConfig { decay: 0.2, ..plain };
         let decoupled = OptimizerConfig { decay_kind: Decay::Decoupled, ..decay };
-        // Norms are about sqrt(300) = 17: the first limit bites, the second doesn't.
+        // The norms are about sqrt(300) = 17: the first limit clips, the second does not.
         let clipped = OptimizerConfig { clip: Some(3.0), ..plain };
         let unclipped = OptimizerConfig { clip: Some(100.0), ..plain };
         for config in [plain, decay, decoupled, clipped, unclipped] {
@@ -266,14 +266,14 @@ fn three_optimizer_steps_by_hand() {
                 assert!(d <= 1e-5, "{config:?} on {}: {d}", device.name());
             }
         }
-        // The comparison sees a wrong momentum.
+        // The comparison is sensitive enough to detect a wrong momentum.
         let wrong = OptimizerConfig { beta1: plain.beta1 * 0.9 + 0.01, ..plain };
         let d = distance(&three_steps(wrong, &poisoned_cpu()), &three_steps_by_hand(plain));
         assert!(d > 1e-4 || rule == Rule::Adagrad, "{rule:?}: {d}");
     }
 }
 
-/// One step of an optimiser whose gradient is `g`.
+/// One optimiser step with the gradient `g`.
 fn step_with(state: &mut TrainState, model: &Weights, g: &[f32], loss: f32) {
     let device = model.0.value().device().clone();
     let tape = Tape::new();
@@ -285,7 +285,7 @@ fn step_with(state: &mut TrainState, model: &Weights, g: &[f32], loss: f32) {
 #[test]
 fn a_moving_average_by_hand() {
     for decay in [0.3, 0.999] {
-        // a_0 are the first weights; the decay of step t is min(d, (1 + t) / (10 + t)).
+        // The average starts as the initial weights; the decay in step t is min(d, (1 + t) / (10 + t)).
         let (mut w, mut a) = (numbers(0, 0), numbers(0, 0));
         for t in 0..5_u16 {
             let d = f32::min(decay, (1.0 + f32::from(t)) / (10.0 + f32::from(t)));
@@ -311,7 +311,7 @@ fn a_moving_average_by_hand() {
     }
 }
 
-/// Bits of weights, moments, average and sum of losses.
+/// Bits of the weights, moments, averages and sum of losses.
 fn bits(state: &TrainState, model: &Weights) -> Vec<u32> {
     let value = model.0.value();
     let tensors =
@@ -363,7 +363,7 @@ fn a_step_that_is_not_finite_changes_nothing() {
     }
 }
 
-/// A finite gradient can make a weight, or a moment, that is not.
+/// A finite gradient can cause a weight or a moment to overflow.
 #[test]
 fn an_update_that_overflows_is_found() {
     for device in devices() {
@@ -398,10 +398,10 @@ fn a_checked_tape_names_the_first_operation() {
             tape.fault()
         };
         assert_eq!(fault(2.0, |x| x.mul(&x).exp()), None);
-        // e^1000, and then everything after it.
+        // e^1000 overflows, and then everything computed from it.
         assert_eq!(fault(1000.0, |x| x.exp().square()).as_deref(), Some("the output of exp"));
-        // The square of ln 1e-37 and its gradient are numbers, 2 ln(1e-37) 1e37 is none. (GPUs may take
-        // numbers below 1e-38 for 0.)
+        // The square of ln 1e-37 and its gradient are finite, but 2 ln(1e-37) 1e37 overflows. (GPUs may flush
+        // numbers below 1e-38 to 0.)
         let found = fault(1e-37, |x| x.log().square());
         assert_eq!(found.as_deref(), Some("a gradient of log"), "{}", device.name());
     }

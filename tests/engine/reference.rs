@@ -1,5 +1,5 @@
-//! Every kernel of the CPU against its reference (`ops/STEM/reference.rs`): values and gradients of every case of
-//! every operation, and the kernels that have no gradient. `kernels.rs` compares a GPU with the same reference.
+//! Every CPU kernel against its reference implementation (`ops/STEM/reference.rs`): values and gradients of every
+//! case of every operation, and kernels without gradient. `kernels.rs` compares a GPU with the same reference.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +20,10 @@ use pixelloom::profile::Profile;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tensor, Var, ops};
 
-/// How much more gradients may differ than values do.
+/// The tolerance of gradients, as a multiple of that of values.
 const GRADIENTS: f32 = 5.0;
 
-/// Named results of some work on a device.
+/// Named results of a computation on a device.
 pub type Results = Vec<(String, Vec<f32>)>;
 
 /// Outputs and gradients of a case.
@@ -44,8 +44,8 @@ fn results(case: &Case, device: &Device) -> Results {
     all
 }
 
-/// Where a case's results on `device` differ from the reference's by more than its tolerance, or where those are
-/// not finite.
+/// Results of a case that differ between `device` and the reference by more than the tolerance of the case, or
+/// that are not finite on the reference.
 pub fn differences(case: &Case, device: &Device, reference: &Device) -> Vec<String> {
     let pairs = results(case, device).into_iter().zip(results(case, reference));
     pairs
@@ -70,7 +70,7 @@ fn shapes_of_any_rank_agree() {
     assert!(failures.is_empty(), "the CPU and the reference differ:\n{}", failures.join("\n"));
 }
 
-/// What the kernels that no case runs make.
+/// Results of the kernels that no case runs.
 fn without_gradient(device: &Device) -> Results {
     let mut all = Vec::new();
     let key = |step| Key::new(3, stream::TEST, step);
@@ -85,7 +85,7 @@ fn without_gradient(device: &Device) -> Results {
             let config = OptimizerConfig {
                 decay: 0.2,
                 decay_kind,
-                // Without clipping, the gradients are checked by a kernel of its own.
+                // Without clipping, a separate kernel checks that the gradients are finite.
                 clip: (decay_kind == Decay::Coupled).then_some(3.0),
                 average: Some(0.9),
                 ..usual
@@ -140,7 +140,7 @@ fn without_gradient(device: &Device) -> Results {
 fn check_without_gradient(reference: &Device) -> Vec<String> {
     let pairs = without_gradient(&poisoned_cpu()).into_iter().zip(without_gradient(reference));
     let differ = |((name, found), (_, exact)): ((String, Vec<f32>), (String, Vec<f32>))| {
-        // The generator's integers are the same on both, and so are uniform numbers.
+        // The generator computes with integers, so uniform numbers agree exactly.
         let limit = if name.starts_with("uniform") { 0.0 } else { 1e-5 };
         let d = distance(&found, &exact);
         (!(d <= limit)).then(|| format!("{name}: {d:.1e}"))
@@ -148,7 +148,7 @@ fn check_without_gradient(reference: &Device) -> Vec<String> {
     pairs.filter_map(differ).collect()
 }
 
-/// Every case, and every kernel without one; together they run every kernel's reference.
+/// All cases, and all kernels without one. Together they must run the reference of every kernel.
 #[test]
 fn every_kernel_agrees() {
     let reference = poisoned_reference();
@@ -166,7 +166,7 @@ fn every_kernel_agrees() {
     assert!(missed.is_empty(), "never run: {missed:?}");
 }
 
-/// A kernel of which one side is wrong in one of 100 numbers, by a thousandth.
+/// A kernel whose CPU function or reference gives one of 100 numbers wrong by a thousandth.
 const fn scale(wrong_cpu: bool, wrong_reference: bool) -> Kernel<u32, 1, 1> {
     fn right(_: &u32, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = 3.0 * x);
@@ -190,7 +190,7 @@ static WRONG_CPU: Kernel<u32, 1, 1> = scale(true, false);
 static WRONG_REFERENCE: Kernel<u32, 1, 1> = scale(false, true);
 
 #[test]
-fn a_fault_of_either_side_is_seen() {
+fn a_fault_on_either_side_is_found() {
     let case = |kernel: &'static Kernel<u32, 1, 1>| {
         Case::new("scale", "planted", vec![Input::uniform("x", &[100], 1.0, 2.0)], move |x| {
             let [y] = kernel.launch(100, [x[0].value()], [&[100]]);

@@ -1,6 +1,6 @@
-//! The steps of a cached sampler, on every device: one pixel of a masked convolution, one cell of a
-//! scan, one value drawn. Pixel after pixel they make what the full operations make, and touch
-//! nothing else: the maps hold NaN where nothing has been computed yet.
+//! The steps of a cached sampler on every device: one pixel of a masked convolution, one cell of a scan, one
+//! drawn value. Applied pixel by pixel, they must give the results of the full operations, write nothing else,
+//! and read nothing that has not been computed yet: the outputs are filled with NaN beforehand.
 
 use crate::common::devices;
 use pixelloom::autograd::case::{Input, distance};
@@ -20,18 +20,18 @@ fn nans(device: &Device, shape: &[usize]) -> Tensor {
     Tensor::full(device, f32::NAN, shape)
 }
 
-/// Where two maps differ in a bit, as flat indices.
+/// Flat indices of the elements whose bits differ.
 fn changed(before: &Tensor, after: &Tensor) -> Vec<usize> {
     let (before, after) = (before.to_vec().unwrap(), after.to_vec().unwrap());
     (0..after.len()).filter(|&i| before[i].to_bits() != after[i].to_bits()).collect()
 }
 
-/// A copy of a tensor in memory of its own.
+/// A copy of a tensor that shares no memory with it.
 fn copy(t: &Tensor) -> Tensor {
     Tensor::new(t.device(), &t.to_vec().unwrap(), t.shape())
 }
 
-/// Flat indices of pixel (row, column) of every image of a map \[B, H, W, C\].
+/// Flat indices of the channels of pixel (row, column) in every image of a feature map \[B, H, W, C\].
 fn pixel(shape: &[usize], (row, column): (usize, usize)) -> Vec<usize> {
     let [batch, height, width, channels] = *shape else { panic!("{shape:?}") };
     let first = |b| ((b * height + row) * width + column) * channels;
@@ -58,7 +58,7 @@ fn convolution(device: &Device, x: [usize; 4], w: [usize; 4], mask: Mask, around
             let additions = (Some(&bias), residual.as_ref());
             conv_at((&x, &p), window, around, additions, (row, column), &mut y);
             let expected = pixel(&map, (row, column));
-            assert_eq!(changed(&before, &y), expected, "{what}: ({row}, {column}) touches others");
+            assert_eq!(changed(&before, &y), expected, "{what}: ({row}, {column}) writes more");
         }
     }
     let d = distance(&y.to_vec().unwrap(), &whole.value().to_vec().unwrap());
@@ -66,7 +66,7 @@ fn convolution(device: &Device, x: [usize; 4], w: [usize; 4], mask: Mask, around
 }
 
 #[test]
-fn pixels_of_a_convolution_make_the_whole() {
+fn a_convolution_pixel_by_pixel_equals_the_whole() {
     let (plain, before) = (Around::default(), Around { relu_before: true, relu_after: false });
     let both = Around { relu_before: true, relu_after: true };
     for device in &devices() {
@@ -126,7 +126,7 @@ fn scan(device: &Device, order: Order, [batch, height, width, hidden]: [usize; 4
             let expected = pixel(&map, (row, column));
             for (before, after) in [(&before.0, &h), (&before.1, &c)] {
                 let changed = changed(before, after);
-                assert_eq!(changed, expected, "{what}: ({row}, {column}) touches others");
+                assert_eq!(changed, expected, "{what}: ({row}, {column}) writes more");
             }
         }
     }
@@ -136,7 +136,7 @@ fn scan(device: &Device, order: Order, [batch, height, width, hidden]: [usize; 4
 }
 
 #[test]
-fn cells_of_a_scan_make_the_whole() {
+fn a_scan_cell_by_cell_equals_the_whole() {
     for device in &devices() {
         for order in [Order::Rows(3), Order::Rows(5), Order::Diagonal, Order::MirroredDiagonal] {
             scan(device, order, [1, 1, 1, 1]);
@@ -148,12 +148,12 @@ fn cells_of_a_scan_make_the_whole() {
     }
 }
 
-/// The values that `pick` draws into (1, 0, channel 1) of images \[n, 2, 2, 3\], one for each u.
+/// The values that `pick` draws at row 1, column 0, channel 1 of images \[n, 2, 2, 3\], one image per u.
 fn drawn(device: &Device, logits: &[f32], scale: Scale, u: &[f32]) -> Vec<f32> {
     let n = u.len();
     let (shape, (row, column, channel)) = ([n, 2, 2, 3], (1, 0, 1));
     let place = (row * 2 + column) * 3 + channel;
-    // What lies elsewhere is not read.
+    // All other places hold NaN, since `pick` must not read them.
     let (mut all_logits, mut all_u) =
         (vec![f32::NAN; 12 * n * logits.len()], vec![f32::NAN; 12 * n]);
     for (i, &u) in u.iter().enumerate() {
@@ -167,11 +167,11 @@ fn drawn(device: &Device, logits: &[f32], scale: Scale, u: &[f32]) -> Vec<f32> {
     let places = (row, column, channel);
     pick((&all_logits, &Tensor::new(device, &all_u, &shape)), scale, places, &mut x);
     let others = changed(&before, &x).into_iter().find(|i| i % 12 != place);
-    assert_eq!(others, None, "pick touches another place");
+    assert_eq!(others, None, "pick writes more");
     x.to_vec().unwrap().into_iter().skip(place).step_by(12).collect()
 }
 
-/// Probabilities of the levels, in f64.
+/// The probability of each level, in f64.
 fn probabilities(logits: &[f32], levels: usize) -> Vec<f64> {
     if levels == 2 {
         let one = 1.0 / (1.0 + (-f64::from(logits[0])).exp());
@@ -183,15 +183,15 @@ fn probabilities(logits: &[f32], levels: usize) -> Vec<f64> {
     terms.iter().map(|t| t / total).collect()
 }
 
-/// Largest f32 below 1.
+/// The largest f32 below 1.
 const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 fn picks(device: &Device, levels: usize, logits: &[f32], seen: &[usize]) {
     let scale = Scale { levels, mean: 0.4, deviation: 0.7 };
     let value = |level: usize| (level as f64 / (levels - 1) as f64 - 0.4) / 0.7;
     let p = probabilities(logits, levels);
-    // u at the middle of every level's interval that rounding cannot blur, and at both ends. With
-    // two levels, 1 lies below sigmoid(l) and 0 above.
+    // u is the middle of the interval of every level whose interval is wide enough for f32, and both ends of
+    // [0, 1). With two levels, level 1 is drawn for u < sigmoid(l) and level 0 above.
     let order: Vec<usize> = if levels == 2 { vec![1, 0] } else { (0..levels).collect() };
     let (mut u, mut expected, mut sum) = (Vec::new(), Vec::new(), 0.0);
     for &level in &order {
@@ -215,7 +215,7 @@ fn picks(device: &Device, levels: usize, logits: &[f32], seen: &[usize]) {
 #[test]
 fn picks_follow_the_distribution() {
     let many = Input::normal("l", &[256]).values(0);
-    // Levels without a chance at both ends are never drawn, whatever u is.
+    // Levels of probability 0 at both ends must never be drawn, whatever u is.
     let mut middle = many.clone();
     middle[..7].fill(-300.0);
     middle[250..].fill(-300.0);
@@ -231,7 +231,7 @@ fn picks_follow_the_distribution() {
         picks(device, 3, &[-1e4, 0.0, -1e4], &[1]);
         picks(device, 256, &many, &all);
         picks(device, 256, &middle, &some);
-        // Without a distribution there is no value, and none is made up.
+        // Logits that define no distribution give NaN, not some level.
         for (levels, logits) in
             [(2, &[f32::NAN][..]), (3, &[0.0, f32::NAN, 0.0]), (3, &[f32::INFINITY, 0.0, 0.0])]
         {

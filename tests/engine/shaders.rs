@@ -1,7 +1,7 @@
-//! Every shader compiles for every back end and keeps to the crate's conventions. Needs no GPU.
+//! Every shader compiles for every back end and follows the conventions of the crate. Needs no GPU.
 //!
-//! naga parses, validates without optional capabilities, and writes SPIR-V, MSL and HLSL. It does not
-//! see barriers that only some invocations reach; `tint`, if it is installed, does.
+//! naga parses the shaders, validates them without optional capabilities, and writes SPIR-V, MSL and HLSL. It
+//! does not detect barriers in non-uniform control flow; `tint` does, if it is installed.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -16,7 +16,7 @@ const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 << 10;
 const STORAGE_BUFFERS: usize = 8;
 
-/// What is known of a shader from its kernel.
+/// A shader, with what its kernel declares about it.
 #[derive(Clone)]
 struct Shader {
     source: String,
@@ -66,8 +66,8 @@ fn check(shader: &Shader) -> Result<(), String> {
     Ok(())
 }
 
-/// Group 0: uniform parameters at 0, inputs to be read, outputs to be read and written, all arrays
-/// of f32, or as an array of vectors of four or of atomic bits under a name that says so.
+/// Checks the bindings of group 0: uniform parameters at binding 0, then read-only inputs, then read-write outputs.
+/// Inputs and outputs are arrays of f32; a suffix of the name marks views as `vec4` or as atomic bits.
 fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
     let (inputs, count) = (shader.inputs, shader.inputs + shader.outputs);
     ensure(count <= STORAGE_BUFFERS, || format!("{count} storage buffers"))?;
@@ -95,10 +95,10 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
             let size = ty.size(module.to_ctx()) as usize;
             ensure(matches!(ty, TypeInner::Struct { .. }), || format!("{name} is no struct"))?;
             ensure(size == shader.params_size, || {
-                format!("parameters of {size} bytes, on the host {}", shader.params_size)
+                format!("parameters of {size} bytes, but {} on the host", shader.params_size)
             })?;
             let (host, own) = (on_host(&shader.fields), in_shader(module, ty)?);
-            ensure(host == own, || format!("parameters on the host {host:?}, here {own:?}"))?;
+            ensure(host == own, || format!("parameters {own:?}, but {host:?} on the host"))?;
         } else {
             let element = match ty {
                 TypeInner::Array { base, .. } => Some(module.types[*base].inner.clone()),
@@ -117,8 +117,8 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
     ensure(found == all, || format!("bindings {found:?}, not {all:?}"))
 }
 
-/// Name, type and offset of a field. An array of the host is a vector here, or as many numbers that are called
-/// `name_0`, `name_1`, ... where a vector would begin at another place. Padding is left out.
+/// Name, type and offset of a field, without padding. An array on the host is a vector in WGSL, or separate scalars
+/// `name_0`, `name_1`, ... where the alignment of a vector would move it.
 type Member = (String, String, usize);
 
 fn vector(scalar: &str, count: usize) -> String {
@@ -129,7 +129,7 @@ fn vector(scalar: &str, count: usize) -> String {
 fn on_host(fields: &[Field]) -> Vec<Member> {
     let fields = fields.iter().filter(|f| f.name != "unused");
     let members = fields.flat_map(|f| {
-        // The alignment of a vector of this number of components in WGSL.
+        // The alignment in WGSL of a vector of this many components, in bytes.
         let alignment = [4, 4, 8, 16, 16][f.count.min(4)];
         let whole = f.count <= 4 && f.offset.is_multiple_of(alignment) && f.count != 3;
         let each = |i: usize| (format!("{}_{i}", f.name), f.scalar.into(), f.offset + 4 * i);
@@ -165,7 +165,7 @@ fn in_shader(module: &Module, ty: &TypeInner) -> Result<Vec<Member>, String> {
     Ok(found)
 }
 
-/// Sizes that every GPU offers.
+/// Checks the workgroup size and memory against the limits that every GPU supports.
 fn workgroup(module: &Module, info: &ModuleInfo, number: usize) -> Result<(), String> {
     let entry = &module.entry_points[number];
     ensure(entry.stage == ShaderStage::Compute, || format!("{} computes nothing", entry.name))?;
@@ -178,10 +178,12 @@ fn workgroup(module: &Module, info: &ModuleInfo, number: usize) -> Result<(), St
         .filter(|(handle, v)| v.space == AddressSpace::WorkGroup && !used[*handle].is_empty())
         .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
         .sum();
-    ensure(bytes <= WORKGROUP_BYTES, || format!("{}: {bytes} bytes of tiles", entry.name))
+    ensure(bytes <= WORKGROUP_BYTES, || {
+        format!("{}: {bytes} bytes of workgroup memory", entry.name)
+    })
 }
 
-/// SPIR-V for Vulkan, MSL for Metal, HLSL for DX12.
+/// Writes SPIR-V for Vulkan, MSL for Metal and HLSL for DX12.
 fn write_out(module: &Module, info: &ModuleInfo, entry: &str) -> Result<(), String> {
     let stage = ShaderStage::Compute;
     let options = spv::PipelineOptions { shader_stage: stage, entry_point: entry.into() };
@@ -200,7 +202,7 @@ fn write_out(module: &Module, info: &ModuleInfo, entry: &str) -> Result<(), Stri
     Ok(())
 }
 
-/// What tint says, which knows where control flow is uniform.
+/// Validates with tint, which analyses where control flow is uniform.
 fn tint(source: &str) -> Result<(), String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("shader.wgsl");
@@ -212,7 +214,7 @@ fn tint(source: &str) -> Result<(), String> {
 fn has_tint() -> bool {
     let found = Command::new("tint").arg("--help").output().is_ok();
     if !found {
-        println!("tint is not installed: barriers in non-uniform control flow are not looked for");
+        println!("tint is not installed: no check for barriers in non-uniform control flow");
     }
     found
 }
@@ -270,7 +272,7 @@ fn planted_faults_fail() {
         ("n: u32", "m: u32, n: u32"),
         ("n: u32", "n: f16"),
         ("n: u32", "n: i32"),
-        // Of the same size: another name, order, type, and numbers in place of a vector.
+        // Parameters of the same size, but with another name, order or type, or scalars instead of a vector.
         ("c_1: u32", "d_1: u32"),
         ("c_0: u32, c_1: u32", "c_1: u32, c_0: u32"),
         ("n: u32, a: f32", "a: f32, n: u32"),

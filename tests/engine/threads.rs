@@ -1,4 +1,4 @@
-//! The CPU gives the same bits for any number of threads: every case, larger ones, an optimiser step.
+//! The CPU gives the same bits for any number of threads: in all cases, in larger ones, and in an optimiser step.
 
 use crate::common::{Weights, poisoned_cpu};
 use pixelloom::autograd::Tape;
@@ -25,7 +25,7 @@ fn bits(case: &Case) -> Vec<Vec<u32>> {
 #[test]
 fn the_cpu_gives_the_same_bits_for_any_number_of_threads() {
     let mut cases = ops::cases();
-    // Large enough to be shared out.
+    // Large enough to be split among threads.
     let input = |name, shape: &[usize]| Input::normal(name, shape);
     cases.push(Case::new(
         "matmul",

@@ -1,4 +1,4 @@
-//! The transposed convolution against its definition in plain loops, in f64, on every device.
+//! The transposed convolution against its definition in plain f64 loops, on every device.
 
 use crate::common::devices;
 use pixelloom::autograd::case::distance;
@@ -7,7 +7,7 @@ use pixelloom::rng::{Key, stream};
 use pixelloom::{Param, Tape, Tensor};
 use rand::SeedableRng;
 
-/// y[b, r, c, o] with every input pixel (i, j) adding x w[k, o, u, v] at (f i + u - pad, f j + v - pad).
+/// y \[b, r, c, o\], where input pixel (i, j) adds x\[k\] w\[k, o, u, v\] at (f i + u - pad, f j + v - pad).
 fn naive(
     x: &[f32],
     [batch, height, width, inputs]: [usize; 4],

@@ -1,10 +1,10 @@
-//! Products that skip zeros, against a plain triple loop in f64: every layout of the sparse operand, shapes
-//! with and without remainders, any number of threads; and what skipping means for numbers that are not finite.
+//! Products that skip zeros, against a plain triple loop in f64: every layout of the sparse operand, shapes with
+//! and without remainders, any number of threads; and the effect of skipping on non-finite numbers.
 
 use pixelloom::cpu::gemm::{Activation, Gemm, Mat, Operand, gemm_skipping_zeros};
 use pixelloom::rng::{Key, stream};
 
-/// Numbers in [-1, 1), of which only a share is not zero.
+/// Numbers in [-1, 1), of which only the fraction `share` is nonzero.
 fn noise(seed: u64, len: usize, share: f32) -> Vec<f32> {
     let key = Key::new(seed, stream::TEST, 0);
     let value = |i: u64| {
@@ -14,7 +14,7 @@ fn noise(seed: u64, len: usize, share: f32) -> Vec<f32> {
     (0..len as u64).map(value).collect()
 }
 
-/// One product C[m, n]; what is stored transposed has the strides exchanged.
+/// A product with the sizes \[m, n, k\]; `transposed` tells which of A and B are stored transposed.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     sizes: [usize; 3],
@@ -104,7 +104,7 @@ fn every_layout_and_remainder() {
     }
 }
 
-/// Large enough that threads share them: a layer on 100 binarised digits, and the gradient of its weights.
+/// Large enough to be split among threads: a layer on 100 binarised digits, and the gradient of its weights.
 #[test]
 fn a_layer_on_digits() {
     let layer = Case {
@@ -119,7 +119,7 @@ fn a_layer_on_digits() {
         .check();
 }
 
-/// Products that are too small, or have too few zeros.
+/// Products that are too small or have too few zeros take the ordinary path.
 #[test]
 fn others_are_ordinary_products() {
     for sizes in [[1, 1, 1], [0, 5, 5], [5, 5, 0], [3, 40, 20], [40, 3, 20]] {
@@ -128,10 +128,10 @@ fn others_are_ordinary_products() {
     cases([40, 70, 50], 1.0).for_each(|case| case.check());
 }
 
-/// What a zero would be multiplied with has no effect where zeros are skipped, and has where they are not; a
-/// number that is not finite is no zero.
+/// A NaN that meets only zeros has no effect where zeros are skipped, but an effect where they are not. A NaN in
+/// the sparse operand is never skipped.
 #[test]
-fn what_is_not_finite() {
+fn non_finite_numbers() {
     for mut case in cases([40, 70, 50], 0.2) {
         case.activation = Activation::None;
         let nans = |case: &Case, operands: &[Vec<f32>; 3]| {
@@ -139,11 +139,11 @@ fn what_is_not_finite() {
         };
         let [m, n, k] = case.sizes;
         let operand = usize::from(case.operand == Operand::B);
-        // Term 7 of all sums: zero in the sparse operand, NaN in the other.
+        // Term 7 of every sum: 0 in the sparse operand, NaN in the other.
         let fill = |operands: &mut [Vec<f32>; 3], operand: usize, value: f32| {
             let (outer, transposed) = ([m, n][operand], case.transposed[operand]);
             for i in 0..outer {
-                // A is [m, k], B is [k, n]: along k with stride 1 in one of them.
+                // Whether k is the contiguous axis: A is [m, k] and B is [k, n], unless transposed.
                 let along = (operand == 0) != transposed;
                 operands[operand][if along { i * k + 7 } else { 7 * outer + i }] = value;
             }
@@ -156,7 +156,7 @@ fn what_is_not_finite() {
         let mut operands = dense.operands();
         fill(&mut operands, operand, 0.0);
         fill(&mut operands, 1 - operand, f32::NAN);
-        assert_eq!(nans(&dense, &operands), m * n, "{dense:?}: few zeros, and skipped");
+        assert_eq!(nans(&dense, &operands), m * n, "{dense:?}: few zeros, but they were skipped");
         let mut operands = case.operands();
         operands[operand][0] = f32::NAN;
         assert!(nans(&case, &operands) > 0, "{case:?}: a NaN was lost");

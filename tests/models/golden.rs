@@ -1,11 +1,10 @@
-//! Golden values: cases computed in f64 by code that shares nothing with this project.
+//! Golden values: cases computed in f64 by independent code that shares nothing with this project.
 //!
-//! They lie in `tests/golden`, whose README describes the format; `PIXELLOOM_GOLDEN` names another folder.
-//! It holds `index.json`, and for each case a `.safetensors` file with `in.NAME`, `out.NAME`, `dout.NAME`
-//! (the gradient that flows in) and `grad.NAME`. Every case runs on the CPU and, if there is one, on a GPU; a
-//! case of an unknown kind fails. Errors are
-//! max|a - b| / (1e-6 + max|b|): at most 1e-5 for values, 5e-5 for gradients, 2e-4 for gradients of
-//! whole models.
+//! They are in `tests/golden`, whose README describes the format; `PIXELLOOM_GOLDEN` names another folder. The
+//! folder holds `index.json`, and for each case a `.safetensors` file with `in.NAME`, `out.NAME`, `dout.NAME`
+//! (the upstream gradient) and `grad.NAME`. Every case runs on the CPU and, if there is one, on a GPU; a case of an
+//! unknown kind fails. The error max|a - b| / (1e-6 + max|b|) must be at most 1e-5 for values, 5e-5 for
+//! gradients, and 2e-4 for gradients of whole models.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ use safetensors::SafeTensors;
 /// The inputs of a case, by name.
 type Inputs<'a, 't> = &'a BTreeMap<String, Var<'t>>;
 
-/// A kind of case: the start of its name, the limit for its gradients, and what computes it.
+/// A kind of case: the prefix of its name, the tolerance of its gradients, and the function that computes it.
 struct Kind {
     stem: &'static str,
     gradients: f32,
@@ -38,21 +37,21 @@ struct Kind {
 /// The outputs of a case by name, and the model whose parameters hold its weights, if there is one.
 type Ran<'t> = (Vec<(&'static str, Var<'t>)>, Option<Model>);
 
-/// A model, and what its parameters are called in the golden files.
+/// A model, and the map from our names of its parameters to those in the golden files.
 struct Model {
     module: Box<dyn Module>,
     golden_name: Box<dyn Fn(&str) -> String>,
 }
 
 impl Model {
-    /// The parameter that is called `golden`.
+    /// The parameter whose golden name is `golden`.
     fn param(&self, golden: &str) -> Option<&Param> {
         let mut all = self.module.parameters().into_iter();
         all.find(|(ours, _)| (self.golden_name)(ours) == golden).map(|(_, param)| param)
     }
 }
 
-/// Takes all weights of a model from the case.
+/// Sets all weights of a model to the inputs of the case.
 fn fill(module: &dyn Module, golden_name: &dyn Fn(&str) -> String, x: Inputs) {
     for (name, param) in module.parameters() {
         param.set(x[&golden_name(&name)].value().clone());
@@ -76,7 +75,7 @@ static KINDS: [Kind; 14] = [
     Kind { stem: "draw", gradients: 2e-4, run: draw },
 ];
 
-/// One number a row: the golden losses are by element.
+/// The golden losses are per element, so each element becomes a row.
 fn bernoulli_nll<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
     let shape = x["logits"].shape();
     let column = [shape.iter().product(), 1];
@@ -108,17 +107,17 @@ fn vae_bernoulli<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
     (vec![("loss", loss), ("logits", logits), ("kl", kl)], None)
 }
 
-/// A stored map [B, C, H, W] as ours, [B, H, W, C].
+/// \[B, C, H, W\], as in the golden files, to \[B, H, W, C\].
 fn channels_last<'t>(x: &Var<'t>) -> Var<'t> {
     x.permute(&[0, 2, 3, 1])
 }
 
-/// Our map as it is stored.
+/// \[B, H, W, C\] to \[B, C, H, W\].
 fn channels_first<'t>(x: &Var<'t>) -> Var<'t> {
     x.permute(&[0, 3, 1, 2])
 }
 
-/// A masked convolution of our map by weights (out, in, kh, kw).
+/// A masked convolution of x \[B, H, W, C\] with weights (out, in, kh, kw).
 fn conv<'t>(x: &Var<'t>, w: &Var<'t>, b: &Var<'t>, mask: Mask, around: Around) -> Var<'t> {
     let (kh, kw) = (w.shape()[2], w.shape()[3]);
     let window = Window::centred(kh, kw, mask);
@@ -132,7 +131,7 @@ fn masked_conv<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     (vec![("y", channels_first(&y))], None)
 }
 
-/// One direction of a layer, its weights' names beginning with `prefix`.
+/// One direction of an LSTM layer; the names of its weights begin with `prefix`.
 fn scan<'t>(x: Inputs<'_, 't>, prefix: &str, a: &Attributes, order: Order) -> Var<'t> {
     let get = |name: &str| &x[&format!("{prefix}{name}")];
     let mask = Mask { stacks: 4, ..Mask::new(Sight::B, a.groups) };
@@ -160,7 +159,7 @@ fn diagonal_bilstm<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     (vec![("h", channels_first(&left.add(&right.slice(1, -1, height))))], None)
 }
 
-/// A whole model with the case's weights.
+/// A complete pixel model with the weights of the case.
 fn pixel<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     let [_, channels, height, width] = *x["x"].shape() else { panic!("x") };
     let config = PixelConfig {
@@ -188,7 +187,7 @@ fn pixel<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     (vec![("nll", nll), ("logits", channels_first(&logits))], Some(model))
 }
 
-/// What a parameter of a pixel model is called in the golden files.
+/// The golden name of a parameter of a pixel model.
 fn pixel_name(ours: &str, body: Body) -> String {
     let cnn = body == Body::PixelCnn;
     let (path, what) = ours.rsplit_once('.').unwrap();
@@ -212,7 +211,7 @@ fn pixel_name(ours: &str, body: Body) -> String {
     }
 }
 
-/// The gates of a product by the identity are those of its left side.
+/// The cell takes its gates from a product, so the given gates are multiplied by the identity.
 fn lstm_cell<'t>(x: Inputs<'_, 't>, _: &Attributes) -> Ran<'t> {
     let (gates, tape) = (x["z"].shape()[1], x["z"].tape());
     let eye: Vec<f32> = (0..gates * gates).map(|i| f32::from(i / gates == i % gates)).collect();
@@ -244,7 +243,7 @@ fn attention_write<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     (vec![("canvas", canvas.reshape(&[batch, size[0], size[1]]))], None)
 }
 
-/// A whole DRAW network with the case's weights and noise; the canvas begins with zeros.
+/// A complete DRAW network with the weights and noise of the case; the canvas starts at zero.
 fn draw<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     let config = DrawConfig {
         height: a.height,
@@ -267,7 +266,7 @@ fn draw<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
     (vec![("loss", loss), ("kl", bound.kl), ("canvas", canvas)], Some(model))
 }
 
-/// What a parameter of a DRAW network is called in the golden files.
+/// The golden name of a parameter of a DRAW network.
 fn draw_name(ours: &str) -> String {
     let (path, what) = ours.rsplit_once('.').unwrap();
     let name = match path {
@@ -283,7 +282,7 @@ fn draw_name(ours: &str) -> String {
     format!("{name}{}", &what[..1])
 }
 
-/// The attributes of a case; those it lacks are 0 or empty.
+/// The attributes of a case; missing ones are 0 or empty.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default)]
 struct Attributes {
@@ -308,7 +307,7 @@ struct Entry {
     attrs: Attributes,
 }
 
-/// The tensors of a file, by their full names.
+/// Shape and values of every tensor in a file, by name.
 fn load(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -322,13 +321,13 @@ fn load(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
         .collect()
 }
 
-/// An error beyond its limit, NaN included.
+/// A report of an error above `limit` or NaN; `None` if the values agree.
 fn miss(name: &str, got: &[f32], exact: &[f32], limit: f32) -> Option<String> {
     let error = distance(got, exact);
     (!(error <= limit)).then(|| format!("{name}: {error:.1e}"))
 }
 
-/// What is wrong with a case on a device.
+/// The mismatches of a case on a device.
 fn failures(kind: &Kind, path: &Path, attributes: &Attributes, device: &Device) -> Vec<String> {
     let file = load(path);
     let tape = Tape::new();
@@ -368,13 +367,13 @@ fn failures(kind: &Kind, path: &Path, attributes: &Attributes, device: &Device) 
     wrong
 }
 
-/// The directory of the golden values.
+/// The folder with the golden values.
 fn directory() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     std::env::var_os("PIXELLOOM_GOLDEN").map_or_else(default, PathBuf::from)
 }
 
-/// The kind of a case of this name. Fails if nobody knows it.
+/// The kind of the case `name`. Panics if it is unknown.
 fn kind_of(name: &str) -> &'static Kind {
     let kind = KINDS.iter().find(|kind| name.starts_with(kind.stem));
     kind.unwrap_or_else(|| panic!("golden case {name} is of no known kind"))

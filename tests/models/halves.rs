@@ -1,5 +1,5 @@
-//! A batch in parts, as the ranks of data-parallel training have it: the loss and the gradients of the
-//! whole are the means over the parts, weighted by their rows, since each row keeps its noise.
+//! A batch split into parts, as data-parallel training splits it among processes. Since every row keeps its noise,
+//! the loss and gradients of the whole batch are the means over the parts, weighted by their number of rows.
 
 use crate::common;
 use pixelloom::autograd::Gradients;
@@ -16,7 +16,7 @@ use pixelloom::{Device, Tape, Tensor};
 
 const ROWS: usize = 7;
 
-/// The loss and the gradients, one behind the other, of the rows `first..last`.
+/// The loss of the rows `first..last`, followed by the gradients of all parameters.
 fn gradients(config: &ModelConfig, x: &Tensor, (first, last): (usize, usize)) -> Vec<f32> {
     let model = config.build(x.device(), 3).unwrap();
     let model = model.model();
@@ -72,14 +72,14 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     }
 }
 
-/// A step's two parts of the rows are the whole, whatever has been cut off before, and the same bits on any
-/// number of threads.
+/// A step on two halves of the rows gives the loss and gradients of the whole, also for a part of a larger batch,
+/// and the same bits with any number of threads.
 #[test]
 fn a_step_in_two_parts_is_the_step() {
     let draw = DrawConfig { height: 4, width: 5, hidden: 6, latent: 3, ..DrawConfig::mnist() };
     let pixel = PixelConfig { height: 4, width: 5, dropout: 0.4, ..PixelConfig::mnist(2, 4) };
     let bodies = [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm];
-    // All stages, or the last one alone.
+    // All stages together, and the last one alone.
     let chains = [None, Some(1)].map(|stage| {
         let net = PixelConfig { height: 2, width: 10, ..pixel };
         let chain = MultiScaleConfig::new(Body::RowLstm, net, vec![2]);
@@ -114,13 +114,13 @@ fn step_in_two_parts(config: &ModelConfig) {
         let parts = flat(parts);
         let off = distance(&parts[..1], &whole[..1]).max(distance(&parts[1..], &whole[1..]));
         assert!(off < 1e-4, "{config:?}: {off}");
-        assert!(parts != whole, "it was not in parts: no sum is in another order");
+        assert!(parts != whole, "no sum changed its order, so the batch was not split");
         found.push(parts);
     }
     assert!(found[0] == found[1] && found[0] == found[2]);
 }
 
-/// Noise for a part that is drawn as if it were a batch would be that of other rows.
+/// Noise for part of a batch must be drawn per row; drawn as for a whole batch it would belong to other rows.
 #[test]
 #[should_panic(expected = "drawn by rows")]
 fn noise_for_a_part_is_drawn_by_rows() {

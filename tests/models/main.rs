@@ -1,10 +1,10 @@
-//! The models: exact answers, golden values, what a prediction may see, what is learned, what a step costs.
+//! The models: exact results, golden values, receptive fields, learning, and the cost of a step.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod draw;
 mod golden;
-// These two take models from the program: bundled weights and configurations by name.
+// These two need the program: bundled weights and configurations by name.
 #[cfg(feature = "program")]
 mod halves;
 #[cfg(feature = "program")]

@@ -1,5 +1,5 @@
-//! Estimates of log p(x) of a trained model, against an integral over its latent plane: the bound of the AEVB paper,
-//! the importance-weighted bound, and the estimator of appendix D.
+//! Estimates of log p(x) of a trained model compared with a numerical integral over its two-dimensional latent
+//! space: the bound of the AEVB paper, the importance-weighted bound, and the estimator of appendix D.
 
 use std::path::Path;
 
@@ -16,19 +16,19 @@ use pixelloom::run::pretrained::Pretrained;
 
 const D: usize = 784;
 const IMAGES: usize = 200;
-/// The square of the plane that is summed over, and the distance of its points. The narrowest posteriors have a
-/// standard deviation of about the distance, where the sum of a smooth density is still exact to 1e-6.
+/// The sum runs over a grid of spacing `STEP` on the square from -`SIDE` to `SIDE`. The narrowest posteriors have a
+/// standard deviation of about the spacing, for which the sum over a smooth density is still accurate to 1e-6.
 const SIDE: f64 = 4.5;
 const STEP: f64 = 0.04;
 
-/// A parameter by name, as numbers.
+/// The values of the parameter `name`.
 fn weights(model: &dyn Module, name: &str) -> Vec<f32> {
     let parameters = model.parameters();
     let found = parameters.iter().find(|(n, _)| n == name);
     found.unwrap_or_else(|| panic!("no {name}")).1.value().to_vec().unwrap()
 }
 
-/// log p(x) of each image in `x` [IMAGES, D]: the sum over the plane of p(x|z) p(z), by plain loops over the weights.
+/// log p(x) of each image in `x` \[IMAGES, D\]: the integral of p(x|z) p(z) over the grid, by plain loops.
 fn integral(model: &dyn Module, x: &[f32]) -> Vec<f64> {
     let named = |name: &str| weights(model, name);
     let (hidden, hidden_bias) = (named("decoder.hidden.weight"), named("decoder.hidden.bias"));
@@ -47,7 +47,7 @@ fn integral(model: &dyn Module, x: &[f32]) -> Vec<f64> {
         let mut softplus = 0.0;
         for (d, logit) in logits.iter_mut().enumerate() {
             let row = &mean[d * units..(d + 1) * units];
-            // Eight sums, so that the compiler can use vectors.
+            // Eight partial sums, so that the compiler can vectorise the loop.
             let mut sums = [0.0_f32; 8];
             for (row, h) in row.chunks_exact(8).zip(h.chunks_exact(8)) {
                 (0..8).for_each(|i| sums[i] += row[i] * h[i]);
@@ -72,15 +72,15 @@ fn integral(model: &dyn Module, x: &[f32]) -> Vec<f64> {
     total.iter().map(|(most, sum)| most + (sum * STEP * STEP).ln()).collect()
 }
 
-/// The bundled model of two latent dimensions, and 200 of the embedded test digits \[IMAGES, D\].
+/// The bundled model with two latent dimensions, and embedded test digits \[IMAGES, D\].
 fn model_and_images() -> (Vae, Vec<f32>) {
     let checkpoint = Pretrained::find(Path::new("vae")).unwrap().open().unwrap();
     let ModelConfig::Vae(config) = checkpoint.model else { panic!("a vae") };
     let model = Vae::new(&Device::cpu(), config, 0);
     checkpoint.load_into(&model).unwrap();
     let set = data::open("digits", None, Path::new("data")).unwrap();
-    // Digits 0 to 9 follow each other in the set, so the first images have as many of each. (Every fifth would be a
-    // 0 or a 5.)
+    // The set repeats the digits 0 to 9 in order, so the first images contain each digit equally often. (Every fifth
+    // image would be a 0 or a 5.)
     let indices: Vec<usize> = (0..IMAGES).collect();
     let mut x = vec![0.0; IMAGES * D];
     fill_batch(&set.test, set.binarization, EVALUATION_SEED, 0, &indices, &mut x);
@@ -91,7 +91,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// How far estimates lie from the integral: their mean distance in nats, and how many are within 0.3 of it.
+/// Compares estimates with the integral: their mean difference in nats, and how many are within 0.3 nats of it.
 fn compare(name: &str, found: &[f64], exact: &[f64]) -> (f64, usize) {
     let apart: Vec<f64> = found.iter().zip(exact).map(|(found, exact)| found - exact).collect();
     let close = apart.iter().filter(|apart| apart.abs() < 0.3).count();
@@ -104,8 +104,8 @@ fn compare(name: &str, found: &[f64], exact: &[f64]) -> (f64, usize) {
     (apart, close)
 }
 
-/// The posteriors of a trained model are narrow, and some have several separate modes. A chain stays in the mode where it
-/// starts, so it has to start in the one with the most mass. From the best of 256 draws it often did not.
+/// The posteriors of a trained model are narrow, and some have several separate modes. A chain stays in the mode where
+/// it starts, so it has to start in the one with the most mass. Starting at the best of 256 draws often missed it.
 #[test]
 fn appendix_d_agrees_with_the_integral_over_the_plane() {
     let (model, x) = model_and_images();

@@ -1,5 +1,5 @@
-//! What a training step may cost: the same bits for any number of threads, no growing memory, a known
-//! number of GPU dispatches and no read-back.
+//! Properties of a training step: the same bits for any number of threads, constant memory, a known number of
+//! dispatches, and no read-back from the GPU.
 
 #[cfg(feature = "gpu")]
 use crate::common;
@@ -17,7 +17,7 @@ use pixelloom::profile::Profile;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tape, Tensor};
 
-/// A model, its optimiser and a batch of made-up binary images.
+/// A model, its optimiser and a batch of synthetic binary images.
 struct Training {
     model: Box<dyn Model>,
     optimizer: Optimizer,
@@ -25,14 +25,14 @@ struct Training {
     device: Device,
 }
 
-/// Makes a model of the given number of hidden units or maps.
+/// Makes a model with the given number of hidden units or channels.
 type Make = fn(&Device, usize) -> Box<dyn Model>;
 
 fn vae(device: &Device, hidden: usize) -> Box<dyn Model> {
     Box::new(Vae::new(device, VaeConfig { hidden, ..VaeConfig::mnist(20) }, 3))
 }
 
-/// Sizes of a pixel model of 8 x 6 images.
+/// The configuration of a pixel model for 8 x 6 images.
 fn sizes(hidden: usize) -> PixelConfig {
     let (height, width, head) = (8, 6, hidden + 1);
     PixelConfig { height, width, head, learned_states: true, ..PixelConfig::mnist(2, hidden) }
@@ -48,7 +48,7 @@ fn chain(device: &Device, hidden: usize) -> Box<dyn Model> {
     Box::new(MultiScale::new(device, config, 3))
 }
 
-/// DRAW of 8 x 6 images.
+/// DRAW for 8 x 6 images.
 fn draw(device: &Device, hidden: usize, attention: bool, glimpses: usize) -> Box<dyn Model> {
     let sizes = DrawConfig { height: 8, width: 6, hidden, latent: 5, ..DrawConfig::mnist() };
     Box::new(Draw::new(device, DrawConfig { attention, glimpses, ..sizes }, 3))
@@ -66,10 +66,10 @@ fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
     Box::new(Classifier::new(device, sizes, 3))
 }
 
-/// A model of every kind, numbers of an image, and the dispatches of one step with Adam and clipping on a
-/// GPU and on the CPU, which adds up the uses of a weight in other numbers (`ops/shared/mod.rs`) and their biases'
-/// gradients in launches of their own. A scan is a dispatch a step, forwards and backwards: 8 for the rows of
-/// these images, 13 for their diagonals in either direction.
+/// A model of every kind, the pixels of an image, and the dispatches of one step with Adam and clipping on a GPU
+/// and on the CPU. They differ because the CPU batches the uses of a shared weight differently (`ops/shared/mod.rs`)
+/// and computes the gradients of their biases in separate launches. A scan takes one dispatch per row or diagonal,
+/// forward and backward: 8 for the rows of these images, 13 for their diagonals in each direction.
 const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
     ("vae", vae, 784, [72; 2]),
     ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, [132; 2]),
@@ -139,14 +139,14 @@ fn the_same_bits_with_one_two_and_four_threads() {
     }
 }
 
-/// A profile sees every launch once, its times are within that of the steps, and it changes nothing.
+/// A profile counts every launch once, its total time does not exceed that of the steps, and results are unchanged.
 #[test]
 fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
     for (name, make, dims, [_, dispatches]) in MODELS {
         let device = Device::cpu();
         let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
         let mut plain = Training::new(&Device::cpu(), make, dims, 20, Rule::Adam);
-        // The first step also makes the optimiser's states.
+        // The first step also creates the state of the optimiser.
         assert_eq!(training.step(0).item().unwrap(), plain.step(0).item().unwrap(), "{name}");
         let mut profile = Profile::default();
         for step in 1..4 {
@@ -165,7 +165,8 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
         assert!(0.0 < total.seconds && total.seconds <= profile.seconds, "{name}: {profile:?}");
         assert!(profile.kernels.values().all(|k| k.calls > 0 && k.seconds > 0.0 && k.bytes > 0));
         if name == "vae" {
-            // Five products forwards, as many for weights, and four for inputs; the image has no gradient.
+            // Five products forward, five for the gradients of weights, and four for those of inputs, since the
+            // image has no gradient.
             let matmul = profile.kernels["matmul"];
             assert_eq!(matmul.calls, 3 * 14);
             let products =
@@ -175,8 +176,8 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
     }
 }
 
-/// Two parts of a batch that are made at once take the machine's time once, two that one thread makes take
-/// all of its own.
+/// Halves of a batch that run concurrently share the elapsed time instead of counting it twice. On one thread they
+/// account for most of it.
 #[test]
 fn a_profile_of_parts_has_the_time_that_passed() {
     let device = Device::cpu();
@@ -230,7 +231,8 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
                 }
                 assert_eq!(now.live_bytes, before.live_bytes, "{name}: live bytes, step {step}");
                 assert_eq!(now.pooled_bytes, before.pooled_bytes, "{name}: pooled, step {step}");
-                // Only what works on the uploaded batch, in each glimpse, is bound anew, and what adds that up.
+                // New bind groups are needed only for kernels that read the uploaded batch, once per glimpse,
+                // and for the sums over them.
                 let bound = now.bind_groups - before.bind_groups;
                 assert!(bound <= 20, "{name}: {bound} bind groups in step {step}");
                 let (kept, earlier) = (now.kept_bind_groups, before.kept_bind_groups);
@@ -244,11 +246,11 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The device's own times, by the kernels that the CPU's profile has too.
+/// A profile of a GPU, timed by the device itself, has the same kernels and calls as one of the CPU.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_profile_of_a_gpu_has_the_same_calls() {
-    // Another device than the tests above count on.
+    // Options of its own give another device, so that the counts of the tests above are not disturbed.
     let options = pixelloom::gpu::GpuOptions { zero_workgroup_memory: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };
     let timestamps = gpu.summary().timestamp;
@@ -272,8 +274,8 @@ fn a_profile_of_a_gpu_has_the_same_calls() {
     assert!(on_gpu.total().seconds > 0.0 && on_gpu.total().seconds <= on_gpu.seconds);
 }
 
-/// Losses of the steps and the weights after them. SGD: the change of a weight is proportional to its gradient, so
-/// nothing is hidden by a division.
+/// The loss of every step, and the weights afterwards. Uses SGD, whose updates are proportional to the gradients, so
+/// that no normalisation hides an error.
 fn trained(
     device: &Device,
     (make, hidden): (Make, usize),
@@ -286,8 +288,7 @@ fn trained(
     (losses, parameters.map(|(name, p)| (name, p.value().to_vec().unwrap())).collect())
 }
 
-/// Training steps of a model on `device` and on another one, from the same weights and noise, give the same losses
-/// and weights.
+/// Asserts that training steps on two devices, from the same weights and noise, give the same losses and weights.
 fn agree(device: &Device, other: &Device, hidden: usize, steps: u32) {
     for (name, make, dims, _) in MODELS {
         let (losses, weights) = trained(device, (make, hidden), dims, steps);
@@ -310,7 +311,7 @@ fn cpu_and_reference_agree_over_training() {
 #[cfg(feature = "gpu")]
 #[test]
 fn cpu_and_gpu_agree_over_a_training_step() {
-    // Another device than the test above counts on.
+    // Options of its own give another device, so that the counts of the tests above are not disturbed.
     let options = pixelloom::gpu::GpuOptions { bounds_checks: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };
     agree(&Device::Gpu(gpu), &Device::cpu(), 17, 1);

@@ -1,4 +1,4 @@
-//! Auto-Encoding Variational Bayes against models whose answers are known exactly.
+//! Auto-Encoding Variational Bayes on models with known exact results.
 
 use pixelloom::autograd::Var;
 use pixelloom::models::iwae::iwae;
@@ -16,15 +16,16 @@ use pixelloom::{Device, Tape, Tensor};
 const D: usize = 5;
 const Z: usize = 2;
 const NOISE: f64 = 0.5;
-/// Columns are orthogonal, so that the posterior is a product of one-dimensional normals.
+/// Its columns are orthogonal, so the posterior is a product of one-dimensional normal distributions.
 const W: [[f64; Z]; D] = [[0.6, 0.5], [-0.9, 0.2], [0.4, -0.3], [0.3, 0.8], [0.2, -1.2]];
 const B: [f64; D] = [0.1, -0.2, 0.3, 0.0, 0.5];
 
-/// z ~ N(0, I), x ~ N(W z + b, NOISE^2 I), with q(z|x) the posterior, spoilt by an offset.
+/// z ~ N(0, I), x ~ N(W z + b, NOISE^2 I). q(z|x) is the posterior, with its mean moved by `offset` and its log
+/// variance by `spread`.
 struct LinearGaussian {
     w: Tensor,
     b: Tensor,
-    /// q's mean is this matrix times (x - b), plus the offset.
+    /// The mean of q is this matrix times (x - b), plus the offset.
     gain: Tensor,
     offset: f32,
     log_variance: [f64; Z],
@@ -55,7 +56,7 @@ impl LinearGaussian {
         }
     }
 
-    /// log N(x; b, W W^T + s^2 I): orthogonal columns give the eigenvalues.
+    /// log N(x; b, W W^T + s^2 I), by the eigenvalues |w_j|^2 + s^2 along the orthogonal columns and s^2 elsewhere.
     fn log_p(x: &[f32]) -> f64 {
         let centred: Vec<f64> = x.iter().zip(B).map(|(&x, b)| f64::from(x) - b).collect();
         let s2 = NOISE * NOISE;
@@ -105,7 +106,7 @@ impl Weighted for LinearGaussian {
     }
 }
 
-/// Eight points, some likely and some not.
+/// Eight points, some likely and some not, and their exact log p(x).
 fn points(device: &Device) -> (Tensor, Vec<f64>) {
     let key = Key::new(3, stream::TEST, 0);
     let x: Vec<f32> = (0..8 * D as u64).map(|i| 3.0 * key.uniform(i) - 1.5).collect();
@@ -117,7 +118,7 @@ fn mean(v: &[f64]) -> f64 {
     v.iter().sum::<f64>() / v.len() as f64
 }
 
-/// Mean over the points and many draws of the negative bound.
+/// The negative bound, averaged over the points and many draws.
 fn average_bound(model: &LinearGaussian, x: &Tensor, estimator: Estimator) -> f64 {
     let tape = Tape::inference();
     let bound = negative_bound(
@@ -138,7 +139,7 @@ fn elbo_iwae_and_the_exact_likelihood_are_in_order() {
     let model = LinearGaussian::new(&device, 0.5, 0.7);
     let elbo = -average_bound(&model, &x, Estimator::B);
     let at = |k: usize| {
-        // Many repetitions: the standard error of each average stays below 0.005.
+        // Enough repetitions that the standard error of each average is below 0.005.
         let draws = (200_000 / k).min(5_000);
         let one = |i: usize| {
             let bound = iwae(&model, &x, k, Key::new(2, stream::EVALUATE, (i * k) as u32)).unwrap();
@@ -154,8 +155,8 @@ fn elbo_iwae_and_the_exact_likelihood_are_in_order() {
     assert!((iw[3] - exact).abs() < 0.01, "IWAE-1000 {} far from log p {exact}", iw[3]);
 }
 
-/// Enough rows that every sample is a chunk of its own: with the same noise in both, the bound with
-/// two samples would be the bound with one.
+/// There are enough rows that every sample is its own chunk. If two chunks had the same noise, the bound with two
+/// samples would equal that with one.
 #[test]
 fn chunks_of_samples_draw_fresh_noise() {
     let device = Device::cpu();
@@ -237,8 +238,8 @@ fn appendix_d_is_within_a_twentieth_of_a_nat() {
     }
 }
 
-/// A likelihood of two modes: nearly all of p(x) is in a narrow one, where the prior rarely is; a wide one
-/// with next to nothing lies where the prior is.
+/// A likelihood with two modes: a narrow one far from the prior holds nearly all of p(x), and a wide one near the
+/// prior holds almost nothing.
 struct TwoModes;
 
 impl LatentModel for TwoModes {
@@ -344,8 +345,8 @@ fn the_paper_model_has_815_824_parameters_and_stable_names() {
     assert_eq!(names, expected);
 }
 
-/// The prior N(0, I) on the weights counts once a data set: (N/M) sum of a batch's terms plus |w|^2 / 2
-/// is N times the loss that is used, mean + |w|^2 / 2 N, and Adagrad does not see the factor.
+/// The prior N(0, I) on the weights counts once per data set. The objective (N/M) sum_batch + |w|^2 / 2 is N times
+/// the loss used in training, mean_batch + |w|^2 / (2N), and Adagrad is invariant to the factor N.
 #[test]
 fn the_weight_prior_counts_once_a_data_set() {
     struct One(pixelloom::Param);
@@ -381,7 +382,7 @@ fn the_weight_prior_counts_once_a_data_set() {
     assert!(w < 3.8, "the steps did not move the weight");
 }
 
-/// Four images of twelve pixels, equally likely: log p(x) = -ln 4 at best.
+/// Four equally likely images of twelve pixels, repeated to 32 rows: log p(x) is at most -ln 4 on average.
 fn prototypes(device: &Device) -> Tensor {
     let rows = ["110000110000", "001100001100", "000011000011", "101010101010"];
     let x: Vec<f32> = rows.concat().bytes().map(|b| f32::from(b - b'0')).collect();
@@ -416,8 +417,8 @@ fn trained(method: Method, steps: u32) -> (Vae, Tensor) {
     (model, x)
 }
 
-/// -log p(x), mean over the four images, by the trapezium rule over z in [-6, 6]^2: no sampling, and
-/// no encoder.
+/// -log p(x), averaged over the four images, by the trapezium rule over z in \[-6, 6\]^2, without sampling and without
+/// the encoder.
 fn marginal_nats(model: &Vae, x: &Tensor) -> f64 {
     let side = 161;
     let at = |i: usize| -6.0 + 12.0 * i as f32 / (side - 1) as f32;

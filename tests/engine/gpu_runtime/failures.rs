@@ -1,4 +1,4 @@
-//! Limits and failures: what the runtime refuses, and how it says so.
+//! Limits and failures: what the runtime refuses, and its error messages.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn long_loops_are_refused_where_the_driver_breaks_them() {
         true => {
             let why = message(gpu.download(&out));
             assert!(why.contains("mark/mark") && why.contains("60001"), "{why}");
-            // The failure stays: what was not run would be missing later on.
+            // The error persists, since later work would miss the results of the refused dispatch.
             assert_eq!(message(gpu.flush()), why);
             assert_eq!(message(gpu.wait()), why);
         }
@@ -64,7 +64,7 @@ fn compile_errors_name_the_program_and_quote_the_compiler() {
     assert!(why.contains("mark") && why.contains("absent"), "{why}");
     let why = message(gpu.compile(&[(&MISLABELLED, &["affine"])], &mut |_, _| ()));
     assert!(why.contains("mislabelled-toy"), "{why}");
-    gpu.wait().unwrap(); // nothing was to be run so far
+    gpu.wait().unwrap(); // Compile errors alone do not fail the device: nothing has been recorded.
 
     let [x, y] = [gpu.alloc(1), gpu.alloc(1)];
     gpu.record(
@@ -89,7 +89,7 @@ fn checked_kernels_divide_by_zero_as_wgsl_says() {
     assert_eq!(gpu.download(&out).unwrap(), [7.0]);
 }
 
-/// The message of the panic in `body`, on a GPU where there is one.
+/// The message of the panic in `body`; `None` without a GPU.
 fn panic_of(body: impl FnOnce(&Gpu)) -> Option<String> {
     let gpu = open()?;
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(&gpu))).unwrap_err();

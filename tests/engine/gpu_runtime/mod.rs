@@ -1,8 +1,8 @@
 //! The GPU runtime on toy kernels: transfers, ordering, parameters, the pool (`work`), limits and
 //! failures (`failures`).
 //!
-//! Runs on the first adapter found, or on the one whose name contains `PIXELLOOM_ADAPTER`. Without
-//! any, the tests say that they skip, or fail if `PIXELLOOM_REQUIRE_GPU=1`.
+//! Runs on the first adapter found, or on the one whose name contains `PIXELLOOM_ADAPTER`. Without an adapter the
+//! tests report that they are skipped, or fail if `PIXELLOOM_REQUIRE_GPU=1`.
 mod failures;
 mod work;
 
@@ -10,7 +10,7 @@ use crate::common::open_with;
 use pixelloom::Error;
 use pixelloom::gpu::{Dispatch, Gpu, GpuBuffer, GpuOptions, Program, adapters};
 
-/// y = a x + b, and x_i + i.
+/// `affine`: y = a x + b. `lengths`: y\[0\] = 1000 length(x) + length(y).
 static AFFINE: Program = Program {
     name: "affine",
     source: "
@@ -31,7 +31,7 @@ static AFFINE: Program = Program {
     outputs: 1,
 };
 
-/// out_k = the k-th parameter, one element a dispatch.
+/// `mark`: out\[at\] = value, one element per dispatch. `divide`: out\[0\] = 7 / at. `sum`: see below.
 static MARK: Program = Program {
     name: "mark",
     source: "
@@ -40,7 +40,7 @@ static MARK: Program = Program {
         @group(0) @binding(1) var<storage, read_write> out: array<f32>;
         @compute @workgroup_size(1) fn mark() { out[params.at] = params.value; }
         @compute @workgroup_size(1) fn divide() { out[0] = f32(7u / params.at); }
-        // A sum in workgroup memory that is not written before it is read.
+        // Adds 1 to workgroup memory that has not been written.
         var<workgroup> fresh: array<f32, 64>;
         @compute @workgroup_size(64) fn sum(@builtin(local_invocation_index) i: u32) {
             fresh[i] += 1.0;
@@ -58,7 +58,7 @@ static BROKEN: Program = Program {
     outputs: 1,
 };
 
-/// Its layout disagrees with its bindings.
+/// A program whose declared inputs and outputs disagree with the bindings of its shader.
 static MISLABELLED: Program =
     Program { name: "mislabelled-toy", source: AFFINE.source, inputs: 2, outputs: 0 };
 
@@ -120,7 +120,7 @@ fn adapters_are_listed_and_software_is_marked() {
 }
 
 #[test]
-fn threads_record_side_by_side() {
+fn threads_record_concurrently() {
     let Some(gpu) = open() else { return };
     std::thread::scope(|scope| {
         for thread in 0..4 {

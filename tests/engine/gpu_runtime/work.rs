@@ -1,4 +1,4 @@
-//! Transfers, order, parameters, the pool: what the runtime does when all is well.
+//! Normal operation: transfers, order, parameters, the pool.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn a_thousand_dependent_dispatches_run_in_order() {
     let Some(gpu) = open() else { return };
     let mut x = gpu.upload(&[0.0, 1.0, 2.0]);
     for step in 0..1000 {
-        // Order matters: halving and adding don't commute.
+        // Halving and adding do not commute, so the order matters.
         x = match step % 2 {
             0 => affine(&gpu, &x, 0.5, 0.0),
             _ => affine(&gpu, &x, 1.0, 3.0),
@@ -154,7 +154,7 @@ fn the_pool_reuses_buffers() {
     assert!(pooled <= 3 * live, "{pooled}");
     assert_eq!(gpu.download(&state).unwrap(), vec![61.0; 5000]);
     drop(state);
-    // A fresh buffer would be zeros; these were the last step's.
+    // A new buffer would hold zeros; a reused one holds values of the last step.
     let first = gpu.download(&gpu.alloc(5000)).unwrap()[0];
     assert!([59.0, 60.0, 61.0].contains(&first), "{first}");
     assert_eq!((gpu.stats().live_bytes, gpu.stats().live_buffers), (0, 0));
@@ -169,7 +169,7 @@ fn uploads_do_not_grow_the_pool_and_the_pool_is_bounded() {
     assert_eq!(gpu.stats().pooled_bytes, 0);
     assert_eq!(gpu.stats().uploads, 50);
     for i in 1..60 {
-        // Ever larger, so nothing can be reused.
+        // Each buffer is larger than the last, so none can be reused.
         drop(gpu.alloc(i << 20));
     }
     let stats = gpu.stats();
@@ -219,7 +219,7 @@ fn workgroup_memory_starts_as_zeros_on_request() {
     }
 }
 
-/// 2 x + 1 over `n` elements that are not all alike.
+/// Checks 2 x + 1 on `n` elements.
 fn large(gpu: &Gpu, n: usize) {
     let mut data = vec![1.0; n];
     data[n - 1] = -4.0;

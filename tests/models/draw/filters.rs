@@ -1,16 +1,16 @@
-//! The grid of filters: where it lies, that its rows are probabilities however extreme the parameters.
+//! The grid of filters: its position, and that its rows are probabilities for any parameters.
 //!
-//! Each check takes any filterbank, so that the faults of public ports can be seen to fail it: pixels
-//! counted from 0, and a divisor with an epsilon in place of a softmax.
+//! Each check takes any filterbank, so that known faults of public implementations can be shown to fail it: pixels
+//! counted from 0, and an epsilon added to the divisor instead of a softmax.
 
 use pixelloom::{Device, Tape, Tensor};
 
 use crate::common;
 
-/// Rows \[N, pixels\] of the x axis from five parameters, on a square image of that many pixels.
+/// Computes the filters \[N, pixels\] of the x axis from the five parameters, N, and the side of a square image.
 type Bank<'a> = &'a dyn Fn(&[f32; 5], usize, usize) -> Vec<Vec<f64>>;
 
-/// The program's own.
+/// The filterbank of this crate.
 fn ours(device: &Device) -> impl Fn(&[f32; 5], usize, usize) -> Vec<Vec<f64>> {
     move |p, n, pixels| {
         let tape = Tape::inference();
@@ -26,7 +26,7 @@ fn ours(device: &Device) -> impl Fn(&[f32; 5], usize, usize) -> Vec<Vec<f64>> {
     }
 }
 
-/// As the paper has it, in f32, with pixels counted from `first` and `epsilon` added to the divisor.
+/// The equations of the paper in f32, with pixels counted from `first` and `epsilon` added to the divisor.
 fn port(first: f32, epsilon: f32) -> impl Fn(&[f32; 5], usize, usize) -> Vec<Vec<f64>> {
     move |p, n, pixels| {
         let (count, filters) = (pixels as f32, n as f32);
@@ -43,7 +43,7 @@ fn port(first: f32, epsilon: f32) -> impl Fn(&[f32; 5], usize, usize) -> Vec<Vec
     }
 }
 
-/// The centres of a bank of this deviation: from two neighbouring pixels a and a + 1 of a Gaussian,
+/// The centres of a bank of the given variance. Two neighbouring pixels a and a + 1 of a Gaussian give
 /// mu = a + 1/2 + sigma^2 ln (F\[a + 1\] / F\[a\]).
 fn centres(rows: &[Vec<f64>], variance: f64) -> Vec<f64> {
     let centre = |row: &Vec<f64>| {
@@ -54,8 +54,7 @@ fn centres(rows: &[Vec<f64>], variance: f64) -> Vec<f64> {
     rows.iter().map(centre).collect()
 }
 
-/// With g~ = 0 and delta~ = 1 the outermost filters lie on the first and the last pixel, which are 1
-/// and 28.
+/// With g~ = 0 and delta~ = 1 the outermost filters are centred on the first and last pixels, 1 and 28.
 fn grid(bank: Bank) -> Result<(), String> {
     let expected: [(usize, &[f64]); 3] =
         [(2, &[1.0, 28.0]), (5, &[1.0, 7.75, 14.5, 21.25, 28.0]), (1, &[14.5])];
@@ -70,7 +69,7 @@ fn grid(bank: Bank) -> Result<(), String> {
     Ok(())
 }
 
-/// Parameters far beyond all that a network should give.
+/// Parameters far outside the range that a network should produce.
 fn extremes() -> Vec<[f32; 5]> {
     let mut all = Vec::new();
     for centre in [0.0, 0.3, -1.0, 1.0, 30.0, -30.0, 1e6] {
@@ -91,7 +90,7 @@ fn extremes() -> Vec<[f32; 5]> {
     all
 }
 
-/// Rows are probabilities, whatever the parameters.
+/// Checks that the rows are probabilities for all [`extremes`].
 fn rows_sum_to_one(bank: Bank) -> Result<(), String> {
     for p in extremes() {
         for (n, pixels) in [(1, 1), (1, 28), (5, 28), (12, 7)] {
@@ -147,9 +146,9 @@ fn gradients_are_finite_however_extreme_the_parameters() {
     }
 }
 
-/// A parameter that is no number is not hidden: the filters are none either.
+/// A NaN among the parameters is not hidden by the softmax.
 #[test]
-fn a_nan_comes_out() {
+fn a_nan_propagates() {
     for device in common::devices() {
         for at in 0..5 {
             let mut p = [0.0; 5];

@@ -1,4 +1,4 @@
-//! Glimpses: fresh noise at each, the right KL, one decoder for both ways, samples from the prior.
+//! Glimpses: fresh noise at each one, the KL divergence, the decoder, samples from the prior, the exact likelihood.
 
 use pixelloom::models::draw::{Draw, DrawConfig};
 use pixelloom::models::iwae::iwae;
@@ -25,7 +25,7 @@ fn config(attention: bool) -> DrawConfig {
     }
 }
 
-/// The model, its weights moved by about `far` from where they begin, first states included.
+/// The model with normal noise of standard deviation `far` added to all parameters, including the initial states.
 fn moved(device: &Device, config: DrawConfig, far: f32) -> Draw {
     let model = Draw::new(device, config, 5);
     for (number, (_, param)) in model.parameters().into_iter().enumerate() {
@@ -62,7 +62,7 @@ fn noise_of(model: &Draw, x: &Tensor, noise: &Tensor) -> Vec<Vec<f32>> {
     all
 }
 
-/// That no two glimpses share noise, and that their noise is standard normal.
+/// Checks that no two glimpses share noise, and that their noise is standard normal.
 fn fresh(noise: &[Vec<f32>]) -> Result<(), String> {
     let count = noise[0].len() as f64;
     for (i, a) in noise.iter().enumerate() {
@@ -98,10 +98,10 @@ fn every_glimpse_has_fresh_noise() {
     assert!(fresh(&noise_of(&model, &x, &one)).is_err(), "one tensor for all glimpses passes");
 }
 
-/// KL of every glimpse for m = \[mu, log sigma\] \[B, 2Z\], the same each time.
+/// The KL divergence in nats of T glimpses that all have the same m = (mu, log sigma) \[2Z\]; takes m, T and Z.
 type Kl<'a> = &'a dyn Fn(&[f32], usize, usize) -> f64;
 
-/// That T glimpses of q = N(0, I) cost nothing, whatever T and Z are, and others what sampling says.
+/// Checks that the KL is 0 for q = N(0, I) with any T and Z, and that it agrees with sampling for another q.
 fn kl_is_right(kl: Kl) -> Result<(), String> {
     for (glimpses, latent) in [(1, 1), (4, 3), (2, 7), (64, 10)] {
         let zero = kl(&vec![0.0; 2 * latent], glimpses, latent);
@@ -109,7 +109,7 @@ fn kl_is_right(kl: Kl) -> Result<(), String> {
             return Err(format!("{zero} nats at the prior with T = {glimpses}, Z = {latent}"));
         }
     }
-    // Monte Carlo: mean of log q(z) - log p(z).
+    // Monte Carlo estimate: the mean of log q(z) - log p(z).
     let (mu, s) = ([0.7_f64, -0.4, 0.2], [-0.3_f64, 0.2, -0.8]);
     let m: Vec<f32> = mu.iter().chain(&s).map(|&v| v as f32).collect();
     let key = Key::new(9, stream::TEST, 0);
@@ -142,7 +142,7 @@ fn kl_is_zero_at_the_prior_and_agrees_with_sampling() {
         })
         .unwrap();
     }
-    // The fault: the constant T / 2 of equation 11 taken for all latent dimensions together.
+    // The fault: the constant T / 2 of equation 11 subtracted once, not once per latent dimension.
     let without_z = kl_is_right(&|m, glimpses, latent| {
         let (mu, s) = m.split_at(latent);
         let sum: f64 =
@@ -153,7 +153,7 @@ fn kl_is_zero_at_the_prior_and_agrees_with_sampling() {
 }
 
 #[test]
-fn the_decoder_alone_makes_the_same_canvases_of_the_same_latents() {
+fn the_decoder_alone_gives_the_same_canvases_for_the_same_latents() {
     for device in common::devices() {
         for attention in [true, false] {
             let model = model(&device, config(attention));
@@ -176,8 +176,8 @@ fn the_decoder_alone_makes_the_same_canvases_of_the_same_latents() {
     }
 }
 
-/// That images are drawn from the prior: they are what the decoder makes of standard normal numbers, and
-/// no image is there to be copied.
+/// Checks that images are drawn from the prior: they equal the decoder's output for standard normal latents, and do
+/// not depend on any image at hand.
 fn from_the_prior(model: &Draw, draw: &dyn Fn(&Tensor, Key) -> Vec<f32>) -> Result<(), String> {
     let device = Device::cpu();
     let key = Key::new(4, stream::SAMPLE, 0);
@@ -212,7 +212,7 @@ fn samples_come_from_the_prior() {
     assert!(copies.is_err(), "reconstructions pass for samples");
 }
 
-/// One glimpse and one latent dimension: -log p(x) is an integral over a line.
+/// With one glimpse and one latent dimension, p(x) is an integral over a line.
 #[test]
 fn importance_weights_approach_the_exact_likelihood() {
     for attention in [true, false] {
@@ -265,10 +265,10 @@ fn integral(model: &Draw, x: &Tensor) -> Vec<f64> {
     rows.chunks(dims).map(|x| -(0..points).map(|i| density(i, x)).sum::<f64>().ln()).collect()
 }
 
-/// Row l B + i of the weights is a draw for image i: the means of three very different images are those
-/// of each alone.
+/// Row l B + i of the log weights belongs to image i: the means for three very different images equal those of each
+/// image alone.
 #[test]
-fn weights_stand_beside_their_images() {
+fn log_weights_are_in_the_order_of_the_images() {
     let device = Device::cpu();
     let model = model(&device, config(true));
     let random = images(&device, 1, &model.config).to_vec().unwrap();
@@ -289,7 +289,7 @@ fn weights_stand_beside_their_images() {
     }
 }
 
-/// Gradients of all parameters, learned first states among them, against differences of the loss.
+/// Gradients of all parameters, including the learned initial states, against finite differences of the loss.
 #[test]
 fn gradients_of_the_whole_network() {
     for (attention, channels) in [(true, 1), (true, 3), (false, 1), (false, 3)] {
@@ -310,7 +310,7 @@ fn gradients_of_the_whole_network() {
         };
         let gradients = loss(true).1.unwrap();
         for ((name, param), gradient) in model.parameters().iter().zip(&gradients) {
-            // Along the gradient itself, where the change of the loss is greatest.
+            // Differences along the gradient itself, where the loss changes most.
             let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
             assert!(norm > 1e-4, "{name} has no gradient");
             let kept = param.value();
@@ -324,7 +324,7 @@ fn gradients_of_the_whole_network() {
                 param.set(Tensor::new(&device, &moved, kept.shape()));
                 loss(false).0
             };
-            // Small for the loss's curvature, large for the rounding of the loss.
+            // Small compared with the curvature of the loss, large compared with its rounding.
             let h = 0.005;
             let numeric = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
             param.set(kept);

@@ -1,4 +1,4 @@
-//! What small models learn: prototypes, and a class from glimpses.
+//! Learning with small models: prototypes, and classification from glimpses.
 
 use pixelloom::models::Model;
 use pixelloom::models::draw::{Classifier, ClassifierConfig, Draw, DrawConfig};
@@ -30,7 +30,7 @@ fn bars() -> Vec<Vec<f32>> {
     vec![image(|r, _| r < 2), image(|r, _| r >= 6), image(|_, c| c < 2), image(|_, c| c >= 4)]
 }
 
-/// Which of four images it is costs ln 4 nats; no bound can be below.
+/// Four equally likely images cost ln 4 nats each; no bound can be lower.
 #[test]
 fn four_prototypes_cost_ln_four() {
     for attention in [true, false] {
@@ -62,7 +62,7 @@ fn four_prototypes_cost_ln_four() {
     }
 }
 
-/// A dot in one of four corners: no filter of the first glimpse tells, unless it learns to look.
+/// A dot near one of four corners, whose position the classifier must learn.
 #[test]
 fn a_classifier_learns_where_the_dot_is() {
     let device = Device::cpu();
@@ -95,7 +95,7 @@ fn a_classifier_learns_where_the_dot_is() {
     assert_eq!(parts[1].0, "error");
     let wrong = parts[1].1.iter().sum::<f32>();
     assert!(wrong <= 1.0, "{wrong} of 32 dots are placed wrong");
-    // With every label shifted, every answer is wrong.
+    // With all labels shifted, every answer is wrong.
     let shifted = labels.to_vec().unwrap().iter().map(|c| (c + 1.0) % 4.0).collect::<Vec<_>>();
     let shifted = Tensor::new(&device, &shifted, &[32]);
     let parts = model.evaluate(&x, Some(&shifted), Key::new(0, 0, 0)).unwrap();
@@ -103,17 +103,17 @@ fn a_classifier_learns_where_the_dot_is() {
     let (trace, found) = model.look(&x).unwrap();
     assert_eq!((trace.frames.len(), found.len()), (2, 32));
     let Err(pixelloom::Error::Config(why)) = model.evaluate(&x, None, Key::new(0, 0, 0)) else {
-        panic!("no labels, and no complaint")
+        panic!("missing labels were accepted")
     };
     assert!(why.contains("labels"), "{why}");
-    // Labels that are no class are neither counted as another one nor as none.
+    // Labels outside the classes are refused.
     for wrong in [4.0, 255.0, -1.0, f32::NAN] {
         let mut values = labels.to_vec().unwrap();
         values[7] = wrong;
         let values = Tensor::new(&device, &values, &[32]);
         let Err(pixelloom::Error::Data(why)) = model.evaluate(&x, Some(&values), Key::new(0, 0, 0))
         else {
-            panic!("{wrong} is taken for a class")
+            panic!("label {wrong} was accepted")
         };
         let expected = format!("label 7 of a batch is {wrong}, and the model has classes 0 to 3");
         assert!(why.contains(&expected), "{why}");

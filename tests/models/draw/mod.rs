@@ -1,4 +1,4 @@
-//! DRAW: filters, reads and writes, glimpses, bounds, what it learns.
+//! DRAW: filters, reads and writes, glimpses, bounds, learning.
 
 mod filters;
 mod glimpses;

@@ -1,4 +1,4 @@
-//! Reads and writes: what they see and touch, and that they are each other's adjoint.
+//! Reads and writes of the attention window: which pixels they reach, and that they are adjoint.
 
 use pixelloom::autograd::case::distance;
 use pixelloom::rng::{Key, stream};
@@ -6,7 +6,7 @@ use pixelloom::{Device, Tape, Tensor, Var};
 
 use crate::common;
 
-/// Standard normal numbers.
+/// `count` standard normal numbers.
 fn numbers(stream: u32, count: usize) -> Vec<f32> {
     let key = Key::new(1, stream::TEST + stream, 0);
     (0..count as u64).map(|i| pixelloom::rng::normal(key, i)).collect()
@@ -24,7 +24,7 @@ fn constant<'t>(tape: &'t Tape, device: &Device, data: &[f32], shape: &[usize]) 
     tape.constant(Tensor::new(device, data, shape))
 }
 
-/// Filters of one pixel each, one on every pixel of a square image.
+/// Parameters of filters that each cover a single pixel; N filters cover every pixel of an N x N image.
 const SHARP: [f32; 5] = [0.0, 0.0, -18.0, 0.0, 0.0];
 
 #[test]
@@ -43,7 +43,7 @@ fn sharp_filters_on_every_pixel_read_the_image_and_write_it_back() {
     }
 }
 
-/// On an image of 6 rows and 9 columns a filter at the third column and the second row.
+/// One filter on the third column and the second row of an image of 6 rows and 9 columns.
 #[test]
 fn x_runs_along_the_row_and_y_down_the_column() {
     for device in common::devices() {
@@ -99,7 +99,7 @@ fn read_and_write_are_adjoint() {
     }
 }
 
-/// All channels go through one filterbank: a colour image is its channels one by one.
+/// All channels share one filterbank: reading a colour image equals reading its channels one by one.
 #[test]
 fn channels_share_their_filters() {
     for device in common::devices() {
@@ -118,9 +118,9 @@ fn channels_share_their_filters() {
     }
 }
 
-/// The second patch is that of x - sigmoid(canvas).
+/// The second patch is read from the error image x - sigmoid(canvas).
 #[test]
-fn the_error_image_is_what_the_canvas_lacks() {
+fn the_second_patch_reads_the_error_image() {
     for device in common::devices() {
         let tape = Tape::inference();
         let p = constant(&tape, &device, &[0.1, 0.2, 0.3, -0.2, 0.1], &[1, 5]);

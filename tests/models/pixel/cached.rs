@@ -1,4 +1,4 @@
-//! Drawing with cached states gives the same images as a full pass of the network for every value.
+//! Sampling with cached states gives the same images as a full forward pass for every value.
 
 use pixelloom::autograd::case::distance;
 use pixelloom::models::pixel::{Body, Known, PixelConfig, PixelNet, Watch, sampler};
@@ -13,7 +13,7 @@ use crate::common::devices;
 
 const ROWS: usize = 3;
 
-/// Draws with a full pass for every value that is not given.
+/// Draws every value that is not given with a full forward pass.
 fn naive(net: &PixelNet, known: Option<Known>, u: &Tensor, small: Option<&Tensor>) -> Vec<f32> {
     let [_, height, width, channels] = *u.shape() else { panic!("u") };
     let scale = Scale { mean: 0.0, deviation: 1.0, ..net.scale() };
@@ -36,7 +36,7 @@ fn naive(net: &PixelNet, known: Option<Known>, u: &Tensor, small: Option<&Tensor
     x.to_vec().unwrap()
 }
 
-/// The variants of a network that draw differently.
+/// Configurations that take different paths through the sampler.
 fn variants() -> Vec<PixelConfig> {
     let grey = models::config((4, 5), 1, 2, 5);
     let colour = models::config((3, 4), 3, 4, 4);
@@ -51,13 +51,13 @@ fn variants() -> Vec<PixelConfig> {
     ]
 }
 
-/// The levels that values in 0..=1 stand for: the same number is rounded in two ways, which a GPU's
-/// division makes visible.
+/// The levels of values in 0..=1. The two samplers scale values differently, so on a GPU, whose division is inexact,
+/// only the levels agree exactly.
 fn levels(config: &PixelConfig, images: &[f32]) -> Vec<i64> {
     images.iter().map(|&x| (x * (config.levels - 1) as f32).round() as i64).collect()
 }
 
-/// Everything but a diagonal band is given.
+/// A mask of given pixels: all but diagonal bands.
 fn band(config: &PixelConfig) -> Vec<bool> {
     (0..config.height * config.width)
         .map(|p| !(p / config.width + p % config.width).is_multiple_of(3))
@@ -80,14 +80,14 @@ fn cached_sampling_is_naive_sampling() {
                 let varied = images.iter().any(|&x| x != images[0]);
                 assert!(varied || images.len() < 20, "{what}: all the same");
 
-                // Logits, cached and at once.
+                // The logits, computed with cached states and in one pass.
                 let cached = sampler::logits(&net, &drawn, None);
                 let tape = Tape::inference();
                 let full = net.forward(&tape.constant(drawn), None);
                 let d = distance(&cached.to_vec().unwrap(), &full.value().to_vec().unwrap());
                 assert!(d <= 1e-5, "{what}: logits differ by {d}");
 
-                // Completion: a given beginning, and given pixels in between.
+                // Completion: given first pixels, and given pixels in between.
                 let given: Vec<f32> = (0..u.len())
                     .map(|i| (i * 5 % config.levels) as f32 / (config.levels - 1) as f32)
                     .collect();
@@ -136,7 +136,7 @@ fn a_chain_draws_stage_by_stage() {
     }
 }
 
-/// Completing with a chain keeps what is given, and the small images agree with it.
+/// Completion with a chain keeps the given pixels, and its small images agree with them.
 #[test]
 fn a_chain_completes() {
     let device = Device::cpu();
@@ -154,14 +154,14 @@ fn a_chain_completes() {
     for (i, (a, b)) in drawn.iter().zip(&x).enumerate() {
         assert!(i % 24 >= 12 || a == b, "value {i}");
     }
-    // The film begins with the small image, enlarged, its given pixels in place from the start.
+    // The film starts with the enlarged small image, with the given pixels in place.
     assert!(frames.len() > 6 && frames.iter().all(|f| f.len() == ROWS * 24));
     let first = &frames[0];
     assert_eq!((first[0], first[1], first[6], first[7]), (x[0], x[0], x[0], x[0]));
     assert_eq!(frames.last().unwrap(), &drawn);
 }
 
-/// The images of a batch are shared out to threads; that changes nothing, and neither does watching.
+/// Neither the number of threads, among which the images of a batch are split, nor watching changes the images.
 #[test]
 fn threads_and_watching_change_nothing() {
     let config = models::config((5, 6), 1, 2, 8);
@@ -191,13 +191,13 @@ fn threads_and_watching_change_nothing() {
     assert_eq!(one, draw(2, true));
 }
 
-/// What drawing takes of the memory is that of the images that are drawn at a time, not of all; in how many parts
-/// they are drawn changes nothing.
+/// Memory depends on the images that are drawn at a time, not on the total number. The split into parts does not
+/// change the images.
 #[test]
 fn memory_does_not_grow_with_the_images() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for body in BODIES {
-        // Images of these sizes have 6 to 20 MiB of maps each.
+        // The feature maps of each image take 6 to 20 MiB at this size.
         let config = models::config((48, 48), 1, 2, 64);
         let draw = |rows: usize| {
             pool.install(|| {

@@ -1,4 +1,4 @@
-//! Dropout falls on training alone, on every layer and network by itself, and leaves the mean.
+//! Dropout applies in training only, independently in every layer and network, and preserves the mean.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ fn evaluated(model: &dyn Model, x: &Tensor) -> Vec<f32> {
     model.evaluate(x, None, key(1)).unwrap().swap_remove(0).1
 }
 
-/// A model and the same weights with dropout.
+/// Two models with the same weights, without and with dropout.
 fn pair(body: Body, config: PixelConfig) -> [PixelModel; 2] {
     [0.0, RATE].map(|dropout| {
         let model = PixelModel::new(&Device::cpu(), body, PixelConfig { dropout, ..config }, 0);
@@ -41,7 +41,7 @@ fn pair(body: Body, config: PixelConfig) -> [PixelModel; 2] {
 }
 
 #[test]
-fn training_loses_numbers_and_evaluation_does_not() {
+fn dropout_applies_in_training_and_not_in_evaluation() {
     for body in BODIES {
         let [plain, dropping] = pair(body, config((5, 4), 1, 2, 4));
         let x = images(&Device::cpu(), 3, 20);
@@ -50,12 +50,13 @@ fn training_loses_numbers_and_evaluation_does_not() {
         assert!((loss(&plain, &x, key(1)) - exact).abs() <= 1e-5 * exact, "{body:?}");
         let drawn = loss(&dropping, &x, key(1));
         assert_ne!(drawn, loss(&plain, &x, key(1)), "{body:?}");
-        assert_eq!(drawn, loss(&dropping, &x, key(1)), "{body:?}: the key says all");
-        assert_ne!(drawn, loss(&dropping, &x, key(2)), "{body:?}: another step, the same numbers");
+        assert_eq!(drawn, loss(&dropping, &x, key(1)), "{body:?}: not determined by the key");
+        assert_ne!(drawn, loss(&dropping, &x, key(2)), "{body:?}: two steps share noise");
     }
 }
 
-/// One layer, a head that is linear where all is positive: the logits' mean over many draws is the logits.
+/// With one layer, and a head that is linear because everything is positive, the mean of the logits over many draws
+/// equals the logits without dropout.
 #[test]
 fn the_mean_stays() {
     for body in BODIES {
@@ -87,9 +88,9 @@ fn the_mean_stays() {
     }
 }
 
-/// A first layer that adds nothing, whatever it loses, leaves what the second draws.
+/// If the first layer adds nothing to the residual stream, only the noise of the second layer matters.
 #[test]
-fn layers_have_numbers_of_their_own() {
+fn layers_have_independent_noise() {
     let device = Device::cpu();
     let net = PixelConfig { dropout: RATE, ..config((4, 4), 1, 2, 4) };
     let two = PixelModel::new(&device, BODIES[0], net, 0);
@@ -115,7 +116,7 @@ fn layers_have_numbers_of_their_own() {
 }
 
 #[test]
-fn networks_of_a_chain_have_numbers_of_their_own() {
+fn networks_of_a_chain_have_independent_noise() {
     let device = Device::cpu();
     let net = PixelConfig { dropout: RATE, ..config((4, 4), 1, 2, 4) };
     let model = |stage| {
@@ -137,7 +138,7 @@ fn networks_of_a_chain_have_numbers_of_their_own() {
         let nll = chain.stages[1].nll_with(&images[1], Some(&images[0]), Some(key));
         nll.mean().value().to_vec().unwrap()[0]
     };
-    // Beyond the thousand layers that the first network may have.
+    // The streams of the second network start after the 1024 that are reserved for the layers of the first.
     assert_eq!(second, by_stream(stream::DROPOUT + 1024));
     assert_ne!(second, by_stream(stream::DROPOUT));
 }

@@ -1,5 +1,5 @@
-//! Probabilities of all images sum to one, and samples have those probabilities, for
-//! every kind of model on every device.
+//! For every kind of model on every device: the probabilities of all images sum to one, and samples have these
+//! probabilities.
 
 use pixelloom::models::Model;
 use pixelloom::models::pixel::{MultiScale, PixelConfig};
@@ -9,7 +9,7 @@ use pixelloom::{Device, Tape, Tensor};
 use super::models::{self, BODIES};
 use crate::common::{devices, fast_devices};
 
-/// All images of `dims` values with `levels` levels, in \[0, 1\]; the first value counts most.
+/// All images of `dims` values with `levels` levels, scaled to \[0, 1\], in lexicographic order.
 fn all_images(dims: usize, levels: usize) -> Vec<f32> {
     let count = levels.pow(dims as u32);
     let digit = |image: usize, d: usize| image / levels.pow((dims - 1 - d) as u32) % levels;
@@ -18,13 +18,13 @@ fn all_images(dims: usize, levels: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Which of [`all_images`] each image is.
+/// The index of each image in [`all_images`].
 fn number_of(images: &[f32], dims: usize, levels: usize) -> Vec<usize> {
     let level = |x: f32| (x * (levels - 1) as f32).round() as usize;
     images.chunks(dims).map(|image| image.iter().fold(0, |n, &x| n * levels + level(x))).collect()
 }
 
-/// Probabilities of all images, by the model's own evaluation.
+/// Probabilities of all images, from the model's evaluation.
 fn probabilities(model: &dyn Model, device: &Device, dims: usize, levels: usize) -> Vec<f64> {
     let images = all_images(dims, levels);
     let x = Tensor::new(device, &images, &[images.len() / dims, dims]);
@@ -35,7 +35,7 @@ fn probabilities(model: &dyn Model, device: &Device, dims: usize, levels: usize)
 fn sums_to_one(p: &[f64], what: &str) {
     let sum: f64 = p.iter().sum();
     assert!((sum - 1.0).abs() <= 1e-5, "{what}: probabilities sum to {sum}");
-    // Far from even, or else much could be wrong unseen.
+    // The distribution must be far from uniform, since a uniform one would hide many errors.
     let (low, high) = p.iter().fold((1.0_f64, 0.0_f64), |(l, h), &p| (l.min(p), h.max(p)));
     assert!(high > 2.0 * low, "{what}: {low} to {high}");
 }
@@ -95,7 +95,7 @@ fn a_conditional_model_sums_to_one_for_each_small_image() {
             let colour = models::config((2, 4), 3, 2, 3);
             let model = models::chain(&device, body, colour, &[2], 4);
             for small in [[0.0, 1.0, 0.0, 1.0, 1.0, 0.0], [1.0; 6]] {
-                // 2^24 images are too many: sum over the last two values given the others.
+                // There are 2^24 images, too many to enumerate, so sum over the last two values given the others.
                 let net = &model.stages[1];
                 let images: Vec<f32> = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
                     .into_iter()
@@ -110,7 +110,7 @@ fn a_conditional_model_sums_to_one_for_each_small_image() {
                     .map(|&n| f64::from(-n))
                     .collect();
                 let total: f64 = p.iter().map(|p| p.exp()).sum();
-                // The same prefix with another last pair has the same probability so far.
+                // With the last values flipped, the sum runs over the same images.
                 let flipped: Vec<f32> = images
                     .iter()
                     .enumerate()
@@ -128,13 +128,13 @@ fn a_conditional_model_sums_to_one_for_each_small_image() {
 
 const SAMPLES: usize = 200_000;
 
-/// Pearson's chi-square of counts against probabilities.
+/// Pearson's chi-square statistic of counts against probabilities.
 fn chi_square(counts: &[usize], p: &[f64]) -> f64 {
     let n = counts.iter().sum::<usize>() as f64;
     counts.iter().zip(p).map(|(&k, &p)| (k as f64 - n * p).powi(2) / (n * p)).sum()
 }
 
-/// How often each image is drawn.
+/// The number of times that each image is drawn.
 fn draw(model: &dyn Model, device: &Device, dims: usize, levels: usize) -> Vec<usize> {
     let x = model.sample(device, SAMPLES, Key::new(11, stream::SAMPLE, 0)).unwrap();
     let mut counts = vec![0; levels.pow(dims as u32)];
@@ -144,7 +144,7 @@ fn draw(model: &dyn Model, device: &Device, dims: usize, levels: usize) -> Vec<u
     counts
 }
 
-/// Values of chi-square that one sample in a thousand exceeds, by degrees of freedom.
+/// The 99.9th percentile of chi-square, by degrees of freedom.
 const LIMITS: [(usize, f64); 3] = [(15, 37.70), (63, 103.44), (80, 124.84)];
 
 fn limit(outcomes: usize) -> f64 {
@@ -155,7 +155,7 @@ fn limit(outcomes: usize) -> f64 {
 fn samples_have_the_exact_probabilities() {
     for device in fast_devices() {
         for body in BODIES {
-            // A software GPU takes its time: there the binary images alone.
+            // A software GPU is slow, so it draws binary images only.
             let shapes = if device.is_cpu() { &SHAPES[..] } else { &SHAPES[..1] };
             for &(size, channels, levels) in shapes {
                 let config = models::config(size, channels, levels, 4);
@@ -165,7 +165,7 @@ fn samples_have_the_exact_probabilities() {
                 let what = format!("{body:?} {config:?} on {}", device.name());
                 let chi = chi_square(&counts, &p);
                 assert!(chi <= limit(p.len()), "{what}: chi-square {chi}");
-                // Another model's probabilities do not pass.
+                // The probabilities of another model must fail.
                 let other = models::model(&device, body, config, 8);
                 let q = probabilities(&other, &device, config.dims(), levels);
                 assert!(chi_square(&counts, &q) > 10.0 * limit(p.len()), "{what}");
@@ -197,7 +197,7 @@ fn samples_of_a_chain_have_the_exact_probabilities() {
     }
 }
 
-/// The bound of a chain is the sum of its stages', and each stage's small image is every second pixel.
+/// The bound of a chain is the sum over its stages, and each small image consists of every second pixel.
 #[test]
 fn a_chain_adds_up_its_stages() {
     let config = models::config((4, 4), 1, 2, 3);
@@ -213,7 +213,7 @@ fn a_chain_adds_up_its_stages() {
     let images = model.pyramid(&tape.constant(x.reshape(&[1, 4, 4, 1])));
     assert_eq!(images[1].value().to_vec().unwrap(), [1.0, 0.0, 1.0, 1.0]);
     assert_eq!(images[0].value().to_vec().unwrap(), [1.0]);
-    // One stage alone has a gradient when it alone is trained.
+    // If a single stage is trained, only that stage has a gradient.
     let only = models::chain(&Device::cpu(), BODIES[0], config, &[2, 2], 4);
     let only = MultiScale {
         config: pixelloom::models::pixel::MultiScaleConfig { stage: Some(1), ..only.config },

@@ -1,4 +1,4 @@
-//! What must be learned is learned, and what cannot be seen is not.
+//! The models learn what they should, and do not learn what lies outside their receptive field.
 
 use pixelloom::models::Model;
 use pixelloom::models::pixel::{Body, PixelConfig, PixelModel};
@@ -9,7 +9,7 @@ use pixelloom::{Device, Tape, Tensor};
 
 use super::models::BODIES;
 
-/// Mean nats/image after a number of Adam steps on the images `x`.
+/// Mean nats/image of the images `x` after training on them with Adam.
 fn trained(body: Body, config: PixelConfig, x: &[f32], steps: usize, rate: f32) -> f64 {
     let device = Device::cpu();
     let model = PixelModel::new(&device, body, config, 1);
@@ -35,12 +35,12 @@ fn sizes(height: usize, width: usize, hidden: usize) -> PixelConfig {
 #[test]
 fn four_prototypes_cost_the_logarithm_of_four() {
     let key = Key::new(3, stream::TEST, 0);
-    // 4 x 4: the PixelCNN's blind spot, which would cost nats, lies outside.
+    // On 4 x 4 pixels the PixelCNN's blind spot, which would cost nats, lies outside the image.
     let x: Vec<f32> = (0..4 * 16).map(|i| f32::from(key.uniform(i) < 0.5)).collect();
     for body in BODIES {
         let nll = trained(body, sizes(4, 4, 16), &x, 600, 0.005);
         let least = 4.0_f64.ln();
-        // Below ln 4 four equally frequent images cannot be described.
+        // Four equally frequent images cannot be coded in less than ln 4 nats.
         assert!(nll >= least - 1e-3 && nll <= least + 0.05, "{body:?}: {nll}");
     }
 }
@@ -54,8 +54,8 @@ fn a_checkerboard_costs_nothing() {
     }
 }
 
-/// Black images but for two equal pixels: the top right one, and one below at the left. Whoever sees
-/// the first describes both with ln 2; whoever does not needs 2 ln 2.
+/// Black images except for two equal pixels: the top right one, and one at the left of the last row. A model that sees
+/// the first while predicting the second needs ln 2 nats for both; one that does not needs 2 ln 2.
 #[test]
 fn only_the_diagonal_bilstm_copies_the_top_right_pixel() {
     let (height, width) = (3, 8);

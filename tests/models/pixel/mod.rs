@@ -1,4 +1,4 @@
-//! The pixel models: what a prediction sees, exact probabilities, sampling, learning.
+//! The pixel models: receptive fields, exact probabilities, sampling, learning.
 
 mod cached;
 mod dropout;

@@ -1,4 +1,4 @@
-//! Small models of every kind, their parameters drawn anew.
+//! Small models of every kind with large random weights.
 
 use pixelloom::models::pixel::{Body, MultiScale, MultiScaleConfig, PixelConfig, PixelModel};
 use pixelloom::nn::Module;
@@ -7,7 +7,7 @@ use pixelloom::{Device, Tensor};
 
 pub const BODIES: [Body; 3] = [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm];
 
-/// Sizes of a small network.
+/// The configuration of a small network.
 pub fn config(
     (height, width): (usize, usize),
     channels: usize,
@@ -18,7 +18,7 @@ pub fn config(
     PixelConfig { height, width, channels, levels, head, ..PixelConfig::mnist(2, hidden) }
 }
 
-/// Draws every parameter uniformly from \[low, high); hidden weights too, which must not matter.
+/// Draws every parameter uniformly from \[low, high), including hidden weights, which must not matter.
 pub fn redraw(model: &dyn Module, seed: u64, (low, high): (f32, f32)) {
     for (number, (_, param)) in model.parameters().into_iter().enumerate() {
         let key = Key::new(seed, stream::TEST, number as u32);
@@ -29,14 +29,14 @@ pub fn redraw(model: &dyn Module, seed: u64, (low, high): (f32, f32)) {
     }
 }
 
-/// A model of one network with weights large enough for its predictions to be far from even.
+/// A model with weights so large that its predictions are far from uniform.
 pub fn model(device: &Device, body: Body, config: PixelConfig, seed: u64) -> PixelModel {
     let model = PixelModel::new(device, body, config, 0);
     redraw(&model, seed, (-0.9, 0.9));
     model
 }
 
-/// A chain of networks, likewise.
+/// A Multi-Scale chain with such weights.
 pub fn chain(
     device: &Device,
     body: Body,

@@ -1,8 +1,8 @@
-//! What a prediction sees: gradients of logits with respect to the image, against a simulation of the
-//! layers that only tells what is connected with what.
+//! Receptive fields: gradients of logits with respect to the image, compared with a simulation of the connections
+//! between the layers.
 //!
-//! With positive weights and inputs no path cancels another and every ReLU is open, so a gradient is
-//! exactly 0 where there is no path and above 0 where there is one.
+//! With positive weights and inputs no two paths cancel and every ReLU is active, so a gradient is positive where
+//! there is a path, and exactly 0 where there is none.
 
 use pixelloom::models::Autoregressive;
 use pixelloom::models::pixel::{Body, PixelConfig, PixelModel};
@@ -11,10 +11,10 @@ use pixelloom::{Device, Tape, Tensor};
 
 use super::models::{self, BODIES};
 
-/// A set of image values, (row * width + column) * channels + colour, by bits.
+/// A set of image values. Value (row * width + column) * channels + colour is the bit of that number.
 type Set = u128;
 
-/// Sets by pixel and channel.
+/// The set of values that each channel of each pixel depends on.
 pub struct Sets {
     height: usize,
     width: usize,
@@ -27,12 +27,12 @@ impl Sets {
         Sets { height, width, channels, sets: vec![0; height * width * channels] }
     }
 
-    /// What every logit sees, in the order of the logits.
+    /// The sets, in the order of the channels \[height, width, channels\].
     pub fn sets(self) -> Vec<Set> {
         self.sets
     }
 
-    /// What a pixel's channel sees; nothing outside.
+    /// The set of a channel; empty outside the image.
     fn at(&self, r: isize, c: isize, channel: usize) -> Set {
         let inside = r >= 0 && c >= 0 && r < self.height as isize && c < self.width as isize;
         if !inside {
@@ -41,7 +41,7 @@ impl Sets {
         self.sets[(r as usize * self.width + c as usize) * self.channels + channel]
     }
 
-    /// What a pixel sees in any channel.
+    /// The union over the channels of a pixel.
     fn any(&self, r: isize, c: isize) -> Set {
         (0..self.channels).fold(0, |all, channel| all | self.at(r, c, channel))
     }
@@ -60,12 +60,12 @@ impl Sets {
     }
 }
 
-/// Red, green or blue: the third of `count` channels that number `channel` lies in.
+/// The colour group of `channel` among `count` channels.
 fn colour(channel: usize, count: usize, colours: usize) -> usize {
     (0..colours).filter(|&k| k * count <= channel * colours).max().unwrap()
 }
 
-/// A masked convolution to `outputs` channels with a kernel of `size`, first layer or not.
+/// A masked convolution to `outputs` channels with a kernel of `size`, with mask A if `first` and B otherwise.
 fn conv(x: &Sets, outputs: usize, size: (isize, isize), first: bool, colours: usize) -> Sets {
     x.map(outputs, |r, c, o| {
         let mut seen = 0;
@@ -87,8 +87,8 @@ fn conv(x: &Sets, outputs: usize, size: (isize, isize), first: bool, colours: us
     })
 }
 
-/// An LSTM over `u` (one channel a state) whose cells see all channels of their `neighbours`' states and
-/// their own cell at `before`, visited in the order of `rank`.
+/// An LSTM over `u` (one channel per unit), visited in the order of `rank`. Each cell reads all channels of h at the
+/// offsets `neighbours`, and its own channel of c at the offset `before`.
 fn lstm(
     u: &Sets,
     neighbours: &[(isize, isize)],
@@ -111,7 +111,7 @@ fn lstm(
     h
 }
 
-/// What each logit sees.
+/// The receptive field of each logit.
 pub fn simulate(body: Body, config: &PixelConfig) -> Sets {
     let (h, colours) = (config.hidden, config.channels);
     let side = config.kernel as isize;
@@ -142,8 +142,7 @@ pub fn simulate(body: Body, config: &PixelConfig) -> Sets {
     conv(&y, config.outputs(), (1, 1), false, colours)
 }
 
-/// Gradients of every logit with respect to the image: which are above 0, by logit. Fails on negative
-/// ones and on NaN.
+/// For every logit, the image values with a positive gradient. Panics at a negative gradient or NaN.
 pub fn gradients(model: &dyn Autoregressive, shape: [usize; 4], outputs: usize) -> Vec<Set> {
     let dims: usize = shape.iter().product();
     let image: Vec<f32> = (0..dims).map(|i| 0.3 + 0.4 * (i % 5) as f32 / 5.0).collect();
@@ -164,7 +163,7 @@ pub fn gradients(model: &dyn Autoregressive, shape: [usize; 4], outputs: usize) 
         .collect()
 }
 
-/// Values that precede the one a logit is of.
+/// The values that precede the one that `logit` predicts.
 fn past(config: &PixelConfig, logit: usize) -> Set {
     let (pixel, output) = (logit / config.outputs(), logit % config.outputs());
     let value = pixel * config.channels + output / (config.outputs() / config.channels);
@@ -177,7 +176,7 @@ fn positive(body: Body, config: PixelConfig) -> PixelModel {
     model
 }
 
-/// What is wrong with the dependencies of a model.
+/// The errors in the dependencies of a model.
 fn faults(body: Body, config: PixelConfig) -> Vec<String> {
     let model = positive(body, config);
     let shape = model.net.images(1);
@@ -238,7 +237,7 @@ fn networks_of_a_chain_have_its_kernel() {
     }
 }
 
-/// The comparison tells networks apart: of another kind, depth and kernel.
+/// The comparison distinguishes networks of another kind, depth or kernel size.
 #[test]
 fn a_simulation_of_another_network_differs() {
     let wide = models::config((4, 12), 1, 2, 2);
@@ -255,7 +254,7 @@ fn sees(seen: &[Set], width: usize, (r, c): (usize, usize), (i, j): (usize, usiz
     seen[r * width + c] >> (i * width + j) & 1 == 1
 }
 
-/// A 7 x 7 mask A and 3 x 3 layers reach, k rows up, k + 2 columns to the right and no more.
+/// The 7 x 7 mask A and the 3 x 3 layers reach at most k + 2 columns to the right in the k-th row above.
 #[test]
 fn the_blind_spot_of_the_pixelcnn() {
     let (height, width) = (7, 16);
@@ -264,7 +263,7 @@ fn the_blind_spot_of_the_pixelcnn() {
     let (r, c) = (6, 4);
     for i in 0..r {
         for j in c..width {
-            // One row up the first layer alone reaches three columns.
+            // In the row directly above, the first layer alone reaches three columns.
             let reach = (r - i + 2).max(3);
             let expected = j - c <= reach;
             assert_eq!(sees(&seen, width, (r, c), (i, j)), expected, "({i}, {j}) from ({r}, {c})");
@@ -272,8 +271,8 @@ fn the_blind_spot_of_the_pixelcnn() {
     }
 }
 
-/// The Diagonal BiLSTM sees the whole past but for one thing: the last pixel of the row above, beyond the
-/// three columns of the first layer (of three colours, that pixel's blue).
+/// The Diagonal BiLSTM sees all previous pixels except the last one of the row above, if that is beyond the three
+/// columns that the first layer reaches (in colour images, only its blue value is missing).
 #[test]
 fn the_diagonal_bilstm_sees_all_but_the_last_pixel_of_the_row_above() {
     for layers in [1, 2] {
@@ -293,14 +292,14 @@ fn the_diagonal_bilstm_sees_all_but_the_last_pixel_of_the_row_above() {
     }
     let config = PixelConfig { layers: 1, ..models::config((2, 9), 3, 2, 3) };
     let seen = gradients(&positive(Body::DiagBilstm, config), [1, 2, 9, 3], 3);
-    // From pixel (1, 0) all of the row above but the blue of its last pixel, which is value 26.
+    // Pixel (1, 0) sees the whole row above except the blue value of its last pixel, which is value 26.
     for (colour, &seen) in seen[27..30].iter().enumerate() {
         let expected = ((1 << 26) - 1) | ((1 << (27 + colour)) - (1 << 27));
         assert_eq!(seen, expected, "colour {colour}");
     }
 }
 
-/// No layer mixes the images of a batch.
+/// The logits of an image do not depend on the other images of the batch.
 #[test]
 fn images_of_a_batch_do_not_mix() {
     for body in BODIES {

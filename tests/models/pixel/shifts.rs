@@ -1,5 +1,5 @@
-//! The LSTM layers equal a plain cell-by-cell recursion on the tape. For the Diagonal BiLSTM, the recursion
-//! shifts the right-to-left map in the right way, and in the wrong ways seen in public code, which must differ.
+//! The LSTM layers equal a plain cell-by-cell recursion on the tape. For the Diagonal BiLSTM the recursion shifts the
+//! right-to-left map correctly, and also in the wrong ways found in public code, which must give other dependencies.
 
 use std::collections::HashMap;
 
@@ -14,22 +14,22 @@ use pixelloom::{Device, Tape, Tensor, Var};
 use super::models;
 use super::reach::{gradients, simulate};
 
-/// How the right-to-left map enters.
+/// How the right-to-left map is combined with the left-to-right map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
-    /// As the paper has it: mirrored scan, shifted down one row.
+    /// As in the paper: a mirrored scan, shifted down by one row.
     Right,
     /// Not shifted.
     NoShift,
-    /// Shifted up: the zeros at the bottom.
+    /// Shifted up, with the zeros in the last row.
     ZerosAtTheBottom,
-    /// The image is skewed first and mirrored then, so the row above is met two columns further.
+    /// The image is mirrored after skewing, so the row above is read two columns further on.
     FlippedInSkewedSpace,
-    /// The 2 x 1 kernel is padded below, so a cell sees the row below it.
+    /// The 2 x 1 kernel is padded at the bottom, so a cell sees the row below it.
     PaddedAtTheWrongEnd,
 }
 
-/// A model of one LSTM layer, which is the recursion, with the weights of `model`.
+/// A model with the weights of `model`, whose single LSTM layer is computed by the recursion.
 struct Plain<'a> {
     model: &'a PixelModel,
     way: Way,
@@ -39,7 +39,7 @@ struct Plain<'a> {
 struct Scan<'t> {
     u: Var<'t>,
     s: Var<'t>,
-    /// Where h comes from, in the order of the weights; c comes with the second.
+    /// Offsets of the cells that h is read from, in the order of the weights; c is read from the second.
     neighbours: &'static [(isize, isize)],
     /// h and c \[1, hidden\] outside the image.
     outside: (Var<'t>, Var<'t>),
@@ -52,7 +52,7 @@ impl<'t> Scan<'t> {
         let [_, height, width, gates] = *self.u.shape() else { panic!("u") };
         let hidden = gates / 4;
         if r < 0 || c < 0 || r >= height as isize || c >= width as isize {
-            // The Row LSTM's 3-wide kernel is padded with zeros at the sides.
+            // The Row LSTM pads its 3-wide kernel with zeros at the sides.
             let beside = self.neighbours.len() == 3 && (c < 0 || c >= width as isize);
             let zero = self.u.tape().constant(Tensor::zeros(self.u.device(), &[1, hidden]));
             return if beside { (zero.clone(), zero) } else { self.outside.clone() };
@@ -79,7 +79,7 @@ impl<'t> Scan<'t> {
         state
     }
 
-    /// The map of h.
+    /// h of all cells \[1, height, width, hidden\].
     fn map(mut self) -> Var<'t> {
         let [_, height, width, gates] = *self.u.shape() else { panic!("u") };
         let mut all: Option<Var> = None;
@@ -159,7 +159,7 @@ impl Autoregressive for Plain<'_> {
     }
 }
 
-/// A model of one layer on images so tall that what is lost in skewed space lies beyond the 7 x 7 kernel.
+/// A model with one layer. The images are so tall that the context lost in skewed space lies beyond the 7 x 7 kernel.
 fn one_layer(body: Body, learned: bool, range: (f32, f32)) -> (PixelModel, PixelConfig) {
     let config = models::config((10, 12), 1, 2, 1);
     let config = PixelConfig { layers: 1, learned_states: learned, ..config };
@@ -197,7 +197,7 @@ fn only_the_right_shift_passes_the_test_of_dependencies() {
     ] {
         let seen = gradients(&Plain { model: &model, way }, model.net.images(1), 1);
         assert_eq!(seen == expected, way == Way::Right, "{way:?}");
-        // Three of the wrong ways see the future; the wedge of the fourth is lost context.
+        // Three of the wrong ways see the future; the fourth only loses context.
         let future = seen.iter().enumerate().any(|(p, &seen)| seen >> p != 0);
         let honest = matches!(way, Way::Right | Way::FlippedInSkewedSpace);
         assert_eq!(future, !honest, "{way:?}");
