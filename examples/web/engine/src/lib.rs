@@ -1,0 +1,173 @@
+//! The page's engine: trained models in memory, and what the three stations ask of them. A request is JSON, an answer
+//! is a row of floats. `abi.rs` offers it to JavaScript; the program `native` answers the same requests natively.
+
+mod abi;
+#[cfg(feature = "check")]
+mod check;
+pub mod stations;
+mod training;
+
+use std::collections::BTreeMap;
+
+use pixelloom::cpu::Isa;
+use pixelloom::model_file::Content;
+use pixelloom::models::draw::Draw;
+use pixelloom::models::vae::Vae;
+use pixelloom::models::{AnyModel, ModelConfig};
+use pixelloom::nn::Module;
+use pixelloom::{Device, Tensor};
+use serde::Deserialize;
+use training::{Digits, Training};
+
+/// Pixels of an image: all models draw 28 x 28.
+pub const PIXELS: usize = 28 * 28;
+
+/// A message for the person at the page.
+pub type Answer<T> = Result<T, String>;
+
+/// What a station asks for. Images are 784 numbers, 0 or 1, in rows; `seed` selects the noise.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// Probability of ink at every pixel given the pixels before it, then -log p of what each pixel is, in nats:
+    /// \[2, 784\].
+    Pixels { model: String, image: Vec<f32> },
+    /// `count` completions of an image in which `given` marks the pixels that are kept: \[count, 784\].
+    Complete { model: String, image: Vec<f32>, given: Vec<u8>, count: usize, seed: u64 },
+    /// A digit drawn by DRAW: a [`stations::GLIMPSE`] for each glimpse.
+    Imagine { seed: u64 },
+    /// An image read by DRAW and drawn again: the nats of its reconstruction, then a glimpse after the other.
+    Read { image: Vec<f32>, seed: u64 },
+    /// Where the encoder of the VAE puts an image: mean and log variance \[2 Z\], the bound's two parts (reconstruction
+    /// and KL, nats), then the means at the mean of q(z|x) \[784\].
+    Encode { image: Vec<f32> },
+    /// Means of p(x|z) for points z \[n, Z\]: \[n, 784\].
+    Decode { z: Vec<f32> },
+    /// Begins to train a VAE of random weights, instead of one that is in training. No numbers.
+    TrainStart { hidden: usize, latent: usize, seed: u64 },
+    /// Steps of 100 images each: their losses, nats/image.
+    TrainSteps { steps: usize },
+    /// Images from the VAE in training: \[count, 784\].
+    TrainSamples { count: usize },
+    /// The number of kernels and cases whose results differ from the reference's, then the number of cases.
+    #[cfg(feature = "check")]
+    Check,
+}
+
+/// A trained model.
+enum Loaded {
+    Pixel(AnyModel),
+    Draw(Draw),
+    Vae(Vae),
+}
+
+/// Trained models and the device that they are on.
+pub struct Engine {
+    device: Device,
+    models: BTreeMap<String, Loaded>,
+    digits: Option<Digits>,
+    training: Option<Training>,
+}
+
+impl Default for Engine {
+    fn default() -> Engine {
+        Engine { device: Device::cpu(), models: BTreeMap::new(), digits: None, training: None }
+    }
+}
+
+impl Engine {
+    /// The instruction set of the kernels.
+    pub fn instructions() -> &'static str {
+        Isa::current().name()
+    }
+
+    /// Adds the model of a file (the bytes of a `.safetensors` file) and returns its kind, by which requests name it; or
+    /// the images to train on (a file in MNIST's format).
+    pub fn load(&mut self, bytes: &[u8]) -> Answer<String> {
+        if Digits::are_in(bytes) {
+            self.digits = Some(Digits::from_bytes(bytes)?);
+            return Ok("digits".into());
+        }
+        let content = Content::from_bytes(bytes).map_err(|why| format!("the model file {why}"))?;
+        let text = content.texts.get("config").map_or("", String::as_str);
+        let config: ModelConfig = serde_json::from_str(text)
+            .map_err(|e| format!("the model file describes no model of this program: {e}"))?;
+        config.check().map_err(|e| e.to_string())?;
+        let kind = config.kind().to_string();
+        let model = match config {
+            ModelConfig::Vae(config) => Loaded::Vae(Vae::new(&self.device, config, 0)),
+            ModelConfig::Draw(config) => Loaded::Draw(Draw::new(&self.device, config, 0)),
+            other => Loaded::Pixel(other.build(&self.device, 0).map_err(|e| e.to_string())?),
+        };
+        fill(model.module(), &content)?;
+        self.models.insert(kind.clone(), model);
+        Ok(kind)
+    }
+
+    /// Answers a request; `frame` receives the number of finished pixels and the images while they are drawn.
+    pub fn answer(
+        &mut self,
+        request: Request,
+        frame: &mut dyn FnMut(usize, &[f32]),
+    ) -> Answer<Vec<f32>> {
+        match request {
+            Request::Pixels { model, image } => self.pixels(&model, &image),
+            Request::Complete { model, image, given, count, seed } => {
+                self.complete(&model, &image, &given, (count, seed), frame)
+            }
+            Request::Imagine { seed } => self.imagine(seed),
+            Request::Read { image, seed } => self.read(&image, seed),
+            Request::Encode { image } => self.encode(&image),
+            Request::Decode { z } => self.decode(&z),
+            Request::TrainStart { hidden, latent, seed } => {
+                self.training = Some(Training::new(&self.device, hidden, latent, seed)?);
+                Ok(Vec::new())
+            }
+            Request::TrainSteps { steps } => {
+                let digits = self.digits.as_ref().ok_or("the digits are not loaded")?;
+                let training = self.training.as_mut().ok_or("no training was started")?;
+                (0..steps).map(|_| training.step(&self.device, digits)).collect()
+            }
+            Request::TrainSamples { count } => {
+                let training = self.training.as_ref().ok_or("no training was started")?;
+                training.samples(&self.device, count.min(100))
+            }
+            #[cfg(feature = "check")]
+            Request::Check => check::kernels(),
+        }
+    }
+
+    fn model(&self, name: &str) -> Answer<&Loaded> {
+        self.models.get(name).ok_or_else(|| format!("the model {name} is not loaded"))
+    }
+
+    /// An image as a batch of one, \[1, 784\].
+    fn image(&self, image: &[f32]) -> Answer<Tensor> {
+        if image.len() != PIXELS {
+            return Err(format!("an image has {PIXELS} numbers, not {}", image.len()));
+        }
+        Ok(Tensor::new(&self.device, image, &[1, PIXELS]))
+    }
+}
+
+impl Loaded {
+    fn module(&self) -> &dyn Module {
+        match self {
+            Loaded::Pixel(model) => model.model(),
+            Loaded::Draw(model) => model,
+            Loaded::Vae(model) => model,
+        }
+    }
+}
+
+/// Puts a file's weights into a model of its configuration.
+fn fill(model: &dyn Module, content: &Content) -> Answer<()> {
+    for (name, param) in model.parameters() {
+        let value = param.value();
+        let tensor = content.tensors.get(&name).filter(|tensor| tensor.shape == value.shape());
+        let tensor = tensor
+            .ok_or_else(|| format!("the model file has no tensor {name} of {:?}", value.shape()))?;
+        param.set(Tensor::new(value.device(), &tensor.data, &tensor.shape));
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+// The engine in its own thread: WebAssembly, the models, and answers to requests. It has no imports, so that the page can
+// start it from its text.
+
+const text = new TextDecoder();
+let wasm;
+let current;
+
+const bytes = (at, length) => new Uint8Array(wasm.memory.buffer, at, length);
+const output = () => bytes(wasm.output(), wasm.output_bytes()).slice();
+
+/** Hands bytes to the engine. */
+function put(data) {
+    const at = wasm.reserve(data.length);
+    bytes(at, data.length).set(data);
+}
+
+const page = {
+    frame(done, at, length) {
+        const images = new Float32Array(bytes(at, 4 * length).slice().buffer);
+        postMessage({ id: current, done, images });
+    },
+    panicked(at, length) {
+        throw new Error(text.decode(bytes(at, length).slice()));
+    },
+};
+
+const jobs = {
+    async start({ data }) {
+        wasm = (await WebAssembly.instantiate(data, { page })).instance.exports;
+        wasm.start();
+        return text.decode(output());
+    },
+    load({ data }) {
+        put(new Uint8Array(data));
+        const ok = wasm.load();
+        if (!ok) throw new Error(text.decode(output()));
+        return text.decode(output());
+    },
+    answer({ request }) {
+        put(new TextEncoder().encode(JSON.stringify(request)));
+        const begin = performance.now();
+        const ok = wasm.answer();
+        const ms = performance.now() - begin;
+        if (!ok) throw new Error(text.decode(output()));
+        return { numbers: new Float32Array(output().buffer), ms };
+    },
+};
+
+onmessage = async ({ data: job }) => {
+    current = job.id;
+    try {
+        postMessage({ id: job.id, value: await jobs[job.kind](job) });
+    } catch (error) {
+        // A trap has no message of its own; the engine is of no more use after one.
+        const dead = error instanceof WebAssembly.RuntimeError;
+        postMessage({ id: job.id, error: String(error.message ?? error), dead });
+    }
+};
