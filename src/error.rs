@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::text;
 
-/// An error. Each variant has an exit code of its own ([`Error::exit_code`]).
+/// An error. Each variant has its own exit code ([`Error::exit_code`]).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Settings contradict each other or name something unknown.

@@ -1,4 +1,4 @@
-//! The tape: an indexed list of nodes. Every training step has a tape of its own.
+//! The tape: an indexed list of nodes. Every training step uses a new tape.
 //!
 //! Every differentiable value has a slot. A node stores the slots of its parents and the range of slots of its
 //! outputs. Nodes are in the order of execution, so the backward pass is one loop over the list in reverse. It

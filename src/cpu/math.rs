@@ -5,10 +5,10 @@
 //! 0 and the infinities; NaN gives NaN. The argument reduction is Cody and Waite's (1980), the polynomials are
 //! minimax fits on the reduced interval.
 
-/// x y + z for the kernels' loops.
+/// Multiply-add for the loops of the kernels.
 pub trait Madd {
-    /// self * y + z: with one rounding, but with two in WebAssembly, which has no fused multiply-add; there
-    /// [`f32::mul_add`] is a library call a number.
+    /// self * y + z, rounded once; in WebAssembly rounded twice, since it has no fused multiply-add, and
+    /// [`f32::mul_add`] would be a library call per element.
     #[must_use]
     fn madd(self, y: f32, z: f32) -> f32;
 }

@@ -15,8 +15,9 @@
 //! ```
 //!
 //! A buffer can also be declared a second time as an array of vectors, under another name:
-//! `@binding(1) var<storage, read> x_fours: array<vec4<f32>>`. Where several invocations may store to one place, a buffer
-//! is declared as the bits of its numbers: `@binding(2) var<storage, read_write> y_atomics: array<atomic<u32>>`.
+//! `@binding(1) var<storage, read> x_fours: array<vec4<f32>>`. A buffer in which several invocations may store to the
+//! same element is declared as an array of atomic bits:
+//! `@binding(2) var<storage, read_write> y_atomics: array<atomic<u32>>`.
 //!
 //! `Gpu::record` appends dispatches to an open compute pass and returns immediately. Only `Gpu::download` and
 //! `Gpu::wait` wait for the device. They also return the first error that has occurred, so a training step needs no

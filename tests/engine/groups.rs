@@ -132,7 +132,7 @@ fn convolutions_of_many_channels_in_groups_equal_plain_loops() {
         check(device, &sizes([1, 64, 45, 264], [264, 264, 1, 3], b), both);
         // The first outputs see nothing, but have a bias.
         check(device, &sizes([1, 4, 5, 136], [392, 136, 1, 1], a), none);
-        // So many weights that threads split the weights rather than the images.
+        // Enough weights that threads split the weights rather than the images.
         check(device, &sizes([2, 3, 4, 380], [360, 380, 1, 1], b), after);
     }
 }

@@ -250,7 +250,7 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
 #[cfg(feature = "gpu")]
 #[test]
 fn a_profile_of_a_gpu_has_the_same_calls() {
-    // Options of its own give another device, so that the counts of the tests above are not disturbed.
+    // Different options open another device, so that the counts of the tests above are not disturbed.
     let options = pixelloom::gpu::GpuOptions { zero_workgroup_memory: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };
     let timestamps = gpu.summary().timestamp;
@@ -311,7 +311,7 @@ fn cpu_and_reference_agree_over_training() {
 #[cfg(feature = "gpu")]
 #[test]
 fn cpu_and_gpu_agree_over_a_training_step() {
-    // Options of its own give another device, so that the counts of the tests above are not disturbed.
+    // Different options open another device, so that the counts of the tests above are not disturbed.
     let options = pixelloom::gpu::GpuOptions { bounds_checks: true, ..Default::default() };
     let Some(gpu) = common::gpu(options) else { return };
     agree(&Device::Gpu(gpu), &Device::cpu(), 17, 1);

@@ -390,7 +390,7 @@ mod arm {
             dst_stride: usize,
         ) {
             if rows < 4 || count < 4 {
-                // SAFETY: the caller guarantees the same.
+                // SAFETY: both functions require the same of the caller.
                 return unsafe {
                     Portable::transpose(src, src_stride, rows, count, dst, dst_stride)
                 };

@@ -467,7 +467,7 @@ pub fn cases() -> Vec<Case> {
         case([1, 64, 45, 8], [264, 8, 1, 1], mask(Sight::B, 1), both, false),
         case([1, 64, 45, 264], [8, 264, 1, 1], mask(Sight::B, 1), plain, false),
         case([1, 9, 9, 72], [264, 72, 1, 1], mask(Sight::B, 1), both, false),
-        // So many weights that, in their gradient, CPU threads divide the weights instead of the images.
+        // Enough weights that, for their gradient, CPU threads split the weights instead of the images.
         case([1, 3, 4, 380], [360, 380, 1, 1], mask(Sight::B, 3), plain, false),
     ];
     cases.push(Case::new(

@@ -1,4 +1,4 @@
-//! WebAssembly's 128-bit vectors. The browser maps them to the registers of its processor, 16 or 32 of them.
+//! WebAssembly's 128-bit vectors. The browser maps them to the 16 or 32 vector registers of the processor.
 
 use super::{Portable, Simd};
 use std::arch::wasm32::*;
@@ -38,10 +38,10 @@ impl Simd for Simd128 {
         dst_stride: usize,
     ) {
         if rows < 4 || count < 4 {
-            // SAFETY: the caller guarantees the same.
+            // SAFETY: both functions require the same of the caller.
             return unsafe { Portable::transpose(src, src_stride, rows, count, dst, dst_stride) };
         }
-        // SAFETY: four floats of four rows each are read and written, as the caller guarantees.
+        // SAFETY: the caller guarantees that at least four floats of four rows can be read and written.
         unsafe {
             let r: [v128; 4] = std::array::from_fn(|j| Self::load(src.add(j * src_stride)));
             let (lo, hi) =
