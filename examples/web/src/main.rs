@@ -1,5 +1,5 @@
-//! Puts the page together: compiles the engine for browsers and writes `dist/`, the files for a web server, and
-//! `dist/pixelloom.html`, the same page as one file that needs none. `--no-engine` keeps the engine of the last time.
+//! Builds the page: compiles the engine for browsers and writes `dist/`, the files for a web server, and
+//! `dist/pixelloom.html`, the same page as a single file that needs no server. `--no-engine` reuses the last engine.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -12,14 +12,14 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// The page's modules; each only imports from those before it.
+/// The modules of the page; each imports only from earlier ones.
 const MODULES: [&str; 9] =
     ["digits", "grid", "pad", "engine", "complete", "draw", "plane", "train", "main"];
 /// The trained models that the stations use.
 const MODELS: [&str; 5] = ["diagbilstm", "rowlstm", "pixelcnn", "draw", "vae"];
-/// Bytes that the single file may have.
+/// Maximum size of the single file in bytes.
 const LARGEST: usize = 6_000_000;
-/// Bytes that the engine may have, compressed.
+/// Maximum size of the compressed engine in bytes.
 const LARGEST_ENGINE: usize = 1_000_000;
 
 type Outcome<T> = Result<T, String>;
@@ -39,7 +39,7 @@ fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
         .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Compiles the engine and returns its file.
+/// Compiles the engine if `compile`, and returns the path of its file.
 fn engine(here: &Path, compile: bool) -> Outcome<PathBuf> {
     let target = here.join("target");
     let file = target.join(TARGET).join("release/pixelloom_web_engine.wasm");
@@ -90,7 +90,7 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// A module as a function of its own, so that it needs no loader: imports become constants, exports its result.
+/// Wraps a module in a function, so that it needs no loader: imports become constants, exports the return value.
 fn module(name: &str, source: &str) -> Outcome<String> {
     let mut body = String::new();
     let mut exports = Vec::new();
@@ -117,7 +117,7 @@ fn module(name: &str, source: &str) -> Outcome<String> {
     ))
 }
 
-/// The page as one file, with the given files (name, bytes, whether to compress) inside.
+/// The page as a single file that embeds the given files (name, bytes, whether to compress).
 fn single(page: &Path, files: &[(String, Vec<u8>, bool)]) -> Outcome<String> {
     let mut script = String::new();
     for name in MODULES {

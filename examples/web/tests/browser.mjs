@@ -1,4 +1,4 @@
-// A headless Chromium, driven over the DevTools protocol through a pipe: no package is needed.
+// A headless Chromium, driven by the DevTools protocol over a pipe, so that no package is needed.
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -11,7 +11,7 @@ const FLAGS = [
     "--disable-component-update", "--disable-sync", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
 ];
 
-/** The browser's program: that of the variable CHROMIUM, or one that is installed. */
+/** The executable of the browser: the environment variable CHROMIUM, or an installed one. */
 function program() {
     const names = process.env.CHROMIUM ? [process.env.CHROMIUM] : NAMES;
     const found = names.find((name) => spawnSync(name, ["--version"]).status === 0);
@@ -90,7 +90,7 @@ export class Browser {
         }
     }
 
-    /** A place of an element, [x, y] from 0 to 1, in the window, after scrolling there. */
+    /** Scrolls to an element and returns the window coordinates of a point in it, [x, y] from 0 to 1. */
     async place(selector, [x, y] = [0.5, 0.5]) {
         return this.run(`(() => {
             const element = document.querySelector(${JSON.stringify(selector)});
@@ -115,7 +115,7 @@ export class Browser {
         await this.mouse("mouseMoved", await this.place(selector, at));
     }
 
-    /** Draws through places of an element, by mouse or by finger. */
+    /** Draws through points of an element, by mouse or by touch. */
     async drag(selector, places, finger = false) {
         const all = [];
         for (const at of places) all.push(await this.place(selector, at));

@@ -1,5 +1,5 @@
-// Every kernel as compiled for browsers against its reference, in Node: `node kernels.mjs ENGINE.wasm`, an engine with the
-// feature `check`.
+// Compares every kernel compiled for browsers with its reference, in Node: `node kernels.mjs ENGINE.wasm`, with an engine
+// that has the feature `check`.
 
 import { readFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-// Times of the page in a headless Chromium, medians of seven: `node measure.mjs`.
+// Measures the page in a headless Chromium; the times are medians of seven: `node measure.mjs`.
 
 import { Browser } from "./browser.mjs";
 

@@ -1,5 +1,5 @@
-// The page in a headless Chromium: each station is driven by its own controls, and what the engine computes there is
-// compared with the native program and with stored samples. `examples/web/test` builds what this needs.
+// Tests the page in a headless Chromium: operates each station by its controls, and compares the engine's results with
+// the native program and with stored samples. `examples/web/test` builds what this needs.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -13,7 +13,7 @@ import { Browser } from "./browser.mjs";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
 const MODELS = ["diagbilstm", "rowlstm", "pixelcnn"];
-/** How much a number of the browser may differ from the native program's. */
+/** The largest allowed difference between the browser and the native program. */
 const TOLERANCE = 1e-5;
 
 /** The page's test images. */
@@ -23,7 +23,7 @@ const lower = Array.from({ length: 784 }, (_, i) => Number(i < 392));
 const complete = (model, digit, seed) =>
     ({ do: "complete", model, image: digits[digit], given: lower, count: 6, seed });
 
-/** What the browser and the native program are both asked. */
+/** The requests to both the browser and the native program. */
 const requests = [
     ...MODELS.flatMap((model) => [3, 8].map((digit) => ({ do: "pixels", model, image: digits[digit] }))),
     ...MODELS.map((model) => complete(model, 3, 1)),
@@ -36,7 +36,7 @@ const requests = [
     { do: "train-samples", count: 16 },
 ];
 
-/** The native program's answers. */
+/** The answers of the native program. */
 function native() {
     const folder = mkdtempSync(join(tmpdir(), "requests-"));
     const file = join(folder, "requests.json");
@@ -210,7 +210,7 @@ const tests = {
         await quiet();
         const means = await browser.run("[...pixelloom.stations.plane.means]");
         const centre = answer({ do: "decode", z: [0, 0, -1.5, 0.25, 3, -3] }).slice(0, 784);
-        // The pointer's place is rounded to pixels of the screen.
+        // The position of the pointer is rounded to screen pixels.
         assert(difference(means, centre) <= 0.05);
         await focus("[data-canvas=plane]");
         await browser.key("ArrowUp");

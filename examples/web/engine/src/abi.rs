@@ -1,19 +1,19 @@
-//! The engine for JavaScript, as plain functions on the memory that both share:
+//! The engine's interface to JavaScript: plain functions on shared memory.
 //!
-//! 1. `reserve(n)` returns where JavaScript writes n bytes: a model file or a request.
+//! 1. `reserve(n)` returns the address where JavaScript writes n bytes: a model file or a request.
 //! 2. `load()` or `answer()` reads them and returns 1, or 0 if it failed.
-//! 3. `output()` and `output_bytes()` tell where the answer is: floats of an `answer`, otherwise text (a model's kind, or
-//!    the message of a failure).
+//! 3. `output()` and `output_bytes()` give the address and length of the answer: floats after `answer()`, otherwise
+//!    text (the kind of a model, or an error message).
 //!
 //! JavaScript provides `frame` and `panicked`.
 
-#![allow(unsafe_code)] // Functions of JavaScript are foreign.
+#![allow(unsafe_code)] // JavaScript functions are foreign functions.
 
 use std::cell::RefCell;
 
 use super::{Engine, Request};
 
-/// What lives between two calls.
+/// State that is kept between calls.
 #[derive(Default)]
 struct Shared {
     engine: Engine,
@@ -28,9 +28,9 @@ thread_local! {
 #[cfg(target_family = "wasm")]
 #[link(wasm_import_module = "page")]
 unsafe extern "C" {
-    /// Receives images on the way: finished pixels, the first float, and the number of floats.
+    /// Receives partial images of `len` floats after `done` finished pixels.
     fn frame(done: usize, images: *const f32, len: usize);
-    /// Receives the message of a panic, after which the engine is of no more use.
+    /// Receives the message of a panic, after which the engine can no longer be used.
     fn panicked(text: *const u8, len: usize);
 }
 
@@ -55,7 +55,7 @@ pub extern "C" fn start() {
     SHARED.with_borrow_mut(|shared| shared.output = Engine::instructions().into());
 }
 
-/// Room for `bytes` bytes of input.
+/// Allocates `bytes` bytes of input and returns their address.
 #[unsafe(no_mangle)]
 pub extern "C" fn reserve(bytes: usize) -> *mut u8 {
     SHARED.with_borrow_mut(|shared| {
@@ -71,7 +71,7 @@ fn finish(shared: &mut Shared, result: Result<Vec<u8>, String>) -> u32 {
     ok
 }
 
-/// Loads the model file in the input.
+/// Loads the file in the input. Returns 1, or 0 if it failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn load() -> u32 {
     SHARED.with_borrow_mut(|shared| {
@@ -80,7 +80,7 @@ pub extern "C" fn load() -> u32 {
     })
 }
 
-/// Answers the request in the input.
+/// Answers the request in the input. Returns 1, or 0 if it failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer() -> u32 {
     SHARED.with_borrow_mut(|shared| {
@@ -93,13 +93,13 @@ pub extern "C" fn answer() -> u32 {
     })
 }
 
-/// Where the output is.
+/// The address of the output.
 #[unsafe(no_mangle)]
 pub extern "C" fn output() -> *const u8 {
     SHARED.with_borrow(|shared| shared.output.as_ptr())
 }
 
-/// Its length.
+/// The length of the output in bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn output_bytes() -> usize {
     SHARED.with_borrow(|shared| shared.output.len())

@@ -1,4 +1,4 @@
-//! Every kernel of this build against its reference, as `tests/engine/reference.rs` does it natively.
+//! Compares every kernel of this build with its reference implementation, as `tests/engine/reference.rs` does natively.
 
 use pixelloom::autograd::case::{Case, distance};
 use pixelloom::{Device, Tape, ops};
@@ -16,13 +16,13 @@ fn results(case: &Case, device: &Device) -> Vec<(f32, Vec<f32>)> {
     let mut all: Vec<_> = y.iter().map(|y| (1.0, numbers(y.value()))).collect();
     let gradients = tape.backward(&pairs);
     for (x, _) in x.iter().zip(&case.inputs).filter(|(_, input)| input.differentiable) {
-        // Gradients may differ five times as much as values.
+        // The tolerance of gradients is five times that of values.
         all.extend(gradients.of(x).map(|dx| (5.0, numbers(dx))));
     }
     all
 }
 
-/// The number of cases that differ, and the number of cases.
+/// Returns \[0, the number of cases\], or an error that lists the cases that differ.
 pub fn kernels() -> Answer<Vec<f32>> {
     let (cpu, reference) = (Device::cpu(), Device::reference());
     let cases = ops::cases();

@@ -1,5 +1,5 @@
-//! The page's engine: trained models in memory, and what the three stations ask of them. A request is JSON, an answer
-//! is a row of floats. `abi.rs` offers it to JavaScript; the program `native` answers the same requests natively.
+//! The engine of the page: trained models in memory, and the requests of the stations. A request is JSON, an answer is
+//! a list of floats. `abi.rs` exports it to JavaScript; the program `native` answers the same requests natively.
 
 mod abi;
 #[cfg(feature = "check")]
@@ -25,31 +25,31 @@ pub const PIXELS: usize = 28 * 28;
 /// A message for the person at the page.
 pub type Answer<T> = Result<T, String>;
 
-/// What a station asks for. Images are 784 numbers, 0 or 1, in rows; `seed` selects the noise.
+/// A request of a station. Images are 784 numbers, 0 or 1, in row-major order; `seed` selects the noise.
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
-    /// Probability of ink at every pixel given the pixels before it, then -log p of what each pixel is, in nats:
-    /// \[2, 784\].
+    /// \[2, 784\]: the probability of ink at every pixel given the previous pixels, then -log p of the actual value of
+    /// each pixel in nats.
     Pixels { model: String, image: Vec<f32> },
     /// `count` completions of an image in which `given` marks the pixels that are kept: \[count, 784\].
     Complete { model: String, image: Vec<f32>, given: Vec<u8>, count: usize, seed: u64 },
-    /// A digit drawn by DRAW: a [`stations::GLIMPSE`] for each glimpse.
+    /// A digit drawn by DRAW: [`stations::GLIMPSE`] numbers per glimpse.
     Imagine { seed: u64 },
-    /// An image read by DRAW and drawn again: the nats of its reconstruction, then a glimpse after the other.
+    /// An image reconstructed by DRAW: the nats of the reconstruction, then the glimpses in order.
     Read { image: Vec<f32>, seed: u64 },
-    /// Where the encoder of the VAE puts an image: mean and log variance \[2 Z\], the bound's two parts (reconstruction
-    /// and KL, nats), then the means at the mean of q(z|x) \[784\].
+    /// An image encoded by the VAE: mean and log variance of q(z|x) \[2 Z\], the two parts of the bound (reconstruction
+    /// and KL, in nats), then the decoder's means at the mean of q(z|x) \[784\].
     Encode { image: Vec<f32> },
     /// Means of p(x|z) for points z \[n, Z\]: \[n, 784\].
     Decode { z: Vec<f32> },
-    /// Begins to train a VAE of random weights, instead of one that is in training. No numbers.
+    /// Starts training a VAE with random weights; it replaces the one in training. No numbers.
     TrainStart { hidden: usize, latent: usize, seed: u64 },
-    /// Steps of 100 images each: their losses, nats/image.
+    /// Training steps on 100 images each: their losses in nats/image.
     TrainSteps { steps: usize },
     /// Images from the VAE in training: \[count, 784\].
     TrainSamples { count: usize },
-    /// The number of kernels and cases whose results differ from the reference's, then the number of cases.
+    /// The number of cases whose results differ from the reference, then the number of cases.
     #[cfg(feature = "check")]
     Check,
 }
@@ -81,8 +81,8 @@ impl Engine {
         Isa::current().name()
     }
 
-    /// Adds the model of a file (the bytes of a `.safetensors` file) and returns its kind, by which requests name it; or
-    /// the images to train on (a file in MNIST's format).
+    /// Loads a file: a model (`.safetensors`), or the images to train on (in MNIST's format). Returns the kind of the
+    /// model, by which requests name it.
     pub fn load(&mut self, bytes: &[u8]) -> Answer<String> {
         if Digits::are_in(bytes) {
             self.digits = Some(Digits::from_bytes(bytes)?);
@@ -160,7 +160,7 @@ impl Loaded {
     }
 }
 
-/// Puts a file's weights into a model of its configuration.
+/// Loads the weights of a file into a model with the same configuration.
 fn fill(model: &dyn Module, content: &Content) -> Answer<()> {
     for (name, param) in model.parameters() {
         let value = param.value();

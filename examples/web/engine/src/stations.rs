@@ -1,4 +1,4 @@
-//! What the stations ask for, model by model.
+//! The answers to the requests of the stations, model by model.
 
 use pixelloom::models::draw::{Draw, Frame, GlimpseWindow};
 use pixelloom::models::pixel::{Known, Watch};
@@ -9,14 +9,14 @@ use pixelloom::{Tape, Tensor};
 
 use super::{Answer, Engine, Loaded, PIXELS};
 
-/// Numbers of a glimpse: KL (nats), the read window and the write window (left, top, right, bottom, deviation, in pixels
-/// counted from 1; NaN where there is none), and the canvas.
+/// Numbers per glimpse: KL (nats), the read window and the write window (left, top, right, bottom, deviation, in
+/// pixels counted from 1; NaN if there is none), and the canvas.
 pub const GLIMPSE: usize = 1 + 5 + 5 + PIXELS;
 
-/// Pixels after which the images on the way are handed over: half a row.
+/// Interval, in pixels, at which the partial images are handed over: half a row.
 const EVERY: usize = 14;
 
-/// The noise of samples, as the program's commands choose it for a seed.
+/// The key for the noise of samples, the same as the commands of the program use for a seed.
 fn noise(seed: u64) -> Key {
     Key::new(seed, stream::SAMPLE, 0)
 }
@@ -77,12 +77,12 @@ impl Engine {
             ));
         }
         let mask: Vec<bool> = given.iter().map(|&given| given != 0).collect();
-        // What is hidden does not reach the model.
+        // The model must not see the hidden pixels.
         let kept: Vec<f32> =
             image.iter().zip(&mask).map(|(&x, &given)| if given { x } else { 0.0 }).collect();
         let images = Tensor::new(&self.device, &kept.repeat(count), &[count, PIXELS]);
         let known = Some(Known { images: &images, mask: &mask });
-        // The film has the first pixel, then every 14th.
+        // The film has a frame after the first pixel, then after every 14th.
         let mut frames = 0;
         let mut film = |images: Vec<f32>| {
             frame((frames * EVERY + 1).min(PIXELS), &images);
@@ -100,7 +100,7 @@ impl Engine {
 
     pub(super) fn read(&self, image: &[f32], seed: u64) -> Answer<Vec<f32>> {
         let (model, x) = (self.draw_model()?, self.image(image)?);
-        // The same key, so the same noise: the parts are those of this trace.
+        // The key, and so the noise, is that of the trace, so these are the parts of its bound.
         let trace = model.reconstruct(&x, noise(seed)).map_err(failed)?;
         let parts = model.evaluate(&x, None, noise(seed)).map_err(failed)?;
         let part = |name: &str| {

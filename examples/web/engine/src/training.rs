@@ -1,4 +1,4 @@
-//! The training of a VAE from random weights, on images of the embedded digits.
+//! Trains a VAE from random weights on the embedded digits.
 
 use pixelloom::models::Model;
 use pixelloom::models::vae::{Vae, VaeConfig};
@@ -9,10 +9,10 @@ use pixelloom::{Device, Tape, Tensor};
 
 use super::{Answer, PIXELS};
 
-/// Images of a step.
+/// Images per step.
 const BATCH: usize = 100;
 
-/// First bytes of a file of images in MNIST's format: unsigned bytes, three axes.
+/// The first bytes of an image file in MNIST's format, which say: unsigned bytes, three axes.
 const MAGIC: [u8; 4] = [0, 0, 8, 3];
 const HEADER: usize = 16;
 
@@ -20,7 +20,7 @@ const HEADER: usize = 16;
 pub struct Digits(Vec<u8>);
 
 impl Digits {
-    /// Whether a file claims to hold images.
+    /// Whether a file starts like one of images.
     pub fn are_in(bytes: &[u8]) -> bool {
         bytes.starts_with(&MAGIC)
     }
@@ -49,7 +49,7 @@ pub struct Training {
     optimizer: Optimizer,
     seed: u64,
     step: usize,
-    /// The epoch's order of images, and its number.
+    /// The order of the images in the current epoch, and the number of the epoch.
     order: (u32, Vec<usize>),
 }
 
@@ -62,7 +62,7 @@ fn shuffled(count: usize, seed: u64, epoch: u32) -> Vec<usize> {
 }
 
 impl Training {
-    /// A model of random weights, and Adam.
+    /// A model with random weights, and Adam.
     pub fn new(device: &Device, hidden: usize, latent: usize, seed: u64) -> Answer<Training> {
         if !(1..=1000).contains(&hidden) || !(1..=100).contains(&latent) {
             return Err(
@@ -75,7 +75,7 @@ impl Training {
         Ok(Training { model, optimizer, seed, step: 0, order: (u32::MAX, Vec::new()) })
     }
 
-    /// A step on the next images, binarized at random in every epoch: its loss, nats/image.
+    /// A step on the next images, with dynamic binarization. Returns its loss in nats/image.
     pub fn step(&mut self, device: &Device, digits: &Digits) -> Answer<f32> {
         let steps_an_epoch = digits.count() / BATCH;
         let (epoch, batch) = ((self.step / steps_an_epoch) as u32, self.step % steps_an_epoch);
@@ -98,7 +98,7 @@ impl Training {
         loss.value().item().map_err(|e| e.to_string())
     }
 
-    /// Images that the model imagines, as means: always for the same z.
+    /// Means of images sampled from the model, always for the same z.
     pub fn samples(&self, device: &Device, count: usize) -> Answer<Vec<f32>> {
         let images = self.model.sample(device, count, Key::new(self.seed, stream::SAMPLE, 0));
         images.and_then(|images| images.to_vec()).map_err(|e| e.to_string())
