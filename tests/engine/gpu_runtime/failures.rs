@@ -112,7 +112,7 @@ fn mistakes_of_the_caller_panic_with_the_kernels_name() {
             }),
         ),
         (
-            "affine/affine: workgroups [1, 65536, 1]",
+            "affine/affine: [1, 65536, 1] workgroups",
             panic_of(|gpu| {
                 let [x, y] = [gpu.alloc(4), gpu.alloc(4)];
                 gpu.record(&AFFINE, &[affine_dispatch([1, 65_536, 1], &[])], &[&x], &[&y]);
