@@ -1,10 +1,9 @@
-//! Every file operation of training goes through here. Files appear whole or not at all, and stay
-//! through a crash: written under another name, synced, renamed, the directory synced.
+//! All file operations of training. Files are written atomically and survive a crash: they are written under a
+//! temporary name, synced and renamed, and then the directory is synced.
 //!
-//! Fault injection, for tests of just that: with `PIXELLOOM_FAULT=KIND:N` in the environment something
-//! happens at the N-th operation of the process, counted from 1. KIND is `abort` (the process ends
-//! there, as if killed), `full` (from there on nothing that needs room works) or `read-only` (from there
-//! on nothing works). A write that is hit has written half of its bytes.
+//! Tests inject faults: with `PIXELLOOM_FAULT=KIND:N` in the environment, the N-th operation of the process (counted
+//! from 1) fails. KIND is `abort` (the process ends, as if killed), `full` (operations that need space fail from then
+//! on) or `read-only` (all operations fail from then on). A failing write has written half of its bytes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -16,9 +15,9 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
 
-/// The end of the names that files have while they are written.
+/// Suffix of the temporary name of a file that is being written.
 const UNFINISHED: &str = ".tmp";
-/// Their beginning.
+/// Prefix of such a name.
 const TEMPORARY: &str = ".pixelloom-";
 
 #[derive(Clone, Copy, PartialEq)]
@@ -28,7 +27,7 @@ enum Fault {
     ReadOnly,
 }
 
-/// The fault that is asked for, and at which operation.
+/// The fault to inject, and at which operation.
 static PLAN: LazyLock<Option<(Fault, u64)>> = LazyLock::new(|| {
     let plan = std::env::var("PIXELLOOM_FAULT").ok()?;
     let (kind, n) = plan.split_once(':')?;
@@ -41,10 +40,10 @@ static PLAN: LazyLock<Option<(Fault, u64)>> = LazyLock::new(|| {
     Some((kind, n.parse().ok()?))
 });
 
-/// Operations so far, counted while a fault is planned.
+/// Number of operations so far, counted if a fault is planned.
 static OPERATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// The fault that hits the next operation, if one does. `grows`: the operation needs room.
+/// The fault that hits the next operation, if any. `grows`: whether the operation needs space.
 fn fault(grows: bool) -> Option<Fault> {
     let (fault, first) = (*PLAN)?;
     let n = OPERATIONS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -57,7 +56,7 @@ fn fault(grows: bool) -> Option<Fault> {
 }
 
 impl Fault {
-    /// The error of the operation, if the process lives to see it.
+    /// The error of the operation, unless the fault ends the process.
     fn happen(self) -> io::Error {
         match self {
             Fault::Abort => std::process::abort(),
@@ -67,7 +66,7 @@ impl Fault {
     }
 }
 
-/// An operation that a fault can hit.
+/// Runs an operation that a fault can hit.
 fn operation<T>(grows: bool, f: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     fault(grows).map_or_else(f, |fault| Err(fault.happen()))
 }
@@ -79,22 +78,22 @@ pub(crate) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     Err(fault.happen())
 }
 
-/// Opens a file for appending, made if it is not there.
+/// Opens a file for appending, and creates it if it does not exist.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
     operation(true, || OpenOptions::new().create(true).append(true).open(path))
 }
 
-/// Waits until a file is on the disk.
+/// Syncs a file to disk.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
     operation(false, || file.sync_all())
 }
 
-/// Makes a directory, and those that it lies in.
+/// Creates a directory and its parents.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     operation(true, || fs::create_dir_all(path))
 }
 
-/// Makes a directory in one that is there.
+/// Creates a directory in an existing one.
 pub(crate) fn create_one_dir(path: &Path) -> io::Result<()> {
     operation(true, || fs::create_dir(path))
 }
@@ -103,7 +102,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     operation(false, || fs::rename(from, to))
 }
 
-/// Removes a file, or a directory with all that is in it.
+/// Removes a file, or a directory with its contents.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return operation(false, || fs::remove_file(path));
@@ -114,20 +113,20 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     operation(false, || fs::remove_dir(path))
 }
 
-/// Writes a file and waits until it is on the disk. A crash may leave half of it.
+/// Writes and syncs a file. A crash may leave a partial file.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = operation(true, || File::create(path))?;
     write(&mut file, bytes)?;
     sync(&file)
 }
 
-/// Writes the file at `path`, so that neither a reader nor a crash ever meets half of it. Fails with
+/// Writes the file at `path` atomically: neither a reader nor a crash ever sees a partial file. Fails with
 /// [`Error::Disk`].
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|e| Error::disk("write", path, e))
 }
 
-/// The folder that a path lies in.
+/// The folder that contains `path`.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -141,8 +140,7 @@ fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     operation(true, || builder.tempfile_in(dir))
 }
 
-/// Puts a file of these bytes at `path`, whole or not at all; it has the permissions of the file that it
-/// replaces. `path` is no link.
+/// Replaces the file at `path` atomically, keeping the permissions of an existing file. `path` must not be a link.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = temporary(parent(path))?;
     write(file.as_file_mut(), bytes)?;
@@ -154,13 +152,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_entries(parent(path))
 }
 
-/// Whether files can be made in a directory; the one that is made for it has no name.
+/// Checks that files can be created in a directory, by creating an unnamed one.
 pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
     operation(true, || tempfile::tempfile_in(dir).map(drop))
 }
 
-/// Whether `name` is that of a file which [`replace`] has not finished, or which an earlier version of this
-/// program has not: they were called NAME.PROCESS.tmp.
+/// Whether `name` is the temporary name of an unfinished [`replace`], or of one by an earlier version of this program
+/// (NAME.PROCESS.tmp).
 pub(crate) fn is_unfinished(name: &str) -> bool {
     if name.starts_with(TEMPORARY) && name.ends_with(UNFINISHED) {
         return true;
@@ -169,7 +167,7 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
     number.is_some_and(|(_, pid)| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Waits until a directory's entries are on the disk. Fails with [`Error::Disk`].
+/// Syncs the entries of a directory to disk. Fails with [`Error::Disk`].
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     sync_entries(dir).map_err(|e| Error::disk("sync", dir, e))
 }
@@ -186,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unfinished_files_are_told_by_their_names() {
+    fn unfinished_files_are_recognised_by_their_names() {
         for name in [".pixelloom-a1B2c3.tmp", "config.toml.123.tmp", "a.1.tmp"] {
             assert!(is_unfinished(name), "{name}");
         }

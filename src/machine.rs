@@ -1,14 +1,14 @@
-//! Which device a command computes on, by what a user calls it, and how much memory there is.
+//! Choosing a device by the name that a user gives, and measuring the available memory.
 
 pub mod memory;
 
 use crate::device::Device;
 use crate::error::Result;
 
-/// The device called `which`, and why it is that one: `auto` (the first GPU, else the CPU), `cpu`, `gpu`
-/// (the first GPU), `gpu:N`, a part of an adapter's name, or `reference` (plain loops). Software drivers are never chosen unless
-/// by number or name. Process number `local` of those that train together on this machine takes the GPU
-/// of that number in place of the first. A GPU's kernels are compiled first, so that no step waits for the driver, and
+/// The device called `which`, and the reason for the choice: `auto` (the first GPU, otherwise the CPU), `cpu`, `gpu`
+/// (the first GPU), `gpu:N`, a part of an adapter's name, or `reference` (plain loops). Software drivers are only
+/// chosen by number or name. If several processes train together on this machine, process number `local` gets the GPU
+/// of that number instead of the first. A GPU's kernels are compiled here, so that no step waits for the driver;
 /// `compiled(done, total)` is called after each.
 ///
 /// Errors: [`crate::Error::Device`] when there is no such device, or it cannot be used.
@@ -60,7 +60,7 @@ mod gpu {
         };
         match which {
             "auto" => Ok(match own()? {
-                (None, _) => (Device::cpu(), "auto: there is no GPU with a driver".into()),
+                (None, _) => (Device::cpu(), "auto: no GPU with a driver was found".into()),
                 (Some(a), name) => match open(a, compiled) {
                     Ok(device) => (device, format!("auto: {name}")),
                     Err(why) => (Device::cpu(), format!("auto: not {}: {why}", a.name)),
@@ -89,16 +89,16 @@ mod gpu {
         }
     }
 
-    /// The GPU of process number `local` on this machine; `None` if there are no GPUs. A GPU is for one
-    /// process, and processes on unlike devices would wait for the slowest.
+    /// The GPU of process number `local` on this machine; `None` if there are no GPUs. It is an error if there are
+    /// fewer GPUs than processes, because processes on different devices would wait for the slowest.
     fn nth_real(found: &[AdapterSummary], local: usize) -> Result<Option<&AdapterSummary>> {
         let real: Vec<_> = found.iter().filter(|a| !a.software).collect();
         if local < real.len() || real.is_empty() {
             return Ok(real.get(local).copied());
         }
         Err(Error::Device(format!(
-            "there is no GPU for process {} on this machine, which has {}; start one process a GPU, or \
-             say --device cpu",
+            "there is no GPU for process {} on this machine, which has {}; start one process per GPU, or \
+             use --device cpu",
             local + 1,
             real.len()
         )))
@@ -118,7 +118,7 @@ mod gpu {
             let software = if a.software { ", software" } else { "" };
             format!("gpu:{} ({}, {}{software})", a.index, a.name, a.backend)
         }));
-        Error::Device(format!("{what}; there are: {}", names.join(", ")))
+        Error::Device(format!("{what}; available devices: {}", names.join(", ")))
     }
     #[cfg(test)]
     mod tests {

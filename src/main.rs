@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use pixelloom::Error;
 use pixelloom::ranks;
 
-/// Exit code of a fault in the program itself.
+/// Exit code of an internal error (a panic).
 const INTERNAL: u8 = 1;
 
 fn main() -> ExitCode {
     cli::catch_file_size_signal();
     let cli = match cli::Cli::from_arguments() {
         Ok(cli) => cli,
-        // Usage, or the help that was asked for.
+        // A usage error, or the requested help.
         Err(message) => {
             let printed = message.print();
             return ExitCode::from(match printed {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = std::panic::catch_unwind(|| cli.run());
-    // Where no result can be returned, an error ends the work as the payload of a panic: memory ran out.
+    // Out of memory is reported where no `Result` can be returned, as the payload of a panic.
     let outcome = outcome.or_else(|payload| payload.downcast::<Error>().map(|e| Err((*e).into())));
     let code = match outcome {
         Ok(Ok(())) => 0,
@@ -35,13 +35,13 @@ fn main() -> ExitCode {
     ExitCode::from(ranks::leave(code))
 }
 
-/// Prints what went wrong; the exit code.
+/// Prints the error and returns the exit code.
 fn finish(error: anyhow::Error) -> u8 {
     if cli::is_closed_pipe(&error) {
         return 0;
     }
     let error = cli::unprintable(error);
-    // The command that resumes a run stands on a line of its own.
+    // The command that resumes a run is on a line of its own.
     format!("error: {error:#}").lines().for_each(cli::complain);
     error.downcast_ref::<Error>().map_or(INTERNAL, |error| error.exit_code() as u8)
 }

@@ -1,16 +1,16 @@
-//! The one writer of files whose paths a user names: `--out`, `--film`, `--csv` and the like.
+//! All files whose paths a user names (`--out`, `--film`, `--csv` and so on) are written by this module.
 //!
-//! A file appears whole or not at all: it is written under a temporary name beside its target, synced, and
-//! renamed. A new file has the usual permissions, one that is replaced keeps its own. Links stay, and the file
-//! that they lead to is replaced. Pipes and devices are written to directly.
+//! A file is written atomically: under a temporary name next to its target, synced, and renamed. A new file has the
+//! usual permissions; a replaced file keeps its own. Symbolic links stay, and the file that they point to is replaced.
+//! Pipes and devices are written to directly.
 //!
-//! What stands at the path is lost only if this program wrote it, which it knows by a mark in the file (see
-//! [`FileKind`]), if it is empty, or with `--force`. Directories, other special files and everything inside a
-//! run are refused. All of that is checked twice: before the work, when the [`Output`] is made, and again when
-//! the file is written.
+//! An existing file is replaced only if this program wrote it, which is recognised by a mark in the file (see
+//! [`FileKind`]), if it is empty, or with `--force`. Directories, other special files and everything inside a run are
+//! refused. All of this is checked twice: before the work, when the [`Output`] is created, and again when the file is
+//! written.
 //!
-//! SIGINT, SIGTERM and SIGHUP wait until the rename is done, so an interrupted command leaves no temporary
-//! file. A SIGKILL or a power cut in that moment may leave one, `.pixelloom-XXXXXX.tmp`.
+//! SIGINT, SIGTERM and SIGHUP are delayed until the rename is done, so an interrupted command leaves no temporary file.
+//! A SIGKILL or a power failure at that moment may leave one, `.pixelloom-XXXXXX.tmp`.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Write};
@@ -21,21 +21,21 @@ use crate::files;
 use crate::model_file::FORMAT;
 use crate::signals::postponed;
 
-/// What a mark says: the name of the program.
+/// The text of a mark: the name of the program.
 pub(crate) const MARK: &str = "pixelloom";
 
-/// The settings of a run.
+/// The settings file of a run.
 pub(crate) const CONFIG: &str = "config.toml";
 /// The folder of a run's checkpoints.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
-/// The part of a file in which its mark is looked for.
+/// Number of bytes at the start of a file that are searched for its mark.
 const HEAD: u64 = 1 << 16;
 
-/// Links that are followed before they count as a circle.
+/// Number of links that are followed before they count as a cycle.
 const MOST_LINKS: usize = 40;
 
-/// A format of files, with the mark that tells this program's files from others.
+/// A file format, with the mark that distinguishes this program's files from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A PNG picture; marked by the text chunk `Software`.
@@ -48,12 +48,12 @@ pub enum FileKind {
     Html,
     /// A table; marked by its first line, a comment.
     Csv,
-    /// TensorBoard's events; marked by the writer in the first event.
+    /// A TensorBoard event file; marked by the writer in the first event.
     Events,
 }
 
 impl FileKind {
-    /// What a message calls such a file, and the suffixes of its name; none if the name is not the user's.
+    /// The name of such a file in messages, and the allowed extensions; none if the program chooses the name.
     fn names(self) -> (&'static str, &'static [&'static str]) {
         match self {
             FileKind::Png => ("PNG picture", &["png"]),
@@ -61,11 +61,11 @@ impl FileKind {
             FileKind::Safetensors => ("safetensors file", &["safetensors"]),
             FileKind::Html => ("HTML page", &["html", "htm"]),
             FileKind::Csv => ("CSV table", &["csv"]),
-            FileKind::Events => ("file of events", &[]),
+            FileKind::Events => ("TensorBoard event file", &[]),
         }
     }
 
-    /// Whether a file of this kind that begins with `head` was written by this program.
+    /// Whether a file of this kind that starts with `head` was written by this program.
     fn is_marked(self, head: &[u8]) -> bool {
         let has = |mark: &[u8]| head.windows(mark.len()).any(|part| part == mark);
         match self {
@@ -100,25 +100,25 @@ pub(crate) fn event_writer() -> Vec<u8> {
     [&[field(10), length + 2, field(1), length], MARK.as_bytes()].concat()
 }
 
-/// The beginning of the page element that names the generator; the version follows.
+/// The start of the page element that names the generator; the version follows.
 pub(crate) fn html_generator() -> String {
     format!("<meta name=\"generator\" content=\"{MARK} ")
 }
 
-/// The first line of a table, which says what is in it.
+/// The first line of a CSV table, a comment that describes its content.
 pub fn csv_comment(what: &str) -> String {
     format!("# {MARK} {}: {what}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Whether `dir` is the directory of a run: it has settings and checkpoints.
+/// Whether `dir` is the directory of a run, that is, has settings and checkpoints.
 pub(crate) fn is_run(dir: &Path) -> bool {
     dir.join(CONFIG).is_file() && dir.join(CHECKPOINTS).is_dir()
 }
 
-/// Who chose a path.
+/// Who chose the path of an output.
 #[derive(Clone, Copy, Debug)]
 enum By {
-    /// The program, inside of a run.
+    /// The program, inside a run.
     Program,
     User {
         kind: FileKind,
@@ -126,17 +126,17 @@ enum By {
     },
 }
 
-/// A file that is going to be written.
+/// A file to be written.
 #[derive(Clone, Debug)]
 pub struct Output {
     path: PathBuf,
     by: By,
 }
 
-/// Where bytes for a path go.
+/// The destination behind a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The regular file of this real path, there or not.
+    /// The regular file at this canonical path, which may not exist yet.
     File(PathBuf),
     /// A pipe or a device.
     Stream,
@@ -150,11 +150,11 @@ impl Output {
         Output { path: path.into(), by: By::Program }
     }
 
-    /// A file of this kind at a path that a user named; `force` replaces files that this program did not
-    /// write.
+    /// A file of this kind at a path that a user named. With `force`, files that this program did not write are
+    /// replaced.
     ///
-    /// Fails with [`Error::Config`] if the file must not be written there, with [`Error::Disk`] if it
-    /// cannot be.
+    /// Fails with [`Error::Config`] if the file must not be written there, and with [`Error::Disk`] if it cannot be
+    /// written.
     pub fn named(path: &Path, kind: FileKind, force: bool) -> Result<Output> {
         let output = Output { path: path.to_path_buf(), by: By::User { kind, force } };
         if let Target::File(real) = output.target()?
@@ -191,7 +191,7 @@ impl Output {
             Target::Stdout => {
                 let mut stdout = io::stdout().lock();
                 match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-                    // As with results: a reader that has seen enough is no error.
+                    // A reader that closes the pipe early is not an error, as for results.
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
                     written => written.map_err(failed),
                 }
@@ -199,7 +199,7 @@ impl Output {
         }
     }
 
-    /// Where the bytes go, if they may. Fails as [`Output::named`] does.
+    /// The destination, after checking that it may be written. Fails as [`Output::named`] does.
     pub fn target(&self) -> Result<Target> {
         let By::User { kind, force } = self.by else { return Ok(Target::File(self.path.clone())) };
         let refused = |why: String| Err(Error::Config(format!("{}{why}", self.path.display())));
@@ -225,7 +225,7 @@ impl Output {
         let suffix = self.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         if !suffixes.is_empty() && !suffixes.contains(&suffix.as_str()) {
             return refused(format!(
-                ": this will be a {name}; choose a name that ends in .{}",
+                ": the output is a {name}; choose a name that ends in .{}",
                 suffixes[0]
             ));
         }
@@ -252,8 +252,8 @@ impl Output {
     }
 }
 
-/// The pipe or device at `path`, if it is one that can be written to. A file that stdout or another open
-/// descriptor was redirected to counts, as by `--out /dev/stdout > FILE`.
+/// The pipe or device at `path`, if it can be written to. A file that stdout or another open descriptor was redirected
+/// to counts too, as with `--out /dev/stdout > FILE`.
 #[cfg(unix)]
 fn stream(path: &Path, there: &Metadata) -> Option<Target> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -274,8 +274,8 @@ fn stream(_: &Path, _: &Metadata) -> Option<Target> {
     None
 }
 
-/// The real path of a file that is not there: in a folder that is there, at the end of dangling links.
-/// `makes_folders`: folders that are missing will be made.
+/// The canonical path of a file that does not exist yet: in an existing folder, at the end of dangling links.
+/// `makes_folders`: missing folders will be created.
 fn new_file(path: &Path, makes_folders: bool) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {
@@ -298,7 +298,7 @@ fn real_folder(folder: &Path, makes_folders: bool) -> io::Result<PathBuf> {
     }
 }
 
-/// What a file is, if it must not be replaced by one of this kind: "is ...".
+/// Why an existing file must not be replaced by one of this kind, as "is ..."; `None` if it may be.
 fn foreign(real: &Path, there: &Metadata, kind: FileKind) -> Option<String> {
     if there.permissions().readonly() {
         return Some("is write-protected".into());
@@ -320,10 +320,10 @@ fn foreign(real: &Path, there: &Metadata, kind: FileKind) -> Option<String> {
         head if !head.contains(&0) && text(head) => "a text file",
         _ => "a file",
     };
-    Some(format!("is {what} of {} bytes without the mark of pixelloom", there.len()))
+    Some(format!("is {what} of {} bytes that pixelloom did not write", there.len()))
 }
 
-/// Whether these bytes are UTF-8, but for a character that is cut at the end.
+/// Whether these bytes are UTF-8, except for a character that may be cut off at the end.
 fn text(head: &[u8]) -> bool {
     std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true)
 }

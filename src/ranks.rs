@@ -1,22 +1,22 @@
-//! The processes that train together, started by `mpirun`: one a device, each with its rows of every
-//! batch. The only file that names the `mpi` crate.
+//! The processes that train together, started by `mpirun`: one per device, each with some rows of every batch. This is
+//! the only file that uses the `mpi` crate.
 //!
-//! All ranks hold the same weights and optimiser state. A step sums the gradients of all rows, after
-//! which every rank takes the same optimiser step; rank 0 alone reads and writes files of the run.
-//! Without the feature `mpi`, and without `mpirun`, there is one rank and nothing here does anything.
+//! All ranks have the same weights and optimiser state. A step sums the gradients of all rows, and then every rank
+//! takes the same optimiser step; only rank 0 reads and writes files of the run. Without the feature `mpi` or without
+//! `mpirun` there is a single rank, and all operations here do nothing.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Variables in which a launcher tells each process how many it started: Open MPI, then MPICH.
+/// Environment variables in which a launcher passes the number of processes: Open MPI, then MPICH.
 const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
-/// The number of a process among those on its machine.
+/// Environment variables with the number of a process among those on its machine.
 const LOCAL_RANKS: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"];
-/// Exit codes after a signal, of which all ranks know.
+/// Exit codes after a signal, on which all ranks have agreed.
 const SIGNALS: Range<u8> = 128..160;
 
-/// What this process is among those that train together.
+/// The rank of this process and the number of processes that train together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranks {
     own: usize,
@@ -24,13 +24,13 @@ pub struct Ranks {
 }
 
 impl Ranks {
-    /// A process that trains by itself.
+    /// A process that trains alone.
     pub fn one() -> Ranks {
         Ranks { own: 0, count: 1 }
     }
 
-    /// Joins the processes that a launcher started with this one, if it did; [`leave`] is the way out.
-    /// Fails with [`Error::Config`] if there are several and the program is built without MPI.
+    /// Joins the processes that a launcher started together with this one, if any; call [`leave`] at the end. Fails
+    /// with [`Error::Config`] if there are several and the program is built without MPI.
     pub fn enter() -> Result<Ranks> {
         match launched() {
             Some(count) if count > 1 => wire::enter(count),
@@ -43,18 +43,18 @@ impl Ranks {
         self.own == 0
     }
 
-    /// How many there are.
+    /// The number of processes.
     pub fn count(self) -> usize {
         self.count
     }
 
-    /// This rank's part of the rows of a batch of `total`; empty where there are fewer rows than ranks.
+    /// This rank's rows of a batch of `total`; may be empty if there are fewer rows than ranks.
     pub fn rows(self, total: usize) -> Range<usize> {
         let cut = |rank: usize| rank * total / self.count;
         cut(self.own)..cut(self.own + 1)
     }
 
-    /// Replaces `values` by their sums over all ranks, the same bits on each.
+    /// Replaces `values` by their sums over all ranks, with identical bits on each.
     pub fn sum(self, values: &mut [f32]) {
         wire::sum(values);
     }
@@ -64,40 +64,40 @@ impl Ranks {
         wire::tell(values);
     }
 
-    /// The text of rank 0; what the others give is ignored.
+    /// Broadcasts the text of rank 0; the argument of other ranks is ignored.
     pub fn tell_text(self, text: String) -> String {
         wire::tell_text(text)
     }
 
-    /// The signal that any rank caught, so that all stop after the same step.
+    /// Returns on all ranks the signal that any rank caught, so that all stop after the same step.
     pub fn agree(self, signal: Option<i32>) -> Option<i32> {
         Some(wire::largest(signal.unwrap_or(0))).filter(|&signal| signal != 0)
     }
 }
 
-/// How many processes a launcher started, if one did.
+/// The number of processes that a launcher started, if there is one.
 fn launched() -> Option<usize> {
     SIZES.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
-/// The number of this process among those that a launcher started on this machine, and 0 without one.
+/// The number of this process among those that a launcher started on this machine; 0 without a launcher.
 pub fn local() -> usize {
     let number = |name: &&str| std::env::var(name).ok()?.parse().ok();
     LOCAL_RANKS.iter().find_map(number).filter(|_| launched().is_some()).unwrap_or(0)
 }
 
-/// Fails with [`Error::Config`] if a launcher started several processes, which `what` has no use for.
+/// Fails with [`Error::Config`] if a launcher started several processes, which `what` does not support.
 pub fn refuse(what: &str) -> Result<()> {
     match launched() {
         Some(count) if count > 1 => Err(Error::Config(format!(
-            "{count} processes were started by mpirun, but {what} runs in one; only `train` runs in \
-             several: start it without mpirun"
+            "mpirun started {count} processes, but {what} supports only one (only `train` supports \
+             several); start it without mpirun"
         ))),
         _ => Ok(()),
     }
 }
 
-/// What stands before a line that a rank other than 0 prints.
+/// The prefix of lines that ranks other than 0 print.
 pub fn prefix() -> String {
     match wire::own() {
         0 => String::new(),
@@ -105,8 +105,9 @@ pub fn prefix() -> String {
     }
 }
 
-/// The end of the process with exit code `code`, on the thread that entered. Waits for the other ranks if
-/// all is well, or all stop for a signal; else it ends them, since they would wait for this one.
+/// Leaves MPI before the process ends with exit code `code`; call it on the thread that entered. Waits for the other
+/// ranks after success or a signal, at which all ranks stop. Otherwise it ends the other ranks, because they would wait
+/// for this one.
 pub fn leave(code: u8) -> u8 {
     wire::leave(code == 0 || SIGNALS.contains(&code), code);
     code
@@ -118,8 +119,8 @@ mod wire {
 
     pub fn enter(count: usize) -> Result<Ranks> {
         Err(Error::Config(format!(
-            "{count} processes were started by mpirun, but this program is built without MPI; build \
-             it with --features mpi, or start it without mpirun"
+            "mpirun started {count} processes, but this program was built without MPI; build it with \
+             --features mpi, or start it without mpirun"
         )))
     }
 
@@ -154,7 +155,7 @@ mod wire {
 
     use super::{Error, Ranks, Result};
 
-    /// MPI, while it runs; taking it out ends it.
+    /// MPI while it is initialized; dropping the value finalizes it.
     static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
 
     fn universe() -> std::sync::MutexGuard<'static, Option<Universe>> {
@@ -168,10 +169,10 @@ mod wire {
 
     pub fn enter(count: usize) -> Result<Ranks> {
         let fault = |what: &str| Err(Error::Config(format!("MPI: {what}")));
-        // One thread at a time calls it, but not always the same.
+        // Calls come from different threads, but only one at a time.
         let Some((started, threading)) = mpi::initialize_with_threading(Threading::Serialized)
         else {
-            return fault("it runs already in this process");
+            return fault("it is already initialized in this process");
         };
         let world = started.world();
         let ranks = Ranks { own: world.rank() as usize, count: world.size() as usize };
@@ -181,8 +182,8 @@ mod wire {
         }
         if ranks.count != count {
             return fault(&format!(
-                "the launcher started {count} processes, the library knows of {}; start with the \
-                 mpirun of the library that the program is built with",
+                "the launcher started {count} processes, but the library reports {}; use the mpirun of the \
+                 library that the program is built with",
                 ranks.count
             ));
         }

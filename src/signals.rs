@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP in training: the first is noted, and the loop stops after its step; a second SIGINT or
-//! SIGTERM ends the process at once. In other commands signals wait only while a file is put in its place.
+//! SIGINT, SIGTERM and SIGHUP during training: after the first, the loop stops at the end of its step; a second SIGINT
+//! or SIGTERM ends the process at once. In other commands, signals are only delayed while a file is renamed into place.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use signal_hook::{flag, low_level};
 
 use crate::error::{Error, Result};
 
-/// The signals of this process.
+/// The signals that this process has caught.
 pub struct Signals {
     caught: Arc<AtomicUsize>,
-    /// The terminal or the connection is gone.
+    /// Set when the terminal or the connection is closed.
     #[cfg(unix)]
     hung_up: Arc<AtomicBool>,
 }
@@ -29,7 +29,7 @@ impl Signals {
         let caught = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // In order of registration: the second signal finds `again` set by the first.
+            // Handlers run in order of registration, so a second signal finds `again` set by the first.
             flag::register_conditional_shutdown(signal, 128 + signal, again.clone())
                 .and_then(|_| flag::register(signal, again.clone()))
                 .and_then(|_| flag::register_usize(signal, caught.clone(), signal as usize))
@@ -48,7 +48,7 @@ impl Signals {
         self.caught().map_or(Ok(()), stop)
     }
 
-    /// The signal that came, if one did.
+    /// The signal that was caught, if any.
     pub fn caught(&self) -> Option<i32> {
         match self.caught.load(Ordering::Relaxed) {
             #[cfg(unix)]
@@ -59,8 +59,8 @@ impl Signals {
     }
 }
 
-/// Set by SIGHUP, unless `nohup` has the process ignore it. A second one does not end the process: when a
-/// terminal closes, the kernel and the shell send one each.
+/// A flag that SIGHUP sets, unless `nohup` made the process ignore it. A second SIGHUP does not end the process,
+/// because the kernel and the shell each send one when a terminal closes.
 #[cfg(unix)]
 fn hang_ups() -> Result<Arc<AtomicBool>> {
     let hung_up = Arc::new(AtomicBool::new(false));
@@ -70,7 +70,7 @@ fn hang_ups() -> Result<Arc<AtomicBool>> {
     Ok(hung_up)
 }
 
-/// Signals that [`postponed`] makes wait.
+/// Signals that [`postponed`] delays.
 const POSTPONED: &[i32] = &[
     SIGINT,
     SIGTERM,
@@ -78,18 +78,18 @@ const POSTPONED: &[i32] = &[
     SIGHUP,
 ];
 
-/// Whether signals end the process at once, as they do outside of [`postponed`], and the last that came.
+/// Whether signals end the process immediately, as they do outside [`postponed`], and the last signal received.
 #[derive(Clone)]
 struct Postponing {
     at_once: Arc<AtomicBool>,
     came: Arc<AtomicUsize>,
 }
 
-/// Handlers, from the first call of [`postponed`] on.
+/// The handlers, registered by the first call of [`postponed`].
 static POSTPONING: Mutex<Option<Postponing>> = Mutex::new(None);
 
-/// Runs `f`; SIGINT, SIGTERM or SIGHUP that come meanwhile end the process when `f` is done. Not for
-/// training, which has handlers of its own. Fails with [`Error::Config`] if the signals cannot be caught.
+/// Runs `f`; if SIGINT, SIGTERM or SIGHUP arrives meanwhile, the process ends when `f` is done. Not for training, which
+/// has its own handlers. Fails with [`Error::Config`] if the signals cannot be caught.
 pub fn postponed<T>(f: impl FnOnce() -> T) -> Result<T> {
     let mut handlers = POSTPONING.lock().unwrap_or_else(PoisonError::into_inner);
     let Postponing { at_once, came } = match &*handlers {
@@ -120,8 +120,8 @@ impl Postponing {
     }
 }
 
-/// Whether the process was started with this signal ignored, as by `nohup`, which a handler would undo. Linux
-/// says so; elsewhere nothing does.
+/// Whether the process was started with this signal ignored, for example by `nohup`; a handler would undo that. Only
+/// Linux reports it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

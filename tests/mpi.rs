@@ -337,5 +337,5 @@ fn other_commands_do_not_run_in_several_processes() {
     let output = as_root(command.arg("presets")).current_dir(place.0.path()).output();
     let output = output.expect("mpirun is installed");
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("only `train` runs in several"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("only `train` supports several"), "{}", stderr(&output));
 }

@@ -1,5 +1,5 @@
-//! Measurements: the workloads, what they cost, what a device can do at most, and tables and plots of
-//! both. `pixelloom bench` and everything under `benches/` measure through it.
+//! Measurements: workloads and their cost, a device's peak rates, and tables and plots of both. `pixelloom bench` and
+//! everything under `benches/` use this module.
 
 pub mod probe;
 pub mod roofline;

@@ -1,5 +1,5 @@
-//! What a device can do at most: multiply-adds a second, bytes a second, launches a second. Two kernels
-//! that do nothing else, the same on CPU and GPU.
+//! A device's peak rates of arithmetic, memory bandwidth and launches, measured with two probe kernels, the same on CPU
+//! and GPU.
 
 use crate::uniform;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::kernel::{AnyKernel, Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 
 uniform! {
-    /// Of [`MULTIPLY_ADDS`]: numbers, rounds, and x = a x + b.
+    /// Parameters of [`MULTIPLY_ADDS`]: number of elements, rounds, and a and b of x = a x + b.
     pub struct Chains {
         n: u32,
         reps: u32,
@@ -23,14 +23,14 @@ uniform! {
 }
 
 uniform! {
-    /// Of [`TRIAD`]: numbers, and s.
+    /// Parameters of [`TRIAD`]: number of elements, and s.
     pub struct Triad {
         n: u32,
         s: f32,
     }
 }
 
-/// Rounds of x = a x + b on every number. Input: x; output: y.
+/// Repeats x = a x + b on every element. Input: x; output: y.
 pub static MULTIPLY_ADDS: Kernel<Chains, 1, 1> = Kernel {
     program: Program {
         name: "multiply_adds",
@@ -86,17 +86,17 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
     vec![Box::new(&MULTIPLY_ADDS), Box::new(&TRIAD)]
 }
 
-/// Numbers of each of the triad's three arrays: 384 MiB together, far more than caches hold.
+/// Elements of each of the triad's three arrays: 384 MiB together, far more than any cache.
 const TRIAD_NUMBERS: usize = 32 << 20;
-/// Blocks for each CPU thread: enough that the last thread to wake up still finds work.
+/// Blocks per CPU thread: enough that a thread that wakes up late still gets work.
 const CPU_BLOCKS: usize = 128;
-/// Numbers that occupy a large GPU, sixteen an invocation.
+/// Elements that fill a large GPU, sixteen per invocation.
 const GPU_CHAINS: usize = 4 << 20;
-/// Most rounds of a launch: software drivers leave loops after 65,535 iterations.
+/// Maximum rounds per launch: software drivers abort loops after 65,535 iterations.
 const MOST_REPS: u32 = 1 << 15;
-/// A launch that takes so long is measured well.
+/// Seconds after which a launch is long enough to be measured accurately.
 const LONG: f64 = 0.02;
-/// Repeats; the fastest counts, as nothing disturbed it.
+/// Number of repeats, of which the fastest, the least disturbed one, counts.
 const TRIES: usize = 7;
 
 fn timed(device: &Device, mut launch: impl FnMut()) -> Result<f64> {
@@ -128,15 +128,15 @@ pub fn triad(a: &Tensor, b: &Tensor) -> Tensor {
     y
 }
 
-/// Most GFLOP/s of multiply-adds on registers alone, on all threads of the current pool or on the GPU.
+/// Peak GFLOP/s of multiply-adds on registers, on all threads of the current pool or on the GPU.
 ///
 /// Errors: when the device fails.
 pub fn peak(device: &Device) -> Result<f64> {
     let cpu = CPU_BLOCKS * rayon::current_num_threads() * block();
     let x = Tensor::full(device, 0.5, &[if device.is_cpu() { cpu } else { GPU_CHAINS }]);
     let (mut reps, mut seconds) = (16, 0.0);
-    // The fastest of several also here: an interruption would pass for a launch that is long enough, and in
-    // a short one half of the threads sleep.
+    // Take the fastest of several here too: an interrupted launch would look long enough, and in a short launch half of
+    // the threads are still asleep.
     while reps < MOST_REPS && seconds < LONG {
         reps *= 2;
         seconds = fastest(device, || drop(chains(&x, reps)))?;
@@ -144,22 +144,21 @@ pub fn peak(device: &Device) -> Result<f64> {
     Ok(2.0 * x.len() as f64 * f64::from(reps) / seconds / 1e9)
 }
 
-/// Most GB/s from and to memory: a triad over arrays that no cache holds, 12 bytes an element. What a
-/// processor reads before it writes is not counted.
-///
-/// Errors: when the device fails, or has no 384 MiB.
+/// Peak GB/s from and to memory: a triad over arrays that exceed every cache, 12 bytes per element. Reads that a
+/// processor does before a write (write-allocate) are not counted. Errors: when the device fails, or has less
+/// than 384 MiB of memory.
 pub fn bandwidth(device: &Device) -> Result<f64> {
     let [a, b] = [1.0, 2.0].map(|v| Tensor::full(device, v, &[TRIAD_NUMBERS]));
     let seconds = fastest(device, || drop(triad(&a, &b)))?;
     Ok(12.0 * TRIAD_NUMBERS as f64 / seconds / 1e9)
 }
 
-/// Seconds of a launch that has nothing to do: one of many in a row, and one that is waited for.
+/// Seconds of an empty launch: within a sequence, and alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
-    /// Of many in a row, each after the one before.
+    /// Per launch in a sequence of many.
     pub in_a_row: f64,
-    /// Alone, from the launch until the device says that it is done.
+    /// For a single launch, until the device reports its end.
     pub alone: f64,
 }
 

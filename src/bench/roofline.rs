@@ -1,17 +1,17 @@
-//! The roofline: what kernels reach, against operations a byte, under what the machine allows.
+//! The roofline: the performance of kernels over their arithmetic intensity, below the machine's limits.
 
 use super::table::{Table, digits, percent};
 use super::timing::Machine;
 use crate::profile::{Profile, Sum};
 use crate::report::plots::{Plot, Series, Stroke};
 
-/// Operations a byte.
+/// Arithmetic intensity, FLOP/byte.
 fn intensity(sum: &Sum) -> f64 {
     sum.flops as f64 / sum.bytes as f64
 }
 
-/// What a kernel reaches of what the machine allows: of min(peak, intensity x bandwidth) where it
-/// computes, of the bandwidth where it only moves.
+/// A kernel's share of the roof: of min(peak, intensity x bandwidth) if it computes, of the bandwidth if it only moves
+/// data.
 pub fn share_of_roof(sum: &Sum, machine: &Machine) -> f64 {
     if sum.flops == 0 {
         return sum.gbytes() / machine.bandwidth;
@@ -19,14 +19,14 @@ pub fn share_of_roof(sum: &Sum, machine: &Machine) -> f64 {
     sum.gflops() / machine.roof(sum.flops as f64, sum.bytes as f64)
 }
 
-/// By kernel, longest first: calls and ms, both of all that was profiled, microseconds a call, GFLOP/s,
-/// GB/s, operations a byte and the share of the roof. Shares above 100 % are of data in caches.
+/// A row per kernel, slowest first: total calls, total ms, us/call, GFLOP/s, GB/s, FLOP/byte and the share of the roof.
+/// Shares above 100 % mean that data came from caches.
 pub fn table(profile: &Profile, machine: &Machine) -> Table {
     let mut table = Table::new(&[
         "kernel",
         "calls",
         "ms",
-        "us a call",
+        "us/call",
         "GFLOP/s",
         "GB/s",
         "FLOP/byte",
@@ -47,8 +47,8 @@ pub fn table(profile: &Profile, machine: &Machine) -> Table {
     table
 }
 
-/// The kernels under the roofs of their machines, both axes logarithmic; kernels that only move data have
-/// no operations and are left out.
+/// The kernels under the roofs of their machines, both axes logarithmic. Kernels that only move data have no FLOP and
+/// are left out.
 pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
     let computing = |profile: &Profile| {
         let all = profile.ranked();
@@ -58,7 +58,7 @@ pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
     let least = all().map(|(_, s)| intensity(&s)).fold(0.1, f64::min);
     let most = all().map(|(_, s)| intensity(&s)).fold(100.0, f64::max);
     let mut series = Vec::new();
-    // Room at the right for names.
+    // Leave room for names on the right.
     for (number, (machine, profile)) in measured.iter().enumerate() {
         let ridge = machine.peak / machine.bandwidth;
         let mut corners = vec![least / 1.5, ridge.clamp(least, most), most * 4.0];
@@ -80,7 +80,8 @@ pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
         });
     }
     Plot {
-        title: "Roofline by kernel\noperations that a kernel states, over time and over bytes read and written at least once".into(),
+        title: "Roofline by kernel\na kernel's declared FLOP over time, against FLOP per byte that it must \
+                read and write at least once".into(),
         x_label: "FLOP/byte".into(),
         y_label: "GFLOP/s".into(),
         log_x: true,

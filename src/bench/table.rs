@@ -1,20 +1,20 @@
-//! Tables in Markdown, padded so that a terminal shows them well too.
+//! Markdown tables, padded so that they are also readable in a terminal.
 
 use crate::profile::{Profile, Sum};
 
-/// Rows of cells under a head.
+/// A header and rows of cells.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// Without rows.
+    /// A table without rows.
     pub fn new(head: &[&str]) -> Table {
         Table { rows: vec![head.iter().map(|cell| cell.to_string()).collect()] }
     }
 
-    /// One row more.
+    /// Appends a row.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
@@ -29,7 +29,7 @@ impl std::fmt::Display for Table {
         let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0).max(3)).collect();
         for (number, row) in self.rows.iter().enumerate() {
             for (column, cell) in row.iter().enumerate() {
-                // Names to the left, numbers to the right.
+                // Names are left-aligned, numbers right-aligned.
                 match column {
                     0 => write!(f, "| {cell:<0$} ", widths[0])?,
                     _ => write!(f, "| {cell:>0$} ", widths[column])?,
@@ -48,7 +48,7 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// A number with about three digits; nothing where there is none.
+/// A number with about three significant digits; empty for NaN.
 pub fn digits(x: f64) -> String {
     match x {
         _ if !x.is_finite() => String::new(),
@@ -64,13 +64,13 @@ pub fn percent(x: f64) -> String {
     if x.is_finite() { format!("{:.1} %", 100.0 * x) } else { String::new() }
 }
 
-/// By kernel, longest first: calls and ms of a run, share of the time, GFLOP/s and GB/s while it runs;
-/// then what passes outside of kernels, and all. A run is called a `run`, such as "step".
+/// A row per kernel, slowest first: calls and ms per run, share of the time, and GFLOP/s and GB/s while it runs. Then
+/// rows for the time outside of kernels and for the total. `run` names what was repeated, such as "step".
 pub fn by_kernel(profile: &Profile, run: &str) -> Table {
     let mut table = Table::new(&[
         "kernel",
-        &format!("calls a {run}"),
-        &format!("ms a {run}"),
+        &format!("calls/{run}"),
+        &format!("ms/{run}"),
         "share",
         "GFLOP/s",
         "GB/s",
@@ -93,6 +93,6 @@ pub fn by_kernel(profile: &Profile, run: &str) -> Table {
     }
     let total = profile.total();
     row("(outside kernels)", &Sum::default(), (profile.seconds - total.seconds).max(0.0));
-    row("(all)", &total, profile.seconds);
+    row("(total)", &total, profile.seconds);
     table
 }

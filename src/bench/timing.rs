@@ -1,4 +1,4 @@
-//! The clock around a workload's steps, and the machine that they are compared with.
+//! Times the steps of a workload, and the machine that they are compared with.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::cpu::Isa;
 use crate::device::Device;
 use crate::error::Result;
 
-/// A device and what it can do at most.
+/// A device and its peak rates.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
-    /// Its name; of the CPU also instruction set and threads.
+    /// The device's name; for the CPU, with instruction set and threads.
     pub name: String,
     /// GFLOP/s of multiply-adds on registers; see [`probe::peak`].
     pub peak: f64,
@@ -23,7 +23,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Measures `device`, the CPU in the current pool.
+    /// Measures `device`; the CPU is measured with the threads of the current pool.
     ///
     /// Errors: when the device fails, or its memory is too small for the probe.
     pub fn measure(device: &Device) -> Result<Machine> {
@@ -34,12 +34,12 @@ impl Machine {
             true => format!("cpu, {isa}, {threads} thread{plural}"),
             false => device.name(),
         };
-        // A CPU device of its own gives its memory back.
+        // A temporary CPU device frees its memory when it is dropped.
         let own = if device.is_cpu() { Device::cpu() } else { device.clone() };
         Ok(Machine { name, peak: probe::peak(&own)?, bandwidth: probe::bandwidth(&own)? })
     }
 
-    /// Most GFLOP/s of something that does `flops` operations on `bytes` of memory.
+    /// The highest possible GFLOP/s of a kernel with `flops` operations on `bytes` of memory.
     pub fn roof(&self, flops: f64, bytes: f64) -> f64 {
         self.peak.min(flops / bytes * self.bandwidth)
     }
@@ -52,21 +52,21 @@ impl std::fmt::Display for Machine {
     }
 }
 
-/// How long steps took.
+/// The time that steps took.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Steps timed.
+    /// Number of timed steps.
     pub steps: u32,
     /// Median seconds of a step.
     pub median: f64,
 }
 
-/// Steps that a GPU gets before one of them is waited for, as in training, and what they may take.
+/// Steps that are queued on a GPU before the program waits for one, as in training, and the longest that they may take.
 const GPU_BLOCK: u32 = 8;
 const GPU_BLOCK_SECONDS: f64 = 1.0;
 
-/// Times steps until `seconds` have passed, at least `least` times, after one that does not count. On
-/// the CPU each is timed, on a GPU blocks of eight, unless these would take over a second.
+/// Times steps until `seconds` have passed, but at least `least` steps, after one step of warm-up. On the CPU each step
+/// is timed; on a GPU, blocks of eight unless a block would take more than a second.
 ///
 /// Errors: when the device fails.
 pub fn time(device: &Device, ready: &mut Ready, seconds: f64, least: usize) -> Result<Timing> {
@@ -84,7 +84,7 @@ pub fn time(device: &Device, ready: &mut Ready, seconds: f64, least: usize) -> R
     Ok(Timing { steps: next - 1, median: times[times.len() / 2] })
 }
 
-/// What a workload's timing tells.
+/// The speeds of a workload.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
     /// Name of the workload.
@@ -97,11 +97,11 @@ pub struct Figures {
     pub ms_per_step: f64,
     /// GFLOP/s of the products that an image needs.
     pub gflops: f64,
-    /// Of what the machine can do at most.
+    /// Share of the machine's peak.
     pub share_of_peak: f64,
 }
 
-/// The figures of a workload.
+/// Computes the speeds of a workload.
 pub fn figures(workload: &Workload, timing: &Timing, machine: &Machine) -> Figures {
     let images = workload.batch as f64 / timing.median;
     let gflops = images * workload.flops() / 1e9;
@@ -115,7 +115,7 @@ pub fn figures(workload: &Workload, timing: &Timing, machine: &Machine) -> Figur
     }
 }
 
-/// The cells of a workload's row: its name, task, images/s, ms a step, GFLOP/s, share of the peak.
+/// The cells of a workload's row: name, task, images/s, ms/step, GFLOP/s, share of the peak.
 pub fn cells(workload: &Workload, timing: &Timing, machine: &Machine) -> Vec<String> {
     let figures = figures(workload, timing, machine);
     vec![
@@ -128,5 +128,5 @@ pub fn cells(workload: &Workload, timing: &Timing, machine: &Machine) -> Vec<Str
     ]
 }
 
-/// The head of a table of [`cells`].
-pub const HEAD: [&str; 6] = ["workload", "task", "images/s", "ms a step", "GFLOP/s", "of peak"];
+/// The header of a table of [`cells`].
+pub const HEAD: [&str; 6] = ["workload", "task", "images/s", "ms/step", "GFLOP/s", "of peak"];

@@ -1,5 +1,5 @@
-//! Workloads: one optimiser step of each model at the papers' sizes, on made-up images, and drawing
-//! images. One list for everything that measures.
+//! Workloads: one optimiser step of each model at the papers' sizes, on synthetic images, and sampling. All benchmarks
+//! share this list.
 
 use crate::device::Device;
 use crate::error::Result;
@@ -16,14 +16,14 @@ use crate::tensor::Tensor;
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Forwards, backwards, update, on a batch that is uploaded anew.
+    /// Forward pass, backward pass and update on a newly uploaded batch.
     Train,
-    /// Drawing a batch of images.
+    /// Sampling a batch of images.
     Sample,
 }
 
 impl Task {
-    /// As tables call it.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Task::Train => "train",
@@ -32,35 +32,35 @@ impl Task {
     }
 }
 
-/// What is measured; nothing of it is built yet.
+/// The description of a workload, before its model is built.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// Kind, data, batch and sizes. Training and sampling of one model share a name.
+    /// Kind, data, batch size and sizes. Training and sampling of the same model share a name.
     pub name: String,
     /// What a step does.
     pub task: Task,
     /// The model.
     pub net: ModelConfig,
-    /// How it is trained.
+    /// The optimiser's update rule.
     pub rule: Rule,
-    /// Images of a step.
+    /// Batch size.
     pub batch: usize,
 }
 
 /// A workload built on a device.
 pub struct Ready {
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameters: usize,
-    /// Launches a step, by its number, and returns what is read back to know that it went well.
+    /// Launches the step of this number and returns the tensor that is read back to check the result.
     step: Box<dyn FnMut(u32) -> Result<Tensor> + Send>,
-    /// Largest number that is no fault.
+    /// Largest plausible value of that tensor.
     most: f32,
 }
 
 impl Ready {
-    /// Launches steps `numbers` and waits for them.
+    /// Launches the steps `numbers` and waits for them.
     ///
-    /// Errors: when the device fails. Panics when the loss is not finite or beyond reason.
+    /// Errors: when the device fails. Panics when the loss is NaN, infinite or implausibly large.
     pub fn run(&mut self, numbers: std::ops::Range<u32>) -> Result<()> {
         for number in numbers.clone() {
             let outcome = (self.step)(number)?;
@@ -74,7 +74,7 @@ impl Ready {
 }
 
 impl Workload {
-    /// Floating-point operations of an image; see [`Products`](crate::models::family::Products).
+    /// Floating-point operations per image; see [`Products`](crate::models::family::Products).
     pub fn flops(&self) -> f64 {
         match self.task {
             Task::Train => self.net.training_flops(),
@@ -82,14 +82,14 @@ impl Workload {
         }
     }
 
-    /// Whether the name, or the name with the task behind it, begins with `prefix`.
+    /// Whether the name, or the name followed by the task, begins with `prefix`.
     pub fn is(&self, prefix: &str) -> bool {
         format!("{} {}", self.name, self.task.name()).starts_with(prefix)
     }
 
-    /// Model, optimiser and images on `device`.
+    /// Builds the model, the optimiser and the images on `device`.
     pub fn build(&self, device: &Device) -> Ready {
-        let built = self.net.build(device, 0).expect("a workload has possible sizes");
+        let built = self.net.build(device, 0).expect("a workload's sizes are valid");
         let (device, batch, rule) = (device.clone(), self.batch, self.rule);
         let parameters = built.model().parameter_count();
         if self.task == Task::Sample {
@@ -113,7 +113,7 @@ impl Workload {
         Ready { parameters, step: Box::new(step), most: 100_000.0 }
     }
 
-    /// Bits, a fifth of them 1, or noise of 256 levels.
+    /// Synthetic images: bits of which a fifth are 1, or noise with 256 levels.
     fn images(&self) -> Vec<f32> {
         let levels = self.net.levels().unwrap_or(2);
         let key = Key::new(0, stream::TEST, u32::from(levels > 2));
@@ -125,7 +125,7 @@ impl Workload {
     }
 }
 
-/// A workload of MNIST's or CIFAR-10's size.
+/// A workload with images of the size of MNIST or CIFAR-10.
 fn work(
     kind: &str,
     data: &str,
@@ -142,7 +142,7 @@ fn vae(task: Task, batch: usize) -> Workload {
     work("vae", "mnist", "h500 z20", task, ModelConfig::Vae(VaeConfig::mnist(20)), batch)
 }
 
-/// First states are zeros, as in `benches/peer.py`.
+/// DRAW with initial states of zero, as in `benches/peer.py`.
 fn draw(task: Task, batch: usize, attention: bool) -> Workload {
     let config = DrawConfig { attention, learned_states: false, ..DrawConfig::mnist() };
     let sizes = format!("T64 h256 {}", if attention { "attn" } else { "noattn" });
@@ -174,7 +174,7 @@ fn cifar(body: Body, layers: usize) -> Workload {
     )
 }
 
-/// Those that are measured beside PyTorch, in the order of `benches/peer.py`.
+/// The workloads that are compared with PyTorch, in the order of `benches/peer.py`.
 pub fn workloads() -> Vec<Workload> {
     vec![
         vae(Task::Train, 100),
@@ -191,7 +191,7 @@ pub fn workloads() -> Vec<Workload> {
     ]
 }
 
-/// Drawing 16 digits with each kind of model.
+/// Sampling 16 digits from each kind of model.
 pub fn sampling() -> Vec<Workload> {
     vec![
         vae(Task::Sample, 16),
@@ -208,7 +208,7 @@ pub fn sampling() -> Vec<Workload> {
 mod tests {
     use super::{Task, workloads};
 
-    /// Figures worked out by hand, MFLOP an image.
+    /// Values computed by hand, MFLOP/image.
     const KNOWN: [(&str, f64); 11] = [
         ("vae-mnist b100 h500 z20", 4.1),
         ("draw-mnist b100 T64 h256 attn", 370.0),

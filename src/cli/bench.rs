@@ -1,4 +1,4 @@
-//! `pixelloom bench`: how fast this machine trains and draws, beside what it can do at most.
+//! `pixelloom bench`: how fast this machine trains and samples, compared with its peak rates.
 
 use anyhow::Result;
 use clap::Args;
@@ -13,14 +13,14 @@ Examples:
   pixelloom bench --only pixelcnn
   pixelloom bench --seconds 5 --device gpu --json";
 
-/// Time training steps of the papers' models, and compare them with what the machine can do at most
+/// Time training steps of the papers' models and compare them with the machine's peak rates
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Bench {
-    /// Only workloads whose name begins so, such as vae or pixelcnn-mnist
+    /// Only workloads whose name begins with NAME, such as vae or pixelcnn-mnist
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
-    /// Time for each workload; at least one step is timed, after one that is not
+    /// Seconds per workload; at least one step is timed, after one step of warm-up
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
 
@@ -41,7 +41,7 @@ impl Bench {
         if chosen.is_empty() {
             let names: Vec<_> = all.iter().map(|w| w.name.as_str()).collect();
             return Err(Error::Config(format!(
-                "no workload begins with \"{}\"; there are: {}",
+                "no workload's name begins with \"{}\"; the workloads are {}",
                 self.only,
                 names.join(", ")
             ))

@@ -1,4 +1,4 @@
-//! `pixelloom complete`: parts of images are hidden, and the model draws them.
+//! `pixelloom complete`: hides parts of images and lets a model fill them in.
 
 use std::path::{Path, PathBuf};
 
@@ -18,9 +18,9 @@ use super::machine::Machine;
 use super::out::wrote;
 use super::outputs::Outputs;
 
-/// Images, and completions of each, if the user says nothing.
+/// Default number of images, and of completions of each.
 const USUAL: (u32, u32) = (8, 6);
-/// The same of a film.
+/// The defaults with `--film`.
 const FILMED: (u32, u32) = (4, 4);
 
 const EXAMPLES: &str = "\
@@ -29,29 +29,29 @@ Examples:
   pixelloom complete digits-diagbilstm --rect 7,7,14,14 --film c.gif
   pixelloom complete digits-diagbilstm --mask mask.png --image own.png";
 
-/// Hide a part of test images and let a model draw it: a row each of what is given, completions, original
+/// Hide a part of test images and let a model fill it in; each row shows the given part, completions, original
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Complete {
     #[command(flatten)]
     source: Source,
-    /// The rectangle to fill, in pixels from the top left corner [default: the lower half]
+    /// The rectangle to fill in, in pixels from the top left corner [default: the lower half]
     #[arg(long, value_name = "TOP,LEFT,HEIGHT,WIDTH", value_parser = rectangle,
           conflicts_with = "mask")]
     rect: Option<[usize; 4]>,
-    /// A PNG of the images' size: black is to be filled, white is given
+    /// A PNG of the images' size, black where pixels are to be filled in and white where they are given
     #[arg(long, value_name = "FILE.png")]
     mask: Option<PathBuf>,
-    /// Images of the test split, spread over it [default: 8, with --film 4]
+    /// Number of test images, evenly spaced in the split [default: 8, with --film 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: Option<u32>,
-    /// This image instead of test images
+    /// Use this image instead of test images
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["count", "data", "binarization"])]
     image: Option<PathBuf>,
-    /// Completions of each image [default: 6, with --film 4]
+    /// Completions per image [default: 6, with --film 4]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
     samples: Option<u32>,
-    /// Also write how the completions come to be
+    /// Also write a film of the completions being drawn
     #[arg(long, value_name = "FILE.gif")]
     film: Option<PathBuf>,
     /// Seed of the completions
@@ -68,7 +68,7 @@ pub struct Complete {
     machine: Machine,
 }
 
-/// Four whole numbers.
+/// Parses four whole numbers.
 fn rectangle(text: &str) -> Result<[usize; 4], String> {
     let numbers: Option<Vec<usize>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
     numbers
@@ -118,7 +118,7 @@ impl Complete {
         Ok(drawn)
     }
 
-    /// Which pixels are given.
+    /// The mask: true where pixels are given.
     fn mask(&self, config: &ModelConfig) -> Result<Vec<bool>, Error> {
         let (height, width, _) = config.shape();
         match (&self.rect, &self.mask) {
@@ -128,7 +128,8 @@ impl Complete {
                 let mask = sheet::read_mask(path, height, width)?;
                 if mask.iter().all(|&given| given) {
                     return Err(Error::Data(format!(
-                        "{}: the mask is all white, there is nothing to fill; make black what is",
+                        "{}: the mask is all white, so there is nothing to fill in; paint the pixels to \
+                         fill in black",
                         path.display()
                     )));
                 }
@@ -138,7 +139,7 @@ impl Complete {
     }
 }
 
-/// The picture at `path` as the model sees it: in [0, 1], with its levels.
+/// The picture at `path` as the model sees it: in [0, 1], quantized to the model's levels.
 pub fn read_image(
     path: &Path,
     config: &ModelConfig,
@@ -151,11 +152,11 @@ pub fn read_image(
         let kind = |channels: usize| match channels {
             1 => "grey",
             3 => "colour",
-            _ => "with transparency",
+            _ => "with an alpha channel",
         };
         return Err(Error::Data(format!(
-            "{} is {} x {} (height x width), {}; the model's images are {height} x {width}, {}: save it \
-             like them",
+            "{} is {} x {} (height x width), {}; the model's images are {height} x {width}, {}; save the \
+             picture in that form",
             path.display(),
             found.0,
             found.1,
@@ -166,7 +167,7 @@ pub fn read_image(
     let pixels = picture.bytes.into();
     let image =
         Images { pixels, labels: None, count: 1, height, width, channels, max: 255, scene: None };
-    // Bits that were drawn or published cannot be had of one image: it is cut at half intensity.
+    // A single image has no fixed or sampled bits, so a binary model gets it thresholded at half intensity.
     let mode = if mode == Binarization::Grey { mode } else { Binarization::Threshold };
     let [train, valid, test] = [image.clone(), image.clone(), image];
     let name = path.display().to_string();

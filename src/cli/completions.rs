@@ -1,4 +1,4 @@
-//! `pixelloom completions`: what makes a shell complete commands, flags and their values.
+//! `pixelloom completions`: scripts with which a shell completes commands, flags and their values.
 
 use std::io;
 
@@ -14,7 +14,7 @@ Examples:
   pixelloom completions zsh > ~/.zfunc/_pixelloom
   pixelloom completions fish > ~/.config/fish/completions/pixelloom.fish";
 
-/// Print a script that makes a shell complete commands and flags
+/// Print a completion script for a shell
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Completions {

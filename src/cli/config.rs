@@ -1,4 +1,4 @@
-//! `pixelloom config show`: the settings that a training with the same flags would have.
+//! `pixelloom config show`: the settings that `pixelloom train` would use with the same flags.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -27,15 +27,15 @@ enum What {
     Show(Show),
 }
 
-/// Print the settings that `pixelloom train` with the same flags has, as TOML for --config, with a
-/// comment behind each that says where it comes from
+/// Print the settings that `pixelloom train` would use with the same flags, as TOML for --config; a comment after each
+/// says where it comes from
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct Show {
     /// The model [default: that of the preset]
     #[arg(value_enum, required_unless_present_any = ["preset", "config"])]
     model: Option<Kind>,
-    /// Open the data set too, which says how large the images are and how pixels become numbers
+    /// Also open the data set and resolve the settings that depend on it: image size and pixel scaling
     #[arg(long)]
     resolved: bool,
     #[command(flatten)]

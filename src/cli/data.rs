@@ -1,4 +1,4 @@
-//! `pixelloom data`: which data sets there are, and what is in one.
+//! `pixelloom data`: lists the data sets, or describes one.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::complain;
 use super::out::{add, give, say, wrote};
 use super::outputs::Outputs;
 
-/// Images on a sheet, and in a row of it.
+/// Images on a sheet, and images per row.
 const SHEET: (usize, usize) = (100, 10);
 
 const EXAMPLES: &str = "\
@@ -27,21 +27,21 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Data {
-    /// The data set to describe, folder:PATH for a folder of PNG images, first-N:NAME for the first N
-    /// training images of NAME as every split
+    /// The data set to describe; folder:PATH is a folder of PNG images, first-N:NAME uses the first N training images
+    /// of NAME for all splits
     name: Option<String>,
-    /// grey, fixed, dynamic or threshold [default: the set's own]
+    /// grey, fixed, dynamic or threshold [default: that of the data set]
     #[arg(long, value_name = "MODE")]
     binarization: Option<String>,
-    /// Folder of the data sets
+    /// Folder that contains the data sets
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// Write the first 100 training images, as a model sees them, to this file
+    /// Write the first 100 training images to this file, as a model sees them
     #[arg(long, value_name = "FILE.png", requires = "name")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
     outputs: Outputs,
-    /// Print the shell script that downloads the sets, datasets.sh
+    /// Print datasets.sh, the shell script that downloads the data sets
     #[arg(long, conflicts_with_all = ["name", "binarization"])]
     script: bool,
 }
@@ -75,13 +75,12 @@ impl Data {
                 }
                 Err(why) => {
                     add("data", json!({"name": name, "missing": why.to_string()}));
-                    say(&format!("{name:16} not here: {why}"))?;
+                    say(&format!("{name:16} missing: {why}"))?;
                 }
             }
         }
         say(&format!(
-            "{:16} PNG images of one size in a folder of your own: below PATH/train, PATH/valid and \
-             PATH/test, or directly in PATH",
+            "{:16} your own PNG images of one size, in PATH/train, PATH/valid and PATH/test or directly in PATH",
             "folder:PATH"
         ))?;
         Ok(())

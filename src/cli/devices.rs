@@ -1,4 +1,4 @@
-//! `pixelloom devices`: the CPU and the adapters.
+//! `pixelloom devices`: lists the CPU and the GPU adapters.
 
 use anyhow::Result;
 use clap::Args;
@@ -36,13 +36,13 @@ pub fn adapters() -> Result<()> {
     Ok(say("built without GPU support (feature \"gpu\")")?)
 }
 
-/// Says and gives which adapters there are.
+/// Reports the GPU adapters.
 #[cfg(feature = "gpu")]
 pub fn adapters() -> Result<()> {
     let found = pixelloom::gpu::adapters();
     give("adapters", [(); 0]);
     for a in &found {
-        let software = if a.software { "; SOFTWARE, never chosen by itself" } else { "" };
+        let software = if a.software { "; SOFTWARE, never chosen automatically" } else { "" };
         let (index, name, backend, kind) = (a.index, &a.name, &a.backend, a.device_type);
         say(&format!("gpu:{index}  {name}; {backend}, {kind}; {}{software}", a.driver))?;
         let yes_no = |b: bool| if b { "yes" } else { "no" };
@@ -51,8 +51,8 @@ pub fn adapters() -> Result<()> {
         let shared = a.max_compute_workgroup_storage_size;
         let buffers = a.max_storage_buffers_per_shader_stage;
         say(&format!(
-            "       largest tensor {} MiB, workgroup {workgroup} invocations and {} KiB, {buffers} \
-             buffers a kernel, timestamps {}, subgroups {}",
+            "       largest tensor {} MiB, workgroup {workgroup} invocations and {} KiB, {buffers} buffers \
+             per kernel, timestamps {}, subgroups {}",
             largest >> 20,
             shared >> 10,
             yes_no(a.timestamp),

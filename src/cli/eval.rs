@@ -1,5 +1,5 @@
-//! `pixelloom eval`: the bound, the exact nll or the error; of models with latent variables also the
-//! importance-weighted bound, of a vae the marginal likelihood of appendix D.
+//! `pixelloom eval`: scores a split by the bound, the exact nll or the classification error. For models with latent
+//! variables also the importance-weighted bound, and for a vae the marginal likelihood of appendix D.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::machine::Machine;
 use super::out::{add, complain, give, say};
 use super::outputs::Outputs;
 
-/// Images of the appendix's estimate.
+/// Number of images for the estimate of appendix D.
 const MARGINAL_IMAGES: usize = 1000;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,7 +37,7 @@ Examples:
   pixelloom eval digits-pixelcnn --split valid --per-image nll.csv
   pixelloom eval digits --json";
 
-/// Score a split: means over its images, in nats; of a classifier first the error in percent
+/// Score a split: means over its images in nats; for a classifier, also the error in percent
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Eval {
@@ -46,13 +46,13 @@ pub struct Eval {
     /// The split to score
     #[arg(long, value_enum, default_value = "test")]
     split: SplitName,
-    /// Of a vae or draw, also the importance-weighted bound with K samples an image
+    /// Also compute the importance-weighted bound with K samples per image (vae, draw)
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     iwae: Option<u32>,
-    /// Of a vae, also -log p(x) of 1000 images, spread evenly, by the estimator of the AEVB paper's appendix D
+    /// Also estimate -log p(x) of 1000 evenly spaced images by appendix D of the AEVB paper (vae)
     #[arg(long)]
     marginal: bool,
-    /// Write the figures of every image to this file
+    /// Write the scores of every image to this file
     #[arg(long, value_name = "FILE.csv")]
     per_image: Option<PathBuf>,
     #[command(flatten)]
@@ -82,7 +82,7 @@ impl Eval {
         })
     }
 
-    /// That the model has what was asked for.
+    /// Checks that the model supports the scores that were asked for.
     fn check(&self, model: &AnyModel) -> Result<(), Error> {
         if self.iwae.is_some() {
             model.weighted("--iwae")?;
@@ -115,11 +115,11 @@ impl Eval {
         bar.done();
         let scores = scores.map_err(|e| match e {
             Error::NotFinite(what) => Error::NotFinite(format!(
-                "{what}; score an earlier checkpoint, or train again with a lower --rate"
+                "{what}; evaluate an earlier checkpoint, or train again with a lower --rate"
             )),
             other => other,
         })?;
-        let scores = scores.expect("nothing stops it");
+        let scores = scores.expect("the callback never stops it");
         let (first, mut means) = (scores.headline().0, scores.means());
         means.sort_by_key(|(name, _)| *name != first);
         give("split", split.to_string());
@@ -146,7 +146,7 @@ impl Eval {
             let mut values = Vec::with_capacity(images.count);
             let bar = Bar::new(&format!("images, {k} samples each"), images.count);
             let done = part::batches(device, &all, &|done| bar.at(done), |number, x, _| {
-                // A batch draws under the steps from its number times k on.
+                // Batch i draws its noise under the steps i k, ..., i k + k - 1.
                 let key = part::key(number.wrapping_mul(k));
                 values.extend(iwae(model, x, k as usize, key)?);
                 Ok(())
@@ -163,20 +163,20 @@ impl Eval {
             let latent = model.dimensions();
             if latent >= MARGINAL_LATENT {
                 complain(&format!(
-                    "note: the estimator is good below {MARGINAL_LATENT} latent dimensions, this \
+                    "note: the estimator is accurate only below {MARGINAL_LATENT} latent dimensions; this \
                      model has {latent}"
                 ));
             }
             let chosen = part(MARGINAL_IMAGES);
             let values = evaluate::log_marginals(model, device, &chosen, &|_| false)?;
-            let values = values.expect("nothing stops it");
+            let values = values.expect("the callback never stops it");
             let mean = evaluate::mean(values.iter().copied());
             let bounds = chosen.indices.iter().map(|&i| f64::from(scores.0[0].1[i]));
             let bound = evaluate::mean(bounds);
             let images = chosen.indices.len();
             give("marginal", json!({"images": images, "log_p": mean, "their_bound": bound}));
             say(&format!(
-                "{split} -log p(x) of {} images, spread evenly: {:.2} nats, their bound: {:.2} {what}",
+                "{split} -log p(x) of {} evenly spaced images: {:.2} nats, their bound: {:.2} {what}",
                 images, -mean, bound
             ))?;
         }
@@ -188,9 +188,9 @@ impl Eval {
     }
 }
 
-/// One row an image, in the order of the split, below a comment and a head.
+/// A comment, a header, and one row per image in the order of the split.
 fn csv(scores: &Scores, iwae: Option<&[f64]>) -> String {
-    let mut text = csv_comment("figures of every image of a split") + "image";
+    let mut text = csv_comment("scores of every image of a split") + "image";
     for (name, _) in &scores.0 {
         text += &format!(",{name}");
     }

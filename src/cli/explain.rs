@@ -1,5 +1,5 @@
-//! `pixelloom explain`: what a model's prediction of a pixel sees, by its gradients; where a model looks and
-//! writes (`glimpses.rs`).
+//! `pixelloom explain`: the receptive field of a pixel's prediction, from gradients; and where a model reads and writes
+//! (`glimpses.rs`).
 
 use std::path::PathBuf;
 
@@ -20,9 +20,10 @@ use super::machine::Machine;
 use super::out::{complain, give, say, wrote};
 use super::outputs::Outputs;
 
-/// Maps of a model that is made for its connections alone.
+/// Feature maps of a model that is built only to show its connections.
 const MAPS: usize = 6;
-/// Images of noise at which a trained model's gradients are taken: at a single one, ReLUs hide some.
+/// Number of noise images over which a trained model's gradients are summed: at a single image, inactive ReLUs hide
+/// some of them.
 const IMAGES: usize = 16;
 
 const EXAMPLES: &str = "\
@@ -49,34 +50,35 @@ Examples:
   pixelloom explain receptive-field --model pixelcnn --layers 4
   pixelloom explain receptive-field digits-pixelcnn --row 20 --column 5";
 
-/// Picture what the prediction of a pixel depends on: blue to yellow more and more, grey not at all
+/// Show which pixels the prediction of a pixel depends on, from blue (weakly) to yellow (strongly); grey means not at
+/// all
 #[derive(Args)]
 #[command(after_help = FIELD_EXAMPLES)]
 #[command(group(ArgGroup::new("which").required(true).args(["path", "model"])))]
 struct Field {
-    /// A pixel model whose own weights are taken, at images of even noise: a run, a checkpoint, a model file,
-    /// or one that comes with the program
+    /// A trained pixel model, whose gradients are taken at images of uniform noise: a run, a checkpoint, a model file,
+    /// or a bundled model
     #[arg(value_name = "RUN|CHECKPOINT|MODEL")]
     path: Option<PathBuf>,
-    /// Of a run, take the checkpoint with the best validation score, not the newest
+    /// Use the run's checkpoint with the best validation score instead of the newest
     #[arg(long, conflicts_with = "model")]
     best: bool,
-    /// A model with random positive weights instead, whose every connection shows (multiscale: the
-    /// larger of two PixelCNNs)
+    /// Use a new model with random positive weights instead, so that every connection shows (multiscale: the larger of
+    /// two PixelCNNs)
     #[arg(long, value_enum)]
     model: Option<Kind>,
-    /// Its layers
+    /// Layers of the new model
     #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "path",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     layers: u16,
-    /// The side of a PixelCNN layer's convolution, k of a Row LSTM's
+    /// Kernel size of the new model: the side of a PixelCNN's convolutions, or k of a Row LSTM
     #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "path")]
     kernel: usize,
-    /// The size of its images
+    /// Image size of the new model
     #[arg(long, value_name = "HxW", default_value = "28x28", conflicts_with = "path",
           value_parser = size)]
     size: (usize, usize),
-    /// Colours of its images, 1 or 3
+    /// Channels of the new model's images, 1 or 3
     #[arg(long, value_name = "C", default_value_t = 1, conflicts_with = "path")]
     channels: usize,
     /// Row of the pixel, from 0 [default: the middle]
@@ -85,10 +87,10 @@ struct Field {
     /// Column of the pixel, from 0 [default: the middle]
     #[arg(long, value_name = "C")]
     column: Option<usize>,
-    /// Colour that is predicted: 0, or 0 to 2 for red, green, blue
+    /// Channel that is predicted: 0, or 0 to 2 for red, green, blue
     #[arg(long, value_name = "K", default_value_t = 0)]
     channel: usize,
-    /// The file to write: a tile for each colour that is seen
+    /// The file to write, with a tile for each input channel
     #[arg(long, value_name = "FILE.png", default_value = "receptive-field.png")]
     out: PathBuf,
     #[command(flatten)]
@@ -97,7 +99,7 @@ struct Field {
     machine: Machine,
 }
 
-/// Height and width of 2 to 64 pixels.
+/// Parses a height and a width of 2 to 64 pixels.
 fn size(text: &str) -> Result<(usize, usize), String> {
     let sides = text.split_once('x').map(|(h, w)| (h.parse::<usize>(), w.parse::<usize>()));
     match sides {
@@ -136,7 +138,9 @@ impl Field {
             let field = receptive_field::receptive_field(drawer, &x, at)?;
             field.write(&out)?;
             if self.path.is_some() {
-                complain(&format!("note: gradients at {IMAGES} images of even noise, added up"));
+                complain(&format!(
+                    "note: gradients are summed over {IMAGES} images of uniform noise"
+                ));
             }
             if let Some(note) = drawer.note_on_logits() {
                 complain(&format!("note: {note}"));
@@ -148,7 +152,7 @@ impl Field {
         })
     }
 
-    /// The model that was asked for, and what it is.
+    /// The requested model and its configuration.
     fn open(&self, device: &Device) -> Result<(AnyModel, ModelConfig), Error> {
         if let Some(path) = &self.path {
             let checkpoint = locate::open(path, self.best)?.checkpoint;
@@ -164,9 +168,7 @@ impl Field {
         };
         let kind = self.model.map_or("pixelcnn", Kind::name);
         let config = ModelConfig::pixel_by_pixel(kind, net).ok_or_else(|| {
-            Error::Config(format!(
-                "--model {kind}: it does not draw pixel by pixel; choose another"
-            ))
+            Error::Config(format!("--model {kind} is not a pixel model; choose another"))
         })?;
         let model = settings::build(&config, device, 1)?;
         receptive_field::make_positive(model.model())?;
@@ -174,7 +176,7 @@ impl Field {
     }
 }
 
-/// Images of even noise with `levels` levels.
+/// Images of uniform noise, quantized to `levels` levels.
 fn noise(device: &Device, shape: &[usize], levels: usize) -> Tensor {
     let key = Key::new(1, stream::TEST, 0);
     let level = |i: usize| (key.uniform(i as u64) * levels as f32).floor().min(levels as f32 - 1.0);

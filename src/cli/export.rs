@@ -1,4 +1,4 @@
-//! `pixelloom export`: a run's weights and their card in one file.
+//! `pixelloom export`: writes a run's weights and their model card to one file.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ Examples:
   pixelloom export digits --best --out digits.safetensors
   pixelloom export digits --half --out small.safetensors";
 
-/// Write the weights of a run, and a card that says what they are, into one file
+/// Write the weights of a run and a model card to one file
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Export {
@@ -36,15 +36,14 @@ pub struct Export {
     out: PathBuf,
     #[command(flatten)]
     outputs: Outputs,
-    /// Round the weights to half precision (11 bits), for a file of half the bytes; the card's figures
-    /// are of these weights
+    /// Round the weights to half precision (f16), which halves the file; the card's scores are those of the rounded
+    /// weights
     #[arg(long)]
     half: bool,
-    /// Data set whose test split is scored for the card; may be repeated [default: the one it was
-    /// trained on]
+    /// Data set whose test split is scored for the card; may be repeated [default: the data set of the training]
     #[arg(long, value_name = "NAME")]
     score: Vec<String>,
-    /// A sentence for the card that a reader of its figures must know
+    /// A caveat for the card that readers of its scores should know
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Folder of the data sets [default: the run's]
@@ -60,8 +59,7 @@ impl Export {
         let mut located = self.source.open()?;
         let Some(path) = &located.run else {
             return Err(Error::Config(
-                "export makes a file out of a run, whose settings and figures stand beside its \
-                 checkpoints; name a run"
+                "export needs a run, because the settings and scores are stored next to its checkpoints; name a run"
                     .into(),
             )
             .into());
@@ -120,7 +118,7 @@ impl Export {
     }
 }
 
-/// Time and place, from the summary of a run that ended at `step`.
+/// Duration, device and threads, from the summary of a run that ended at `step`.
 fn training(run: &RunDir, step: u64) -> Result<Option<Training>, Error> {
     let summary = report::summary(run.path())?;
     let training = || {

@@ -1,5 +1,4 @@
-//! `pixelloom explain glimpses`: where a DRAW network or a classifier looks at images, and where DRAW
-//! writes.
+//! `pixelloom explain glimpses`: where a DRAW network or a classifier reads images, and where DRAW writes.
 
 use std::path::PathBuf;
 
@@ -18,7 +17,7 @@ use super::machine::Machine;
 use super::out::{add, say, wrote};
 use super::outputs::Outputs;
 
-/// Images, if the user says nothing.
+/// Default number of images.
 const COUNT: u32 = 8;
 
 const EXAMPLES: &str = "\
@@ -26,21 +25,20 @@ Examples:
   pixelloom explain glimpses digits-draw --out reading.png --film reading.gif
   pixelloom explain glimpses digits-cluttered --image own.png";
 
-/// Picture where draw or a classifier looks (green) and writes (red), glimpse by glimpse
+/// Show where draw or a classifier reads (green) and writes (red), glimpse by glimpse
 ///
-/// A row an image, a column a glimpse, 12 of them evenly chosen where there are more; of draw, a second row
-/// shows the canvas. A rectangle passes through the
-/// centres of the outermost filters, the thicker the more they blur. A red frame marks what a classifier gets
-/// wrong.
+/// Each row is an image and each column a glimpse (12 evenly spaced ones if there are more); for draw, a second row
+/// shows the canvas. A rectangle passes through the centres of the outermost filters; the more the filters blur,
+/// the thicker it is. A red frame marks images that a classifier gets wrong.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Glimpses {
     #[command(flatten)]
     source: Source,
-    /// Images of the test split, spread over it [default: 8]
+    /// Number of test images, evenly spaced in the split [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
-    /// This image instead of test images
+    /// Use this image instead of test images
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["count", "data", "binarization"])]
     image: Option<PathBuf>,
     /// Also write a film
@@ -57,7 +55,7 @@ pub struct Glimpses {
     machine: Machine,
 }
 
-/// Images, what each is called, and their classes where these are known.
+/// Images, their names, and their classes where known.
 struct Shown {
     images: Vec<f32>,
     names: Vec<String>,
@@ -115,7 +113,7 @@ impl Glimpses {
     }
 }
 
-/// Says which class was found in each image, and returns which of them are wrong.
+/// Reports the predicted class of each image, and returns which predictions are wrong.
 fn report(shown: &Shown, found: &[usize]) -> Result<Vec<bool>> {
     let mut wrong = Vec::new();
     for (i, (name, found)) in shown.names.iter().zip(found).enumerate() {

@@ -1,4 +1,4 @@
-//! `pixelloom info`: what a report of a fault must say of the program and the machine.
+//! `pixelloom info`: facts about the program and the machine for a bug report.
 
 use anyhow::Result;
 use clap::Args;
@@ -65,7 +65,7 @@ fn build() -> &'static str {
     if cfg!(debug_assertions) { "debug" } else { "release" }
 }
 
-/// What the processor calls itself.
+/// The processor's model name.
 fn processor() -> Option<String> {
     let mut system = System::new();
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());

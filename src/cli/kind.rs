@@ -1,4 +1,4 @@
-//! The kinds of models, as words of the command line.
+//! The kinds of models, as values on the command line.
 
 use std::sync::LazyLock;
 
@@ -29,14 +29,14 @@ impl Kind {
         self.0.name
     }
 
-    /// That `config`, of `what`, is of this kind.
+    /// Checks that `config`, which belongs to `what`, is of this kind.
     pub fn check(self, config: &Config, what: &str) -> Result<(), Error> {
         let (kind, asked) = (config.model.kind(), self.name());
         if kind == asked {
             return Ok(());
         }
         Err(Error::Config(format!(
-            "{what} is a {kind}, not a {asked}; say `pixelloom train {kind}`, or name a {asked}"
+            "{what} is a {kind}, not a {asked}; use `pixelloom train {kind}`, or name a {asked}"
         )))
     }
 }

@@ -17,40 +17,39 @@ pub const RUNS: &str = "runs";
 
 #[derive(Args)]
 pub struct Source {
-    /// A run (its directory or its name below runs/), a checkpoint directory, a model file, or a
-    /// model that comes with the program, see `pixelloom models`
+    /// A run (its directory or its name in runs/), a checkpoint directory, a model file, or a bundled model (see
+    /// `pixelloom models`)
     #[arg(value_name = "RUN|CHECKPOINT|MODEL")]
     path: PathBuf,
-    /// Of a run, take the checkpoint with the best validation score, not the newest
+    /// Use the run's checkpoint with the best validation score instead of the newest
     #[arg(long)]
     best: bool,
 }
 
-/// Another data set than the model was trained on.
+/// Flags that choose a data set other than the one the model was trained on.
 #[derive(Args)]
 pub struct DataArgs {
-    /// Data set [default: the one it was trained on, or the embedded digits for a model that comes
-    /// with the program]
+    /// Data set [default: that of the training, or the embedded digits for a bundled model]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     data: Option<String>,
     /// grey, fixed, dynamic or threshold [default: as in training]
     #[arg(long, value_name = "MODE", help_heading = "Data")]
     binarization: Option<String>,
-    /// Folder of the data sets [default: the run's]
+    /// Folder that contains the data sets [default: that of the training]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     data_dir: Option<PathBuf>,
 }
 
-/// A checkpoint and the run that it is of, where known.
+/// A checkpoint and the run that it belongs to, where known.
 pub struct Located {
     pub checkpoint: Checkpoint,
     pub run: Option<PathBuf>,
-    /// It came with the program.
+    /// Whether the model is bundled with the program.
     pretrained: bool,
 }
 
 impl Located {
-    /// The trainings that led to these weights, oldest first, with the settings as a card holds them.
+    /// The trainings that led to these weights, oldest first, with settings in the form of a model card.
     pub fn stages(&self) -> Result<Vec<TrainingStage>, Error> {
         let settings = match (&self.run, self.checkpoint.card()?) {
             (_, Some(card)) => card.settings,
@@ -61,7 +60,7 @@ impl Located {
     }
 }
 
-/// The run at `path`, or of that name below `runs/`.
+/// The run at `path`, or the run of that name in `runs/`.
 pub fn run_path(path: &Path) -> PathBuf {
     let named = Path::new(RUNS).join(path);
     if !path.exists() && named.exists() { named } else { path.to_path_buf() }
@@ -76,14 +75,14 @@ impl Source {
         self.best
     }
 
-    /// Finds and reads the checkpoint, and says which it is: its card, or where it lies.
+    /// Finds and reads the checkpoint, and prints its card or its path.
     pub fn open(&self) -> Result<Located, Error> {
         open(&self.path, self.best)
     }
 }
 
-/// The checkpoint at `path`, or the newest or the best of the run there, or the model file, or the model
-/// that comes with the program. Says which it is: its card, or where it lies.
+/// The checkpoint at `path`, the newest or best checkpoint of the run there, the model file, or the bundled model of
+/// that name. Prints its card or its path.
 pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
     let located = find(path, best)?;
     let checkpoint = &located.checkpoint;
@@ -100,7 +99,7 @@ pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
     Ok(located)
 }
 
-/// As [`open`], and says nothing.
+/// Like [`open`], but prints nothing.
 pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
     let path = run_path(given);
     let pretrained = Pretrained::find(given).filter(|_| !path.exists());
@@ -120,7 +119,7 @@ pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
             Some((step, _)) if best => run.checkpoint(step),
             None if best => {
                 return Err(Error::Checkpoint(format!(
-                    "{} has not been evaluated yet; leave out --best",
+                    "{} has no evaluation yet, so no best checkpoint; leave out --best",
                     path.display()
                 )));
             }
@@ -129,8 +128,8 @@ pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
         (dir, Some(path))
     } else {
         return Err(Error::Checkpoint(format!(
-            "{} is neither a run nor a checkpoint (no model.safetensors, no checkpoints/ in it), \
-             nor a model that comes with the program ({}); train one with `pixelloom train`",
+            "{} is neither a run nor a checkpoint (it contains no model.safetensors and no checkpoints/), \
+             and no bundled model ({}) has this name; train one with `pixelloom train`",
             given.display(),
             PRETRAINED.iter().map(|model| model.name).collect::<Vec<_>>().join(", ")
         )));
@@ -139,15 +138,15 @@ pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
 }
 
 impl DataArgs {
-    /// Opens the model's data set, or the one that was asked for, as the model sees it.
+    /// Opens the data set of the training, or the one given by the flags, in the form that the model expects.
     pub fn open(&self, located: &Located) -> Result<DataSet, Error> {
         view(&located.checkpoint.model, self.read(located)?)
     }
 
-    /// As [`DataArgs::open`], to score the model: says so if the images are not those of the training.
+    /// Like [`DataArgs::open`], for scoring the model: warns if the images are not those of the training.
     pub fn open_to_score(&self, located: &Located) -> Result<DataSet, Error> {
         let (data, checkpoint) = (self.read(located)?, &located.checkpoint);
-        // What comes with the program was trained elsewhere.
+        // Bundled models were trained elsewhere, usually on another data set.
         if !located.pretrained
             && let Some(remark) =
                 checkpoint.data.remark(&data, &checkpoint.path.display().to_string())
@@ -160,7 +159,7 @@ impl DataArgs {
 
     fn read(&self, located: &Located) -> Result<DataSet, Error> {
         let trained = &located.checkpoint.data;
-        // A newcomer has no other images yet.
+        // Bundled models default to the embedded digits, so no download is needed.
         let usual = if located.pretrained { "digits" } else { &trained.name };
         let name = self.data.as_deref().unwrap_or(usual);
         let binarization = match &self.binarization {

@@ -1,4 +1,4 @@
-//! `--device` and `--threads`: where a command computes.
+//! `--device` and `--threads`: where a command runs its computations.
 
 use std::time::Instant;
 
@@ -11,30 +11,30 @@ use pixelloom::{Device, Error};
 
 use super::out::complain;
 
-/// Most threads that may be asked for.
+/// Upper limit of `--threads`.
 const MOST_THREADS: i64 = 1024;
 
 #[derive(Args)]
 pub struct Machine {
-    /// auto, cpu, gpu (the first real one), gpu:N, a part of an adapter's name, or reference (plain loops: slow, for
-    /// reading and debugging)
+    /// auto, cpu, gpu (the first hardware GPU), gpu:N, a part of an adapter's name, or reference (plain loops; slow,
+    /// for reading and debugging)
     #[arg(long, value_name = "WHICH", default_value = "auto", help_heading = "Machine")]
     device: String,
-    /// CPU threads [default: all cores]; results do not depend on it
+    /// CPU threads; results do not depend on their number [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Machine",
           value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     threads: Option<u16>,
 }
 
 impl Machine {
-    /// The flags that were given, to be given again.
+    /// The flags that were given, as arguments for another command.
     pub fn arguments(&self) -> Vec<String> {
         let device = (self.device != "auto").then(|| ["--device".into(), self.device.clone()]);
         let threads = self.threads.map(|n| ["--threads".into(), n.to_string()]);
         device.into_iter().chain(threads).flatten().collect()
     }
 
-    /// Runs `f` on the chosen device inside a pool of the chosen size.
+    /// Runs `f` on the chosen device, inside a thread pool of the chosen size.
     pub fn run<T: Send>(&self, f: impl FnOnce(&Device) -> Result<T> + Send) -> Result<T> {
         let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = self.threads.map_or_else(cores, usize::from);
@@ -52,7 +52,7 @@ impl Machine {
     }
 }
 
-/// The device and why it was chosen; tells how long a GPU's kernels took to compile.
+/// The device and why it was chosen. Prints how long a GPU's kernels took to compile.
 fn choose(which: &str) -> Result<(Device, String), Error> {
     let (start, bar) = (Instant::now(), ProgressBar::hidden());
     bar.set_style(style());

@@ -1,4 +1,4 @@
-//! The command line: one file a command. Results go to stdout, progress and errors to stderr.
+//! The command line, with one file per command. Results go to stdout, progress and errors to stderr.
 
 mod bar;
 mod bench;
@@ -36,8 +36,8 @@ const AFTER: &str = "\
 Example:
   pixelloom train vae
 
-Exit codes: 0 done, 1 fault of the program, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
-7 not finite, 8 disk, 129, 130 and 143 stopped by a signal after saving.";
+Exit codes: 0 success, 1 internal error, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
+7 NaN or infinity, 8 disk; 129, 130 and 143 stopped by a signal after saving.";
 
 /// Generative image models on a hand-written autodiff engine: AEVB, DRAW, PixelRNN.
 #[derive(Parser)]
@@ -71,10 +71,10 @@ enum Command {
 }
 
 impl Cli {
-    /// The parsed arguments; or the message about them, or the help that was asked for.
+    /// Parses the arguments. The error is a usage message or the requested help.
     pub fn from_arguments() -> Result<Cli, clap::Error> {
         Cli::try_parse().map_err(|error| {
-            // The message repeats arguments, so it is made of arguments without control characters.
+            // The message quotes arguments, so parse them again with control characters escaped.
             let words = std::env::args_os().map(|word| text::line(&word.to_string_lossy()));
             Cli::try_parse_from(words).err().unwrap_or(error)
         })
@@ -85,7 +85,7 @@ impl Cli {
         if !matches!(self.command, Command::Train(_)) {
             ranks::refuse("this command")?;
         }
-        // A script for a shell is what it is.
+        // A completion script is always plain text.
         if self.json && !matches!(self.command, Command::Completions(_)) {
             out::as_json();
         }
@@ -111,29 +111,29 @@ impl Cli {
     }
 }
 
-/// Whether the reader of stdout has gone away, which is not an error (`pixelloom data | head -1`).
+/// Whether the reader of stdout has closed the pipe, which is not an error (`pixelloom data | head -1`).
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// An error of stdout, the only plain one of the system's that commands return, as one of the program's.
+/// Converts an I/O error of stdout, the only one that commands return unconverted, to [`Error`].
 pub fn unprintable(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<io::Error>() {
         Ok(e) => Error::Disk(format!(
-            "cannot write to standard output: {e}; check that what it is redirected to has room"
+            "cannot write to standard output: {e}; check that the file or device it is redirected to has free space"
         ))
         .into(),
         Err(other) => other,
     }
 }
 
-/// Lets a write beyond a limit to the size of files (`ulimit -f`) fail with an error, like one to a full disk,
-/// instead of ending the process.
+/// Catches SIGXFSZ, so that a write beyond the file size limit (`ulimit -f`) fails with an error, as on a full disk,
+/// instead of killing the process.
 pub fn catch_file_size_signal() {
     #[cfg(unix)]
     {
         let caught = std::sync::Arc::default();
-        // If it cannot be caught, the process ends as it would have.
+        // If this fails, the signal still kills the process.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught);
     }
 }
@@ -144,8 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Every command says what it does, what each of its arguments is, and shows how it is used; what it
-    /// shows is understood.
+    /// Every command has a description, a help text for each argument, and examples that parse.
     #[test]
     fn every_help_is_complete_and_its_examples_work() {
         fn walk(command: &clap::Command, path: &str, examples: &mut Vec<String>) {
@@ -159,7 +158,7 @@ mod tests {
                 after.lines().filter_map(|line| line.strip_prefix("  ")).collect();
             let own = lines.iter().any(|line| line.starts_with(path));
             assert!(after.starts_with("Example") && own, "{path} shows no example: {after}");
-            // What stands behind a pipe, or goes to a file, is the shell's.
+            // Leave out pipes and redirections, which belong to the shell.
             let parts = lines.iter().flat_map(|line| line.split("&&"));
             examples.extend(
                 parts.map(|part| part.split(['>', '|']).next().unwrap_or_default().trim().into()),

@@ -1,4 +1,4 @@
-//! `pixelloom models`: the trained models that come with the program, and their cards.
+//! `pixelloom models`: the cards of the bundled models.
 
 use anyhow::Result;
 use clap::Args;
@@ -12,7 +12,7 @@ Examples:
   pixelloom models
   pixelloom sample draw --count 16";
 
-/// Print the cards of the trained models that come with the program
+/// Print the model cards of the bundled trained models
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Models {}

@@ -1,7 +1,6 @@
-//! Results: lines for people, or with `--json` one object for programs, both on stdout. A command says and
-//! gives the same things either way; what it only says is not in the object, what it only gives is not
-//! printed. Here control characters of names and texts from files become escapes, so that none reaches the
-//! terminal.
+//! Results on stdout: lines for people or, with `--json`, one object for programs. Commands always call both [`say`]
+//! for the lines and [`give`] or [`add`] for the object; one of the two has no effect. Control characters of names and
+//! texts from files are escaped here, so that none reaches the terminal.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,7 +12,7 @@ use pixelloom::text;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The object, where one was asked for.
+/// The JSON object, if `--json` was given.
 static OBJECT: OnceLock<Mutex<Map<String, Value>>> = OnceLock::new();
 
 /// Whether the command writes a file to stdout.
@@ -23,12 +22,12 @@ fn object() -> Option<MutexGuard<'static, Map<String, Value>>> {
     OBJECT.get().map(|object| object.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Results are an object from now on.
+/// Collects results in an object from now on.
 pub fn as_json() {
     OBJECT.get_or_init(Mutex::default);
 }
 
-/// Results go to stderr from now on, as stdout gets a file.
+/// Prints results to stderr from now on, because stdout receives a file.
 pub fn leave_stdout() {
     LEFT.store(true, Ordering::Relaxed);
 }
@@ -41,26 +40,26 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Lines for people.
+/// Prints lines for people; does nothing with `--json`.
 pub fn say(text: &str) -> io::Result<()> {
     if object().is_some() { Ok(()) } else { print(&text::lines(text)) }
 }
 
-/// A field for programs.
+/// Sets a field of the object; does nothing without `--json`.
 pub fn give(key: &str, value: impl Serialize) {
     if let Some(mut object) = object() {
         object.insert(key.into(), json(value));
     }
 }
 
-/// All fields of `fields`, which serializes as an object.
+/// Sets all fields of `fields`, which must serialize as an object.
 pub fn give_all(fields: impl Serialize) {
     if let (Some(mut object), Value::Object(fields)) = (object(), json(fields)) {
         object.extend(fields);
     }
 }
 
-/// One more of the things in the list `key`.
+/// Appends to the list `key` of the object.
 pub fn add(key: &str, value: impl Serialize) {
     if let Some(mut object) = object()
         && let Value::Array(list) = object.entry(key).or_insert_with(|| Value::Array(Vec::new()))
@@ -69,7 +68,7 @@ pub fn add(key: &str, value: impl Serialize) {
     }
 }
 
-/// A file that was written: a line, and one of `files`.
+/// Reports a file that was written: prints its path and appends it to the list `files`.
 pub fn wrote(path: &Path) -> io::Result<()> {
     let name = path.display().to_string();
     add("files", &name);
@@ -84,14 +83,14 @@ pub fn finish() -> io::Result<()> {
     }
 }
 
-/// Numbers that are not finite become null.
+/// Serializes a value; NaN and infinity become null.
 fn json(value: impl Serialize) -> Value {
-    serde_json::to_value(value).expect("results have names of text for keys")
+    serde_json::to_value(value).expect("results have strings as keys")
 }
 
-/// A line on stderr; if nobody reads it, it is lost.
+/// Prints a line to stderr, ignoring errors.
 pub fn complain(text: &str) {
-    // One write: lines of several processes come together.
+    // A single write, so that lines of several processes do not mix.
     let line = format!("{}{}\n", ranks::prefix(), text::line(text));
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The files that a command writes: `--force`, and the checks before the work.
+//! The files that a command writes: `--force`, and checks that happen before the work starts.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,14 +14,14 @@ pub struct Outputs {
     /// Replace files that pixelloom did not write, or that are write-protected
     #[arg(long)]
     force: bool,
-    /// The real paths of the command's files.
+    /// The canonical paths of the command's files.
     #[arg(skip)]
     taken: Mutex<Vec<PathBuf>>,
 }
 
 impl Outputs {
-    /// The file of this kind that the user named `path`. Fails with [`Error::Config`] if it must not be
-    /// written there, or if the command writes another file there, with [`Error::Disk`] if it cannot be.
+    /// The output file of this kind at `path`. Fails with [`Error::Config`] if it must not be written there or if the
+    /// command already writes another file there, and with [`Error::Disk`] if it cannot be written.
     pub fn open(&self, path: &Path, kind: FileKind) -> Result<Output, Error> {
         let output = Output::named(path, kind, self.force)?;
         match output.target()? {
@@ -31,7 +31,7 @@ impl Outputs {
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
                 if taken.contains(&real) {
                     return Err(Error::Config(format!(
-                        "{} would be written twice; give each file a name of its own",
+                        "{} would be written twice; give each file its own name",
                         path.display()
                     )));
                 }
@@ -41,7 +41,7 @@ impl Outputs {
         Ok(output)
     }
 
-    /// As [`Outputs::open`], of a file that the user may leave out.
+    /// Like [`Outputs::open`], for an optional file.
     pub fn open_if(&self, path: Option<&PathBuf>, kind: FileKind) -> Result<Option<Output>, Error> {
         path.map(|path| self.open(path, kind)).transpose()
     }

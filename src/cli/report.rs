@@ -1,4 +1,4 @@
-//! `pixelloom report`: the report of a run, written again, and several runs side by side.
+//! `pixelloom report`: writes the report of a run again, and compares several runs.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::locate;
 use super::out::wrote;
 use super::outputs::Outputs;
 
-/// The page that compares several runs, if it gets no other name.
+/// Default file of the page that compares runs.
 const COMPARED: &str = "compare.html";
 
 const EXAMPLES: &str = "\
@@ -23,23 +23,23 @@ Examples:
   pixelloom report runs/a runs/b --compare compare.html
   pixelloom report digits --csv metrics.csv --tensorboard events";
 
-/// Write report.html of runs, finished or not, and a page that compares them if they are several
+/// Write report.html for each run, finished or not, and for several runs a page that compares them
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Report {
-    /// The runs: their directories, or their names below runs/
+    /// The runs: their directories, or their names in runs/
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// The page that compares the runs [default of several: compare.html]
+    /// The page that compares the runs [default with several runs: compare.html]
     #[arg(long, value_name = "FILE.html")]
     compare: Option<PathBuf>,
-    /// Compare over a logarithmic axis, as the AEVB paper's Figures 2 and 3 do
+    /// Use a logarithmic x axis, as in Figures 2 and 3 of the AEVB paper
     #[arg(long)]
     log_x: bool,
-    /// Also write the metrics of all the runs into one table, a row a line of metrics.jsonl
+    /// Also write the metrics of all runs to one table, with a row for each line of metrics.jsonl
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
-    /// Also write metrics and pictures as event files for TensorBoard, in a folder of each run's name
+    /// Also write metrics and pictures as TensorBoard event files, in a folder for each run
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
@@ -50,7 +50,8 @@ impl Report {
     pub fn run(&self) -> Result<()> {
         if self.log_x && self.compare.is_none() && self.runs.len() == 1 {
             return Err(Error::Config(
-                "--log-x is of the page that compares runs; name several, or --compare FILE.html"
+                "--log-x applies only to the page that compares runs; name several runs, or give --compare \
+                 FILE.html"
                     .into(),
             )
             .into());

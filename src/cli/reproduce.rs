@@ -1,4 +1,4 @@
-//! `pixelloom reproduce`: the commands that made a model's weights, and, if asked, those weights again.
+//! `pixelloom reproduce`: prints the commands that trained a model and, with `--run`, repeats the training.
 
 use std::path::{Path, PathBuf};
 
@@ -21,27 +21,27 @@ Examples:
   pixelloom reproduce diagbilstm
   pixelloom reproduce benches/checkpoints/vae-784-500-20.safetensors --run --data-dir data";
 
-/// Print the commands that trained a model, all stages of it; with --run, run them
+/// Print the commands of all stages that trained a model; with --run, run them
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reproduce {
     #[command(flatten)]
     source: Source,
-    /// Run the commands, resuming stages that were interrupted, and compare the result with the card
+    /// Run the commands, resume stages that were interrupted, and compare the result with the card
     #[arg(long)]
     run: bool,
-    /// Folder of the data sets [default: data]
+    /// Folder that contains the data sets [default: data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
 }
 
-/// A chain of trainings to be run again.
+/// A chain of trainings to repeat.
 struct Chain {
     stages: Vec<TrainingStage>,
     repeats: Vec<Repeat>,
-    /// What the runs and the file are named after.
+    /// The stem of the names of the runs and the file.
     name: String,
     card: Option<Card>,
 }
@@ -85,7 +85,7 @@ impl Reproduce {
         self.on_this_machine(words)
     }
 
-    /// The arguments that write the last run's weights as the original's were written.
+    /// The arguments that export the last run's weights with the same options as the original.
     fn export(&self, chain: &Chain) -> Vec<String> {
         let run = &chain.repeats.last().expect("a chain has a stage").name;
         let out = format!("{}.safetensors", chain.name);
@@ -105,7 +105,7 @@ impl Reproduce {
         words
     }
 
-    /// Runs what is still missing of the chain, and compares what came of it with the original.
+    /// Runs the stages that are not finished yet, and compares the result with the original.
     fn repeat(&self, chain: &Chain, original: &Checkpoint) -> Result<()> {
         for (i, stage) in chain.stages.iter().enumerate() {
             let path = Path::new(RUNS).join(&chain.repeats[i].name);
@@ -124,19 +124,19 @@ impl Reproduce {
         let difference = again.difference(original);
         give("largest_difference", difference);
         let says = match difference {
-            Some(0.0) => "equal to the original's, bit for bit".to_string(),
+            Some(0.0) => "identical to the original, bit for bit".to_string(),
             Some(difference) => format!(
-                "up to {difference:.1e} away from the original's; other devices and instruction sets round \
-                 differently, and stopped stages may lack their exact step"
+                "differ from the original by up to {difference:.1e}; other devices and instruction sets \
+                 round differently, and stages that were stopped early may not have ended at the same step"
             ),
-            None => "of other shapes than the original's".to_string(),
+            None => "have other shapes than the original".to_string(),
         };
         Ok(say(&format!("weights: {says}"))?)
     }
 }
 
 impl Chain {
-    /// Says what cannot be repeated.
+    /// Prints a note if the chain starts from weights of unknown origin.
     fn remark(&self) {
         let first = self.repeats.first().and_then(|first| first.config.init.as_ref());
         if let Some(init) = first {
@@ -145,7 +145,7 @@ impl Chain {
         }
     }
 
-    /// Warns about stages whose images were not the original's.
+    /// Warns about stages that were trained on other images than in the original.
     fn compare_images(&self, again: &Checkpoint) {
         let now = again.stages(String::new());
         for (i, (stage, now)) in self.stages.iter().zip(&now).enumerate() {
@@ -153,15 +153,15 @@ impl Chain {
             if then.is_some() && then != now {
                 let (number, name) = (i + 1, &stage.data.name);
                 complain(&format!(
-                    "warning: {name} holds other images than it did for stage {number} of the original"
+                    "warning: {name} contains other images than in stage {number} of the original"
                 ));
             }
         }
     }
 }
 
-/// The newest step of the run at `path`, if there is one. Fails with [`Error::Config`] if that is a training under
-/// other settings than `config`.
+/// The newest step of the run at `path`, if there is one. Fails with [`Error::Config`] if that run has other settings
+/// than `config`.
 fn done(path: &Path, config: &Config) -> Result<Option<u64>, Error> {
     if !path.join("config.toml").is_file() {
         return Ok(None);
@@ -169,7 +169,7 @@ fn done(path: &Path, config: &Config) -> Result<Option<u64>, Error> {
     let (run, own) = RunDir::open(path)?;
     if arguments(&own)? != arguments(config)? {
         return Err(Error::Config(format!(
-            "{} is another training than this stage; move it away",
+            "{} is a run with other settings than this stage; move it away",
             path.display()
         )));
     }
@@ -184,11 +184,11 @@ fn execute(words: &[String]) -> Result<()> {
     match Cli::try_parse_from(all)?.command {
         Command::Train(train) => train.run(),
         Command::Export(export) => export.run(),
-        _ => unreachable!("a chain trains and exports"),
+        _ => unreachable!("a chain consists of train and export"),
     }
 }
 
-/// The figures of both cards side by side.
+/// Prints the scores of both cards side by side.
 fn compare(original: Option<&Card>, again: Option<&Card>) -> Result<()> {
     let (Some(original), Some(again)) = (original, again) else { return Ok(()) };
     for figure in &original.figures {

@@ -1,4 +1,4 @@
-//! `pixelloom sample`: sheets of samples, films and strips of their drawing, the nearest training images,
+//! `pixelloom sample`: sheets of samples, films and strips of how they are drawn, the nearest training images,
 //! reconstructions, the manifold.
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use super::machine::Machine;
 use super::out::wrote;
 use super::outputs::Outputs;
 
-/// Images of a sheet, and of one with a film, a strip or neighbours, if the user says nothing.
+/// Default number of images, without and with a film, a strip or nearest neighbours.
 const COUNT: (u32, u32) = (100, 16);
 
 const EXAMPLES: &str = "\
@@ -28,29 +28,29 @@ Examples:
   pixelloom sample digits-draw --film drawing.gif --strip strip.png
   pixelloom sample aevb-manifold --manifold --out manifold.png";
 
-/// Draw images from a model into a PNG sheet
+/// Sample images from a model and write them as a PNG sheet
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Sample {
     #[command(flatten)]
     source: Source,
-    /// Images to draw [default: 100; with --film, --strip or --nearest 16]
+    /// Number of images [default: 100; with --film, --strip or --nearest 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: Option<u32>,
-    /// Of a model that draws pixel by pixel, or of draw, also write how the images come to be
+    /// Also write a film of the images being drawn (pixel models, draw)
     #[arg(long, value_name = "FILE.gif", conflicts_with_all = ["reconstruct", "manifold"])]
     film: Option<PathBuf>,
-    /// Of draw, also write a row for each image: the canvas after each glimpse, or after 12 of them
+    /// Also write a row per image with the canvas after each glimpse, or after 12 of them (draw)
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["reconstruct", "manifold"])]
     strip: Option<PathBuf>,
-    /// Also write each image beside the training image that is nearest to it, in a blue frame
+    /// Also write each image next to its nearest training image, which has a blue frame
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["reconstruct", "manifold"])]
     nearest: Option<PathBuf>,
-    /// Of a vae or draw, test images above their reconstructions instead
+    /// Write test images above their reconstructions instead (vae, draw)
     #[arg(long, conflicts_with = "manifold")]
     reconstruct: bool,
-    /// Of a vae with two latent dimensions, the manifold instead: 20 x 20 points of the unit square
-    /// through the inverse normal distribution function
+    /// Write the manifold instead: 20 x 20 points of the unit square through the inverse normal CDF (vae with two
+    /// latent dimensions)
     #[arg(long)]
     manifold: bool,
     /// Seed of the samples
@@ -67,7 +67,7 @@ pub struct Sample {
     machine: Machine,
 }
 
-/// The files that are written.
+/// The files to write.
 struct Files {
     sheet: Output,
     film: Option<Output>,
@@ -153,7 +153,7 @@ impl Sample {
         Ok(())
     }
 
-    /// Draws images stroke by stroke, writes the film and the strip, and returns what came of it.
+    /// Draws images glimpse by glimpse, writes the film and the strip, and returns the images.
     fn glimpses(
         &self,
         model: &dyn Draws,

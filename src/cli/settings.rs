@@ -1,5 +1,4 @@
-//! The flags that are settings: a preset, then a file, then single ones. `train` and `config show` have
-//! them in common.
+//! The flags that set settings, shared by `train` and `config show`: a preset, then a file, then single settings.
 
 use std::path::{Path, PathBuf};
 
@@ -13,15 +12,13 @@ use super::{complain, locate};
 
 #[derive(Args)]
 pub struct SettingsArgs {
-    /// Named settings to begin with, see `pixelloom presets` [default: the
-    /// first of the model]
+    /// Named settings to start from, see `pixelloom presets` [default: the first of the model]
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     pub preset: Option<String>,
     /// A TOML file of settings, on top of the preset
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
-    /// Begin with these weights, and the sizes of their model: a run, a checkpoint, a model file, or a
-    /// model that comes with the program
+    /// Start from these weights and the sizes of their model: a run, a checkpoint, a model file, or a bundled model
     #[arg(long, value_name = "RUN|CHECKPOINT|MODEL", help_heading = "Settings")]
     init: Option<String>,
     /// Any setting, such as model.hidden=300 or model.method=wake-sleep; may be repeated
@@ -30,10 +27,10 @@ pub struct SettingsArgs {
     /// Passes over the training images
     #[arg(long, value_name = "N", help_heading = "Settings")]
     epochs: Option<i64>,
-    /// Images of a step
+    /// Batch size
     #[arg(long, value_name = "N", help_heading = "Settings")]
     batch: Option<i64>,
-    /// Seed of weights, order, bits and noise
+    /// Seed of initial weights, image order, binarization and noise
     #[arg(long, value_name = "N", help_heading = "Settings",
           value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
@@ -43,19 +40,19 @@ pub struct SettingsArgs {
     /// sgd, adagrad, rmsprop or adam
     #[arg(long, value_name = "RULE", help_heading = "Settings")]
     optimizer: Option<String>,
-    /// stop, or skip: leave out steps whose numbers are not finite
+    /// What to do on NaN or infinity: stop, or skip the step
     #[arg(long, value_name = "WHAT", help_heading = "Settings")]
     on_nonfinite: Option<String>,
-    /// Hidden units of a vae and of the LSTMs of draw and classifier, maps h of a pixel model's layers
+    /// Hidden units (vae; LSTMs of draw and classifier), or feature maps h of a pixel model's layers
     #[arg(long, value_name = "N", help_heading = "Settings")]
     hidden: Option<i64>,
-    /// Layers of a pixel model
+    /// Number of layers (pixel models)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     layers: Option<i64>,
-    /// Latent dimensions of a vae, of each glimpse of draw
+    /// Latent dimensions (vae), or latent dimensions per glimpse (draw)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     latent: Option<i64>,
-    /// Glimpses of draw and classifier
+    /// Number of glimpses (draw, classifier)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     glimpses: Option<i64>,
     /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
@@ -64,20 +61,19 @@ pub struct SettingsArgs {
     /// grey, fixed, dynamic or threshold
     #[arg(long, value_name = "MODE", help_heading = "Settings")]
     binarization: Option<String>,
-    /// Folder of the data sets
+    /// Folder that contains the data sets
     #[arg(long, value_name = "DIR", help_heading = "Settings")]
     data_dir: Option<String>,
     /// Steps between lines of metrics
     #[arg(long, value_name = "N", help_heading = "Settings")]
     log_every: Option<i64>,
-    /// Epochs between evaluations, each with a checkpoint and samples
+    /// Epochs between evaluations; each also writes a checkpoint and samples
     #[arg(long, value_name = "N", help_heading = "Settings")]
     eval_every: Option<i64>,
     /// Score the test split at the end (presets of the embedded digits do)
     #[arg(long, help_heading = "Settings")]
     score_test: bool,
-    /// Overfit one batch, to see that a model can learn at all: the first training images are all
-    /// the data there are, in every split
+    /// Overfit one batch, to check that a model can learn at all: all splits consist of the first training images
     #[arg(long, help_heading = "Settings")]
     pub overfit_batch: bool,
 }
@@ -130,7 +126,7 @@ impl SettingsArgs {
             .into_iter()
             .map(|(flag, key, text)| (flag, key, text.clone().map(Value::String)));
         let rate = ("--rate", "optimizer.rate", self.rate.map(Value::Float));
-        // Another data set or optimiser brings its own settings; what is said of them comes after those.
+        // A data set or optimiser resets its own settings, so flags that change those come after it.
         let mut first = texts.collect::<Vec<_>>();
         first.extend(numbers.chain([rate]));
         for (flag, key, value) in first {

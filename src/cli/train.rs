@@ -1,4 +1,4 @@
-//! `pixelloom train`: a preset, then a file, then flags; a run directory comes out.
+//! `pixelloom train`: trains a model with settings from a preset, a file and flags, and writes a run directory.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -37,7 +37,7 @@ enum ResumeFrom {
     Auto,
 }
 
-/// Train a model and leave a run directory: settings, metrics, checkpoints, samples, report
+/// Train a model and write a run directory: settings, metrics, checkpoints, samples, report
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Train {
@@ -48,44 +48,44 @@ pub struct Train {
     #[command(flatten)]
     settings: SettingsArgs,
 
-    /// Name of the run, below runs/ [default: the preset's]
+    /// Name of the run, in runs/ [default: the preset's name]
     #[arg(long, value_name = "NAME", help_heading = "Run directory", value_parser = below)]
     name: Option<String>,
-    /// Directory of the run, wherever
+    /// Directory of the run, anywhere
     #[arg(long, value_name = "DIR", help_heading = "Run directory", conflicts_with = "name")]
     out: Option<PathBuf>,
-    /// Replace an existing run; other files in its directory stay
+    /// Replace an existing run; other files in its directory are kept
     #[arg(long, help_heading = "Run directory", conflicts_with = "resume")]
     force: bool,
-    /// Resume from the newest checkpoint of the run, exactly as if it had not stopped; with =auto from the
-    /// newest whole one, if later ones are damaged
+    /// Resume from the newest checkpoint of the run, exactly as if it had not stopped; with =auto, skip damaged
+    /// checkpoints
     #[arg(long, value_enum, value_name = "FROM", help_heading = "Run directory",
           num_args = 0..=1, require_equals = true, default_missing_value = "newest",
           conflicts_with_all = ["preset", "config", "init", "overfit_batch"])]
     resume: Option<ResumeFrom>,
-    /// Stop at this step and save, as an interrupted run does; --resume trains on from there
+    /// Stop at this step and save, like an interrupted run; continue with --resume
     #[arg(long, value_name = "STEP", help_heading = "Run directory",
           value_parser = clap::value_parser!(u64).range(1..))]
     until: Option<u64>,
-    /// Print the settings, the parameters and the memory of a step, run one, and write nothing
+    /// Run one step, print the settings, the number of parameters and the memory of a step, and write nothing
     #[arg(long, help_heading = "Run directory", conflicts_with_all = ["resume", "force", "profile"])]
     dry_run: bool,
 
-    /// Time every kernel of the training steps, and print a table at the end; training is slower then
-    /// on a GPU, and its figures are the same
+    /// Time every kernel of the training steps and print a table at the end; this slows down training on a GPU but does
+    /// not change its results
     #[arg(long, help_heading = "Machine")]
     profile: bool,
     #[command(flatten)]
     machine: Machine,
 }
 
-/// A name below a folder, not above or outside of it.
+/// Accepts a relative path that stays inside its parent folder.
 fn below(name: &str) -> Result<String, String> {
     let mut parts = Path::new(name).components().peekable();
     if parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_))) {
         return Ok(name.to_string());
     }
-    Err("a name below runs/ is expected; --out takes any directory".into())
+    Err("expected a name inside runs/; use --out for any other directory".into())
 }
 
 impl Train {
@@ -108,7 +108,7 @@ impl Train {
         }
     }
 
-    /// Continues a run.
+    /// Resumes a run.
     fn resume_run(&self, from: ResumeFrom, ranks: Ranks) -> Result<()> {
         let resume = match from {
             ResumeFrom::Newest => Resume::Newest,
@@ -118,7 +118,7 @@ impl Train {
         let (run, mut saved) = RunDir::open(&self.directory(default))?;
         self.model.check(&saved, &format!("the run {}", run.path().display()))?;
         if let Some(name) = self.settings.data.as_ref().filter(|name| saved.data.may_be(name)) {
-            // Only its place is another, so limit and binarization stay.
+            // The same data at another path, so limit and binarization stay.
             saved.data.name.clone_from(name);
         }
         let mut settings = Settings::new(&saved);
@@ -127,7 +127,7 @@ impl Train {
         let (config, data) = settings.fit(data)?;
         run.newest()?;
         ranks.tell_text(config.to_toml());
-        // What trains it again is what it was begun with.
+        // Record the original command, so that the run can be reproduced.
         let begun = settings::command(&config);
         let command = match begun {
             Ok(begun) => format!("{begun}; resumed by {}", command_line()),
@@ -140,7 +140,7 @@ impl Train {
         })
     }
 
-    /// Begins a run.
+    /// Starts a new run.
     fn begin(&self, ranks: Ranks) -> Result<()> {
         let settings = self.settings.resolve(Some(self.model))?;
         let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
@@ -149,13 +149,13 @@ impl Train {
         let history = init.as_ref().map_or(Ok(Vec::new()), Located::stages)?;
         let init = init.map(|located| located.checkpoint);
         if let Some(init) = &init {
-            init.load_into(config.model.without_numbers()?.model())?; // While there is no run yet.
+            init.load_into(config.model.without_numbers()?.model())?; // Check the weights before the run is created.
         }
         let of = if self.settings.overfit_batch { "-overfit" } else { "" };
         let path = self.directory(&format!("{}{of}", config.preset));
         init.iter().try_for_each(|init| spares(&path, init))?;
         self.machine.run(|device| {
-            fits(&config, &data, ranks, device)?; // Before a run that is there is replaced.
+            fits(&config, &data, ranks, device)?; // Check this before an existing run is replaced.
             let run = RunDir::create(&path, &config, self.force)?;
             ranks.tell_text(config.to_toml());
             let job = self.job(config, (data, fingerprint), device, run, ranks);
@@ -189,7 +189,7 @@ impl Train {
         }
     }
 
-    /// Trains beside rank 0, which tells the settings and does all that is seen of a run.
+    /// Trains as a rank other than 0. Rank 0 sends the settings and alone writes files and prints.
     fn follow(&self, ranks: Ranks) -> Result<()> {
         let text = ranks.tell_text(String::new());
         let config: Config = toml::from_str(&text).map_err(|e| Error::Config(e.to_string()))?;
@@ -214,14 +214,14 @@ impl Train {
                 again,
             };
             match train(job, None) {
-                // Rank 0 says so.
+                // Rank 0 reports it.
                 Err(Error::Interrupted { .. }) => Ok(()),
                 outcome => Ok(outcome.map(drop)?),
             }
         })
     }
 
-    /// Trains and prints what came of it; the table by kernel also when a signal ends the run.
+    /// Trains and prints the outcome. The table of kernels is printed even when a signal ends the run.
     fn train(&self, job: Job) -> Result<()> {
         let mut profile = self.profile.then(Profile::default);
         give("run", job.run.path());
@@ -231,7 +231,7 @@ impl Train {
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
             let said = say(&by_kernel(&profile, "step").to_string());
             give("profile", &profile);
-            // Why training ended matters more than what cannot be printed.
+            // An error of the training matters more than an error of stdout.
             outcome.as_ref().map_or(Ok(()), |_| said)?;
         }
         match outcome? {
@@ -240,14 +240,14 @@ impl Train {
                 self.outcome(summary)
             }
             None => {
-                complain(&format!("stopped at the step of --until; to resume:\n{again}"));
+                complain(&format!("stopped at the step given by --until; to resume:\n{again}"));
                 Ok(())
             }
         }
     }
 
-    /// The command that resumes the run at `path`: with what is not among its settings, and with the folder of its
-    /// data sets.
+    /// The command that resumes the run at `path`, including the flags that are not stored in its settings and the
+    /// folder of the data sets.
     fn again(&self, config: &Config, path: &Path) -> String {
         let path = path.display().to_string();
         let mut words =
@@ -281,18 +281,18 @@ impl Train {
     }
 }
 
-/// Rejects a run that this machine has no room for.
+/// Rejects a run that does not fit into this machine's memory.
 fn fits(config: &Config, data: &DataSet, ranks: Ranks, device: &Device) -> Result<(), Error> {
     let rows = ranks.rows(config.batch.min(data.train.count)).len();
     let step = Step::of(config, &data.train, rows.max(1));
     Step { processes: ranks.count(), ..step }.check(device).map(drop)
 }
 
-/// Says what a step takes, and that nothing was written.
+/// Runs one step and prints its memory use; writes nothing.
 fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
     const MIB: f64 = (1 << 20) as f64;
     let estimated = |bytes: usize| {
-        complain(&format!("a step is estimated to take {:.1} MiB", bytes as f64 / MIB));
+        complain(&format!("estimated memory of a step: {:.1} MiB", bytes as f64 / MIB));
     };
     let done = dry_run::dry_run(config, data, device, &estimated)?;
     give_all(&done);
@@ -301,15 +301,15 @@ fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
     say(&format!("\nparameters  {}", thousands(parameters)))?;
     say(&format!("steps       {} of {batch} images", thousands(steps as usize)))?;
     say(&format!(
-        "memory      {estimated:.1} MiB of tensors in a step as estimated, {measured:.1} MiB as measured \
-         ({}; beside the data set)",
+        "memory {estimated:.1} MiB of tensors in a step (estimated), {measured:.1} MiB (measured) ({}; \
+         without the data set)",
         device.name()
     ))?;
     say(&format!("loss        {loss:.2} nats in that step"))?;
     Ok(say("dry run: nothing was written")?)
 }
 
-/// Rejects a new run at `run` in place of the one whose weights it would begin with.
+/// Rejects a new run at `run` that would replace the run whose weights it starts from.
 fn spares(run: &Path, init: &Checkpoint) -> Result<(), Error> {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     match real(run).zip(real(&init.path)) {
@@ -321,7 +321,7 @@ fn spares(run: &Path, init: &Checkpoint) -> Result<(), Error> {
     }
 }
 
-/// What was typed, as a shell would take it.
+/// The command line, quoted for a shell.
 fn command_line() -> String {
     let words: Vec<_> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();

@@ -1,5 +1,5 @@
-//! `.amat` text of the fixed binarized MNIST (Larochelle & Murray 2011): one 28x28 image a line,
-//! 784 values "0" or "1" with spaces between them, row-major.
+//! `.amat` text of the fixed binarized MNIST (Larochelle & Murray 2011): one 28x28 image per line, 784 values "0" or
+//! "1" separated by spaces, row-major.
 
 use super::Images;
 use super::files::fault;
@@ -9,7 +9,7 @@ const DIMS: usize = 28 * 28;
 
 /// The images of an `.amat` text, [N, 28, 28, 1] of 0 and 1.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Images> {
-    // A value and its separator take two bytes, so this never grows.
+    // A value and its separator take two bytes, so this never reallocates.
     let mut pixels = Vec::with_capacity(bytes.len() / 2 + 1);
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     for (line, row) in text.split(|&b| b == b'\n').enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! A record is 3,073 bytes: the label, then 1,024 red, 1,024 green and 1,024 blue bytes, each plane
 //! row-major, 32 rows of 32. Labels 0 to 9: airplane, automobile, bird, cat, deer, dog, frog, horse,
-//! ship, truck. The planes are interleaved here, since images are channels last.
+//! ship, truck. The planes are interleaved here, because images are stored channels last.
 
 use std::borrow::Cow;
 
@@ -13,22 +13,20 @@ use crate::error::Result;
 
 /// Rows and columns of an image.
 const SIDE: usize = 32;
-/// Pixels of an image, bytes of one of its planes.
+/// Pixels of an image, which are the bytes of one plane.
 const PLANE: usize = SIDE * SIDE;
 const CHANNELS: usize = 3;
 /// Bytes of a record.
 pub const RECORD: usize = 1 + CHANNELS * PLANE;
-/// Records of a file of the published set.
+/// Records per file of the published set.
 pub const BATCH: usize = 10_000;
 
-/// The images of `count` records, [count, 32, 32, 3], with labels. `name` is for messages.
-///
-/// Fails on a content of any other length, of which no more than that is inflated, and on a label
-/// above 9.
+/// The images of `count` records, [count, 32, 32, 3], with labels. `name` is for messages. Fails if the content
+/// has another length (no more than the expected length is inflated), and on a label above 9.
 pub fn parse(bytes: &[u8], name: &str, count: usize) -> Result<Images> {
     let total = count * RECORD;
     let content = if gz::is_gzip(bytes) {
-        // No label is 1f, so no plain file begins like gzip data.
+        // No label is 1f, so an uncompressed file cannot start like gzip data.
         Cow::Owned(gz::gunzip(bytes, name, 0, |_| Ok(total))?)
     } else {
         Cow::Borrowed(bytes)

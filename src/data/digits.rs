@@ -1,7 +1,7 @@
-//! The embedded digits: 5,000 training and 1,000 test images of MNIST, inside the program, so that
-//! it trains without a download. Provenance, licence and the rule of choice are in `DIGITS.md`.
+//! The embedded digits: 5,000 training and 1,000 test images of MNIST inside the program, so that it can train without
+//! a download. `DIGITS.md` has their provenance, licence and how they were chosen.
 //!
-//! Labels run 0 1 2 .. 9 0 1 2 ..: any run of whole tens is balanced.
+//! Labels are 0 1 2 .. 9 0 1 2 .., so any run of a multiple of ten images is balanced.
 
 use super::{Images, idx};
 use crate::error::Result;

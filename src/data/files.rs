@@ -1,4 +1,4 @@
-//! Reading a whole file whose size was looked at first, and naming what is missing.
+//! Reading whole files after checking their size, and errors for missing files.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -15,7 +15,7 @@ pub(super) fn fault<T>(name: &str, what: impl std::fmt::Display) -> Result<T> {
     Err(Error::Data(format!("{name}: {what}")))
 }
 
-/// Opens the regular file at `path`, and says how long it is.
+/// Opens the regular file at `path` and returns its length.
 ///
 /// Fails on folders, and on pipes and devices, whose reading might never end.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
@@ -24,25 +24,26 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
         return Err(io::Error::other("is a directory, not a file"));
     }
     if !meta.is_file() {
-        return Err(io::Error::other("is not a regular file; copy what it gives into one"));
+        return Err(io::Error::other("is not a regular file; copy its content into one"));
     }
     Ok((File::open(path)?, meta.len()))
 }
 
-/// The bytes of the regular file at `path`, which may be at most `limit` bytes long.
-///
-/// Memory is asked for only after the length was checked.
+/// The bytes of the regular file at `path`, which may be at most `limit` bytes long. Memory is
+/// allocated only after the length was checked.
 pub(crate) fn whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open(path)?;
     if length > limit {
-        let what = format!("has {length} bytes; at most {limit} are expected");
+        let what = format!("has {length} bytes, but at most {limit} are expected");
         return Err(io::Error::other(what));
     }
     let mut bytes = Vec::new();
     usize::try_from(length)
         .ok()
         .and_then(|length| bytes.try_reserve_exact(length).ok())
-        .ok_or_else(|| io::Error::other(format!("has {length} bytes, too many for the memory")))?;
+        .ok_or_else(|| {
+            io::Error::other(format!("has {length} bytes, which do not fit into memory"))
+        })?;
     file.take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != length {
         return Err(io::Error::other("changed while it was read"));
@@ -50,12 +51,12 @@ pub(crate) fn whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is wrong with a file: the system's own words after "cannot be read".
+/// The cause of an error: for system errors, the system's text after "cannot be read".
 pub(crate) fn cause(e: &io::Error) -> String {
     if e.raw_os_error().is_some() { format!("cannot be read: {e}") } else { e.to_string() }
 }
 
-/// The bytes of a file of data, which is not empty and at most `limit` bytes long, as [`whole`].
+/// The bytes of a data file, which must not be empty or longer than `limit`; otherwise like [`whole`].
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let name = path.display().to_string();
     match whole(path, limit) {
@@ -65,8 +66,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// The first `count` bytes of a file's content, which is inflated where it is gzip data; fewer if there are no more, or if
-/// they cannot be read.
+/// The first `count` bytes of a file's content, inflated if it is gzip data; fewer if the content is shorter or cannot
+/// be read.
 pub(super) fn head(path: &Path, count: usize) -> Vec<u8> {
     let read = || {
         let mut file = BufReader::new(open(path)?.0);
@@ -82,8 +83,8 @@ pub(super) fn head(path: &Path, count: usize) -> Vec<u8> {
     read().unwrap_or_default()
 }
 
-/// The length of a file's content, which of gzip data is read in its last four bytes: right for one member of less than
-/// 4 GiB, and nothing more than a hint.
+/// The length of a file's content. For gzip data it is taken from the last four bytes, which is right for a single
+/// member of less than 4 GiB, so it is only a hint.
 pub(super) fn content_length(path: &Path) -> Option<u64> {
     let (mut file, length) = open(path).ok()?;
     let mut begin = [0; 2];
@@ -105,7 +106,7 @@ pub(super) fn find(dir: &Path, folder: &str, names: &[String], set: &str) -> Res
     found.ok_or_else(|| {
         let path = folder.join(&names[0]);
         Error::Data(format!(
-            "{}: no such file; get it, by the script that `pixelloom data --script` prints, with `{}`",
+            "{}: no such file; download it with the script that `pixelloom data --script` prints: {}",
             path.display(),
             get(dir, set)
         ))
@@ -118,7 +119,7 @@ pub(super) fn get(dir: &Path, set: &str) -> String {
     get
 }
 
-/// The commands that check the files of `set` in `dir`, and that download them.
+/// The commands that check the files of `set` in `dir` and that download them.
 pub(super) fn commands(dir: &Path, set: &str) -> [String; 2] {
     let script = if dir == Path::new("data") {
         "./datasets.sh".to_string()

@@ -1,9 +1,8 @@
-//! What identifies the images of a data set: their number in each split, and a hash of their content.
+//! A fingerprint identifies the images of a data set: their number in each split, and a hash of their content.
 //!
-//! Two runs see the same data if and only if their fingerprints are equal. The name of the set and its place on the
-//! disk do not enter, so a folder may move; an image that is added, removed, changed or put elsewhere in
-//! the order changes the hash of its split. A fingerprint is taken before images are left out
-//! (`data.limit`) or quantised, since those are settings.
+//! Two runs use the same data if and only if their fingerprints are equal. The name and the path of the set are not
+//! included, so a folder may be moved; adding, removing, changing or reordering images changes the hash of their split.
+//! A fingerprint is taken before images are left out (`data.limit`) or quantised, because those are settings.
 
 use std::fmt;
 
@@ -15,11 +14,10 @@ use super::scene::{Scene, SceneKind};
 use super::{DataSet, Images, thousands};
 use crate::text::hex;
 
-/// Bytes of pixels that one thread hashes at a time. Part of the definition: another number gives other
-/// hashes.
+/// Bytes of pixels that one thread hashes at a time. Part of the definition: another number changes the hashes.
 const PIECE: usize = 1 << 22;
 
-/// Digits of a hash that are shown.
+/// Number of digits of a hash that are shown.
 const SHOWN: usize = 8;
 
 /// The fingerprint of a data set.
@@ -43,7 +41,7 @@ pub struct SplitPrint {
 }
 
 impl Fingerprint {
-    /// Hashes all images of `data`, about a gigabyte a second on each core.
+    /// Hashes all images of `data`, at about 1 GB/s on each core.
     pub fn of(data: &DataSet) -> Fingerprint {
         let [train, valid, test] = [&data.train, &data.valid, &data.test].map(SplitPrint::of);
         Fingerprint { train, valid, test }
@@ -92,8 +90,8 @@ impl fmt::Display for SplitPrint {
     }
 }
 
-/// Whether two names of data sets mean the same kind of source: the same set, or both a folder of the
-/// user's, wherever it lies.
+/// Whether two names of data sets mean the same kind of source: the same set, or both a folder of the user, at any
+/// path.
 pub(crate) fn same_source(a: &str, b: &str) -> bool {
     fn source(name: &str) -> (&str, &str) {
         let first = name.split_once(':').filter(|(first, _)| first.starts_with("first-"));
@@ -121,7 +119,7 @@ mod tests {
         }
     }
 
-    /// What [`SplitPrint::of`] hashes is written out here.
+    /// Compares with a hash whose input is written out here.
     #[test]
     fn the_hash_is_of_sizes_pixels_and_labels() {
         let images = images(2);
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_the_same_source_wherever_they_lie() {
+    fn folders_are_the_same_source_at_any_path() {
         for (a, b) in [
             ("mnist", "mnist"),
             ("folder:a", "folder:/x:y/b"),
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_and_the_binarization_do_not_enter() {
+    fn the_name_and_the_binarization_are_not_included() {
         let set = data::open("digits", None, std::path::Path::new("data")).unwrap();
         let of = Fingerprint::of(&set);
         let other = DataSet { name: "folder:x".into(), binarization: Binarization::Grey, ..set };

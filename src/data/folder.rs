@@ -1,21 +1,14 @@
-//! A folder of PNG images as a data set, called `folder:PATH`.
-//!
-//! Either it has the folders `train`, `valid` and `test` with images in them; or the images lie in it
-//! directly, and each image's name decides on its split: h = sha256(seed, name) / 2^256 lies in
-//! \[0, 1), and the image belongs to train if h < 0.8, to valid if h < 0.9, else to test. Images that
-//! are added or removed therefore move no other image. Within a split, images are ordered by name (byte
-//! by byte).
-//!
-//! Every split must have an image, so small folders are an exception. If a split would be empty, the image
-//! next to it in the order of h moves into it. `tell` receives a line about this, because that image
-//! moves back once added images fill the split. About half of all folders of 12 images are such a case,
-//! and hardly any folder of 100. The seed was chosen so that a dozen images with usual names, such as
-//! 000.png, are not.
-//!
-//! All images have one size and are all grey or all colour; a palette counts as colour, grey as it
-//! may look. Files of other kinds, other folders and names that begin with a dot are ignored; what is
-//! called `.png` must be one. Directories and broken links of such a name are left out, and `tell`
-//! receives a line about them.
+//! A folder of PNG images as a data set, called `folder:PATH`. Either the folder contains the folders `train`, `valid`
+//! and `test` with images, or it contains the images directly, and each image's name decides its split: h =
+//! sha256(seed, name) / 2^256 lies in \[0, 1), and the image belongs to train if h < 0.8, to valid if h < 0.9,
+//! otherwise to test. So adding or removing images does not move other images. Within a split, images are ordered by
+//! name (bytewise). Small folders are an exception, because every split needs an image. If a split would be empty, the
+//! nearest image in the order of h moves into it. `tell` receives a message about this, because that image moves back
+//! once added images fill the split. This affects about half of all folders of 12 images and hardly any folder of 100.
+//! The seed was chosen so that a dozen images with usual names, such as 000.png, are not affected. All images must have
+//! the same size and be all grey or all colour; a palette counts as colour even if its colours are grey. Other kinds of
+//! files, other folders and names that start with a dot are ignored. A file whose name ends in `.png` must be a PNG;
+//! directories and broken links with such a name are skipped, and `tell` receives a message about them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,27 +23,26 @@ use super::picture::{self, Picture};
 use super::{DataSet, Images, Tell, sets, thousands};
 use crate::error::{Error, Result};
 
-/// What a name begins with that means a folder.
+/// Prefix of a data set's name that means a folder.
 pub(super) const PREFIX: &str = "folder:";
 
-/// Chooses among the ways to split the images of a folder without splits.
+/// Seed of the split of a folder without splits.
 const SEED: u64 = 0x666f_6c64_0014_5f4d;
 
-/// Where train and valid end, as parts of 2^64.
+/// Where train and valid end, as fractions of 2^64.
 const ENDS: [u64; 2] = [(u64::MAX / 10) * 8, (u64::MAX / 10) * 9];
 
-/// Number of ignored entries that a line names.
+/// Number of skipped entries that a message names.
 const SHOWN: usize = 3;
 
 const SPLITS: [&str; 3] = ["train", "valid", "test"];
 
-/// The most bytes of pixels that are read, all splits together.
+/// Maximum bytes of pixels, all splits together.
 const MOST: usize = 2 << 30;
 
-/// Opens the images in the folder `path` as the data set `name`; grey for `None`. `tell` receives lines about what is left out.
-///
-/// Fails with [`Error::Config`] on a binarization that does not fit, with [`Error::Data`] on a folder
-/// or an image that is missing, damaged or unlike the others.
+/// Opens the images in the folder `path` as the data set `name`; grey for `None`. `tell` receives messages about
+/// skipped entries. Fails with [`Error::Config`] on an unsupported binarization, and with [`Error::Data`] if a folder
+/// or an image is missing or damaged, or an image differs in kind from the others.
 pub(super) fn open(
     name: &str,
     path: &str,
@@ -65,7 +57,7 @@ pub(super) fn open(
     let splits = files(Path::new(path), tell)?;
     let first = &splits[0][0];
     let model = opaque(first)?;
-    // What fits is known from the first image; the others need not be read to refuse.
+    // The first image decides which binarizations are possible, before the others are read.
     let modes: &[Binarization] =
         if model.channels == 1 { &[Grey, Dynamic, Threshold] } else { &[Grey] };
     let binarization = sets::fitting(name, modes, binarization)?;
@@ -75,8 +67,7 @@ pub(super) fn open(
         return fault(
             path,
             format!(
-                "{} images of {dims} bytes are more than the {MOST} bytes that are read; \
-                 take fewer or smaller ones",
+                "{} images of {dims} bytes exceed the limit of {MOST} bytes; use fewer or smaller images",
                 thousands(count)
             ),
         );
@@ -97,7 +88,7 @@ fn files(folder: &Path, tell: Tell) -> Result<[Vec<PathBuf>; 3]> {
         return fault(
             &name.to_string(),
             format!(
-                "has no folder \"{}\"; it needs {}, or images and none of these",
+                "has no folder \"{}\"; it needs the folders {}, or images directly in it",
                 SPLITS[missing],
                 SPLITS.join(", ")
             ),
@@ -106,22 +97,23 @@ fn files(folder: &Path, tell: Tell) -> Result<[Vec<PathBuf>; 3]> {
     if let Some(stray) = direct.first() {
         return fault(
             &stray.display().to_string(),
-            format!("lies beside the folders {}; move it into one of them", SPLITS.join(", ")),
+            format!("is next to the folders {}; move it into one of them", SPLITS.join(", ")),
         );
     }
     let [train, valid, test] = SPLITS.map(|split| {
         let inner = folder.join(split);
         match listed(&inner, tell) {
-            Ok(paths) if paths.is_empty() => {
-                fault(&inner.display().to_string(), "holds no PNG images (*.png); put some there")
-            }
+            Ok(paths) if paths.is_empty() => fault(
+                &inner.display().to_string(),
+                "contains no PNG images (*.png); put some there",
+            ),
             other => other,
         }
     });
     Ok([train?, valid?, test?])
 }
 
-/// The files of a folder that are called `.png`, in whatever case, sorted by name.
+/// The files of a folder whose names end in `.png` (in any case), sorted by name.
 fn listed(folder: &Path, tell: Tell) -> Result<Vec<PathBuf>> {
     let cannot = |e| Error::Data(format!("{}: cannot be read: {e}", folder.display()));
     if !folder.is_dir() {
@@ -150,12 +142,12 @@ fn listed(folder: &Path, tell: Tell) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What is at `path` if it is no file that could be read.
+/// What is at `path`, if it is not a readable file.
 fn no_file(path: &Path) -> Option<&'static str> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Some("a directory"),
-        Ok(meta) if !meta.is_file() => Some("no regular file"),
-        // What cannot be looked at for another reason is an error once it is read.
+        Ok(meta) if !meta.is_file() => Some("not a regular file"),
+        // Other failures become an error when the file is read.
         Err(_) if fs::read_link(path).is_ok_and(|to| !path.with_file_name(to).exists()) => {
             Some("a broken link")
         }
@@ -163,7 +155,7 @@ fn no_file(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// A line about what is called `.png` and is no file.
+/// A message about entries whose names end in `.png` but that are not files.
 fn left_out(folder: &Path, others: &[(PathBuf, &str)]) -> String {
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut names: Vec<String> =
@@ -171,10 +163,10 @@ fn left_out(folder: &Path, others: &[(PathBuf, &str)]) -> String {
     if others.len() > SHOWN {
         names.push(format!("{} more", thousands(others.len() - SHOWN)));
     }
-    format!("{}: left out, as they are no files: {}", folder.display(), names.join(", "))
+    format!("{}: skipped, because they are not files: {}", folder.display(), names.join(", "))
 }
 
-/// Where the name of an image lies between 0 and 2^64: a pure function of the name.
+/// The position of an image's name between 0 and 2^64, a pure function of the name.
 fn place(path: &Path) -> u64 {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let sum = Sha256::new().chain_update(SEED.to_be_bytes()).chain_update(name).finalize();
@@ -189,8 +181,8 @@ fn cut(folder: &Path, paths: Vec<PathBuf>, tell: Tell) -> Result<[Vec<PathBuf>; 
         return fault(
             &name.to_string(),
             format!(
-                "holds {count} PNG images (*.png), too few for train, valid and test; \
-                 put at least 3 there, or folders of these names with images in them"
+                "contains {count} PNG images (*.png), too few for train, valid and test; put at least 3 \
+                 there, or folders with these names and images in them"
             ),
         );
     }
@@ -198,13 +190,13 @@ fn cut(folder: &Path, paths: Vec<PathBuf>, tell: Tell) -> Result<[Vec<PathBuf>; 
         paths.into_iter().map(|path| (place(&path), path)).collect();
     placed.sort();
     let ends = ENDS.map(|end| placed.partition_point(|(place, _)| *place < end));
-    // An empty split takes the image next to it.
+    // An empty split takes the nearest image.
     let valid = ends[0].clamp(1, count - 2);
     let test = ends[1].clamp(valid + 1, count - 1);
     if [valid, test] != ends {
         tell(&format!(
-            "{name}: {count} images are so few that a split by their names alone would leave a split empty, so it \
-             takes images of another one; these may move back when images are added"
+            "{name}: with only {count} images, a split by name would be empty, so it takes images of \
+             another split; these may move back when images are added"
         ));
     }
     let part = |range: std::ops::Range<usize>| {
@@ -215,13 +207,13 @@ fn cut(folder: &Path, paths: Vec<PathBuf>, tell: Tell) -> Result<[Vec<PathBuf>; 
     Ok([part(0..valid), part(valid..test), part(test..count)])
 }
 
-/// The images of a split, which must be like `model`, the image of the file `first`.
+/// The images of a split, which must have the size and channels of `model`, the image in the file `first`.
 fn load(paths: &[PathBuf], model: &Picture, first: &Path) -> Result<Images> {
     let dims = model.bytes.len();
-    // Filled in place: twice the pixels may not fit into memory.
+    // Filled in place, because twice the pixels may not fit into memory.
     let mut pixels: Arc<[u8]> = std::iter::repeat_n(0, paths.len() * dims).collect();
-    let rows = Arc::get_mut(&mut pixels).expect("nobody else has it yet");
-    // The first fault in the order of the files, however many threads read them.
+    let rows = Arc::get_mut(&mut pixels).expect("not shared yet");
+    // Report the first error in the order of the files, whatever the number of threads.
     let failed = rows.par_chunks_exact_mut(dims).zip(paths).find_map_first(|(row, path)| {
         match opaque(path).and_then(|picture| alike(picture, path, model, first)) {
             Ok(bytes) => row.copy_from_slice(&bytes),
@@ -250,8 +242,8 @@ fn opaque(path: &Path) -> Result<Picture> {
     if matches!(picture.channels, 2 | 4) {
         return fault(
             &path.display().to_string(),
-            "has an alpha channel or a transparent colour, which images of a data set cannot have; \
-             save it on a background, without transparency",
+            "has an alpha channel or a transparent colour, which images of a data set cannot have; flatten \
+             it onto a background and save it without transparency",
         );
     }
     Ok(picture)
@@ -287,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    /// The split of each name, and whether no split took images of another one.
+    /// The split of each name, and whether no split took images of another.
     fn split(names: &BTreeSet<String>) -> (BTreeMap<String, usize>, bool) {
         let told = std::cell::Cell::new(false);
         let paths = names.iter().map(PathBuf::from).collect();
@@ -303,7 +295,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever is added and removed: an image moves only if a split would be empty.
+        /// Whatever images are added or removed, an image moves only if a split would be empty.
         #[test]
         fn no_image_changes_its_split(
             names in prop::collection::btree_set("[^/\0]{1,12}", 3..40),

@@ -1,13 +1,11 @@
-//! Bounded inflation of gzip (RFC 1952) and zlib (RFC 1950) data.
+//! Bounded inflation of gzip (RFC 1952) and zlib (RFC 1950) data. The content either starts with a header of known
+//! length that declares its total size, or has a size that is known beforehand (a header of length 0). Exactly that
+//! size is inflated: a decompression bomb costs only the memory that its header declares, and a size that cannot result
+//! from the compressed bytes is rejected before anything is allocated.
 //!
-//! The content begins with a header of known length that declares its whole size, or has a size that
-//! is known beforehand (a header of none). That much is inflated and no more: a decompression bomb
-//! costs the memory its header admits to, and a size that deflate could not hold in so few bytes is
-//! refused before anything is allocated.
-//!
-//! As `gzip -dc` does, gzip data is read as one content whatever the number of its members, and zeros
-//! after the last one are ignored (tapes and disks are filled up with them); anything else there is an
-//! error. `datasets.sh --verify` leaves this to gzip, so both accept the same files.
+//! As in `gzip -dc`, all members of gzip data form one content, and zeros after the last member are ignored (they pad
+//! tapes and disks); anything else there is an error. `datasets.sh --verify` uses gzip itself, so both accept the same
+//! files.
 
 use std::io::{ErrorKind, Read};
 
@@ -16,15 +14,15 @@ use flate2::bufread::{GzDecoder, ZlibDecoder};
 use super::files::fault;
 use crate::error::{Error, Result};
 
-/// The most bytes deflate can make of one (zlib's documentation, "Maximum Compression Factor").
+/// Maximum expansion of deflate (zlib's documentation, "Maximum Compression Factor").
 pub(super) const RATIO: usize = 1032;
 
-/// Whether `bytes` begin like gzip data.
+/// Whether `bytes` start like gzip data.
 pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Reads the content of gzip data, member after member, and stops at the first byte that begins no member.
+/// Reads the content of gzip data, member after member, and stops at the first byte that does not start a member.
 struct Members<'a>(GzDecoder<&'a [u8]>);
 
 impl Read for Members<'_> {
@@ -39,8 +37,8 @@ impl Read for Members<'_> {
     }
 }
 
-/// The content of gzip data `bytes`, exactly as long as `declared` finds in its first `header`
-/// bytes. Fails on damaged, short, long or trailing data; `name` is for the message.
+/// The content of the gzip data `bytes`, which must have the length that `declared` returns for its first `header`
+/// bytes. Fails on damaged, short, long or trailing data; `name` is for messages.
 pub fn gunzip(
     bytes: &[u8],
     name: &str,
@@ -94,9 +92,9 @@ fn bounded(
     content.reserve_exact(body);
     decoder.take(body as u64).read_to_end(&mut content).map_err(damaged)?;
     if content.len() < total {
-        return fault(name, format!("holds {} bytes, expected {total}", content.len()));
+        return fault(name, format!("has {} bytes, expected {total}", content.len()));
     }
-    // Reading on at the end also checks the checksum.
+    // Reading past the end also verifies the checksum.
     if decoder.read(&mut [0]).map_err(damaged)? > 0 {
         return fault(name, format!("inflates to more than the {total} bytes expected"));
     }

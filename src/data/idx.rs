@@ -14,7 +14,7 @@ use crate::error::Result;
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
-/// The largest content that is read, five times MNIST.
+/// Maximum bytes of the content, five times MNIST.
 const MOST: usize = 1 << 28;
 
 /// The images of an IDX file, grey, without labels. `name` is for messages.
@@ -38,7 +38,7 @@ pub fn parse_labels(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
     Ok(content[8..].to_vec())
 }
 
-/// The dimensions that the header `head` of a plain IDX file of this rank declares, if it is one.
+/// The dimensions declared by `head`, if it is the header of an uncompressed IDX file of this rank.
 pub(super) fn declared<const RANK: usize>(head: &[u8]) -> Option<[usize; RANK]> {
     let magic = 0x0800 | RANK as u32;
     (head.len() >= 4 + 4 * RANK && word(head, 0) == magic)
@@ -50,7 +50,7 @@ fn word(head: &[u8], i: usize) -> u32 {
     u32::from_be_bytes([head[4 * i], head[4 * i + 1], head[4 * i + 2], head[4 * i + 3]])
 }
 
-/// The dimensions and the whole plain content, whose length was checked against them.
+/// The dimensions and the whole uncompressed content, whose length was checked against them.
 fn unpack<'a, const RANK: usize>(
     bytes: &'a [u8],
     name: &str,
@@ -79,7 +79,7 @@ fn unpack<'a, const RANK: usize>(
     Ok((dims, content))
 }
 
-/// The dimensions a header declares, and the bytes of header and content together.
+/// The dimensions that a header declares, and the total bytes of header and content.
 fn sizes<const RANK: usize>(head: &[u8], name: &str, magic: u32) -> Result<([usize; RANK], usize)> {
     let found = word(head, 0);
     if found != magic {

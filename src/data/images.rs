@@ -1,4 +1,4 @@
-//! Images of one size in memory, as bytes: choosing some of them, taking fewer levels.
+//! Images of one size in memory as bytes, with selection and quantization.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,10 +10,10 @@ use crate::rng::{Key, stream};
 /// Images of one split.
 #[derive(Clone, Debug)]
 pub struct Images {
-    /// What is stored, [count, height, width, channels], image after image, rows from the top. Of
-    /// scenes, [count, scene.height, scene.width, channels], in 256 levels.
+    /// The stored pixels, [count, height, width, channels], image after image, rows from the top. For scenes, [count,
+    /// scene.height, scene.width, channels] in 256 levels.
     pub pixels: Arc<[u8]>,
-    /// \[count\], where the set has labels.
+    /// \[count\], if the set has labels.
     pub labels: Option<Vec<u8>>,
     /// Number of images.
     pub count: usize,
@@ -23,9 +23,9 @@ pub struct Images {
     pub width: usize,
     /// 1 for grey and binary, 3 for colour.
     pub channels: usize,
-    /// The byte that stands for 1.0: 255 for grey and colour, 1 for binary, levels - 1 for quantised.
+    /// The byte that means 1.0: 255 for grey and colour, 1 for binary, levels - 1 for quantised images.
     pub max: u8,
-    /// How an image is made of stored ones, where it is not stored itself.
+    /// How images are composed of stored ones, if they are not stored themselves.
     pub scene: Option<Scene>,
 }
 
@@ -40,15 +40,15 @@ impl Images {
         self.scene.map_or(self.dims(), |scene| scene.height * scene.width * self.channels)
     }
 
-    /// Pixels of stored image `i`, [height, width, channels], of scenes as large as `scene` says.
-    /// Panics if there is no such image.
+    /// Pixels of stored image `i`, [height, width, channels]; for scenes in the size given by `scene`. Panics if there
+    /// is no such image.
     pub fn image(&self, i: usize) -> &[u8] {
         &self.pixels[i * self.stored()..(i + 1) * self.stored()]
     }
 
-    /// Pixels of image `i` as a model sees it, [height, width, channels] in 0..=max, before they
-    /// become numbers: a pure function of (seed, epoch, i). An image that is stored is the same
-    /// under all seeds. Panics if there is no such image.
+    /// Pixels of image `i` as a model sees it, [height, width, channels] in 0..=max, before they are converted to
+    /// numbers: a pure function of (seed, epoch, i). A stored image does not depend on the seed. Panics if there is no
+    /// such image.
     pub fn view(&self, i: usize, seed: u64, epoch: u32) -> Cow<'_, [u8]> {
         let Some(scene) = self.scene else { return Cow::Borrowed(self.image(i)) };
         let mut pixels = vec![0; self.dims()];
@@ -60,8 +60,8 @@ impl Images {
         Cow::Owned(pixels)
     }
 
-    /// A copy of the images `range`, with their labels; scenes of theirs are made of these alone.
-    /// Panics if the range leaves 0..count.
+    /// A copy of the images `range` with their labels; scenes are composed of these images only. Panics if the range is
+    /// not within 0..count.
     pub fn slice(&self, range: Range<usize>) -> Images {
         Images {
             pixels: self.pixels[range.start * self.stored()..range.end * self.stored()].into(),
@@ -71,8 +71,8 @@ impl Images {
         }
     }
 
-    /// A copy of the images `indices`, in this order, with their labels; scenes of theirs are made of
-    /// these alone. Panics if one is missing.
+    /// A copy of the images `indices`, in this order, with their labels; scenes are composed of these images only.
+    /// Panics if an index is out of range.
     pub fn select(&self, indices: &[usize]) -> Images {
         Images {
             pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
@@ -82,14 +82,14 @@ impl Images {
         }
     }
 
-    /// The images with `levels` levels instead of 256: the byte v becomes floor(v * levels / 256), the
-    /// largest is levels - 1. With 256 levels, and of scenes, which take fewer levels once they are
-    /// made, the pixels are shared.
+    /// The images with `levels` levels instead of 256: the byte v becomes floor(v * levels / 256), so the largest is
+    /// levels - 1. The pixels are shared with `self` if there are 256 levels, and for scenes, which are quantised after
+    /// they are composed.
     ///
     /// Panics unless the images have 256 levels and `levels` lies in 2..=256.
     pub fn quantized(&self, levels: usize) -> Images {
         assert!(self.max == 255, "images of {} levels, not 256", usize::from(self.max) + 1);
-        assert!((2..=256).contains(&levels), "{levels} levels; there can be 2 to 256");
+        assert!((2..=256).contains(&levels), "{levels} levels, expected 2 to 256");
         let pixels = if levels == 256 || self.scene.is_some() {
             self.pixels.clone()
         } else {
@@ -99,7 +99,7 @@ impl Images {
     }
 }
 
-/// One of `levels` levels instead of 256.
+/// Quantises a byte to `levels` levels.
 fn level(v: u8, levels: usize) -> u8 {
     (usize::from(v) * levels / 256) as u8
 }

@@ -1,4 +1,4 @@
-//! Which images make a batch: a seeded shuffle of every epoch, cut into batches.
+//! Which images are in a batch: every epoch is shuffled with a seed and split into batches.
 //!
 //! The order of an epoch is a pure function of (seed, epoch), so a run resumes in the middle of an
 //! epoch from its step alone.
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use super::shuffled;
 use crate::rng::{Key, stream};
 
-/// Order of the images of a split during training.
+/// The order of the images of a split during training.
 #[derive(Debug)]
 pub struct Loader {
     count: usize,
     batch: usize,
     seed: u64,
-    /// The epoch asked for last and its order, so that a shuffle is paid once an epoch.
+    /// The last epoch and its order, so that each epoch is shuffled only once.
     cached: Mutex<Option<(u32, Arc<[usize]>)>>,
 }
 
@@ -27,12 +27,12 @@ impl Loader {
         Loader { count, batch, seed, cached: Mutex::new(None) }
     }
 
-    /// Batches of an epoch, the short one included.
+    /// Batches per epoch, including a short last one.
     pub fn batches_per_epoch(&self) -> u64 {
         self.count.div_ceil(self.batch) as u64
     }
 
-    /// The epoch that step `step` (from 0) lies in, and the images of its batch.
+    /// The epoch of step `step` (from 0), and the images of its batch.
     pub fn batch(&self, step: u64) -> (u32, Vec<usize>) {
         let epoch = (step / self.batches_per_epoch()) as u32;
         let start = (step % self.batches_per_epoch()) as usize * self.batch;

@@ -1,12 +1,9 @@
-//! MATLAB level 5 MAT files (MathWorks, "MAT-File Format"): arrays of unsigned bytes in them.
-//!
-//! 128 bytes of header, ending in version 0x0100 and the letters "IM" (little endian) or "MI" (big
-//! endian) as the file's byte order shows them. Then data elements: type, size, data, padded to 8
-//! bytes; a small one packs size, type and up to 4 bytes into 8. An array (type 14) holds flags,
-//! dimensions, name and data as elements of their own; a compressed element (type 15) is zlib data
-//! of one element.
-//!
-//! Data is stored column by column: the first dimension is the fastest.
+//! Reads arrays of unsigned bytes from MATLAB level 5 MAT files (MathWorks, "MAT-File Format"). A file has a header of
+//! 128 bytes that ends in version 0x0100 and the letters "IM" (little endian) or "MI" (big endian), in the file's byte
+//! order. Data elements follow: type, size and data, padded to 8 bytes; a small element packs size, type and up to 4
+//! bytes into 8. An array (type 14) contains flags, dimensions, name and data as separate elements; a compressed
+//! element (type 15) is zlib data of one element. Data is stored in column-major order: the first dimension varies
+//! fastest.
 
 use std::borrow::Cow;
 
@@ -28,7 +25,7 @@ const COMPLEX: u32 = 0x0800;
 /// An array of unsigned bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Array {
-    /// Sizes, the fastest first.
+    /// Sizes, the fastest-varying dimension first.
     pub dims: Vec<usize>,
     /// As many bytes as the product of `dims`.
     pub data: Vec<u8>,
@@ -69,18 +66,18 @@ pub fn parse_all<const N: usize>(
         let array = match kind {
             MATRIX => Cow::Borrowed(data),
             COMPRESSED => Cow::Owned(reader.inflate(data)?),
-            _ => return fault(name, format!("element of type {kind} where an array belongs")),
+            _ => return fault(name, format!("element of type {kind}, expected an array")),
         };
         for (variable, found) in variables.iter().zip(&mut found) {
             if let Some(array) = reader.array(&array, variable)?
                 && found.replace(array).is_some()
             {
-                return fault(name, format!("holds the array \"{variable}\" twice"));
+                return fault(name, format!("contains the array \"{variable}\" twice"));
             }
         }
     }
     if let Some(missing) = found.iter().position(Option::is_none) {
-        return fault(name, format!("holds no array \"{}\"", variables[missing]));
+        return fault(name, format!("contains no array \"{}\"", variables[missing]));
     }
     Ok(found.map(Option::unwrap_or_default))
 }
@@ -96,11 +93,11 @@ impl Reader<'_> {
         if self.big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
     }
 
-    /// Takes the next element, with its padding, off `rest`: its type and data.
+    /// Removes the next element, with its padding, from `rest` and returns its type and data.
     fn element<'b>(&self, rest: &mut &'b [u8]) -> Result<(u32, &'b [u8])> {
         let left = rest.len();
         if left < 8 {
-            return fault(self.name, format!("ends in {left} bytes that are no data element"));
+            return fault(self.name, format!("ends in {left} bytes that are not a data element"));
         }
         let first = self.word(rest, 0);
         let (kind, start, size) = match first >> 16 {
@@ -111,7 +108,9 @@ impl Reader<'_> {
         if size > room {
             return fault(
                 self.name,
-                format!("an element of type {kind} declares {size} bytes where {room} are left"),
+                format!(
+                    "an element of type {kind} declares {size} bytes, but only {room} are left"
+                ),
             );
         }
         let data = &rest[start..start + size];
@@ -127,14 +126,17 @@ impl Reader<'_> {
     fn inflate(&self, data: &[u8]) -> Result<Vec<u8>> {
         let total = |head: &[u8]| match self.word(head, 0) {
             MATRIX => Ok(8usize.saturating_add(self.word(head, 4) as usize)),
-            kind => fault(self.name, format!("a compressed element of type {kind}, no array")),
+            kind => fault(
+                self.name,
+                format!("a compressed element has type {kind} and is not an array"),
+            ),
         };
         let mut content = gz::unzlib(data, self.name, 8, total)?;
         content.drain(..8);
         Ok(content)
     }
 
-    /// The array in the data of a MATRIX element, if it is the one called `variable`.
+    /// The array in the data of a MATRIX element, if its name is `variable`.
     fn array(&self, mut rest: &[u8], variable: &str) -> Result<Option<Array>> {
         let (kind, flags) = self.element(&mut rest)?;
         if kind != UINT32 || flags.len() != 8 {
@@ -163,7 +165,7 @@ impl Reader<'_> {
             (0..sizes.len() / 4).map(|i| self.word(sizes, 4 * i) as usize).collect();
         let (kind, data) = self.element(&mut rest)?;
         if kind != UINT8 {
-            return fault(self.name, format!("array \"{variable}\" holds data of type {kind}"));
+            return fault(self.name, format!("array \"{variable}\" has data of type {kind}"));
         }
         match dims.iter().try_fold(1usize, |product, &d| product.checked_mul(d)) {
             Some(size) if size == data.len() && rest.is_empty() => {
@@ -171,7 +173,7 @@ impl Reader<'_> {
             }
             _ => fault(
                 self.name,
-                format!("array \"{variable}\" declares {dims:?} but holds {} bytes", data.len()),
+                format!("array \"{variable}\" declares {dims:?} but has {} bytes", data.len()),
             ),
         }
     }

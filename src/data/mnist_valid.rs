@@ -1,25 +1,24 @@
-//! Which of MNIST's 60,000 training images are for validation: those that the fixed binarization
-//! (Larochelle & Murray) holds out too, so that a model that moves between `mnist` and `binarized-mnist` is
-//! never trained on images that it was or will be validated on.
-//!
-//! `mnist_valid.bits` has a bit an image, in the order of MNIST's file, the most significant bit first; it is 1 for
-//! validation. The authors of the fixed file shuffled the images and published no index, so it was found by
-//! matching: the 60,000 binary images were assigned to the 60,000 grey ones so that the likelihood of their bits,
-//! the sum of log Bernoulli(bit; grey / 255), is largest. The match is one to one, and every bit of every
-//! image is possible under its partner. `tests/program/data/real.rs` checks a part of it against both files.
+//! Which of MNIST's 60,000 training images are for validation: the same as in the fixed binarization (Larochelle &
+//! Murray). So a model that is trained on one of `mnist` and `binarized-mnist` and fine-tuned on the other is never
+//! trained on images that it was or will be validated on. `mnist_valid.bits` has one bit per image, in the order of
+//! MNIST's file, most significant bit first; 1 means validation. The authors of the fixed file shuffled the images and
+//! published no index, so it was found by matching: the 60,000 binary images were assigned to the 60,000 grey ones so
+//! that the likelihood of their bits, the sum of log Bernoulli(bit; grey / 255), is largest. The match is one to one,
+//! and every bit of every image is possible under its partner. `tests/program/data/real.rs` checks a part of it against
+//! both files.
 
 use super::Images;
 
 static VALID: &[u8] = include_bytes!("mnist_valid.bits");
 
-/// Numbers of the images for training, and of those for validation, rising.
+/// Indices of the images for training and of those for validation, in ascending order.
 fn indices() -> [Vec<usize>; 2] {
     let is_valid = |i: &usize| VALID[i / 8] >> (7 - i % 8) & 1 == 1;
     let (valid, train) = (0..8 * VALID.len()).partition(is_valid);
     [train, valid]
 }
 
-/// MNIST's 60,000 training images, cut into 50,000 for training and 10,000 for validation; and its test images.
+/// Splits MNIST's 60,000 training images into 50,000 for training and 10,000 for validation, and adds the test images.
 ///
 /// Panics if `train` has another number of images.
 pub(super) fn split(train: Images, test: Images) -> (Images, Images, Images) {

@@ -1,12 +1,10 @@
-//! Data sets: images of a training, validation and test split, and batches of them as numbers.
-//!
-//! Pixels stay bytes until a batch is filled, and some images are made only then ([`scene`]). How a
-//! grey pixel v in 0..=max becomes a number x is a named mode ([`Binarization`]), since likelihoods
-//! under different modes cannot be compared:
+//! Data sets: images of a training, validation and test split, and batches of them as numbers. Pixels stay bytes until
+//! a batch is filled, and scenes are composed only then ([`scene`]). How a grey pixel v in 0..=max becomes a number x
+//! is a named mode ([`Binarization`]), because likelihoods under different modes cannot be compared:
 //!
 //! - grey:      x = v / max
-//! - fixed:     x = v / max of a set whose bits were drawn once and published
-//! - dynamic:   x ~ Bernoulli(v / max), drawn anew every epoch (Salakhutdinov & Murray 2008)
+//! - fixed: x = v / max, for a set whose bits were sampled once and published
+//! - dynamic: x ~ Bernoulli(v / max), sampled again in every epoch (Salakhutdinov & Murray 2008)
 //! - threshold: x = 1 if v / max > 1/2, else 0
 //!
 //! Shapes: N images, H rows, W columns, C channels; dims D = H * W * C; a batch is [rows, D].
@@ -50,11 +48,11 @@ pub use loader::Loader;
 pub use part::Part;
 pub use sets::{Outline, first, names, open, open_with, outline};
 
-/// The seed that validation and test images are made and binarized with, at epoch 0, so that the numbers of
-/// two evaluations, or of two runs with different seeds, are of the same bits.
+/// The seed with which validation and test images are composed and binarized, at epoch 0, so that all evaluations, also
+/// of runs with different seeds, use the same bits.
 pub const EVALUATION_SEED: u64 = 0x6576_616c;
 
-/// Receives a line about each thing that takes long, or has to be done again, while a data set is opened.
+/// Receives messages about slow or repeated work while a data set is opened.
 pub type Tell<'a> = &'a dyn Fn(&str);
 
 /// How pixels become the numbers a model sees.
@@ -63,9 +61,9 @@ pub type Tell<'a> = &'a dyn Fn(&str);
 pub enum Binarization {
     /// Grey levels in [0, 1].
     Grey,
-    /// Bits drawn once by the authors of the set.
+    /// Bits sampled once by the authors of the set.
     Fixed,
-    /// Bits drawn from the grey levels, anew every epoch.
+    /// Bits sampled from the grey levels, again in every epoch.
     Dynamic,
     /// 1 above half intensity, else 0.
     Threshold,
@@ -90,8 +88,8 @@ impl FromStr for Binarization {
         let modes = [Grey, Fixed, Dynamic, Threshold];
         modes.into_iter().find(|mode| mode.to_string() == text).ok_or_else(|| {
             Error::Config(format!(
-                "unknown binarization \"{text}\"; there are grey, fixed, dynamic, threshold, and \
-                 `pixelloom data NAME` says which one is a set's own"
+                "unknown binarization \"{text}\"; expected grey, fixed, dynamic or threshold; to see the \
+                 default of a data set: pixelloom data NAME"
             ))
         })
     }
@@ -104,7 +102,7 @@ pub enum Split {
     Train,
     /// For choosing settings and checkpoints.
     Valid,
-    /// For the figure that is reported.
+    /// For the score that is reported.
     Test,
 }
 
@@ -121,7 +119,7 @@ impl fmt::Display for Split {
 /// A data set in memory.
 #[derive(Clone, Debug)]
 pub struct DataSet {
-    /// The name [`open`] knows it by.
+    /// The name by which [`open`] finds it.
     pub name: String,
     /// How its pixels become numbers.
     pub binarization: Binarization,
@@ -129,7 +127,7 @@ pub struct DataSet {
     pub train: Images,
     /// Images for choosing settings and checkpoints.
     pub valid: Images,
-    /// Images for the figure that is reported.
+    /// Images for the score that is reported.
     pub test: Images,
 }
 
@@ -157,20 +155,20 @@ impl DataSet {
         DataSet { train, valid, test, ..self }
     }
 
-    /// One line to stand beside a figure, for example
-    /// `digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization` or
-    /// `cifar10 (CIFAR-10), test split, 10,000 images, 256 levels`.
+    /// A description to accompany a score, for example `digits (embedded MNIST subset), test split,
+    /// 1,000 images, dynamic binarization` or `cifar10 (CIFAR-10), test split, 10,000 images, 256
+    /// levels`.
     pub fn describe(&self, split: Split) -> String {
         self.describe_part(split, self.split(split).count)
     }
 
-    /// As [`DataSet::describe`], of `count` images of the split, for example
-    /// `digits (embedded MNIST subset), train split, 1,000 of the 4,500 images, dynamic binarization`.
+    /// Like [`DataSet::describe`], for `count` images of the split, for example `digits (embedded
+    /// MNIST subset), train split, 1,000 of the 4,500 images, dynamic binarization`.
     pub fn describe_part(&self, split: Split, count: usize) -> String {
         let (title, images) = (sets::title(&self.name), self.split(split));
         let part =
             if count < images.count { format!("{} of the ", thousands(count)) } else { "".into() };
-        // Likelihoods under different numbers of levels cannot be compared either.
+        // Name the levels: likelihoods under different numbers of levels cannot be compared either.
         let levels = usize::from(images.max) + 1;
         let mode = match self.binarization {
             Binarization::Grey if images.channels == 1 => format!("grey levels ({levels})"),
@@ -183,10 +181,9 @@ impl DataSet {
 
 /// Fills `out` ([rows, D]) with the images `indices`, as numbers in [0, 1] according to `mode`.
 ///
-/// Under [`Binarization::Dynamic`] value d of image i is 1 where the uniform number i * D + d of
-/// (seed, BINARIZE, epoch) is below its intensity: it depends on the image and the epoch, never on
-/// the batch it came in. Neither does what a [`scene`] is made of. Evaluation uses
-/// [`EVALUATION_SEED`] and epoch 0.
+/// Under [`Binarization::Dynamic`] value d of image i is 1 where the uniform number i * D + d of (seed, BINARIZE,
+/// epoch) is below its intensity: it depends on the image and the epoch, never on the batch. The same holds for the
+/// composition of a [`scene`]. Evaluation uses [`EVALUATION_SEED`] and epoch 0.
 ///
 /// Panics if `out` has another size than [indices.len(), D] or an index is out of range.
 pub fn fill_batch(
@@ -226,11 +223,11 @@ pub fn fill_batch(
     }
 }
 
-/// Values of a batch from which it is filled by all threads, image by image.
+/// Number of values from which a batch is filled by all threads, image by image.
 const PARALLEL: usize = 1 << 14;
 
-/// The numbers 0..count in a random order that is a pure function of `key`: sorted by their
-/// Philox words, so that it stays the same whatever version of any library is used.
+/// The numbers 0..count in a random order that is a pure function of `key`: sorted by their Philox words, so that it
+/// does not depend on the version of a library.
 pub fn shuffled(count: usize, key: Key) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_cached_key(|&i| (key.word(i as u64), i));

@@ -1,7 +1,6 @@
-//! Images of a split that are scored or shown, and the batches and the noise that they are evaluated with.
-//!
-//! Bits are drawn under [`EVALUATION_SEED`] at epoch 0 and noise under the same seed with the batch's
-//! number, so a model has one figure, whatever the run's seed was.
+//! Images of a split that are scored or shown, with the batches and the noise for their evaluation. Bits are sampled
+//! with [`EVALUATION_SEED`] at epoch 0, and noise with the same seed and the batch's number, so a model's score does
+//! not depend on the run's seed.
 
 use super::{Binarization, EVALUATION_SEED, Images, fill_batch};
 use crate::device::Device;
@@ -15,7 +14,7 @@ pub struct Part<'a> {
     pub images: &'a Images,
     /// How its pixels become numbers.
     pub mode: Binarization,
-    /// Which of its images.
+    /// Indices of its images.
     pub indices: Vec<usize>,
     /// Images per batch; the settings of a model determine it (`ModelConfig::evaluation_batch`).
     pub rows: usize,
@@ -24,26 +23,26 @@ pub struct Part<'a> {
 /// Called with the number of images done; returns whether to stop.
 pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
 
-/// `count` of `total` images, evenly spread: a split may be sorted by class (that of fixed binarized
-/// MNIST is), so its first images stand for nothing. All of them if there are fewer.
+/// Indices of `count` evenly spaced images out of `total`, or of all if there are fewer. A split may be sorted by class
+/// (as in fixed binarized MNIST), so its first images are not representative.
 pub fn spread(total: usize, count: usize) -> Vec<usize> {
     let count = count.min(total);
     (0..count).map(|i| i * total / count).collect()
 }
 
 impl<'a> Part<'a> {
-    /// Up to `most` images, spread over a split.
+    /// Up to `most` evenly spaced images of a split.
     pub fn of(images: &'a Images, mode: Binarization, most: usize, rows: usize) -> Part<'a> {
         Part { images, mode, indices: spread(images.count, most), rows }
     }
 
-    /// Up to `count` images for a picture, spread over a split at uneven distances: the embedded digits
-    /// go round from 0 to 9, so that even ones would show one digit again and again.
+    /// Up to `count` images for a picture, at uneven distances over a split: the embedded digits cycle from 0 to 9, so
+    /// even distances would show the same digit again and again.
     pub fn to_show(images: &'a Images, mode: Binarization, count: usize, rows: usize) -> Part<'a> {
         let mut part = Part::of(images, mode, count, rows);
         let ends = part.indices.iter().skip(1).copied().chain([images.count]);
         let uneven = |(i, (start, end)): (usize, (usize, usize))| {
-            // The golden ratio's multiples lie evenly in [0, 1) and repeat nothing.
+            // Multiples of the golden ratio are evenly distributed in [0, 1) without repetition.
             start + ((i as f64 * 0.618_033_988_75).fract() * (end - start) as f64) as usize
         };
         let starts = part.indices.iter().copied();
@@ -65,8 +64,8 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Hands the images to `f` in batches: the batch's number, x \[rows, D\] and, of images that have them, the
-/// labels \[rows\]. Stops early when `watch` says so, and then returns false.
+/// Passes the images to `f` in batches: the batch's number, x \[rows, D\] and, if the images have labels, the labels
+/// \[rows\]. Stops early if `watch` returns true, and then returns false.
 pub fn batches(
     device: &Device,
     part: &Part,
@@ -81,7 +80,7 @@ pub fn batches(
         let x = Tensor::new(device, batch, &[indices.len(), images.dims()]);
         f(number as u32, &x, labels(device, images, indices).as_ref()).map_err(|e| match e {
             Error::NotFinite(what) => Error::NotFinite(format!(
-                "{what} (the batch begins with image {} of the split)",
+                "{what} (the batch starts with image {} of the split)",
                 indices[0]
             )),
             other => other,
@@ -132,7 +131,7 @@ mod tests {
             _ => Ok(()),
         };
         let error = batches(&Device::cpu(), &part, &|_| false, fails).unwrap_err().to_string();
-        assert!(error.contains("image 7 of its batch (the batch begins with image 100"), "{error}");
+        assert!(error.contains("image 7 of its batch (the batch starts with image 100"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! A PNG image as bytes, whatever the form it is stored in.
+//! Reads a PNG image of any format as bytes.
 //!
-//! Palettes become colours, 1, 2 and 4 bits become 8, of 16 bits the upper 8 are kept, and a
-//! transparent colour becomes an alpha channel. Of an animated PNG the still image is read.
+//! Palettes are converted to colours and 1, 2, 4 and 16 bits to 8 (of 16 bits the upper 8 are kept); a transparent
+//! colour becomes an alpha channel. For an animated PNG, the still image is read.
 
 use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind};
@@ -13,10 +13,10 @@ use super::files::{self, fault};
 use super::gz::RATIO;
 use crate::error::{Error, Result};
 
-/// The most rows, and columns, of an image.
+/// Maximum number of rows, and of columns, of an image.
 const MOST: u32 = 4096;
 
-/// The longest file that is read: the largest image in 16-bit colour with alpha takes half of it.
+/// Maximum bytes of a file, twice the largest image in 16-bit colour with alpha.
 const MOST_BYTES: u64 = 1 << 28;
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -39,13 +39,13 @@ pub struct Picture {
 pub fn read(path: &Path) -> Result<Picture> {
     let parsed =
         files::read(path, MOST_BYTES).and_then(|bytes| parse(&bytes, &path.display().to_string()));
-    parsed.map_err(|e| Error::Data(format!("{e}; a whole PNG image is needed in its place")))
+    parsed.map_err(|e| Error::Data(format!("{e}; replace it by a complete PNG image")))
 }
 
 /// The image of a PNG file. `name` is for messages.
 ///
 /// Fails with [`Error::Data`] on damaged data and on images of more than 4096 rows or columns;
-/// memory is asked for only after the header was found to fit the length of the file.
+/// memory is allocated only after the header was checked against the length of the file.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
     if !bytes.starts_with(SIGNATURE) {
         return fault(name, "is not a PNG file (it does not begin with 89 50 4e 47)");
@@ -72,17 +72,23 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
     if stored > (RATIO * bytes.len()) as u64 {
         return fault(
             name,
-            format!("declares {stored} bytes, more than a file of {} can hold", bytes.len()),
+            format!(
+                "declares {stored} bytes, more than a file of {} bytes can contain",
+                bytes.len()
+            ),
         );
     }
     let mut reader = decoder.read_info().map_err(damaged)?;
     let info = reader.info();
     if info.color_type == ColorType::Indexed {
-        // The decoder panics at a palette of no whole colours, or of fewer than are transparent.
+        // The decoder panics on a palette that is not a whole number of colours, or has fewer than are transparent.
         let length = |bytes: &Option<Cow<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
         let (palette, transparent) = (length(&info.palette), length(&info.trns));
         if !(3..=3 * 256).contains(&palette) || !palette.is_multiple_of(3) {
-            return fault(name, format!("has a palette of {palette} bytes, expected 3 a colour"));
+            return fault(
+                name,
+                format!("has a palette of {palette} bytes, which is not a multiple of 3"),
+            );
         }
         if transparent > palette / 3 {
             let colours = palette / 3;
@@ -98,7 +104,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
     let (height, width) = (height as usize, width as usize);
     let mut content = vec![0; height * width * channels];
     reader.next_frame(&mut content).map_err(damaged)?;
-    // Reading on to the end finds what is cut off behind the pixels.
+    // Reading to the end detects a file that is cut off after the pixels.
     reader.finish().map_err(damaged)?;
     Ok(Picture { height, width, channels, bytes: content })
 }

@@ -1,15 +1,14 @@
-//! The published data sets: their files, and whether these are the published ones.
+//! The published data sets: their files, and checks that these are the published ones.
 //!
-//! A file is accepted if its content is the published one, byte for byte. So `datasets.sh --verify`
-//! accepts the same files: it compares the same sha256, of the content alone where that is gzip data.
-//! Without this, another set with the sizes of MNIST (there are several) would be read under its
-//! name. Hashing adds about a tenth to the time of reading (36 of 400 ms for MNIST, with the
-//! processor's SHA instructions). Counts, sizes and labels are checked before it, since their errors
-//! say more.
+//! A file is accepted if its content equals the published one, byte for byte. `datasets.sh --verify` compares the same
+//! sha256 (for gzip data, of the inflated content), so both accept the same files. Without this check, other sets with
+//! the sizes of MNIST (there are several) would be read under its name. Hashing adds about a tenth to the time of
+//! reading (36 of 400 ms for MNIST, with the processor's SHA instructions). Counts, sizes and labels are checked first,
+//! because their errors are more specific.
 //!
-//! The archives of the full house numbers are not compared: they are gigabytes, and they are not read
-//! again once their pictures have been cut out. Any archive with pictures of the right names is
-//! accepted, while `--verify` compares the archives, too.
+//! The archives of the full house numbers are not compared here: they have gigabytes, and they are not read again once
+//! their pictures have been cut out. Any archive with pictures of the right names is accepted; `--verify` compares the
+//! archives too.
 
 #[cfg(test)]
 mod tests;
@@ -27,15 +26,15 @@ use crate::error::{Error, Result};
 use crate::rng::{self, Key};
 use crate::text::hex;
 
-/// Orders the Frey faces before they are split.
+/// Seed of the shuffle of the Frey faces before they are split.
 const FREY_SEED: u64 = 0x6672_6579;
 
-/// The archives of house numbers and how many pictures they hold.
+/// The archives of house numbers and their numbers of pictures.
 pub(super) const SVHN_TRAIN: (&str, usize) = ("train", 33_402);
 pub(super) const SVHN_TEST: (&str, usize) = ("test", 13_068);
 pub(super) const SVHN_EXTRA: (&str, usize) = ("extra", 202_353);
-/// Validation images of DRAW (which leaves 231,054 to train on; the paper has 231,053), and ours of
-/// those without the extra ones.
+/// Number of validation images as in DRAW (which leaves 231,054 for training; the paper has 231,053), and our number
+/// for the set without the extra images.
 pub(super) const SVHN_VALID: usize = 4_701;
 pub(super) const SVHN_SMALL_VALID: usize = 1_000;
 
@@ -45,13 +44,13 @@ pub(super) type Splits = (Images, Images, Images);
 /// A published set.
 #[derive(Clone, Copy)]
 struct Published {
-    /// What `datasets.sh` calls it.
+    /// Its name in `datasets.sh`.
     name: &'static str,
     /// Its usual name.
     title: &'static str,
-    /// Its folder below the data folder.
+    /// Its folder in the data folder.
     folder: &'static str,
-    /// Files, without the ending `.gz`, and the sha256 of their contents, as in `datasets.sh`.
+    /// Files, without the extension `.gz`, and the sha256 of their contents, as in `datasets.sh`.
     sums: &'static [(&'static str, &'static str)],
 }
 
@@ -136,7 +135,7 @@ const SVHN_CROPPED: Published = Published {
     ],
 };
 
-/// A limit to the length of a file.
+/// A limit for the length of a file.
 enum Length {
     /// At most this number of bytes.
     AtMost(u64),
@@ -146,7 +145,7 @@ enum Length {
 
 impl Published {
     /// Finds the first of `names` that exists, reads and parses it, and compares its content with the published one.
-    /// `look` takes a cheap look at a file first, to tell other data sets by their sizes.
+    /// `look` checks the file cheaply first, to recognise other data sets by their sizes.
     fn load<T>(
         &self,
         dir: &Path,
@@ -161,7 +160,7 @@ impl Published {
             look(&path, &name)?;
             let (bytes, total) = match length {
                 Length::AtMost(most) => (files::read(&path, most)?, None),
-                // Room for data that are not compressed well, and for zeros at the end.
+                // Allow for poor compression and for zeros at the end.
                 Length::Content(total) => (files::read(&path, 2 * total as u64)?, Some(total)),
             };
             let content = match total {
@@ -196,7 +195,7 @@ impl Published {
         self.load(dir, &names, Length::Content(total), look, parse)
     }
 
-    /// That `content` is the published content of the file at `path`.
+    /// Checks that `content` is the published content of the file at `path`.
     fn compare(&self, path: &Path, content: &[u8], name: &str) -> Result<()> {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = file.strip_suffix(".gz").unwrap_or(&file);
@@ -216,7 +215,8 @@ impl Published {
         files::fault(name, what)
     }
 
-    /// That a file holds as many `things`, and as large ones, as its part of the set: `found` is [N] or [N, H, W].
+    /// Checks that the number and size of the `things` in a file match its part of the set; `found` is [N] or [N, H,
+    /// W].
     fn count(&self, name: &str, things: &str, found: &[usize], expected: &[usize]) -> Result<()> {
         if found == expected {
             return Ok(());
@@ -227,7 +227,7 @@ impl Published {
         };
         let own = if size(found) == size(expected) { String::new() } else { size(expected) };
         let what = format!(
-            "holds {} {things}{}, {} has {}{own}: this is another data set",
+            "contains {} {things}{}, but {} has {}{own}: this is another data set",
             thousands(found[0]),
             size(found),
             self.title,
@@ -241,11 +241,11 @@ impl Published {
 fn replaced(e: Error, dir: &Path, set: &str) -> Error {
     let [verify, get] = files::commands(dir, set);
     Error::Data(format!(
-        "{e}; to check the file run `{verify}`, to move it aside and download the published one run `{get}`"
+        "{e}; to check the file: {verify}; to move it aside and download the published one: {get}"
     ))
 }
 
-/// Cuts the last `valid` images off the training images.
+/// Moves the last `valid` training images to the validation split.
 pub(super) fn held_out(train: Images, valid: usize, test: Images) -> Result<Splits> {
     let cut = train.count - valid;
     Ok((train.slice(0..cut), train.slice(cut..train.count), test))
@@ -279,7 +279,7 @@ pub(super) fn binarized_mnist(dir: &Path) -> Result<Splits> {
     let set = &BINARIZED_MNIST;
     let split = |split: &str, count: usize| {
         let names = [format!("binarized_mnist_{split}.amat"), format!("{split}.bits")];
-        // Text: a digit and a separator a pixel, and a carriage return a line at most.
+        // Text with a digit and a separator per pixel and at most one carriage return per line.
         let limit = Length::AtMost((2 * 28 * 28 + 1) * count as u64);
         set.load(
             dir,
@@ -306,7 +306,7 @@ pub(super) fn frey(dir: &Path) -> Result<Splits> {
             let dims = array.dims;
             return files::fault(name, format!("array \"ff\" is {dims:?}, expected [560, 1965]"));
         }
-        // Column by column: image after image, each row-major.
+        // Column-major: image after image, each row-major.
         Ok(Images {
             pixels: array.data.into(),
             labels: None,
@@ -324,7 +324,7 @@ pub(super) fn frey(dir: &Path) -> Result<Splits> {
     Ok((part(0..1565), part(1565..1765), part(1765..1965)))
 }
 
-/// The first `batches` training files of CIFAR-10, of whose images the last `valid` are held out.
+/// The first `batches` training files of CIFAR-10, with the last `valid` of their images held out.
 pub(super) fn cifar10(dir: &Path, batches: usize, valid: usize) -> Result<Splits> {
     cifar10_of(&CIFAR10, dir, batches, valid)
 }
@@ -376,7 +376,7 @@ pub(super) fn svhn_cropped(dir: &Path) -> Result<Splits> {
     held_out(part("train", 73_257)?, 5_000, test)
 }
 
-/// An archive of house numbers, or what was prepared of it.
+/// The path of an archive of house numbers, or of the images prepared from it.
 pub(super) fn house_number_file(dir: &Path, set: &str, part: &str) -> Result<PathBuf> {
     files::find(dir, "svhn", &[format!("{part}.tar.gz"), format!("{part}-64.bin")], set)
 }

@@ -1,16 +1,14 @@
-//! A rectangle of a picture, resized.
+//! Resizes a rectangle of a picture.
 //!
-//! Bilinear interpolation when it grows, the same triangle as wide as a new pixel when it shrinks, so
-//! that no pixel of the old picture is passed over.
+//! Uses bilinear interpolation for enlarging. For shrinking, the triangle filter is scaled to the size of a new pixel,
+//! so that every old pixel contributes.
 
 use super::picture::Picture;
 
-/// The rectangle of `picture` from row `rows.0` to `rows.1` and column `columns.0` to `columns.1` (in
-/// pixels, edges and not centres, fractions allowed), as `height` x `width` pixels of red, green and
-/// blue. Grey becomes colour, transparency is ignored; pixels outside the rectangle but near its edge
-/// count where the triangle reaches them.
-///
-/// Panics if the rectangle has no size or does not lie within the picture.
+/// The rectangle of `picture` from row `rows.0` to `rows.1` and column `columns.0` to `columns.1` (in pixels, edges and
+/// not centres, fractions allowed), as `height` x `width` pixels of red, green and blue. Grey becomes colour and
+/// transparency is ignored. Pixels outside the rectangle but near its edge contribute if the filter reaches them.
+/// Panics if the rectangle is empty or not inside the picture.
 pub fn resized(
     picture: &Picture,
     rows: (f64, f64),
@@ -22,7 +20,7 @@ pub fn resized(
     let across = weights(columns, picture.width, width);
     let channels = picture.channels;
     let colours: [usize; 3] = if channels < 3 { [0; 3] } else { [0, 1, 2] };
-    // Only rows that some new pixel needs, each shrunk to the new width.
+    // First resize horizontally, only the rows that some new pixel needs.
     let first = down.iter().map(|(start, _)| *start).min().unwrap_or(0);
     let last = down.iter().map(|(start, of)| start + of.len()).max().unwrap_or(0);
     let mut narrow = vec![0.0; (last - first) * width * 3];
@@ -47,7 +45,8 @@ pub fn resized(
     pixels
 }
 
-/// For every new pixel, the first of the old ones that it is made of, and their weights, sum 1.
+/// For every new pixel, the index of the first old pixel that contributes, and the weights of the contributing pixels,
+/// with sum 1.
 fn weights((start, end): (f64, f64), old: usize, new: usize) -> Vec<(usize, Vec<f32>)> {
     assert!(0.0 <= start && start < end && end <= old as f64, "{start} to {end} of {old} pixels");
     let scale = (end - start) / new as f64;

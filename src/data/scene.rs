@@ -1,39 +1,34 @@
-//! Scenes: images that are made of stored ones when a batch is filled, so that they take no memory
-//! and are new in every epoch.
-//!
-//! - two digits: two digits at random places of a black 60 x 60 image (Gregor and others, DRAW,
+//! Scenes: images that are composed of stored ones when a batch is filled, so that they take no memory and are
+//! different in every epoch.
+//! - two digits: two digits at random positions in a black 60 x 60 image (Gregor and others, DRAW,
 //!   arXiv 1502.04623)
-//! - a digit in clutter: eight pieces of 8 x 8, cut out of other digits, and a whole digit, each at a
-//!   random place of a black 100 x 100 image (Mnih and others, "Recurrent Models of Visual Attention",
-//!   arXiv 1406.6247; sizes and numbers as in google-deepmind/mnist-cluttered, its authors' generator)
-//! - a crop: a random part of the stored image
-//!
-//! Whatever is placed lies inside completely. Where things overlap, intensities are added and clipped
-//! at full intensity: in clutter as that generator does, of two digits likewise.
-//!
-//! Image i is made of stored image i, which is the first digit, the whole digit, the one that is
-//! cropped: its label, where it has one, is the same in every epoch. All else is drawn: draw k of image i is word 64 i + k of
-//! (seed, SCENE, epoch), w of 2^32, and picks floor(w n / 2^32) of n possibilities. The draws are, in
-//! this order: of two digits, the other digit and top and left of both; of clutter, digit, top and
-//! left in it, top and left in the image of each piece, then top and left of the whole digit; of a
-//! crop, top and left. "Other" digits are all stored ones but image i.
+//! - a digit in clutter: eight pieces of 8 x 8 from other digits, and a whole digit, each at a random position in a
+//!   black 100 x 100 image (Mnih and others, "Recurrent Models of Visual Attention", arXiv 1406.6247; sizes and numbers
+//!   as in google-deepmind/mnist-cluttered, its authors' generator)
+//! - a crop: a random part of the stored image All parts lie completely inside the image. Where parts overlap,
+//!   intensities are added and clipped at full intensity, as in that generator. Image i uses stored image i as its
+//!   first digit, its whole digit, or the image to crop, so its label, if it has one, is the same in every epoch.
+//!   Everything else is random: draw k of image i is word w = 64 i + k of (seed, SCENE, epoch) and picks possibility
+//!   floor(w n / 2^32) of n. The draws are, in this order: for two digits, the other digit, and top and left of both;
+//!   for clutter, for each piece the digit, top and left in it, and top and left in the image, then top and left of the
+//!   whole digit; for a crop, top and left. "Other" digits are all stored digits except image i.
 
 use super::Images;
 use crate::rng::Key;
 
-/// Draws an image may take.
+/// Number of draws reserved for an image.
 const DRAWS: u64 = 64;
 
-/// Pieces of other digits in a cluttered image.
+/// Number of pieces of other digits in a cluttered image.
 const PIECES: usize = 8;
 
-/// Rows and columns of a piece.
+/// Side of a piece in pixels.
 const PIECE: usize = 8;
 
-/// How stored images become the images of a set.
+/// How the images of a set are composed of stored images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scene {
-    /// What is made of them.
+    /// The kind of composition.
     pub kind: SceneKind,
     /// Rows of a stored image.
     pub height: usize,
@@ -41,19 +36,19 @@ pub struct Scene {
     pub width: usize,
 }
 
-/// What is made of stored images.
+/// The kinds of composition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SceneKind {
-    /// Two grey images at random places.
+    /// Two grey images at random positions.
     Two,
-    /// One grey image at a random place, among pieces of others.
+    /// One grey image at a random position, among pieces of others.
     Cluttered,
     /// A part of one image.
     Crop,
 }
 
 impl Scene {
-    /// Writes image `i` of `images`, whose scene this is, to `out` ([height, width, channels], zeros).
+    /// Composes image `i` of `images`, whose scene this is, in `out` ([height, width, channels], zeros).
     pub(super) fn compose(&self, images: &Images, key: Key, i: usize, out: &mut [u8]) {
         let (height, width) = (images.height, images.width);
         let mut draws = Draws { key, next: DRAWS * i as u64 };
@@ -90,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// Adds a part of a grey stored image to a canvas of `width` columns, its corner at `at`.
+    /// Adds a part of a grey stored image to a canvas of `width` columns, with its corner at `at`.
     fn add(&self, stored: &[u8], part: Part, canvas: &mut [u8], width: usize, at: (usize, usize)) {
         for y in 0..part.height {
             let from = (part.top + y) * self.width + part.left;
@@ -125,12 +120,12 @@ impl Draws {
         ((u64::from(word) * n as u64) >> 32) as usize
     }
 
-    /// Row and column, each from 0 up to and with what is given.
+    /// A random row and column, each from 0 to its given maximum, inclusive.
     fn place(&mut self, top: usize, left: usize) -> (usize, usize) {
         (self.below(top + 1), self.below(left + 1))
     }
 
-    /// One of `count` images that is not `i`, unless there is no other.
+    /// A random one of `count` images other than `i`, unless there is no other.
     fn other(&mut self, i: usize, count: usize) -> usize {
         (i + 1 + self.below((count - 1).max(1))) % count
     }

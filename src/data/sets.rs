@@ -1,4 +1,4 @@
-//! The named data sets: their files, their splits, the binarizations that fit them.
+//! The named data sets: their files, splits and supported binarizations.
 //!
 //! | name             | train   | valid  | test   | image       | files below the data folder          |
 //! | ---------------- | ------- | ------ | ------ | ----------- | ------------------------------------ |
@@ -17,21 +17,17 @@
 //! | cluttered-mnist  | 50,000  | 10,000 | 10,000 | 100 x 100   | those of mnist                       |
 //! | folder:PATH      | 80%     | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
 //! | first-N:NAME     | N       | N      | N      | of NAME     | those of NAME                        |
-//!
-//! The last are the first N training images of another set in every split, scenes made once: a model must
-//! be able to overfit them, and its figures on them say nothing else.
-//!
-//! Two digits, or one in clutter, are made when a batch is filled, anew in every epoch (`scene.rs`),
-//! out of the digits of the same split. An epoch shows every digit once as the first, or whole, one.
-//!
-//! The validation images of mnist are those of binarized-mnist (`mnist_valid.rs`). Those of digits, the CIFAR sets and svhn-cropped are the last of the training
-//! files. (Neighbours in svhn-cropped are digits of one house number: a shuffle would part them.)
-//! Those of svhn are chosen among all but the test images, under a seed of its own. DRAW had, as far as
-//! we remember, 231,053 and 4,701, one fewer than there are: here that one is for training.
-//! svhn takes 3 GB of memory (when it is prepared, twice as much), svhn-small, which does without the
-//! extra images, a seventh of that.
-//! Frey face is a video whose neighbours are almost alike, so it is shuffled before it is cut, under
-//! a seed of its own: the splits are the same in every run.
+//! `first-N:NAME` uses the first N training images of another set in every split, with scenes composed once. A model
+//! must be able to overfit them; its scores on them have no other meaning. Images of two digits, or of one in clutter,
+//! are composed when a batch is filled, differently in every epoch (`scene.rs`), from the digits of the same split. In
+//! an epoch, every digit is once the first, or whole, digit. The validation images of mnist are those of
+//! binarized-mnist (`mnist_valid.rs`). Those of digits, the CIFAR sets and svhn-cropped are the last images of the
+//! training files. (Neighbours in svhn-cropped are digits of one house number, which a shuffle would separate.) Those
+//! of svhn are chosen at random, with a fixed seed, from all images except the test images. DRAW had, as far as we
+//! remember, 231,053 and 4,701, one fewer than there are; here that image is for training. svhn takes 3 GB of memory
+//! (twice as much while it is prepared), and svhn-small, without the extra images, a seventh of that. Frey face is a
+//! video in which neighbouring frames are almost identical, so it is shuffled, with a fixed seed, before it is split;
+//! the splits are the same in every run.
 
 use std::path::Path;
 
@@ -46,7 +42,7 @@ use crate::error::{Error, Result};
 struct Set {
     name: &'static str,
     title: &'static str,
-    /// The binarizations that fit; the first is the default.
+    /// The supported binarizations; the first is the default.
     modes: &'static [Binarization],
     read: fn(&Path, Tell) -> Result<Splits>,
 }
@@ -136,12 +132,12 @@ const SETS: [Set; 13] = [
     },
 ];
 
-/// The names [`open`] knows, beside `folder:PATH`.
+/// The names that [`open`] accepts, in addition to `folder:PATH` and `first-N:NAME`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|set| set.name)
 }
 
-/// Counts and size of a set.
+/// Number and size of a set's images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outline {
     /// Images for training, validation and test.
@@ -150,8 +146,8 @@ pub struct Outline {
     pub shape: [usize; 3],
 }
 
-/// Counts and size of the set `name`, which is opened to find out; of the full house numbers, which are
-/// gigabytes, it is only looked whether their files are there. Fails as [`open`] does.
+/// Number and size of the images of the set `name`. The set is opened, except for the full house numbers, which have
+/// gigabytes: for those, only the existence of the files is checked. Fails as [`open`] does.
 pub fn outline(name: &str, dir: &Path) -> Result<Outline> {
     let parts: &[(&str, usize)] = match name {
         "svhn" => &[SVHN_TRAIN, SVHN_EXTRA, SVHN_TEST],
@@ -172,7 +168,7 @@ pub fn outline(name: &str, dir: &Path) -> Result<Outline> {
     Ok(Outline { counts, shape: [svhn::CROP, svhn::CROP, 3] })
 }
 
-/// How a set is called in a report.
+/// The name of a set in a report.
 pub(super) fn title(name: &str) -> String {
     let own = |name| SETS.iter().find(|set| set.name == name).map_or(name, |set| set.title);
     match parse_first(name) {
@@ -184,11 +180,11 @@ pub(super) fn title(name: &str) -> String {
     }
 }
 
-/// Before the number in the name of a set of first images.
+/// Prefix of the names of sets of first images; the number follows.
 const FIRST: &str = "first-";
 
-/// The name of the set of the first `count` training images of `name`, in every split. The first ones of
-/// `first-N:NAME` are those of NAME.
+/// The name of the set that has the first `count` training images of `name` in every split. For `first-N:NAME`, the
+/// images are taken from NAME.
 pub fn first(count: usize, name: &str) -> String {
     let of = parse_first(name).map_or(name, |(_, of)| of);
     format!("{FIRST}{count}:{of}")
@@ -200,11 +196,11 @@ fn parse_first(name: &str) -> Option<(usize, &str)> {
     Some((count.parse().ok().filter(|count| *count > 0)?, of))
 }
 
-/// The first `count` training images of `set` in every split, as an evaluation sees them.
+/// The set with the first `count` training images of `set` in every split, in the form in which they are evaluated.
 fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
     if count > set.train.count {
         return Err(Error::Config(format!(
-            "data set {name}: {} has {} training images; ask for as many or fewer",
+            "data set {name}: {} has only {} training images; ask for at most that number",
             set.name, set.train.count
         )));
     }
@@ -217,19 +213,19 @@ fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
     Ok(DataSet { name: name.into(), train, valid, test, ..set })
 }
 
-/// Opens the data set `name` with a binarization, or with the set's own for `None`.
+/// Opens the data set `name` with a binarization; `None` means the default of the set.
 ///
-/// `dir` is the folder that `datasets.sh` fills; the content of its files must be the published one. The
-/// name `folder:PATH` means the PNG images in the folder PATH, wherever `dir` is: in its folders `train`,
-/// `valid` and `test`, or directly in it, where each image's name decides on its split (80/10/10). The
-/// name `first-N:NAME` means the first N training images of the set NAME, which is none of these itself,
-/// the same in every split. Fails with [`Error::Config`] on an unknown name or a binarization
-/// that does not fit the set, with [`Error::Data`] on a missing or damaged file, or one of another set.
+/// `dir` is the folder that `datasets.sh` fills; the content of its files must be the published one. The name
+/// `folder:PATH` means the PNG images in the folder PATH, independent of `dir`: in its folders `train`, `valid` and
+/// `test`, or directly in it, where each image's name decides its split (80/10/10). The name `first-N:NAME` means the
+/// first N training images of the set NAME, the same in every split; NAME must not be of this form itself. Fails with
+/// [`Error::Config`] on an unknown name or an unsupported binarization, and with [`Error::Data`] on a missing or
+/// damaged file or one of another set.
 pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
     open_with(name, binarization, dir, &|_| ())
 }
 
-/// As [`open`], and `tell` receives lines about what takes long.
+/// Like [`open`]; `tell` receives progress messages of slow steps.
 pub fn open_with(
     name: &str,
     binarization: Option<Binarization>,
@@ -239,8 +235,8 @@ pub fn open_with(
     if let Some((count, of)) = parse_first(name) {
         if parse_first(of).is_some() {
             return Err(Error::Config(format!(
-                "data set \"{FIRST}{count}:{FIRST}...\": the set of which these are the first images \
-                 cannot be such a set itself; write {FIRST}{count}:NAME with the name of a whole set"
+                "data set \"{FIRST}{count}:{FIRST}...\": sets of first images cannot be nested; write \
+                 {FIRST}{count}:NAME with the name of a whole set"
             )));
         }
         return firsts(name, count, open_with(of, binarization, dir, tell)?);
@@ -251,8 +247,8 @@ pub fn open_with(
     let Some(set) = SETS.iter().find(|set| set.name == name) else {
         let known: Vec<&str> = names().collect();
         return Err(Error::Config(format!(
-            "unknown data set \"{name}\"; there are {}, and folder:PATH for images of your own; \
-             `pixelloom data` says what they are",
+            "unknown data set \"{name}\"; the data sets are {}, and folder:PATH for your own images; for a \
+             description: pixelloom data",
             known.join(", ")
         )));
     };
@@ -261,7 +257,7 @@ pub fn open_with(
     Ok(DataSet { name: name.to_string(), binarization, train, valid, test })
 }
 
-/// The binarization that was asked for if it is one of `modes`, the first of these for `None`.
+/// The requested binarization if it is one of `modes`; for `None`, the first of these.
 pub(super) fn fitting(
     name: &str,
     modes: &[Binarization],
@@ -271,7 +267,7 @@ pub(super) fn fitting(
     if !modes.contains(&binarization) {
         let modes: Vec<String> = modes.iter().map(ToString::to_string).collect();
         return Err(Error::Config(format!(
-            "data set {name} takes no {binarization} binarization; it takes {}",
+            "data set {name} does not support {binarization} binarization; choose one of {}",
             modes.join(", ")
         )));
     }
@@ -282,7 +278,7 @@ fn embedded() -> Result<Splits> {
     held_out(digits::train()?, 500, digits::test()?)
 }
 
-/// Square scenes of `side` rows, made of the digits of the same split. Two digits have no one label.
+/// Square scenes of `side` rows, composed of the digits of the same split. Two digits have no single label.
 fn made((train, valid, test): Splits, kind: SceneKind, side: usize) -> Splits {
     let made = |digits: Images| Images {
         scene: Some(Scene { kind, height: digits.height, width: digits.width }),

@@ -1,10 +1,10 @@
-//! The full numbers of the Street View House Numbers (Netzer and others 2011), as DRAW sees them:
-//! numbers of 64 x 64 pixels (`svhn_archive.rs` cuts them out of their pictures), of which training
-//! takes a random part of 54 x 54, anew in every epoch (`scene.rs`), and evaluation the centre.
+//! The full numbers of the Street View House Numbers (Netzer and others 2011), prepared as for DRAW: numbers of 64 x 64
+//! pixels (`svhn_archive.rs` cuts them out of their pictures), of which training uses a random crop of 54 x 54, a new
+//! one in every epoch (`scene.rs`), and evaluation the centre.
 //!
-//! To cut out the published ones takes minutes, so what comes out is kept beside the archives, in
-//! `PART-64.bin`: 16 letters, the count, the length of the archive (u64, little endian), then image
-//! after image, [64, 64, 3] bytes and their CRC-32. It is made again if any of this is not so.
+//! Cutting out the numbers takes minutes, so the result is stored next to the archives in `PART-64.bin`: 16 letters,
+//! the count, the length of the archive (u64, little endian), then for each image its [64, 64, 3] bytes and their
+//! CRC-32. The file is made again if any of these does not match.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -20,21 +20,21 @@ use super::{Images, Tell, shuffled, thousands};
 use crate::error::Result;
 use crate::rng::{self, Key};
 
-/// Rows and columns of what a model sees.
+/// Side of the images that a model sees.
 pub const CROP: usize = 54;
 const CROP_BYTES: usize = CROP * CROP * 3;
 
-/// Chooses the validation images.
+/// Seed for the choice of the validation images.
 const SEED: u64 = 0x7376_686e;
 
-/// What a file of prepared images begins with.
+/// The first bytes of a file of prepared images.
 const MAGIC: &[u8; 16] = b"pixelloom svhn 1";
 
-/// Images of the parts (name and count) in `folder`, all but `valid` for training, [N, 54, 54, 3] out
-/// of 64 x 64, and `valid` centre crops that a seed of its own chooses.
+/// Images of the parts (name and count) in `folder`: all except `valid` for training, [N, 54, 54, 3] cropped from 64 x
+/// 64, and `valid` centre crops, chosen with a fixed seed.
 ///
-/// `tell` receives lines about what is prepared. Fails if an archive is neither there nor prepared, is damaged, or holds another
-/// number of pictures.
+/// `tell` receives messages about the preparation. Fails if an archive is missing and was not prepared, is damaged, or
+/// contains another number of pictures.
 pub fn learning(
     folder: &Path,
     parts: &[(&str, usize)],
@@ -46,8 +46,8 @@ pub fn learning(
     let mut held = vec![None; total];
     let order = shuffled(total, Key::new(SEED, rng::stream::SPLIT, 0));
     order[..valid].iter().enumerate().for_each(|(v, &k)| held[k] = Some(v));
-    // Where an image goes is known beforehand, so that there is one copy of these gigabytes, but for the part that is
-    // prepared for the first time.
+    // The destination of each image is known beforehand, so there is only one copy of these gigabytes, except for a
+    // part that is prepared for the first time.
     let mut trained = 0;
     let train_at: Vec<usize> = held
         .iter()
@@ -90,7 +90,7 @@ fn zeros(count: usize) -> Arc<[u8]> {
 }
 
 fn unshared(bytes: &mut Arc<[u8]>) -> &mut [u8] {
-    Arc::get_mut(bytes).expect("nobody else has it yet")
+    Arc::get_mut(bytes).expect("not shared yet")
 }
 
 fn centre(image: &[u8], crop: &mut [u8]) {
@@ -100,11 +100,11 @@ fn centre(image: &[u8], crop: &mut [u8]) {
     }
 }
 
-/// Takes an image's number, from 0, and its bytes; of a damaged file it may be given some twice.
+/// Receives an image's number, from 0, and its bytes. With a damaged file it may receive some images twice.
 type Taker<'a> = &'a mut dyn FnMut(usize, &[u8]);
 
-/// Hands the `count` prepared images of a part, [64, 64, 3] each, to `take`: as they were kept, or out
-/// of the archive, and then they are kept.
+/// Passes the `count` prepared images of a part, [64, 64, 3] each, to `take`: from the stored file, or from the
+/// archive, after which they are stored.
 fn prepared(folder: &Path, part: &str, count: usize, tell: Tell, take: Taker) -> Result<()> {
     let archive = folder.join(format!("{part}.tar.gz"));
     let kept = folder.join(format!("{part}-64.bin"));
@@ -120,13 +120,16 @@ fn prepared(folder: &Path, part: &str, count: usize, tell: Tell, take: Taker) ->
     }
     let Some(length) = length else { return fault(&archive.display().to_string(), "no such file") };
     tell(&format!(
-        "{}: cutting {} numbers out of their pictures; this is done once",
+        "{}: cutting {} numbers out of their pictures; this is done only once",
         archive.display(),
         thousands(count)
     ));
     let images = prepare(&archive, count)?;
     if let Err(e) = keep(&kept, length, &images) {
-        tell(&format!("{}: cannot be kept ({e}), so it will be done again", kept.display()));
+        tell(&format!(
+            "{}: cannot be stored ({e}), so the preparation will be repeated",
+            kept.display()
+        ));
     }
     images.chunks_exact(BYTES).enumerate().for_each(|(k, image)| take(k, image));
     Ok(())
@@ -147,11 +150,11 @@ fn take_kept(
     let mut file = BufReader::with_capacity(1 << 20, file);
     let mut head = [0; 32];
     file.read_exact(&mut head).map_err(cannot)?;
-    // Without the archive nothing is known of its length.
+    // Without the archive, its length is unknown.
     let expected = header(count, length.unwrap_or(0));
     let compared = if length.is_some() { 32 } else { 24 };
     if head[..compared] != expected[..compared] {
-        return Err("is of another archive".into());
+        return Err("was made from another archive".into());
     }
     let mut record = vec![0; BYTES + 4];
     for k in 0..count {
@@ -164,7 +167,7 @@ fn take_kept(
     }
     match file.read(&mut [0]).map_err(cannot)? {
         0 => Ok(()),
-        _ => Err("goes on behind its last image".into()),
+        _ => Err("has data after its last image".into()),
     }
 }
 
@@ -174,7 +177,7 @@ fn checksum(image: &[u8]) -> [u8; 4] {
     crc.sum().to_le_bytes()
 }
 
-/// Writes prepared images, under another name first, so that there is never half a file.
+/// Writes prepared images under a temporary name and renames the file, so that it is never incomplete.
 fn keep(path: &Path, length: u64, images: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension(format!("bin.{}.tmp", std::process::id()));
     let write = || {
@@ -188,7 +191,7 @@ fn keep(path: &Path, length: u64, images: &[u8]) -> std::io::Result<()> {
         std::fs::rename(&temporary, path)
     };
     write().inspect_err(|_| {
-        // The cause is what matters; whether the remains could be cleared away is not.
+        // Report the original error, even if the temporary file cannot be removed.
         let _ = std::fs::remove_file(&temporary);
     })
 }

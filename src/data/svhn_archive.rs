@@ -1,9 +1,9 @@
 //! The archives of the full Street View House Numbers: pictures `PART/N.png`, N from 1, and
-//! `PART/digitStruct.mat`, which says where the digits are.
+//! `PART/digitStruct.mat` with the positions of the digits.
 //!
-//! Prepared as in Goodfellow and others, "Multi-digit Number Recognition from Street View Imagery"
-//! (arXiv 1312.6082, section 5): the smallest rectangle around all digits of a number, made 30% longer
-//! both ways, is cut out (as far as it lies in the picture) and resized to 64 x 64.
+//! Prepared as in Goodfellow and others, "Multi-digit Number Recognition from Street View Imagery" (arXiv 1312.6082,
+//! section 5): the bounding box of all digits of a number, enlarged by 30% in both directions, is cut out (as far as it
+//! lies in the picture) and resized to 64 x 64.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -17,24 +17,23 @@ use super::gz::RATIO;
 use super::{picture, resize};
 use crate::error::{Error, Result};
 
-/// Rows and columns of a prepared image.
+/// Side of a prepared image.
 pub const SIDE: usize = 64;
 /// Bytes of a prepared image.
 pub const BYTES: usize = SIDE * SIDE * 3;
 
-/// How much longer and wider than the digits' rectangle the part is that is cut out.
+/// By how much the cut-out part is larger than the digits' bounding box, as a fraction.
 const EXPANSION: f64 = 0.3;
 
-/// The longest picture, and the longest description of where digits are, that is read.
+/// Maximum bytes of a picture, and of `digitStruct.mat`.
 const MOST_PNG: u64 = 1 << 26;
 const MOST_STRUCT: u64 = 1 << 30;
 
-/// Pictures that are decoded together, by all threads, and their files' bytes from which on no more wait.
+/// Maximum number of pictures that are decoded together by all threads, and maximum total size of their files.
 const TOGETHER: (usize, usize) = (512, 1 << 26);
 
 /// The `count` pictures of an archive, cut out and resized, [count, 64, 64, 3]; N.png is image N - 1.
-///
-/// Fails on damaged data, and if it does not hold 1.png to COUNT.png, each once, with boxes in them.
+/// Fails on damaged data, and unless it contains 1.png to COUNT.png, each once and with boxes.
 pub fn prepare(archive: &Path, count: usize) -> Result<Vec<u8>> {
     let name = archive.display().to_string();
     let cannot = |e| Error::Data(format!("{name}: {}", files::cause(&e)));
@@ -42,11 +41,12 @@ pub fn prepare(archive: &Path, count: usize) -> Result<Vec<u8>> {
     unpack(&|| Ok(files::open(archive).map_err(cannot)?.0), length, &name, count)
 }
 
-/// As [`prepare`], of an archive of `length` bytes that `open` begins to read anew. `name` is for messages.
+/// Like [`prepare`], for an archive of `length` bytes; each call of `open` reads it from the start. `name` is for
+/// messages.
 ///
-/// Nothing is written, whatever paths and links the archive has. Memory: the images, one file of the
-/// archive (never more than deflate can make of `length` bytes, and pictures together 64 MiB and one
-/// more), and of pictures as many as there are threads.
+/// Nothing is written, whatever paths and links the archive contains. Memory: the images, one file of the archive
+/// (never more than deflate can make of `length` bytes), 64 MiB and one more file of compressed pictures, and one
+/// decoded picture per thread.
 pub fn unpack<R: Read>(
     open: &dyn Fn() -> Result<R>,
     length: u64,
@@ -68,10 +68,11 @@ pub fn unpack<R: Read>(
     };
     archive.entries(MOST_PNG, &mut |title, read| {
         let Some(number) = title.strip_suffix(".png") else { return Ok(true) };
-        let k = index(number, count)
-            .ok_or_else(|| Error::Data(format!("{name}: {title} is none of its {count}")))?;
+        let k = index(number, count).ok_or_else(|| {
+            Error::Data(format!("{name}: {title} is not one of its {count} pictures"))
+        })?;
         if std::mem::replace(&mut seen[k], true) {
-            return fault(name, format!("holds {title} twice"));
+            return fault(name, format!("contains {title} twice"));
         }
         let png = read()?;
         bytes += png.len();
@@ -84,17 +85,17 @@ pub fn unpack<R: Read>(
     })?;
     finish(&mut waiting)?;
     match seen.iter().position(|seen| !seen) {
-        Some(k) => fault(name, format!("holds no {}.png", k + 1)),
+        Some(k) => fault(name, format!("contains no {}.png", k + 1)),
         None => Ok(images),
     }
 }
 
-/// N - 1 of the name N.
+/// The index N - 1 for the name N.
 fn index(number: &str, count: usize) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_sub(1).filter(|&k| k < count)
 }
 
-/// Where the digits of every picture are.
+/// The bounding boxes of the digits in every picture.
 fn bounds<R: Read>(archive: &Archive<R>, count: usize) -> Result<Vec<Bounds>> {
     let name = archive.name;
     let mut file = None;
@@ -104,21 +105,29 @@ fn bounds<R: Read>(archive: &Archive<R>, count: usize) -> Result<Vec<Bounds>> {
         }
         Ok(file.is_none())
     })?;
-    let Some(file) = file else { return fault(name, "holds no digitStruct.mat") };
+    let Some(file) = file else { return fault(name, "contains no digitStruct.mat") };
     let mut bounds = vec![None; count];
     for (title, of) in digit_struct::parse(file, &format!("{name}: digitStruct.mat"))? {
         let k = title.strip_suffix(".png").and_then(|number| index(number, count));
         match k.map(|k| bounds[k].replace(of)) {
             Some(None) => {}
             Some(Some(_)) => return fault(name, format!("digitStruct.mat has {title} twice")),
-            None => return fault(name, format!("digitStruct.mat has {title}, none of {count}")),
+            None => {
+                return fault(
+                    name,
+                    format!(
+                        "digitStruct.mat has {title}, which is not one of the \
+                                                {count} pictures"
+                    ),
+                );
+            }
         }
     }
     let missing = |k: usize| Error::Data(format!("{name}: digitStruct.mat has no {}.png", k + 1));
     bounds.into_iter().enumerate().map(|(k, of)| of.ok_or_else(|| missing(k))).collect()
 }
 
-/// Takes the last part of a file's name, and what reads the file; says whether to go on.
+/// Receives a file's base name and a function that reads the file; returns whether to continue.
 type Visitor<'a> = &'a mut dyn FnMut(&str, &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<bool>;
 
 /// A gzipped tar archive.
@@ -129,12 +138,13 @@ struct Archive<'a, R> {
 }
 
 impl<R: Read> Archive<'_, R> {
-    /// Visits the files, of which at most `most` bytes are read.
+    /// Visits the files, which may have at most `most` bytes.
     fn entries(&self, most: u64, visit: Visitor) -> Result<()> {
         let name = self.name;
         let cannot = |e: std::io::Error| Error::Data(format!("{name}: cannot be unpacked: {e}"));
         let file = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, (self.open)()?));
-        // Raw: entries of long names and the like, which would be read whole into memory, are passed over.
+        // Raw iteration skips entries for long names and the like, which would otherwise be read into memory as a
+        // whole.
         for entry in tar::Archive::new(file).entries().map_err(cannot)?.raw(true) {
             let mut entry = entry.map_err(cannot)?;
             if !entry.header().entry_type().is_file() {
@@ -146,13 +156,11 @@ impl<R: Read> Archive<'_, R> {
             let size = entry.size();
             let mut read = || {
                 if size > most {
-                    return fault(
-                        name,
-                        format!("{title} has {size} bytes; at most {most} are read"),
-                    );
+                    return fault(name, format!("{title} has {size} bytes, the maximum is {most}"));
                 }
                 if size > self.length.saturating_mul(RATIO as u64) {
-                    let what = format!("{} bytes cannot hold the {size} of {title}", self.length);
+                    let what =
+                        format!("{} bytes cannot contain the {size} bytes of {title}", self.length);
                     return fault(name, what);
                 }
                 let mut bytes = Vec::with_capacity(size as usize);

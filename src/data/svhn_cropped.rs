@@ -1,26 +1,22 @@
-//! The cropped digits of the Street View House Numbers (Netzer and others 2011): MAT v5 files with
-//! `X`, unsigned bytes [32 rows, 32 columns, 3 colours, N], and `y`, labels [N, 1], 1 to 9 and 10 for
-//! the digit 0.
-//!
-//! MATLAB stores the first dimension fastest, so rows are the fastest here; they are put in the
-//! order of images, rows, columns, colours.
+//! The cropped digits of the Street View House Numbers (Netzer and others 2011): MAT v5 files with `X`, unsigned bytes
+//! [32 rows, 32 columns, 3 colours, N], and `y`, labels [N, 1], 1 to 9 and 10 for the digit 0. In MATLAB the first
+//! dimension varies fastest, which here is the row; the data is reordered to images, rows, columns, colours.
 
 use super::files::fault;
 use super::{Images, mat5};
 use crate::error::Result;
 
-/// Rows and columns of an image.
+/// Side of an image.
 const SIDE: usize = 32;
 const CHANNELS: usize = 3;
 
-/// The images of a file, [N, 32, 32, 3], with labels 0 to 9. `name` is for messages.
-///
-/// Fails on damaged data, arrays of other sizes, and labels that are none of 1 to 10.
+/// The images of a file, [N, 32, 32, 3], with labels 0 to 9. `name` is for messages. Fails on
+/// damaged data, arrays of other sizes, and labels outside 1 to 10.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Images> {
     let [images, labels] = mat5::parse_all(bytes, name, ["X", "y"])?;
     let count = match images.dims[..] {
         [SIDE, SIDE, CHANNELS, count] => count,
-        // Of a single image MATLAB leaves the last dimension out.
+        // For a single image MATLAB omits the last dimension.
         [SIDE, SIDE, CHANNELS] => 1,
         _ => {
             let dims = images.dims;
@@ -28,7 +24,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Images> {
         }
     };
     if count == 0 {
-        return fault(name, "holds no images");
+        return fault(name, "contains no images");
     }
     if labels.dims != [count, 1] {
         let dims = labels.dims;

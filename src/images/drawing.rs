@@ -1,4 +1,4 @@
-//! The one way to draw images from a model: samples, completions of given images, films of both.
+//! Drawing images from a model: samples, completions of given images, and films of both. All commands use this module.
 //!
 //! Images are \[count, height * width * channels\] with values in \[0, 1\], one after the other.
 
@@ -24,16 +24,16 @@ const FILMED: usize = 100;
 /// How long a film shows each frame, and the last one, in milliseconds.
 const SHOWN: (u16, u16) = (60, 3000);
 
-/// Draws some images, with what is known of them and their noise.
+/// Draws a number of images, given their known pixels and their noise.
 type RowsOf<'a> = dyn Fn(usize, Option<Known>, Key, &mut Watch) -> Result<Tensor> + 'a;
 
 /// How images are drawn.
 pub struct Drawing<'a> {
-    /// Where the model is.
+    /// The device of the model.
     pub device: &'a Device,
     /// The images' size.
     pub shape: Shape,
-    /// Seed of the draws.
+    /// Seed of the samples.
     pub seed: u64,
     /// Called with (done, total) from any thread; its error stops the work.
     pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
@@ -43,30 +43,30 @@ pub struct Drawing<'a> {
 
 /// A sheet of finished images, and the frames of the film if there is one.
 pub struct Drawn {
-    /// The finished images, \[count, H W C\]; of completions all tiles of the sheet.
+    /// The finished images, \[count, H W C\]; for completions, all tiles of the sheet.
     pub images: Vec<f32>,
     frames: Vec<Vec<f32>>,
     shape: Shape,
     columns: usize,
 }
 
-/// What is to be completed.
+/// The task of a completion.
 pub struct Completion<'a> {
-    /// Images whose given pixels are taken over.
+    /// Images whose given pixels are kept.
     pub originals: &'a [f32],
     /// \[height * width\], true where a pixel is given.
     pub mask: &'a [bool],
-    /// Completions of each image.
+    /// Completions per image.
     pub samples: usize,
 }
 
-/// The mask whose upper half is given: rows 0 to height / 2, rounded up.
+/// A mask with the upper half given: rows 0 up to height / 2, rounded up.
 pub fn lower_half((height, width, _): Shape) -> Vec<bool> {
     (0..height * width).map(|pixel| pixel / width < height.div_ceil(2)).collect()
 }
 
-/// The mask of which all is given but a rectangle: its top, left, height and width. Fails with
-/// [`Error::Config`] if that is empty or lies outside of the image.
+/// A mask with everything given except a rectangle: top, left, height and width. Fails with [`Error::Config`] if the
+/// rectangle is empty or not inside the image.
 pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Result<Vec<bool>> {
     let [top, left, rows, columns] = rectangle;
     let inside = |start: usize, length: usize, all: usize| {
@@ -74,8 +74,8 @@ pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Re
     };
     if !inside(top, rows, height) || !inside(left, columns, width) {
         return Err(Error::Config(format!(
-            "a rectangle of {rows} x {columns} pixels (height x width) from row {top} and column \
-             {left} on does not lie inside of an image of {height} x {width}; they are counted from 0"
+            "a rectangle of {rows} x {columns} pixels (height x width) at row {top} and column {left} does \
+             not lie inside an image of {height} x {width}; rows and columns are counted from 0"
         )));
     }
     let hidden = |pixel: usize| {
@@ -86,8 +86,8 @@ pub fn without_rectangle((height, width, _): Shape, rectangle: [usize; 4]) -> Re
 }
 
 impl Drawing<'_> {
-    /// A sheet of `count` samples; a film only of a model that draws pixel by pixel. Fails where the model
-    /// draws none, when the device does, and with [`Error::Config`] on a film of more than 100 images.
+    /// A sheet of `count` samples, with a film if the model draws pixel by pixel. Fails if the model cannot sample or
+    /// the device fails, and with [`Error::Config`] for a film of more than 100 images.
     pub fn samples(&self, model: &dyn Model, count: usize) -> Result<Drawn> {
         let (images, frames) = match model.autoregressive() {
             Some(model) => self.pixel_by_pixel(model, count, None)?,
@@ -99,8 +99,8 @@ impl Drawing<'_> {
         Ok(Drawn { images, frames, shape: self.shape, columns: COLUMNS.min(count) })
     }
 
-    /// A sheet with a row for each image: what is given of it, the rest in the colour of the
-    /// background, then its completions, then the original. Fails as [`Drawing::samples`] does.
+    /// A sheet with a row for each image: the given part with the rest in the background colour, then the completions,
+    /// then the original. Fails as [`Drawing::samples`] does.
     pub fn completions(&self, model: &dyn Autoregressive, what: &Completion) -> Result<Drawn> {
         let dims = self.dims();
         let repeated: Vec<f32> =
@@ -143,8 +143,8 @@ impl Drawing<'_> {
         })
     }
 
-    /// `count` images by `rows_of`, a hundred at a time, and, for a film, what they were like on the way; `given`
-    /// are the images and the mask of what is given.
+    /// Draws `count` images with `rows_of` in batches of 100 and, for a film, keeps their intermediate states. `given`
+    /// holds the original images and the mask of given pixels.
     fn draw(
         &self,
         count: usize,
@@ -153,7 +153,7 @@ impl Drawing<'_> {
     ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
         if self.film && count > FILMED {
             return Err(Error::Config(format!(
-                "a film of {count} images; it may show {FILMED}, ask for fewer"
+                "a film of {count} images is too large; it can show at most {FILMED}; ask for fewer"
             )));
         }
         let dims = self.dims();
@@ -167,7 +167,7 @@ impl Drawing<'_> {
             let rows = step.min(count - start);
             let given = given.map(|(images, mask)| {
                 let part = &images[start * dims..(start + rows) * dims];
-                // What is hidden is not even there.
+                // Hidden pixels of the originals are replaced by 0, so that they cannot leak.
                 let of = |(i, &x)| if mask[i % dims / self.shape.2] { x } else { 0.0 };
                 let part: Vec<f32> = part.iter().enumerate().map(of).collect();
                 (Tensor::new(self.device, &part, &[rows, dims]), mask)
@@ -176,7 +176,7 @@ impl Drawing<'_> {
             let key = sample_key(self.seed, chunk);
             let progress = |done: usize, of: usize| (self.progress)(chunk * of + done, chunks * of);
             let mut keep = |frame: Vec<f32>| {
-                // Where pixels are given, nothing changes.
+                // Frames do not change while given pixels are passed; skip these.
                 if frames.last() != Some(&frame) {
                     frames.push(frame);
                 }
@@ -186,7 +186,7 @@ impl Drawing<'_> {
             let mut watch = Watch { progress: &progress, film };
             images.extend(rows_of(rows, known, key, &mut watch)?.to_vec()?);
         }
-        // A chain of models shows each of its stages.
+        // A multiscale model adds the frames of each of its stages, so thin them out.
         let (last, stride) = (frames.len().saturating_sub(1), frames.len().div_ceil(MOST_FRAMES));
         let mut place = 0..;
         frames.retain(|_| place.next().is_some_and(|i: usize| (last - i).is_multiple_of(stride)));
@@ -204,7 +204,7 @@ impl Drawn {
         sheet::write_sheet(out, &self.images, self.count(), self.shape, self.columns)
     }
 
-    /// Writes how it came to be, of a drawing with `film`, as a GIF. Fails as [`film::write_film`] does.
+    /// Writes the film of a drawing with [`Drawing::film`] as a GIF. Fails as [`film::write_film`] does.
     pub fn write_film(&self, out: &Output) -> Result<()> {
         let (count, columns) = (self.count(), self.columns);
         film::write_film(out, &self.frames, count, self.shape, columns, SHOWN.0, SHOWN.1)

@@ -1,9 +1,7 @@
-//! Films: sheets of images, one after the other, as an animated GIF.
-//!
-//! A GIF shows at most 256 colours at a time. Grey levels are all kept. The colours of a film are
-//! kept if there are few enough, else 256 are chosen for the whole film: frames with palettes of
-//! their own would flicker where nothing changes. They are chosen by cutting the pixels, again and
-//! again, at the mean of the channel in which some group of them differs most.
+//! Films: sheets of images, one after the other, as an animated GIF. A GIF shows at most 256 colours at a time. Grey
+//! levels are all kept. The colours of a film are kept if there are few enough; otherwise 256 are chosen for the whole
+//! film, because frames with their own palettes would flicker. They are chosen by repeatedly splitting the group of
+//! pixels with the largest spread in a channel at the mean of that channel.
 
 use gif::{AnyExtension, Encoder, EncodingError, Extension, Frame, Repeat};
 use std::collections::{BTreeSet, HashMap};
@@ -14,23 +12,18 @@ use crate::output::{MARK, Output};
 
 type Color = [u8; 3];
 
-/// Colours of a palette.
+/// Number of colours in a palette.
 const COLORS: usize = 256;
 
-/// Pixels that a palette is chosen from, if there are more colours than it holds.
+/// Number of pixels from which a palette is chosen if there are too many colours.
 const SAMPLE: usize = 1 << 17;
 
-/// Writes `frames`, each of them `count` images ([count, H, W, C], values in \[0, 1\], clamped), as an
-/// animated GIF that begins anew for ever, each frame laid out as by
-/// [`write_sheet`](super::sheet::write_sheet).
-///
-/// A frame is shown for `delay_ms` milliseconds, the last one for `last_ms`, both rounded up to
-/// hundredths of a second; most viewers take less than 20 for 100. The file appears whole or not at
-/// all.
-///
-/// Fails with [`Error::NotFinite`] naming frame, image and pixel, with [`Error::Config`] on a sheet of
-/// more than 65535 rows or columns, and as [`Output::put`] does. Panics if
-/// there is no frame, the sizes do not fit, one of them is 0, or C is neither 1 nor 3.
+/// Writes `frames`, each of them `count` images ([count, H, W, C], values in \[0, 1\], clamped), as an animated GIF
+/// that loops forever, with each frame laid out as by [`write_sheet`](super::sheet::write_sheet). A frame is shown for
+/// `delay_ms` milliseconds, the last one for `last_ms`, both rounded up to hundredths of a second; most viewers treat
+/// less than 20 ms as 100 ms. The file is written atomically. Fails with [`Error::NotFinite`], which names frame, image
+/// and pixel, with [`Error::Config`] on a sheet of more than 65535 rows or columns, and as [`Output::put`] does. Panics
+/// if there is no frame, the sizes do not match, one of them is 0, or C is neither 1 nor 3.
 pub fn write_film(
     out: &Output,
     frames: &[Vec<f32>],
@@ -45,8 +38,8 @@ pub fn write_film(
     let size = sheet_size(count, (height, width), columns);
     let (Ok(rows), Ok(row)) = (u16::try_from(size.0), u16::try_from(size.1)) else {
         return Err(Error::Config(format!(
-            "cannot write {}: frames of {} x {} pixels (height x width), where a GIF has at most \
-             65535 each way; take fewer images or other columns",
+            "cannot write {}: frames of {} x {} pixels (height x width) are too large, since a GIF has at \
+             most 65535 each way; use fewer images or another number of columns",
             out.path().display(),
             size.0,
             size.1
@@ -86,14 +79,14 @@ pub fn write_film(
     out.put(&file)
 }
 
-/// The colours of a film, and which of them stands for a colour.
+/// The colours of a film, and the index of each.
 struct Palette {
     colors: Vec<Color>,
     known: HashMap<Color, u8>,
 }
 
 impl Palette {
-    /// A palette for frames of colour images, with the colour of separators in it.
+    /// A palette for frames of colour images, including the colour of separators.
     fn new(frames: &[Vec<f32>]) -> Palette {
         let pixels = || {
             let all = frames.iter().flat_map(|frame| frame.chunks_exact(3));
@@ -109,9 +102,9 @@ impl Palette {
         Palette { colors: exact.into_iter().collect(), known: HashMap::new() }
     }
 
-    /// A palette that is close to pixels of more colours than it can hold.
+    /// A palette that approximates pixels with too many colours.
     fn chosen<P: Iterator<Item = Color>>(pixels: &impl Fn() -> P) -> Palette {
-        // An odd step does not stay in a few columns of images whose width is a power of two.
+        // With an odd step, the sample is not confined to a few columns of images whose width is a power of two.
         let step = pixels().count().div_ceil(SAMPLE) | 1;
         let mut groups = vec![Group::new(pixels().step_by(step).collect())];
         while groups.len() < COLORS - 1 {
@@ -134,7 +127,7 @@ impl Palette {
         index
     }
 
-    /// The place of the colour with the smallest sum of squared differences to `color`.
+    /// The index of the colour with the smallest sum of squared differences to `color`.
     fn nearest(&self, color: Color) -> Option<usize> {
         let distance = |other: &Color| -> u32 {
             color.iter().zip(other).map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum()
@@ -143,7 +136,7 @@ impl Palette {
     }
 }
 
-/// Pixels that one colour of a palette shall stand for.
+/// Pixels that one colour of a palette represents.
 struct Group {
     pixels: Vec<Color>,
     /// Their mean, rounded down.
@@ -161,7 +154,7 @@ impl Group {
             pixels.iter().map(|p| of(u64::from(p[c]))).sum()
         };
         let sums: [u64; 3] = std::array::from_fn(|c| sum(&|v| v, c));
-        // n times the spread: whole numbers, so that the palette is the same on every machine.
+        // n times the spread, in integers, so that the palette is the same on every machine.
         let spreads: [u64; 3] = std::array::from_fn(|c| n * sum(&|v| v * v, c) - sums[c] * sums[c]);
         let channel = (0..3).max_by_key(|&c| spreads[c]).unwrap_or(0);
         let mean = sums.map(|sum| (sum / n) as u8);

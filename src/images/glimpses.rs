@@ -1,9 +1,7 @@
-//! Pictures of a network that reads and writes by glimpses: film strips and films.
-//!
-//! Gregor and others, arXiv 1502.04623, figures 1, 5 and 7: a row of canvases, one after each glimpse, each
-//! with the rectangle that was written to (red); of images that are read, the rectangle that was looked at
-//! (green). A rectangle passes through the centres of the outermost filters, the thicker the more they blur.
-//! Without attention there are no rectangles.
+//! Pictures of a network that reads and writes by glimpses: film strips and films. As in Gregor and others, arXiv
+//! 1502.04623, Figures 1, 5 and 7: a row of canvases, one after each glimpse, with the rectangle that was written to in
+//! red, and above it the images with the rectangle that was read in green. A rectangle passes through the centres of
+//! the outermost filters; the more they blur, the thicker it is. Without attention there are no rectangles.
 
 use super::Shape;
 use super::tile::{self, Colour, GREEN, RED, Tile};
@@ -12,37 +10,37 @@ use crate::error::{Error, Result};
 use crate::models::draw::{Frame, GlimpseWindow};
 use crate::output::Output;
 
-/// Images of a trace at most: all its canvases are in memory.
+/// Maximum number of images, because all canvases are kept in memory.
 pub const MOST_IMAGES: usize = 100;
 
-/// Glimpses of a strip at most.
+/// Maximum number of glimpses on a strip.
 const COLUMNS: usize = 12;
-/// Numbers of a film's frames together, at most about as many (256 MiB).
+/// Approximate maximum of values in all frames of a film (256 MiB).
 const FILMED: usize = 1 << 26;
-/// How long a film of all glimpses lasts, about, and how long its last frame is shown, milliseconds.
+/// Approximate duration of a film, and duration of its last frame, in milliseconds.
 const LASTS: (usize, u16) = (4000, 3000);
 
-/// What was done, image by image and glimpse by glimpse.
+/// The trace of a network over its glimpses.
 pub struct Glimpses<'a> {
-    /// The glimpses, in order; not none.
+    /// The glimpses in order; at least one.
     pub frames: &'a [Frame],
     /// The images' size.
     pub shape: Shape,
-    /// The images that were read, \[count, H W C\]; none of images that were drawn from the model.
+    /// The images that were read, \[count, H W C\]; `None` for images that were sampled from the model.
     pub read: Option<&'a [f32]>,
-    /// \[count\], images to put a red frame around; may be empty.
+    /// \[count\], which images get a red frame; may be empty.
     pub wrong: &'a [bool],
 }
 
-/// Which of `total` glimpses are shown if there is room for `most`: evenly chosen, always the last.
+/// Indices of at most `most` evenly spaced glimpses out of `total`, always including the last.
 pub fn chosen(total: usize, most: usize) -> Vec<usize> {
     let count = total.min(most);
     (1..=count).map(|i| i * total / count - 1).collect()
 }
 
 impl Glimpses<'_> {
-    /// Writes a strip (PNG): a row an image, a column a glimpse, of images that were read a row of these
-    /// above the row of canvases. Fails as [`sheet::write_sheet`] does.
+    /// Writes a strip (PNG) with a row per image and a column per glimpse; images that were read have an extra row
+    /// above the canvases. Fails as [`sheet::write_sheet`] does.
     pub fn write_strip(&self, out: &Output) -> Result<()> {
         let shown = chosen(self.frames.len(), COLUMNS);
         let mut tiles = Vec::new();
@@ -57,8 +55,8 @@ impl Glimpses<'_> {
         sheet::write_sheet(out, &tiles, count, tile::size(self.shape), shown.len())
     }
 
-    /// Writes a film (GIF) of all glimpses, of images that were read with these beside the canvases; a last
-    /// frame without rectangles stays for a while. Fails as [`film::write_film`] does.
+    /// Writes a film (GIF) of all glimpses; images that were read are shown next to the canvases. The last frame has no
+    /// rectangles and stays for a while. Fails as [`film::write_film`] does.
     pub fn write_film(&self, out: &Output) -> Result<()> {
         let (total, parts) = (self.frames.len(), self.tiles(0, 0, false).len());
         let numbers = self.count() * parts * self.tile_numbers();
@@ -69,14 +67,14 @@ impl Glimpses<'_> {
         };
         let mut frames: Vec<Vec<f32>> = shown.iter().map(|&glimpse| frame(glimpse, true)).collect();
         frames.push(frame(total - 1, false));
-        // As wide as it is high, about.
+        // Make it roughly square.
         let count = self.count() * parts;
         let columns = parts * ((count as f64).sqrt() / parts as f64).ceil() as usize;
         let delay = (LASTS.0 / shown.len()).clamp(60, 400) as u16;
         film::write_film(out, &frames, count, tile::size(self.shape), columns, delay, LASTS.1)
     }
 
-    /// What is shown of an image at a glimpse: what was read, what was written.
+    /// The tiles of an image at a glimpse: what was read, and what was written.
     fn tiles(&self, image: usize, glimpse: usize, attention: bool) -> Vec<Tile> {
         let (frame, dims) = (&self.frames[glimpse], self.dims());
         let of = |images: &[f32], windows: &Option<Vec<GlimpseWindow>>, colour: Colour| {
@@ -107,11 +105,11 @@ impl Glimpses<'_> {
     }
 }
 
-/// Rejects more images than a trace may have. Fails with [`Error::Config`].
+/// Rejects more than [`MOST_IMAGES`] images with [`Error::Config`].
 pub fn check_count(count: usize) -> Result<()> {
     if count > MOST_IMAGES {
         return Err(Error::Config(format!(
-            "the glimpses of {count} images; {MOST_IMAGES} may be shown, ask for fewer"
+            "the glimpses of {count} images are too many; at most {MOST_IMAGES} images can be shown; ask for fewer"
         )));
     }
     Ok(())

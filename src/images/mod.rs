@@ -1,4 +1,4 @@
-//! Pictures of what a model draws and reads: sheets of images (PNG), films (GIF), and what is on them.
+//! Pictures of what a model draws and reads: sheets of images (PNG) and films (GIF).
 //!
 //! Images are rows of height * width * channels numbers in \[0, 1\].
 

@@ -1,9 +1,7 @@
-//! Samples beside the training images that are nearest to them, to see whether a model has
-//! memorised its training images.
+//! Samples next to their nearest training images, to check whether a model has memorised its training images.
 //!
-//! Gregor and others, arXiv 1502.04623, figure 6. Near is meant in the sum of squared differences to the
-//! training images as the model sees them, with the bits, scenes and
-//! crops of epoch 0 where these are drawn.
+//! As in Gregor and others, arXiv 1502.04623, Figure 6. The distance is the sum of squared differences to the training
+//! images as the model sees them, with the binarization, scenes and crops of epoch 0 if these are random.
 
 use rayon::prelude::*;
 
@@ -14,15 +12,15 @@ use crate::data::{Binarization, Images, Part};
 use crate::error::Result;
 use crate::output::Output;
 
-/// Training images that are numbers at a time.
+/// Number of training images that are converted to numbers at a time.
 const CHUNK: usize = 1000;
-/// Pairs of a row.
+/// Pairs per row.
 const PAIRS: usize = 5;
-/// Sums that are added up side by side.
+/// Number of independent partial sums, for vectorization.
 const LANES: usize = 8;
 
-/// For each sample \[count, D\] the place of the nearest of `images`, the first of equally near ones.
-/// `progress` receives the number of images that are compared.
+/// For each sample \[count, D\], the index of the nearest of `images`; the first if several are equally near.
+/// `progress` receives the number of images compared so far.
 pub fn nearest(
     samples: &[f32],
     images: &Images,
@@ -48,7 +46,7 @@ pub fn nearest(
     Ok(best.into_iter().map(|(_, place)| place).collect())
 }
 
-/// The sum of squared differences, in an order that the compiler may do side by side.
+/// The sum of squared differences, added in an order that can be vectorized.
 fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
@@ -88,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_nearest_is_found_in_every_chunk() {
-        // Image i has the levels of i's two digits to the base 50.
+        // The two pixels of image i are the digits of i in base 50.
         let pixels: Vec<u8> =
             (0..2500_usize).flat_map(|i| [(i / 50) as u8, (i % 50) as u8]).collect();
         let (count, height, width) = (2500, 1, 2);

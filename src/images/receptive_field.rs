@@ -1,9 +1,9 @@
-//! What a prediction of a pixel model sees, from the model's own gradients: d logits / d x.
+//! The receptive field of a pixel model's prediction, computed from the gradients d logits / d x.
 //!
-//! Pixel Recurrent Neural Networks, figures 2 and 4: the PixelCNN's field has a blind spot to the
-//! right, the Row LSTM's is a triangle, the Diagonal BiLSTM's all that precedes the pixel. Of that it misses
-//! one: mask A hides a pixel from the first layer's maps at its own place, and those that see the last pixel of
-//! the row before lie to the right of it, outside the image.
+//! See Figures 2 and 4 of Pixel Recurrent Neural Networks. The field of the PixelCNN has a blind spot on the right,
+//! that of the Row LSTM is a triangle, and that of the Diagonal BiLSTM covers all preceding pixels except one: the last
+//! pixel of the previous row. Mask A hides a pixel from the first layer at its own position, so only positions to the
+//! right of that pixel would see it, and these are outside the image.
 
 use super::sheet;
 use crate::Tape;
@@ -14,26 +14,26 @@ use crate::nn::Module;
 use crate::output::Output;
 use crate::tensor::Tensor;
 
-/// The seed of the backward pass, 2^60: gradients shrink with every cell of a scan, and in f32 those
-/// from far away would be 0 sooner.
+/// Initial gradient of the backward pass, 2^60: gradients shrink with every cell of a scan, and in f32 those from far
+/// away would otherwise underflow to 0.
 const SEED: f32 = (1_u64 << 60) as f32;
-/// Pixels of a side of the picture, about.
+/// Approximate side of the picture in pixels.
 const SIDE: usize = 280;
-/// Rows of the blind spot that are described.
+/// Number of rows of the blind spot that the text describes.
 const ROWS: usize = 6;
 
-/// A prediction: one colour of one pixel.
+/// A prediction: one channel of one pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// From the top.
+    /// Row, from the top.
     pub row: usize,
-    /// From the left.
+    /// Column, from the left.
     pub column: usize,
     /// Colour.
     pub channel: usize,
 }
 
-/// How much the prediction at a place depends on every value of the image.
+/// How much a prediction depends on every value of the image.
 #[derive(Clone, Debug)]
 pub struct ReceptiveField {
     /// The prediction.
@@ -44,8 +44,8 @@ pub struct ReceptiveField {
     pub gradient: Vec<f64>,
 }
 
-/// The field of the prediction at a place, summed over images x \[B, H, W, C\] in \[0, 1\]. Fails with
-/// [`Error::Config`] on a place outside of them.
+/// The receptive field of a prediction, summed over images x \[B, H, W, C\] in \[0, 1\]. Fails with [`Error::Config`]
+/// if `at` is outside the images.
 pub fn receptive_field(
     model: &dyn Autoregressive,
     x: &Tensor,
@@ -57,8 +57,8 @@ pub fn receptive_field(
     let Place { row, column, channel } = at;
     if row >= height || column >= width || channel >= channels {
         return Err(Error::Config(format!(
-            "row {row}, column {column}, channel {channel} lies outside of images of {height} x \
-             {width} x {channels}; they are counted from 0"
+            "row {row}, column {column}, channel {channel} is outside images of {height} x {width} x \
+             {channels}; all are counted from 0"
         )));
     }
     let tape = Tape::for_leaves();
@@ -83,9 +83,8 @@ pub fn receptive_field(
     Ok(ReceptiveField { at, shape: (height, width, channels), gradient })
 }
 
-/// Makes all weights positive and their sum 1 for each output, all biases 0: the gradients that remain
-/// are those of the connections, none cancels another, and none is cut off by a ReLU. Hidden weights
-/// stay 0.
+/// Makes all weights positive with a sum of 1 for each output, and all biases 0. Then gradients show exactly the
+/// connections: they cannot cancel each other, and no ReLU cuts them off. Hidden weights stay 0.
 pub fn make_positive(model: &dyn Module) -> Result<()> {
     for (_, param) in model.parameters() {
         positive(param)?;
@@ -115,7 +114,7 @@ impl ReceptiveField {
         self.gradient[first..first + self.shape.2].iter().any(|&g| g > 0.0)
     }
 
-    /// Pixels before the own one in raster order, and how many of them are seen.
+    /// The number of pixels before the predicted one in raster order, and how many of them are seen.
     pub fn past(&self) -> (usize, usize) {
         let width = self.shape.1;
         let before = self.at.row * width + self.at.column;
@@ -123,15 +122,15 @@ impl ReceptiveField {
         (before, seen)
     }
 
-    /// Whether it depends on a value that does not precede it, which would be a fault of the model.
+    /// Whether the prediction depends on a value that does not precede it, which would be a bug in the model.
     pub fn sees_the_future(&self) -> bool {
         let Place { row, column, channel } = self.at;
         let own = (row * self.shape.1 + column) * self.shape.2 + channel;
         self.gradient[own..].iter().any(|&g| g > 0.0)
     }
 
-    /// For every row that has such, from the pixel's own row upwards, runs of columns before the pixel
-    /// that are not seen: first and last.
+    /// The unseen columns before the pixel, for every row that has some, from the pixel's own row upwards, as runs
+    /// (first, last).
     pub fn blind_spot(&self) -> Vec<(usize, Vec<(usize, usize)>)> {
         let row_of = |row: usize| {
             let end = if row == self.at.row { self.at.column } else { self.shape.1 };
@@ -147,7 +146,7 @@ impl ReceptiveField {
         (0..=self.at.row).rev().map(row_of).filter(|(_, runs)| !runs.is_empty()).collect()
     }
 
-    /// The field in a few lines.
+    /// Describes the field in a few lines.
     pub fn text(&self) -> String {
         let Place { row, column, channel } = self.at;
         let (before, seen) = self.past();
@@ -157,7 +156,7 @@ impl ReceptiveField {
             before - seen
         );
         if self.sees_the_future() {
-            text += "\nit sees values that do not precede it: the model is at fault";
+            text += "\nit also sees values that do not precede it, which is a bug in the model";
         }
         let blind = self.blind_spot();
         for (row, runs) in blind.iter().take(ROWS) {
@@ -166,16 +165,16 @@ impl ReceptiveField {
                 false => format!("{first} to {last}"),
             });
             let columns = columns.collect::<Vec<_>>().join(", ");
-            text += &format!("\nrow {row}: not column {columns}");
+            text += &format!("\nrow {row}: does not see column {columns}");
         }
         if blind.len() > ROWS {
-            text += &format!("\nand so on, {} rows in all", blind.len());
+            text += &format!("\nand so on, {} rows in total", blind.len());
         }
         text
     }
 
-    /// Writes a picture with a tile for each colour of the image: grey is not seen, from blue to yellow
-    /// is seen ever more (a logarithmic scale, one for all tiles), red is the pixel itself. Fails as
+    /// Writes a picture with a tile for each channel of the image. Grey pixels are not seen; from blue to yellow, the
+    /// dependence grows (on a logarithmic scale, the same for all tiles); the pixel itself is red. Fails as
     /// [`Output::put`] does.
     pub fn write(&self, out: &Output) -> Result<()> {
         let (height, width, channels) = self.shape;
@@ -200,7 +199,7 @@ impl ReceptiveField {
     }
 }
 
-/// From dark blue (0) over green to yellow (1).
+/// A colour from dark blue (0) over green to yellow (1).
 fn colour(t: f32) -> [f32; 3] {
     const STOPS: [[f32; 3]; 3] = [[0.16, 0.10, 0.42], [0.13, 0.57, 0.55], [0.99, 0.91, 0.15]];
     let t = (t * 2.0).clamp(0.0, 2.0);
@@ -226,8 +225,7 @@ mod tests {
 
     const AT: Place = Place { row: 9, column: 5, channel: 0 };
 
-    /// One row up three columns to the right are in reach of mask A; every layer adds a row, and there a
-    /// column.
+    /// Mask A reaches three columns to the right in the row above; every layer adds a row and, there, a column.
     #[test]
     fn the_pixelcnn_has_a_blind_spot() {
         let field = field(Body::PixelCnn, 2, 1, AT);
@@ -239,7 +237,7 @@ mod tests {
         let blind = field.blind_spot();
         assert_eq!(blind[0].0, 8, "the own row is all in reach");
         assert!(field.text().contains(&format!("{seen} of the 149 pixels before it are seen")));
-        assert!(field.text().contains("row 8: not column"));
+        assert!(field.text().contains("row 8: does not see column"));
     }
 
     #[test]

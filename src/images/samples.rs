@@ -1,8 +1,8 @@
-//! The pictures of a model: samples from the prior, originals above their reconstructions, and the
-//! two-dimensional manifold of the AEVB paper's Figure 4.
+//! Pictures of a model: samples from the prior, originals above their reconstructions, and the two-dimensional manifold
+//! of Figure 4 of the AEVB paper.
 //!
-//! The manifold: decoder means over a grid of the unit square, taken through the inverse of the normal
-//! distribution function, so that the z of the grid's points are spread as the prior says.
+//! The manifold shows decoder means for a grid on the unit square, mapped through the inverse normal CDF, so that the
+//! latent points are distributed like the prior.
 
 use super::{Shape, sheet};
 use crate::data::{Part, part};
@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
-/// Points of a side of the manifold.
+/// Points per side of the manifold.
 const SIDE: usize = 20;
 /// Columns of a sheet.
 pub(super) const COLUMNS: usize = 10;
@@ -24,12 +24,12 @@ pub fn write_samples(out: &Output, images: &[f32], shape: Shape) -> Result<()> {
     sheet::write_sheet(out, images, count, shape, COLUMNS.min(count))
 }
 
-/// The noise of a hundred samples.
+/// The noise key of a batch of 100 samples.
 pub fn sample_key(seed: u64, chunk: usize) -> Key {
     Key::new(seed, stream::SAMPLE, chunk as u32)
 }
 
-/// Writes images, as the model sees them, in rows, each above its reconstructions.
+/// Writes rows of images, as the model sees them, each above a row of their reconstructions.
 pub fn reconstructions(
     out: &Output,
     model: &dyn Reconstructs,
@@ -46,7 +46,7 @@ pub fn reconstructions(
         for (originals, means) in originals.chunks(width).zip(means.chunks(width)) {
             for row in [originals, means] {
                 tiles.extend_from_slice(row);
-                // A short last row is filled up, so that its reconstructions stand below it.
+                // Pad a short last row, so that its reconstructions are below it.
                 (row.len()..width).step_by(images.dims()).for_each(|_| tiles.extend(&blank));
             }
         }
@@ -75,7 +75,7 @@ pub fn manifold(
     sheet::write_sheet(out, &means, SIDE * SIDE, shape, SIDE)
 }
 
-/// Points of the grid, \[side * side, 2\], row by row from the top.
+/// Latent points of the grid, \[side * side, 2\], row by row from the top.
 fn grid(side: usize) -> Vec<f32> {
     let at = |i: usize| normal_quantile((i as f64 + 0.5) / side as f64) as f32;
     (0..side * side).flat_map(|i| [at(i % side), at(side - 1 - i / side)]).collect()

@@ -1,11 +1,10 @@
-//! Pictures: sheets of images as PNG files, masks, and the way between bytes and numbers in \[0, 1\].
+//! Pictures: sheets of images as PNG files, masks, and the conversion between bytes and numbers in \[0, 1\].
 //!
-//! A byte v stands for v / 255 and a number x for the byte round(255 x): rounding brings all 256
-//! values back, where truncation would lose some.
+//! A byte v becomes v / 255, and a number x becomes the byte round(255 x). Rounding restores all 256 values; truncation
+//! would lose some.
 //!
-//! Legend: N images of H rows, W columns and C channels, [N, H, W, C], rows from the top, channel
-//! 1 grey or 3 red, green, blue. Tile (i, j) of a sheet of `columns` columns is image
-//! i * columns + j.
+//! Notation: N images of H rows, W columns and C channels are [N, H, W, C], rows from the top, with C = 1 for grey or 3
+//! for red, green, blue. Tile (i, j) of a sheet with `columns` columns is image i * columns + j.
 
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use crate::output::{MARK, Output};
 /// Pixels between two tiles of a sheet.
 pub const SEPARATOR: usize = 2;
 
-/// The level of separators and unused tiles: told apart from both black and white.
+/// The level of separators and unused tiles, visible next to both black and white.
 pub const BACKGROUND: u8 = 112;
 
 /// The numbers v / 255 of bytes v, same shape.
@@ -24,9 +23,8 @@ pub fn pixels_from_bytes(bytes: &[u8]) -> Vec<f32> {
     bytes.iter().map(|&v| f32::from(v) / 255.0).collect()
 }
 
-/// The bytes round(255 x) of numbers x, same shape; below 0 is 0, above 1 is 255.
-///
-/// Fails with [`Error::NotFinite`] at the first value that is infinite or not a number.
+/// The bytes round(255 x) of numbers x, same shape; below 0 is 0, above 1 is 255. Fails with
+/// [`Error::NotFinite`] at the first value that is infinite or NaN.
 pub fn bytes_from_unit(values: &[f32]) -> Result<Vec<u8>> {
     if let Some(i) = values.iter().position(|x| !x.is_finite()) {
         return Err(Error::NotFinite(format!("value {i} of a picture is {}", values[i])));
@@ -34,13 +32,13 @@ pub fn bytes_from_unit(values: &[f32]) -> Result<Vec<u8>> {
     Ok(values.iter().map(|&x| byte(x)).collect())
 }
 
-/// The byte of a number, 0 of what is none.
+/// The byte of a number; 0 for NaN.
 pub(super) fn byte(x: f32) -> u8 {
     (255.0 * x).round() as u8
 }
 
-/// The whole factor by which images of H rows and W columns are enlarged on a sheet: 2 for
-/// 28 x 28, at most 4, 1 from 33 pixels on.
+/// The integer factor by which images of H rows and W columns are enlarged on a sheet: 2 for 28 x 28, at most 4, and 1
+/// from 33 pixels on.
 pub fn scale(height: usize, width: usize) -> usize {
     (64 / height.max(width)).clamp(1, 4)
 }
@@ -56,10 +54,8 @@ pub(super) fn sheet_size(
     (side(count.div_ceil(columns), height), side(columns, width))
 }
 
-/// The bytes of a sheet, [rows, columns, C] of [`sheet_size`], for the file `out`.
-///
-/// `place` goes before "image" in the error about a value that is no number. Panics as
-/// [`write_sheet`] does.
+/// The bytes of a sheet, [rows, columns, C] of [`sheet_size`], for the file `out`. `place` precedes
+/// "image" in the error about NaN. Panics as [`write_sheet`] does.
 pub(super) fn sheet(
     out: &Output,
     place: &str,
@@ -73,14 +69,14 @@ pub(super) fn sheet(
     assert_eq!(images.len(), count * dims, "{count} images of {height} x {width} x {channels}");
     assert!(
         matches!(channels, 1 | 3),
-        "a picture of {channels} channels; there are grey (1) and RGB (3)"
+        "a picture of {channels} channels; only grey (1) and RGB (3) are supported"
     );
     if let Some(at) = images.iter().position(|x| !x.is_finite()) {
         let (image, pixel) = (at / dims, at % dims / channels);
         return Err(Error::NotFinite(format!(
-            "cannot write {}: {place}image {image} has the value {} at row {}, column {}, channel \
-             {}; its weights have probably diverged: draw from an earlier checkpoint, or train again \
-             with a lower --rate",
+            "cannot write {}: {place}image {image} has the value {} at row {}, column {}, channel {}; the \
+             training has probably diverged: sample from an earlier checkpoint, or train again with a \
+             lower --rate",
             out.path().display(),
             images[at],
             pixel / width,
@@ -110,10 +106,9 @@ pub(super) fn sheet(
 
 /// Writes `count` images ([count, H, W, C], values in \[0, 1\], clamped) as one PNG sheet.
 ///
-/// Every pixel becomes a square of [`scale`] pixels; tiles are [`SEPARATOR`] pixels apart; unused
-/// tiles of the last row have the colour [`BACKGROUND`]. The file appears whole or not at all.
-///
-/// Fails with [`Error::NotFinite`] naming image and pixel, and as [`Output::put`] does. Panics if the sizes do not fit, one of them is 0, or C is neither 1 nor 3.
+/// Every pixel becomes a square of [`scale`] pixels; tiles are [`SEPARATOR`] pixels apart; unused tiles of the last row
+/// have the colour [`BACKGROUND`]. The file is written atomically. Fails with [`Error::NotFinite`], which names image
+/// and pixel, and as [`Output::put`] does. Panics if the sizes do not match, one of them is 0, or C is neither 1 nor 3.
 pub fn write_sheet(
     out: &Output,
     images: &[f32],
@@ -137,18 +132,16 @@ pub fn write_sheet(
     out.put(&file)
 }
 
-/// Reads a mask of H rows and W columns from a PNG of that size: \[H * W\], true where it is white,
-/// for pixels that are known, false where it is black, for those to be filled in.
-///
-/// White is a luma (Rec. 601) of 128 or more. What is transparent counts as black, as if it had been
-/// cut out. Fails with [`Error::Data`] on what is no PNG or has another size.
+/// Reads a mask of H rows and W columns from a PNG of that size: \[H * W\], true where it is white, for pixels that are
+/// known, false where it is black, for those to be filled in. White is a luma (Rec. 601) of 128 or more. Transparent
+/// pixels count as black, as if they had been cut out. Fails with [`Error::Data`] if the file is not a PNG or has
+/// another size.
 pub fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<bool>> {
     let mask = picture::read(path)?;
     if (mask.height, mask.width) != (height, width) {
         return Err(Error::Data(format!(
-            "{}: the mask is {} x {}, the images are {height} x {width} (height x width); draw it \
-             in the size of the images, white where pixels are known, black where they are to be \
-             filled in",
+            "{}: the mask is {} x {}, but the images are {height} x {width} (height x width); make it the \
+             size of the images, white where pixels are known and black where they are to be filled in",
             path.display(),
             mask.height,
             mask.width

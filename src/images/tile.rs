@@ -1,8 +1,7 @@
-//! An image of a picture, enlarged and in colour, with what is drawn on it: rectangles of attention, a
-//! frame.
+//! An enlarged image in colour, with rectangles of attention and a frame drawn on it.
 //!
-//! Attention counts pixels from 1, with whole numbers at their centres: the centre of pixel a of an image
-//! that is enlarged f times lies at (a - 1/2) f.
+//! Attention coordinates count pixels from 1, with integers at their centres, so the centre of pixel a of an image that
+//! is enlarged f times is at (a - 1/2) f.
 
 use super::Shape;
 use crate::models::draw::GlimpseWindow;
@@ -10,18 +9,18 @@ use crate::models::draw::GlimpseWindow;
 /// Red, green, blue in \[0, 1\].
 pub type Colour = [f32; 3];
 
-/// Where a network writes, and what is wrong.
+/// Colour of the area that a network writes to, and of wrong results.
 pub const RED: Colour = [0.90, 0.16, 0.14];
-/// Where a network reads.
+/// Colour of the area that a network reads.
 pub const GREEN: Colour = [0.10, 0.75, 0.25];
-/// What is of the training data.
+/// Colour of the frames of training images.
 pub const BLUE: Colour = [0.20, 0.50, 0.95];
 
-/// Pixels of a tile's longer side, about.
+/// Approximate longer side of a tile in pixels.
 const SIDE: usize = 120;
 /// Largest enlargement.
 const MOST: usize = 8;
-/// Pixels of a frame.
+/// Width of a frame in pixels.
 const FRAME: usize = 3;
 
 /// An enlarged image in RGB.
@@ -34,7 +33,7 @@ pub struct Tile {
     factor: usize,
 }
 
-/// The whole factor by which images of H rows and W columns are enlarged.
+/// The integer factor by which images of H rows and W columns are enlarged.
 pub fn factor(height: usize, width: usize) -> usize {
     (SIDE / height.max(width)).clamp(1, MOST)
 }
@@ -46,7 +45,7 @@ pub fn size((height, width, _): Shape) -> Shape {
 }
 
 impl Tile {
-    /// An image \[H, W, C\] enlarged, grey as RGB.
+    /// Enlarges an image \[H, W, C\]; grey becomes RGB.
     pub fn new(image: &[f32], shape: Shape) -> Tile {
         let (rows, columns, channels) = shape;
         let (height, width, _) = size(shape);
@@ -59,15 +58,14 @@ impl Tile {
         Tile { pixels, height, width, factor }
     }
 
-    /// Draws the rectangle through the centres of a window's outermost filters. Its line is half as wide as
-    /// their deviation sigma, at least a pixel, at most an eighth of the tile. What lies outside is cut
-    /// off.
+    /// Draws the rectangle through the centres of a window's outermost filters, clipped to the tile. Its line is sigma
+    /// / 2 wide, but at least a pixel and at most an eighth of the tile.
     pub fn rectangle(self, window: &GlimpseWindow, colour: Colour) -> Tile {
         let factor = self.factor as f32;
         let [left, top, right, bottom] = window.corners().map(|a| (a - 0.5) * factor);
         let most = self.height.min(self.width) as f32 / 8.0;
         let half = 0.5 * (0.5 * window.sigma * factor).clamp(1.0, most.max(1.0));
-        // From the middle of a side to the line, at least the pixel that the centre is in.
+        // Half the width and height, at least half a pixel.
         let (across, down) = ((0.5 * (right - left)).max(0.5), (0.5 * (bottom - top)).max(0.5));
         let (x, y) = (0.5 * (left + right), 0.5 * (top + bottom));
         self.paint(colour, |row, column| {

@@ -1,18 +1,18 @@
-//! How much memory this process can still get: from the machine, its control group, its own limit.
+//! The memory that this process can still allocate, limited by the machine, its control group and its own limit.
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// Memory that is available, and what sets that limit.
+/// Available memory, and what limits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Available {
     /// Bytes.
     pub bytes: u64,
-    /// "on this machine", for messages.
+    /// The limit in words, for messages, such as "on this machine".
     pub whose: &'static str,
 }
 
-/// Memory that this process can still get. It is never less than what the system would give: swap counts,
-/// and where the system cannot tell what it could free (all but Linux), so does everything.
+/// Memory that this process can still allocate. The estimate is never too low: swap counts, and on systems that cannot
+/// tell what they could free (all except Linux), all memory counts.
 pub fn available() -> Available {
     let ram = MemoryRefreshKind::nothing().with_ram().with_swap();
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(ram));
@@ -42,7 +42,7 @@ mod linux {
 
     use super::Available;
 
-    /// What limits this process beside the machine's memory.
+    /// The limits of this process other than the machine's memory.
     pub fn limits(swap: u64) -> Vec<Available> {
         let text = |path: &str| read_to_string(path).unwrap_or_default();
         let groups = in_groups(&text("/proc/self/cgroup"), Path::new("/sys/fs/cgroup"));
@@ -53,8 +53,8 @@ mod linux {
         group.into_iter().chain(own).collect()
     }
 
-    /// Least memory left in the control groups that `groups`, a /proc/PID/cgroup, names, and in those above
-    /// them; `root` is where they are mounted. Pages of files count as free, as the kernel drops them first.
+    /// The least memory left in the control groups that `groups` (the content of /proc/PID/cgroup) names, and in their
+    /// parents; `root` is where they are mounted. Pages of files count as free, because the kernel drops them first.
     fn in_groups(groups: &str, root: &Path) -> Option<u64> {
         let line = |line: &str| -> Option<u64> {
             let mut parts = line.splitn(3, ':').skip(1);
@@ -67,7 +67,7 @@ mod linux {
             let own = Path::new(path.trim_start_matches('/'));
             let left = |below: &Path| -> Option<u64> {
                 let dir = root.join(below);
-                // "max" is no number: no limit.
+                // "max" does not parse as a number and means no limit.
                 let limit: u64 = read_to_string(dir.join(limit)).ok()?.trim().parse().ok()?;
                 let stat = read_to_string(dir.join("memory.stat")).unwrap_or_default();
                 Some(limit.saturating_sub(field(&stat, used).unwrap_or(0)))
@@ -77,14 +77,14 @@ mod linux {
         groups.lines().filter_map(line).min()
     }
 
-    /// Address space left, of /proc/PID/limits and /proc/PID/status.
+    /// The remaining address space, from the contents of /proc/PID/limits and /proc/PID/status.
     fn in_address_space(limits: &str, status: &str) -> Option<u64> {
         let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
         let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(limit.saturating_sub(field(status, "VmSize:")? << 10))
     }
 
-    /// The number after `key` at the beginning of a line.
+    /// The number after `key` at the start of a line.
     fn field(text: &str, key: &str) -> Option<u64> {
         let mut lines = text.lines().map(str::split_whitespace);
         lines.find_map(|mut words| (words.next()? == key).then(|| words.next()?.parse().ok())?)

@@ -16,13 +16,13 @@ use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::settings::flat;
 
-/// Writes the page `out` that compares runs: a table, and in one plot their validation scores, solid,
-/// and their scores on training images, dashed; if they have them, their marginal likelihoods, errors
-/// and parts of the bound in others; their last samples side by side; the settings that differ. With
-/// `log_x` the plots are over a logarithmic axis, as the paper's Figures 2 and 3.
+/// Writes the page `out` that compares runs. It has a table; a plot of the scores on validation (solid) and training
+/// images (dashed); further plots of marginal likelihoods, errors and the parts of the bound where the runs have them;
+/// the last samples side by side; and the settings that differ. With `log_x` the plots have a logarithmic x axis, as in
+/// Figures 2 and 3 of the paper.
 ///
-/// Scores on different data are pointed out. Fails as [`write`](super::write) and [`Output::put`] do,
-/// and with [`Error::Config`] if there are no runs.
+/// The page warns if scores are on different data. Fails as [`write`](super::write) and [`Output::put`] do, and with
+/// [`Error::Config`] if there are no runs.
 pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
     if run_dirs.is_empty() {
         return Err(Error::Config(
@@ -30,7 +30,7 @@ pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
         ));
     }
     let runs = run_dirs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>>>()?;
-    let title = "Runs compared";
+    let title = "Comparison of runs";
     let mut body = format!("<h1>{title}</h1>\n");
     for split in ["valid", "test"] {
         body += &paragraph(split, &runs);
@@ -54,19 +54,19 @@ pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
     let unit = match runs.iter().filter(|run| run.classifies()).count() {
         0 => format!("Each {name} in {NATS}."),
         n if n == runs.len() => "Each error in percent of the images.".into(),
-        _ => format!("Each {name} in {NATS}, of classifiers the error in percent of the images."),
+        _ => format!("Each {name} in {NATS}; for classifiers, the error in percent of the images."),
     };
     body += &table(&unit, &head, &rows);
     let series: Vec<Series> =
         runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
     let scores = score_name(&runs);
     let mut caption = format!(
-        "Each {scores} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: the \
-         same number of training images at every evaluation, spread evenly, or the training loss \
-         where that was not scored. Runs by Monte Carlo EM train no encoder, so their bounds mean \
-         little and are left out. Data and devices as above."
+        "Each {scores} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: evenly \
+         spaced training images, the same number at every evaluation, or the training loss where these \
+         were not scored. Monte Carlo EM trains no encoder, so the bounds of such runs mean little and are \
+         left out. Data and devices as above."
     );
-    // A logarithmic axis has room for the first steps, a straight one leaves them out.
+    // A logarithmic axis has room for the first steps; a linear one leaves them out.
     let plot = Plot { reference: reference::shared(&runs, reference::score), ..plot(series) };
     if let Some((label, nats)) = &plot.reference {
         caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
@@ -80,7 +80,7 @@ pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
     out.put(page(title, &body).as_bytes())
 }
 
-/// The settings in which the runs differ, a section; nothing where they are the same or a file is no TOML.
+/// A section with the settings in which the runs differ; empty if there are none or a file is not valid TOML.
 fn differences(runs: &[Run]) -> String {
     let flat = |run: &Run| run.config.parse().map(|table| flat(&table)).unwrap_or_default();
     let settings: Vec<BTreeMap<String, Value>> =
@@ -100,18 +100,18 @@ fn differences(runs: &[Run]) -> String {
     section("Settings that differ", &table("All others are the same.", &head, &rows))
 }
 
-/// What a reader looks at first: "error" of classifiers, else as [`score_name`].
+/// The name of the headline score: "error" for classifiers, otherwise as in [`score_name`].
 fn name(runs: &[Run]) -> &'static str {
     if runs.iter().all(Run::classifies) { "error" } else { score_name(runs) }
 }
 
-/// What the scores of the runs are called: "bound" or "nll", or "score" for both.
+/// The name of the runs' scores: "bound" or "nll", or "score" if the runs have both.
 fn score_name(runs: &[Run]) -> &'static str {
     let first = runs[0].score();
     if runs.iter().all(|run| run.score() == first) { first } else { "score" }
 }
 
-/// What the scores of a split are on, or the warning that they are on different data.
+/// The data of a split's scores, or a warning that the runs were scored on different data.
 fn paragraph(split: &str, runs: &[Run]) -> String {
     let named: Vec<(&str, String)> = runs
         .iter()
@@ -131,7 +131,7 @@ fn paragraph(split: &str, runs: &[Run]) -> String {
     )
 }
 
-/// A run's cells of the table.
+/// The table cells of a run.
 fn row(run: &Run) -> Vec<String> {
     let none = || String::from("–");
     let text = |score: Score| match score.error {
@@ -155,9 +155,9 @@ fn row(run: &Run) -> Vec<String> {
     ]
 }
 
-/// A run's lines of the plot: its score on validation images and on training images. Where the latter
-/// was not scored, the training loss stands in from the first evaluation on, if it is a bound at all.
-/// None of a run by Monte Carlo EM: its encoder is not trained, so its bound would only flatten the rest.
+/// A run's lines in the plot: its scores on validation and on training images. If training images were not scored, the
+/// training loss from the first evaluation on takes their place, provided that it is a bound. Empty for Monte Carlo EM,
+/// which trains no encoder: its bound would only compress the other curves.
 fn series(run: &Run, colour: usize) -> Vec<Series> {
     let line = |what: &str, points, stroke| Series {
         name: format!("{}, {what}", run.name),

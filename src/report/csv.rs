@@ -1,5 +1,5 @@
-//! The metrics of runs as one table: comma-separated values, a row a line of `metrics.jsonl`. The first line is
-//! a comment that begins with `#`.
+//! The metrics of runs as one CSV table, with a row per line of `metrics.jsonl`. The first line is a comment that
+//! begins with `#`.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use super::read::Run;
 use crate::error::Result;
 use crate::output::{Output, csv_comment};
 
-/// Writes the lines of all the runs' `metrics.jsonl` into the file `out`. The first column is the run; the
-/// others are the keys of the lines, in the order in which they first come; the numbers of an array have
-/// columns of their own, from 1. A cell is empty where a line has no such key.
+/// Writes the lines of the runs' `metrics.jsonl` to the file `out`. The first column is the run; the others are the
+/// keys, in order of first appearance. Array elements have their own columns, numbered from 1. A cell is empty where a
+/// line lacks the key.
 ///
 /// Fails as [`write`](super::write) and [`Output::put`] do.
 pub fn csv(run_dirs: &[&Path], out: &Output) -> Result<()> {
@@ -40,7 +40,7 @@ pub fn csv(run_dirs: &[&Path], out: &Output) -> Result<()> {
     out.put((csv_comment("metrics of runs") + &text).as_bytes())
 }
 
-/// Keys and texts of a line's values; what is null is left out.
+/// Keys and values of a line as text, without nulls.
 fn cells(line: &Value) -> Vec<(String, String)> {
     let mut cells = Vec::new();
     for (key, value) in line.as_object().into_iter().flatten() {
@@ -56,7 +56,7 @@ fn cells(line: &Value) -> Vec<(String, String)> {
     cells
 }
 
-/// A cell as RFC 4180 has it. In quotes `#` begins no comment.
+/// A cell as in RFC 4180. Cells with `#` are quoted too, so that it does not start a comment.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r', '#']) {
         return format!("\"{}\"", cell.replace('"', "\"\""));

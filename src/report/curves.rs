@@ -1,4 +1,4 @@
-//! Curves of the splits over the images seen, for the page about a run and for the one that compares several.
+//! Curves of the splits over the images seen, for the page of a run and the page that compares runs.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use super::read::Run;
 use super::reference;
 use crate::run::metrics::ERROR_PERCENT;
 
-/// A plot over images seen that leaves out what is higher than everything after the first
-/// twentieth: the fall of the first steps would flatten all the rest.
+/// A plot over images seen that cuts off values above everything after the first twentieth: the steep fall of the first
+/// steps would compress the rest.
 pub fn plot(series: Vec<Series>) -> Plot {
     let all = || series.iter().flat_map(|s| &s.points);
     let end = all().map(|p| p.0).fold(0.0, f64::max);
@@ -21,8 +21,8 @@ pub fn plot(series: Vec<Series>) -> Plot {
     Plot { x_label: IMAGES.into(), y_label: NATS.into(), y_max, series, ..Plot::default() }
 }
 
-/// A figure of validation images, solid, and of training images, dashed, from the lines of `kind`; `None`
-/// if no run has it. Names are put before the splits where there are several runs.
+/// A plot of `key` on validation (solid) and training images (dashed), from the lines of `kind`; `None` if no run has
+/// it. With several runs, their names precede the splits.
 fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -> Option<Plot> {
     let mut series = Vec::new();
     for (colour, run) in runs.iter().enumerate() {
@@ -39,13 +39,12 @@ fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -
     (!plot.series.is_empty()).then_some(plot)
 }
 
-/// What else the runs' metrics have of their splits, a section each: marginal likelihoods, errors, the
-/// parts of the bound.
+/// Sections with the other curves of the runs: marginal likelihoods, errors, the parts of the bound.
 pub fn curves(runs: &[Run], log_x: bool) -> String {
     marginal_section(runs, log_x) + &error_section(runs, log_x) + &parts_section(runs, log_x)
 }
 
-/// The two parts of a bound, a plot each, a section of its own, or nothing.
+/// A section with a plot for each part of the bound, or nothing.
 fn parts_section(runs: &[Run], log_x: bool) -> String {
     let mut html = String::new();
     for (key, what) in
@@ -60,7 +59,7 @@ fn parts_section(runs: &[Run], log_x: bool) -> String {
     if html.is_empty() { html } else { section("Parts of the bound", &html) }
 }
 
-/// log p(x) as in the AEVB paper's Figure 3, a section of its own, or nothing.
+/// A section with log p(x), as in Figure 3 of the AEVB paper, or nothing.
 fn marginal_section(runs: &[Run], log_x: bool) -> String {
     let label = format!("log p(x), {NATS}");
     let Some(plot) = split_plot(runs, "marginal", "log_p", &label, log_x) else {
@@ -74,14 +73,14 @@ fn marginal_section(runs: &[Run], log_x: bool) -> String {
     section("Marginal likelihood", &figure(&curve(&plot), &caption))
 }
 
-/// The errors of classifiers, a section of its own, or nothing.
+/// A section with the errors of classifiers, or nothing.
 fn error_section(runs: &[Run], log_x: bool) -> String {
     let label = "error, % of the images";
     let Some(mut plot) = split_plot(runs, "eval", ERROR_PERCENT, label, log_x) else {
         return String::new();
     };
     let mut caption = format!(
-        "Images whose class is not found, in percent, over {IMAGES}; lower is better. {}",
+        "Misclassified images in percent, over {IMAGES}; lower is better. {}",
         data_of(runs, "eval", ERROR_PERCENT)
     );
     plot.reference = reference::shared(runs, reference::error);
@@ -91,7 +90,7 @@ fn error_section(runs: &[Run], log_x: bool) -> String {
     section("Error", &figure(&curve(&plot), &caption))
 }
 
-/// What the lines of `kind` that have `key` are on, and where that was computed.
+/// The data and the devices of the lines of `kind` that have `key`.
 fn data_of(runs: &[Run], kind: &str, key: &str) -> String {
     let lines = runs.iter().flat_map(|run| run.metrics.iter().map(move |line| (run, line)));
     let drawn = |line: &Value| line["split"] == "valid" || line["split"] == "train";

@@ -1,4 +1,4 @@
-//! The pictures of a run: which there are, what they show, and their sections of a page.
+//! The pictures of a run: finding them, their captions, and their sections of a page.
 
 use std::fs;
 use std::io::Cursor;
@@ -12,41 +12,41 @@ use super::read::{MOST, damaged};
 use crate::data::{files, thousands};
 use crate::error::Result;
 
-/// Sheets of samples that show how they change over time; more are passed over.
+/// Maximum number of sheets in the section on samples over time.
 const MOST_OVER_TIME: usize = 6;
-/// How a film's name ends.
+/// Extension of a film.
 const FILM: &str = ".gif";
 
 /// A PNG or GIF file of a run.
 pub struct RunPicture {
-    /// Its path below the run directory, without `.png`.
+    /// Its path in the run directory, without `.png`.
     name: String,
     bytes: Vec<u8>,
     width: u32,
     height: u32,
 }
 
-/// A kind of picture: file names below `samples/`, and captions. Those of one section stand together.
+/// A section and its pictures: file names in `samples/`, and captions.
 struct Kind {
     section: &'static str,
     pictures: &'static [(&'static str, &'static str)],
 }
 
-/// What pictures show, by their names, in the order of the page.
+/// The sections and captions, in the order of the page.
 const KINDS: [Kind; 6] = [
     Kind {
         section: "Completions",
         pictures: &[(
             "completions",
-            "completions, a row each: what is given, what the model draws, the original",
+            "completions, one row per image: the given part, the model's completions, the original",
         )],
     },
     Kind {
         section: "Manifold",
         pictures: &[(
             "manifold",
-            "the manifold of the two latent dimensions: a grid of the unit square through the inverse \
-             of the normal distribution function; the first grows to the right, the second upwards",
+            "the manifold of the two latent dimensions: a grid on the unit square, mapped through the \
+             inverse normal CDF; the first dimension grows to the right, the second upwards",
         )],
     },
     Kind {
@@ -58,10 +58,10 @@ const KINDS: [Kind; 6] = [
         pictures: &[
             (
                 "film",
-                "samples as they are drawn, a row each: the canvas after each glimpse, in red where it \
-                 writes",
+                "samples being drawn, one row each: the canvas after each glimpse, with the area it writes \
+                 to in red",
             ),
-            ("film.gif", "samples as they are drawn, in red where each glimpse writes"),
+            ("film.gif", "samples being drawn, with the area that each glimpse writes to in red"),
         ],
     },
     Kind {
@@ -69,8 +69,9 @@ const KINDS: [Kind; 6] = [
         pictures: &[
             (
                 "reading",
-                "test images glimpse by glimpse: in green where it looks, below in red where it writes \
-                 on the canvas; a classifier writes nothing, a red frame marks what it gets wrong",
+                "test images glimpse by glimpse, with the area that is read in green; below, the canvas \
+                 with the area that is written in red. A classifier writes nothing; a red frame marks \
+                 images that it gets wrong",
             ),
             ("reading.gif", "the same as a film"),
         ],
@@ -79,13 +80,13 @@ const KINDS: [Kind; 6] = [
         section: "Nearest training images",
         pictures: &[(
             "nearest",
-            "samples, each beside the training image nearest to it, in a blue frame",
+            "samples, each next to its nearest training image, which has a blue frame",
         )],
     },
 ];
 
 impl RunPicture {
-    /// For a picture such as `samples/step-00001000`, its moment 1000.
+    /// The step of a picture: 1000 for `samples/step-00001000`.
     pub fn moment(&self) -> Option<u64> {
         self.name.strip_prefix("samples/step-")?.parse().ok()
     }
@@ -110,7 +111,7 @@ impl RunPicture {
         self.name.ends_with(FILM)
     }
 
-    /// A figure element with the picture in it; `alt` says what is seen on it, `caption` stands below.
+    /// A figure element with the picture; `alt` describes it, and `caption` appears below it.
     fn figure(&self, alt: &str, caption: &str) -> String {
         let (width, height) = self.size();
         let kind = if self.is_film() { "gif" } else { "png" };
@@ -123,14 +124,14 @@ impl RunPicture {
         figure(&image, caption)
     }
 
-    /// A sheet of samples, with `of` before its moment.
+    /// A sheet of samples, with `of` before its step.
     fn sheet(&self, of: &str) -> String {
         let caption = format!("{of}after step {}", thousands(self.moment().unwrap_or(0) as usize));
         self.figure(&format!("Sheet of images drawn from the model {caption}"), &caption)
     }
 }
 
-/// The sections of a run's pictures: samples over time, one section a kind, then what else there is.
+/// The sections of a run's pictures: samples over time, a section per kind, then all others.
 pub fn sections(all: &[RunPicture]) -> String {
     if all.is_empty() {
         return section("Pictures", "<p>No pictures yet.</p>\n");
@@ -171,7 +172,7 @@ pub fn sections(all: &[RunPicture]) -> String {
     html
 }
 
-/// The last sheet of samples of each of the named runs, side by side; nothing if there is none.
+/// The last sheet of samples of each run, side by side; empty if there is none.
 pub fn last_samples(runs: &[(&str, &[RunPicture])]) -> String {
     let sheets: String = runs
         .iter()
@@ -187,7 +188,7 @@ fn row(class: &str, figures: &str) -> String {
     format!("<div class=\"{class}\">\n{figures}</div>\n")
 }
 
-/// The pictures of a run: its own and those in `samples/`, by moment and name.
+/// The pictures in the run directory and in `samples/`, ordered by step and name.
 pub fn read(dir: &Path) -> Result<Vec<RunPicture>> {
     let mut found = Vec::new();
     for (folder, prefix) in [(dir.to_path_buf(), ""), (dir.join("samples"), "samples/")] {

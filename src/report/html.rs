@@ -1,4 +1,4 @@
-//! Pieces of a page: its frame and style, tables, figures, and text made safe.
+//! Building blocks of a page: frame and style, tables, figures, and escaping.
 
 use crate::output::html_generator;
 use crate::text;
@@ -33,10 +33,10 @@ pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;paddi
 figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 ";
 
-/// Forbids the browser to load or run anything, whatever gets into a page.
+/// Forbids the browser to load or run anything, even if a page contains unexpected content.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-/// Text made safe for HTML and XML, in content and in attributes.
+/// Escapes text for HTML and XML content and attributes.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -44,7 +44,7 @@ pub(crate) fn escape(text: &str) -> String {
 /// A whole page; `title` is text, `body` is HTML.
 pub fn page(title: &str, body: &str) -> String {
     let generator = html_generator();
-    // Control characters stand only in names and texts from files.
+    // Control characters can only come from names and texts in files.
     text::lines(&format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          {generator}{0}\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -69,7 +69,7 @@ pub fn figure(element: &str, caption: &str) -> String {
     )
 }
 
-/// Names and values, all text, side by side.
+/// Names and values side by side; all of them are text.
 pub fn facts(known: &[(String, String)]) -> String {
     let fact = |(name, value): &(String, String)| {
         format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value))
@@ -77,8 +77,8 @@ pub fn facts(known: &[(String, String)]) -> String {
     format!("<dl class=\"facts\">\n{}</dl>\n", known.iter().map(fact).collect::<String>())
 }
 
-/// A table under its caption; all of it is text. Columns in which every cell begins as
-/// a number, or is the dash for none, stand at the right, others at the left.
+/// A table below its caption; all cells are text. Columns in which every cell starts with a number or is a dash are
+/// right-aligned, others left-aligned.
 pub fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {
     let starts_number =
         |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || "-–".contains(c));

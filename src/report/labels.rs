@@ -1,11 +1,11 @@
-//! What the pages' axes and columns are called, and how many points a curve has.
+//! Names of axes and columns on the pages, and the maximum number of points of a curve.
 
-/// Raw training losses that are drawn; more would be one grey band.
+/// Maximum number of raw training losses in a plot; more would merge into a grey band.
 pub const MOST_POINTS: usize = 1500;
 
 /// The unit of scores.
 pub const NATS: &str = "nats/image";
-/// The key of bits a number of the image.
+/// The key of the bits per dimension (per channel of a pixel).
 pub const BITS: &str = "bits_per_dim";
 /// The horizontal axis.
 pub const IMAGES: &str = "training images seen";

@@ -1,8 +1,7 @@
-//! Reports: one self-contained HTML page about a run, and one that compares several.
-//!
-//! A page holds its style, plots (SVG) and pictures (PNG in base64), loads nothing, runs no script,
-//! and reads well in the dark, on paper and aloud. Every figure stands beside its data set, split,
-//! binarization and device, since figures under different ones cannot be compared.
+//! Reports: one self-contained HTML page about a run, and one that compares several. A page contains its style, plots
+//! (SVG) and pictures (PNG in base64), loads nothing and runs no script. It works in dark mode, in print and with
+//! screen readers. Every score is shown with its data set, split, binarization and device, because scores with
+//! different ones cannot be compared.
 
 mod compare;
 mod csv;

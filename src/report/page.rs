@@ -1,4 +1,4 @@
-//! The page about a run.
+//! The page of a run.
 
 use std::path::Path;
 
@@ -14,14 +14,13 @@ use crate::error::Result;
 use crate::files::write_whole;
 use crate::run::metrics::ERROR_PERCENT;
 
-/// Writes `report.html` and `curve.svg` into a run directory.
+/// Writes `report.html` and `curve.svg` into a run directory. Reads `config.toml`, `metrics.jsonl`, `summary.json` (all
+/// but the first may be missing, for example while the run is training), and the pictures `*.png` and `*.gif` in the
+/// directory and in `samples/`.
 ///
-/// Reads `config.toml`, `metrics.jsonl`, `summary.json` (all but the first may be missing, as while a
-/// run is still training), and the pictures `*.png`, `*.gif` in it and in `samples/`.
-///
-/// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (a torn last line of
-/// a run that is writing, or was killed, is passed over), with [`Error::Disk`](crate::Error::Disk) if the page cannot
-/// be written.
+/// Fails with [`Error::Data`](crate::Error::Data) naming file and line if one of them is damaged (an incomplete last
+/// line of a run that is writing or was killed is skipped), and with [`Error::Disk`](crate::Error::Disk) if the page
+/// cannot be written.
 pub fn write(run_dir: &Path) -> Result<()> {
     let run = Run::read(run_dir)?;
     let plot = Plot { reference: reference::score(&run), ..training_plot(&run) };
@@ -38,7 +37,7 @@ pub fn write(run_dir: &Path) -> Result<()> {
     }
     caption += &format!("Device: {}.", run.device());
     if let Some(most) = plot.y_max {
-        caption += &format!(" Values above {most:.1}, from the first steps, are left out.");
+        caption += &format!(" Values above {most:.1} (from the first steps) are left out.");
     }
     if let Some((label, nats)) = &plot.reference {
         caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
@@ -90,7 +89,7 @@ fn training_plot(run: &Run) -> Plot {
     plot(series)
 }
 
-/// What a reader looks at first: names and values.
+/// The headline facts: names and values.
 fn known(run: &Run) -> Vec<(String, String)> {
     let mut known = Vec::new();
     for split in ["test", "valid"] {
@@ -109,7 +108,7 @@ fn known(run: &Run) -> Vec<(String, String)> {
     known
 }
 
-/// The run in a few sentences.
+/// A summary of the run in a few sentences.
 fn paragraph(run: &Run) -> String {
     let mut text = match (run.text("preset"), run.number("parameters")) {
         (Some(preset), Some(n)) => format!("{preset}, {} parameters, ", thousands(n as usize)),
@@ -142,9 +141,9 @@ fn paragraph(run: &Run) -> String {
             run.training_what()
         );
     }
-    text += &format!(" All figures of this page are from {}.", run.device());
+    text += &format!(" All scores on this page were computed on {}.", run.device());
     if run.summary.is_null() {
-        text += " The run is still going on, or was interrupted: it has no summary yet.";
+        text += " The run is still training or was interrupted: it has no summary yet.";
     }
     text
 }
@@ -152,7 +151,7 @@ fn paragraph(run: &Run) -> String {
 /// The table of the last evaluation of each kind of data, and of the scores of the summary.
 fn figures(run: &Run) -> String {
     let evals = run.evals();
-    // Whatever else an evaluation measured stands behind the usual ones.
+    // Other measurements of an evaluation come after the usual ones.
     let name = run.score();
     let classifies = run.classifies();
     let mut keys = match name {
@@ -182,7 +181,7 @@ fn figures(run: &Run) -> String {
         .collect();
     for split in ["train", "valid", "test"] {
         let Some(score) = run.last_score(split) else { continue };
-        // The rest of the scores are the summary's alone.
+        // The remaining scores are only in the summary.
         if !evals
             .iter()
             .any(|line| line[name].as_f64() == Some(score.nats) && read::what(line) == score.what)
@@ -204,9 +203,11 @@ fn figures(run: &Run) -> String {
     let names: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
     head.extend(names.iter().map(String::as_str));
     let of = match name {
-        _ if classifies => "nll of the class in nats/image, error in percent of the images",
-        "nll" => "nll in nats/image, bits per dim of a number of the image",
-        _ => "bound and its parts in nats/image",
+        _ if classifies => {
+            "the nll of the class is in nats/image, the error in percent of the images"
+        }
+        "nll" => "the nll is in nats/image, bits per dim count every channel of every pixel",
+        _ => "the bound and its parts are in nats/image",
     };
     table(&format!("The last evaluation of each kind of data; {of}."), &head, &rows)
 }

@@ -1,11 +1,8 @@
-//! Plots: curves over the images a model has seen, as SVG text.
-//!
-//! They serve the report of a run and figures in the manner of Auto-Encoding Variational Bayes:
-//! figure 2, the bound against training samples evaluated, and figure 3, the marginal likelihood,
-//! both on a logarithmic axis, one colour an algorithm, training data dashed and test data solid.
-//!
-//! Text and axes take the colour of the text around the picture, so that one file serves light
-//! and dark pages; a file of its own follows the viewer's preference.
+//! Plots: curves over the images a model has seen, as SVG text. They are used in reports and in figures like those of
+//! Auto-Encoding Variational Bayes: Figure 2, the bound against training samples evaluated, and Figure 3, the marginal
+//! likelihood, both on a logarithmic axis, with one colour per algorithm, training data dashed and test data solid.
+//! Text and axes take the colour of the text around the picture, so that the same SVG works on light and dark pages; as
+//! a separate file it follows the viewer's preference.
 
 mod axis;
 
@@ -23,16 +20,16 @@ use axis::{PlotAxis, count};
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stroke {
-    /// A full line, with a dot at every point while there are few.
+    /// A solid line, with a dot at every point if there are few.
     #[default]
     Solid,
-    /// A broken line.
+    /// A dashed line.
     Dashed,
     /// A thin pale line, for raw values behind their average.
     Faint,
     /// Dots without a line.
     Marks,
-    /// A row of points, for what is calculated rather than measured.
+    /// A dotted line, for values that are calculated rather than measured.
     Dotted,
 }
 
@@ -41,21 +38,20 @@ pub enum Stroke {
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// (x, y) from left to right; points that are not finite, or not positive on a logarithmic
-    /// axis, are left out.
+    /// (x, y) from left to right. Points that are NaN, infinite or, on a logarithmic axis, not positive are left out.
     pub points: Vec<(f64, f64)>,
     /// How it is drawn.
     pub stroke: Stroke,
-    /// Which of the six colours it has (modulo six).
+    /// Index of its colour, modulo six.
     pub colour: usize,
-    /// What stands beside its points, one each; may be empty.
+    /// A label for each point; may be empty.
     pub labels: Vec<String>,
 }
 
 /// What [`curve`] draws.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
-    /// Stands above the plot; lines after the first are smaller; may be empty.
+    /// Title above the plot; lines after the first are smaller; may be empty.
     pub title: String,
     /// Quantity of the x axis with its unit.
     pub x_label: String,
@@ -63,20 +59,20 @@ pub struct Plot {
     pub y_label: String,
     /// Whether the x axis is logarithmic.
     pub log_x: bool,
-    /// Whether the y axis is.
+    /// Whether the y axis is logarithmic.
     pub log_y: bool,
     /// Points above this are left out.
     pub y_max: Option<f64>,
-    /// The lines, first drawn first.
+    /// The lines, in drawing order.
     pub series: Vec<Series>,
     /// A horizontal line to compare with, such as a paper's result: its label and value.
     pub reference: Option<(String, f64)>,
 }
 
-/// Width and height in the units of the picture, two to a pixel since plotters rounds to units.
+/// Width and height in SVG units: two per pixel, because plotters rounds to whole units.
 const SIZE: (u32, u32) = (1600, 860);
 
-/// Told apart by colour-blind people, and from both black and white paper.
+/// Colours that colour-blind people can distinguish, visible on black and on white.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -86,7 +82,7 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(190, 140, 0),
 ];
 
-/// Stand-ins that are replaced by the colours of the page.
+/// Placeholders that are replaced by the colours of the page.
 const INK: RGBColor = RGBColor(1, 2, 3);
 const PAPER: RGBColor = RGBColor(3, 2, 1);
 
@@ -95,19 +91,19 @@ const STYLE: &str = "<style>\
     @media screen and (prefers-color-scheme:dark){.curve{color:#e6e6e6}.curve .paper{fill:#16191d}}\
     </style>";
 
-/// The plot as an SVG element, 800 x 430 pixels, that refers to nothing outside itself.
+/// The plot as a self-contained SVG element of 800 x 430 pixels.
 ///
-/// Without points there are axes and a line that says so.
+/// Without points it has axes and the text "no points yet".
 pub fn curve(plot: &Plot) -> String {
     let mut svg = String::new();
-    draw(plot, &mut svg).expect("drawing into a string needs no file and no font");
+    draw(plot, &mut svg).expect("drawing to a string cannot fail");
     let svg = svg
         .replace("#010203", "currentColor")
         .replace("fill=\"#030201\"", "class=\"paper\"")
         .replace("font-family=\"sans-serif\"", "font-family=\"system-ui, sans-serif\"");
-    // The element's opening line is plotters' own; ours adds a description for those who can't see.
+    // Replace the opening line of plotters by one with a description for screen readers.
     let body = svg.split_once('\n').map_or("", |(_, body)| body);
-    // Control characters, which XML does not allow, stand only in names from files.
+    // Control characters, which XML does not allow, can only come from names in files.
     text::lines(&format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"curve\" role=\"img\" \
          width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">\n{STYLE}\n{body}",
@@ -119,7 +115,7 @@ pub fn curve(plot: &Plot) -> String {
     ))
 }
 
-/// The plot in words: title, axes and where each line ends.
+/// The plot in words: title, axes and the last point of each line.
 fn describe(plot: &Plot) -> String {
     let title = if plot.title.is_empty() { "Plot" } else { &plot.title.replace('\n', ", ") };
     let mut text = format!("{title}: {} over {}.", plot.y_label, plot.x_label);
@@ -134,11 +130,11 @@ fn describe(plot: &Plot) -> String {
     text
 }
 
-/// The mean KL of each glimpse, nats; `what` is the data set, split, binarization and device that it is on.
+/// A plot of the mean KL of each glimpse in nats; `what` is the data set, split, binarization and device.
 pub fn glimpse_plot(kl: &[f64], what: &str) -> Plot {
     let points = kl.iter().enumerate().map(|(t, &kl)| (t as f64 + 1.0, kl)).collect();
     Plot {
-        title: format!("What each glimpse tells of an image\n{what}"),
+        title: format!("Information in each glimpse\n{what}"),
         x_label: "glimpse".into(),
         y_label: "mean KL, nats/image".into(),
         series: vec![Series { name: "KL(q(z) | N(0, I))".into(), points, ..Series::default() }],
@@ -146,9 +142,9 @@ pub fn glimpse_plot(kl: &[f64], what: &str) -> Plot {
     }
 }
 
-/// (images seen, value of `key`) of the metrics lines of a kind (`train`, `eval`) and, unless
-/// `None`, a split, from few to many images; of lines for the same number of images the last
-/// counts, since a resumed run repeats the steps after its checkpoint.
+/// Points (images seen, value of `key`) from the metrics lines of a kind (`train`, `eval`) and, unless `None`, a split,
+/// in order of images seen. If several lines have the same number of images, the last one counts, because a resumed run
+/// repeats the steps after its checkpoint.
 pub fn series_from_metrics(
     metrics: &[Value],
     kind: &str,
@@ -164,9 +160,8 @@ pub fn series_from_metrics(
     points.into_iter().map(|(images, value)| (images as f64, value)).collect()
 }
 
-/// The running mean of a series over a twentieth of its points around each one. Towards the start
-/// fewer are taken, evenly on both sides, so that the mean does not lag behind a steep fall;
-/// towards the end only those before the point fill the window.
+/// The running mean of a series over a window of a twentieth of its points. Near the start the window shrinks on both
+/// sides, so that the mean does not lag behind a steep fall; near the end it extends only to earlier points.
 pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut sums = vec![0.0];
     points.iter().for_each(|p| sums.push(sums[sums.len() - 1] + p.1));
@@ -178,7 +173,7 @@ pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     (0..points.len()).map(mean).collect()
 }
 
-/// At most `most` points, evenly chosen, the last one among them.
+/// At most `most` evenly spaced points, including the last.
 pub fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     let step = points.len().div_ceil(most).max(1);
     let mut kept: Vec<_> = points.iter().rev().step_by(step).copied().collect();
@@ -199,13 +194,13 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     let lines_are_empty = lines.iter().all(Vec::is_empty);
     let reference = plot.reference.as_ref().filter(|(_, value)| value.is_finite());
     let all = || lines.iter().flatten();
-    // A straight axis of counts starts at none.
+    // A linear axis of counts starts at 0.
     let none = (!plot.log_x && !lines_are_empty).then_some(0.0);
     let x = PlotAxis::new(all().map(|p| p.0).chain(none), plot.log_x);
     let y =
         PlotAxis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), plot.log_y).widened(0.07);
     let (left, right) = (x.low, x.high);
-    // The legend goes to the corner at the right where fewer points are.
+    // Put the legend into the right corner, top or bottom, that has fewer points.
     let middle = (x.middle(), y.middle());
     let right_half = || all().filter(|p| p.0 >= middle.0);
     let above = right_half().filter(|p| p.1 >= middle.1).count();

@@ -1,12 +1,11 @@
-//! What a run directory holds: `config.toml`, `metrics.jsonl`, `summary.json` and pictures.
+//! Reads the contents of a run directory: `config.toml`, `metrics.jsonl`, `summary.json` and pictures.
 //!
-//! A line of metrics is one JSON object:
-//! `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}`, with `"skipped":N,"first_skipped":STEP` where
-//! updates were left out since the line before as they were not finite (the loss is the mean of the
-//! others, null if there are none), or
-//! `{"kind":"eval","split":"valid","what":"..","device":"..","step":N,"images":SEEN,"bound":NATS,..}`, of pixel
-//! models with `"nll":NATS,"bits_per_dim":BITS` for the bound, of DRAW also with
-//! `"kl_per_glimpse":[NATS,..]`, of classifiers with `"nll":NATS,"error_percent":PERCENT`, or
+//! A line of metrics is one JSON object: `{"kind":"train","step":N,"images":SEEN,"loss":NATS,..}`, with
+//! `"skipped":N,"first_skipped":STEP` if updates since the previous line were skipped because of NaN or infinity (the
+//! loss is the mean of the other steps, null if there are none), or
+//! `{"kind":"eval","split":"valid","what":"..","device":"..","step":N,"images":SEEN,"bound":NATS,..}`, for pixel models
+//! with `"nll":NATS,"bits_per_dim":BITS` instead of the bound, for DRAW also with `"kl_per_glimpse":[NATS,..]`, for
+//! classifiers with `"nll":NATS,"error_percent":PERCENT`, or
 //! `{"kind":"marginal","split":"valid","what":"..","device":"..","step":N,"images":SEEN,"log_p":NATS}`.
 
 use std::collections::BTreeMap;
@@ -22,7 +21,7 @@ use crate::data::files;
 use crate::error::{Error, Result};
 use crate::run::metrics::{ERROR_PERCENT, Seconds};
 
-/// The longest file that is read: far more than any run writes.
+/// Maximum bytes of a file that is read, far more than any run writes.
 pub(super) const MOST: u64 = 1 << 28;
 
 /// A run directory in memory.
@@ -35,7 +34,7 @@ pub struct Run {
     pub metrics: Vec<Value>,
     /// `summary.json`, null while there is none.
     pub summary: Value,
-    /// Pictures by kind and moment.
+    /// Pictures, ordered by step and name.
     pub pictures: Vec<RunPicture>,
 }
 
@@ -43,11 +42,11 @@ pub struct Run {
 pub struct Score {
     /// Nats per image.
     pub nats: f64,
-    /// Bits a number of the image, where they are given.
+    /// Bits per dimension, if known.
     bits: Option<f64>,
-    /// Wrong answers in percent of the images, of a classifier.
+    /// Error of a classifier, in percent of the images.
     pub error: Option<f64>,
-    /// What it is on.
+    /// The data that was scored.
     pub what: String,
 }
 
@@ -62,13 +61,13 @@ impl Score {
 }
 
 impl Run {
-    /// Reads a run directory; what is missing beside `config.toml` is empty.
+    /// Reads a run directory; files other than `config.toml` may be missing.
     pub fn read(dir: &Path) -> Result<Run> {
         let config = dir.join("config.toml");
         let config = read(&config)?.ok_or_else(|| {
             Error::Data(format!(
-                "{} is missing: {} is not a run directory; name one that training made, such as \
-                 runs/NAME",
+                "{} is missing, so {} is not a run directory; name one that `pixelloom train` created, \
+                 such as runs/NAME",
                 config.display(),
                 dir.display()
             ))
@@ -82,7 +81,7 @@ impl Run {
         })
     }
 
-    /// How it was trained, where its settings say so: `sgvb`, `wake-sleep`, `monte-carlo-em`.
+    /// The training method of a vae: `sgvb`, `wake-sleep`, `monte-carlo-em`.
     pub fn method(&self) -> Option<String> {
         let settings: toml::Table = self.config.parse().ok()?;
         let method = settings.get("model")?.get("method")?.get("name")?;
@@ -99,8 +98,8 @@ impl Run {
         self.summary[key].as_str()
     }
 
-    /// Device and threads of the summary, or else the device of the last evaluation, or that nothing is known
-    /// of them.
+    /// Device and threads of the summary, otherwise the device of the last evaluation, otherwise a text that it is
+    /// unknown.
     pub fn device(&self) -> String {
         match (self.text("device"), self.number("threads")) {
             (Some(device), Some(1.0)) => format!("{device}, 1 thread"),
@@ -124,7 +123,7 @@ impl Run {
         training.filter_map(|line| line[key].as_f64()).next()
     }
 
-    /// The wall time and what it went into: the summary's, or else of the last training line.
+    /// The wall time and its parts, from the summary or else from the last training line.
     pub fn seconds(&self) -> Option<Seconds> {
         let lines = self.metrics.iter().rev().filter(|line| line["kind"] == "train");
         Seconds::of(&self.summary).or_else(|| lines.filter_map(Seconds::of).next())
@@ -141,20 +140,20 @@ impl Run {
         last.into_values().collect()
     }
 
-    /// Whether it is of a classifier, whose evaluations have errors.
+    /// Whether the run is of a classifier, whose evaluations have errors.
     pub fn classifies(&self) -> bool {
         self.text("score") == Some("error")
             || self.metrics.iter().any(|line| line[ERROR_PERCENT].is_number())
     }
 
-    /// What its scores are called, also in the metrics: "bound" or "nll".
+    /// The name of its scores, also in the metrics: "bound" or "nll".
     pub fn score(&self) -> &'static str {
         let exact = |line: &Value| line["kind"] == "eval" && line["nll"].is_number();
         let named = matches!(self.text("score"), Some("nll" | "error"));
         if named || self.metrics.iter().any(exact) { "nll" } else { "bound" }
     }
 
-    /// The last score on a split: the summary's, or else of the metrics.
+    /// The last score on a split, from the summary or else from the metrics.
     pub fn last_score(&self, split: &str) -> Option<Score> {
         let name = self.score();
         let mut evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
@@ -164,7 +163,7 @@ impl Run {
             Some(Score { nats, bits, error: line[ERROR_PERCENT].as_f64(), what: what(line) })
         });
         match self.number(&format!("{split}_{name}")) {
-            // The summary repeats an evaluation, which knows best what it was on.
+            // If the summary repeats an evaluation, take the evaluation: it describes its data precisely.
             Some(nats) if measured.as_ref().is_none_or(|m| !((m.nats - nats).abs() < 5e-3)) => {
                 let bits = self.number(&format!("{split}_bits_per_dim"));
                 let error = self.number(&format!("{split}_{ERROR_PERCENT}"));
@@ -174,7 +173,7 @@ impl Run {
         }
     }
 
-    /// What a score that only the summary has is on.
+    /// The data of a score that is only in the summary.
     fn summary_what(&self, split: &str) -> String {
         if let Some(what) = self.text(&format!("{split}_what")) {
             return what.into();
@@ -186,7 +185,7 @@ impl Run {
         }
     }
 
-    /// What the training loss is on: the data set and binarization that the evaluations name.
+    /// The data of the training loss: the data set and binarization that the evaluations name.
     pub fn training_what(&self) -> String {
         let lines = || self.metrics.iter().rev();
         let own = lines().filter(|l| l["kind"] == "train").find_map(|l| l["what"].as_str());
@@ -227,11 +226,11 @@ pub fn what(line: &Value) -> String {
         .map_or_else(|| format!("{} split of a data set not recorded", split()), String::from)
 }
 
-/// The lines of a `metrics.jsonl`, none if there is no such file.
+/// The lines of a `metrics.jsonl`; empty if there is no such file.
 ///
-/// A last line that does not end and cannot be read was being written when the run was killed, or
-/// is being written now: it is left out. Any other line that is no JSON object with a `kind` is an
-/// [`Error::Data`] naming file and line.
+/// A last line without a line break that cannot be parsed is incomplete, because the run was killed or is still
+/// writing: it is left out. Any other line that is not a JSON object with a `kind` is an [`Error::Data`] that names the
+/// file and the line.
 pub fn read_metrics(path: &Path) -> Result<Vec<Value>> {
     lines_of(&read(path)?.unwrap_or_default(), path)
 }
@@ -246,7 +245,7 @@ pub fn lines_of(bytes: &[u8], path: &Path) -> Result<Vec<Value>> {
             _ if !line.ends_with(b"\n") => {}
             Ok(Value::Object(_)) => return fault("has no \"kind\""),
             Ok(_) => return fault("not an object"),
-            // The parser saw this line alone and calls it line 1.
+            // The parser saw only this line and calls it line 1.
             Err(e) => return fault(e.to_string().split(" at line ").next().unwrap_or_default()),
         }
     }
@@ -264,7 +263,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 pub(super) fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
     Error::Data(format!(
-        "cannot read {}: {cause}; repair it or move it aside, and run the command again",
+        "cannot read {}: {cause}; repair the file or move it away, then run the command again",
         path.display()
     ))
 }

@@ -1,4 +1,4 @@
-//! The papers' results that a run may be drawn beside: of its kind, on its very data.
+//! The papers' results that a run can be compared with: same model kind, same data.
 
 use std::f64::consts::LN_2;
 
@@ -8,13 +8,13 @@ use super::read::Run;
 use crate::models::preset::{Reference, ReferenceScore, Setting};
 use crate::models::registry::references;
 
-/// What all the runs have in common of `reference`.
+/// The value of `reference` if it is the same for all runs.
 pub fn shared(runs: &[Run], reference: fn(&Run) -> Option<(String, f64)>) -> Option<(String, f64)> {
     let first = reference(runs.first()?)?;
     runs.iter().all(|run| reference(run).as_ref() == Some(&first)).then_some(first)
 }
 
-/// A label and percent of the images, if a paper has an error to put beside the run.
+/// A label and an error in percent, if a paper has one that is comparable with the run.
 pub fn error(run: &Run) -> Option<(String, f64)> {
     let percent = |reference: &Reference| match reference.score {
         ReferenceScore::Percent(percent) => Some(percent),
@@ -23,7 +23,7 @@ pub fn error(run: &Run) -> Option<(String, f64)> {
     find(run, percent)
 }
 
-/// A label and nats/image, if a paper has a result to put beside the run.
+/// A label and nats/image, if a paper has a result that is comparable with the run.
 pub fn score(run: &Run) -> Option<(String, f64)> {
     let nats = |reference: &Reference| match reference.score {
         ReferenceScore::Nats(nats) => Some(nats),
@@ -33,7 +33,7 @@ pub fn score(run: &Run) -> Option<(String, f64)> {
     find(run, nats)
 }
 
-/// The label and the value of the first result that `value` takes and that the run may be compared with.
+/// The label and value of the first result that is comparable with the run and for which `value` returns something.
 fn find(run: &Run, value: impl Fn(&Reference) -> Option<f64>) -> Option<(String, f64)> {
     let settings: Table = run.config.parse().ok()?;
     let (model, data) = (settings.get("model")?, settings.get("data")?);
@@ -46,7 +46,7 @@ fn find(run: &Run, value: impl Fn(&Reference) -> Option<f64>) -> Option<(String,
     references().filter(fits).find_map(|found| Some((found.label.to_string(), value(found)?)))
 }
 
-/// Whether a value of the settings is this one.
+/// Whether a value of the settings equals `setting`.
 fn is(value: Option<&Value>, setting: Setting) -> bool {
     match setting {
         Setting::Number(n) => value.and_then(Value::as_integer) == Some(n),

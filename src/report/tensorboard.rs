@@ -1,16 +1,12 @@
-//! The metrics and pictures of a run as TensorBoard reads them: a file of events.
-//!
-//! A file is a row of records (TFRecord): the length of the message as 8 bytes, little-endian, its masked
-//! CRC-32C, the message, its masked CRC-32C. A message is a protocol buffer; of `event.proto` and
-//! `summary.proto` these fields are needed:
+//! The metrics and pictures of a run as a TensorBoard event file. A file is a sequence of records (TFRecord): the
+//! length of the message as 8 bytes, little-endian, its masked CRC-32C, the message, its masked CRC-32C. A message is a
+//! protocol buffer. These fields of `event.proto` and `summary.proto` are used:
 //!
 //! ```text
 //! Event    1 wall_time: double   2 step: int64   3 file_version: string   5 summary: Summary
-//!          10 source_metadata: SourceMetadata, of the first event
-//! SourceMetadata  1 writer: string
-//! Summary  1 value: repeated Value
-//! Value    1 tag: string   2 simple_value: float   4 image: Image
-//! Image    1 height   2 width   3 colorspace: int32   4 encoded_image_string: bytes
+//! 10 source_metadata: SourceMetadata, only in the first event SourceMetadata 1 writer: string
+//! Summary 1 value: repeated Value Value 1 tag: string 2 simple_value: float 4 image: Image Image 1
+//! height 2 width 3 colorspace: int32 4 encoded_image_string: bytes
 //! ```
 
 use std::fs;
@@ -27,20 +23,19 @@ use crate::run::metrics::SECONDS;
 
 /// TensorBoard recognises its files by `tfevents` in their names.
 const NAME: &str = "events.out.tfevents.pixelloom";
-/// Keys of metrics that say where a line stands, and are no curves.
+/// Keys of metrics that give the position of a line and are not plotted.
 const POSITION: [&str; 5] = ["step", "images", "epoch", "what", "split"];
-/// Red, green and blue, as the image's `colorspace`.
+/// The value of `colorspace` for RGB.
 const COLOURS: u64 = 3;
 
-/// The file of events of the run in `run_dir`, in a folder of the run's name below `folder`.
+/// The path of the event file for the run in `run_dir`, in a subfolder of `folder` with the run's name.
 pub fn events_path(run_dir: &Path, folder: &Path) -> PathBuf {
     folder.join(name_of(run_dir)).join(NAME)
 }
 
 /// Writes the events of the run in `run_dir`: every number of `metrics.jsonl` under a tag such as `train/loss` or
-/// `valid/bound`, over the
-/// optimisation step, and the pictures. The time of an event is that of the metrics file less what the run
-/// took after it, to the second of the line before.
+/// `valid/bound`, over the optimisation step, and the pictures. The time of an event is that of the metrics file minus
+/// the time that the run took after it, rounded to the previous line.
 ///
 /// Fails as [`write`](super::write) and [`Output::put`] do.
 pub fn events(run_dir: &Path, out: &Output) -> Result<()> {
@@ -99,7 +94,7 @@ fn scalars(line: &Value) -> Vec<(String, f64)> {
     found
 }
 
-/// A field of bytes.
+/// A length-delimited field.
 fn bytes(number: u64, content: &[u8]) -> Vec<u8> {
     let mut field = varint(number << 3 | 2);
     field.extend(varint(content.len() as u64));
@@ -107,14 +102,14 @@ fn bytes(number: u64, content: &[u8]) -> Vec<u8> {
     field
 }
 
-/// A field of a whole number.
+/// A varint field.
 fn whole(number: u64, value: u64) -> Vec<u8> {
     let mut field = varint(number << 3);
     field.extend(varint(value));
     field
 }
 
-/// Seven bits a byte, the lowest first; the eighth says that more follow.
+/// Seven bits per byte, lowest first; the eighth bit is set if more bytes follow.
 fn varint(mut value: u64) -> Vec<u8> {
     let mut text = Vec::new();
     while value >= 0x80 {
@@ -125,7 +120,7 @@ fn varint(mut value: u64) -> Vec<u8> {
     text
 }
 
-/// An event whose field `number` has this content.
+/// An event whose field `number` contains `content`.
 fn event(time: f64, step: u64, number: u64, content: &[u8]) -> Vec<u8> {
     let mut message = varint(1 << 3 | 1);
     message.extend(time.to_le_bytes());
@@ -134,7 +129,7 @@ fn event(time: f64, step: u64, number: u64, content: &[u8]) -> Vec<u8> {
     message
 }
 
-/// A value of a summary.
+/// A scalar value of a summary.
 fn scalar(tag: &str, value: f64) -> Vec<u8> {
     let mut message = bytes(1, tag.as_bytes());
     message.extend(varint(2 << 3 | 5));
@@ -142,7 +137,7 @@ fn scalar(tag: &str, value: f64) -> Vec<u8> {
     bytes(1, &message)
 }
 
-/// A picture of a summary.
+/// An image value of a summary.
 fn image(tag: &str, picture: &RunPicture) -> Vec<u8> {
     let (width, height) = picture.size();
     let image = [
@@ -161,7 +156,7 @@ fn record(message: &[u8]) -> Vec<u8> {
     [&length[..], &masked(&length), message, &masked(message)].concat()
 }
 
-/// The masked CRC-32C of TFRecord: turned right by 15 bits, and a constant added.
+/// The masked CRC-32C of TFRecord: rotated right by 15 bits, plus a constant.
 fn masked(content: &[u8]) -> [u8; 4] {
     crc32c::crc32c(content).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -170,8 +165,8 @@ fn masked(content: &[u8]) -> [u8; 4] {
 mod tests {
     use super::*;
 
-    /// The check value of RFC 3720, B.4, for 32 bytes of 0, masked by hand: 8a9136aa turned right by 15
-    /// bits is 6d551522, and 0fd7fffa with the constant added.
+    /// The check value of RFC 3720, B.4, for 32 bytes of 0, masked by hand: 8a9136aa rotated right by 15 bits is
+    /// 6d551522, plus the constant 0fd7fffa.
     #[test]
     fn sums_are_masked_as_the_format_says() {
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
@@ -179,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_in_sevens_of_bits() {
+    fn varints_have_seven_bits_per_byte() {
         assert_eq!(varint(0), [0]);
         assert_eq!(varint(127), [127]);
         assert_eq!(varint(300), [0xac, 0x02]);

@@ -1,4 +1,4 @@
-//! How fast a run went and what its time went into.
+//! The speed of a run and how its time was spent.
 
 use super::html::{duration, figure, section, table};
 use super::labels::{IMAGES, MOST_POINTS};
@@ -7,7 +7,7 @@ use super::read::Run;
 
 const RATE: &str = "images_per_second";
 
-/// The section: the speed of the training steps as a plot, and a table.
+/// A section with a plot of the speed of training steps and a table of times.
 pub fn time(run: &Run) -> String {
     let speeds = series_from_metrics(&run.metrics, "train", None, RATE);
     let mut html = String::new();
@@ -60,7 +60,7 @@ fn times(run: &Run) -> String {
         && run.last("images") > 0.0
     {
         let rate = run.last("images") / seconds;
-        add("images/s, whole run with its evaluations", format!("{rate:.1}"), None);
+        add("images/s, whole run including evaluations", format!("{rate:.1}"), None);
     }
     if let Some(rate) = run.last_of_training(RATE) {
         add("images/s, last measured", format!("{rate:.1}"), None);
@@ -69,5 +69,5 @@ fn times(run: &Run) -> String {
         return "<p>No times were recorded.</p>\n".into();
     }
     let head = ["what", "value", "share", "device"];
-    table("What the time went into, and the speed of the steps.", &head, &rows)
+    table("How the time was spent, and the speed of the steps.", &head, &rows)
 }

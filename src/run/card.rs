@@ -1,5 +1,5 @@
-//! A model's card: what it is, what it was trained on and how, and what it scores. A model file, one
-//! `.safetensors` with the weights and the card, needs nothing else beside it.
+//! A model card describes a model, its training and its scores. A model file is a single `.safetensors` with the
+//! weights and the card and needs no other file.
 
 use std::fmt;
 
@@ -11,41 +11,40 @@ use crate::data::thousands;
 use crate::settings::flat;
 use crate::text::{self};
 
-/// What a model file says of its weights.
+/// The description of the weights in a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// Model kind.
     pub model: String,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameters: usize,
-    /// Whether they were rounded to half precision after training; the figures are of these.
+    /// Whether the weights were rounded to half precision after training; the scores are those of the rounded weights.
     #[serde(default)]
     pub half: bool,
     /// Data set, split, images and binarization that it was trained on.
     pub data: String,
-    /// All settings, as `config.toml` holds them.
+    /// All settings, in the form of `config.toml`.
     pub settings: String,
-    /// Batches that it was trained for.
+    /// Number of training steps.
     pub steps: u64,
-    /// How long that took and where, of a finished run.
+    /// Duration and device of the training, if the run was finished.
     pub training: Option<Training>,
-    /// The command that trains it again.
+    /// The command that repeats the training.
     pub command: String,
     /// The trainings before this one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<TrainingStage>,
-    /// What it scores.
+    /// The scores.
     pub figures: Vec<Figure>,
-    /// What a reader of the figures must know, such as images of other data sets that the weights were
-    /// trained on before.
+    /// A caveat about the scores, such as other data sets that the weights were trained on earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// Digits of a checksum that are shown.
+/// Number of digits of a checksum that are shown.
 const SHOWN: usize = 8;
 
-/// Time and place of a training.
+/// Duration and device of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// Wall time, s.
@@ -56,7 +55,7 @@ pub struct Training {
     pub threads: usize,
 }
 
-/// A score of a split, as `pixelloom eval` gives it.
+/// A score of a split, as computed by `pixelloom eval`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Name of the data set.
@@ -67,11 +66,11 @@ pub struct Figure {
     pub name: String,
     /// Mean over the images, nats.
     pub nats: f64,
-    /// The same with units.
+    /// The score as text with units.
     pub text: String,
 }
 
-/// Lines of the card; a text of the file stays on its line.
+/// Formats the card as lines; line breaks in texts from the file are escaped.
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let settings: Table = self.settings.parse().unwrap_or_default();

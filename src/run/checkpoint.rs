@@ -1,12 +1,13 @@
-//! Checkpoints: a directory `step-NNNNNNNN` with `model.safetensors` (weights by their `Module` names;
-//! texts `kind`, `config`, `data`, `step`, and `history` if the run started from trained weights) and `state.safetensors` (the optimiser's moments, the loss
-//! summed since the last line of metrics; texts `position`, `settings`, and `model`, the checksum of the model
-//! file that it belongs to). Of a run with moving averages the weights are the averages, and what is trained is in
-//! the state, as `raw.NAME`.
+//! Checkpoints. A checkpoint is a directory `step-NNNNNNNN` with two files. `model.safetensors` has the weights under
+//! their `Module` names, and the metadata `kind`, `config`, `data`, `step`, and `history` if the run started from
+//! trained weights. `state.safetensors` has the optimiser's moments and the loss summed since the last line of metrics,
+//! and the metadata `position`, `settings`, and `model`, the checksum of the model file that it belongs to. In a run
+//! with moving averages, the model file has the averages, and the weights that are being trained are in the state as
+//! `raw.NAME`.
 //!
-//! It is written under another name, each file and the directory synced, then renamed: what bears
-//! the name is complete. One that replaces another of its step puts that aside first, as
-//! `step-NNNNNNNN.old`, which stands in until the new one bears the name.
+//! A checkpoint is written under a temporary name, each file and the directory are synced, and then it is renamed, so a
+//! directory with the final name is complete. If a checkpoint of the same step exists, it is first renamed to
+//! `step-NNNNNNNN.old`, which is used if the process dies before the new one has its name.
 
 #[cfg(test)]
 mod tests;
@@ -30,41 +31,42 @@ use crate::tensor::Tensor;
 
 const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.safetensors";
-/// The text of a model file that holds its card.
+/// The metadata key of a model file's card.
 const CARD: &str = "card";
-/// The text of a checkpoint that holds the stages before its own; an exported file has them in its card.
+/// The metadata key of a checkpoint's earlier stages; an exported file has them in its card.
 const HISTORY: &str = "history";
 const LOSS_SUM: &str = "loss_sum";
-/// Before a process number: a checkpoint that is not finished.
+/// Prefix, followed by a process id, of a checkpoint that is being written.
 pub(super) const WRITING: &str = ".writing-";
-/// Before a checkpoint's name: one that is being removed.
+/// Prefix, followed by its name, of a checkpoint that is being removed.
 pub(super) const REMOVING: &str = ".removing-";
-/// Before the parameter's name in the state file; the number of the state tensor follows it.
+/// Prefix of the moments in the state file: the parameter's name and the index of the moment follow.
 const MOMENTS: &str = "optimizer.";
-/// Before the parameter's name in the state file, where the weights are moving averages.
+/// Prefix of the trained weights in the state file, for runs whose model file has moving averages.
 const RAW: &str = "raw.";
 
-/// How far a run is.
+/// The position of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// Batches done. Order, bits and noise of what follows are functions of it and of the seed.
+    /// Number of finished steps. The images, binarization and noise of the following steps are functions of it and the
+    /// seed.
     pub step: u64,
-    /// Optimiser steps done.
+    /// Number of finished optimiser steps.
     pub optimizer_steps: u64,
-    /// Losses since the last line.
+    /// Number of losses summed since the last line of metrics.
     pub summed: u64,
-    /// Of these steps those that were left out, as something was not finite, ...
+    /// Number of these steps that were skipped because of NaN or infinity, ...
     #[serde(default)]
     pub skipped: u64,
-    /// ... and the batch of the first, from 1.
+    /// ... and the first of them, counted from 1.
     #[serde(default)]
     pub first_skipped: Option<u64>,
-    /// The step evaluated last.
+    /// The step of the last evaluation.
     pub evaluated: u64,
     /// Step and validation score of the best evaluation.
     pub best: Option<(u64, f64)>,
-    /// Lines of metrics.jsonl that were on the disk when the checkpoint was written; absent in those from before
-    /// this was stored.
+    /// Lines of metrics.jsonl that were on disk when the checkpoint was written; absent in checkpoints that predate
+    /// this field.
     #[serde(default)]
     pub lines: Option<u64>,
 }
@@ -76,14 +78,14 @@ pub struct TrainedOn {
     pub name: String,
     /// How its pixels became numbers.
     pub binarization: Binarization,
-    /// Fingerprint of its images; absent in checkpoints and model files from before this was stored.
+    /// Fingerprint of its images; absent in checkpoints and model files that predate this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl TrainedOn {
-    /// A line about `data`, on which the model `what` is scored, if it has the name of the set that it was trained on:
-    /// a warning if its images are others, a note if that cannot be checked.
+    /// A remark for scoring the model `what` on `data`, if that has the name of the training set: a warning if its
+    /// images are different, a note if that cannot be checked.
     pub fn remark(&self, data: &DataSet, what: &str) -> Option<String> {
         if data.name != self.name {
             return None;
@@ -94,8 +96,8 @@ impl TrainedOn {
         let now = Fingerprint::of(data);
         (now != *trained).then(|| {
             format!(
-                "warning: {} holds other images than in training ({now}; then {trained}), so images \
-                 scored here may have been trained on",
+                "warning: {} contains other images than in training (now {now}; in training {trained}), so \
+                 the model may have been trained on images that are scored here",
                 self.name
             )
         })
@@ -105,49 +107,45 @@ impl TrainedOn {
     pub(super) fn unknown(&self, what: &str) -> String {
         let split = match self.name.contains("folder:") {
             true => {
-                "; a folder without train, valid and test is split by the names of its images now, so \
-                 images of another split may have been trained on"
+                "; a folder without train, valid and test is now split by the names of its images, so the \
+                 model may have been trained on images of another split"
             }
             false => "",
         };
-        format!(
-            "{what} is from before runs stored a fingerprint of their images, so its data cannot be \
-             checked{split}"
-        )
+        format!("{what} predates fingerprints of the images, so its data cannot be checked{split}")
     }
 }
 
-/// A checkpoint's weights and what they are, read and checked.
+/// A checkpoint's weights with their description, read and validated.
 pub struct Checkpoint {
-    /// Its file of weights.
+    /// The file of the weights.
     pub path: PathBuf,
     /// The model.
     pub model: ModelConfig,
     /// The data it was trained on.
     pub data: TrainedOn,
-    /// Batches it was trained for.
+    /// Number of training steps.
     pub step: u64,
-    /// The trainings before this one, oldest first; empty if it started from random weights, or before histories
-    /// were stored.
+    /// The earlier stages of training, oldest first; empty if it started from random weights, or predates histories.
     pub history: Vec<TrainingStage>,
     weights: Content,
 }
 
-/// The settings that a checkpoint was trained with, as it stores them.
+/// The settings that a checkpoint was trained with, in its stored form.
 pub enum RunSettings {
     /// Those that a resumed run must share, see [`shared`].
     Values(Box<Config>),
-    /// Their hash, in a checkpoint from before they were stored themselves.
+    /// Their hash, in a checkpoint from before the settings themselves were stored.
     Hash(String),
 }
 
-/// What a run is resumed from, beside the weights.
+/// What a run is resumed from, in addition to the weights.
 pub struct State {
-    /// How far it is.
+    /// The position of the run.
     pub position: Position,
     /// The settings.
     pub settings: RunSettings,
-    /// Checksum of the model file that it belongs to; absent in checkpoints from before this was stored.
+    /// Checksum of the model file that it belongs to; absent in checkpoints that predate this field.
     model: Option<String>,
     content: Content,
     path: PathBuf,
@@ -163,13 +161,13 @@ pub fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix("step-").filter(|n| n.len() >= 8)?.parse().ok()
 }
 
-/// Where the checkpoint `target` is put aside while another takes its name.
+/// Where the checkpoint `target` is moved while a new one takes its name.
 pub fn aside(target: &Path) -> PathBuf {
     target.with_extension("old")
 }
 
-/// Gives the directory `written` the name `target`, whatever bears it now. After a crash at any point
-/// a complete checkpoint bears the name or that of [`aside`].
+/// Renames the directory `written` to `target`, replacing an existing one. After a crash at any point, a complete
+/// checkpoint exists under that name or under that of [`aside`].
 fn exchange(written: &Path, target: &Path) -> std::io::Result<()> {
     let (old, parent) = (aside(target), target.parent().unwrap_or(Path::new(".")));
     let sync = || sync_dir(parent).map_err(std::io::Error::other);
@@ -192,10 +190,10 @@ fn host(tensor: &Tensor) -> Result<HostTensor> {
     Ok(HostTensor { shape: tensor.shape().to_vec(), data: tensor.to_vec()? })
 }
 
-/// Writes a checkpoint below `parent` and returns its directory.
+/// Writes a checkpoint in `parent` and returns its directory.
 ///
-/// Fails with [`Error::NotFinite`], writing nothing, when a number is not finite; with
-/// [`Error::Disk`] when writing fails.
+/// Fails with [`Error::NotFinite`], without writing anything, if a number is NaN or infinite, and with [`Error::Disk`]
+/// if writing fails.
 pub fn save(
     parent: &Path,
     config: &Config,
@@ -237,7 +235,7 @@ pub fn save(
     state.tensors.insert(LOSS_SUM.into(), HostTensor { shape: Vec::new(), data: vec![sum] });
     for (name, tensor) in weights.tensors.iter().chain(&state.tensors) {
         if !tensor.data.iter().all(|x| x.is_finite()) {
-            return Err(Error::NotFinite(format!("a number of {name} is not finite")));
+            return Err(Error::NotFinite(format!("{name} contains NaN or infinity")));
         }
     }
     state.texts = [
@@ -255,7 +253,7 @@ pub fn save(
         if temporary.exists() {
             files::remove(&temporary).map_err(fail)?;
         }
-        // Not its parents: a run that was removed meanwhile stays removed.
+        // Do not create parents: a run that was removed meanwhile must stay removed.
         files::create_one_dir(&temporary).map_err(fail)?;
         weights.write(&temporary.join(MODEL))?;
         state.write(&temporary.join(STATE))?;
@@ -265,7 +263,7 @@ pub fn save(
     match write() {
         Ok(()) => Ok(target),
         Err(e) => {
-            // A full disk gets its room back, if that can be.
+            // Free the space on a full disk, if possible.
             let _ = files::remove(&temporary);
             Err(e)
         }
@@ -277,8 +275,8 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
     let (weights, state) = (Checkpoint::open(dir)?, State::open(dir)?);
     if weights.step != state.position.step {
         return Err(Error::Checkpoint(format!(
-            "{} is of step {}, {STATE} beside it of step {}; restore both from one copy, or resume from \
-             another checkpoint with --resume=auto",
+            "{} is of step {}, but {STATE} next to it is of step {}; restore both from the same copy, or \
+             resume from another checkpoint with --resume=auto",
             dir.join(MODEL).display(),
             weights.step,
             state.position.step
@@ -286,8 +284,8 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
     }
     if state.model.as_ref().is_some_and(|expected| *expected != weights.weights.checksum()) {
         return Err(Error::Checkpoint(format!(
-            "{} is not the file that {STATE} beside it was written with; restore both from one copy, or \
-             resume from another checkpoint with --resume=auto",
+            "{} does not belong to {STATE} next to it; restore both from the same copy, or resume from \
+             another checkpoint with --resume=auto",
             weights.path.display()
         )));
     }
@@ -302,13 +300,13 @@ impl Checkpoint {
         Checkpoint::of(Content::read(&path)?, path)
     }
 
-    /// The checkpoint that a file at `path` holds, its tensors those of the model that it describes. Fails
-    /// with [`Error::Checkpoint`].
+    /// The checkpoint in the file at `path`, whose tensors must be those of the model that it describes. Fails with
+    /// [`Error::Checkpoint`].
     pub fn of(weights: Content, path: PathBuf) -> Result<Checkpoint> {
         let kind = weights.texts.get("kind").map_or("", String::as_str);
         if !KINDS.iter().any(|known| known.name == kind) {
             return Err(Error::Checkpoint(format!(
-                "{} holds a model of kind \"{kind}\"; this program knows {}",
+                "{} contains a model of kind \"{kind}\"; this program supports {}",
                 path.display(),
                 KINDS.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
             )));
@@ -316,7 +314,7 @@ impl Checkpoint {
         let model: ModelConfig = weights.json("config", &path)?;
         model.check().map_err(|e| {
             Error::Checkpoint(format!(
-                "{}: {e}; no such model can have been saved, take another checkpoint",
+                "{}: {e}; the file is damaged; use another checkpoint",
                 path.display()
             ))
         })?;
@@ -329,33 +327,32 @@ impl Checkpoint {
             }
             None => Vec::new(),
         };
-        // The metadata may describe a model of any size.
+        // Check the shapes without allocating: the metadata may describe a model of any size.
         checkpoint.load_into(checkpoint.model.without_numbers()?.model())?;
         Ok(checkpoint)
     }
 
-    /// What the model's file says of its training, if it is one that was exported. Fails with
-    /// [`Error::Checkpoint`] if that cannot be read.
+    /// The model card, if this is an exported model file. Fails with [`Error::Checkpoint`] if it cannot be read.
     pub fn card(&self) -> Result<Option<Card>> {
         let there = self.weights.texts.contains_key(CARD);
         there.then(|| self.weights.json(CARD, &self.path)).transpose()
     }
 
-    /// The stages that led to these weights, its own training the last, whose settings are `settings` (the text
-    /// of a `config.toml`; empty if they are unknown).
+    /// The stages that led to these weights. The last is its own training with `settings` (the text of a `config.toml`;
+    /// empty if unknown).
     pub fn stages(&self, settings: String) -> Vec<TrainingStage> {
         let (data, steps, weights) = (self.data.clone(), self.step, self.weights.checksum());
         let own = TrainingStage { settings, data, steps, weights };
         self.history.iter().cloned().chain([own]).collect()
     }
 
-    /// The same with weights of half precision, in a file of half the bytes. Fails with
-    /// [`Error::Config`] if one is too large.
+    /// The same checkpoint with weights in half precision, which halves the file. Fails with [`Error::Config`] if a
+    /// weight is too large for it.
     pub fn halved(self) -> Result<Checkpoint> {
         Ok(Checkpoint { weights: self.weights.halved()?, ..self })
     }
 
-    /// Whether its weights are of half precision.
+    /// Whether its weights are in half precision.
     pub fn half(&self) -> bool {
         self.weights.half
     }
@@ -368,8 +365,8 @@ impl Checkpoint {
         out.put(&content.to_bytes())
     }
 
-    /// The largest difference between a weight and that of `other` of the same name, 0 if all are equal; none if
-    /// names or shapes differ.
+    /// The largest absolute difference between its weights and those of `other`, 0 if all are equal; `None` if names or
+    /// shapes differ.
     pub fn difference(&self, other: &Checkpoint) -> Option<f32> {
         let (ours, theirs) = (&self.weights.tensors, &other.weights.tensors);
         let same = |(name, tensor): (&String, &HostTensor)| {
@@ -382,18 +379,18 @@ impl Checkpoint {
         Some(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
     }
 
-    /// The model with its weights.
+    /// Builds the model and loads the weights.
     pub fn load(&self, device: &Device) -> Result<AnyModel> {
         let model = build(&self.model, device, 0)?;
         self.load_into(model.model())?;
         Ok(model)
     }
 
-    /// Puts the weights into `model`. Fails with [`Error::Checkpoint`] unless names and shapes agree.
+    /// Loads the weights into `model`. Fails with [`Error::Checkpoint`] unless names and shapes agree.
     pub fn load_into(&self, model: &dyn Module) -> Result<()> {
         let fault = |what: String| {
             Err(Error::Checkpoint(format!(
-                "{}: {what}; it belongs to another model",
+                "{}: {what}; these weights belong to another model",
                 self.path.display()
             )))
         };
@@ -411,7 +408,7 @@ impl Checkpoint {
             if tensor.shape != value.shape() {
                 let (found, expected) = (&tensor.shape, value.shape());
                 return fault(format!(
-                    "tensor {name} has shape {found:?}, the model needs {expected:?}"
+                    "tensor {name} has shape {found:?}, but the model needs {expected:?}"
                 ));
             }
             param.set(Tensor::new(value.device(), &tensor.data, &tensor.shape));
@@ -421,12 +418,12 @@ impl Checkpoint {
 }
 
 impl State {
-    /// Reads what lies beside the weights in `dir`. Fails with [`Error::Checkpoint`].
+    /// Reads the state file in `dir`. Fails with [`Error::Checkpoint`].
     pub fn open(dir: &Path) -> Result<State> {
         State::of(Content::read(&dir.join(STATE))?, dir)
     }
 
-    /// The state whose file in `dir` holds `content`. Fails as [`State::open`] does.
+    /// Parses the state file of `dir` from its `content`. Fails as [`State::open`] does.
     pub fn of(content: Content, dir: &Path) -> Result<State> {
         let path = dir.join(STATE);
         let position = content.json("position", &path)?;
@@ -440,11 +437,14 @@ impl State {
         Ok(State { position, settings, model, content, path })
     }
 
-    /// Puts moments, moving averages and the running sum of losses into `training`, and the weights
-    /// that are trained into `model`, which holds the checkpoint's weights.
+    /// Restores moments, moving averages and the running sum of losses in `training`. In a run with moving averages,
+    /// replaces the averages in `model` by the weights that are being trained.
     pub fn restore(self, model: &dyn Module, training: &mut TrainState) -> Result<()> {
         let fault = |what: String| {
-            Error::Checkpoint(format!("{}: {what}; it belongs to another run", self.path.display()))
+            Error::Checkpoint(format!(
+                "{}: {what}; this state belongs to another run",
+                self.path.display()
+            ))
         };
         let mut tensors = self.content.tensors;
         let sum = tensors.remove(LOSS_SUM).filter(|sum| sum.data.len() == 1);
@@ -467,7 +467,7 @@ impl State {
                 moments.push(Tensor::new(device, &tensor.data, &tensor.shape));
             }
             if moments.is_empty() {
-                continue; // A parameter that no loss has reached yet.
+                continue; // A parameter that has not received a gradient yet.
             }
             if moments.len() != training.optimizer.config.rule.states() {
                 return Err(fault(format!("{name} has {} moments", moments.len())));

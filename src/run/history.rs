@@ -1,4 +1,4 @@
-//! The chain of trainings that produced a model's weights, oldest first, and the settings that repeat it.
+//! The chain of trainings that produced a model's weights, oldest first, and the settings to repeat it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,44 +11,44 @@ use crate::settings::Config;
 /// One training of the chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingStage {
-    /// All settings, as `config.toml` holds them. Empty if they are unknown, as those of a checkpoint that was
-    /// copied out of its run.
+    /// All settings, in the form of `config.toml`. Empty if unknown, for example for a checkpoint that was copied out
+    /// of its run.
     pub settings: String,
     /// The data set, with the fingerprint of its images.
     pub data: TrainedOn,
-    /// Batches that the stage trained for: fewer than the settings ask for if it was stopped.
+    /// Number of training steps; fewer than in the settings if the stage was stopped early.
     pub steps: u64,
-    /// Checksum of a file that holds the weights that the next stage started from.
+    /// Checksum of a file with the weights that the next stage started from.
     pub weights: String,
 }
 
 /// A training that repeats a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repeat {
-    /// Its settings; `init` is the run of the stage before.
+    /// Its settings; `init` is the run of the previous stage.
     pub config: Config,
-    /// Its run, below the folder of the runs.
+    /// The name of its run.
     pub name: String,
-    /// The step at which it stops, if that is not the end of its settings.
+    /// The step at which it stops, if that is before the end that its settings imply.
     pub until: Option<u64>,
 }
 
 impl TrainingStage {
-    /// The stage's settings. Fails with [`Error::Config`] if they are unknown, or those of another version.
+    /// The stage's settings. Fails with [`Error::Config`] if they are unknown or from an incompatible version.
     pub fn config(&self) -> Result<Config> {
         if self.settings.is_empty() {
             return Err(Error::Config(
-                "the settings of a stage are unknown, as its weights were a checkpoint without its run; the \
-                 chain cannot be repeated"
+                "the settings of a stage are unknown, because its weights come from a checkpoint without \
+                 its run; the chain cannot be repeated"
                     .into(),
             ));
         }
         toml::from_str(&self.settings).map_err(|e| {
-            Error::Config(format!("the settings of a stage are those of another version: {e}"))
+            Error::Config(format!("the settings of a stage are from an incompatible version: {e}"))
         })
     }
 
-    /// Batches that `config` asks for on the stage's images; none if their number is unknown.
+    /// Number of steps that `config` implies for the stage's images; `None` if the number of images is unknown.
     fn planned(&self, config: &Config) -> Option<u64> {
         let images = self.data.fingerprint.as_ref()?.train.count;
         let images = config.data.limit.unwrap_or(images).min(images);
@@ -63,7 +63,7 @@ pub fn repeats(stages: &[TrainingStage], name: &str, runs: &Path) -> Result<Vec<
     let mut repeats = Vec::new();
     for (i, stage) in stages.iter().enumerate() {
         let mut config = stage.config()?;
-        // A stage that was stopped, or whose number of images is unknown, stops at its step.
+        // Stop explicitly if the stage was stopped early or its number of images is unknown.
         let until = (stage.planned(&config) != Some(stage.steps)).then_some(stage.steps);
         let name = format!("{name}-{}", i + 1);
         config.init = before.or(config.init);

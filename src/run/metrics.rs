@@ -1,5 +1,5 @@
-//! `metrics.jsonl`: one JSON object a line. Numbers that depend on the clock, `seconds` and those after
-//! it, come last in a line; the rest of a line is a function of the settings.
+//! `metrics.jsonl`: one JSON object per line. Values that depend on the clock (`seconds` and those after it) come last
+//! in a line; the rest is a function of the settings.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,16 +13,16 @@ use crate::data::files::whole;
 use crate::error::{Error, Result};
 use crate::files::{self, write_whole};
 
-/// The key of a classifier's wrong answers, in percent of the images.
+/// The key of a classifier's error, in percent of the images.
 pub const ERROR_PERCENT: &str = "error_percent";
 /// The key of the mean KL of every glimpse, an array, nats.
 pub const KL_PER_GLIMPSE: &str = "kl_per_glimpse";
 
-/// Wall time of a run, in seconds: all of it, and what of it went into training steps, into evaluations
-/// with their pictures, and into checkpoints.
+/// Wall time of a run in seconds: the total, and the parts spent in training steps, in evaluations with their pictures,
+/// and in checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seconds {
-    /// From the start on.
+    /// Total.
     pub all: f64,
     /// In training steps.
     pub steps: f64,
@@ -37,7 +37,7 @@ pub const SECONDS: [&str; 4] =
     ["seconds", "seconds_in_steps", "seconds_in_evaluations", "seconds_in_checkpoints"];
 
 impl Seconds {
-    /// What `line` says, none where it says nothing.
+    /// The times in `line`, or `None` if it has none.
     pub fn of(line: &Value) -> Option<Seconds> {
         let [all, steps, evaluations, checkpoints] = SECONDS.map(|key| line[key].as_f64());
         Some(Seconds {
@@ -49,14 +49,14 @@ impl Seconds {
     }
 }
 
-/// A file of metrics, open for appending; none on a rank that leaves the files to another.
+/// A metrics file that is open for appending; without a file on ranks other than 0.
 pub struct Metrics {
     file: Option<File>,
     path: PathBuf,
     lines: u64,
 }
 
-/// Keys and values in this order.
+/// Keys and values, serialized in this order.
 struct Line<'a>(&'a [(&'a str, Value)]);
 
 impl serde::Serialize for Line<'_> {
@@ -66,14 +66,14 @@ impl serde::Serialize for Line<'_> {
 }
 
 impl Metrics {
-    /// Opens the file at `path`, which has `lines` lines, or makes it.
+    /// Opens the file at `path`, which has `lines` lines, or creates it.
     pub fn open(path: &Path, lines: u64) -> Result<Metrics> {
         let file = files::open_to_append(path);
         let file = file.map_err(|e| Error::disk("open", path, e))?;
         Ok(Metrics { file: Some(file), path: path.to_path_buf(), lines })
     }
 
-    /// Metrics that are written nowhere.
+    /// Metrics that are discarded.
     pub fn nowhere() -> Metrics {
         Metrics { file: None, path: PathBuf::new(), lines: 0 }
     }
@@ -88,7 +88,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// Lines of the file.
+    /// Number of lines in the file.
     pub fn lines(&self) -> u64 {
         self.lines
     }
@@ -100,7 +100,7 @@ impl Metrics {
     }
 }
 
-/// What decides whether a resumed run keeps a line; whatever else is in it takes no memory.
+/// The fields that decide whether a resumed run keeps a line; others are skipped while parsing.
 #[derive(Deserialize)]
 struct Head<'a> {
     step: Option<u64>,
@@ -115,12 +115,12 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Whether the checkpoint at `position` knows of this line.
+    /// Whether this line was written before the checkpoint at `position`.
     fn is_before(&self, position: &Position) -> bool {
         let test = self.split.as_deref() == Some("test");
         match self.step {
             Some(step) if step == position.step => match self.kind.as_deref() {
-                // Of one evaluation, all or none: its lines are written together.
+                // Keep all lines of an evaluation or none: they are written together.
                 Some("eval" | "marginal") => !test && position.evaluated == step,
                 _ => true,
             },
@@ -139,10 +139,10 @@ impl Head<'_> {
     }
 }
 
-/// What a resumed run keeps of its metrics.
+/// The part of its metrics that a resumed run keeps.
 #[derive(Debug, Default, PartialEq)]
 pub struct Kept {
-    /// Length of the lines that stay, bytes.
+    /// Bytes of the lines that stay.
     pub bytes: usize,
     /// Number of the lines that stay.
     pub lines: u64,
@@ -150,8 +150,9 @@ pub struct Kept {
     pub seconds: Seconds,
 }
 
-/// Cuts off what was written after the checkpoint at `position`, which a resumed run writes again. Fails with
-/// [`Error::Data`], changing nothing, if a line from before the checkpoint is damaged; with [`Error::Disk`].
+/// Truncates the lines written after the checkpoint at `position`, which a resumed run writes again. Fails with
+/// [`Error::Data`], without changing the file, if a line from before the checkpoint is damaged, and with
+/// [`Error::Disk`].
 pub fn rewind(path: &Path, position: &Position) -> Result<Kept> {
     let bytes = match whole(path, u64::MAX) {
         Ok(bytes) => bytes,
@@ -167,15 +168,15 @@ pub fn rewind(path: &Path, position: &Position) -> Result<Kept> {
     Ok(kept)
 }
 
-/// What [`rewind`] keeps of the bytes of the file at `path`.
+/// The part of the file's bytes that [`rewind`] keeps; `path` is for messages.
 ///
-/// Lines from before the checkpoint are a prefix of the file and were on the disk when it was written. What follows
-/// may be anything: a killed process leaves half a line, and a machine whose power failed leaves any bytes. So a
-/// line that does not belong before the checkpoint is damaged if one that does comes after it, or if it cannot
-/// be read and the checkpoint knows of more lines than come before it.
+/// Lines from before the checkpoint are a prefix of the file and were on disk when the checkpoint was written. The rest
+/// may be anything: a killed process leaves half a line, and a power failure leaves arbitrary bytes. So a line that
+/// does not belong before the checkpoint counts as damaged if a line that does belong there comes after it, or if it
+/// cannot be parsed and the checkpoint recorded more lines than precede it.
 pub fn rewound(bytes: &[u8], position: &Position, path: &Path) -> Result<Kept> {
     let mut kept = Kept::default();
-    // Number and readability of the first line that is cut off.
+    // Number of the first line that is cut off, and whether it can be parsed.
     let mut cut: Option<(u64, bool)> = None;
     for (number, line) in (1..).zip(bytes.split_inclusive(|&b| b == b'\n')) {
         let whole = line.ends_with(b"\n");
@@ -205,14 +206,14 @@ pub fn rewound(bytes: &[u8], position: &Position, path: &Path) -> Result<Kept> {
 /// The error about a line from before the checkpoint.
 fn damaged(path: &Path, line: u64, position: &Position) -> Error {
     Error::Data(format!(
-        "{}: line {line} is damaged or out of order, and it is from before step {}, where the run is resumed; \
-         restore the file from a copy, or repair or remove that line, and resume again",
+        "{}: line {line} is damaged or out of order, although it precedes step {}, at which the run is \
+         resumed; restore the file from a copy, or repair or remove that line, then resume again",
         path.display(),
         position.step
     ))
 }
 
-/// An f32 as the shortest decimal that gives it back.
+/// An f32 as the shortest decimal that parses to the same value.
 pub fn short(x: f32) -> Value {
     x.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
@@ -225,7 +226,7 @@ mod tests {
         format!("{{\"kind\":\"{kind}\",\"split\":\"{split}\",\"step\":{step}}}\n")
     }
 
-    /// Lines of the checkpoint's own step stay only as far as the checkpoint knows of them.
+    /// Lines of the checkpoint's own step stay only if the checkpoint recorded their evaluation.
     #[test]
     fn lines_after_the_checkpoint_are_cut_off() {
         let home = tempfile::tempdir().unwrap();
@@ -277,10 +278,10 @@ mod tests {
                 refused(&with(number, broken), None, number as u64);
             }
         }
-        // The last one before the checkpoint, which only the number of lines tells from those after it.
+        // The last line before the checkpoint is distinguished from later ones only by the number of lines.
         refused(&with(4, "{\"step\":8\n"), Some(4), 4);
         refused(&lines.concat()[..lines[..4].concat().len() - 3], Some(4), 4);
-        // What follows the checkpoint is cut off, whatever it is.
+        // Anything after the checkpoint is cut off.
         assert_eq!(kept(&with(5, "{\"step\":8\n"), Some(4)).unwrap(), 4);
         assert_eq!(kept(&with(5, "\0"), Some(4)).unwrap(), 4);
         // A line may be removed, as the message says.

@@ -1,5 +1,5 @@
-//! A run on disk: its directory, checkpoints, metrics, model files with their cards, and what a resumed run must
-//! share with the run that it continues.
+//! A run on disk: its directory, checkpoints, metrics, model files with their cards, and the checks before a run is
+//! resumed.
 
 pub mod card;
 pub mod checkpoint;

@@ -1,4 +1,4 @@
-//! Trained models that come inside the program, each a model file with its card.
+//! Trained models that are bundled with the program, each as a model file with its card.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::Checkpoint;
 use crate::error::Result;
 use crate::model_file::Content;
 
-/// A trained model inside the program.
+/// A bundled trained model.
 pub struct Pretrained {
     /// Its name on the command line.
     pub name: &'static str,
@@ -22,7 +22,7 @@ macro_rules! pretrained {
     };
 }
 
-/// All of them.
+/// All bundled models.
 pub static PRETRAINED: [Pretrained; 5] =
     pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw"];
 
@@ -32,8 +32,8 @@ impl Pretrained {
         PRETRAINED.iter().find(|model| Path::new(model.name) == name)
     }
 
-    /// Its weights and its card. Fails with [`Error::Checkpoint`](crate::Error::Checkpoint), which
-    /// would be a fault of the program's making.
+    /// Its weights and its card. Fails with [`Error::Checkpoint`](crate::Error::Checkpoint), which would be a bug in
+    /// the build.
     pub fn open(&self) -> Result<Checkpoint> {
         let path = Path::new("pretrained").join(self.name);
         Checkpoint::of(Content::parse(self.bytes, &path)?, path)

@@ -1,5 +1,5 @@
-//! What a resumed run must have in common with the run that it continues: its settings, compared value by
-//! value, and its images, compared by their fingerprint.
+//! Checks that a resumed run has the same settings as before, compared value by value, and the same images, compared by
+//! their fingerprint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::text::{hex, shell_word};
 /// The key of a schedule's length.
 const TOTAL: &str = "optimizer.schedule.total";
 
-/// Shared settings by key, the schedule's length filled in for `images` training images.
+/// Shared settings by key, with the length of the schedule filled in for `images` training images.
 fn values(config: &Config, images: usize) -> Result<BTreeMap<String, Value>> {
     let mut config = shared(config);
     if spans_the_run(&config) {
@@ -30,32 +30,31 @@ fn values(config: &Config, images: usize) -> Result<BTreeMap<String, Value>> {
     Ok(flat(&table).into_iter().collect())
 }
 
-/// Each setting in which `asked` differs from those of `run`, with both values; `moved`: the path in
-/// the data set's name does not matter.
+/// Lists each setting in which `asked` differs from `run`, with both values. If `moved`, the path in the data set's
+/// name is ignored.
 fn differences(run: &Config, asked: &Config, images: usize, moved: bool) -> Result<Vec<String>> {
     let (old, new) = (values(run, images)?, values(asked, images)?);
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let both_span = spans_the_run(run) && spans_the_run(asked);
     let differs = |key: &str| match key {
         "data.name" if moved => !fingerprint::same_source(&run.data.name, &asked.data.name),
-        // With equal epochs the length follows from other settings, which are listed themselves.
+        // With equal epochs the length follows from other settings, which are listed anyway.
         TOTAL if both_span => run.epochs != asked.epochs,
         _ => old.get(key) != new.get(key),
     };
     let text = |value: Option<&Value>| value.map_or("not set".into(), Value::to_string);
     let line = |key: &str| match key {
         TOTAL if both_span => {
-            format!("epochs: {} in the run, {} asked for", run.epochs, asked.epochs)
+            format!("epochs: {} in the run, {} requested", run.epochs, asked.epochs)
         }
-        _ => format!("{key}: {} in the run, {} asked for", text(old.get(key)), text(new.get(key))),
+        _ => format!("{key}: {} in the run, {} requested", text(old.get(key)), text(new.get(key))),
     };
     Ok(keys.into_iter().filter(|key| differs(key)).map(|key| line(key)).collect())
 }
 
-/// The settings that the checkpoint in `dir` was trained with.
-///
-/// A checkpoint from before they were stored in it has their hash. Then they are those of the run's `config.toml`, and
-/// it is an error ([`Error::Config`]) if that file does not have this hash.
+/// The settings that the checkpoint in `dir` was trained with. A checkpoint that predates stored settings has only
+/// their hash. Then the settings are taken from the run's `config.toml`, and it is an error ([`Error::Config`]) if that
+/// file does not have this hash.
 fn settings_of(state: &State, run: &RunDir, dir: &Path) -> Result<Config> {
     match &state.settings {
         RunSettings::Values(config) => Ok(config.as_ref().clone()),
@@ -64,8 +63,8 @@ fn settings_of(state: &State, run: &RunDir, dir: &Path) -> Result<Config> {
             let text = run.config_text()?;
             if hash_of(&text) != *hash {
                 return Err(Error::Config(format!(
-                    "{} was trained with other settings than {} holds; restore that file from a copy, or \
-                     begin a new run with these weights: --init {} --name NEW",
+                    "{} was trained with other settings than those in {}; restore that file from a copy, \
+                     or start a new run from these weights: --init {} --name NEW",
                     dir.display(),
                     run.config_path().display(),
                     shell_word(&dir.display().to_string())
@@ -77,7 +76,7 @@ fn settings_of(state: &State, run: &RunDir, dir: &Path) -> Result<Config> {
 }
 
 /// The hash of the settings in `config.toml` that checkpoints had before they stored the settings themselves. It is
-/// taken of the text, so that settings which were introduced later do not enter.
+/// computed from the text, so that settings introduced later are not included.
 fn hash_of(text: &str) -> String {
     let spans = text.contains("\ntotal = 0\n");
     let line = |line: &str| match line.split_once(" = ") {
@@ -90,19 +89,19 @@ fn hash_of(text: &str) -> String {
     hex(&Sha256::digest(text.lines().map(line).collect::<String>()))
 }
 
-/// What is asked of a resumed run.
+/// The requested continuation of a run.
 pub struct Asked<'a> {
     /// Its settings.
     pub config: &'a Config,
     /// The fingerprint of its images.
     pub images: &'a Fingerprint,
-    /// How many of them it trains on.
+    /// Number of training images.
     pub count: usize,
 }
 
-/// That the checkpoint in `dir` of `run`, trained on `data`, may be continued as `asked`. Fails with
-/// [`Error::Config`], naming each setting that differs, or with [`Error::Data`] on other images. Returns a
-/// note where the images cannot be checked.
+/// Checks that the checkpoint in `dir` of `run`, trained on `data`, can be resumed as `asked`. Fails with
+/// [`Error::Config`], which names each setting that differs, or with [`Error::Data`] if the images are different.
+/// Returns a note if the images cannot be checked.
 pub fn check(
     asked: &Asked,
     (state, data): (&State, &TrainedOn),
@@ -112,7 +111,7 @@ pub fn check(
     let config = asked.config;
     let trained = settings_of(state, run, dir)?;
     let anew = format!(
-        "begin a new run with its weights: pixelloom train {} --init {} --name NEW",
+        "start a new run from its weights: pixelloom train {} --init {} --name NEW",
         config.model.kind(),
         shell_word(&run.path().display().to_string())
     );
@@ -122,7 +121,7 @@ pub fn check(
         && images != asked.images
     {
         return Err(Error::Data(format!(
-            "{} was trained on other images: {images}; {} holds {}; restore the images, or {anew}",
+            "{} was trained on other images: {images}; {} contains {}; restore the images, or {anew}",
             dir.display(),
             config.data.name,
             asked.images
@@ -133,14 +132,14 @@ pub fn check(
         let other_epochs = spans_the_run(&trained) && trained.epochs != config.epochs;
         let keep_rates = if other_epochs {
             format!(
-                "to change the epochs and keep the rate of each step, add --set {TOTAL}={}; ",
+                "to change the epochs but keep the rate of each step, add --set {TOTAL}={}; ",
                 trained.steps(asked.count)?
             )
         } else {
             String::new()
         };
         return Err(Error::Config(format!(
-            "{} was trained with other settings ({}); leave these as they were; {keep_rates}for other \
+            "{} was trained with other settings ({}); restore these settings; {keep_rates}to use other \
              settings, {anew}",
             dir.display(),
             different.join("; ")
@@ -156,7 +155,7 @@ mod tests {
     use crate::nn::OnNonfinite;
     use crate::settings::{Settings, presets};
 
-    /// Settings and hash of a run that was trained before pixel models had a kernel.
+    /// Settings and hash of a run from before pixel models had a kernel setting.
     const BEFORE: &str = r#"
         preset = "digits-rowlstm"
         seed = 1
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!(hash_of(&config.to_toml()), HASH);
         (config.keep, config.data.dir) = (7, "elsewhere".into());
         config.optimizer.on_nonfinite = OnNonfinite::Skip;
-        assert_eq!(hash_of(&config.to_toml()), HASH, "these may change");
+        assert_eq!(hash_of(&config.to_toml()), HASH, "these settings may change");
         let mut longer = config.clone();
         longer.epochs = 2;
         assert_ne!(hash_of(&longer.to_toml()), HASH);
@@ -230,20 +229,20 @@ mod tests {
         let usual = ["optimizer.schedule=constant", "batch=60"];
         let other = ["optimizer.schedule=constant", "batch=50", "seed=2", "optimizer.clip=1"];
         let named = [
-            "batch: 60 in the run, 50 asked for",
-            "optimizer.clip: not set in the run, 1.0 asked for",
-            "seed: 1 in the run, 2 asked for",
+            "batch: 60 in the run, 50 requested",
+            "optimizer.clip: not set in the run, 1.0 requested",
+            "seed: 1 in the run, 2 requested",
         ];
         assert_eq!(differ(&usual, &other), named);
         let free = ["epochs=7", "keep=9", "data.dir=x", "optimizer.on_nonfinite=skip"];
         assert_eq!(differ(&usual, &[&usual[..], &free[..]].concat()), [""; 0]);
         let of = |name: &'static str| ["optimizer.schedule=constant", name];
         assert_eq!(differ(&of("data.name=folder:a"), &of("data.name=folder:/x/b")), [""; 0]);
-        let named = ["data.name: \"folder:a\" in the run, \"mnist\" asked for"];
+        let named = ["data.name: \"folder:a\" in the run, \"mnist\" requested"];
         assert_eq!(differ(&of("data.name=folder:a"), &of("data.name=mnist")), named);
     }
 
-    /// 200 images in batches of 50 make 4 steps an epoch.
+    /// 200 images in batches of 50 make 4 steps/epoch.
     #[test]
     fn a_schedule_of_the_same_length_is_the_same() {
         let run = ["optimizer.schedule=cosine", "batch=50", "epochs=3"];
@@ -251,12 +250,12 @@ mod tests {
         assert_eq!(differ(&run, &asked("epochs=3", "seed=1")), [""; 0]);
         assert_eq!(
             differ(&run, &asked("epochs=5", "seed=1")),
-            ["epochs: 3 in the run, 5 asked for"]
+            ["epochs: 3 in the run, 5 requested"]
         );
         assert_eq!(differ(&run, &asked("epochs=5", "optimizer.schedule.total=12")), [""; 0]);
         assert_eq!(
             differ(&run, &asked("epochs=5", "optimizer.schedule.total=13")),
-            ["optimizer.schedule.total: 12 in the run, 13 asked for"]
+            ["optimizer.schedule.total: 12 in the run, 13 requested"]
         );
     }
 }

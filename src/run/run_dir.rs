@@ -1,9 +1,7 @@
-//! A run's directory: `config.toml`, `metrics.jsonl`, `checkpoints/`, `samples/`, `summary.json`,
-//! `report.html`, and `lock`, which the training process holds.
-//!
-//! A path can come to mean another directory while a process trains: the directory is moved or removed, and
-//! another run begins in its place. So the process that holds the lock checks before each write that the file at
-//! `RUN/lock` is still the one that it locked ([`RunDir::held`]).
+//! A run's directory: `config.toml`, `metrics.jsonl`, `checkpoints/`, `samples/`, `summary.json`, `report.html`, and
+//! `lock`, which the training process holds. While a process trains, its directory may be moved or removed, and another
+//! run may start in its place. So before each write, the process checks that the file at `RUN/lock` is still the one
+//! that it locked ([`RunDir::held`]).
 
 use std::fs::{self, DirEntry, TryLockError};
 use std::path::{Path, PathBuf};
@@ -17,14 +15,14 @@ use crate::files::{self, is_unfinished, write_whole};
 use crate::output::{CHECKPOINTS, CONFIG, Output};
 use crate::settings::{Config, layers};
 
-/// The file that says, by being locked, that a process trains here.
+/// The file that is locked while a process trains here.
 const LOCK: &str = "lock";
 const SAMPLES: &str = "samples";
 const METRICS: &str = "metrics.jsonl";
-/// What the program writes into a run beside settings, lock and checkpoints.
+/// What the program writes into a run in addition to settings, lock and checkpoints.
 const WRITTEN: [&str; 5] = [SAMPLES, METRICS, "summary.json", "report.html", "curve.svg"];
 
-/// Whether a process leaves this that ended before it had written the settings.
+/// Whether a process that ended before it wrote the settings leaves this entry.
 fn is_begun(entry: &DirEntry) -> bool {
     match entry.file_name().to_str() {
         Some(LOCK) => true,
@@ -40,18 +38,18 @@ fn is_begun(entry: &DirEntry) -> bool {
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
-    /// The lock file, locked until the last clone is dropped or the process ends.
+    /// The lock file; it stays locked until the last clone is dropped or the process ends.
     lock: Option<Arc<Handle>>,
 }
 
 impl RunDir {
-    /// A new directory with `config.toml`, locked. A directory that exists and is not empty is an error; with
-    /// `force` the run in it is removed if no process trains there, and files that are no part of a run stay.
+    /// Creates and locks a directory with `config.toml`. A directory that exists and is not empty is an error. With
+    /// `force`, the run in it is removed if no process trains there, and files that are not part of a run stay.
     pub fn create(path: &Path, config: &Config, force: bool) -> Result<RunDir> {
         RunDir::create_after(path, config, force, || ())
     }
 
-    /// As [`RunDir::create`]; `before_lock` is for tests of what another process may do meanwhile.
+    /// Like [`RunDir::create`]; tests use `before_lock` to act as another process.
     fn create_after(
         path: &Path,
         config: &Config,
@@ -63,7 +61,7 @@ impl RunDir {
         files::create_dir(path).map_err(|e| Error::disk("create", path, e))?;
         before_lock();
         run.lock()?;
-        // Another process may have trained here from begin to end since the first check.
+        // Another process may have trained here from start to end since the first check.
         run.check_vacant(force)?;
         run.clear()?;
         for dir in [run.checkpoints(), run.path.join(SAMPLES)] {
@@ -73,29 +71,29 @@ impl RunDir {
         Ok(run)
     }
 
-    /// That the directory holds nothing that a new run would replace, or with `force` nothing but a run.
+    /// Checks that the directory contains nothing that a new run would replace or, with `force`, only a run.
     fn check_vacant(&self, force: bool) -> Result<()> {
         let occupied = fs::read_dir(&self.path)
             .is_ok_and(|entries| entries.flatten().any(|entry| !is_begun(&entry)));
         if occupied && !force {
             return Err(Error::Config(format!(
-                "{0} exists already; continue it with --resume --out {0}, replace it with --force, or \
-                 choose another --name",
+                "{0} already exists; resume it with --resume --out {0}, replace it with --force, or choose \
+                 another --name",
                 self.path.display()
             )));
         }
         if occupied && (RunDir::open(&self.path).is_err() || !self.checkpoints().is_dir()) {
             return Err(Error::Config(format!(
-                "{} is no run of this program (one has its settings in config.toml, and \
-                 checkpoints/), so --force does not remove it; choose another --name or --out",
+                "{} is not a run of this program (a run has config.toml and checkpoints/), so --force does \
+                 not remove it; choose another --name or --out",
                 self.path.display()
             )));
         }
         Ok(())
     }
 
-    /// Removes what an earlier run left, and nothing that a user put beside it. Settings and checkpoints/ stay: a
-    /// process that is killed here leaves a run, which can be replaced too.
+    /// Removes the files of an earlier run, but nothing else. Settings and checkpoints/ stay, so that a process that is
+    /// killed here leaves a run that can be replaced again.
     fn clear(&self) -> Result<()> {
         let mut old: Vec<PathBuf> = WRITTEN.map(|name| self.path.join(name)).to_vec();
         if self.checkpoints().is_dir() {
@@ -115,7 +113,7 @@ impl RunDir {
         let file = run.config_path();
         let fault = |e: &dyn std::fmt::Display| {
             Error::Checkpoint(format!(
-                "{} is no run: {}: {}; name one that `pixelloom train` made, such as runs/digits",
+                "{} is not a run: {}: {}; name a directory that `pixelloom train` created, such as runs/digits",
                 path.display(),
                 file.display(),
                 e.to_string().trim().replace('\n', " ")
@@ -126,14 +124,13 @@ impl RunDir {
         Ok((run, config))
     }
 
-    /// The directory at `path`, neither made nor read: for a rank that leaves the files to another.
+    /// The directory at `path`, neither created nor read, for ranks other than 0.
     pub fn of_another_rank(path: &Path) -> RunDir {
         RunDir { path: path.to_path_buf(), lock: None }
     }
 
-    /// Keeps other processes from training here, until this value is dropped or the process ends,
-    /// however it does, and removes files that a killed one had not finished. Fails with
-    /// [`Error::Config`] if one does already.
+    /// Prevents other processes from training here until this value is dropped or the process ends in any way, and
+    /// removes unfinished files of a killed process. Fails with [`Error::Config`] if another process trains here.
     pub fn lock(&mut self) -> Result<()> {
         if self.lock.is_some() {
             return Ok(());
@@ -149,7 +146,7 @@ impl RunDir {
             }
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Config(format!(
-                    "another process trains in {}; wait for it, stop it, or choose another --name",
+                    "another process is training in {}; wait for it, stop it, or choose another --name",
                     self.path.display()
                 )));
             }
@@ -166,8 +163,8 @@ impl RunDir {
         Ok(())
     }
 
-    /// That this directory is still the one that [`RunDir::lock`] locked, or that it locked none. Fails with
-    /// [`Error::Disk`], saying where the run is now if that can be found out.
+    /// Checks that this directory is still the one that [`RunDir::lock`] locked; always succeeds if it was not locked.
+    /// Fails with [`Error::Disk`], which says where the run is now if that can be determined.
     pub fn held(&self) -> Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
         let there = Handle::from_path(self.path.join(LOCK));
@@ -179,7 +176,7 @@ impl RunDir {
         let Some(now) = moved_to(lock) else {
             return Err(Error::Disk(format!(
                 "{path} was moved, removed or replaced {rest}; if it was moved, its last checkpoint is in \
-                 checkpoints/ at its new place: resume it there with --resume --out DIR"
+                 checkpoints/ at its new place; resume it there with --resume --out DIR"
             )));
         };
         let newest = RunDir { path: now.clone(), lock: None }.newest();
@@ -190,7 +187,7 @@ impl RunDir {
         Err(Error::Disk(format!("{path} was moved to {} {rest}; {last}", now.display())))
     }
 
-    /// Where to write the picture `name`. Fails as [`RunDir::held`] does.
+    /// The output for the picture `name`. Fails as [`RunDir::held`] does.
     pub fn sample(&self, name: &str) -> Result<Output> {
         self.held()?;
         Ok(Output::in_run(self.path.join(SAMPLES).join(name)))
@@ -201,14 +198,14 @@ impl RunDir {
         self.write(CONFIG, &config.to_toml())
     }
 
-    /// Writes a file of the run, whole or not at all.
-    /// Fails as [`RunDir::held`] does, and with [`Error::Disk`] if it cannot be written.
+    /// Writes a file of the run atomically. Fails as [`RunDir::held`] does, and with
+    /// [`Error::Disk`] if it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         self.held()?;
         write_whole(&self.path.join(name), text.as_bytes())
     }
 
-    /// Steps of the complete checkpoints, rising; those put aside whose successor is missing count.
+    /// Steps of the complete checkpoints in ascending order, including those set aside whose successor is missing.
     pub fn steps(&self) -> Vec<u64> {
         let names = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
         let step = |name: &str| checkpoint::step_of(name.strip_suffix(".old").unwrap_or(name));
@@ -222,14 +219,13 @@ impl RunDir {
     pub fn newest(&self) -> Result<PathBuf> {
         self.steps().last().map(|&step| self.checkpoint(step)).ok_or_else(|| {
             Error::Checkpoint(format!(
-                "{} holds no complete checkpoint; start anew with --force",
+                "{} contains no complete checkpoint; start again with --force",
                 self.checkpoints().display()
             ))
         })
     }
 
-    /// Removes all checkpoints but the last `keep` and that of step `best`, and what a killed process
-    /// left half written.
+    /// Removes all checkpoints except the last `keep` and that of step `best`, and incomplete ones of a killed process.
     pub fn prune(&self, keep: usize, best: Option<u64>) -> Result<()> {
         self.held()?;
         let steps = self.steps();
@@ -237,11 +233,11 @@ impl RunDir {
         let stale = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
         let stale = stale.map(|e| e.path()).filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // One that was put aside goes when its successor is there.
+            // A checkpoint that was set aside is removed once its successor exists.
             let replaced = name.ends_with(".old") && path.with_extension("").exists();
             name.starts_with(WRITING) || name.starts_with(REMOVING) || replaced
         });
-        // What is stale goes first: it would stand in for what is old.
+        // Remove stale copies first: they would take the place of removed checkpoints.
         let stale: Vec<PathBuf> = stale.collect();
         let old = old.iter().filter(|&&s| Some(s) != best).map(|&s| self.checkpoint(s));
         let old: Vec<PathBuf> = old.collect();
@@ -249,7 +245,7 @@ impl RunDir {
             files::remove(&path).map_err(|e| Error::disk("remove", &path, e))?;
         }
         for path in old {
-            // Half of a checkpoint never bears the name of one.
+            // Rename before removing, so that a partly removed checkpoint never has a checkpoint's name.
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let doomed = path.with_file_name(format!("{REMOVING}{name}"));
             let removed = files::rename(&path, &doomed).and_then(|()| files::remove(&doomed));
@@ -258,8 +254,8 @@ impl RunDir {
         Ok(())
     }
 
-    /// Takes a damaged checkpoint out of the way: `step-NNNNNNNN` becomes `step-NNNNNNNN.damaged`, which
-    /// counts as none. Returns its new name.
+    /// Renames a damaged checkpoint `step-NNNNNNNN` to `step-NNNNNNNN.damaged`, which is ignored from then on. Returns
+    /// its new path.
     pub fn put_away(&self, dir: &Path) -> Result<PathBuf> {
         self.held()?;
         let away = dir.with_extension("damaged");
@@ -280,24 +276,24 @@ impl RunDir {
         self.path.join(CHECKPOINTS)
     }
 
-    /// The directory of one checkpoint: the proper one, or else the one put aside.
+    /// The directory of one checkpoint: the regular one, or else the one set aside.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         let proper = self.checkpoints().join(checkpoint::name(step));
         let aside = checkpoint::aside(&proper);
         if !proper.exists() && aside.exists() { aside } else { proper }
     }
 
-    /// The file of the run's numbers.
+    /// The metrics file.
     pub fn metrics(&self) -> PathBuf {
         self.path.join(METRICS)
     }
 
-    /// The file of the settings.
+    /// The settings file.
     pub fn config_path(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
 
-    /// The text of the settings. Fails with [`Error::Checkpoint`].
+    /// The text of the settings file. Fails with [`Error::Checkpoint`].
     pub fn config_text(&self) -> Result<String> {
         let file = self.config_path();
         layers::text(&file).map_err(|e| {
@@ -309,7 +305,7 @@ impl RunDir {
     }
 }
 
-/// The directory in which a lock file lies now, where the system knows (Linux).
+/// The directory in which a lock file is now, on systems that can tell (Linux).
 #[cfg(unix)]
 fn moved_to(lock: &Handle) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
@@ -336,8 +332,7 @@ mod tests {
         names
     }
 
-    /// What a crash while a checkpoint replaces another can leave: before, between and after the
-    /// two renames.
+    /// What a crash can leave while a checkpoint replaces another: before, between and after the two renames.
     #[test]
     fn a_checkpoint_survives_a_crash_in_its_replacement() {
         let states: [(&[&str], &str); 3] = [
@@ -397,7 +392,7 @@ mod tests {
         }
     }
 
-    /// Another process trains in the same place from beginning to end, after this one has found it empty.
+    /// Another process trains in the same directory from start to end, after this one found it empty.
     #[test]
     fn a_run_that_ended_meanwhile_is_not_replaced() {
         let home = tempfile::tempdir().unwrap();
@@ -414,14 +409,14 @@ mod tests {
         assert!(message.contains("run exists already"), "{message}");
         let run = RunDir::open(&path).unwrap().0;
         assert!(run.steps() == [7] && path.join("summary.json").is_file(), "it lost files");
-        // Nor is what is no run, though it came late.
+        // A directory that is not a run is not replaced either, even if it appeared late.
         let precious = home.path().join("precious");
         let put = || fs::write(precious.join("file"), "text").unwrap();
         let Err(Error::Config(message)) = RunDir::create_after(&precious, &config, true, put)
         else {
             panic!("it is replaced")
         };
-        assert!(message.contains("is no run") && precious.join("file").is_file(), "{message}");
+        assert!(message.contains("is not a run") && precious.join("file").is_file(), "{message}");
     }
 
     #[test]

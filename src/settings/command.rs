@@ -7,24 +7,23 @@ use super::{Config, Settings, flat, presets};
 use crate::error::Result;
 use crate::text::{self, shell_word};
 
-/// Settings that say how often a run is looked at and saved, and where the data lie: they make no other
-/// model.
+/// Settings that control evaluation, checkpoints and the location of the data; they do not change the trained model.
 const LOOKS: [&str; 7] =
     ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal", "score_test"];
 
-/// A short command that trains under `config`: its preset, and what must be set besides.
+/// A short command that trains with `config`: its preset, and the settings that differ from it.
 ///
-/// Fails with [`Error::Config`](crate::Error::Config) if the preset is none of this program's.
+/// Fails with [`Error::Config`](crate::Error::Config) if the preset is unknown.
 pub fn command(config: &Config) -> Result<String> {
     let mut words = arguments(config)?;
-    // A run that it begins with may have the preset's own name.
+    // The run that it starts from may already have the preset's name.
     if config.init.is_some() {
         words.extend(["--name".into(), format!("{}-on", config.preset)]);
     }
     Ok(in_shell(&words))
 }
 
-/// `pixelloom` with these arguments, as a shell takes it.
+/// `pixelloom` with these arguments, quoted for a shell.
 pub fn in_shell(arguments: &[String]) -> String {
     let words = arguments.iter().map(|word| shell_word(word));
     std::iter::once("pixelloom".into()).chain(words).collect::<Vec<_>>().join(" ")
@@ -47,13 +46,13 @@ pub fn arguments(config: &Config) -> Result<Vec<String>> {
         Ok(pairs(&settings.config()?) == wanted)
     };
     let mut chosen: Vec<_> = wanted.iter().filter(|pair| !usual.contains(pair)).cloned().collect();
-    // A rule or a kind brings its usual numbers, so it comes before those that differ from them.
+    // A rule or a kind sets its default numbers, so it must come before settings that change those.
     chosen.sort_by_key(|(key, _)| {
         ![".rule", ".kind", ".name"].iter().any(|choice| key.ends_with(choice))
     });
     for (key, _) in chosen.clone() {
         let without: Vec<_> = chosen.iter().filter(|pair| pair.0 != key).cloned().collect();
-        // Numbers without the kind that has them are an error, and no shorter way.
+        // A setting that does not apply without this one is an error, so this one is needed.
         if gives(&without).unwrap_or(false) {
             chosen = without;
         }
@@ -70,11 +69,11 @@ pub fn arguments(config: &Config) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// A string as `--set KEY=` takes it: in quotes, with escapes, only where it would mean something else without.
+/// A string for `--set KEY=`: quoted and escaped only if it would otherwise be parsed as something else.
 fn assigned(string: &str) -> String {
     let plain = !string.chars().any(text::is_control)
         && value_of(string.trim()) == Value::String(string.into());
-    // Strings of JSON are strings of TOML.
+    // A JSON string is also a valid TOML string.
     if plain { string.into() } else { text::json(&serde_json::json!(string).to_string()) }
 }
 
@@ -100,7 +99,7 @@ mod tests {
         }
         let changed = settings.config().unwrap();
         let text = command(&changed).unwrap();
-        // A shell takes it apart where it should.
+        // A shell splits it into the intended words.
         let end = r" --name draw-mnist-on";
         let init = r" --init 'runs/it'\''s a'";
         assert!(text.contains(init) && text.ends_with(end), "{text}");
@@ -108,13 +107,13 @@ mod tests {
         let mut words: Vec<_> = text.strip_prefix(plain).unwrap().split(" --set ").collect();
         words.sort_unstable();
         assert_eq!(words, ["", "epochs=3", "model.glimpses=5", "optimizer.rate=0.0015"]);
-        // What it prints gives these settings again.
+        // The printed command reproduces these settings.
         let mut again = Settings::new(&preset);
         words[1..].iter().for_each(|word| again.set(word).unwrap());
         let again = again.config().unwrap();
         assert_eq!(again.model, changed.model);
         assert_eq!(again.optimizer, changed.optimizer);
-        // Strings that would be read as something else, or that no command line may hold, keep their quotes.
+        // Strings that would be parsed as something else, or that contain control characters, keep their quotes.
         for (name, word) in [
             ("folder:it's a", r"'data.name=folder:it'\''s a'"),
             ("folder:\"a\"", "'data.name=folder:\"a\"'"),
@@ -131,7 +130,7 @@ mod tests {
             again.set(&assignment).unwrap();
             assert_eq!(again.config().unwrap().data.name, name);
         }
-        // A rule's usual numbers are not worth a word.
+        // A rule's default numbers are not printed.
         let mut settings = Settings::new(&presets::find("aevb-manifold").unwrap().config());
         ["optimizer.rule=adam", "optimizer.rate=0.5", "weight_prior=false", "init=runs/a"]
             .iter()

@@ -9,42 +9,41 @@ use crate::error::{Error, Result};
 use crate::models::ModelConfig;
 use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
 
-/// Latent dimensions below which the estimate of appendix D of the AEVB paper is good.
+/// The estimate of appendix D of the AEVB paper is accurate below this number of latent dimensions.
 pub const MARGINAL_LATENT: usize = 5;
 
-/// Everything that decides a run's numbers, and how often it is looked at.
+/// Everything that determines the results of a run, and how often it is evaluated and saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The preset that the settings began with.
+    /// The preset that the settings started from.
     pub preset: String,
-    /// Seed of weights, order, bits and noise.
+    /// Seed of initial weights, image order, binarization and noise.
     pub seed: u64,
-    /// What gave the weights to begin with, if no seed did: a run, a checkpoint, a model file or a model
-    /// that comes with the program.
+    /// Where the initial weights come from if not from the seed: a run, a checkpoint, a model file or a bundled model.
     pub init: Option<PathBuf>,
     /// Passes over the training images.
     pub epochs: u64,
-    /// Images of a step.
+    /// Batch size.
     pub batch: usize,
-    /// Steps between lines of kind "train" in metrics.jsonl; the loss is fetched as often.
+    /// Steps between lines of kind "train" in metrics.jsonl; the loss is read back equally often.
     pub log_every: u64,
     /// Epochs between evaluations on the validation split, each followed by a checkpoint.
     pub eval_every: u64,
-    /// Images of the validation split, and of the training images, whose log p(x) each evaluation
-    /// estimates by the AEVB paper's appendix D; 0 for none.
+    /// Number of validation images, and of training images, for which each evaluation estimates log p(x) by appendix D
+    /// of the AEVB paper; 0 for none.
     #[serde(default)]
     pub marginal: usize,
-    /// Steps between further checkpoints; 0 for none.
+    /// Steps between additional checkpoints; 0 for none.
     pub save_every: u64,
-    /// Checkpoints kept: the last ones, and beside them the best by validation score.
+    /// Number of latest checkpoints that are kept, in addition to the best by validation score.
     pub keep: usize,
-    /// Whether the end of the run scores the test split. Off while settings are still being chosen: a test split
-    /// that is looked at again and again becomes a second validation split.
+    /// Whether the test split is scored at the end of the run. Leave it off while choosing settings: a test split that
+    /// is scored again and again becomes a second validation split.
     #[serde(default = "yes")]
     pub score_test: bool,
-    /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N, N training
-    /// images, since the loss is a mean over images and the prior counts once a data set.
+    /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N for N training images, because
+    /// the loss is a mean over images and the prior counts once per data set.
     pub weight_prior: bool,
     /// The images.
     pub data: DataConfig,
@@ -54,40 +53,40 @@ pub struct Config {
     pub optimizer: OptimizerConfig,
 }
 
-/// Runs from before this was a setting scored the test split.
+/// Runs that predate this setting scored the test split.
 fn yes() -> bool {
     true
 }
 
-/// Which images.
+/// The images to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// A name that [`data::open`] knows, `folder:PATH` included.
     pub name: String,
-    /// How pixels become numbers; the set's own way if absent.
+    /// How pixels become numbers; the data set's default if absent.
     pub binarization: Option<Binarization>,
-    /// Train on this number of images only, the first ones.
+    /// Train only on the first images, this number of them.
     pub limit: Option<usize>,
     /// The folder that `datasets.sh` fills.
     pub dir: PathBuf,
 }
 
 impl DataConfig {
-    /// Reads the data set; `tell` receives lines about what takes long.
+    /// Reads the data set; `tell` receives progress messages of slow steps.
     pub fn open(&self, tell: Tell) -> Result<DataSet> {
         self.limited(data::open_with(&self.name, self.binarization, &self.dir, tell)?)
     }
 
-    /// As [`DataConfig::open`], and the fingerprint of the set without `limit`.
+    /// Like [`DataConfig::open`], and also returns the fingerprint of the set without `limit`.
     pub fn open_with_fingerprint(&self, tell: Tell) -> Result<(DataSet, Fingerprint)> {
         let set = data::open_with(&self.name, self.binarization, &self.dir, tell)?;
         let fingerprint = Fingerprint::of(&set);
         Ok((self.limited(set)?, fingerprint))
     }
 
-    /// Whether the data set `name` may be this one: they have one name, or each is a folder of the user's,
-    /// which may have moved.
+    /// Whether the data set `name` may be this one: the names are equal, or both are folders of the user, which may
+    /// have been moved.
     pub fn may_be(&self, name: &str) -> bool {
         fingerprint::same_source(&self.name, name)
     }
@@ -107,7 +106,7 @@ impl DataConfig {
 }
 
 impl Config {
-    /// Optimiser steps use these numbers: N of the weight prior and the schedule's length filled in.
+    /// The configuration of the optimiser, with the decay of the weight prior and the length of the schedule filled in.
     pub fn optimizer(&self, images: usize, steps: u64) -> OptimizerConfig {
         let mut optimizer = self.optimizer;
         if self.weight_prior {
@@ -121,7 +120,7 @@ impl Config {
         optimizer
     }
 
-    /// Rejects settings that make no run.
+    /// Rejects invalid settings.
     pub fn check(&self) -> Result<()> {
         let bad = |key: &str, value: &dyn std::fmt::Display, rule: &str| {
             Err(Error::Config(format!("{key} = {value}: it must {rule}")))
@@ -141,15 +140,15 @@ impl Config {
             _ if self.marginal == 0 => {}
             Some(latent) if latent >= MARGINAL_LATENT => {
                 return Err(Error::Config(format!(
-                    "marginal = {}, with model.latent = {latent}: the estimate is good below {} latent \
-                     dimensions; set marginal=0 or a smaller model.latent",
+                    "marginal = {}, with model.latent = {latent}: the estimate is accurate only below {} \
+                     latent dimensions; set marginal=0 or a smaller model.latent",
                     self.marginal, MARGINAL_LATENT
                 )));
             }
             Some(_) => {}
             None => {
                 return Err(Error::Config(format!(
-                    "marginal = {}: it is an estimate for a vae, this one is a {}; set marginal=0",
+                    "marginal = {}: this estimate exists only for a vae, and the model is a {}; set marginal=0",
                     self.marginal,
                     self.model.kind()
                 )));
@@ -201,22 +200,21 @@ impl Config {
         Ok(())
     }
 
-    /// Optimiser steps of the run over this number of training images. Fails with [`Error::Config`] on more than
-    /// noise is numbered for.
+    /// Optimiser steps of the run over this number of training images. Fails with [`Error::Config`] if they exceed the
+    /// 32-bit step number of the noise.
     pub fn steps(&self, images: usize) -> Result<u64> {
         let batches = self.epochs.saturating_mul(images.div_ceil(self.batch) as u64);
         let steps = batches.saturating_mul(self.model.updates());
         if steps > u64::from(u32::MAX) {
             return Err(Error::Config(format!(
-                "{steps} optimiser steps are more than the {} that noise is numbered for; fewer \
-                 --epochs",
+                "{steps} optimiser steps exceed the limit of {}; choose fewer --epochs",
                 u32::MAX
             )));
         }
         Ok(steps)
     }
 
-    /// The same without the place of the data on this machine, as a card holds them.
+    /// The same settings without the location of the data on this machine, as stored in a card.
     pub fn without_place(mut self) -> Config {
         self.data.dir = "data".into();
         self
@@ -233,9 +231,9 @@ pub fn spans_the_run(config: &Config) -> bool {
     matches!(config.optimizer.schedule, Schedule::Cosine { total: 0, .. })
 }
 
-/// The settings that a checkpoint stores: those that a resumed run must share. The others are blank: the
-/// number of epochs (unless the schedule spans them), the folder of the data sets, how many checkpoints are
-/// kept and what happens when numbers are not finite.
+/// The settings that a checkpoint stores, which a resumed run must share. The others are blank: the number of epochs
+/// (unless the schedule spans them), the folder of the data sets, the number of checkpoints to keep, and the reaction
+/// to NaN or infinity.
 pub fn shared(config: &Config) -> Config {
     let mut shared = config.clone();
     if !spans_the_run(config) {

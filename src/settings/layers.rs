@@ -1,4 +1,4 @@
-//! Layers of settings: a preset, then a TOML file, then flags. Every key must be known.
+//! Layers of settings: a preset, then a TOML file, then flags. Unknown keys are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
 use crate::text;
 
-/// Keys that may be absent, each with a value that shows its type.
+/// Keys that may be absent, each with an example value of its type.
 static OPTIONAL: [(&str, Value); 7] = [
     ("init", Value::String(String::new())),
     ("data.binarization", Value::String(String::new())),
@@ -27,7 +27,7 @@ static OPTIONAL: [(&str, Value); 7] = [
     ("optimizer.on_nonfinite", Value::String(String::new())),
 ];
 
-/// Keys with dots and their values, in order.
+/// Dotted keys and their values, in order.
 pub(crate) fn flat(table: &Table) -> Vec<(String, Value)> {
     let mut pairs = Vec::new();
     for (key, value) in table {
@@ -45,38 +45,37 @@ pub(crate) fn flat(table: &Table) -> Vec<(String, Value)> {
 /// Settings under construction.
 pub struct Settings {
     table: Table,
-    /// Where the values come from that the preset did not give, by key.
+    /// The origin of each value that does not come from the preset, by key.
     origins: BTreeMap<String, String>,
 }
 
-/// Epochs, epochs between evaluations and steps between lines of metrics, where one batch is learnt by
-/// heart: an epoch is a step.
+/// Settings with which one batch is overfitted; an epoch is then a single step.
 const OVERFIT: [(&str, i64); 3] = [("epochs", 300), ("eval_every", 100), ("log_every", 10)];
 
-/// The longest file of settings, a hundred times those of a run.
+/// Maximum bytes of a settings file, a hundred times the size of a run's settings.
 const MOST: u64 = 1 << 18;
 
-/// Tables within each other, at most: a setting's key has three parts.
+/// Maximum nesting of tables; the longest key of a setting has three parts.
 const DEEPEST: usize = 8;
 
-/// The text of a file of settings.
+/// Reads a settings file.
 pub(crate) fn text(path: &Path) -> std::io::Result<String> {
     String::from_utf8(files::whole(path, MOST)?).map_err(std::io::Error::other)
 }
 
-/// The error about a file of settings.
+/// The error about a settings file.
 fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
     Error::Config(format!(
-        "settings file {}: {}; `pixelloom presets NAME` prints a file to begin with",
+        "settings file {}: {}; to print a file to start from: pixelloom presets NAME",
         path.display(),
         cause.to_string().trim().replace('\n', " ")
     ))
 }
 
-/// The most letters of a value in a message.
+/// Maximum characters of a value in a message.
 const SHOWN: usize = 60;
 
-/// A value as a message shows it.
+/// A value, shortened for a message.
 fn short(value: &impl std::fmt::Display) -> String {
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
@@ -85,10 +84,10 @@ fn short(value: &impl std::fmt::Display) -> String {
     }
 }
 
-/// `value` as a table, its numbers as they are written in TOML.
+/// `value` as a table, with numbers in the form that TOML writes.
 fn table_of(value: &impl Serialize) -> Table {
     let text = toml::to_string(value).expect("settings are TOML");
-    text.parse().expect("TOML that was just written")
+    text.parse().expect("TOML that was just serialized")
 }
 
 impl Settings {
@@ -104,7 +103,7 @@ impl Settings {
         Settings::parsed(preset, &text, path, default)
     }
 
-    /// As [`Settings::layered`], of a file's text. `path` is for messages.
+    /// Like [`Settings::layered`], for the text of a file. `path` is for messages.
     pub fn parsed(
         preset: Option<&str>,
         text: &str,
@@ -118,7 +117,7 @@ impl Settings {
             (None, Some(Value::String(name))) => name,
             (None, Some(other)) => {
                 return Err(Error::Config(format!(
-                    "preset = {}: a name in quotes is expected, see `pixelloom presets`",
+                    "preset = {}: expected a name in quotes; to list the names: pixelloom presets",
                     short(other)
                 )));
             }
@@ -134,8 +133,7 @@ impl Settings {
         self.table["model"].get("kind").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A layer on top, which comes from `origin`. Fails with [`Error::Config`] on unknown keys and wrong
-    /// types.
+    /// Applies a layer that comes from `origin`. Fails with [`Error::Config`] on unknown keys and wrong types.
     pub fn overlay(&mut self, layer: Table, origin: &str) -> Result<()> {
         let before: BTreeMap<String, Value> = flat(&self.table).into_iter().collect();
         let mut given = BTreeSet::new();
@@ -150,13 +148,13 @@ impl Settings {
         Ok(())
     }
 
-    /// Takes all of `model`, whose weights, those of `init`, training begins with. Fails with
-    /// [`Error::Config`] unless it is of the kind that these settings are of.
+    /// Takes over all settings of `model`, from whose weights (`init`) training starts. Fails with [`Error::Config`] if
+    /// it is of another kind than these settings.
     pub fn begin_with(&mut self, model: &ModelConfig, init: &str) -> Result<()> {
         if model.kind() != self.kind() {
             return Err(Error::Config(format!(
-                "init = {init}: it is a {}, and these are the settings of a {}; name weights of such a \
-                 model, or settings of the other",
+                "init = {init}: these weights are of a {}, but the settings are for a {}; name other \
+                 weights, or choose other settings",
                 model.kind(),
                 self.kind()
             )));
@@ -165,9 +163,9 @@ impl Settings {
         self.overlay(Table::from_iter([("model".into(), model)]), "--init")
     }
 
-    /// One batch of training images, to be overfitted: the data become the first images of the set, as many
-    /// as a batch has, in every split, and bits are no longer drawn. Numbers of epochs that nothing but the
-    /// preset gave become those of a run of some hundred steps. `tell` receives lines about what takes long. Fails as [`DataConfig::open`] does.
+    /// Sets up overfitting of one batch: every split becomes the first batch of training images, with a fixed
+    /// binarization. Numbers of epochs that come from the preset are replaced by those of a run of a few hundred steps.
+    /// `tell` receives progress messages of slow steps. Fails as [`DataConfig::open`] does.
     ///
     /// [`DataConfig::open`]: super::DataConfig::open
     pub fn overfit(&mut self, tell: Tell) -> Result<()> {
@@ -189,8 +187,8 @@ impl Settings {
         self.overlay(layer, "--overfit-batch")
     }
 
-    /// Where each value of `config`, which [`Settings::fit`] made, comes from, by key: the preset, a file,
-    /// a flag, or the data.
+    /// The origin of each value of `config` (a result of [`Settings::fit`]), by key: the preset, a file, a flag, or the
+    /// data.
     pub fn origins(&self, config: &Config) -> BTreeMap<String, String> {
         let own: BTreeMap<String, Value> = flat(&self.table).into_iter().collect();
         let preset = format!("preset {}", config.preset);
@@ -205,8 +203,8 @@ impl Settings {
         flat(&table_of(config)).into_iter().map(origin).collect()
     }
 
-    /// `config` as TOML, a comment behind each value that says where it comes from, and one that lists the
-    /// settings that may be absent and are.
+    /// `config` as TOML, with a comment after each value that says where it comes from, and a final comment that lists
+    /// the optional settings that are not set.
     pub fn explain(&self, config: &Config) -> String {
         let origins = self.origins(config);
         let text = config.to_toml();
@@ -237,19 +235,18 @@ impl Settings {
         }
     }
 
-    /// One `key=value` such as `model.hidden=300`; the value is TOML, or else a string. Fails with
-    /// [`Error::Config`] on control characters, such as the line break before a second setting.
+    /// Applies one `key=value` such as `model.hidden=300`; the value is TOML or, if it does not parse, a string. Fails
+    /// with [`Error::Config`] on control characters, such as a line break before a second setting.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         if assignment.chars().any(text::is_control) {
             return Err(Error::Config(format!(
-                "--set {}: line breaks and other control characters are not allowed; give each setting a --set \
-                 of its own",
+                "--set {}: line breaks and other control characters are not allowed; use one --set per setting",
                 short(&text::line(assignment))
             )));
         }
         let Some((key, value)) = assignment.split_once('=') else {
             return Err(Error::Config(format!(
-                "--set {}: key=value is expected, such as model.hidden=300",
+                "--set {}: expected key=value, such as model.hidden=300",
                 short(&assignment)
             )));
         };
@@ -258,21 +255,21 @@ impl Settings {
         }
         if key.split('.').count() > DEEPEST {
             return Err(Error::Config(format!(
-                "--set {}: a key has at most {DEEPEST} parts with dots between them",
+                "--set {}: a key has at most {DEEPEST} parts, separated by dots",
                 short(&key)
             )));
         }
         self.put(key.trim(), value_of(value.trim()), "--set")
     }
 
-    /// One key with dots, its value from `origin`.
+    /// Sets one dotted key; its value comes from `origin`.
     pub fn put(&mut self, key: &str, value: Value, origin: &str) -> Result<()> {
         let mut layer = Table::new();
         insert(&mut layer, key, value);
         self.overlay(layer, origin)
     }
 
-    /// The settings, checked, with the image size that `data` has, and the data as the model sees it.
+    /// The checked settings, with the image size of `data`, and the data as the model sees it.
     pub fn fit(&self, data: DataSet) -> Result<(Config, DataSet)> {
         let mut config = self.config()?;
         let asked = config.model.shape();
@@ -296,11 +293,11 @@ impl Settings {
         Ok((config, data))
     }
 
-    /// The settings as they are.
+    /// The settings without a data set.
     pub fn config(&self) -> Result<Config> {
         let config: Config = self.table.clone().try_into().map_err(|e: toml::de::Error| {
             Error::Config(format!(
-                "settings: {}; `pixelloom presets {}` prints settings that fit",
+                "settings: {}; to print valid settings: pixelloom presets {}",
                 e.to_string().trim().replace('\n', " "),
                 presets::default_of(self.kind()).name
             ))
@@ -310,12 +307,12 @@ impl Settings {
     }
 }
 
-/// What a value on the command line means: one of TOML, or else the text itself.
+/// Parses a value of the command line: TOML or, if that fails, the text itself.
 pub(crate) fn value_of(text: &str) -> Value {
     text.parse().unwrap_or_else(|_| Value::String(text.into()))
 }
 
-/// Puts `value` under a key with dots.
+/// Inserts `value` under a dotted key.
 pub fn insert(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
@@ -335,7 +332,7 @@ fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String
     for (key, value) in layer {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let optional = OPTIONAL.iter().find(|(name, _)| *name == full).map(|(_, value)| value);
-        // Of models, a chain alone has stages.
+        // Only a multiscale model has stages.
         let optional = optional.filter(|_| key != "stage" || base.contains_key("factors"));
         let Some(old) = base.get(&key).or(optional) else {
             return Err(unknown(&first_leaf(full, &value), base));
@@ -366,8 +363,8 @@ fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String
     Ok(())
 }
 
-/// What a layer's choices drag along: another variant brings its own keys, another data set its own
-/// binarization, another update rule its usual numbers.
+/// Applies the consequences of a layer's choices: another variant has its own keys, another data set its own
+/// binarization, another update rule its own default numbers.
 fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
     if let Some((tag, variants)) = choice(path)
         && let Some(name) = layer.get(tag)
@@ -376,7 +373,7 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
         let names = || variants.iter().map(|v| v[tag].to_string()).collect::<Vec<_>>().join(", ");
         let Some(variant) = variants.iter().find(|variant| variant.get(tag) == Some(name)) else {
             return Err(Error::Config(format!(
-                "{path}.{tag} = {}: there are {}",
+                "{path}.{tag} = {}: expected one of {}",
                 short(name),
                 names()
             )));
@@ -388,8 +385,8 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
         && old != new
     {
         return Err(Error::Config(format!(
-            "model.kind = {}, but the preset is a {old}; begin with a preset of that kind, see \
-             `pixelloom presets`",
+            "model.kind = {}, but the preset is a {old}; start from a preset of that kind; to list them: \
+             pixelloom presets",
             short(new)
         )));
     }
@@ -409,7 +406,7 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// For a table that is one of several variants: the key that says which, and the variants.
+/// For a table that is one of several variants: the key that selects the variant, and the variants.
 fn choice(path: &str) -> Option<(&'static str, Vec<Table>)> {
     match path {
         "model.method" => Some(("name", METHODS.iter().map(table_of).collect())),
@@ -426,10 +423,10 @@ fn mismatch(key: &str, value: &Value, expected: &str) -> Error {
         "boolean" => "true or false",
         other => other,
     };
-    Error::Config(format!("{} = {}: {kind} is expected", short(&key), short(value)))
+    Error::Config(format!("{} = {}: expected {kind}", short(&key), short(value)))
 }
 
-/// The key with dots of the first value in `value`, which has the key `path`.
+/// The dotted key of the first leaf in `value`, whose own key is `path`.
 fn first_leaf(path: String, value: &Value) -> String {
     match value.as_table().and_then(|table| table.iter().next()) {
         Some((key, below)) => first_leaf(format!("{path}.{key}"), below),
@@ -437,14 +434,14 @@ fn first_leaf(path: String, value: &Value) -> String {
     }
 }
 
-/// The error about a key that `base`, the table it would be in, does not have.
+/// The error about a key that does not exist in `base`, the table that should contain it.
 fn unknown(key: &str, base: &Table) -> Error {
     let known = known_keys();
     if known.contains(key) {
         let chosen = base.get("kind").or(base.get("name")).and_then(Value::as_str);
         return Error::Config(format!(
             "the setting \"{key}\" does not apply to {}; leave it out",
-            chosen.unwrap_or("what was chosen")
+            chosen.unwrap_or("the chosen variant")
         ));
     }
     let last = |key: &str| key.rsplit('.').next().map(str::to_string).unwrap_or_default();
@@ -454,12 +451,12 @@ fn unknown(key: &str, base: &Table) -> Error {
     };
     let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
     Error::Config(format!(
-        "unknown setting \"{}\"; the nearest known one is \"{nearest}\"",
+        "unknown setting \"{}\"; the closest known setting is \"{nearest}\"",
         short(&key)
     ))
 }
 
-/// Every key of every preset and variant.
+/// All keys of all presets and variants.
 fn known_keys() -> BTreeSet<String> {
     fn walk(table: &Table, path: &str, keys: &mut BTreeSet<String>) {
         for (key, value) in table {
@@ -475,7 +472,7 @@ fn known_keys() -> BTreeSet<String> {
     let mut keys: BTreeSet<String> = OPTIONAL.iter().map(|(key, _)| key.to_string()).collect();
     presets::all().for_each(|p| walk(&table_of(&p.config()), "", &mut keys));
     for path in ["model.method", "optimizer.schedule"] {
-        let (_, variants) = choice(path).expect("a path of variants");
+        let (_, variants) = choice(path).expect("a path with variants");
         variants.iter().for_each(|variant| walk(variant, path, &mut keys));
     }
     keys

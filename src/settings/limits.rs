@@ -1,4 +1,4 @@
-//! Which setting makes a model too large, and for what.
+//! Size limits of models, with errors that name the setting to change.
 
 use serde_json::Value;
 
@@ -7,15 +7,14 @@ use crate::error::{Error, Result};
 use crate::models::{AnyModel, ModelConfig};
 use crate::nn::Param;
 
-/// A model with weights drawn by `seed`. Fails with [`Error::Config`] on impossible sizes, and on a weight that is too
-/// large for the device.
+/// Builds a model with initial weights from `seed`. Fails with [`Error::Config`] on invalid sizes, and if a weight is
+/// too large for the device.
 pub fn build(model: &ModelConfig, device: &Device, seed: u64) -> Result<AnyModel> {
     check_weights(model, device)?;
     model.build(device, seed)
 }
 
-/// Rejects batches too large for the widest tensor: all its numbers are to stay below 2^31. Fails
-/// with [`Error::Config`].
+/// Rejects batches for which the widest tensor would have 2^31 elements or more. Fails with [`Error::Config`].
 pub fn check_batch(model: &ModelConfig, rows: usize) -> Result<()> {
     let (width, most) = (model.widest(), 1_u64 << 31);
     let (key, samples) = model.samples().unwrap_or(("", 1));
@@ -25,7 +24,7 @@ pub fn check_batch(model: &ModelConfig, rows: usize) -> Result<()> {
     }
     let (of_samples, fewer) = match samples {
         1 => (String::new(), None),
-        _ => (format!(", {samples} samples an image"), Some(key.to_string())),
+        _ => (format!(", {samples} samples per image"), Some(key.to_string())),
     };
     let batch = (rows > 1).then(|| "--batch".to_string());
     let setting = setting_of(model, &|model| Some(model.widest() as u64));
@@ -35,13 +34,13 @@ pub fn check_batch(model: &ModelConfig, rows: usize) -> Result<()> {
         false => format!("choose a smaller {}", smaller.join(" or ")),
     };
     Err(Error::Config(format!(
-        "batch = {rows}{of_samples}, with {width} numbers in the widest tensor of an image: a batch has \
-         {values}, it must stay below {most}; {advice}"
+        "batch = {rows}{of_samples}: the widest tensor has {width} numbers per image and {values} per \
+         batch; it must stay below {most}; {advice}"
     )))
 }
 
-/// Rejects a model with a weight that `device` cannot hold in one tensor. A smaller batch would not help, so
-/// the message names the weight and the setting that makes it large. Fails with [`Error::Config`].
+/// Rejects a model with a weight that `device` cannot bind as one tensor. A smaller batch would not help, so the
+/// message names the weight and the setting that makes it large. Fails with [`Error::Config`].
 pub(crate) fn check_weights(config: &ModelConfig, device: &Device) -> Result<()> {
     let Some(limit) = device.largest_tensor() else { return Ok(()) };
     let all = weights(config)?;
@@ -54,7 +53,8 @@ pub(crate) fn check_weights(config: &ModelConfig, device: &Device) -> Result<()>
     };
     let smaller = setting_of(config, &same).unwrap_or("model".into());
     Err(Error::Config(format!(
-        "the weight {name} {shape:?} takes {}, and {} can bind {}; choose a smaller {smaller}, or --device cpu",
+        "the weight {name} {shape:?} takes {}, but {} can bind only {}; choose a smaller {smaller}, or \
+         --device cpu",
         size(bytes(&shape)),
         device.name(),
         size(limit),
@@ -72,8 +72,8 @@ pub(crate) fn weights(config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>>
     Ok(built.model().parameters().into_iter().map(of).collect())
 }
 
-/// The setting of `model` that, made half as large, makes `figure` smallest; none if none matters. What the
-/// images decide is no setting.
+/// The setting of `model` that reduces `figure` most when it is halved, or none if no setting matters. Sizes that
+/// follow from the images are not considered.
 pub(crate) fn setting_of(
     model: &ModelConfig,
     figure: &dyn Fn(&ModelConfig) -> Option<u64>,
@@ -94,10 +94,10 @@ pub(crate) fn setting_of(
     Some(format!("model{}", best.1.replace('/', ".")))
 }
 
-/// Settings that the images decide.
+/// Settings that follow from the images.
 const OF_IMAGES: [&str; 4] = ["height", "width", "channels", "levels"];
 
-/// Paths of the whole numbers in `table`.
+/// Collects the paths of all integers in `table`.
 pub(crate) fn numbers(table: &Value, path: &str, keys: &mut Vec<String>) {
     for (key, value) in table.as_object().into_iter().flatten() {
         let path = format!("{path}/{key}");
@@ -109,7 +109,7 @@ pub(crate) fn numbers(table: &Value, path: &str, keys: &mut Vec<String>) {
     }
 }
 
-/// Bytes for a reader.
+/// Bytes in readable units.
 pub fn size(bytes: u64) -> String {
     match bytes as f64 {
         b if b >= 1e9 => format!("{:.1} GB", b / 1e9),

@@ -1,5 +1,5 @@
-//! The settings of a run: what they are, the layers that they come from, the presets, limits, and a data set as the
-//! model sees it.
+//! The settings of a run, the layers that they come from, presets, size limits, and the conversion of a data set to
+//! what a model expects.
 
 mod command;
 pub mod config;

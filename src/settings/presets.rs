@@ -1,4 +1,4 @@
-//! Named settings: the papers' experiments, and settings of our own that say so.
+//! Named settings: the papers' experiments, and settings of our own, which are marked as such.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::nn::Schedule;
 
 pub use crate::models::registry::presets as all;
 
-/// The preset of a model kind that is named none.
+/// The default preset of a model kind.
 ///
 /// Panics on an unknown kind.
 pub fn default_of(kind: &str) -> &'static Preset {
@@ -24,25 +24,25 @@ impl Preset {
     }
 }
 
-/// The preset of this name. Fails with [`Error::Config`], naming the presets there are.
+/// The preset of this name. Fails with [`Error::Config`] and suggests the closest name.
 pub fn find(name: &str) -> Result<&'static Preset> {
     all().find(|preset| preset.name == name).ok_or_else(|| {
         let nearest = all().min_by_key(|preset| strsim::damerau_levenshtein(name, preset.name));
         Error::Config(format!(
-            "unknown preset \"{name}\"; the nearest known one is \"{}\"; `pixelloom presets` lists them all",
+            "unknown preset \"{name}\"; the closest known preset is \"{}\"; to list all: pixelloom presets",
             nearest.map_or("", |preset| preset.name)
         ))
     })
 }
 
-/// Every schedule, with its usual numbers.
+/// All schedules, with their default numbers.
 pub const SCHEDULES: [Schedule; 3] = [
     Schedule::Constant,
     Schedule::Step { every: 10_000, factor: 0.5 },
     Schedule::Cosine { total: 0, floor: 0.0 },
 ];
 
-/// A run's settings that no preset decides.
+/// The complete settings of a run from a preset's recipe.
 fn config(recipe: Recipe) -> Config {
     let Recipe {
         preset,

@@ -1,4 +1,4 @@
-//! One step of a run that leaves nothing behind: its loss, and the memory that it takes.
+//! A dry run: one step of a run, its loss and its memory use, without writing anything.
 
 use serde::Serialize;
 
@@ -11,28 +11,27 @@ use crate::error::{Error, Result};
 use crate::nn::TrainState;
 use crate::settings::{Config, build};
 
-/// What a step of a run takes.
+/// The result of a dry run.
 #[derive(Clone, Debug, Serialize)]
 pub struct DryRun {
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameters: usize,
     /// Steps of the whole run.
     pub steps: u64,
-    /// Images of a step.
+    /// Batch size.
     pub batch: usize,
     /// Peak bytes of tensors in a step, computed from their shapes.
     pub estimated_bytes: usize,
-    /// The same, measured in a step on a whole batch.
+    /// The same, measured in a step with a full batch.
     pub measured_bytes: usize,
     /// Loss of that step, after an update on one image, nats/image.
     pub loss: f64,
 }
 
-/// Makes the model of `config` and runs a step on one image, then one on a whole batch. `estimated` receives
-/// the bytes that they will take before anything is allocated.
+/// Builds the model of `config` and runs a step on one image, then one on a full batch. `estimated` receives the
+/// estimated bytes before anything is allocated.
 ///
-/// Errors: as training has them; among them [`Error::Config`] where the memory does not suffice, and
-/// [`Error::NotFinite`].
+/// Errors: those of training, including [`Error::Config`] if there is not enough memory, and [`Error::NotFinite`].
 pub fn dry_run(
     config: &Config,
     data: &DataSet,
@@ -50,7 +49,7 @@ pub fn dry_run(
     let model = build(&config.model, device, config.seed)?;
     let model = model.model();
     let mut training = TrainState::new(config.optimizer(images.count, steps * model.updates()));
-    // Loss and memory of an update on that many images.
+    // Loss and memory of an update on `rows` images.
     let mut step = |rows: usize| -> Result<(f64, usize)> {
         let key = noise(config.seed, 0);
         let place = Place { seed: config.seed, epoch, images: &indices[..rows] };
@@ -73,7 +72,7 @@ pub fn dry_run(
         let images = if rows == 1 { "1 image".into() } else { format!("{rows} images") };
         Err(Error::NotFinite(format!("{what} a step on {images}; {}", to_try(&config.optimizer))))
     };
-    step(1)?; // From the second step on there are moments.
+    step(1)?; // The first step allocates the optimiser's moments.
     let (loss, measured_bytes) = step(batch)?;
     let parameters = model.parameter_count();
     Ok(DryRun { parameters, steps, batch, estimated_bytes, measured_bytes, loss })

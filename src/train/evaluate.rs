@@ -1,4 +1,4 @@
-//! Evaluation: figures of every image of a split, in nats, and their means in f64.
+//! Evaluation: scores of every image of a split in nats, and their means in f64.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use crate::run::Checkpoint;
 use crate::run::card::Figure;
 use crate::settings::view;
 
-/// Figures by image, in the model's order; the first is the score: a bound ("bound"), or exact
-/// ("nll"). Those of single glimpses are named "kl.1", "kl.2" and so on.
+/// Measurements of every image, in the model's order. The first is the score: a bound ("bound") or exact ("nll"). Those
+/// of single glimpses are named "kl.1", "kl.2" and so on.
 pub struct Scores(pub Vec<PerImage>);
 
-/// Before the number in the name of a glimpse's KL.
+/// Prefix of the names of the glimpses' KL.
 const GLIMPSE: &str = "kl.";
 
 impl Scores {
-    /// Names and means over the images, without the single glimpses'.
+    /// Names and means over the images, without those of single glimpses.
     pub fn means(&self) -> Vec<(&str, f64)> {
         self.all_means().filter(|(name, _)| !name.starts_with(GLIMPSE)).collect()
     }
 
-    /// Means of the KL of every glimpse, nats; none of a model without glimpses.
+    /// Means of the KL of every glimpse, nats; empty for a model without glimpses.
     pub fn kl_per_glimpse(&self) -> Vec<f64> {
         self.all_means()
             .filter(|(name, _)| name.starts_with(GLIMPSE))
@@ -37,33 +37,33 @@ impl Scores {
         self.0.iter().map(move |(name, values)| (name.as_ref(), of(values)))
     }
 
-    /// The mean of the figure `name`, if there is such.
+    /// The mean of the measurement `name`, if it exists.
     pub fn mean_of(&self, name: &str) -> Option<f64> {
         self.all_means().find(|(other, _)| *other == name).map(|(_, mean)| mean)
     }
 
-    /// Name and mean of what a reader looks at first: the error of a classifier, else the score.
+    /// Name and mean of the headline score: the error of a classifier, otherwise the score.
     pub fn headline(&self) -> (&str, f64) {
         self.mean_of("error").map_or_else(|| (self.name(), self.score()), |error| ("error", error))
     }
 
-    /// What the first figure is called.
+    /// The name of the score.
     pub fn name(&self) -> &str {
         &self.0[0].0
     }
 
-    /// Its mean.
+    /// The mean score.
     pub fn score(&self) -> f64 {
         self.means()[0].1
     }
 
-    /// Images that were scored.
+    /// Number of images that were scored.
     pub fn images(&self) -> usize {
         self.0[0].1.len()
     }
 }
 
-/// The mean, NaN of nothing.
+/// The mean; NaN without values.
 pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len() as f64;
     values.sum::<f64>() / count
@@ -80,7 +80,7 @@ pub fn log_marginals(
     let mut values = Vec::with_capacity(part.indices.len());
     let complete = batches(device, part, watch, |number, x, _| {
         let stop = || watch(number as usize * part.rows);
-        // What was stopped has no values; the watch says so again at the end of the batch.
+        // If `watch` stopped it there are no values; it stops the loop at the end of the batch, too.
         let found = model.log_marginal(x, key(number), &stop)?;
         values.extend(found.unwrap_or_default());
         Ok(())
@@ -88,8 +88,7 @@ pub fn log_marginals(
     Ok(complete.then_some(values))
 }
 
-/// Scores images; `None` if `watch` stopped it. Fails with [`Error::NotFinite`] if a figure is not
-/// finite.
+/// Scores images; `None` if `watch` stopped it. Fails with [`Error::NotFinite`] if a score is NaN or infinite.
 pub fn evaluate(
     model: &dyn Model,
     device: &Device,
@@ -120,9 +119,9 @@ pub fn evaluate(
     Ok(Some(Scores(parts)))
 }
 
-/// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the set
-/// of the training; `progress` receives how many images of how many are done, `tell` a line if the set holds
-/// other images than in training. Fails if the set cannot be read or a score is not finite.
+/// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the same set. `progress`
+/// receives the number of finished images and the total, and `tell` a message if the set contains other images than in
+/// training. Fails if the set cannot be read or a score is NaN or infinite.
 pub fn figure(
     checkpoint: &Checkpoint,
     name: &str,
@@ -146,7 +145,7 @@ pub fn figure(
         false
     };
     let scores = evaluate(model.model(), device, &part, &watch)?;
-    let scores = scores.expect("nothing stops it");
+    let scores = scores.expect("the callback never stops it");
     Ok(Figure {
         data: name.into(),
         what: data.describe(Split::Test),
@@ -165,7 +164,7 @@ mod tests {
     use crate::rng::Key;
     use crate::tensor::Tensor;
 
-    /// Scores an image with its first pixel.
+    /// A model whose score of an image is its first pixel.
     struct FirstPixel;
 
     impl Module for FirstPixel {

@@ -1,4 +1,4 @@
-//! What ranks hand each other: everything at the start, gradients after each backward pass.
+//! Communication between ranks: everything at the start, gradients after each backward pass.
 
 use crate::autograd::Gradients;
 use crate::error::{Error, Result};
@@ -8,8 +8,8 @@ use crate::ranks::Ranks;
 use crate::run::Position;
 use crate::tensor::Tensor;
 
-/// Gives all ranks the weights, the optimiser's state and the position that rank 0 begins with. Needs
-/// no file system that they share.
+/// Broadcasts the weights, the optimiser's state and the position from rank 0 to all ranks. Needs no shared file
+/// system.
 pub fn share_start(
     ranks: Ranks,
     model: &dyn Module,
@@ -47,16 +47,16 @@ pub fn share_start(
     Ok(())
 }
 
-/// Rank 0's values in a tensor of this shape.
+/// A tensor of this shape with the values of rank 0.
 fn told(ranks: Ranks, tensor: &Tensor) -> Result<Tensor> {
     let mut values = tensor.to_vec()?;
     ranks.tell(&mut values);
     Ok(Tensor::new(tensor.device(), &values, tensor.shape()))
 }
 
-/// The loss and the gradients of the whole batch, means over its rows, from those of the rows here,
-/// which are the part `share` of it. One all-reduce of one flat buffer: the gradients, the loss,
-/// and how many ranks reached each parameter.
+/// The loss and the gradients of the whole batch (means over its rows), from those of this rank's rows, which are the
+/// fraction `share` of the batch. Does one all-reduce of one flat buffer with the gradients, the loss, and the number
+/// of ranks that have a gradient of each parameter.
 pub fn sum_gradients(
     ranks: Ranks,
     model: &dyn Module,
@@ -91,7 +91,7 @@ pub fn sum_gradients(
     Ok((slice(&whole, 0, first as i64, 1).reshape(&[]), gradients))
 }
 
-/// Vectors one behind the other, by threes, so that each is moved log3 of their number times.
+/// Concatenates vectors three at a time in a tree, so that each is copied log3(n) times.
 fn flatten(mut parts: Vec<Tensor>) -> Tensor {
     while parts.len() > 1 {
         let threes = parts.chunks(3).map(|three| concat(&three.iter().collect::<Vec<_>>(), 0));

@@ -1,9 +1,9 @@
-//! The memory that training needs, computed before anything is allocated: a step is run on a meta device, which
-//! has shapes and no numbers ([`Device::meta`]). This uses the real constructors and the real step, so there is
-//! no separate formula that could disagree with them.
+//! The memory that training needs, computed before anything is allocated: a step runs on a meta device, which has
+//! shapes but no numbers ([`Device::meta`]). It uses the real constructors and the real step, so no separate formula
+//! can disagree with them.
 //!
-//! The figure is a lower bound: it counts live tensors, not what the pool keeps for the next step, the data
-//! set or a checkpoint while it is written. What fits is never refused.
+//! The result is a lower bound: it counts live tensors, but not idle buffers of the pool, the data set, or a checkpoint
+//! that is being written. So a run that fits is never refused.
 
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub struct Step<'a> {
     pub model: &'a ModelConfig,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
-    /// Images of a batch that this process computes.
+    /// Images of a batch that this process handles.
     pub rows: usize,
     /// Processes that share a batch, each with its own rows.
     pub processes: usize,
@@ -35,14 +35,14 @@ pub struct Step<'a> {
     pub labels: bool,
 }
 
-/// What a step of training takes, in bytes of tensors.
+/// Memory of a training step, in bytes of tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Need {
     /// Weights.
     pub weights: u64,
     /// Moments and moving averages.
     pub optimizer: u64,
-    /// Values and gradients of a step, at most at once.
+    /// Peak of the values and gradients of a step.
     pub step: u64,
     /// The largest output of a kernel, ...
     #[serde(skip)]
@@ -53,20 +53,20 @@ pub struct Need {
 }
 
 impl Need {
-    /// All of it.
+    /// The total.
     pub fn bytes(&self) -> u64 {
         self.weights + self.optimizer + self.step
     }
 }
 
 impl<'a> Step<'a> {
-    /// A step of the run `config` on `rows` of `images`.
+    /// A step of a run with `config` on `rows` of `images`.
     pub fn of(config: &'a Config, images: &Images, rows: usize) -> Step<'a> {
         let labels = images.labels.is_some();
         Step { model: &config.model, optimizer: config.optimizer, rows, processes: 1, labels }
     }
 
-    /// What this step takes on `device`. Fails with [`Error::Config`] on impossible sizes.
+    /// The memory of this step on `device`. Fails with [`Error::Config`] on invalid sizes.
     pub fn need(&self, device: &Device) -> Result<Need> {
         let device = &Device::meta(device);
         let mut config = self.model.clone();
@@ -79,7 +79,7 @@ impl<'a> Step<'a> {
             let (done, most) = device.most_bytes(|| self.run(model, rows, &mut training, device));
             done.map(|()| most)
         };
-        step(1)?; // Moments and averages come with the first step.
+        step(1)?; // The first step allocates moments and averages.
         let lasting = device.live_bytes();
         let most = step(rows_at_once(model, self.rows, device))?;
         let (largest, kernel) = device.largest_output().unwrap_or_default();
@@ -110,11 +110,11 @@ impl<'a> Step<'a> {
         Ok(())
     }
 
-    /// Rejects a step that this machine has no room for, and one with a tensor that a GPU cannot bind.
-    /// Fails with [`Error::Config`]; returns what it takes.
+    /// Returns the memory of this step. Fails with [`Error::Config`] if it does not fit into this machine's memory or
+    /// has a tensor that the GPU cannot bind.
     pub fn check(&self, device: &Device) -> Result<Need> {
         check_weights(self.model, device)?;
-        // A GPU has memory of its own, and does not tell how much.
+        // A GPU has its own memory and does not report how much.
         let room = if device.is_cpu() { Some(available()) } else { None };
         self.check_in(room, device)
     }
@@ -124,8 +124,8 @@ impl<'a> Step<'a> {
         if let Some(room) = room.filter(|room| need.bytes() > room.bytes) {
             let advice = self.advice(device, |need| need.bytes(), room.bytes)?;
             return Err(Error::Config(format!(
-                "training needs about {} of memory (weights {}, optimizer {}, one step of {} {}), and {} \
-                 are available {}; {advice}",
+                "training needs about {} of memory (weights {}, optimizer {}, one step of {} {}), but only \
+                 {} are available {}; {advice}",
                 size(need.bytes()),
                 size(need.weights),
                 size(need.optimizer),
@@ -138,7 +138,7 @@ impl<'a> Step<'a> {
         if let Some(limit) = device.largest_tensor().filter(|limit| need.largest > *limit) {
             let advice = self.advice(device, |need| need.largest, limit)?;
             return Err(Error::Config(format!(
-                "a step of {} makes a tensor of {} (kernel {}), and {} can bind {}; {advice}, or --device cpu",
+                "a step of {} needs a tensor of {} (kernel {}), but {} can bind only {}; {advice}, or --device cpu",
                 images(self.rows),
                 size(need.largest),
                 need.kernel,
@@ -149,8 +149,8 @@ impl<'a> Step<'a> {
         Ok(need)
     }
 
-    /// What to change for `figure` of a step to come to `most` at most: the largest batch that does, and the
-    /// setting of the model that matters most.
+    /// What to change so that `figure` of a step is at most `most`: the largest batch size that fits, and the most
+    /// effective setting of the model.
     fn advice(&self, device: &Device, figure: fn(&Need) -> u64, most: u64) -> Result<String> {
         let of = |step: Step| step.need(device).map(|need| figure(&need));
         let fits = |rows: usize| Ok::<_, Error>(of(Step { rows, ..*self })? <= most);

@@ -1,4 +1,4 @@
-//! Training: the loop, evaluation, the memory of a step, and a step that leaves nothing behind.
+//! Training: the loop, evaluation, the memory of a step, and dry runs.
 
 pub mod dry_run;
 pub mod evaluate;

@@ -1,5 +1,5 @@
-//! How far training is, on stderr: a bar on a terminal, else a line every few seconds. A stderr that
-//! nobody reads any more stops nothing.
+//! Training progress on stderr: a bar on a terminal, otherwise a line every few seconds. A closed stderr does not stop
+//! training.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::text;
 
-/// Between lines where there is no terminal.
+/// Time between lines if stderr is not a terminal.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// What shows progress.
+/// The progress display.
 pub struct Progress {
     /// Whether it shows anything.
     shown: bool,
@@ -23,12 +23,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of `total` steps, `done` are done; nothing is ever shown unless `shown`.
+    /// A display for `done` of `total` steps; it stays hidden unless `shown`.
     pub fn new(total: u64, done: u64, shown: bool) -> Progress {
         let bar = (shown && std::io::stderr().is_terminal()).then(|| {
             let template = "{bar:24} {pos}/{len} steps  {msg}  {eta} left";
             let style = ProgressStyle::with_template(template);
-            let bar = ProgressBar::new(total).with_style(style.expect("a template without fault"));
+            let bar = ProgressBar::new(total).with_style(style.expect("a valid template"));
             bar.set_position(done);
             bar.reset_eta();
             bar
@@ -36,7 +36,7 @@ impl Progress {
         Progress { shown, bar, total, written: Instant::now(), message: String::new() }
     }
 
-    /// `step` steps are done.
+    /// Updates the display to `step` finished steps.
     pub fn step(&mut self, step: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(step),
@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// What stands beside the count from now on.
+    /// Sets the loss and the speed that are shown next to the count.
     pub fn figures(&mut self, loss: f64, images_per_second: f64) {
         self.message = format!("loss {loss:.2} nats  {images_per_second:.0} images/s");
         if let Some(bar) = &self.bar {
@@ -56,7 +56,7 @@ impl Progress {
         }
     }
 
-    /// A line of its own.
+    /// Prints a separate line.
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| note(text)),
@@ -65,7 +65,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! One training step: a batch of images, its loss, the gradients, an update of the weights.
+//! One training step: a batch of images, the loss, the gradients, the update of the weights.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 impl Trainer {
-    /// One step. The batch is uploaded once, then used for all of the model's updates.
+    /// Runs one step. The batch is uploaded once and used for all updates that the model does per batch.
     pub(super) fn step(&mut self) -> Result<()> {
         let start = Instant::now();
         let (ranks, seed, step) = (self.job.ranks, self.job.config.seed, self.position.step);
@@ -45,36 +45,36 @@ impl Trainer {
     }
 }
 
-/// The part of a batch of `total` images that a rank's rows are.
+/// The fraction of a batch of `total` images that a rank's rows are.
 fn share(rows: &Range<usize>, total: usize) -> f32 {
     rows.len() as f32 / total as f32
 }
 
-/// The noise of an optimiser step (from 0).
+/// The noise key of an optimiser step (from 0).
 pub(super) fn noise(seed: u64, optimizer_step: u64) -> Key {
     Key::new(seed, stream::LATENT, optimizer_step as u32)
 }
 
-/// Which images a batch is made of, and the randomness of their bits.
+/// Which images are in a batch, and what determines their binarization.
 pub(super) struct Place<'a> {
     /// The run's seed.
     pub seed: u64,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// Numbers of training images.
+    /// Indices of training images.
     pub images: &'a [usize],
 }
 
 /// A batch on the device.
 pub(super) struct Batch {
-    /// Images \[rows, D\]; a rank can be without rows.
+    /// Images \[rows, D\]; a rank may have no rows.
     pub x: Tensor,
-    /// Class numbers \[rows\], of images that have labels.
+    /// Class numbers \[rows\], if the images have labels.
     pub labels: Option<Tensor>,
 }
 
 impl Batch {
-    /// Fills `host` \[rows * D\], or the beginning of it, and uploads it.
+    /// Fills the start of `host` with the batch \[rows * D\] and uploads it.
     pub fn upload(data: &DataSet, place: &Place, device: &Device, host: &mut [f32]) -> Batch {
         let (train, &Place { seed, epoch, images }) = (&data.train, place);
         let host = &mut host[..images.len() * train.dims()];
@@ -83,7 +83,7 @@ impl Batch {
         Batch { x, labels: part::labels(device, train, images) }
     }
 
-    /// What the model keeps for all of its updates on this batch, see [`Model::prepare`].
+    /// The tensors that the model keeps for all updates on this batch, see [`Model::prepare`].
     pub fn prepare(&self, model: &dyn Model, key: Key) -> Result<Vec<Tensor>> {
         match self.x.shape()[0] {
             0 => Ok(Vec::new()),
@@ -91,7 +91,7 @@ impl Batch {
         }
     }
 
-    /// The mean loss over the rows, \[\], and its gradients; 0 and none of no rows.
+    /// The mean loss over the rows, \[\], and its gradients; without rows, 0 and no gradients.
     pub fn loss_and_gradients(
         &self,
         model: &dyn Model,

@@ -1,9 +1,6 @@
-//! The training loop.
-//!
-//! Step s takes its images, their bits and its noise from (seed, s) alone, so a checkpoint holds
-//! weights, moments and a position, and what follows it is the same whether the process goes on or
-//! another one does. Nothing is read back from the device but the sum of losses, every
-//! `log_every` steps.
+//! The training loop. The images of step s, their binarization and the noise depend only on (seed, s). So a checkpoint
+//! only needs weights, moments and a position, and training continues identically in the same or another process. Only
+//! the sum of losses is read back from the device, every `log_every` steps.
 
 mod clock;
 mod evaluation;
@@ -40,42 +37,42 @@ use start::Start;
 pub(super) use faults::to_try;
 pub use finish::Summary;
 
-/// What to train, on what, where to.
+/// A training job: the model, the data, and the run to write.
 pub struct Job {
     /// The settings.
     pub config: Config,
     /// The images.
     pub data: DataSet,
-    /// Where the model lives.
+    /// The device of the model.
     pub device: Device,
     /// The run's directory.
     pub run: RunDir,
-    /// What this process is among those that train together.
+    /// The rank of this process among those that train together.
     pub ranks: Ranks,
-    /// Where it begins.
+    /// Where training starts.
     pub resume: Resume,
-    /// The weights that [`Resume::No`] begins with; drawn by the seed if absent.
+    /// The initial weights for [`Resume::No`]; drawn from the seed if absent.
     pub init: Option<Checkpoint>,
-    /// The trainings that led to [`Job::init`]; a resumed run takes them from its checkpoint.
+    /// The training stages that led to [`Job::init`]; a resumed run reads them from its checkpoint.
     pub history: Vec<TrainingStage>,
-    /// Stop at this step, if it is not the last: save, and write neither summary nor report.
+    /// Stop and save at this step, if it is not the last, without writing a summary or a report.
     pub until: Option<u64>,
-    /// The fingerprint of the images, before a limit or other levels; only rank 0 needs it.
+    /// The fingerprint of the images before `limit` and quantization; only rank 0 needs it.
     pub fingerprint: Option<Fingerprint>,
-    /// The command, for the record.
+    /// The command, which is recorded in the summary.
     pub command: String,
     /// The command that resumes the run.
     pub again: String,
 }
 
-/// Where training begins.
+/// Where training starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// With new weights.
     No,
-    /// At the newest checkpoint; it is an error if that is damaged.
+    /// At the newest checkpoint; a damaged one is an error.
     Newest,
-    /// At the newest checkpoint that is whole; damaged ones after it are named and put away.
+    /// At the newest intact checkpoint; later damaged ones are reported and renamed.
     NewestWhole,
 }
 
@@ -84,29 +81,28 @@ pub(super) struct Trainer {
     pub(super) model: AnyModel,
     pub(super) state: TrainState,
     pub(super) loader: Loader,
-    /// Batches of the whole run.
+    /// Steps of the whole run.
     total: u64,
     pub(super) position: Position,
-    /// A batch on its way to the device.
+    /// Host buffer of a batch.
     pub(super) host: Vec<f32>,
     metrics: Metrics,
     signals: Signals,
     progress: Progress,
     clock: Clock,
-    /// Time and images of training steps since the last line.
+    /// Time and images of training steps since the last line of metrics.
     pub(super) interval: (f64, u64),
-    /// The last checkpoint and what position it holds.
+    /// The last checkpoint and its position.
     last_saved: Option<(PathBuf, Position)>,
-    /// Whether that is to be written again, since it has an older format.
+    /// Whether that checkpoint must be written again because it has an older format.
     rewrite: bool,
     /// The step of this process's last evaluation, and its validation scores.
     last_valid: Option<(u64, Scores)>,
 }
 
-/// Trains, or resumes training, until the last step; then scores the test split and writes the
-/// summary and the report; on ranks other than 0 there is none. Fails with [`Error::Interrupted`] after
-/// a signal, the state saved.
-/// The steps, and nothing else, are added to `profile`, if it is asked for.
+/// Trains, or resumes training, until the last step. Then rank 0 scores the splits, writes the summary and the report,
+/// and returns the summary. Fails with [`Error::Interrupted`] after a signal, when the state has been saved. If
+/// `profile` is given, the training steps, but nothing else, are added to it.
 pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>> {
     let first = job.ranks.is_first();
     let mut trainer = Trainer::new(job)?;
@@ -115,7 +111,7 @@ pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>>
         .and_then(|done| (first && done).then(|| trainer.averaged(Trainer::finish)).transpose())
         .map_err(|e| match e {
             Error::Interrupted { signal, .. } => trainer.interrupt(signal),
-            // What cannot be written may have failed because the directory is no longer there.
+            // A write may have failed because the directory is gone, which is the better message.
             Error::Disk(_) => trainer.job.run.held().err().unwrap_or(e),
             other => trainer.with_checkpoint(other),
         });
@@ -171,15 +167,15 @@ impl Trainer {
         })
     }
 
-    /// Trains until the last step, or the one to stop at; whether that was the last.
+    /// Trains until the last step or the one to stop at. Returns whether it reached the last.
     fn run(&mut self, mut profile: Option<&mut Profile>) -> Result<bool> {
         match &self.last_saved {
-            // A process that was killed may not have come to it.
+            // A killed process may not have pruned its checkpoints.
             Some(_) if !self.rewrite => self.prune()?,
             _ => self.save()?,
         }
         if self.job.resume != Resume::No {
-            // It may train for longer than planned, or read its data elsewhere.
+            // The number of epochs or the folder of the data may have changed.
             self.job.run.write_config(&self.job.config)?;
         }
         loop {
@@ -189,7 +185,7 @@ impl Trainer {
                 let done = self.averaged(Trainer::evaluate);
                 self.clock.evaluated(begin);
                 match done {
-                    // All ranks hear of it below.
+                    // All ranks agree on the signal below.
                     Err(Error::Interrupted { .. }) => {}
                     other => other.and_then(|()| self.save())?,
                 }
@@ -223,7 +219,7 @@ impl Trainer {
         }
     }
 
-    /// Runs `f` with the moving averages of the weights in their place, if there are such.
+    /// Runs `f` with the weights replaced by their moving averages, if the run has them.
     fn averaged<T>(&mut self, f: impl FnOnce(&mut Trainer) -> Result<T>) -> Result<T> {
         self.state.ema.swap(self.model.model());
         let result = f(self);
@@ -231,8 +227,8 @@ impl Trainer {
         result
     }
 
-    /// Fetches the sum of losses and writes a line: their mean over the steps since the last one, without
-    /// those that were left out.
+    /// Reads back the sum of losses and writes a line of metrics with their mean over the steps since the last line,
+    /// without skipped steps.
     fn log(&mut self) -> Result<()> {
         let waited = Instant::now();
         self.check()?;
@@ -248,8 +244,7 @@ impl Trainer {
         }
         if let Some(first) = first {
             self.progress.line(&format!(
-                "warning: {skipped} updates with numbers that are not finite were left out, the first \
-                 in step {first}"
+                "warning: {skipped} updates with NaN or infinity were skipped, the first in step {first}"
             ));
         }
         let position = &self.position;
@@ -296,7 +291,7 @@ impl Trainer {
         due && self.position.evaluated != step
     }
 
-    /// Saves a checkpoint, unless the last one is of this very position; rank 0 does.
+    /// Saves a checkpoint on rank 0, unless the last one has the same position.
     fn save(&mut self) -> Result<()> {
         if !self.job.ranks.is_first() {
             return Ok(());
@@ -331,12 +326,12 @@ impl Trainer {
         self.job.run.prune(self.job.config.keep, self.position.best.map(|(step, _)| step))
     }
 
-    /// Saves, and returns the error of the signal, or that of saving.
+    /// Saves, and returns the error of the signal or, if saving fails, that error.
     fn interrupt(&mut self, signal: i32) -> Error {
         if let Err(e) = self.save() {
             return self.with_checkpoint(e);
         }
-        self.progress.line(&format!("step {} is saved", self.position.step));
+        self.progress.line(&format!("step {} was saved", self.position.step));
         Error::Interrupted { signal, resume: self.job.again.clone() }
     }
 

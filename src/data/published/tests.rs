@@ -37,7 +37,7 @@ fn contents_are_compared() {
 /// Of "abc" (FIPS 180-2).
 const SUM: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// Files of the right sizes, read as if they were the published ones.
+/// Reads files of the right sizes as if they were the published ones.
 #[test]
 fn the_last_training_images_of_cifar10_are_held_out() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,20 +1,20 @@
-//! Axes with round numbers, straight or logarithmic, that share one type.
+//! Axes with round numbers; one type serves linear and logarithmic axes.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-/// An axis from `low` to `high`, straight or logarithmic.
+/// An axis from `low` to `high`, linear or logarithmic.
 pub struct PlotAxis {
-    /// The least value on it.
+    /// The smallest value on it.
     pub low: f64,
-    /// The greatest value on it.
+    /// The largest value on it.
     pub high: f64,
     log: bool,
 }
 
 impl PlotAxis {
-    /// The axis that the values just fill; some interval if there are fewer than two.
+    /// The axis that just contains the values; an arbitrary interval around them if there are fewer than two.
     pub fn new(values: impl Iterator<Item = f64>, log: bool) -> PlotAxis {
         let (low, high) =
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -30,7 +30,7 @@ impl PlotAxis {
         }
     }
 
-    /// The axis with a margin of a share of its length on both sides.
+    /// The axis with a margin on both sides, given as a share of its length.
     pub fn widened(self, share: f64) -> PlotAxis {
         if self.log {
             let margin = (self.high / self.low).powf(share);
@@ -40,7 +40,7 @@ impl PlotAxis {
         PlotAxis { low: self.low - margin, high: self.high + margin, ..self }
     }
 
-    /// The value in the middle of it.
+    /// The value at its middle.
     pub fn middle(&self) -> f64 {
         if self.log {
             (self.low * self.high).sqrt()
@@ -49,7 +49,7 @@ impl PlotAxis {
         }
     }
 
-    /// The distance of straight ticks: 1, 2 or 5 times a power of ten, five to ten on the axis.
+    /// The distance of linear ticks: 1, 2 or 5 times a power of ten, so that there are five to ten ticks.
     fn step(&self) -> f64 {
         let least = (self.high - self.low) / 10.0;
         let power = 10_f64.powf(least.log10().floor());
@@ -69,8 +69,8 @@ impl Ranged for PlotAxis {
         from + (share * f64::from(to - from)).round() as i32
     }
 
-    /// Round numbers; on a logarithmic axis 1, 2 and 5 times the powers of ten, or the powers
-    /// alone where there are more than four, unless fewer than two of them are in sight.
+    /// Round numbers. On a logarithmic axis 1, 2 and 5 times the powers of ten, or only the powers if there are more
+    /// than four decades, unless fewer than two of them would be visible.
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
         if self.log {
             let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
@@ -94,7 +94,7 @@ impl Ranged for PlotAxis {
 }
 
 impl ValueFormatter<f64> for PlotAxis {
-    /// Large numbers as counts, others with as many decimals as the ticks need.
+    /// Formats large numbers as counts, others with as many decimals as the ticks need.
     fn format_ext(&self, value: &f64) -> String {
         if self.log || self.high >= 10_000.0 {
             return count(*value);
@@ -111,7 +111,7 @@ pub fn count(x: f64) -> String {
         a if a >= 999.5 => (x / 1e3, "k"),
         _ => (x, ""),
     };
-    // Three significant digits, and no zeros behind a point.
+    // Three significant digits, without trailing zeros.
     let text = format!("{:.*}", if scaled.abs() < 9.995 { 2 } else { 1 }, scaled);
     format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }

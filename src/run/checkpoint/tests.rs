@@ -1,4 +1,4 @@
-//! Checkpoints of small models, and what a crash leaves of them.
+//! Checkpoints of small models, and their state after a crash.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn model(hidden: usize, likelihood: crate::models::vae::Likelihood) -> ModelConf
     ModelConfig::Vae(config)
 }
 
-/// The weights of `model` in a file that says it is of `kind`.
+/// Writes the weights of `model` to a file that declares the model kind `kind`.
 fn write(dir: &Path, model: &ModelConfig, kind: &str) {
     let built = model.build(&Device::cpu(), 1).unwrap();
     let mut content = Content::default();
@@ -85,7 +85,7 @@ fn a_checkpoint_takes_the_name_of_another() {
         fs::create_dir_all(dir).unwrap();
         fs::write(dir.join("file"), text).unwrap();
     };
-    // What a crash can leave before: nothing, the proper one, the one aside, both.
+    // What an earlier crash can leave: nothing, the checkpoint, the one set aside, or both.
     for before in 0..4 {
         let written = home.path().join(".writing-1");
         put(&written, "new");
@@ -100,7 +100,7 @@ fn a_checkpoint_takes_the_name_of_another() {
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{before}: no remains");
         fs::remove_dir_all(&target).unwrap();
     }
-    // If the new one cannot take the name, the old one is still there, aside.
+    // If the new one cannot be renamed, the old one still exists, set aside.
     put(&target, "old");
     assert!(exchange(&home.path().join("missing"), &target).is_err());
     assert_eq!(fs::read_to_string(aside(&target).join("file")).unwrap(), "old");

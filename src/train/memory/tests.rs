@@ -1,4 +1,4 @@
-//! The meta device's figures against real steps, and settings beyond all reason.
+//! The meta device's estimates against real steps, and absurd settings.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::data::DataSet;
 use crate::settings::limits::{numbers, weights};
 use crate::settings::{Settings, presets};
 
-/// A small model of every kind, and of every variant that has other weights.
+/// A small model of every kind, and of every variant with different weights.
 const SMALL: [(&str, &str); 12] = [
     ("digits", "model.hidden=9"),
     ("digits", "model.likelihood=gaussian"),
@@ -32,7 +32,7 @@ fn settings(preset: &str, set: &[&str]) -> Settings {
     settings
 }
 
-/// The images of these settings, none of which are asked for.
+/// The data set of these settings, opened once.
 fn images(settings: &Settings) -> DataSet {
     static SETS: Mutex<BTreeMap<String, DataSet>> = Mutex::new(BTreeMap::new());
     let config = settings.config().unwrap();
@@ -46,7 +46,7 @@ fn fitted(preset: &str, set: &[&str]) -> (Config, DataSet) {
     settings(preset, set).fit(data).unwrap()
 }
 
-/// Names and shapes, and every byte of a step on one tape.
+/// Compares names and shapes of weights, and the exact bytes of a step.
 #[test]
 fn a_meta_device_has_what_the_real_one_has() {
     let device = Device::cpu();
@@ -86,7 +86,7 @@ fn a_meta_device_takes_no_memory() {
     let model = "model.hidden=1000000";
     let (config, data) = fitted("digits", &[model]);
     let need = Step::of(&config, &data.train, 100).need(&Device::cpu()).unwrap();
-    // Two weight matrices of 784 and four of the latent dimensions, a number 4 bytes.
+    // Two weight matrices with 784 rows or columns, four with the latent dimensions, 4 bytes per number.
     assert!(need.weights > 6_200_000_000, "{need:?}");
     assert!(need.optimizer >= need.weights && need.step > need.weights, "{need:?}");
 }
@@ -124,7 +124,7 @@ fn sizes_for_a_reader() {
     }
 }
 
-/// The keys of whole numbers that a kind has.
+/// The keys of a kind's integer settings.
 fn keys(preset: &str) -> Vec<String> {
     let config = presets::find(preset).unwrap().config();
     let table = serde_json::to_value(&config).unwrap();
@@ -136,10 +136,10 @@ fn keys(preset: &str) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// Whatever sizes somebody asks for, they make a step whose memory is known, or an error that names a
-    /// setting: nothing overflows, nothing is allocated.
+    /// Any sizes lead to a memory estimate or to an error that names a setting; nothing overflows, nothing is
+    /// allocated.
     #[test]
-    fn absurd_settings_are_refused_or_reckoned(
+    fn absurd_settings_are_refused_or_estimated(
         preset in prop::sample::select(vec![
             "digits", "digits-pixelcnn", "digits-rowlstm", "digits-diagbilstm", "digits-multiscale",
             "digits-draw", "digits-cluttered",
@@ -169,7 +169,7 @@ proptest! {
                 return Ok(());
             }
         };
-        // A tape of a million glimpses takes long, on any device.
+        // A tape of a million glimpses takes long on any device.
         let glimpses = match &config.model {
             ModelConfig::Draw(draw) => draw.glimpses,
             ModelConfig::Classifier(classifier) => classifier.glimpses,

@@ -1,19 +1,19 @@
-//! What the wall time of a run goes into.
+//! How the wall time of a run is spent.
 
 use std::time::Instant;
 
 use crate::run::metrics::Seconds;
 
-/// The time of a run, with that of the processes before this one.
+/// The time of a run, including that of earlier processes.
 pub struct Clock {
-    /// When this process began.
+    /// When this process started.
     started: Instant,
-    /// `all` is of the processes before, the others grow.
+    /// `all` is the total of earlier processes; the other fields grow.
     seconds: Seconds,
 }
 
 impl Clock {
-    /// Goes on after `before`.
+    /// A clock that continues after `before`.
     pub fn after(before: Seconds) -> Clock {
         Clock { started: Instant::now(), seconds: before }
     }
@@ -23,17 +23,17 @@ impl Clock {
         self.seconds.steps += seconds;
     }
 
-    /// What passed since `begin` went into an evaluation or its pictures.
+    /// Adds the time since `begin` to evaluations and their pictures.
     pub fn evaluated(&mut self, begin: Instant) {
         self.seconds.evaluations += begin.elapsed().as_secs_f64();
     }
 
-    /// What passed since `begin` went into a checkpoint.
+    /// Adds the time since `begin` to checkpoints.
     pub fn saved(&mut self, begin: Instant) {
         self.seconds.checkpoints += begin.elapsed().as_secs_f64();
     }
 
-    /// Until now, in whole milliseconds.
+    /// The times until now, in whole milliseconds.
     pub fn seconds(&self) -> Seconds {
         let Seconds { all, steps, evaluations, checkpoints } = self.seconds;
         let whole = |seconds: f64| (seconds * 1000.0).round() / 1000.0;

@@ -1,4 +1,4 @@
-//! Evaluations on the way: scores, their lines of metrics, samples.
+//! Evaluations during training: scores, their lines of metrics, samples.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,18 @@ use crate::images::drawing::Drawing;
 use crate::run::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
 use crate::train::evaluate::{self, Scores};
 
-/// Training images that an evaluation scores, spread evenly: by them a run's fit to what it has seen
-/// can be drawn beside its validation score, whatever its loss is.
+/// Number of evenly spaced training images that an evaluation scores, so that the fit to the training data can be
+/// compared with the validation score, whatever the loss is.
 const TRAIN_PART: usize = 1000;
-/// Samples of an evaluation, and the numbers that they have together at most.
+/// Maximum number of samples of an evaluation.
 const SAMPLES: usize = 100;
-/// See [`SAMPLES`]; images of 32 x 32 x 3 are 39.
+/// Maximum number of values of all samples together; for images of 32 x 32 x 3 it allows 39 samples.
 const SAMPLED: usize = 120_000;
 
 impl Trainer {
-    /// Scores the validation split and a part of the training images, and draws samples. Fails with
-    /// [`Error::Interrupted`] after a signal; then nothing is written, and a resumed run does it anew.
-    /// Rank 0 does, the others wait for it.
+    /// Scores the validation split and some of the training images, and draws samples, on rank 0; the other ranks wait.
+    /// Fails with [`Error::Interrupted`] after a signal; then nothing is written, and a resumed run repeats the
+    /// evaluation.
     pub(super) fn evaluate(&mut self) -> Result<()> {
         if !self.job.ranks.is_first() {
             self.position.evaluated = self.position.step;
@@ -65,7 +65,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The score, and before it what a reader looks at first, if that is another figure.
+    /// The score, preceded by the headline if that is another measurement.
     fn in_short(&self, scores: &Scores) -> String {
         let text =
             |name: &str, mean| format!("{name} {}", self.job.config.model.figure(name, mean));
@@ -76,7 +76,7 @@ impl Trainer {
         }
     }
 
-    /// What came of it, or the error of the signal that stopped it.
+    /// The result, or the error of the signal that stopped it.
     fn complete<T>(&self, result: Result<Option<T>>) -> Result<T> {
         let signal = || Error::Interrupted {
             signal: self.signals.caught().unwrap_or_default(),
@@ -85,8 +85,7 @@ impl Trainer {
         self.finite(result)?.ok_or_else(signal)
     }
 
-    /// Scores up to `most` images, spread over the split. Fails with [`Error::Interrupted`] after a
-    /// signal.
+    /// Scores up to `most` evenly spaced images of the split. Fails with [`Error::Interrupted`] after a signal.
     pub(super) fn score(&self, split: Split, most: usize) -> Result<Scores> {
         let stop = |_| self.signals.caught().is_some();
         let part = self.part(split, most);

@@ -1,6 +1,6 @@
-//! Numbers that are not finite: found in the step in which they arise, which is then run again to say
-//! where. A GPU is asked every `log_every` steps; nothing changes in between, so that the batch meets the
-//! same weights again.
+//! Handling of NaN and infinity. They are detected in the step in which they arise, and the step is then run again to
+//! find out where. A GPU is checked every `log_every` steps; the weights are left unchanged after a bad step, so
+//! repeating its batch uses the same weights.
 
 use super::Trainer;
 use crate::Tape;
@@ -9,12 +9,12 @@ use crate::nn::{OnNonfinite, OptimizerConfig};
 use crate::tensor::Tensor;
 use crate::train::step::{Batch, Place, noise};
 
-/// Images that a message lists.
+/// Number of images that a message lists.
 const LISTED: usize = 10;
 
-/// What to try against numbers that are not finite: nothing that is set already.
+/// What to try against NaN and infinity, without suggesting what is set already.
 pub(in crate::train) fn to_try(optimizer: &OptimizerConfig) -> String {
-    // Of few digits, as someone would type it.
+    // Few digits, as a person would type it.
     let tenth = format!("{:.1e}", f64::from(optimizer.rate) / 10.0);
     let rate = match tenth.parse::<f64>() {
         Ok(rate) if (1e-6..1e6).contains(&rate) => rate.to_string(),
@@ -22,7 +22,7 @@ pub(in crate::train) fn to_try(optimizer: &OptimizerConfig) -> String {
     };
     let clip = optimizer.clip.is_none_or(|clip| clip > 1.0).then_some("--set optimizer.clip=1");
     let stops = optimizer.on_nonfinite == OnNonfinite::Stop;
-    let skip = stops.then_some("leave such steps out: --on-nonfinite skip");
+    let skip = stops.then_some("skip such steps with --on-nonfinite skip");
     let others: Vec<&str> = clip.into_iter().chain(skip).collect();
     match others.join(", or ") {
         others if others.is_empty() => format!("train again with a lower rate: --rate {rate}"),
@@ -31,8 +31,8 @@ pub(in crate::train) fn to_try(optimizer: &OptimizerConfig) -> String {
 }
 
 impl Trainer {
-    /// Asks the optimiser for what was not finite. Fails with [`Error::NotFinite`], or counts the steps
-    /// that were left out, as the settings say.
+    /// Reads the optimiser's record of NaN and infinity. Depending on the settings, fails with [`Error::NotFinite`] or
+    /// counts the skipped steps.
     pub(in crate::train) fn check(&mut self) -> Result<()> {
         let faults = self.state.faults()?;
         if let Some(at) = faults.overflow {
@@ -55,15 +55,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Images, their epoch and the noise's number of an optimiser step (from 0): of which batch it is.
+    /// The step, epoch and images of the batch of an optimiser step (from 0).
     fn batch_of(&self, optimizer_step: u64) -> (u64, u32, Vec<usize>) {
         let step = optimizer_step / self.model.model().updates();
         let (epoch, indices) = self.loader.batch(step);
         (step, epoch, indices)
     }
 
-    /// Runs an optimiser step's batch again, on the weights as they are, and looks at every number: what
-    /// is not finite first.
+    /// Repeats the batch of an optimiser step on the current weights, checks every tensor, and returns the first that
+    /// is not finite.
     fn find(&self, optimizer_step: u64) -> Result<String> {
         let model = self.model.model();
         let (step, epoch, indices) = self.batch_of(optimizer_step);
@@ -103,7 +103,7 @@ impl Trainer {
         ))
     }
 
-    /// A result whose error for numbers that are not finite says where, and what to do.
+    /// Adds to an [`Error::NotFinite`] where it happened and what to do.
     pub(super) fn finite<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|e| match e {
             Error::NotFinite(what) => {
@@ -113,7 +113,7 @@ impl Trainer {
         })
     }
 
-    /// The error for numbers that are not finite, with what to do.
+    /// The error for NaN or infinity, with what to do.
     pub(super) fn run_away(&self, what: &str) -> Error {
         let good = match &self.last_saved {
             Some((dir, _)) => format!("last good checkpoint: {}", dir.display()),
@@ -122,7 +122,7 @@ impl Trainer {
         Error::NotFinite(format!("{what}; {good}; {}", to_try(&self.state.optimizer.config)))
     }
 
-    /// A failure of the device with what is left of the run.
+    /// Adds the last checkpoint to a failure of the device.
     pub(super) fn with_checkpoint(&self, e: Error) -> Error {
         match (e, &self.last_saved) {
             (Error::Device(what), Some((dir, _))) => Error::Device(format!(
@@ -131,7 +131,7 @@ impl Trainer {
                 self.job.again
             )),
             (Error::Device(what), None) => Error::Device(format!(
-                "{what}; no checkpoint was saved yet, so begin the run again"
+                "{what}; no checkpoint was saved yet, so start the run again"
             )),
             (other, _) => other,
         }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn advice_never_repeats_what_is_set() {
         let plain = OptimizerConfig::new(Rule::Adam, 3e-4);
-        let all = "train again with --rate 0.00003, or --set optimizer.clip=1, or leave such steps out: \
+        let all = "train again with --rate 0.00003, or --set optimizer.clip=1, or skip such steps with \
                    --on-nonfinite skip";
         assert_eq!(to_try(&plain), all);
         let skips = OptimizerConfig { on_nonfinite: OnNonfinite::Skip, ..plain };

@@ -11,18 +11,18 @@ use crate::error::Result;
 use crate::report;
 use crate::run::metrics::ERROR_PERCENT;
 
-/// Images of the train split that are scored at the end of a run, spread evenly, where a score of all
-/// would take as long as an epoch.
+/// Number of evenly spaced training images that are scored at the end of a run; scoring all would take as long as an
+/// epoch.
 const TRAIN_PART: usize = 5000;
 
-/// What came of it, as `summary.json` holds it. Scores are means over a split, in nats.
+/// The result of a run, as stored in `summary.json`. Scores are means over a split, in nats.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Model kind.
     pub model: String,
-    /// Preset that the settings began with.
+    /// Preset that the settings started from.
     pub preset: String,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameters: usize,
     /// Device that trained.
     pub device: String,
@@ -30,47 +30,47 @@ pub struct Summary {
     pub threads: usize,
     /// The run's seed.
     pub seed: u64,
-    /// Batches.
+    /// Training steps.
     pub steps: u64,
     /// Passes over the training images.
     pub epochs: u64,
-    /// Wall time of all parts of the run.
+    /// Wall time of the run, in all its processes.
     pub seconds: f64,
-    /// What of it went into training steps.
+    /// Time spent in training steps.
     pub seconds_in_steps: f64,
-    /// Into evaluations and pictures.
+    /// Time spent in evaluations and pictures.
     pub seconds_in_evaluations: f64,
-    /// Into checkpoints.
+    /// Time spent in checkpoints.
     pub seconds_in_checkpoints: f64,
-    /// The split of the figure that a reader looks at first: "test", or "valid" if the test split was not scored.
+    /// The split of the headline score: "test", or "valid" if the test split was not scored.
     pub split: String,
-    /// What a reader looks at first: "bound", "nll" or "error".
+    /// The headline score: "bound", "nll" or "error".
     pub score: String,
-    /// That figure with its units.
+    /// The headline score as text with units.
     #[serde(skip)]
     pub text: String,
-    /// `train_bound`, `valid_bound`, `best_valid_bound`, `test_bound` if it was scored, or the same with `nll`; of
-    /// pixel models also `test_bits_per_dim` (or `valid_`), of classifiers `train_error_percent` and so on.
+    /// `train_bound`, `valid_bound`, `best_valid_bound`, `test_bound` if it was scored, or the same with `nll`; for
+    /// pixel models also `test_bits_per_dim` (or `valid_`), for classifiers `train_error_percent` and so on.
     #[serde(flatten)]
     pub scores: BTreeMap<String, f64>,
     /// Data set, images and binarization of the training score.
     pub train_what: String,
-    /// Data set, split and binarization of that figure.
+    /// Data set, split and binarization of the headline score.
     pub what: String,
     /// The fingerprint of its images.
     pub fingerprint: Option<Fingerprint>,
-    /// What a reader of the figures must know.
+    /// A caveat about the scores.
     pub note: Option<String>,
-    /// That the score is too good to be believed.
+    /// A warning that the score is implausibly good.
     pub warning: Option<String>,
     /// Step of the best validation score.
     pub best_step: u64,
-    /// The command that trained.
+    /// The command of the training.
     pub command: String,
 }
 
 impl Trainer {
-    /// Scores the splits, the test split only if the settings ask for it, and writes the summary, the pictures and the report.
+    /// Scores the splits (the test split only with `score_test`), and writes the summary, the pictures and the report.
     pub(super) fn finish(&mut self) -> Result<Summary> {
         let begin = Instant::now();
         let quick = self.job.config.model.scores_quickly();

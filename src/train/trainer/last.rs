@@ -11,15 +11,15 @@ use crate::report::plots::{curve, glimpse_plot};
 use crate::tensor::Tensor;
 use crate::train::Scores;
 
-/// Test images that are reconstructed.
+/// Number of test images that are reconstructed.
 const RECONSTRUCTED: usize = 50;
-/// Test images that are completed, and how often each.
+/// Number of test images that are completed, and completions of each.
 const COMPLETED: (usize, usize) = (8, 6);
-/// Images that are drawn on a strip and a film, and images that are read on such.
+/// Number of images on strips and films: of drawing, and of reading.
 const SHOWN: (usize, usize) = (9, 4);
-/// Samples beside their nearest training images.
+/// Number of samples that are shown with their nearest training images.
 const NEAREST: usize = 20;
-/// Test images that a classifier looks at.
+/// Number of test images shown for a classifier.
 const LOOKED_AT: usize = 10;
 
 impl Trainer {
@@ -29,7 +29,7 @@ impl Trainer {
         Part::to_show(&data.test, data.binarization, count, config.model.evaluation_batch())
     }
 
-    /// What the finished model draws, and makes of test images; `scores` are those of `split`.
+    /// Writes samples of the finished model and its results on test images; `scores` are those of `split`.
     pub(super) fn last_pictures(&self, split: Split, scores: &Scores) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
         let (model, file) = (self.model.model(), |name: &str| run.sample(name));
@@ -108,13 +108,13 @@ impl Trainer {
         self.signals.check()
     }
 
-    /// Samples beside the training images that are nearest to them.
+    /// Writes samples next to their nearest training images.
     fn nearest(&self) -> Result<()> {
         let Job { data, run, .. } = &self.job;
         self.signals.check()?;
         let samples =
             self.drawing(&|_, _| self.signals.check()).samples(self.model.model(), NEAREST)?;
-        // The search may take long, and is followed by the writing.
+        // The search may take long, so check for signals and for the run's directory meanwhile.
         let watch = |_| self.signals.check().and_then(|()| run.held());
         nearest::write(
             &run.sample("nearest.png")?,

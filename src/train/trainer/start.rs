@@ -1,4 +1,4 @@
-//! Where a run begins: at step 0, or where its newest checkpoint left it.
+//! The start of a run: at step 0, or at its newest checkpoint.
 
 use std::path::PathBuf;
 
@@ -9,27 +9,27 @@ use crate::run::checkpoint::{self, Checkpoint, Position, RunSettings, State};
 use crate::run::metrics::{self, Seconds};
 use crate::run::{RunDir, TrainingStage, resume};
 
-/// What a run begins with, beside weights and the optimiser's state.
+/// The state that a run starts with, in addition to weights and the optimiser's state.
 #[derive(Default)]
 pub(super) struct Start {
     pub position: Position,
-    /// Time of the processes before.
+    /// Time of earlier processes.
     pub seconds: Seconds,
-    /// Lines of metrics.
+    /// Number of lines of metrics.
     pub lines: u64,
     /// The checkpoint and its position.
     pub last_saved: Option<(PathBuf, Position)>,
-    /// Whether the checkpoint is to be written again, since settings and fingerprint are not in it.
+    /// Whether the checkpoint must be written again because it lacks settings and fingerprint.
     pub rewrite: bool,
-    /// Lines for the user.
+    /// Messages for the user.
     pub remarks: Vec<String>,
-    /// The trainings before the resumed one.
+    /// The training stages before the resumed one.
     pub history: Vec<TrainingStage>,
 }
 
 impl Start {
-    /// Puts the checkpoint to resume from into `model` and `training`. Everything that may be wrong with it, with
-    /// the settings, the images or the metrics is found before anything is written.
+    /// Loads the checkpoint to resume from into `model` and `training`. The checkpoint, the settings, the images and
+    /// the metrics are all checked before anything is written.
     pub fn resumed(
         job: &Job,
         total: u64,
@@ -45,7 +45,7 @@ impl Start {
         let mut position = state.position.clone();
         if position.step > total {
             return Err(Error::Config(format!(
-                "{} is at step {} already, {} epochs have {total}; ask for more --epochs",
+                "{} is already at step {}, but {} epochs have only {total} steps; ask for more --epochs",
                 dir.display(),
                 position.step,
                 job.config.epochs
@@ -55,13 +55,13 @@ impl Start {
         checkpoint.load_into(model)?;
         state.restore(model, training)?;
         let kept = metrics::rewind(&job.run.metrics(), &position)?;
-        // Filled in when a checkpoint is written.
+        // Set when a checkpoint is written.
         position.lines = None;
         let mut remarks: Vec<String> = note.iter().map(|note| format!("note: {note}")).collect();
         for (broken, error) in damaged {
             let away = job.run.put_away(&broken)?;
             remarks.push(format!(
-                "warning: {error}; resuming from {}, the damaged one is kept as {}",
+                "warning: {error}; resuming from {}; the damaged checkpoint is kept as {}",
                 dir.display(),
                 away.display()
             ));
@@ -73,7 +73,7 @@ impl Start {
     }
 }
 
-/// The checkpoint to resume from; those after it that are `damaged`, and how.
+/// The checkpoint to resume from, and the later ones that are damaged, with their errors.
 fn open(
     run: &RunDir,
     resume: Resume,
@@ -90,7 +90,7 @@ fn open(
         }
     }
     Err(Error::Checkpoint(format!(
-        "{} and all checkpoints before it are damaged: {}; start anew with --force",
+        "{} and all earlier checkpoints are damaged: {}; start again with --force",
         newest.display(),
         damaged.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ")
     )))

@@ -1,10 +1,10 @@
-//! What only a look inside can provoke: weights that are broken on the way, a device that is lost.
+//! Failures that only a test inside the module can provoke: weights that become NaN during training, a lost device.
 
 use super::*;
 use crate::settings::{Settings, presets};
 use crate::tensor::Tensor;
 
-/// Four batches an epoch, a line of metrics every eight.
+/// A trainer with four batches per epoch and a line of metrics every eight steps.
 fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     let mut settings = Settings::new(&presets::find("digits").unwrap().config());
     let usual = ["model.hidden=6", "model.latent=2", "batch=50", "data.limit=200", "log_every=8"];
@@ -34,7 +34,7 @@ fn trainer(device: &Device, home: &std::path::Path, flags: &[&str]) -> Trainer {
     trainer
 }
 
-/// The CPU and, where there is one, a GPU.
+/// The CPU and, if there is one, a GPU.
 fn devices() -> Vec<Device> {
     #[allow(unused_mut)]
     let mut devices = vec![Device::cpu()];
@@ -48,7 +48,7 @@ fn devices() -> Vec<Device> {
 
 const BROKEN: &str = "decoder.hidden.weight";
 
-/// Puts `value` at the start of a weight; returns what it was.
+/// Overwrites the weight [`BROKEN`] with `value`, or breaks it, and returns the old weight.
 fn put(trainer: &Trainer, value: Option<Tensor>) -> Tensor {
     let parameters = trainer.model.model().parameters();
     let (_, param) = parameters.iter().find(|(name, _)| name == BROKEN).expect("a weight");
@@ -60,7 +60,7 @@ fn put(trainer: &Trainer, value: Option<Tensor>) -> Tensor {
     before
 }
 
-/// Steps until the fault is reported: at once on a CPU, with the line of metrics on a GPU.
+/// Runs steps until the error is reported: immediately on a CPU, with the line of metrics on a GPU.
 fn steps_to_the_line(trainer: &mut Trainer) -> Result<()> {
     while trainer.position.step < 8 {
         trainer.step()?;
@@ -111,7 +111,7 @@ fn a_run_leaves_out_steps_that_are_not_finite() {
         let whole = put(&trainer, None);
         (0..2).for_each(|_| trainer.step().unwrap());
         put(&trainer, Some(whole));
-        // A checkpoint on the way changes no line.
+        // A checkpoint in between does not change the line.
         trainer.save().unwrap();
         steps_to_the_line(&mut trainer).unwrap();
         let text = std::fs::read_to_string(trainer.job.run.metrics()).unwrap();

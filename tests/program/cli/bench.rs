@@ -24,7 +24,7 @@ fn a_profile_is_a_table_by_kernel_and_changes_nothing() {
     let said = place.succeed(&format!("{TINY} --name b --profile"));
     place.assert_equal_runs("runs/a", "runs/b");
     assert!(!plain.contains('|') && said.ends_with(&plain), "{said}");
-    let all = row(&said, "(all)");
+    let all = row(&said, "(total)");
     assert_eq!(number(&all[3]), 100.0);
     let mut shares = number(&row(&said, "(outside kernels)")[3]);
     // Twelve steps, and no evaluation among them.
@@ -55,5 +55,5 @@ fn a_bench_names_the_machine_and_measures_what_is_asked_for() {
     assert!((share / of - 1.0).abs() < 0.01 + 0.5 / peak, "{of}: {said}");
     assert!((images * ms / 1e5 - 1.0).abs() < 0.02, "{said}");
     assert_eq!(said.lines().count(), 5, "{said}");
-    assert!(place.fail("bench --only gan", 3).contains("there are: vae-mnist"));
+    assert!(place.fail("bench --only gan", 3).contains("the workloads are vae-mnist"));
 }

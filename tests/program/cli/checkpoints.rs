@@ -189,7 +189,7 @@ fn resume_auto_goes_on_from_the_newest_whole_one() {
     }
     let message = place.fail(&auto, 5);
     assert!(
-        message.contains("all checkpoints before it") && message.contains("--force"),
+        message.contains("all earlier checkpoints") && message.contains("--force"),
         "{message}"
     );
 }
@@ -204,7 +204,7 @@ fn another_models_weights_are_refused() {
     let [from, to] = ["b", "a"].map(|run| place.path(&format!("runs/{run}/{state}")));
     std::fs::copy(from, to).expect("copied");
     let message = place.fail("train vae --resume --name a --device cpu", 5);
-    assert!(message.contains("is not the file that state.safetensors"), "{message}");
+    assert!(message.contains("does not belong to state.safetensors"), "{message}");
 }
 
 #[test]

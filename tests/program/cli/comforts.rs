@@ -170,7 +170,7 @@ fn a_dry_run_writes_nothing_and_knows_the_memory() {
         "hidden = 500",
         "# preset digits",
         "parameters  815,824",
-        "as measured",
+        "(measured)",
         "nothing was written",
     ] {
         assert!(said.contains(part), "{part} is not in {said}");

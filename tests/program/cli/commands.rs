@@ -159,7 +159,7 @@ fn a_model_is_scored_and_sampled() {
 
     let said = place.succeed("eval a --split valid --marginal --device cpu");
     let line = said.lines().last().expect("a line");
-    assert!(line.starts_with("valid -log p(x) of 500 images"), "{line}");
+    assert!(line.starts_with("valid -log p(x) of 500 evenly spaced images"), "{line}");
     let bound = line.split("their bound: ").nth(1).and_then(|s| s.split(' ').next()?.parse().ok());
     let bound: f64 = bound.expect("a number");
     assert!((bound - figure(&said)).abs() <= 0.005, "500 images are all of the split: {said}");

@@ -258,7 +258,7 @@ fn mistakes_are_explained() {
         ("explain glimpses v", 3, ["explain glimpses needs", "this one is a vae"]),
         ("explain glimpses draw --count 101", 3, ["101 images", "100"]),
         ("explain receptive-field draw", 3, ["receptive-field needs", "this one is a draw"]),
-        ("explain receptive-field --model draw", 3, ["--model draw", "pixel by pixel"]),
+        ("explain receptive-field --model draw", 3, ["--model draw", "not a pixel model"]),
     ] {
         let message = place.fail(&format!("{command} --device cpu"), code);
         for part in parts {

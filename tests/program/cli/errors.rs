@@ -16,7 +16,7 @@ fn processes_of_mpirun() {
         let output = place.command(arguments).env(variable, "2").output().expect("it starts");
         let text = super::stderr(&output);
         assert_eq!(output.status.code(), Some(3), "{text}");
-        assert!(text.starts_with("error: 2 processes were started by mpirun"), "{text}");
+        assert!(text.starts_with("error: mpirun started 2 processes"), "{text}");
         assert!(text.contains("start it without mpirun"), "{text}");
         assert!(!place.path("runs").exists());
     }
@@ -36,7 +36,7 @@ fn a_run_is_never_overwritten() {
     std::fs::create_dir(place.path("precious")).expect("made");
     std::fs::write(place.path("precious/file"), "text").expect("written");
     let message = place.fail(&format!("{TINY} --out precious --force"), 3);
-    assert!(message.contains("is no run"), "{message}");
+    assert!(message.contains("is not a run"), "{message}");
     assert!(place.path("precious/file").is_file());
     // Nor does it a project of somebody else's that also has settings and checkpoints.
     let foreign = "[package]\nname = \"x\"\n";
@@ -48,7 +48,7 @@ fn a_run_is_never_overwritten() {
     for dir in ["other", "half"] {
         let before = super::names(&place.path(dir));
         let message = place.fail(&format!("{TINY} --out {dir} --force"), 3);
-        assert!(message.contains(dir) && message.contains("is no run"), "{message}");
+        assert!(message.contains(dir) && message.contains("is not a run"), "{message}");
         assert_eq!(super::names(&place.path(dir)), before);
     }
     assert_eq!(place.read("other/config.toml"), foreign.as_bytes());
@@ -75,7 +75,7 @@ fn names_of_runs_stay_below_their_folder() {
     let place = Place::new();
     for name in ["../evil", "a/../../evil", "/tmp/evil", ".", ""] {
         let message = place.fail(&format!("{TINY} --name={name}"), 2);
-        assert!(message.contains("--out takes any directory"), "{message}");
+        assert!(message.contains("use --out for any other directory"), "{message}");
     }
     place.succeed(&format!("{TINY} --name below/it"));
     assert!(place.path("runs/below/it/report.html").is_file());

@@ -329,7 +329,7 @@ fn an_assignment_is_one_setting() {
         let output = show(assignment);
         let said = super::stderr(&output);
         assert_eq!(output.status.code(), Some(3), "{assignment:?}: {said}");
-        assert!(said.contains("give each setting a --set of its own"), "{said}");
+        assert!(said.contains("use one --set per setting"), "{said}");
         harmless(&output, "error: --set ");
     }
     for (assignment, shown) in [

@@ -88,7 +88,7 @@ fn a_finished_run_resumes_to_itself() {
     assert!(command("a").ends_with(r#" --set 'optimizer.schedule={kind="constant"}'"#));
     // Settings are the run's; only its length may change.
     let message = place.fail(&format!("{RESUME} --name b --rate 0.1"), 3);
-    assert!(message.contains("optimizer.rate: 0.01 in the run, 0.1 asked for"), "{message}");
+    assert!(message.contains("optimizer.rate: 0.01 in the run, 0.1 requested"), "{message}");
     let message = place.fail(&format!("{RESUME} --name b --epochs 2"), 3);
     assert!(message.contains("more --epochs"), "{message}");
 }
@@ -98,12 +98,12 @@ fn a_refused_resume_names_each_setting_with_both_values() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     let flags = [
-        ("--rate 0.1", "optimizer.rate: 0.01 in the run, 0.1 asked for"),
-        ("--batch 50", "batch: 60 in the run, 50 asked for"),
-        ("--seed 2", "seed: 1 in the run, 2 asked for"),
-        ("--latent 3", "model.latent: 2 in the run, 3 asked for"),
-        ("--set optimizer.clip=1", "optimizer.clip: not set in the run, 1.0 asked for"),
-        ("--log-every 4", "log_every: 3 in the run, 4 asked for"),
+        ("--rate 0.1", "optimizer.rate: 0.01 in the run, 0.1 requested"),
+        ("--batch 50", "batch: 60 in the run, 50 requested"),
+        ("--seed 2", "seed: 1 in the run, 2 requested"),
+        ("--latent 3", "model.latent: 2 in the run, 3 requested"),
+        ("--set optimizer.clip=1", "optimizer.clip: not set in the run, 1.0 requested"),
+        ("--log-every 4", "log_every: 3 in the run, 4 requested"),
     ];
     let resume = |flags: &str| {
         let message = place.fail(&format!("{RESUME} --name a --epochs 4 {flags}"), 3);
@@ -123,7 +123,7 @@ fn a_refused_resume_names_each_setting_with_both_values() {
     let path = place.path("runs/a/config.toml");
     let text = std::fs::read_to_string(&path).expect("text");
     std::fs::write(&path, text.replace("batch = 60", "batch = 40")).expect("written");
-    assert!(resume("").contains("batch: 60 in the run, 40 asked for"));
+    assert!(resume("").contains("batch: 60 in the run, 40 requested"));
 }
 
 /// The schedule spans the epochs, so that more of them are another schedule.
@@ -135,7 +135,7 @@ fn a_cosine_run_with_more_epochs_is_refused_with_what_would_let_it() {
     place.succeed(&format!("{cosine} --name a"));
     let message = place.fail(&format!("{RESUME} --name a --epochs 5"), 3);
     for part in [
-        "(epochs: 3 in the run, 5 asked for)",
+        "(epochs: 3 in the run, 5 requested)",
         "add --set optimizer.schedule.total=12; ",
         "pixelloom train vae --init runs/a --name NEW",
     ] {
@@ -143,7 +143,7 @@ fn a_cosine_run_with_more_epochs_is_refused_with_what_would_let_it() {
     }
     let total = "--set optimizer.schedule.total=";
     let message = place.fail(&format!("{RESUME} --name a --epochs 5 {total}20"), 3);
-    let named = "(optimizer.schedule.total: 12 in the run, 20 asked for)";
+    let named = "(optimizer.schedule.total: 12 in the run, 20 requested)";
     assert!(message.contains(named), "{message}");
     // What it says works.
     place.succeed(&format!("{RESUME} --name a --epochs 5 {total}12"));
@@ -223,7 +223,7 @@ fn two_processes_do_not_train_in_one_directory() {
     wait_for(&place, "runs/a", 1);
     for second in [format!("{RESUME} --name a"), format!("{TINY} --name a --force")] {
         let message = place.fail(&second, 3);
-        assert!(message.contains("another process trains in runs/a"), "{message}");
+        assert!(message.contains("another process is training in runs/a"), "{message}");
     }
     // A killed process leaves the file, not the lock.
     child.kill().expect("killed");
@@ -269,7 +269,7 @@ fn signals_save_and_the_rest_is_the_same() {
         let output = child.wait_with_output().expect("it ends");
         let text = super::stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{text}");
-        assert!(text.contains("is saved"), "{text}");
+        assert!(text.contains("was saved"), "{text}");
         let last = format!("pixelloom train vae --resume --out runs/{run} --device cpu");
         assert_eq!(text.lines().last(), Some(&*last), "{text}");
         assert!(!place.path(&format!("runs/{run}/summary.json")).exists(), "stopped on the way");

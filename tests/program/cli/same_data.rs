@@ -42,8 +42,8 @@ fn a_run_is_not_resumed_on_other_images() {
         let message = place.fail(&format!("{RESUME} --epochs 3"), 4);
         for part in [
             "runs/a/checkpoints/step-00000008 was trained on other images: train ",
-            "; folder:images holds train ",
-            "restore the images, or begin a new run with its weights: ",
+            "; folder:images contains train ",
+            "restore the images, or start a new run from its weights: ",
         ] {
             assert!(message.contains(part), "{what}: {part} is not in {message}");
         }
@@ -119,7 +119,7 @@ fn scores_on_other_images_come_with_a_warning() {
             text.lines().filter(|line| line.starts_with("warning: ")).collect();
         let [warning] = warnings[..] else { panic!("{command}: {text}") };
         for part in
-            ["folder:images holds other images than in training", "may have been trained on"]
+            ["folder:images contains other images than in training", "may have been trained on"]
         {
             assert!(warning.contains(part), "{part} is not in {warning}");
         }
@@ -147,7 +147,7 @@ fn weights_of_another_checkpoint_are_refused() {
     let file = |seed| format!("runs/run-{seed}/checkpoints/step-00000012/model.safetensors");
     std::fs::copy(place.path(&file(2)), place.path(&file(1))).expect("copied");
     let message = place.fail("train vae --resume --device cpu --name run-1", 5);
-    let part = "is not the file that state.safetensors beside it was written with";
+    let part = "does not belong to state.safetensors next to it";
     assert!(message.contains(part) && message.contains("--resume=auto"), "{message}");
     // Its weights alone are whole.
     place.succeed("eval run-1 --device cpu");
@@ -174,7 +174,7 @@ fn old_run() -> Place {
 fn an_old_run_resumes_with_a_note() {
     let place = old_run();
     let before = place.metrics("runs/a");
-    let note = "note: runs/a is from before runs stored a fingerprint of their images";
+    let note = "note: runs/a predates fingerprints of the images";
     let output = place.run(&format!("{RESUME} --epochs 2"));
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
@@ -194,7 +194,7 @@ fn an_old_run_resumes_with_a_note() {
 fn an_old_run_keeps_its_settings() {
     let place = old_run();
     let message = place.fail(&format!("{RESUME} --epochs 2 --rate 0.5 --batch 50"), 3);
-    for part in ["optimizer.rate: 0.001 in the run, 0.5 asked for", "batch: 100 in the run, 50"] {
+    for part in ["optimizer.rate: 0.001 in the run, 0.5 requested", "batch: 100 in the run, 50"] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
     // Their only witness is the hash in its checkpoint.
@@ -203,7 +203,7 @@ fn an_old_run_keeps_its_settings() {
     assert_ne!(changed, config);
     std::fs::write(place.path("runs/a/config.toml"), changed).expect("written");
     let message = place.fail(&format!("{RESUME} --epochs 2"), 3);
-    assert!(message.contains("other settings than runs/a/config.toml holds"), "{message}");
+    assert!(message.contains("other settings than those in runs/a/config.toml"), "{message}");
     place.succeed("eval a --device cpu");
 }
 

@@ -59,7 +59,7 @@ fn idx_short_and_long() {
     says(images(&good[..15]), "too short");
     says(images(&[]), "has 0 bytes, too short");
     says(images(&long), "has 29 bytes");
-    says(images(&samples::gz(&good[..27])), "holds 27 bytes, expected 28");
+    says(images(&samples::gz(&good[..27])), "has 27 bytes, expected 28");
     says(images(&samples::gz(&good[..15])), "cut short");
     says(images(&samples::gz(&long)), "inflates to more than the 28 bytes");
 }
@@ -171,14 +171,14 @@ fn mat_wrong_magic() {
 fn mat_absurd_sizes() {
     for dims in [[u32::MAX, u32::MAX], [1 << 31, 1 << 31], [2, 4], [0, 3]] {
         let array = LITTLE.array(9, "ff", &dims, &[1; 6]);
-        says(ff(&LITTLE.file(std::slice::from_ref(&array))), "but holds 6 bytes");
-        says(ff(&LITTLE.file(&[LITTLE.compressed(&array)])), "but holds 6 bytes");
+        says(ff(&LITTLE.file(std::slice::from_ref(&array))), "but has 6 bytes");
+        says(ff(&LITTLE.file(&[LITTLE.compressed(&array)])), "but has 6 bytes");
     }
     let overflowing = LITTLE.array(9, "ff", &[u32::MAX; 3], &[1; 6]);
-    says(ff(&LITTLE.file(&[overflowing])), "but holds 6 bytes");
+    says(ff(&LITTLE.file(&[overflowing])), "but has 6 bytes");
     // 2^64 values, which wraps to the none that are there.
     let wrapping = LITTLE.array(9, "ff", &[1 << 31, 1 << 31, 4], &[]);
-    says(ff(&LITTLE.file(&[wrapping])), "but holds 0 bytes");
+    says(ff(&LITTLE.file(&[wrapping])), "but has 0 bytes");
     let mut array = LITTLE.array(9, "ff", &[2, 3], &[1; 6]);
     array[4..8].copy_from_slice(&LITTLE.word(u32::MAX));
     says(ff(&LITTLE.file(std::slice::from_ref(&array))), "declares 4294967295 bytes");
@@ -190,8 +190,8 @@ fn mat_short_and_long() {
     let good = LITTLE.small(false);
     says(ff(&good[..good.len() - 1]), "are left");
     says(ff(&[&good[..], &[0; 3]].concat()), "ends in 3 bytes");
-    says(ff(&[&good[..], &[0; 16]].concat()), "type 0 where an array belongs");
-    says(ff(&good[..128]), "holds no array \"ff\"");
+    says(ff(&[&good[..], &[0; 16]].concat()), "type 0, expected an array");
+    says(ff(&good[..128]), "contains no array \"ff\"");
     let array = LITTLE.array(9, "ff", &[2, 3], &[1; 6]);
     says(ff(&LITTLE.file(&[array.clone(), array])), "twice");
 }
@@ -223,7 +223,7 @@ fn files_missing_empty_long_or_folders() {
     let name = path.display().to_string();
     let message = frey(dir.path());
     assert!(message.contains(&name) && message.contains("no such file"), "{message}");
-    assert!(message.contains("datasets.sh --dir") && message.ends_with("frey`"), "{message}");
+    assert!(message.contains("datasets.sh --dir") && message.ends_with("frey"), "{message}");
 
     std::fs::create_dir_all(&path).unwrap();
     assert!(frey(dir.path()).contains("is a directory"), "{}", frey(dir.path()));
@@ -237,14 +237,14 @@ fn files_missing_empty_long_or_folders() {
     assert!(frey(dir.path()).contains(&format!("{name}: ")), "{}", frey(dir.path()));
 
     let message = open("mnist", None, Path::new("data")).unwrap_err().to_string();
-    let hint = "data/mnist/t10k-labels-idx1-ubyte.gz: no such file; get it, by the script that \
-         `pixelloom data --script` prints, with `./datasets.sh mnist`";
+    let hint = "data/mnist/t10k-labels-idx1-ubyte.gz: no such file; download it with the script that \
+         `pixelloom data --script` prints: ./datasets.sh mnist";
     assert_eq!(message, hint);
     let bits = dir.path().join("binarized_mnist");
     std::fs::create_dir(&bits).unwrap();
     std::fs::write(bits.join("train.bits"), samples::bits()).unwrap();
     let message = open("binarized-mnist", None, dir.path()).unwrap_err().to_string();
-    assert!(message.contains("holds 2 images, binarized MNIST has 50,000"), "{message}");
+    assert!(message.contains("contains 2 images, but binarized MNIST has 50,000"), "{message}");
 }
 
 /// Files in the folder of MNIST.
@@ -280,10 +280,10 @@ impl Mnist {
         let message = open("mnist", None, self.0.path()).unwrap_err().to_string();
         assert!(message.contains(what), "expected \"{what}\" in: {message}");
         assert!(!message.contains("remove"), "{message}");
-        let script = format!("`./datasets.sh --dir {}", self.0.path().display());
-        assert!(message.contains(&format!("to check the file run {script} --verify mnist`")));
+        let script = format!("./datasets.sh --dir {}", self.0.path().display());
+        assert!(message.contains(&format!("to check the file: {script} --verify mnist; ")));
         assert!(message.contains("to move it aside and download"), "{message}");
-        assert!(message.ends_with(&format!("run {script} mnist`")), "{message}");
+        assert!(message.ends_with(&format!(": {script} mnist")), "{message}");
     }
 }
 
@@ -291,8 +291,9 @@ impl Mnist {
 fn mnist_counts_and_labels_are_checked() {
     let mnist = Mnist::new();
     mnist.labels("t10k", 9_999, 3);
-    mnist
-        .refused("ubyte: holds 9,999 labels, MNIST has 10,000: this is another data set; to check");
+    mnist.refused(
+        "ubyte: contains 9,999 labels, but MNIST has 10,000: this is another data set; to check",
+    );
     mnist.labels("t10k", 10_000, 10);
     mnist.refused("label 9999 is 10, above 9");
 }
@@ -304,7 +305,8 @@ fn other_sets_in_the_place_of_mnist() {
     for (count, said) in [(18_800, "18,800"), (100, "100"), (116_323, "116,323")] {
         let labels = samples::idx(0x0801, &[count as u32], &vec![3; count]);
         mnist.put("t10k-labels-idx1-ubyte", &labels);
-        let what = format!("holds {said} labels, MNIST has 10,000: this is another data set");
+        let what =
+            format!("contains {said} labels, but MNIST has 10,000: this is another data set");
         mnist.refused(&format!("ubyte: {what}"));
         mnist.put("t10k-labels-idx1-ubyte.gz", &samples::gz(&labels));
         mnist.refused(&format!("ubyte.gz: {what}"));
@@ -313,7 +315,7 @@ fn other_sets_in_the_place_of_mnist() {
     // What comes first is looked at first: the header alone is enough.
     let header = samples::idx(0x0801, &[112_800], &[]);
     mnist.put("t10k-labels-idx1-ubyte", &header);
-    mnist.refused("holds 112,800 labels");
+    mnist.refused("contains 112,800 labels");
     mnist.put("t10k-labels-idx1-ubyte", &samples::idx_images());
     mnist.refused("wrong magic 0x00000803, expected 0x00000801");
 }
@@ -329,11 +331,17 @@ fn another_content_than_the_published_one() {
     let name = "t10k-labels-idx1-ubyte.gz";
     std::fs::copy(dir.join("mnist").join(name), mnist.0.path().join("mnist").join(name)).unwrap();
     mnist.images("t10k", 300, 28);
-    mnist.refused("ubyte: holds 300 images of 28 x 28, MNIST has 10,000: this is another data set");
+    mnist.refused(
+        "ubyte: contains 300 images of 28 x 28, but MNIST has 10,000: this is another data set",
+    );
     mnist.images("t10k", 300, 32);
-    mnist.refused("holds 300 images of 32 x 32, MNIST has 10,000 of 28 x 28: this is another");
+    mnist.refused(
+        "contains 300 images of 32 x 32, but MNIST has 10,000 of 28 x 28: this is another",
+    );
     mnist.images("t10k", 112_800, 28);
-    mnist.refused("holds 112,800 images of 28 x 28, MNIST has 10,000: this is another data set");
+    mnist.refused(
+        "contains 112,800 images of 28 x 28, but MNIST has 10,000: this is another data set",
+    );
     mnist.images("t10k", 10_000, 28);
     mnist.refused("images-idx3-ubyte: its content is not that of MNIST");
 }

@@ -116,10 +116,9 @@ fn unknown_sets_and_unfit_binarizations() {
             other => panic!("{name} with {mode}: {other:?}"),
         };
     let unknown = refused("minst", Binarization::Grey);
-    assert!(
-        unknown
-            .contains("unknown data set \"minst\"; there are digits, mnist, binarized-mnist, frey")
-    );
+    assert!(unknown.contains(
+        "unknown data set \"minst\"; the data sets are digits, mnist, binarized-mnist, frey"
+    ));
     assert!(
         unknown.contains("cifar10, cifar10-batch1, svhn, svhn-small, svhn-cropped"),
         "{unknown}"
@@ -156,8 +155,8 @@ fn first_images_of_first_images() {
     for depth in [1, 2, 1000, 100_000] {
         let name = format!("first-5:{}digits", "first-10:".repeat(depth));
         let error = open(&name, None, Path::new("data")).unwrap_err();
-        let message = "data set \"first-5:first-...\": the set of which these are the first images \
-            cannot be such a set itself; write first-5:NAME with the name of a whole set";
+        let message = "data set \"first-5:first-...\": sets of first images cannot be nested; \
+            write first-5:NAME with the name of a whole set";
         assert!(matches!(&error, Error::Config(m) if m == message), "{error}");
         assert!(outline(&name, Path::new("data")).is_err());
         // Nor does the description of a set with such a name.

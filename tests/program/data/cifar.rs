@@ -58,7 +58,7 @@ fn wrong_lengths_and_labels() {
     says(parse(&[&good[..], &[0]].concat(), 2), "has 6147 bytes, expected 6146");
     says(parse(&good, 1), "has 6146 bytes, expected 3073");
     says(parse(&[], 1), "has 0 bytes");
-    says(parse(&samples::gz(&good[..6145]), 2), "holds 6145 bytes, expected 6146");
+    says(parse(&samples::gz(&good[..6145]), 2), "has 6145 bytes, expected 6146");
     says(parse(&samples::gz(&good), 1), "inflates to more than the 3073 bytes expected");
     let gz = samples::gz(&good);
     says(parse(&gz[..gz.len() - 9], 2), "cut short");
@@ -80,11 +80,11 @@ fn files_that_are_not_of_the_set() {
     for name in ["cifar10", "cifar10-batch1"] {
         let message = fault(name);
         assert!(message.contains("test_batch.bin: no such file"), "{message}");
-        assert!(message.contains("./datasets.sh --dir") && message.ends_with(" cifar10`"));
+        assert!(message.contains("./datasets.sh --dir") && message.ends_with(" cifar10"));
     }
     let message = open("cifar10-batch1", None, Path::new("data")).unwrap_err().to_string();
-    let hint = "data/cifar10/test_batch.bin: no such file; get it, by the script that \
-                `pixelloom data --script` prints, with `./datasets.sh cifar10`";
+    let hint = "data/cifar10/test_batch.bin: no such file; download it with the script that \
+                `pixelloom data --script` prints: ./datasets.sh cifar10";
     assert_eq!(message, hint);
 
     std::fs::create_dir(&folder).unwrap();
@@ -93,14 +93,14 @@ fn files_that_are_not_of_the_set() {
     // Whatever the file is called, plain or gzipped, and though a file of its training images is far too long.
     for (records, said) in [(100, "100"), (10_000, "10,000"), (50_000, "50,000")] {
         let what = format!(
-            "this is CIFAR-100 ({said} records of 3,074 bytes), cifar10 is expected; to check the file run"
+            "this is CIFAR-100 ({said} records of 3,074 bytes), cifar10 is expected; to check the file: "
         );
         let hundred = vec![5; records * (cifar::RECORD + 1)];
         write("test_batch.bin", &hundred);
         for name in ["cifar10", "cifar10-batch1"] {
             let message = fault(name);
             assert!(message.contains(&format!("test_batch.bin: {what}")), "{message}");
-            assert!(!message.contains("remove") && message.ends_with(" cifar10`"), "{message}");
+            assert!(!message.contains("remove") && message.ends_with(" cifar10"), "{message}");
         }
         write("test_batch.bin", &samples::gz(&hundred));
         assert!(fault("cifar10").contains(&what), "{}", fault("cifar10"));
@@ -116,7 +116,7 @@ fn files_that_are_not_of_the_set() {
         write("test_batch.bin", &bytes);
         let message = fault("cifar10");
         assert!(message.contains(&format!("test_batch.bin: {what}")), "{message}");
-        assert!(message.contains("to check the file run `./datasets.sh --dir "), "{message}");
+        assert!(message.contains("to check the file: ./datasets.sh --dir "), "{message}");
     }
 }
 

@@ -158,8 +158,8 @@ fn small_folders_have_all_splits() {
     assert_eq!([set.train.count, set.valid.count, set.test.count], [1, 1, 1]);
     let name = dir.path().display();
     let few = format!(
-        "{name}: 3 images are so few that a split by their names alone would leave a split empty, so it takes \
-         images of another one; these may move back when images are added"
+        "{name}: with only 3 images, a split by name would be empty, so it takes images of another split; \
+         these may move back when images are added"
     );
     assert_eq!(told, [few]);
     assert_eq!(splits(&read(dir.path(), None).unwrap()), splits(&set), "not the same again");
@@ -261,20 +261,23 @@ fn folders_that_are_no_data_set() {
         let error = open(name, None, path).unwrap_err();
         assert!(matches!(&error, Error::Config(m) if m.contains("folder:PATH")), "{error}");
     }
-    refused(path, &["holds 0 PNG images (*.png), too few", "train, valid and test", "at least 3"]);
+    refused(
+        path,
+        &["contains 0 PNG images (*.png), too few", "train, valid and test", "at least 3"],
+    );
     put(path, "a.png", &grey(1));
     put(path, "b.png", &grey(2));
-    refused(path, &["holds 2 PNG images (*.png), too few"]);
+    refused(path, &["contains 2 PNG images (*.png), too few"]);
 
     // Named like the folders, these are splits, and have to be complete.
     put(path, "train/a.png", &grey(1));
-    refused(path, &["has no folder \"valid\"; it needs train, valid, test"]);
+    refused(path, &["has no folder \"valid\"; it needs the folders train, valid, test"]);
     put(path, "valid/a.png", &grey(1));
     put(path, "test/a.txt", b"");
-    refused(path, &["a.png: lies beside the folders train, valid, test; move it"]);
+    refused(path, &["a.png: is next to the folders train, valid, test; move it"]);
     fs::remove_file(path.join("a.png")).unwrap();
     fs::remove_file(path.join("b.png")).unwrap();
-    refused(path, &["test: holds no PNG images"]);
+    refused(path, &["test: contains no PNG images"]);
     put(path, "test/a.png", &grey(1));
     read(path, None).unwrap();
 }
@@ -333,8 +336,10 @@ fn dot_files_and_what_is_no_file() {
         put(inner, "x.png/y.png", &grey(99));
         let (set, told) = read_and_hear(folder);
         assert_eq!(splits(&set.unwrap()), clean);
-        let line =
-            format!("{}: left out, as they are no files: x.png (a directory)", inner.display());
+        let line = format!(
+            "{}: skipped, because they are not files: x.png (a directory)",
+            inner.display()
+        );
         assert_eq!(told, [line]);
         for n in 1..4 {
             put(inner, &format!("x{n}.png/y.png"), b"");
@@ -352,8 +357,8 @@ fn more_pixels_than_are_read() {
     let dir = TempDir::new().unwrap();
     let black = png(4096, 4096, Grayscale, 8, &vec![0; 1 << 24]);
     (0..129).for_each(|i| put(dir.path(), &format!("{i}.png"), &black));
-    let what = "129 images of 16777216 bytes are more than the 2147483648 bytes that are read";
-    refused(dir.path(), &[what, "take fewer or smaller ones"]);
+    let what = "129 images of 16777216 bytes exceed the limit of 2147483648 bytes";
+    refused(dir.path(), &[what, "use fewer or smaller images"]);
 }
 
 #[cfg(unix)]

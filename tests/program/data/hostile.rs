@@ -86,11 +86,11 @@ fn links_in_archives_are_not_followed() {
     let secret = secret.display().to_string();
     for kind in [EntryType::Symlink, EntryType::Link] {
         let link = Entry(kind, "train/1.png", &secret, &[], 0);
-        says(unpack(&archive(&[link, file("digitStruct.mat", &boxes)]), 1), "holds no 1.png");
+        says(unpack(&archive(&[link, file("digitStruct.mat", &boxes)]), 1), "contains no 1.png");
     }
     for kind in [EntryType::Fifo, EntryType::Char, EntryType::Directory] {
         let other = Entry(kind, "train/1.png", "", &[], 0);
-        says(unpack(&archive(&[other, file("digitStruct.mat", &boxes)]), 1), "holds no 1.png");
+        says(unpack(&archive(&[other, file("digitStruct.mat", &boxes)]), 1), "contains no 1.png");
     }
 }
 
@@ -108,7 +108,7 @@ fn long_names_in_archives_take_no_memory() {
         let bomb = archive(&[long, file("train/1.png", b"")]);
         assert!(bomb.len() < MIB);
         let (most, result) = peak(|| unpack(&bomb, 1));
-        says(result, "holds no digitStruct.mat");
+        says(result, "contains no digitStruct.mat");
         assert!(most < MIB, "{kind:?}: {most} bytes");
     }
 }
@@ -117,7 +117,7 @@ fn long_names_in_archives_take_no_memory() {
 fn archives_that_inflate_to_more_than_memory() {
     // Sizes that nothing stands behind, that wrap, that are too large.
     for (size, what) in [
-        (1 << 26, "bytes cannot hold the 67108864 of digitStruct.mat"),
+        (1 << 26, "bytes cannot contain the 67108864 bytes of digitStruct.mat"),
         (1 << 31, "digitStruct.mat has 2147483648 bytes; at most"),
         (u64::MAX, "file.x: "),
         (1 << 63, "file.x: "),
@@ -131,7 +131,7 @@ fn archives_that_inflate_to_more_than_memory() {
     // A good gzip file of 32 MiB of zeros costs what it says, and only if it is what is looked for.
     let zeros = vec![0; 32 * MIB];
     let (most, result) = peak(|| unpack(&archive(&[file("other.bin", &zeros)]), 1));
-    says(result, "holds no digitStruct.mat");
+    says(result, "contains no digitStruct.mat");
     assert!(most < 2 * MIB, "{most} bytes");
     let bomb = archive(&[file("digitStruct.mat", &zeros)]);
     assert!(bomb.len() < MIB);
@@ -153,11 +153,11 @@ fn archives_that_inflate_to_more_than_memory() {
 #[test]
 fn gzip_files_of_nothing() {
     let nothing = samples::gz(&[]).repeat(20_000);
-    says(unpack(&nothing, 1), "holds no digitStruct.mat");
+    says(unpack(&nothing, 1), "contains no digitStruct.mat");
     let mut endless = GzEncoder::new(Vec::new(), Compression::best());
     endless.write_all(&vec![0; 8 * MIB]).unwrap();
     // Zeros end a tar archive.
-    says(unpack(&endless.finish().unwrap(), 1), "holds no digitStruct.mat");
+    says(unpack(&endless.finish().unwrap(), 1), "contains no digitStruct.mat");
 }
 
 #[test]
@@ -239,8 +239,7 @@ fn folders_and_nothing_in_the_place_of_files() {
             let name = format!("{}: {what}", path.display());
             assert!(message.contains(&name), "{set}: {message}");
             assert!(
-                message.contains("run `./datasets.sh --dir")
-                    && message.ends_with(&format!(" {set}`"))
+                message.contains(": ./datasets.sh --dir") && message.ends_with(&format!(" {set}"))
                     || set == "cifar10",
                 "{message}"
             );
@@ -339,7 +338,7 @@ fn what_takes_long_is_told() {
         told[..2],
         [format!("{}: is a directory, not a file; it is made again", kept.display()), cutting]
     );
-    assert!(told[2].contains("cannot be kept") && told.len() == 3, "{told:?}");
+    assert!(told[2].contains("cannot be stored") && told.len() == 3, "{told:?}");
 }
 
 /// No file of the library prints; the program and what it shows of training do.

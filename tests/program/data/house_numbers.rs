@@ -208,12 +208,12 @@ fn archives_that_are_wrong() {
     assert!(
         prepared(|_| {}).unwrap() == svhn_archive::prepare(&sample("train.tar.gz"), 6).unwrap()
     );
-    says(prepared(|files| drop(files.remove(0))), "holds no 3.png");
-    says(prepared(|files| files.push(files[0].clone())), "holds 3.png twice");
-    says(prepared(|files| files[0].0 = "train/7.png".into()), "7.png is none of its 6");
-    says(prepared(|files| files[0].0 = "train/x.png".into()), "x.png is none of its 6");
+    says(prepared(|files| drop(files.remove(0))), "contains no 3.png");
+    says(prepared(|files| files.push(files[0].clone())), "contains 3.png twice");
+    says(prepared(|files| files[0].0 = "train/7.png".into()), "7.png is not one of its 6 pictures");
+    says(prepared(|files| files[0].0 = "train/x.png".into()), "x.png is not one of its 6 pictures");
     says(prepared(|files| files[0].1.truncate(60)), "3.png: the PNG data is cut short");
-    says(prepared(|files| files.retain(|f| !f.0.ends_with(".mat"))), "holds no digitStruct.mat");
+    says(prepared(|files| files.retain(|f| !f.0.ends_with(".mat"))), "contains no digitStruct.mat");
     says(prepared(|files| files[6].1.truncate(9000)), "digitStruct.mat: ");
     let small = samples::png(2, 2, png::ColorType::Rgb, 8, &[0; 12]);
     says(prepared(|files| files[1].1 = small), "the digits of 1.png lie outside the picture");
@@ -227,7 +227,7 @@ fn archives_that_are_wrong() {
         })
     };
     says(renamed("4.png", "5.png"), "digitStruct.mat has 5.png twice");
-    says(renamed("4.png", "8.png"), "digitStruct.mat has 8.png, none of 6");
+    says(renamed("4.png", "8.png"), "digitStruct.mat has 8.png, which is not one of the 6");
     says(of_bytes(b"nothing of the kind"), "cannot be unpacked");
     let good = std::fs::read(sample("train.tar.gz")).unwrap();
     says(of_bytes(&good[..good.len() / 2]), "cannot be unpacked");
@@ -249,9 +249,9 @@ fn digit_structs_that_are_wrong() {
         digit_struct::parse(bytes, "file.x")
     };
     // 12 is the height of a first digit, 9 the width of 1.png's only one.
-    says(replaced(12.0, 0.0), "has a digit without a size");
-    says(replaced(9.0, f64::NAN), "which cannot be");
-    says(replaced(9.0, 1e300), "which cannot be");
+    says(replaced(12.0, 0.0), "has a digit of size 0");
+    says(replaced(9.0, f64::NAN), "has the invalid values");
+    says(replaced(9.0, 1e300), "has the invalid values");
     assert!(replaced(9.0, 10.0).is_ok());
 }
 

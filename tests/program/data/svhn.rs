@@ -44,9 +44,9 @@ fn cropped_digits_that_are_not() {
     says(file(&[32, 32, 3, 2], &[1]), "array \"y\" is [1, 1], expected [2, 1]");
     says(file(&[32, 32, 1, 2], &[1, 1]), "array \"X\" is [32, 32, 1, 2], expected [32, 32, 3, N]");
     says(file(&[3, 32, 32, 2], &[1, 1]), "expected [32, 32, 3, N]");
-    says(file(&[32, 32, 3, 0], &[]), "holds no images");
+    says(file(&[32, 32, 3, 0], &[]), "contains no images");
     let no_labels = mat.file(&[mat.array(9, "X", &[32, 32, 3, 1], &[7; 3072])]);
-    says(svhn_cropped::parse(&no_labels, "file.x"), "holds no array \"y\"");
+    says(svhn_cropped::parse(&no_labels, "file.x"), "contains no array \"y\"");
     says(svhn_cropped::parse(&read("train.tar.gz"), "file.x"), "is not a MATLAB 5 file");
     let good = read("train_32x32.mat");
     says(svhn_cropped::parse(&good[..good.len() - 1], "file.x"), "are left");
@@ -58,7 +58,7 @@ fn cropped_digits_that_are_not() {
     std::fs::create_dir(dir.path().join("svhn_cropped")).unwrap();
     std::fs::write(dir.path().join("svhn_cropped/test_32x32.mat"), good).unwrap();
     let message = open("svhn-cropped", None, dir.path()).unwrap_err().to_string();
-    assert!(message.contains("holds 5 images, SVHN (cropped) has 26,032"), "{message}");
+    assert!(message.contains("contains 5 images, but SVHN (cropped) has 26,032"), "{message}");
     assert!(message.ends_with("svhn-cropped`"), "{message}");
 }
 

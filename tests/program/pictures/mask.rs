@@ -65,7 +65,7 @@ fn masks_that_do_not_fit() {
         }
         other => panic!("{other:?}"),
     };
-    says(&path, 3, 5, "the mask is 5 x 3, the images are 3 x 5 (height x width); draw it");
+    says(&path, 3, 5, "the mask is 5 x 3, but the images are 3 x 5 (height x width); make it");
     says(&path, 28, 28, "the images are 28 x 28");
     says(&dir.path().join("none.png"), 5, 3, "cannot be read");
     says(&dir.path().to_path_buf(), 5, 3, "is a directory");

@@ -48,9 +48,9 @@ fn draws_report_has_its_glimpses_and_films() {
         "KL(q(z) | N(0, I)): 2.50 at 3.",
         &format!("In all 21.25 nats. {TEST}, cpu (AVX-512), 2 threads."),
         "width=\"50\" height=\"40\" src=\"data:image/gif;base64,R0lGODlh",
-        "samples as they are drawn",
-        "in green where it looks",
-        "the training image nearest to it",
+        "samples being drawn",
+        "the area that is read in green",
+        "its nearest training image",
         "Dotted line, test split: DRAW in the paper, 80.97 nats/image.",
     ] {
         assert!(page.contains(part), "the report lacks {part:?}");
@@ -129,5 +129,5 @@ fn classifiers_are_compared_by_their_errors() {
     }
     compare(&[one, draw], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
-    assert!(page.contains("of classifiers the error in percent") && page.contains("132.00"));
+    assert!(page.contains("for classifiers, the error in percent") && page.contains("132.00"));
 }
