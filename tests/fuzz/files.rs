@@ -1,4 +1,4 @@
-//! Targets of data sets: what `datasets.sh` fetches, and pictures of a user's own.
+//! Fuzz targets for data sets: the files that `datasets.sh` downloads, and a user's own pictures.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -34,7 +34,7 @@ pub const TARGETS: [Target; 11] = [
         finish: maybe_gzipped,
         read: |bytes, findings| {
             for header in [8, 16] {
-                // Of compressed files what the header declares, if so few bytes can hold it.
+                // For compressed files, the size that the header declares, if it can result from so few bytes.
                 let declared = inflated(MultiGzDecoder::new(bytes), header);
                 let sizes = declared.get(4..).unwrap_or(&[]).chunks_exact(4);
                 let size = |b: &[u8]| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize;
@@ -90,7 +90,7 @@ pub const TARGETS: [Target; 11] = [
         seed: mat,
         finish: as_it_is,
         read: |bytes, findings| {
-            // A compressed element is inflated to at most what deflate can make of it.
+            // A compressed element is inflated to at most the maximum expansion of deflate.
             let most = bytes.len() + admitted(bytes);
             findings.reads(most, NAME, || mat5::parse(bytes, NAME, "ff"));
             findings.reads(most, NAME, || svhn_cropped::parse(bytes, NAME));
@@ -103,7 +103,7 @@ pub const TARGETS: [Target; 11] = [
         seed: |_| archived().1.clone(),
         finish: as_it_is,
         read: |bytes, findings| {
-            // A copy is made to hand over, and the HDF5 library reads through windows of a MiB.
+            // The reader gets a copy, and the HDF5 library reads through windows of 1 MiB.
             let most = bytes.len() + bytes.len() / 2 + (1 << 19);
             findings.reads(most, NAME, || digit_struct::parse(bytes.to_vec(), NAME));
         },
@@ -117,7 +117,7 @@ pub const TARGETS: [Target; 11] = [
             if rng.random_range(0..8) > 0 { gzipped(&bytes) } else { maybe_gzipped(rng, bytes) }
         },
         read: |bytes, findings| {
-            // One file at a time, what two prepared images take, and again the window of the HDF5 library.
+            // One file at a time, two prepared images, and the window of the HDF5 library.
             let content = inflated(MultiGzDecoder::new(bytes), 1 << 24).len();
             let most = bytes.len() + content + 2 * svhn_archive::BYTES + (1 << 19);
             let open = || Ok(bytes);
@@ -204,20 +204,20 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("into memory")
 }
 
-/// Plain content is compressed half of the time.
+/// Compresses the content with probability 1/2.
 fn maybe_gzipped(rng: &mut StdRng, bytes: Vec<u8>) -> Vec<u8> {
     if !gz::is_gzip(&bytes) && rng.random() { gzipped(&bytes) } else { bytes }
 }
 
-/// As much as can be had of compressed data, up to `most` bytes.
+/// Inflates as much of the compressed data as possible, up to `most` bytes.
 fn inflated(decoder: impl Read, most: u64) -> Vec<u8> {
     let mut content = Vec::new();
-    // What comes before damage counts.
+    // Data before the damage counts.
     let _ = decoder.take(most).read_to_end(&mut content);
     content
 }
 
-/// Runs `work` so that what it does in parallel happens in this thread, whose memory is counted.
+/// Runs `work` in a pool with only this thread, whose memory is counted.
 fn alone(work: impl FnOnce() + Send) {
     thread_local! {
         static POOL: rayon::ThreadPool = rayon::ThreadPoolBuilder::new()
@@ -229,7 +229,7 @@ fn alone(work: impl FnOnce() + Send) {
     POOL.with(|pool| pool.install(work));
 }
 
-/// A MAT file: arrays that may be damaged before they are compressed, and words that lie.
+/// A MAT file with arrays that may be damaged before they are compressed, and false header words.
 fn mat(rng: &mut StdRng) -> Vec<u8> {
     let mat = Mat { big_endian: rng.random() };
     let count = rng.random_range(1..3u32);
@@ -263,7 +263,7 @@ fn mat(rng: &mut StdRng) -> Vec<u8> {
     mat.file(&elements)
 }
 
-/// Bytes that the zlib data in a MAT file can be inflated to, wherever it may begin.
+/// Bytes that the zlib data in a MAT file can inflate to, wherever it starts.
 fn admitted(bytes: &[u8]) -> usize {
     let starts = bytes.windows(2).enumerate().filter(|(_, two)| {
         two[0] & 0x8f == 8 && u16::from_be_bytes([two[0], two[1]]).is_multiple_of(31)
@@ -271,7 +271,7 @@ fn admitted(bytes: &[u8]) -> usize {
     starts.map(|(at, _)| inflated(ZlibDecoder::new(&bytes[at..]), 1 << 24).len()).sum()
 }
 
-/// Picture and digitStruct.mat of the sample archive of one.
+/// The picture and the digitStruct.mat of the sample archive with one picture.
 fn archived() -> &'static (Vec<u8>, Vec<u8>) {
     static FILES: std::sync::OnceLock<(Vec<u8>, Vec<u8>)> = std::sync::OnceLock::new();
     FILES.get_or_init(|| {
@@ -297,7 +297,7 @@ fn archived() -> &'static (Vec<u8>, Vec<u8>) {
     })
 }
 
-/// A tar archive with the files that belong there, and some that do not.
+/// A tar archive with the expected files and some others.
 fn archive(rng: &mut StdRng) -> Vec<u8> {
     use tar::EntryType::{
         Directory, Fifo, GNULongLink, GNULongName, GNUSparse, Link, Regular, Symlink, XHeader,
@@ -331,7 +331,7 @@ fn archive(rng: &mut StdRng) -> Vec<u8> {
     archive.into_inner().expect("into memory")
 }
 
-/// A PNG file of any kind; its header may lie.
+/// A PNG file of any kind, possibly with a false header.
 fn png(rng: &mut StdRng) -> Vec<u8> {
     use png::ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba};
     let (color, depth) = *pick(
@@ -380,7 +380,7 @@ fn png(rng: &mut StdRng) -> Vec<u8> {
     file
 }
 
-/// Right checksums for all chunks of a PNG file, as far as these can be told apart.
+/// Corrects the checksums of all chunks of a PNG file that can be recognised.
 fn mend(file: &mut [u8]) {
     let mut at = 8;
     while at + 12 <= file.len() {
@@ -403,17 +403,17 @@ fn mended(rng: &mut StdRng, mut file: Vec<u8>) -> Vec<u8> {
     file
 }
 
-/// Bytes of the pixels that a PNG header declares, of at most 4096 x 4096 and what deflate can make.
+/// Bytes of the pixels that a PNG header declares, limited by 4096 x 4096 and by the maximum expansion of deflate.
 fn pixels(bytes: &[u8]) -> usize {
     let word = |at: usize| {
         let word = bytes.get(at..at + 4).map_or([0; 4], |b| [b[0], b[1], b[2], b[3]]);
         u32::from_be_bytes(word).min(4096) as usize
     };
-    // Of one bit a pixel eight bytes may come, of a transparent palette four.
+    // One bit per pixel expands to eight bytes, a transparent palette to four.
     (word(16) * word(20) * 8).min(64 * 1032 * bytes.len())
 }
 
-/// The input as one of three pictures of a folder.
+/// Reads the input as one of three pictures in a folder.
 fn own_folder(bytes: &[u8], findings: &mut Findings) {
     let folder = folder().join("own");
     if !folder.is_dir() {

@@ -1,9 +1,10 @@
-//! Damaged files for every reader: no panic, no second, memory within a bound, an error that names the file.
+//! Damaged files for every reader. A reader must not panic, takes less than a second, stays within a memory bound, and
+//! names the file in its error.
 //!
-//! A program of its own, since it measures the time of each input: other tests would take its share of the processor.
+//! This is a separate program because it measures the time of each input; other tests would compete for the processor.
 //!
-//! Each input is a function of its number, so a run finds the same again. The short run is a test like any
-//! other. A million inputs of each target, or `FUZZ_INPUTS` of those whose name has `FUZZ_ONLY` in it:
+//! Each input is a function of its number, so runs are reproducible. The short run is an ordinary test. To run a
+//! million inputs for each target, or `FUZZ_INPUTS` inputs for the targets whose names contain `FUZZ_ONLY`:
 //!
 //! ```sh
 //! cargo test --release --test fuzz -- --ignored --nocapture
@@ -27,13 +28,13 @@ use std::time::{Duration, Instant};
 
 use targets::{Findings, Target, examine, input, shrunk, targets};
 
-/// Inputs that a thread takes at once.
+/// Number of inputs that a thread takes at a time.
 const CHUNK: u64 = 250;
 
-/// No input may take so long; the program ends, since a thread cannot be stopped.
+/// Time after which an input is considered to hang; the program then exits, because a thread cannot be stopped.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// Adds up what was found.
+/// Adds the findings of `one` to `all`.
 fn add(all: &mut Findings, one: Findings) {
     all.good += one.good;
     all.time = all.time.max(one.time);
@@ -47,14 +48,14 @@ fn add(all: &mut Findings, one: Findings) {
     }
 }
 
-/// Bytes as a reader of the message sees them, not too many.
+/// Bytes in readable form for a message, truncated.
 fn shown(bytes: &[u8]) -> String {
     let text: String =
         bytes.iter().take(600).flat_map(|&b| b.escape_ascii()).map(char::from).collect();
     format!("{} bytes: b\"{text}\"{}", bytes.len(), if bytes.len() > 600 { "..." } else { "" })
 }
 
-/// Reads inputs 0..count of a target, and says what was found.
+/// Reads inputs 0..count of a target and reports the findings.
 fn fuzz(target: &Target, count: u64, threads: u64) -> Result<String, String> {
     let started = Instant::now();
     let next = AtomicU64::new(0);
@@ -131,7 +132,7 @@ fn fuzz(target: &Target, count: u64, threads: u64) -> Result<String, String> {
     ))
 }
 
-/// Of all targets whose name has `FUZZ_ONLY` in it.
+/// Fuzzes all targets whose names contain `FUZZ_ONLY`.
 fn all(count: impl Fn(&Target) -> u64) {
     let only = std::env::var("FUZZ_ONLY").unwrap_or_default();
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
@@ -160,7 +161,7 @@ fn damaged_files_are_refused_a_million_times() {
     all(|_| count.unwrap_or(1_000_000));
 }
 
-/// The short run reads good files too: else a generator makes nothing but rubbish.
+/// The short run must also read valid files; otherwise a generator produces only garbage.
 #[test]
 fn every_target_reads_good_files() {
     for target in targets() {

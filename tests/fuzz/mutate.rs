@@ -1,12 +1,12 @@
-//! Damage to files: what any format can suffer, and what text can.
+//! Mutations of files: some for any format, some for text.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
-/// Inputs grow no longer than this.
+/// Maximum length of an input.
 pub const LONGEST: usize = 1 << 16;
 
-/// Words that text formats take for something.
+/// Words with a meaning in text formats.
 const WORDS: [&str; 40] = [
     "0",
     "-1",
@@ -50,17 +50,17 @@ const WORDS: [&str; 40] = [
     "1979-05-27",
 ];
 
-/// One of `all`.
+/// A random element of `all`.
 pub fn pick<'a, T>(rng: &mut StdRng, all: &'a [T]) -> &'a T {
     &all[rng.random_range(0..all.len())]
 }
 
-/// A place in 0..=length.
+/// A random position in 0..=length.
 fn place(rng: &mut StdRng, length: usize) -> usize {
     rng.random_range(0..=length)
 }
 
-/// A number as headers lie with it, for a file of `length` bytes.
+/// A number for a false header, for a file of `length` bytes.
 pub fn extreme(rng: &mut StdRng, length: usize) -> u64 {
     let length = length as u64;
     let near = [0, 1, 2, 3, length, length + 1, length.saturating_sub(1), 2 * length, length / 2];
@@ -73,7 +73,7 @@ pub fn extreme(rng: &mut StdRng, length: usize) -> u64 {
     }
 }
 
-/// One to four changes.
+/// Makes one to four random changes.
 pub fn mutate(rng: &mut StdRng, bytes: &mut Vec<u8>, text: bool) {
     for _ in 0..rng.random_range(1..=4) {
         change(rng, bytes, text);
@@ -96,13 +96,13 @@ fn change(rng: &mut StdRng, bytes: &mut Vec<u8>, text: bool) {
         4 => bytes.truncate(at),
         5 => drop(bytes.drain(at..end)),
         6 => {
-            // Once more, there or elsewhere.
+            // Duplicate a part, at the same or another position.
             let part = bytes[at..end].to_vec();
             let to = place(rng, length);
             bytes.splice(to..to, part);
         }
         7 | 8 => {
-            // A number of 2, 4 or 8 bytes, at a place of its size or at any.
+            // Overwrite a number of 2, 4 or 8 bytes, aligned or not.
             let width = *pick(rng, &[2, 4, 4, 4, 8]);
             let at = if rng.random() { at / width * width } else { at };
             let value = extreme(rng, length);
@@ -128,7 +128,7 @@ fn change(rng: &mut StdRng, bytes: &mut Vec<u8>, text: bool) {
     }
 }
 
-/// Puts a word in the place of the first number from `at` on.
+/// Replaces the first number from `at` on by a word.
 fn number(rng: &mut StdRng, bytes: &mut Vec<u8>, at: usize) {
     let of_number = |b: &u8| b.is_ascii_digit() || b".-e".contains(b);
     let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|i| at + i) else {
@@ -139,7 +139,7 @@ fn number(rng: &mut StdRng, bytes: &mut Vec<u8>, at: usize) {
     bytes.splice(start..end, word.bytes());
 }
 
-/// Many brackets, or many parts of a key, in a row.
+/// Inserts many brackets or many parts of a key in a row.
 fn nest(rng: &mut StdRng, bytes: &mut Vec<u8>, at: usize) {
     let (open, close) =
         *pick(rng, &[("[", "]"), ("{\"a\":", "}"), ("a.", "a=1"), ("{a=", "}"), ("[a.", "]")]);

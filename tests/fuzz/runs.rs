@@ -1,4 +1,4 @@
-//! Targets of runs: checkpoints, settings, metrics, and what a report is made of.
+//! Fuzz targets for runs: checkpoints, settings, metrics, and the input of a report.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use crate::mutate::{extreme, mutate, pick};
 use crate::targets::{Findings, Target, as_it_is, folder};
 
-/// A number of a text may become a node of a tree with a name of its own, which takes this number of bytes.
+/// Bytes of a tree node with its own name, which a number in a text may become.
 const TREE: usize = 64;
 
 pub const TARGETS: [Target; 6] = [
@@ -31,7 +31,7 @@ pub const TARGETS: [Target; 6] = [
         seed: |rng| damaged(rng, &saved().0),
         finish: as_it_is,
         read: |bytes, findings| {
-            // The tensors, and the header some times over.
+            // The tensors, and a few copies of the header.
             let most = bytes.len() + TREE / 2 * header(bytes);
             let dir = Path::new("run");
             findings.reads(most, "run/model.safetensors", || {
@@ -74,9 +74,9 @@ pub const TARGETS: [Target; 6] = [
         finish: as_it_is,
         read: |bytes, findings| {
             let text = String::from_utf8_lossy(bytes);
-            // All keys of all presets are gone through to name the nearest one.
+            // The keys of all presets are collected to name the closest one.
             let most = bytes.len() * TREE + (1 << 20);
-            // A message of a setting names it; the file is named where it cannot be read.
+            // Errors about a setting name the setting; errors about an unreadable file name the file.
             findings.reads(most, "", || {
                 Settings::parsed(None, &text, Path::new("my.toml"), "digits")?.config()
             });
@@ -105,7 +105,7 @@ pub const TARGETS: [Target; 6] = [
             let path = Path::new("metrics.jsonl");
             let rewound = |bytes: &[u8]| metrics::rewound(bytes, &position, path);
             findings.reads(bytes.len(), "metrics.jsonl", || rewound(bytes));
-            // What is kept is kept again.
+            // The kept part is kept again unchanged.
             if let Ok(kept) = rewound(bytes) {
                 findings.equal("rewound twice", rewound(&bytes[..kept.bytes]).ok(), Some(kept));
             }
@@ -169,7 +169,7 @@ fn saved() -> &'static (Content, Content) {
     })
 }
 
-/// A file of tensors whose texts and tensors may be wrong under a right checksum.
+/// A tensor file whose metadata and tensors may be wrong although the checksum is right.
 fn damaged(rng: &mut StdRng, content: &Content) -> Vec<u8> {
     let mut content = content.clone();
     if rng.random() {
@@ -201,7 +201,7 @@ fn damaged(rng: &mut StdRng, content: &Content) -> Vec<u8> {
     bytes
 }
 
-/// Bytes of the header of a file of tensors.
+/// Bytes of the header of a tensor file.
 fn header(bytes: &[u8]) -> usize {
     let length = bytes.get(..8).map_or(0, |b| u64::from_le_bytes(b.try_into().expect("8 bytes")));
     usize::try_from(length).map_or(bytes.len(), |length| length.min(bytes.len()))
@@ -241,7 +241,7 @@ fn lines(rng: &mut StdRng) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// What stands between the files of a run in one input.
+/// Separator between the files of a run in one input.
 const NEXT: u8 = 0x1e;
 
 /// Metrics, summary and timings of a run.
@@ -254,7 +254,7 @@ fn run(rng: &mut StdRng) -> Vec<u8> {
     [&lines(rng)[..], &next, summary.as_bytes(), &next, timing.as_bytes()].concat()
 }
 
-/// Writes the files, and the page about them.
+/// Writes the files of a run, and its report.
 fn reported(bytes: &[u8], findings: &mut Findings) {
     let dir = folder().join("run");
     if !dir.is_dir() {
@@ -266,7 +266,7 @@ fn reported(bytes: &[u8], findings: &mut Findings) {
         let part = parts.next().unwrap_or(b"{}");
         std::fs::write(dir.join(name), part).expect("written");
     }
-    // Beside the lines pages and plots, which have no more than some thousand points.
+    // In addition to the lines, the page and its plots, which have at most a few thousand points.
     let most = TREE * bytes.len() + (4 << 20);
     findings.reads(most, "json", || report::write(&dir));
     findings.reads(most, "json", || {

@@ -1,4 +1,5 @@
-//! What is fuzzed: for every reader valid files, what is done to them after damage, and what must hold.
+//! The fuzz targets: for every reader, a generator of valid files, a step after damaging them, and the properties to
+//! check.
 
 use std::cell::OnceCell;
 use std::fmt::Debug;
@@ -20,45 +21,45 @@ pub struct Target {
     pub name: &'static str,
     /// Whether the format is text.
     pub text: bool,
-    /// Inputs of the short run.
+    /// Number of inputs in the short run.
     pub short: u64,
-    /// A valid file, or one whose header lies.
+    /// Generates a valid file, or one with a false header.
     pub seed: fn(&mut StdRng) -> Vec<u8>,
-    /// What follows, such as compression or mended checksums.
+    /// Step after the damage, such as compression or correcting checksums.
     pub finish: fn(&mut StdRng, Vec<u8>) -> Vec<u8>,
-    /// Reads the input and notes what it costs.
+    /// Reads the input and records its cost.
     pub read: fn(&[u8], &mut Findings),
 }
 
-/// All of them.
+/// All targets.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
     crate::files::TARGETS.iter().chain(&crate::runs::TARGETS)
 }
 
-/// Input `number` of a target: always the same.
+/// Input `number` of a target, which is always the same.
 pub fn input(target: &Target, number: u64) -> Vec<u8> {
     let mut rng = StdRng::seed_from_u64(number);
     let mut bytes = (target.seed)(&mut rng);
-    // One in eight stays as it is: good files must be read too.
+    // One in eight stays undamaged, because valid files must be read too.
     if !number.is_multiple_of(8) {
         mutate(&mut rng, &mut bytes, target.text);
     }
     (target.finish)(&mut rng, bytes)
 }
 
-/// Leaves a file as it is.
+/// Leaves a file unchanged.
 pub fn as_it_is(_: &mut StdRng, bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// What reading an input has cost, and what of it must not be.
+/// The cost of reading an input, and violated properties.
 #[derive(Default)]
 pub struct Findings {
-    /// Inputs that were read without an error.
+    /// Number of inputs that were read without an error.
     pub good: u64,
-    /// The most memory beside its limit: bytes, limit.
+    /// The peak memory that was closest to its limit: bytes, limit.
     pub memory: (usize, usize),
-    /// The longest reading.
+    /// The longest time for an input.
     pub time: Duration,
     /// The last error.
     pub error: String,
@@ -66,17 +67,17 @@ pub struct Findings {
     pub faults: Vec<String>,
 }
 
-/// The longest that an input may take.
+/// Maximum time for an input.
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Findings {
-    /// Reads: the error, if any, is one line that contains `name`; the memory stays below twice `bytes` and a
-    /// MiB; it takes no second.
+    /// Reads an input and checks that the error, if any, is one line that contains `name`, that memory stays below
+    /// twice `bytes` plus 1 MiB, and that it takes less than a second.
     pub fn reads<T>(&mut self, bytes: usize, name: &str, work: impl Fn() -> Result<T>) {
         let started = Instant::now();
         let (most, result) = peak(&work);
         let mut time = started.elapsed();
-        // On a busy machine others may have taken the time.
+        // On a busy machine, other processes may have caused the delay.
         for _ in 0..3 {
             if time >= SECOND / 20 {
                 let started = Instant::now();
@@ -95,7 +96,7 @@ impl Findings {
             Ok(_) => self.good += 1,
             Err(error) => self.message(&error, name),
         }
-        // As parts of their limits.
+        // Compare as fractions of their limits.
         if most as u128 * self.memory.1.max(1) as u128 >= self.memory.0 as u128 * limit as u128 {
             self.memory = (most, limit);
         }
@@ -116,7 +117,7 @@ impl Findings {
         self.error = text;
     }
 
-    /// Notes a property that does not hold.
+    /// Records a violated property if the values differ.
     #[track_caller]
     pub fn equal<T: PartialEq + Debug>(&mut self, what: &str, a: T, b: T) {
         if a != b {
@@ -125,7 +126,7 @@ impl Findings {
     }
 }
 
-/// The findings of one input; a panic is one of them.
+/// The findings of one input, including a panic.
 pub fn examine(target: &Target, bytes: &[u8]) -> Findings {
     let read = std::panic::AssertUnwindSafe(|| {
         let mut findings = Findings::default();
@@ -139,7 +140,7 @@ pub fn examine(target: &Target, bytes: &[u8]) -> Findings {
     })
 }
 
-/// A folder of this thread's, in memory where there is such a file system.
+/// A folder for this thread, in memory if the system has such a file system.
 pub fn folder() -> PathBuf {
     thread_local!(static FOLDER: OnceCell<TempDir> = const { OnceCell::new() });
     let new = || {
@@ -150,7 +151,7 @@ pub fn folder() -> PathBuf {
     FOLDER.with(|folder| folder.get_or_init(new).path().to_path_buf())
 }
 
-/// A smaller input that breaks a property too: without its parts, as long as there are such.
+/// Shrinks an input by removing parts as long as it still violates a property.
 pub fn shrunk(target: &Target, mut bytes: Vec<u8>) -> Vec<u8> {
     let breaks = |bytes: &[u8]| !examine(target, bytes).faults.is_empty();
     let until = Instant::now() + Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! Measurements measure what they say: the probes compute, the arithmetic of a workload is that of its
-//! kernels, tables and plots hold what was measured.
+//! Measurements are correct: the probes compute what they time, the arithmetic of a workload is that of its kernels,
+//! and tables and plots contain the measurements.
 
 use crate::common::fast_devices;
 use pixelloom::bench::table::by_kernel;
@@ -13,7 +13,7 @@ use pixelloom::{Device, Tensor};
 
 #[test]
 fn the_probes_compute_what_they_time() {
-    // Blocks, and one that is not whole.
+    // Several blocks, the last one partial.
     let x: Vec<f32> = (0..1003).map(|i| i as f32 / 100.0).collect();
     for device in fast_devices() {
         let t = Tensor::new(&device, &x, &[x.len()]);
@@ -33,11 +33,11 @@ fn the_probes_compute_what_they_time() {
 /// Kernels whose cost is that of products.
 fn is_product(kernel: &str) -> bool {
     let products = ["matmul", "shared_gradient", "masked_conv", "lstm", "attention"];
-    // An LSTM cell's own gradient is elementwise; its products are separate ones.
+    // The gradient kernel of an LSTM cell is elementwise; its products are separate kernels.
     products.iter().any(|p| kernel.starts_with(p)) && kernel != "lstm_cell_gradient"
 }
 
-/// Operations of the products of one step.
+/// FLOP of the products of one step.
 fn products(workload: &Workload) -> f64 {
     let (device, mut profile) = (Device::cpu(), Profile::default());
     let mut ready = workload.build(&device);
@@ -46,8 +46,8 @@ fn products(workload: &Workload) -> f64 {
     profile.kernels.iter().filter(|(name, _)| is_product(name)).map(|(_, k)| k.flops as f64).sum()
 }
 
-/// Small images, so that it is quick; gates, which kernels count and the formula does not, are a few
-/// percent, and so are attention's gradients, which recompute.
+/// Uses small images to be quick. The tolerance covers gates, which kernels count but the formula does not, and the
+/// recomputation in attention's gradients; each is a few percent.
 #[test]
 fn the_arithmetic_of_a_workload_is_that_of_its_kernels() {
     let mut all: Vec<Workload> = workloads().into_iter().chain(sampling()).collect();
@@ -73,7 +73,7 @@ fn the_arithmetic_of_a_workload_is_that_of_its_kernels() {
 }
 
 #[test]
-fn tables_and_the_roofline_hold_what_was_measured() {
+fn tables_and_the_roofline_contain_what_was_measured() {
     let sum = Sum { calls: 4, dispatches: 8, seconds: 0.5, flops: 100_000_000_000, bytes: 1 << 30 };
     let moves = Sum { flops: 0, seconds: 0.25, ..sum };
     let mut profile = Profile { runs: 2, seconds: 1.0, ..Profile::default() };
@@ -90,7 +90,7 @@ fn tables_and_the_roofline_hold_what_was_measured() {
     let machine = Machine { name: "cpu".into(), peak: 400.0, bandwidth: 8.0 };
     assert_eq!(roofline::share_of_roof(&sum, &machine), 0.5);
     assert!((roofline::share_of_roof(&moves, &machine) - 4.295 / 8.0).abs() < 1e-3);
-    // Few operations a byte: the memory is the roof.
+    // At low FLOP/byte, memory is the roof.
     let light = Sum { flops: 1 << 30, ..sum };
     let expected = light.gflops() / 8.0;
     assert!((roofline::share_of_roof(&light, &machine) - expected).abs() < 1e-9);

@@ -1,5 +1,5 @@
-//! The border between the core, which is a library, and the program around it: what the core may import, and which
-//! dependencies belong to which side.
+//! The border between the core, which is a library, and the program around it: what the core may import, and which side
+//! each dependency belongs to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::house::{files, module, module_path, paths, root};
 
-/// The modules of the core, right below the crate's root.
+/// The top-level modules of the core.
 const CORE: [&str; 14] = [
     "autograd",
     "cpu",
@@ -27,7 +27,7 @@ const CORE: [&str; 14] = [
     "text",
 ];
 
-/// Neither: the crate's roots and its guide.
+/// Modules that belong to neither side: the crate's roots and its guide.
 const ROOTS: [&str; 3] = ["lib", "main", "guide"];
 
 /// The crates that the core imports without a feature.
@@ -44,7 +44,7 @@ const CRATES: [&str; 10] = [
     "thiserror",
 ];
 
-/// Those that it imports with the feature `gpu`.
+/// The crates that the core imports with the feature `gpu`.
 const GPU_CRATES: [&str; 2] = ["pollster", "wgpu"];
 
 fn manifest() -> Table {
@@ -68,7 +68,7 @@ fn names(code: &str, crate_name: &str) -> bool {
     })
 }
 
-/// What a file of the core imports from beyond the border.
+/// The imports of a core file from the other side of the border.
 fn beyond(path: &Path, text: &str, program: &BTreeSet<String>, crates: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for words in paths(text) {
@@ -90,7 +90,7 @@ fn beyond(path: &Path, text: &str, program: &BTreeSet<String>, crates: &[String]
     found
 }
 
-/// The names of the dependencies that the core may not import, as code writes them.
+/// The names, in the form used in code, of the dependencies that the core may not import.
 fn crates_of_the_program() -> Vec<String> {
     let all = manifest()["dependencies"].as_table().unwrap().clone();
     let names = all.keys().map(|name| name.replace('-', "_"));
@@ -102,7 +102,7 @@ fn the_core_imports_nothing_of_the_program() {
     let (program, crates) = (program(), crates_of_the_program());
     let mut wrong = Vec::new();
     for path in files(&root().join("src"), "rs") {
-        // Unit tests may use what they like.
+        // Unit tests may import anything.
         if !CORE.contains(&module(&path).as_str()) || path.ends_with("tests.rs") {
             continue;
         }
@@ -128,7 +128,7 @@ fn the_core_imports_nothing_of_the_program() {
     }
 }
 
-/// Each module of the program stands behind the feature in `lib.rs`, and no module of the core does.
+/// Each module of the program is behind the feature in `lib.rs`, and no module of the core is.
 #[test]
 fn lib_declares_the_border() {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();

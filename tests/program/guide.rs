@@ -7,13 +7,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A text file of the project, its path relative to the root.
+/// A text file of the project, with its path relative to the root.
 struct File {
     path: String,
     text: String,
 }
 
-/// All files below `dir` with one of these extensions.
+/// All files in `dir` and its subfolders with one of these extensions.
 fn files(dir: &str, extensions: &[&str]) -> Vec<File> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(dir)];
@@ -49,7 +49,7 @@ fn flush_left(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| line.get(common..).unwrap_or("").to_string()).collect()
 }
 
-/// Whether an excerpt stands in a text, at whatever indentation.
+/// Whether an excerpt occurs in a text, at any indentation.
 fn stands(excerpt: &str, text: &str) -> bool {
     let excerpt: Vec<&str> = excerpt.lines().collect();
     let lines: Vec<&str> = text.lines().collect();
@@ -83,7 +83,7 @@ fn excerpts(chapter: &str) -> Vec<String> {
     found
 }
 
-/// Words in backquotes, outside of code blocks.
+/// Words in backquotes outside code blocks.
 fn quoted_words(chapter: &str) -> Vec<&str> {
     let prose = chapter.split("\n```").step_by(2);
     prose
@@ -92,7 +92,7 @@ fn quoted_words(chapter: &str) -> Vec<&str> {
 }
 
 #[test]
-fn quotations_stand_in_the_sources() {
+fn quotations_are_in_the_sources() {
     let sources = sources();
     let quotes = |excerpt: &str| sources.iter().any(|file| stands(excerpt, &file.text));
     let mut count = 0;
@@ -134,7 +134,7 @@ fn files_that_the_guide_names_exist() {
     assert!(!exists("src/ops/no_such_file.rs"), "the check does not see a planted fault");
 }
 
-/// Tests are named in paragraphs that begin with "Guarded by", and by long names anywhere.
+/// Tests are named in paragraphs that start with "Guarded by", and by long names anywhere.
 #[test]
 fn tests_that_the_guide_names_exist() {
     let sources = sources();
@@ -143,7 +143,7 @@ fn tests_that_the_guide_names_exist() {
         sources.iter().any(|file| {
             let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
             let found = |i: &usize| lines[*i].starts_with(&function);
-            // Attributes stand between `#[test]` and the function.
+            // There may be attributes between `#[test]` and the function.
             let attributes = |i: usize| lines[..i].iter().rev().take_while(|l| l.starts_with("#["));
             (0..lines.len()).filter(found).any(|i| attributes(i).any(|line| *line == "#[test]"))
         })

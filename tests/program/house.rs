@@ -1,4 +1,4 @@
-//! The rules of the house that can be checked by reading the sources.
+//! The rules of the project that can be checked by reading the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,14 +25,14 @@ pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The layer of a source file: the module right below the crate's root.
+/// The top-level module of a source file.
 pub fn module(path: &Path) -> String {
     let inner = path.strip_prefix(root().join("src")).unwrap();
     let first = inner.components().next().unwrap().as_os_str().to_str().unwrap();
     first.trim_end_matches(".rs").to_string()
 }
 
-/// From the top down. A module imports from its own layer's modules and from lower layers.
+/// The layers, from top to bottom. A module may import from its own layer and from lower layers.
 const LAYERS: [&[&str]; 19] = [
     &["main", "guide"],
     &["cli"],
@@ -101,8 +101,8 @@ fn families(text: &str) -> usize {
     code.split("ModelConfig::").skip(1).filter(|rest| named(rest)).count()
 }
 
-/// A family is a folder of `models` and a line of its registry: nothing above asks which family it has. The workloads
-/// are the papers' own models, so they name them.
+/// A family is a folder of `models` and a line of its registry; no module above distinguishes families. Workloads are
+/// the exception, because they are the papers' models.
 #[test]
 fn only_models_and_workloads_name_a_family() {
     for path in files(&root().join("src"), "rs") {
@@ -152,22 +152,30 @@ fn wgpu_and_mpi_are_named_in_one_place_and_the_device_is_asked_for_in_one_file()
 }
 
 #[test]
-fn every_file_says_what_it_is_and_stays_readable() {
+fn every_file_has_a_doc_comment_and_a_readable_length() {
     let sources = files(&root().join("src"), "rs");
     let others = ["tests", "examples"].map(|dir| files(&root().join(dir), "rs")).concat();
     for path in sources.iter().chain(&others) {
         let text = fs::read_to_string(path).unwrap();
-        assert!(text.starts_with("//!"), "{} does not say what it is", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not start with a comment that describes it",
+            path.display()
+        );
         let lines = text.lines().count();
         assert!(lines <= 500, "{} has {lines} lines", path.display());
     }
     for path in files(&root().join("shaders"), "wgsl") {
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("//"), "{} does not say what it is", path.display());
+        assert!(
+            text.starts_with("//"),
+            "{} does not start with a comment that describes it",
+            path.display()
+        );
     }
 }
 
-/// Files of an op's folder beside `mod.rs`; every op has these.
+/// Files in every operation's folder, in addition to `mod.rs`.
 const OP_FILES: [&str; 3] = ["cpu.rs", "params.rs", "reference.rs"];
 
 #[test]
@@ -187,18 +195,18 @@ fn every_op_is_a_folder_with_its_cpu_kernels_and_parameters() {
     }
 }
 
-/// A module by its path, "ops::unary::cpu"; the crate's root is "".
+/// The path of a module, such as "ops::unary::cpu"; the crate's root is "".
 pub type ModulePath = Vec<String>;
 
-/// The module that a file holds.
+/// The module of a file.
 pub fn module_path(path: &Path) -> ModulePath {
     let inner = path.strip_prefix(root().join("src")).unwrap().with_extension("");
     let parts = inner.components().map(|c| c.as_os_str().to_str().unwrap().to_string());
     parts.filter(|part| part != "mod" && part != "lib").collect()
 }
 
-/// The paths that begin with `crate`, `super` or `self` in a file's code, tests left out: groups in braces
-/// taken apart, each as its words.
+/// The paths that start with `crate`, `super` or `self` in a file's code, without its tests, with groups in braces
+/// expanded; each path is a list of words.
 pub fn paths(text: &str) -> Vec<Vec<String>> {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
@@ -247,8 +255,8 @@ fn tree<'a>(mut text: &'a str, prefix: &mut Vec<String>, found: &mut Vec<Vec<Str
     text
 }
 
-/// The folders in which files or folders import each other in a circle, as "folder: a, b, c". The inside of an
-/// op's folder is one unit, and `mod.rs` belongs to no circle: it joins what its folder holds.
+/// The folders in which files or folders import each other in a cycle, as "folder: a, b, c". The folder of an operation
+/// counts as one unit, and `mod.rs` is not part of any cycle, because it only combines its folder.
 fn cycles(sources: &[(ModulePath, String)]) -> Vec<String> {
     let modules: BTreeSet<&ModulePath> = sources.iter().map(|(module, _)| module).collect();
     let exported = &sources.iter().find(|(module, _)| module.is_empty()).unwrap().1;
@@ -261,7 +269,7 @@ fn cycles(sources: &[(ModulePath, String)]) -> Vec<String> {
             found.into_iter().filter(|p| p.len() > 1).map(|p| (p[1].clone(), p[0].clone())),
         );
     }
-    // Of each folder: who imports whom.
+    // For each folder, which entries import which.
     let mut imports: BTreeMap<ModulePath, BTreeSet<(String, String)>> = BTreeMap::new();
     for (module, text) in sources {
         for path in paths(text) {
@@ -320,27 +328,27 @@ fn cycles(sources: &[(ModulePath, String)]) -> Vec<String> {
     found
 }
 
-/// The folders that are looked at: the crate's root (whole folders) and those of the core.
+/// The folders that are checked: the crate's root (with folders as units) and those of the core.
 const CORE: [&str; 8] = ["src", "models", "nn", "ops", "autograd", "gpu", "rng", "cpu"];
 
-/// Circles that are accepted.
+/// Accepted cycles.
 const ACCEPTED: [&str; 3] = [
-    // Isa names the products of each instruction set, which are made of the types that the products share.
+    // Isa refers to the products of each instruction set, which use the types that the products share.
     "cpu::gemm: blocking, isa, parallel, peak, sparse",
-    // One lock holds all of a GPU's state.
+    // A single lock protects all of a GPU's state.
     "gpu: bindings, context, pipelines, pool, profile, recorder",
-    // Each is in the gradient of the others: what is repeated is summed, what is summed is repeated.
+    // Each occurs in the gradient of the others: the gradient of a broadcast is a sum, and that of a sum a broadcast.
     "ops: binary, layout, reduce",
 ];
 
 #[test]
-fn imports_make_no_circle() {
+fn imports_have_no_cycles() {
     let paths = files(&root().join("src"), "rs");
     let read = |path: &PathBuf| (module_path(path), fs::read_to_string(path).unwrap());
     let mut sources: Vec<_> = paths.iter().filter(|p| !p.ends_with("main.rs")).map(read).collect();
     assert_eq!(cycles(&sources), ACCEPTED);
 
-    // Planted: mask would need the convolution that needs it, by two ways to write it.
+    // Planted fault: mask imports the convolution that imports it, written in two ways.
     for import in ["use crate::ops::{masked_conv::Window};", "fn f() { super::masked_conv::g() }"] {
         let mut planted = sources.clone();
         let mask = planted.iter_mut().find(|(m, _)| m.join("::") == "ops::mask").unwrap();
@@ -348,7 +356,7 @@ fn imports_make_no_circle() {
         let found = cycles(&planted);
         assert!(found.iter().any(|c| c.contains("mask, masked_conv")), "{import}: {found:?}");
     }
-    // A file of the ground floor that imports the roof by a name that lib.rs exports.
+    // A file of the lowest layer that imports the highest one through a name that lib.rs exports.
     let (_, text) = sources.iter_mut().find(|(m, _)| m.join("::") == "profile").unwrap();
     text.push_str("use crate::Tape;");
     assert!(cycles(&sources).iter().any(|c| c.contains("autograd") && c.contains("profile")));

@@ -1,4 +1,4 @@
-//! The program: its commands, data, pictures, reports, measurements and files, and the rules of the house.
+//! Tests of the program: its commands, data, pictures, reports, measurements and files, and the rules of the project.
 
 mod bench;
 mod border;

@@ -1,5 +1,5 @@
-//! What others get: the package's contents and metadata, an installed program, the weights in Python. The
-//! long ones: `cargo test --release --test program -- --ignored package`.
+//! What users get: the package's contents and metadata, an installed program, the weights in Python. To run the slow
+//! tests: `cargo test --release --test program -- --ignored package`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,7 +78,7 @@ fn the_gallery_is_shown() {
     assert!(size < 1_500_000, "{size} bytes");
 }
 
-/// All that the build and the tests read, and nothing that a run leaves.
+/// The package contains everything that the build and the tests read, but no files of runs.
 #[test]
 fn the_package_is_whole_and_small() {
     let files = listed();
@@ -124,7 +124,7 @@ fn an_installed_program_trains_in_an_empty_folder() {
     assert!(empty.join("runs/digits/report.html").is_file());
 }
 
-/// With the interpreter that PYTHON names, else python3; it needs numpy and safetensors.
+/// Uses the interpreter in the variable PYTHON, or python3; it needs numpy and safetensors.
 #[test]
 #[ignore = "needs Python with numpy and safetensors"]
 fn python_reads_the_weights_and_agrees() {

@@ -1,5 +1,4 @@
-//! The models that come with the program, and those to go on from beside the benchmarks, score what their
-//! cards say.
+//! The bundled models, and the checkpoints for fine-tuning in `benches/checkpoints`, have the scores on their cards.
 
 use std::path::Path;
 
@@ -9,10 +8,10 @@ use pixelloom::run::pretrained::PRETRAINED;
 use pixelloom::settings::{Settings, presets};
 use pixelloom::train::evaluate;
 
-/// Instruction sets differ in the order of their sums, so the last bits of a score do.
+/// Instruction sets add in different orders, so the last bits of a score differ.
 const NATS: f64 = 0.005;
 
-/// All of them, with their names. A package lacks those beside the benchmarks.
+/// All models with their names. A package does not contain those of `benches/checkpoints`.
 fn models() -> Vec<(String, Checkpoint)> {
     let inside = PRETRAINED.iter().map(|model| (model.name.to_string(), model.open().unwrap()));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/checkpoints");
@@ -26,7 +25,7 @@ fn models() -> Vec<(String, Checkpoint)> {
     inside.chain(beside).collect()
 }
 
-/// Each figure of a card whose data set `wanted` names, measured again.
+/// Measures again each score of a card on the data set `wanted`.
 fn scores_are_those_of_the_cards(wanted: &str, dir: &Path) {
     for (name, checkpoint) in models() {
         let card = checkpoint.card().unwrap().unwrap();
@@ -45,7 +44,7 @@ fn on_the_embedded_digits() {
     scores_are_those_of_the_cards("digits", Path::new("data"));
 }
 
-/// `cargo test --release --test program -- --ignored pretrained`: all 10,000 test images, some minutes.
+/// `cargo test --release --test program -- --ignored pretrained`: all 10,000 test images, takes a few minutes.
 #[test]
 #[ignore = "takes minutes"]
 fn on_the_whole_test_split_of_binarized_mnist() {
@@ -58,10 +57,10 @@ fn on_the_whole_test_split_of_binarized_mnist() {
     scores_are_those_of_the_cards("binarized-mnist", &dir);
 }
 
-/// A figure on another data set than that of the last training needs an explanation beside it: the weights may have
-/// seen images that this set holds out.
+/// A score on another data set than that of the last training needs a note on the card: the weights may have been
+/// trained on images that this set holds out.
 #[test]
-fn a_card_says_when_the_weights_come_from_several_data_sets() {
+fn a_card_notes_when_the_weights_come_from_several_data_sets() {
     for (name, checkpoint) in models() {
         let card = checkpoint.card().unwrap().unwrap();
         let settings: toml::Table = card.settings.parse().unwrap();
@@ -75,7 +74,7 @@ fn a_card_says_when_the_weights_come_from_several_data_sets() {
 }
 
 #[test]
-fn a_card_says_what_the_weights_are() {
+fn a_card_describes_the_weights() {
     for (name, checkpoint) in models() {
         let card = checkpoint.card().unwrap().unwrap();
         let built = checkpoint.load(&Device::cpu()).unwrap();
@@ -101,7 +100,7 @@ fn a_card_says_what_the_weights_are() {
     }
 }
 
-/// A clone and a download stay small.
+/// Keeps clones and downloads small.
 #[test]
 fn all_are_smaller_than_eight_megabytes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/pretrained");

@@ -1,8 +1,8 @@
-//! The commands of the README and the guide do what they are shown to do.
+//! The commands of the README and the guide work.
 //!
-//! A block of shell commands says how it may be run: `run` works in an empty folder with what is inside the
-//! program, `long` takes minutes or waits for someone, `needs` wants data, a network or another program. Blocks of a
-//! file are run in order, in one folder, by the built program.
+//! Each block of shell commands declares how it may be run: `run` works in an empty folder with the program alone,
+//! `long` takes minutes or waits for input, `needs` requires data, a network or another program. The `run` blocks of a
+//! file are run in order, in one folder, with the built program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README and chapters of the guide, and their texts.
+/// Paths and texts of the README and the chapters of the guide.
 fn pages() -> Vec<(PathBuf, String)> {
     let chapters = fs::read_dir(root().join("src/guide")).unwrap().map(|e| e.unwrap().path());
     let mut files: Vec<PathBuf> =
@@ -54,7 +54,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
 }
 
-/// Runs a line in `folder`, the built program in front of the path.
+/// Runs a line in `folder`, with the built program first on PATH.
 #[track_caller]
 fn run(line: &str, folder: &Path) {
     let program = assert_cmd::cargo::cargo_bin!("pixelloom");
@@ -69,7 +69,7 @@ fn run(line: &str, folder: &Path) {
 }
 
 #[test]
-fn every_block_of_commands_says_how_it_may_be_run() {
+fn every_block_of_commands_declares_how_it_may_be_run() {
     let mut runs = 0;
     for (file, text) in pages() {
         for block in blocks(&text) {

@@ -1,8 +1,8 @@
-//! Phrases that readers stumble over, and units that are not written as units, stay out of the project's prose.
+//! The project's prose must not contain certain phrases that readers stumble over, or units without a slash.
 
 use super::house::{files, root};
 
-/// Phrases in two halves, so that this file does not have them itself, and what to write instead.
+/// Phrases, split in two so that this file does not contain them, and what to write instead.
 const PHRASES: [([&str; 2], &str); 8] = [
     (["so m", "any"], "the number, or what it is enough for"),
     (["gone on", " with"], "resumed, fine-tuned"),
@@ -14,7 +14,7 @@ const PHRASES: [([&str; 2], &str); 8] = [
     (["FLOP a", " byte"], "FLOP/byte"),
 ];
 
-/// The phrases in a text, as lines of a message.
+/// The phrases found in a text, as lines of a message.
 fn found(name: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::{Place, TINY};
 
-/// The cells of the row that begins with `name`.
+/// The cells of the row that starts with `name`.
 #[track_caller]
 fn row(text: &str, name: &str) -> Vec<String> {
     let rows = text.lines().filter(|line| line.starts_with('|'));
@@ -27,7 +27,7 @@ fn a_profile_is_a_table_by_kernel_and_changes_nothing() {
     let all = row(&said, "(total)");
     assert_eq!(number(&all[3]), 100.0);
     let mut shares = number(&row(&said, "(outside kernels)")[3]);
-    // Twelve steps, and no evaluation among them.
+    // Calls per step, without those of evaluations.
     for (kernel, calls) in [("adam", 10.0), ("bernoulli", 1.0), ("bernoulli_gradient", 1.0)] {
         assert_eq!(number(&row(&said, kernel)[1]), calls, "{kernel}: {said}");
     }
@@ -49,7 +49,7 @@ fn a_bench_names_the_machine_and_measures_what_is_asked_for() {
     assert_eq!(cells[1], "train");
     let [images, ms, gflops, share] = [2, 3, 4, 5].map(|i| number(&cells[i]));
     assert!(images > 0.0 && gflops > 0.0 && share > 0.0, "{said}");
-    // The peak is printed as a whole number.
+    // The peak is printed as an integer.
     let peak = said.split_once(" GFLOP/s of").unwrap().0.rsplit_once(' ').unwrap().1;
     let (peak, of) = (number(peak), 100.0 * gflops / number(peak));
     assert!((share / of - 1.0).abs() < 0.01 + 0.5 / peak, "{of}: {said}");

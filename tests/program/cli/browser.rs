@@ -1,5 +1,5 @@
-//! Reports in a real browser, where there is one: pages in frames as wide as a phone and as a screen, and a
-//! script outside of them that measures. The pages themselves run no script.
+//! Reports in a real browser, if one is installed: pages in frames as wide as a phone and as a screen, measured by a
+//! script outside the frames. The pages themselves run no script.
 
 use std::process::Command;
 
@@ -48,8 +48,8 @@ addEventListener("load", () => {
 });
 "#;
 
-/// What the browser says of the pages, each in a frame of each width, and what it wrote on its console;
-/// `None` where there is no browser.
+/// The browser's measurements of the pages, each in a frame of each width, and its console output; `None` without a
+/// browser.
 fn look(place: &Place, pages: &[String], dark: bool) -> Option<(Vec<Value>, Vec<String>)> {
     let found = Command::new("chromium").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
@@ -89,7 +89,7 @@ fn look(place: &Place, pages: &[String], dark: bool) -> Option<(Vec<Value>, Vec<
     Some((found, console))
 }
 
-/// What is wrong with a page in a frame of this width.
+/// The problems of a page in a frame of this width.
 fn faults(page: &Value, width: u64) -> Vec<&'static str> {
     let headings: Vec<&str> =
         page["headings"].as_array().expect("headings").iter().filter_map(Value::as_str).collect();
@@ -134,7 +134,7 @@ fn a_browser_shows_reports_on_a_phone_and_on_a_screen() {
     ));
     place.succeed("report a b draw");
     let page = |file: &str| String::from_utf8(place.read(file)).expect("text");
-    // A report lets a browser load nothing, which says so.
+    // A report forbids the browser to load anything, which the console reports.
     let planted = page("runs/a/report.html").replace("<h1>", &format!("{remote}<h1>"));
     let (seen, console) = look(&place, &[planted], false).expect("a browser");
     assert!(seen[0]["broken"] == 1 && console.iter().all(|line| line.contains("pictures.invalid")));

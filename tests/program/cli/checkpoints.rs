@@ -1,4 +1,4 @@
-//! Checkpoints that are missing, damaged or of another model are refused, never half believed.
+//! Checkpoints that are missing, damaged or of another model are rejected and never partly used.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ fn damage_is_found() {
         bytes[byte] ^= 1;
         bytes
     };
-    // A digit of a setting: still a header in good order, but another model.
+    // Another digit in a setting: the header is still valid but describes another model.
     let floor = flip(at("log_variance_floor\\\":-1"));
     let cases = [
         ("the length of the header", flip(0)),
@@ -64,7 +64,7 @@ fn damage_is_found() {
     place.succeed(&READERS[2].replace("--resume", "--resume=auto"));
 }
 
-/// Whatever byte of a checkpoint changes, and wherever a file ends too early: it is refused, by name.
+/// A checkpoint is rejected, and its file named, whichever byte changes and wherever a file is truncated.
 #[test]
 fn every_changed_byte_and_every_cut_is_found() {
     let place = Place::with_images();
@@ -84,7 +84,7 @@ fn every_changed_byte_and_every_cut_is_found() {
         };
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
-            // The lowest bit, a space to the end of a line, the highest bit, all.
+            // Flips the lowest bit, turns spaces into line breaks, flips the highest bit, flips all bits.
             for change in [0x01, b' ' ^ b'\n', 0x80, 0xff] {
                 bytes[at] = whole[at] ^ change;
                 refused(&format!("byte {at} ^ {change}"), &bytes);
@@ -97,16 +97,16 @@ fn every_changed_byte_and_every_cut_is_found() {
         std::fs::write(&path, &whole).expect("written");
     }
     checkpoint::open(&dir).map(drop).expect("it is whole again");
-    // Two whole files that do not belong together.
+    // Two intact files that do not belong together.
     let other = place.path("runs/a/checkpoints/step-00000003/state.safetensors");
     std::fs::copy(other, dir.join("state.safetensors")).expect("copied");
     let Err(Error::Checkpoint(message)) = checkpoint::open(&dir) else { panic!("mixed") };
     assert!(message.contains("of step 4") && message.contains("of step 3"), "{message}");
 }
 
-/// A run may begin with the weights of another, whose sizes it takes; it goes on as any run does.
+/// A run may start from the weights of another and takes over its sizes; it can be resumed like any run.
 #[test]
-fn a_run_begins_with_the_weights_of_another() {
+fn a_run_starts_from_the_weights_of_another() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     let begin = "train vae --device cpu --init a --optimizer sgd --set optimizer.schedule=constant --batch 60 \
@@ -125,7 +125,7 @@ fn a_run_begins_with_the_weights_of_another() {
     let last: Vec<(String, Vec<u32>)> = weights("a/checkpoints/step-00000012");
     assert!(weights("whole/checkpoints/step-00000000") == last, "it begins with other weights");
     assert!(weights("whole/checkpoints/step-00000008") != last, "it learns nothing");
-    // The weights to begin with are no longer asked for.
+    // A resumed run no longer needs the initial weights.
     std::fs::remove_dir_all(place.path("runs/a")).expect("removed");
     place.succeed("train vae --resume --device cpu --epochs 2 --name parts");
     place.assert_equal_runs("runs/whole", "runs/parts");
@@ -142,13 +142,13 @@ fn a_run_begins_with_the_weights_of_another() {
 }
 
 #[test]
-fn resume_auto_goes_on_from_the_newest_whole_one() {
+fn resume_auto_uses_the_newest_intact_checkpoint() {
     let place = Place::with_images();
     let small = format!("{} --set keep=3", small("vae"));
     place.succeed(&format!("{small} --name whole"));
     place.succeed(&format!("{small} --name a"));
     let at = |below: &str| place.path(&format!("runs/a/checkpoints/{below}"));
-    // The newest misses a file, the one before has a wrong byte.
+    // The newest lacks a file, the previous one has a wrong byte.
     std::fs::remove_file(at("step-00000012/state.safetensors")).expect("removed");
     let path = at("step-00000011/model.safetensors");
     let mut bytes = std::fs::read(&path).expect("read");
@@ -183,7 +183,7 @@ fn resume_auto_goes_on_from_the_newest_whole_one() {
         std::fs::remove_dir_all(at(name)).expect("it was kept");
     }
     place.assert_equal_runs("runs/whole", "runs/a");
-    // With nothing that is whole there is nothing to go on from.
+    // Without an intact checkpoint, the run cannot be resumed.
     for name in place.checkpoints("runs/a") {
         std::fs::remove_file(at(&format!("{name}/model.safetensors"))).expect("removed");
     }
@@ -195,7 +195,7 @@ fn resume_auto_goes_on_from_the_newest_whole_one() {
 }
 
 #[test]
-fn another_models_weights_are_refused() {
+fn weights_of_another_model_are_rejected() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     place.succeed(&format!("{TINY} --name b --set model.method=wake-sleep --set save_every=1"));
@@ -215,7 +215,7 @@ fn missing_checkpoints() {
     assert!(place.fail("train vae --resume --name nowhere", 5).contains("runs/nowhere"));
     place.succeed(&format!("{TINY} --name a"));
     std::fs::remove_dir_all(place.path("runs/a/checkpoints")).expect("removed");
-    // Half-written ones don't count.
+    // Partly written checkpoints do not count.
     std::fs::create_dir_all(place.path("runs/a/checkpoints/.writing-1")).expect("made");
     let message = place.fail("train vae --resume --name a --device cpu", 5);
     assert!(message.contains("no complete checkpoint"), "{message}");
@@ -224,7 +224,7 @@ fn missing_checkpoints() {
 #[test]
 fn the_best_is_kept() {
     let place = Place::new();
-    // So high a rate that the bound soon rises.
+    // The rate is so high that the bound soon rises.
     let tiny = TINY.replace("--rate 0.01", "--rate 0.1");
     place.succeed(&format!("{tiny} --name a --set keep=1"));
     let text = String::from_utf8(place.read("runs/a/metrics.jsonl")).expect("text");
@@ -242,7 +242,7 @@ fn the_best_is_kept() {
     assert!(score.starts_with(&format!("valid bound: {:.2} ", best.0)), "{score}, {best:?}");
 }
 
-/// Weights of half precision are used like others, and the card's figures are theirs.
+/// Weights in half precision are used like others, and the card has their scores.
 #[test]
 fn an_export_of_half_precision() {
     let place = Place::new();
@@ -254,7 +254,7 @@ fn an_export_of_half_precision() {
     let [whole, half] =
         ["whole", "half"].map(|name| place.read(&format!("{name}.safetensors")).len());
     assert!(half < whole && whole < 2 * half, "{whole} bytes, {half}");
-    // All digits of the figure, which rounding changes.
+    // Rounding the weights changes the last digits of the score.
     let figure = |arguments: &str, at: &str| {
         object(&place, &format!("{arguments} --json"))
             .pointer(at)
@@ -268,7 +268,7 @@ fn an_export_of_half_precision() {
     place.succeed("train vae --device cpu --init half.safetensors --epochs 1 --name b");
 }
 
-/// The data of a run may lie elsewhere when it is exported.
+/// The data of a run may be at another path when it is exported.
 #[test]
 fn an_export_reads_the_data_where_it_is_told() {
     let shared = std::env::var_os("PIXELLOOM_SHARED")

@@ -1,5 +1,5 @@
-//! What makes the command line pleasant: results for programs, settings that are shown, steps that are tried,
-//! completions, no colours where none are wanted.
+//! Conveniences of the command line: JSON output, showing settings, dry runs, overfitting a batch, shell completions,
+//! colours only where they are wanted, exports of metrics.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Place, TINY, names, stderr};
 
-/// The object that a command prints.
+/// The JSON object that a command prints.
 #[track_caller]
 pub fn object(place: &Place, arguments: &str) -> Value {
     let text = place.succeed(arguments);
@@ -63,7 +63,7 @@ fn programs_get_an_object() {
     assert!(bench["machine"]["peak"].as_f64() > Some(0.0), "{bench}");
     let row = &list(&bench, "workloads")[0];
     assert!(row["images_per_second"].as_f64() > Some(0.0) && row["task"] == "train", "{row}");
-    // Faults are what they are without.
+    // Errors are the same as without --json.
     let failed = place.run("eval nowhere --json");
     assert_eq!((failed.status.code(), failed.stdout.len()), (Some(5), 0));
     assert!(stderr(&failed).contains("error: "));
@@ -87,7 +87,7 @@ fn info_says_what_a_bug_report_needs() {
     assert!(text.contains("gpu:") || text.contains("no GPU") || text.contains("without GPU"));
 }
 
-/// What is shown is what a run has, each value with its origin, and gives the same settings again.
+/// The shown settings are those of a run, each with its origin, and reproduce themselves as a settings file.
 #[test]
 fn settings_are_shown_as_a_run_has_them() {
     let place = Place::new();
@@ -113,12 +113,12 @@ fn settings_are_shown_as_a_run_has_them() {
     }
     let plain = place.succeed(&format!("config show {flags}"));
     assert!(!plain.contains("# the data") && !plain.contains("binarization ="), "{plain}");
-    // What may be set and is not; a single model has no stages.
+    // Optional settings that are not set are listed; a single model has no stages.
     let rest = "# Not set: init, optimizer.clip, optimizer.average, optimizer.on_nonfinite\n";
     assert!(shown.ends_with(&format!("\n\n{rest}")), "{shown}");
     assert!(plain.contains("# Not set: init, data.binarization, optimizer.clip"), "{plain}");
     assert!(place.succeed("config show multiscale").contains(", model.stage, "));
-    // A run's own settings are these without the comments.
+    // The settings file of a run is the same without the comments.
     place.succeed(&format!("train {flags} --device cpu --name a"));
     let own = String::from_utf8(place.read("runs/a/config.toml")).expect("text");
     let without = |text: &str| -> Vec<String> {
@@ -137,8 +137,8 @@ fn settings_are_shown_as_a_run_has_them() {
     place.fail("config show draw --preset digits", 3);
 }
 
-/// The memory of a step as told from small steps is that of the step, within a quarter; of a batch where
-/// weights, gradients and moments are most of it, and of ones where the images are.
+/// The estimated memory of a step agrees with the measured one within a quarter, both for batches where weights,
+/// gradients and moments dominate and for batches where the images do.
 #[test]
 fn a_dry_run_writes_nothing_and_knows_the_memory() {
     let place = Place::new();
@@ -146,7 +146,7 @@ fn a_dry_run_writes_nothing_and_knows_the_memory() {
     for (what, flags) in [
         ("vae", "--hidden 40 --batch 7"),
         ("vae", "--hidden 40 --batch 200"),
-        // Parts of a batch run side by side or one after the other, as threads are free.
+        // With one thread, because the parts of a batch run in parallel or in sequence, depending on free threads.
         ("pixelcnn", "--layers 2 --hidden 6 --batch 30 --threads 1"),
         ("diagbilstm", "--layers 1 --hidden 6 --batch 20 --threads 1"),
         ("multiscale", "--layers 1 --hidden 6 --batch 20 --threads 1"),
@@ -179,9 +179,9 @@ fn a_dry_run_writes_nothing_and_knows_the_memory() {
     place.fail("train vae --dry-run --resume", 2);
 }
 
-/// One batch, used for every split, is overfitted, and every figure says what it is on.
+/// One batch, used for every split, is overfitted, and every score names its data.
 #[test]
-fn one_batch_is_learnt_by_heart() {
+fn one_batch_is_overfitted() {
     let place = Place::new();
     let flags = "--hidden 60 --latent 8 --batch 16 --rate 0.01 --set optimizer.schedule=constant";
     let said = place.succeed(&format!("train vae {flags} --overfit-batch --device cpu"));
@@ -210,7 +210,7 @@ fn one_batch_is_learnt_by_heart() {
     assert!(rest.contains("first-16:digits"), "it goes on with the same images: {rest}");
     let line = place.metrics(run).pop().expect("a line");
     assert!(line.contains("\"step\":310"), "{line}");
-    // Numbers that were given stay, a batch larger than the set is the set, scenes are made once.
+    // Explicit numbers are kept, a batch larger than the set becomes the whole set, and scenes are composed once.
     let config = |flags: &str| place.succeed(&format!("config show {flags} --overfit-batch"));
     assert!(config("vae --epochs 7").contains("epochs = 7 "));
     assert!(config("vae --batch 9000").contains("\"first-4500:digits\""));
@@ -257,7 +257,7 @@ fn a_shell_completes_commands_flags_and_values() {
     assert_eq!(complete("pixelloom eval a --split "), "train valid test");
 }
 
-/// Colours only on a terminal, or where they are forced; never where NO_COLOR says so.
+/// Colours appear only on a terminal or if they are forced, and never with NO_COLOR.
 #[test]
 fn colours_are_for_terminals() {
     let place = Place::new();
@@ -274,7 +274,7 @@ fn colours_are_for_terminals() {
         assert!(!escapes(&both[..1], arguments), "{arguments}: NO_COLOR");
     }
     assert!(escapes(&[("CLICOLOR_FORCE", "1")], "--help"), "forced");
-    // A terminal, where `script` can make one.
+    // On a terminal, if the program `script` can provide one.
     let on_terminal = |no_colour: bool| {
         let mut command = Command::new("script");
         let program = assert_cmd::cargo::cargo_bin!("pixelloom");
@@ -295,7 +295,7 @@ fn colours_are_for_terminals() {
     }
 }
 
-/// Every line of the metrics is in the table, every number under its key.
+/// The table has every line of the metrics, with every number under its key.
 #[test]
 fn metrics_are_a_table() {
     let place = Place::new();
@@ -353,7 +353,7 @@ fn cells(row: &str) -> Vec<String> {
     cells
 }
 
-/// TensorBoard's own reader gives every scalar of the metrics back, and the pictures.
+/// TensorBoard's own reader returns every scalar of the metrics, and the pictures.
 #[test]
 #[ignore = "needs Python with the package tensorboard; PIXELLOOM_PYTHON names it"]
 fn tensorboard_reads_the_events() {

@@ -1,4 +1,4 @@
-//! What each command does when all is well.
+//! What each command does when nothing goes wrong.
 
 use pixelloom::images::sheet::{SEPARATOR, scale};
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn every_command_has_help() {
     }
 }
 
-/// Another data set brings its own settings, but none instead of those that stand beside it.
+/// Choosing another data set resets its settings, but not those that are given together with it.
 #[test]
 fn a_limit_beside_a_data_set_is_kept() {
     let place = Place::new();
@@ -46,7 +46,7 @@ fn a_limit_beside_a_data_set_is_kept() {
 }
 
 #[test]
-fn training_leaves_a_run() {
+fn training_writes_a_run() {
     let place = Place::new();
     let output = place.run(&format!("{TINY} --name a"));
     let (said, beside) = (String::from_utf8_lossy(&output.stdout), super::stderr(&output));
@@ -129,7 +129,7 @@ fn settings_come_in_layers() {
     ] {
         assert!(config.lines().any(|l| l == line), "{line} is not in\n{config}");
     }
-    // A run's own file gives the same run.
+    // The settings file of a run reproduces the run.
     place.succeed("train vae --device cpu --config runs/a/config.toml --name b");
     place.assert_equal_runs("runs/a", "runs/b");
 }
@@ -190,7 +190,7 @@ fn a_model_is_scored_and_sampled() {
         ["runs/a/report.html", "runs/a/report.html", "c.html"]
     );
     assert!(place.path("runs/a/report.html").is_file() && place.path("c.html").is_file());
-    // Several runs are compared, wherever that goes.
+    // Several runs are compared, at the default path or another.
     assert!(place.succeed("report a runs/a").ends_with("\ncompare.html\n"));
     assert!(place.path("compare.html").is_file());
     assert_eq!(place.succeed("report a"), "runs/a/report.html\n");
@@ -204,7 +204,7 @@ fn data_presets_and_devices_are_listed() {
     assert!(list.contains("\ncifar10-batch1 ") && list.contains("\nfolder:PATH "), "{list}");
     let one = place.succeed("data digits --sheet d.png");
     assert!(one.contains("4,500 images, dynamic binarization") && place.path("d.png").is_file());
-    // The sheet above is a picture like any other.
+    // The sheet written above can be used as a picture.
     std::fs::create_dir(place.path("own")).expect("made");
     for name in ["a.png", "b.png", "c.png"] {
         std::fs::copy(place.path("d.png"), place.path("own").join(name)).expect("copied");
@@ -225,7 +225,7 @@ fn data_presets_and_devices_are_listed() {
     assert!(devices.starts_with("cpu ") && devices.contains("\nreference "), "{devices}");
 }
 
-/// The same model trained with the CPU's kernels and with their references.
+/// Trains the same model with the CPU kernels and with their reference implementations.
 #[test]
 fn the_reference_trains_a_model() {
     let place = Place::new();
@@ -255,7 +255,7 @@ fn a_closed_pipe_is_no_error() {
         "--help",
         "train vae --dry-run --hidden 3 --device cpu",
     ] {
-        // Closed before the program starts, so that its first line already finds nobody.
+        // Closed before the program starts, so that already its first line fails.
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let output = place.command(command).stdout(writer).output().expect("the program starts");

@@ -1,4 +1,4 @@
-//! DRAW and its classifier: they train, go on exactly, are scored, drawn from and looked at.
+//! DRAW and its classifier: training, exact resumption, scores, samples and pictures of glimpses.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{Place, names};
 /// Glimpses of the small runs.
 const GLIMPSES: usize = 3;
 
-/// A small run: 10 batches an epoch.
+/// A small run with 10 batches per epoch.
 fn tiny(kind: &str) -> String {
     let common = "--device cpu --hidden 6 --glimpses 3 --batch 20 --epochs 2 --log-every 5 \
                   --eval-every 1 --rate 0.01 --set data.limit=200 --set optimizer.schedule=constant";
@@ -52,7 +52,7 @@ fn frames(place: &Place, file: &str) -> usize {
 }
 
 #[test]
-fn draw_leaves_a_run() {
+fn draw_writes_a_run() {
     let place = Place::new();
     for kind in ["draw", "plain"] {
         let said = place.succeed(&format!("{} --name {kind}", tiny(kind)));
@@ -100,7 +100,7 @@ fn draw_leaves_a_run() {
         assert!(report.contains(&last) && report.contains("<h2>Glimpses</h2>"), "{kind}");
         assert_eq!(report.matches("data:image/gif;base64,").count(), 2);
     }
-    // Attention is drawn in colour; without, strips are grey.
+    // Attention is drawn in colour; without it, strips are grey.
     let coloured = |run: &str| {
         let path = place.path(&format!("runs/{run}/samples/film.png"));
         let picture = pixelloom::data::picture::read(&path).expect("a picture");
@@ -109,7 +109,7 @@ fn draw_leaves_a_run() {
     assert!(coloured("draw") && !coloured("plain"));
 }
 
-/// One process against two, with other numbers of threads: 20 steps, and 10 and 10.
+/// One process with 20 steps against two with 10 steps each and other numbers of threads.
 #[test]
 fn parts_equal_the_whole() {
     let place = Place::new();
@@ -265,7 +265,7 @@ fn mistakes_are_explained() {
             assert!(message.contains(part), "{command}: {part} is not in {message}");
         }
     }
-    // Of an image of one's own nobody knows the class.
+    // The class of the user's own image is unknown.
     let said =
         place.succeed("explain glimpses classifier --image own/a.png --out o.png --device cpu");
     assert!(said.starts_with("own/a.png: class ") && !said.contains("wrong"), "{said}");

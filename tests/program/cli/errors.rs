@@ -1,9 +1,9 @@
-//! What errors leave as it was, and the messages that differ from machine to machine; all others are in
+//! Errors that must leave files unchanged, and messages that differ between machines; all other messages are in
 //! `messages/`.
 
 use super::{Place, TINY};
 
-/// Without MPI every process would train by itself, and all in one directory.
+/// Without MPI, every process would train alone, and all of them in the same directory.
 #[test]
 fn processes_of_mpirun() {
     let place = Place::new();
@@ -11,7 +11,7 @@ fn processes_of_mpirun() {
         [("OMPI_COMM_WORLD_SIZE", "train vae"), ("PMI_SIZE", "train vae"), ("PMI_SIZE", "presets")]
     {
         if cfg!(feature = "mpi") && arguments == "train vae" {
-            continue; // It would ask the library; see tests/mpi.rs.
+            continue; // This case needs the MPI library; see tests/mpi.rs.
         }
         let output = place.command(arguments).env(variable, "2").output().expect("it starts");
         let text = super::stderr(&output);
@@ -32,13 +32,13 @@ fn a_run_is_never_overwritten() {
     assert!(place.read("runs/a/metrics.jsonl") == before);
     place.succeed(&format!("{TINY} --name a --force --seed 2"));
     assert!(place.read("runs/a/metrics.jsonl") != before);
-    // --force removes runs, nothing else.
+    // --force removes runs and nothing else.
     std::fs::create_dir(place.path("precious")).expect("made");
     std::fs::write(place.path("precious/file"), "text").expect("written");
     let message = place.fail(&format!("{TINY} --out precious --force"), 3);
     assert!(message.contains("is not a run"), "{message}");
     assert!(place.path("precious/file").is_file());
-    // Nor does it a project of somebody else's that also has settings and checkpoints.
+    // It does not remove another project that also has settings and checkpoints.
     let foreign = "[package]\nname = \"x\"\n";
     std::fs::create_dir_all(place.path("other/checkpoints")).expect("made");
     std::fs::write(place.path("other/config.toml"), foreign).expect("written");
@@ -55,7 +55,7 @@ fn a_run_is_never_overwritten() {
 }
 
 #[test]
-fn a_run_does_not_replace_what_it_begins_with() {
+fn a_run_does_not_replace_the_run_it_starts_from() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     let last = "runs/a/checkpoints/step-00000012/model.safetensors";
@@ -71,7 +71,7 @@ fn a_run_does_not_replace_what_it_begins_with() {
 }
 
 #[test]
-fn names_of_runs_stay_below_their_folder() {
+fn names_of_runs_stay_inside_their_folder() {
     let place = Place::new();
     for name in ["../evil", "a/../../evil", "/tmp/evil", ".", ""] {
         let message = place.fail(&format!("{TINY} --name={name}"), 2);
@@ -91,7 +91,7 @@ fn missing_device() {
 }
 
 #[test]
-fn numbers_that_run_away() {
+fn training_that_diverges() {
     let place = Place::new();
     let flags = "train vae --device cpu --hidden 8 --latent 2 --epochs 3 --rate 1e30 \
                  --log-every 2 --set data.limit=400 --name a";

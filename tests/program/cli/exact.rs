@@ -1,5 +1,5 @@
-//! Every kind of model, stopped after any step, in the middle of an epoch too, goes on in another process
-//! with another number of threads to the same bytes.
+//! Every kind of model can be stopped after any step, also in the middle of an epoch, and resumed in another process
+//! with another number of threads, and ends with the same bytes.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{Place, small};
 
-/// Warm-up and a schedule over all of the run, moving averages.
+/// Warm-up, a schedule over the whole run, and moving averages.
 const COSINE: &str = "--optimizer adam --set optimizer.schedule=cosine --set optimizer.warmup=3 \
                       --set optimizer.average=0.9";
-/// Rates that fall in steps, a limit to the gradient.
+/// A rate that falls in steps, and gradient clipping.
 const STEPS: &str = "--optimizer rmsprop --set optimizer.schedule=step --set optimizer.schedule.every=5 \
                      --set optimizer.schedule.factor=0.5 --set optimizer.clip=1";
 const PLAIN: &str = "--optimizer sgd --set optimizer.warmup=7 --set optimizer.average=0.999";
@@ -28,11 +28,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// One run of 12 steps, and its rest after some of them.
+/// A run of 12 steps, and resumed runs that do the rest after some of them.
 fn rests_equal_the_whole(kind: &str, flags: &str) {
     let place = Place::with_images();
     let run = match kind {
-        // Its images have labels.
+        // Choose images with labels.
         "classifier" => "train classifier --data digits --set data.limit=80 --batch 20 --epochs 3 \
                          --device cpu --threads 2 --hidden 4 --glimpses 2 --set model.read=3 \
                          --rate 0.01 --log-every 2 --eval-every 1 --set save_every=1"
@@ -99,7 +99,7 @@ fn classifier() {
     rests_equal_the_whole("classifier", PLAIN);
 }
 
-/// Evaluations, and what reads a checkpoint, take the averages; training goes on with the weights.
+/// Evaluations and readers of a checkpoint use the averages; training continues with the raw weights.
 #[test]
 fn averages_are_what_is_scored() {
     let place = Place::with_images();

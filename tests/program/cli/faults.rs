@@ -1,16 +1,16 @@
-//! A run that dies, or whose disk is full or cannot be written any more, at each of its file operations
-//! (`src/files.rs` plants that), goes on to the same bytes; and real disks of that kind.
+//! A run that dies at any of its file operations, or whose disk becomes full or read-only there (faults injected by
+//! `src/files.rs`), can be resumed to the same bytes. Also tests with real full and read-only disks.
 
 use std::process::{Command, Output};
 
 use super::{Place, names, small, stderr};
 
-/// Two steps, each with a checkpoint that replaces the one before it.
+/// A run of two steps, each with a checkpoint that replaces the previous one.
 fn two_steps() -> String {
     small("vae").replace("--batch 8 --epochs 3", "--batch 16 --epochs 1") + " --set keep=1"
 }
 
-/// A run for every operation, with the fault `kind` there; `check` looks at what it said.
+/// For every operation, a run with the fault `kind` there; `check` examines its output.
 fn at_every_operation(kind: &str, check: impl Fn(&Output, &str)) {
     let place = Place::with_images();
     let run = two_steps();
@@ -54,11 +54,11 @@ fn a_disk_may_become_read_only_at_any_file_operation() {
     at_every_operation("read-only", fails_on_the_disk);
 }
 
-/// A file system in memory; gone at the end.
+/// A file system in memory, unmounted when dropped.
 struct Mount<'a>(&'a Place);
 
 impl Mount<'_> {
-    /// `None`, and a line that says so, where this process may not mount.
+    /// `None`, with a message, if this process is not allowed to mount.
     fn new(place: &Place) -> Option<Mount<'_>> {
         std::fs::create_dir(place.path("runs")).expect("made");
         let mount = Mount(place);
@@ -110,7 +110,7 @@ fn real_disks_that_are_full_or_read_only() {
     place.succeed("train vae --resume --device cpu --epochs 4 --name a");
 }
 
-/// Results that cannot be printed, by each way in which they are: lines, an object, a script, help.
+/// Results that cannot be printed, in each form: lines, a JSON object, a script, help.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_is_an_error_of_the_disk() {
@@ -142,7 +142,7 @@ fn a_full_standard_output_is_an_error_of_the_disk() {
     assert!(place.path("runs/b/summary.json").exists(), "the run itself is whole");
 }
 
-/// A limit to the size of files, of which the system tells by a signal that ends the process.
+/// A file size limit, which the system enforces with a signal that would kill the process.
 #[cfg(unix)]
 #[test]
 fn a_limit_to_the_size_of_files_is_an_error_of_the_disk() {
@@ -162,7 +162,7 @@ fn a_limit_to_the_size_of_files_is_an_error_of_the_disk() {
         let file = error.starts_with("error: cannot write ") && error.contains("File too large");
         assert!(file, "{error}");
     };
-    // Too small for settings, for a checkpoint, for a report.
+    // Limits that are too small for the settings, for a checkpoint, and for a report.
     for blocks in [0, 4, 16] {
         let name = format!("limit-{blocks}");
         limited(blocks, &format!("{run} --name {name}"));

@@ -1,13 +1,13 @@
-//! Files of runs that somebody made to do harm, or that are no files.
+//! Malicious files in runs, and entries that are not regular files.
 
 use super::{Place, TINY};
 
 const LAST: &str = "runs/a/checkpoints/step-00000012";
 const RESUME: &str = "train vae --resume --name a --device cpu";
 
-/// The state's header says what is not so; there is no checksum that could tell before it is read.
+/// The header of the state file contains false information; no checksum can reveal that before it is read.
 #[test]
-fn headers_of_tensors_that_lie() {
+fn false_tensor_headers() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     for file in ["model.safetensors", "state.safetensors"] {
@@ -15,7 +15,7 @@ fn headers_of_tensors_that_lie() {
         let good = place.read(&path);
         let header = u64::from_le_bytes(good[..8].try_into().expect("8 bytes")) as usize;
         let length = |length: u64| [&length.to_le_bytes()[..], &good[8..]].concat();
-        // The same number of letters, so that all else stays where it is.
+        // The same number of letters, so that nothing else moves.
         let replaced = |from: &str, to: &str| {
             let text = String::from_utf8(good[8..8 + header].to_vec()).expect("text");
             let text = text.replacen(from, to, 1);
@@ -54,7 +54,7 @@ fn headers_of_tensors_that_lie() {
     place.succeed(RESUME);
 }
 
-/// Keys as long, in tables as deep, as the TOML library takes each.
+/// Keys as long, in tables as deep, as the TOML library accepts each.
 fn product() -> String {
     let key = format!("{}a", "a.".repeat(78));
     format!("{}1{}", format!("{{{key}=").repeat(78), "}".repeat(78))
@@ -109,15 +109,15 @@ fn metrics_nested_deeper_than_any_stack() {
         let number = before.len() + 1;
         assert!(message.contains(&format!("metrics.jsonl: line {number}: ")), "{message}");
         assert!(message.len() < 500);
-        // A resumed run drops what was left behind its lines.
+        // A resumed run drops anything after its lines.
         place.succeed(RESUME);
         assert_eq!(place.metrics("runs/a"), before);
     }
 }
 
-/// A machine whose power failed leaves bytes that are no text.
+/// After a power failure, a file may end in bytes that are not text.
 #[test]
-fn a_tail_of_metrics_that_is_no_text_is_dropped() {
+fn a_tail_of_metrics_that_is_not_text_is_dropped() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     let (good, before) = (place.read("runs/a/metrics.jsonl"), place.metrics("runs/a"));
@@ -152,7 +152,7 @@ fn folders_in_the_place_of_files() {
         let message = replace(&|| std::fs::create_dir(&path).expect("made"));
         assert!(message.contains("is a directory"), "{message}");
         std::fs::remove_dir(&path).expect("removed");
-        // A pipe would be waited for without end.
+        // Reading a pipe would block forever.
         #[cfg(unix)]
         {
             let make = || {
@@ -172,7 +172,7 @@ fn folders_in_the_place_of_files() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn names_that_are_no_text() {
+fn names_that_are_not_text() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
@@ -187,15 +187,15 @@ fn names_that_are_no_text() {
     let output = output.expect("the program starts");
     assert_eq!(output.status.code(), Some(5));
     assert!(super::stderr(&output).contains("other-\u{fffd} is neither a run"));
-    // What must be text says so.
+    // Where text is required, the error says so.
     let output = place.command("train vae --set").arg(OsStr::from_bytes(b"\xff=1")).output();
     assert_eq!(output.expect("the program starts").status.code(), Some(2));
 }
 
-/// Everything that a terminal might obey: colours, a carriage return, a window title, C1, reversed text.
+/// Everything that a terminal might interpret: colours, a carriage return, a window title, C1, reversed text.
 const ORDERS: &str = "\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}gnp.exe\u{2066}\rerror: ";
 
-/// That stdout and stderr hold lines of plain text, `shown` among them.
+/// Checks that stdout and stderr contain only lines of plain text, including `shown`.
 #[track_caller]
 fn harmless(output: &std::process::Output, shown: &str) -> String {
     let said = [&output.stdout[..], &output.stderr].concat();
@@ -206,7 +206,7 @@ fn harmless(output: &std::process::Output, shown: &str) -> String {
     said
 }
 
-/// Of a model file that somebody made.
+/// Cards of malicious model files.
 #[test]
 fn cards_give_no_orders_to_a_terminal() {
     use pixelloom::model_file::Content;
@@ -244,7 +244,7 @@ fn cards_give_no_orders_to_a_terminal() {
     }
 }
 
-/// Of runs, data sets and arguments, also in JSON, in a report and at a shell that a message is pasted into.
+/// Names of runs, data sets and arguments, also in JSON, in a report, and in a shell that a message is pasted into.
 #[cfg(unix)]
 #[test]
 fn names_give_no_orders_to_a_terminal() {
@@ -287,7 +287,7 @@ fn names_give_no_orders_to_a_terminal() {
         !page.chars().any(|c| !"\n\t".contains(c) && pixelloom::text::is_control(c)),
         "orders in the page"
     );
-    // What is no command, and what is none of its values.
+    // Unknown commands and values.
     let none = format!("b{ORDERS}");
     for (command, more, code) in [
         ("", &[none.as_str()][..], 2),
@@ -299,7 +299,7 @@ fn names_give_no_orders_to_a_terminal() {
         ("train vae --config", &[&none], 3),
         ("train vae --device", &[&none], 6),
         ("export --out a.safetensors --score", &[&none, &name], 3),
-        // This name is no part of a bar's template.
+        // This name must not be interpreted as part of a progress bar's template.
         ("export --out a.safetensors --score", &[r"{x:b\u{1b}[31m", &name], 3),
     ] {
         let output = run(command, more);
@@ -309,7 +309,7 @@ fn names_give_no_orders_to_a_terminal() {
     }
 }
 
-/// A setting each, so that none is lost.
+/// Each --set takes one setting, so that none is lost.
 #[test]
 fn an_assignment_is_one_setting() {
     let place = Place::new();
@@ -345,7 +345,7 @@ fn an_assignment_is_one_setting() {
         let name = table["data"]["name"].as_str().expect("text").to_string();
         assert!(assignment.starts_with("epochs") || shown.contains(&name), "{name}: {said}");
     }
-    // A comment behind a value is one.
+    // A comment after a value is allowed.
     let name = "my\nepochs = 99\n.toml";
     std::fs::write(place.path(name), "batch = 7\n").expect("written");
     let output = place.command("config show vae --config").arg(name).output();
@@ -356,7 +356,7 @@ fn an_assignment_is_one_setting() {
     );
 }
 
-/// A file without end in the place of one of a run, which is not even begun to be read.
+/// An endless file in the place of a run's file is rejected before it is read.
 #[cfg(target_os = "linux")]
 #[test]
 fn files_without_end_are_not_read() {
@@ -379,7 +379,7 @@ fn files_without_end_are_not_read() {
         let good = std::fs::read(&path).ok();
         let _ = std::fs::remove_file(&path);
         std::os::unix::fs::symlink("/dev/zero", &path).expect("linked");
-        // A reader without a guard fails at a gibibyte, and takes no more of the machine.
+        // Limit the memory, so that an unguarded reader fails at a gibibyte and does not exhaust the machine.
         let program = assert_cmd::cargo::cargo_bin!("pixelloom").display().to_string();
         let script = format!("ulimit -v 4000000; exec '{program}' {command} --threads 2");
         let script =

@@ -1,4 +1,4 @@
-//! Runs that are killed (SIGKILL) at random moments go on to the bytes of one that was not.
+//! Runs that are killed (SIGKILL) at random moments and resumed end with the bytes of an uninterrupted run.
 //!
 //! The long version: `cargo test --release --test program kills -- --ignored --nocapture`. The moments come
 //! from a seed, `PIXELLOOM_SEED` or else a fixed one; a failure prints it.
@@ -34,11 +34,11 @@ fn killed(place: &Place, arguments: &str, after: Duration) -> bool {
     !ended
 }
 
-/// Kills runs of all families `count` times in all; every second one is killed again as it goes on.
+/// Kills runs of all families `count` times in total; every second run is killed again after it is resumed.
 fn kill(count: usize) {
     let seed = std::env::var("PIXELLOOM_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(7);
     let mut random = Random(seed);
-    // On a real disk, where it takes a while to save, so that some are killed in the midst of it.
+    // On a real disk, where saving takes a while, so that some runs are killed during it.
     let place = Place::new();
     place.put_images("images", 6);
     let small = |family| small(family).replace("--epochs 3", "--epochs 2");

@@ -1,4 +1,4 @@
-//! Memory: what a run needs is known before anything is allocated, whoever asks for it.
+//! The memory of a run is known, and checked by every command, before anything is allocated.
 
 use std::process::{Command, Output};
 
@@ -6,7 +6,7 @@ use pixelloom::model_file::Content;
 
 use super::{Place, small, stderr};
 
-/// The program with at most that much address space, in MiB.
+/// Runs the program with an address space of at most `mib` MiB.
 #[cfg(target_os = "linux")]
 fn within(place: &Place, mib: usize, arguments: &str) -> Output {
     let program = assert_cmd::cargo::cargo_bin!("pixelloom");
@@ -16,7 +16,7 @@ fn within(place: &Place, mib: usize, arguments: &str) -> Output {
     shell.current_dir(place.path("")).output().expect("a shell")
 }
 
-/// Its only message is an error, and its code is this one.
+/// Checks that the only message is an error and that the exit code is `code`.
 #[track_caller]
 #[cfg(target_os = "linux")]
 fn refused(output: &Output, code: i32) -> String {
@@ -27,8 +27,8 @@ fn refused(output: &Output, code: i32) -> String {
     errors[0].to_string()
 }
 
-/// The text that describes the model is believed only as far as the tensors beside it agree: the sizes below
-/// would take hundreds of gigabytes.
+/// The description of the model is used only if it agrees with the tensors in the file: the sizes below would take
+/// hundreds of gigabytes.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_model_file_does_not_decide_how_much_memory_is_taken() {
@@ -66,7 +66,7 @@ fn a_model_file_does_not_decide_how_much_memory_is_taken() {
     }
 }
 
-/// With the numbers, with a batch that fits, and before anything is written or replaced.
+/// The error has the numbers and a batch size that fits, and comes before anything is written or replaced.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_run_that_does_not_fit_is_refused_with_the_numbers() {
@@ -84,21 +84,21 @@ fn a_run_that_does_not_fit_is_refused_with_the_numbers() {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!place.path("runs/a").exists(), "{message}");
-        // What it says fits does.
+        // The suggested batch size does fit.
         let (_, batch) = message.split_once("choose --batch ").expect("a batch");
         let batch: usize = batch.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
         assert!((2..2000).contains(&batch), "{message}");
         let fits = within(&place, 1500, &format!("{run} --batch {} --dry-run", batch * 3 / 4));
         assert!(fits.status.success(), "{}", stderr(&fits));
     }
-    // No batch helps where the weights are too many.
+    // No batch size helps if there are too many weights.
     let run = "train vae --device cpu --threads 1 --data folder:images --hidden 1000000 --batch 8 --name a";
     let message = refused(&within(&place, 1500, run), 3);
     assert!(
         message.contains("no batch is small enough: choose a smaller model.hidden"),
         "{message}"
     );
-    // What is there is not lost to a run that cannot be.
+    // An existing run is not removed by a run that cannot start.
     place.succeed(&format!("{} --name a", small("vae")));
     let before = place.read("runs/a/config.toml");
     refused(&within(&place, 1500, &format!("{run} --force")), 3);
@@ -131,7 +131,7 @@ fn a_tensor_that_a_gpu_cannot_bind_is_named() {
     let message =
         fail(&format!("train vae --data digits --hidden 1000 --latent {} --batch 1", large));
     assert!(message.contains("encoder.mean.weight") && message.contains("model."), "{message}");
-    // A map of a batch is another matter.
+    // For a feature map, a smaller batch does help.
     let message = fail("train pixelcnn --data digits --layers 1 --hidden 256 --batch 900");
     for part in ["a step of 900 images makes a tensor of", "choose --batch "] {
         assert!(message.contains(part), "{part}: {message}");
@@ -139,7 +139,7 @@ fn a_tensor_that_a_gpu_cannot_bind_is_named() {
     assert!(!place.path("runs/a").exists());
 }
 
-/// As training does; and it does not advise what is set.
+/// A dry run fails like training, and does not suggest settings that are already set.
 #[test]
 fn a_dry_run_whose_numbers_are_not_finite_fails() {
     let place = Place::with_images();

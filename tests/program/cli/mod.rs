@@ -1,4 +1,4 @@
-//! The program as its users run it: exit codes, messages, files, checkpoints, signals.
+//! The program as users run it: exit codes, messages, files, checkpoints, signals.
 
 mod bench;
 mod browser;
@@ -29,16 +29,16 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder that the program runs in; removed at the end.
+/// A folder in which the program runs, removed at the end.
 pub struct Place(TempDir);
 
-/// A small run: 4 batches an epoch, evaluated every epoch.
+/// A small run with 4 batches per epoch and an evaluation after every epoch.
 pub const TINY: &str = "train vae --device cpu --hidden 8 --latent 2 --batch 60 --epochs 3 --rate 0.01 \
                         --log-every 3 --eval-every 1 --set data.limit=200 \
                         --set optimizer.schedule=constant";
 
-/// A run of a few moments on the images of [`Place::with_images`]: 4 batches an epoch, a checkpoint
-/// after every step.
+/// A very short run on the images of [`Place::with_images`], with 4 batches per epoch and a checkpoint after every
+/// step.
 pub fn small(kind: &str) -> String {
     let model = match kind {
         "vae" => "--hidden 4 --latent 2 --binarization dynamic",
@@ -63,7 +63,7 @@ impl Place {
         Place(TempDir::new().expect("a temporary folder"))
     }
 
-    /// A folder in memory, where the machine has such, with 40 grey images of 6 x 6 in `images`.
+    /// A folder, in memory if the machine supports it, with 40 grey images of 6 x 6 in `images`.
     pub fn with_images() -> Place {
         let memory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
         let place = Place(memory.expect("a temporary folder"));
@@ -71,7 +71,7 @@ impl Place {
         place
     }
 
-    /// 40 grey images of side x side.
+    /// Writes 40 grey images of `side` x `side`.
     pub fn put_images(&self, below: &str, side: u32) {
         std::fs::create_dir_all(self.path(below)).expect("made");
         for i in 0..40_u32 {
@@ -86,8 +86,8 @@ impl Place {
         }
     }
 
-    /// Goes on with a run of `arguments` that was cut short, or begins it anew if it was cut before its
-    /// first checkpoint; then it equals the run `whole`, and nothing half-made is left.
+    /// Resumes an interrupted run of `arguments`, or starts it again if it was interrupted before its first checkpoint.
+    /// Checks that it then equals the run `whole` and that no unfinished files are left.
     #[track_caller]
     pub fn go_on(&self, arguments: &str, run: &str, whole: &str) {
         let checkpoints = self.path(&format!("runs/{run}/checkpoints"));
@@ -109,15 +109,15 @@ impl Place {
         self.0.path().join(below)
     }
 
-    /// The program with arguments divided by spaces, not yet started.
+    /// The command of the program with arguments separated by spaces, not yet started.
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pixelloom"));
         command.args(arguments.split_whitespace()).current_dir(self.0.path());
         command
     }
 
-    /// As [`Place::command`], with the usual effect of the signals that a terminal sends. Where the tests themselves run
-    /// under `nohup` or in the background of a script, some are ignored, and a program would inherit that.
+    /// Like [`Place::command`], but signals of a terminal have their usual effect. If the tests run under `nohup` or in
+    /// the background of a script, some signals are ignored, and the program would inherit that.
     pub fn command_in_a_terminal(&self, arguments: &str) -> Command {
         let plain = self.command(arguments);
         if !cfg!(target_os = "linux") {
@@ -133,7 +133,7 @@ impl Place {
         self.command(arguments).output().expect("the program starts")
     }
 
-    /// Runs it and returns stdout; it must succeed.
+    /// Runs the program, which must succeed, and returns stdout.
     #[track_caller]
     pub fn succeed(&self, arguments: &str) -> String {
         let output = self.run(arguments);
@@ -141,7 +141,7 @@ impl Place {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Runs it and returns the message; it must fail with `code` and an error of one line.
+    /// Runs the program, which must fail with `code` and an error of one line, and returns the message.
     #[track_caller]
     pub fn fail(&self, arguments: &str, code: i32) -> String {
         let output = self.run(arguments);
@@ -169,12 +169,12 @@ impl Place {
             .collect()
     }
 
-    /// Names of the checkpoints, rising.
+    /// Names of the checkpoints in ascending order.
     pub fn checkpoints(&self, run: &str) -> Vec<String> {
         names(&self.path(&format!("{run}/checkpoints")))
     }
 
-    /// That two runs ended with equal bytes of weights and state, and equal metrics.
+    /// Checks that two runs ended with identical bytes of weights and state, and equal metrics.
     #[track_caller]
     pub fn assert_equal_runs(&self, a: &str, b: &str) {
         let last = |run: &str| self.checkpoints(run).pop().expect("a checkpoint");
@@ -187,8 +187,8 @@ impl Place {
     }
 }
 
-/// What the program said on stderr. Without a desktop, Vulkan's device selection layer writes lines
-/// of its own there as soon as adapters are listed; they are left out.
+/// The program's output on stderr, without the lines that Vulkan's device selection layer writes there when adapters
+/// are listed without a desktop.
 pub fn stderr(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     said.split_inclusive('\n').filter(|l| !l.starts_with("error: XDG_RUNTIME_DIR ")).collect()

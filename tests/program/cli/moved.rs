@@ -1,5 +1,5 @@
-//! A run's directory that is removed, moved or replaced while a process trains in it: the process stops, and
-//! leaves alone whatever has the path now.
+//! If a run's directory is removed, moved or replaced while a process trains in it, the process stops and does not
+//! touch whatever is at the path now.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::resume::{kill, start, wait_for};
 use super::{Place, stderr};
 
-/// It ends only when it is stopped; 45 steps an epoch.
+/// A run that ends only when it is stopped, with 45 steps/epoch.
 const ENDLESS: &str = "train vae --device cpu --hidden 16 --latent 3 --batch 100 --epochs 100000 \
                        --log-every 7 --eval-every 2 --set optimizer.schedule=constant";
 
-/// Waits for the process, which must fail with one error about the disk. Returns that.
+/// Waits for the process, which must fail with one error about the disk, and returns the error.
 #[track_caller]
 fn stopped(child: Child) -> String {
     let output = child.wait_with_output().expect("it ends");
@@ -38,7 +38,8 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// Resumes a run up to the end of the epoch it was stopped in; then it equals one of `seed` without a break.
+/// Resumes a run until the end of the epoch in which it was stopped, and checks that it equals an uninterrupted run
+/// with `seed`.
 #[track_caller]
 fn is_as_good_as_whole(place: &Place, out: &str, seed: u64) {
     let last = place.checkpoints(out).pop().expect("a checkpoint");
@@ -52,7 +53,7 @@ fn is_as_good_as_whole(place: &Place, out: &str, seed: u64) {
 }
 
 #[test]
-fn a_removed_run_is_not_made_again() {
+fn a_removed_run_is_not_recreated() {
     let place = Place::new();
     let child = start(&place, &format!("{ENDLESS} --name a"));
     wait_for(&place, "runs/a", 3);
@@ -83,7 +84,7 @@ fn a_moved_run_is_found_where_it_is() {
     is_as_good_as_whole(&place, "elsewhere", 1);
 }
 
-/// Has a process stand still, and waits until it does.
+/// Suspends a process, and waits until it is suspended.
 fn stop(child: &Child) {
     kill(child, "-STOP");
     let id = child.id().to_string();
@@ -93,7 +94,7 @@ fn stop(child: &Child) {
     }
 }
 
-/// A run that stands still while its directory is moved.
+/// A run that is suspended while its directory is moved.
 fn moved_away(place: &Place) -> Child {
     let child = start(place, &format!("{ENDLESS} --out run"));
     wait_for(place, "run", 20);
@@ -110,7 +111,7 @@ fn interrupted(child: Child) -> Output {
 }
 
 #[test]
-fn a_run_that_begins_in_the_place_of_another_is_left_alone_while_it_trains() {
+fn a_run_that_starts_in_the_place_of_another_is_not_touched_while_it_trains() {
     let place = Place::new();
     let first = moved_away(&place);
     let second = start(&place, &format!("{ENDLESS} --seed 2 --out run"));
@@ -124,7 +125,7 @@ fn a_run_that_begins_in_the_place_of_another_is_left_alone_while_it_trains() {
 }
 
 #[test]
-fn a_run_that_begins_in_the_place_of_another_is_left_alone_when_it_has_ended() {
+fn a_run_that_starts_in_the_place_of_another_is_not_touched_when_it_has_ended() {
     let place = Place::new();
     let first = moved_away(&place);
     let second = ENDLESS.replace("100000", "3");
@@ -136,9 +137,9 @@ fn a_run_that_begins_in_the_place_of_another_is_left_alone_when_it_has_ended() {
     is_as_good_as_whole(&place, "first", 1);
 }
 
-/// The other way round: the second one's directory goes away, and the first one's comes back.
+/// The reverse: the second run's directory disappears, and the first one's returns.
 #[test]
-fn a_run_that_comes_back_to_its_place_goes_on() {
+fn a_run_that_returns_to_its_place_continues() {
     let place = Place::new();
     let first = moved_away(&place);
     let second = start(&place, &format!("{ENDLESS} --seed 2 --out run"));

@@ -1,5 +1,5 @@
-//! Files at paths that a user names: what stands there is kept unless this program wrote it, links, pipes,
-//! devices and permissions stay what they are, and nothing half-made is left.
+//! Files at paths that a user names: existing files are kept unless this program wrote them, links, pipes, devices and
+//! permissions are preserved, and no unfinished files are left.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::{Place, TINY, names, stderr};
 
 const SHEET: &str = "data digits --sheet";
 
-/// Commands that write a file, each with the name of that file; of a run `a`, and `b`.
+/// Commands that write a file, each with the name of that file; they use the runs `a` and `b`.
 const WRITERS: [(&str, &str); 11] = [
     ("data digits --sheet d.png", "d.png"),
     ("sample draw --count 2 --device cpu --out s.png", "s.png"),
@@ -26,7 +26,7 @@ const WRITERS: [(&str, &str); 11] = [
     ("report a b --compare ab.html", "ab.html"),
 ];
 
-/// Of the report, whose other files stand in the first command's way.
+/// Commands of the report, whose other files would be in the way of the first command.
 const REPORTS: [(&str, &str); 2] = [
     ("report a --csv m.csv", "m.csv"),
     ("report a --tensorboard events", "events/a/events.out.tfevents.pixelloom"),
@@ -38,7 +38,7 @@ fn two_runs(place: &Place) {
     place.succeed(&format!("{run} --name b"));
 }
 
-/// What somebody else may have in the place of a file.
+/// Files of other origin that may be in the place of an output.
 fn others() -> [(&'static str, Vec<u8>); 5] {
     let mut picture = Vec::new();
     let mut encoder = png::Encoder::new(&mut picture, 2, 2);
@@ -55,8 +55,8 @@ fn others() -> [(&'static str, Vec<u8>); 5] {
     ]
 }
 
-/// Every writer refuses the files of others before any work, replaces them with `--force`, and then its own
-/// without.
+/// Every command refuses to replace files of other origin before it starts its work, replaces them with `--force`, and
+/// then replaces its own files without it.
 #[test]
 fn files_of_others_are_kept() {
     let place = Place::new();
@@ -78,9 +78,9 @@ fn files_of_others_are_kept() {
         place.succeed(&format!("{command} --force"));
         let own = fs::read(&path).expect("read");
         place.succeed(command);
-        // Times of events are those of the metrics.
+        // This includes event files, because their times are those of the metrics file.
         assert!(fs::read(&path).expect("read") == own, "{command}: {file} differs");
-        // Nothing is lost with an empty file, as `mktemp` makes.
+        // An empty file, as created by `mktemp`, may be replaced.
         fs::write(&path, "").expect("written");
         place.succeed(command);
         assert!(fs::read(&path).expect("read") == own, "{command}: {file} differs");
@@ -89,7 +89,7 @@ fn files_of_others_are_kept() {
     assert!(!left.iter().any(|name| name.contains("tmp")), "{left:?}");
 }
 
-/// A file of one kind with the mark of another is not taken for the program's own.
+/// A file of one kind with the mark of another kind does not count as the program's own.
 #[test]
 fn marks_belong_to_their_kinds() {
     let place = Place::new();
@@ -99,13 +99,13 @@ fn marks_belong_to_their_kinds() {
     place.succeed(&format!("{run} --name a"));
     let message = place.fail("report a --compare a.html", 3);
     assert!(message.contains("a.html exists and is a PNG picture"), "{message}");
-    // Notes that speak of the program are no table.
+    // Notes that mention the program are not a table.
     fs::write(place.path("a.csv"), "# pixelloom notes\nhidden,bound\n").expect("written");
     place.fail("report a --csv a.csv", 3);
 }
 
 #[test]
-fn names_say_what_is_written() {
+fn extensions_match_the_content() {
     let place = Place::new();
     for (arguments, ending) in [
         ("sample draw --count 1 --out x.jpg", ".png"),
@@ -148,7 +148,7 @@ fn one_command_writes_each_file_once() {
     assert!(message.contains("events/a/") && message.contains("twice"), "{message}");
 }
 
-/// Neither by another way into it nor with `--force`.
+/// Neither through another path nor with `--force`.
 #[test]
 fn runs_are_not_written_into() {
     let place = Place::new();
@@ -175,7 +175,7 @@ fn runs_are_not_written_into() {
             );
         }
     }
-    // config.toml has no suffix of a model file, which is the first thing to be wrong with it.
+    // config.toml does not have the extension of a model file, which is reported first.
     place.fail("export a --out runs/a/config.toml --force", 3);
     #[cfg(unix)]
     {
@@ -192,13 +192,13 @@ fn runs_are_not_written_into() {
     assert!(place.read("runs/a/config.toml") == before);
     assert_eq!(names(&place.path("runs/a/samples")), samples);
     assert!(!place.path("runs/a/events").exists());
-    // The program itself keeps its page there.
+    // The program itself writes its page there.
     fs::write(place.path("runs/a/report.html"), "old").expect("written");
     place.succeed("report a");
     assert!(place.read("runs/a/report.html").starts_with(b"<!DOCTYPE html>"));
 }
 
-/// A table says in its first line who wrote it.
+/// The first line of a table names the program that wrote it.
 #[test]
 fn tables_begin_with_a_comment() {
     let place = Place::new();
@@ -216,7 +216,7 @@ fn tables_begin_with_a_comment() {
     );
 }
 
-/// A full or failing disk leaves the old file, and a process that dies there too.
+/// A full or failing disk, or a process that dies, leaves the old file.
 #[test]
 fn an_output_is_whole_or_the_old_one() {
     let place = Place::with_images();
@@ -274,7 +274,7 @@ mod unix {
         fs::set_permissions(place.path("a.png"), PermissionsExt::from_mode(0o600)).expect("set");
         place.succeed(&format!("{SHEET} a.png"));
         assert_eq!(mode(&place.path("a.png")), 0o600);
-        // What is write-protected is meant to stay.
+        // A write-protected file is meant to stay.
         fs::set_permissions(place.path("a.png"), PermissionsExt::from_mode(0o444)).expect("set");
         let message = place.fail(&format!("{SHEET} a.png"), 3);
         assert!(message.contains("a.png exists and is write-protected"), "{message}");
@@ -305,7 +305,7 @@ mod unix {
             place.fail(&format!("{SHEET} {name}"), 8);
             assert!(is_link(name));
         }
-        // A link to what somebody else wrote is no way around the mark.
+        // A link does not circumvent the check for the mark.
         fs::write(place.path("notes.txt"), "mine").expect("written");
         symlink("notes.txt", place.path("n.png")).expect("linked");
         place.fail(&format!("{SHEET} n.png"), 3);
@@ -322,7 +322,7 @@ mod unix {
         let is_device = |name: &str| {
             fs::metadata(place.path(name)).expect("there").file_type().is_char_device()
         };
-        // A link, so that no mistake costs the machine its /dev/null.
+        // Use a link, so that a bug cannot destroy /dev/null.
         symlink("/dev/null", place.path("null")).expect("linked");
         place.succeed(&format!("{SHEET} null"));
         assert!(
@@ -358,13 +358,13 @@ mod unix {
         }
     }
 
-    /// Results make way for a file on stdout.
+    /// Results go to stderr if a file is written to stdout.
     #[test]
-    fn a_file_on_stdout_stands_there_alone() {
+    fn a_file_on_stdout_is_the_only_output_there() {
         let place = Place::new();
         place.succeed(&format!("{SHEET} a.png"));
         let bytes = place.read("a.png");
-        // First through a link, which a fault would replace before it costs the machine its /dev/stdout.
+        // First through a link, which a bug would replace instead of /dev/stdout.
         symlink("/dev/stdout", place.path("link.png")).expect("linked");
         for name in ["link.png", "/dev/stdout", "/dev/fd/1"] {
             let output = place.run(&format!("{SHEET} {name}"));
@@ -404,8 +404,8 @@ mod unix {
 
     /// Signals at moments spread over a command that writes three files, most of them near its end.
     #[test]
-    fn interrupted_commands_leave_nothing_half_made() {
-        // On a real disk, where it takes a while to sync a file.
+    fn interrupted_commands_leave_no_unfinished_files() {
+        // On a real disk, where syncing a file takes a while.
         let place = Place::new();
         let command =
             "sample draw --count 2 --device cpu --threads 1 --film f.gif --strip t.png --out s.png";
@@ -440,14 +440,14 @@ mod unix {
         assert!(stopped > KILLS / 5, "{stopped} of {KILLS} came in time");
     }
 
-    /// Signals end a command between its files, and one that `nohup` started goes on.
+    /// Signals end a command between its files; a command that `nohup` started continues.
     #[test]
     fn signals_end_a_command_unless_it_ignores_them() {
         for ignored in [false, true] {
             let place = Place::new();
             let made = Command::new("mkfifo").arg(place.path("pipe")).status();
             assert!(made.expect("mkfifo runs").success());
-            // The film is there, and the command waits for a reader of the sheet.
+            // The film has been written, and the command waits for a reader of the sheet.
             let program = assert_cmd::cargo::cargo_bin!("pixelloom").display().to_string();
             let trap = if ignored { "trap '' HUP; " } else { "" };
             let words = "sample draw --count 1 --device cpu --film f.gif --out pipe";
@@ -462,7 +462,7 @@ mod unix {
                 std::thread::sleep(Duration::from_millis(5));
             }
             std::thread::sleep(Duration::from_millis(200));
-            // The tests themselves may run under `nohup`, which this command would inherit.
+            // The tests may run under `nohup`, which this command would inherit.
             send(if ignored { "-HUP" } else { "-TERM" }, &child);
             std::thread::sleep(Duration::from_millis(200));
             if ignored {

@@ -1,4 +1,4 @@
-//! Pixel models: every kind trains, goes on exactly, is scored, sampled, completed and explained.
+//! Pixel models: every kind is trained, resumed exactly, scored, sampled, completed and explained.
 
 use pixelloom::images::sheet::{BACKGROUND, SEPARATOR, scale};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::{Place, names};
 
 const KINDS: [&str; 4] = ["pixelcnn", "rowlstm", "diagbilstm", "multiscale"];
 
-/// A small run of a kind: 4 batches an epoch.
+/// A small run of a kind with 4 batches per epoch.
 fn tiny(kind: &str) -> String {
     format!(
         "train {kind} --device cpu --layers 1 --hidden 4 --set model.head=4 --batch 16 --epochs 1 \
@@ -41,7 +41,7 @@ fn pixel(sheet: &(Vec<u8>, usize, usize), tile: (usize, usize), at: (usize, usiz
 }
 
 #[test]
-fn every_kind_leaves_a_run() {
+fn every_kind_writes_a_run() {
     let place = Place::new();
     for kind in KINDS {
         let said = place.succeed(&format!("{} --name {kind}", tiny(kind)));
@@ -76,13 +76,13 @@ fn every_kind_leaves_a_run() {
         let text = format!("Last test {name}: {nats:.2} nats/image, {bits:.3} bits/dim (digits");
         assert!(report.contains(&text), "{kind}: no {text:?} in the report");
     }
-    // Scores of two kinds share a page, under a name that fits both.
+    // A page with bounds and nlls calls them scores.
     place.succeed("report pixelcnn multiscale --compare c.html");
     let page = String::from_utf8(place.read("c.html")).expect("text");
     assert!(page.contains("valid score") && page.contains("pixelcnn, valid nll"));
 }
 
-/// One process against two, with other numbers of threads.
+/// One process against two with other numbers of threads.
 #[test]
 fn parts_equal_the_whole() {
     let place = Place::new();
@@ -124,7 +124,7 @@ fn weights_are_as_documented() {
     let expected: Vec<(String, Vec<usize>)> =
         expected.iter().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     assert_eq!(found, expected);
-    // (out, in, row, column): mask A hides its own pixel, mask B what comes after it.
+    // (out, in, row, column): mask A hides the pixel itself, mask B only later ones.
     for (name, side, first_hidden) in [("first", 7, 24), ("layers.0.conv", 7, 25)] {
         let tensor = file.tensor(&format!("{name}.weight")).expect("there");
         let values: Vec<f32> = tensor
@@ -177,7 +177,7 @@ fn film(place: &Place, file: &str) -> Vec<Vec<u8>> {
     frames
 }
 
-/// Whether the pixel (row, column) is to be filled.
+/// Whether the pixel (row, column) is to be filled in.
 type Hidden<'a> = &'a dyn Fn(usize, usize) -> bool;
 
 #[test]
@@ -186,7 +186,7 @@ fn images_are_completed() {
     for kind in ["pixelcnn", "multiscale"] {
         place.succeed(&format!("{} --name {kind}", tiny(kind)));
     }
-    // White: given. Two bars are to be filled.
+    // White pixels are given; two bars are to be filled in.
     let hidden = |r: usize, c: usize| (10..12).contains(&r) || (20..28).contains(&c);
     let mask: Vec<f32> = (0..784).map(|i| if hidden(i / 28, i % 28) { 0.0 } else { 1.0 }).collect();
     write_png(&place, "mask.png", &mask, 28);
@@ -221,7 +221,7 @@ fn images_are_completed() {
             assert_eq!(frames.last().expect("frames"), &sheet.0);
         }
     }
-    // An image of one's own, in the sheet's right column as the model sees it.
+    // The user's own image, as the model sees it, is in the right column of the sheet.
     let image: Vec<f32> = (0..784).map(|i| (i % 28) as f32 / 27.0).collect();
     write_png(&place, "own.png", &image, 28);
     place.succeed("complete pixelcnn --image own.png --samples 1 --out o.png --device cpu");

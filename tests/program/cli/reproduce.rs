@@ -1,11 +1,11 @@
-//! `reproduce`: weights know the trainings that made them, and those trainings can be run again.
+//! `reproduce`: weights record the trainings that produced them, and those trainings can be repeated.
 
 use serde_json::Value;
 
 use super::comforts::object;
 use super::{Place, TINY, small, stderr};
 
-/// A chain of three stages, the second stopped before its end: `c` and its exported file.
+/// A chain of three stages, of which the second was stopped early: the run `c` and its exported file.
 fn chain() -> Place {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
@@ -32,27 +32,27 @@ fn a_chain_is_printed_and_repeated_to_the_same_weights() {
     assert!(commands[0].ends_with("--name c-again-1 --device cpu"), "{printed}");
     assert!(commands[1].contains("--init runs/c-again-1") && commands[1].contains("--until 5"));
     assert!(commands[2].contains("--init runs/c-again-2") && !commands[2].contains("--until"));
-    // What is printed is what --run runs, and a stage that was interrupted is resumed.
+    // --run runs the printed commands and resumes an interrupted stage.
     place.succeed(&commands[0]["pixelloom ".len()..].replace("--device", "--until 3 --device"));
     let given = object(&place, "reproduce c.safetensors --device cpu --run --json");
     assert_eq!(given["largest_difference"], 0.0, "{given}");
     let figures = given["figures"].as_array().expect("figures");
     assert_eq!(figures.len(), 1);
     assert_eq!(figures[0]["original"], figures[0]["again"]);
-    // Once more: nothing is left to train.
+    // The second time, nothing is left to train.
     let again = place.run("reproduce c.safetensors --device cpu --run");
     assert!(again.status.success() && !stderr(&again).contains("pixelloom train"));
 }
 
 #[test]
-fn what_differs_from_the_original_is_said() {
+fn differences_from_the_original_are_reported() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name a"));
     place.succeed("export a --out a.safetensors --device cpu");
     // Plain loops round differently.
     let text = place.succeed("reproduce a.safetensors --device reference --run");
     assert!(text.contains("differ from the original by"), "{text}");
-    // A run of the stage's name is another training.
+    // A run with the stage's name has other settings.
     place.succeed(&format!("{TINY} --name b-again-1 --seed 9"));
     std::fs::rename(place.path("a.safetensors"), place.path("b.safetensors")).unwrap();
     let refused = place.run("reproduce b.safetensors --device cpu --run");
@@ -62,7 +62,7 @@ fn what_differs_from_the_original_is_said() {
         "{}",
         stderr(&refused)
     );
-    // The images have changed.
+    // The images were changed.
     let place = Place::with_images();
     place.succeed(&format!("{} --name a", small("vae")));
     place.succeed("export a --out a.safetensors --device cpu");
@@ -92,7 +92,7 @@ fn a_card_lists_the_stages_before_its_own_and_each_names_its_weights() {
         card.contains("stage 1   12 steps on ") && card.contains("stage 2   5 steps"),
         "{card}"
     );
-    // A checkpoint out of its run has no settings; the chain after it says that it cannot be repeated.
+    // A checkpoint outside its run has no settings, so a chain that continues from it cannot be repeated.
     let newest = place.path("runs/a/checkpoints/step-00000012");
     std::fs::rename(newest, place.path("alone")).unwrap();
     place.succeed(&format!("{TINY} --name d --init alone"));
@@ -106,7 +106,7 @@ fn a_card_lists_the_stages_before_its_own_and_each_names_its_weights() {
 }
 
 #[test]
-fn a_run_that_stops_at_a_step_is_resumed_to_the_bytes_of_an_unbroken_one() {
+fn a_run_that_stops_at_a_step_is_resumed_to_the_bytes_of_an_uninterrupted_one() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name whole"));
     let stopped = place.run(&format!("{TINY} --name parts --until 7"));

@@ -1,5 +1,5 @@
-//! A run that stops and goes on in another process equals one that did not stop: bytes of weights and
-//! optimiser state, lines of metrics.
+//! A run that is stopped and resumed in another process equals an uninterrupted one: bytes of weights and optimiser
+//! state, lines of metrics.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use super::{Place, TINY};
 
 const RESUME: &str = "train vae --resume --device cpu";
 
-/// Three processes of one epoch each, with other numbers of threads, against one of three.
+/// Three processes with one epoch each and different numbers of threads, against one process with three epochs.
 fn parts_equal_the_whole(flags: &str) {
     let place = Place::new();
-    // A part ends with a line of metrics, so a line is due there in the whole run too.
+    // Each part ends with a line of metrics, so the intervals are chosen such that the whole run writes one there too.
     let tiny = TINY.replace("--log-every 3", "--log-every 2") + flags;
     place.succeed(&format!("{tiny} --name whole --threads 2"));
     let first = tiny.replace("--epochs 3", "--epochs 1");
@@ -70,7 +70,7 @@ fn a_finished_run_resumes_to_itself() {
     place.succeed(&format!("{TINY} --name b"));
     place.succeed(&format!("{RESUME} --name b"));
     place.assert_equal_runs("runs/a", "runs/b");
-    // What trains it again stays on record, in a shell's words.
+    // The original command stays recorded, quoted for a shell.
     let command = |run: &str| {
         let summary = place.read(&format!("runs/{run}/summary.json"));
         let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
@@ -86,7 +86,7 @@ fn a_finished_run_resumes_to_itself() {
         "{TINY} --name a --force --set optimizer.schedule={{kind=\"constant\"}}"
     ));
     assert!(command("a").ends_with(r#" --set 'optimizer.schedule={kind="constant"}'"#));
-    // Settings are the run's; only its length may change.
+    // The settings must be those of the run; only its length may change.
     let message = place.fail(&format!("{RESUME} --name b --rate 0.1"), 3);
     assert!(message.contains("optimizer.rate: 0.01 in the run, 0.1 requested"), "{message}");
     let message = place.fail(&format!("{RESUME} --name b --epochs 2"), 3);
@@ -117,16 +117,16 @@ fn a_refused_resume_names_each_setting_with_both_values() {
     }
     let all = resume(&flags.map(|(flag, _)| flag).join(" "));
     assert!(flags.iter().all(|(_, named)| all.contains(named)), "{all}");
-    // What may change, and what is given as it was.
+    // Settings that may change, and settings that are given unchanged.
     place.succeed(&format!("{RESUME} --name a --epochs 4 --rate 0.01 --batch 60 --set keep=2"));
-    // Settings that are changed in the file are found too.
+    // Settings that were changed in the file are detected too.
     let path = place.path("runs/a/config.toml");
     let text = std::fs::read_to_string(&path).expect("text");
     std::fs::write(&path, text.replace("batch = 60", "batch = 40")).expect("written");
     assert!(resume("").contains("batch: 60 in the run, 40 requested"));
 }
 
-/// The schedule spans the epochs, so that more of them are another schedule.
+/// The schedule spans the epochs, so more epochs mean another schedule.
 #[test]
 fn a_cosine_run_with_more_epochs_is_refused_with_what_would_let_it() {
     let place = Place::new();
@@ -145,7 +145,7 @@ fn a_cosine_run_with_more_epochs_is_refused_with_what_would_let_it() {
     let message = place.fail(&format!("{RESUME} --name a --epochs 5 {total}20"), 3);
     let named = "(optimizer.schedule.total: 12 in the run, 20 requested)";
     assert!(message.contains(named), "{message}");
-    // What it says works.
+    // The suggested command works.
     place.succeed(&format!("{RESUME} --name a --epochs 5 {total}12"));
     let lines = place.metrics("runs/a");
     assert!(
@@ -166,7 +166,7 @@ fn a_damaged_line_of_metrics_stops_a_resume() {
     let whole = std::fs::read_to_string(&path).expect("text");
     let (lines, checkpoints) = (whole.lines().count(), place.checkpoints("runs/a"));
     let config = place.read("runs/a/config.toml");
-    // The last line is of the test split, which a resumed run cuts off.
+    // The last line is of the test split, which a resumed run removes.
     for number in 1..lines {
         let broken: Vec<&str> = whole.lines().collect();
         let broken: Vec<&str> = (1..)
@@ -194,13 +194,13 @@ fn a_damaged_line_of_metrics_stops_a_resume() {
     assert_eq!(metrics, expected);
 }
 
-/// Long enough to be stopped on the way.
+/// A run that is long enough to be stopped before its end.
 const LONG: &str = "train vae --device cpu --hidden 16 --latent 3 --batch 100 --epochs 4 \
                     --log-every 7 --eval-every 1 --set save_every=10 --set optimizer.schedule=constant";
 
 /// A crash between the two renames of a checkpoint that replaces another of its step.
 #[test]
-fn a_checkpoint_put_aside_is_gone_on_from() {
+fn a_checkpoint_set_aside_is_resumed_from() {
     let place = Place::new();
     place.succeed(&format!("{TINY} --name whole"));
     place.succeed(&format!("{} --name part", TINY.replace("--epochs 3", "--epochs 2")));
@@ -225,7 +225,7 @@ fn two_processes_do_not_train_in_one_directory() {
         let message = place.fail(&second, 3);
         assert!(message.contains("another process is training in runs/a"), "{message}");
     }
-    // A killed process leaves the file, not the lock.
+    // A killed process leaves the file but not the lock.
     child.kill().expect("killed");
     child.wait().expect("ended");
     assert!(place.path("runs/a/lock").is_file());
@@ -280,14 +280,14 @@ fn signals_save_and_the_rest_is_the_same() {
 
 #[cfg(unix)]
 #[test]
-fn a_killed_run_goes_on_from_its_last_checkpoint() {
+fn a_killed_run_resumes_from_its_last_checkpoint() {
     let place = Place::new();
     place.succeed(&format!("{LONG} --name whole"));
     let mut child = start(&place, &format!("{LONG} --name killed"));
     wait_for(&place, "runs/killed", 12);
     child.kill().expect("killed");
     child.wait().expect("ended");
-    // What a crash leaves: half a line, half a checkpoint.
+    // Leftovers of a crash: half a line and half a checkpoint.
     let path = place.path("runs/killed/metrics.jsonl");
     let mut text = std::fs::read_to_string(&path).expect("text");
     text += "{\"kind\":\"train\",\"st";

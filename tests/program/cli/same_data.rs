@@ -1,5 +1,5 @@
-//! A run is resumed on its own images and with its own weights, or not at all; scores on other images
-//! than those of the training come with a warning.
+//! A run is resumed only on its own images and with its own weights; scores on other images than those of the training
+//! come with a warning.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn write_image(path: &Path, number: u32) {
     writer.write_image_data(&bytes).expect("written");
 }
 
-/// Two epochs of a run of three, on the folder `images`.
+/// Trains two of three epochs on the folder `images`.
 fn begun() -> Place {
     let place = Place::with_images();
     place.succeed(&format!("{} --name a", small("vae").replace("--epochs 3", "--epochs 2")));
@@ -48,7 +48,7 @@ fn a_run_is_not_resumed_on_other_images() {
             assert!(message.contains(part), "{what}: {part} is not in {message}");
         }
         assert!(message.ends_with("pixelloom train vae --init runs/a --name NEW"), "{message}");
-        // Counts and eight digits of each split, in both.
+        // Both fingerprints show counts and eight digits for each split.
         assert_eq!(message.matches(" (").count(), 6, "{message}");
         assert_eq!(place.metrics("runs/a"), before, "{what}: something was written");
     };
@@ -85,11 +85,11 @@ fn the_folder_of_the_images_may_move() {
     std::fs::rename(place.path("images"), place.path("pictures")).expect("moved");
     assert!(place.fail(&format!("{RESUME} --epochs 3"), 4).contains("images"));
     let absolute = place.path("pictures").display().to_string();
-    // Limit and binarization stay those of the run.
+    // Limit and binarization are still those of the run.
     place.succeed(&format!("{RESUME} --epochs 3 --data folder:{absolute}"));
     assert!(weights(&place, "runs/whole") == weights(&place, "runs/a"));
     place.succeed(&format!("{RESUME} --data folder:pictures"));
-    // But it is no other kind of set.
+    // Another kind of set is refused.
     let message = place.fail(&format!("{RESUME} --data digits"), 3);
     assert!(message.contains("data.name: "), "{message}");
 }

@@ -1,5 +1,5 @@
-//! Signals: the step is finished, the state saved, the terminal as it was, within two seconds, also in
-//! the midst of the longest work that is no step.
+//! After a signal, the step is finished, the state saved and the terminal restored within two seconds, also during long
+//! work between steps.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::{Place, names, stderr};
 
-/// From the signal to the end of the process.
+/// Maximum time from the signal to the end of the process.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Waits until a line of a run's metrics has `part`.
+/// Waits until a line of a run's metrics contains `part`.
 fn wait_for(place: &Place, run: &str, part: &str) {
     let start = Instant::now();
     let path = place.path(&format!("runs/{run}/metrics.jsonl"));
@@ -20,7 +20,7 @@ fn wait_for(place: &Place, run: &str, part: &str) {
     }
 }
 
-/// Starts a run, sends the signal some time after a line with `part`, and wants it saved and ended in
+/// Starts a run, sends the signal some time after a line with `part`, and checks that the run is saved and ends in
 /// time.
 fn stops(place: &Place, arguments: &str, (part, after): (&str, u64), (signal, code): (&str, i32)) {
     let mut command = place.command(&format!("{arguments} --name a"));
@@ -47,7 +47,7 @@ fn stops(place: &Place, arguments: &str, (part, after): (&str, u64), (signal, co
     println!("{took:?} after {signal}");
 }
 
-/// A pixel model of images of 28 x 28 that takes many seconds to draw a hundred of them.
+/// A pixel model for images of 28 x 28 that needs many seconds for a hundred samples.
 const SLOW: &str = "train pixelcnn --device cpu --layers 7 --set model.kernel=3 --hidden 56 \
                     --set model.head=24 --set model.levels=4 --batch 8 --epochs 1 --log-every 4 --eval-every 1 \
                     --data folder:images";
@@ -56,7 +56,7 @@ const SLOW: &str = "train pixelcnn --device cpu --layers 7 --set model.kernel=3 
 fn while_samples_are_drawn() {
     let place = Place::new();
     place.put_images("images", 28);
-    // The line of the last step is followed by scores of a few images, which are soon done.
+    // After the line of the last step, only a few images are scored, which is quick.
     let slower = SLOW.replace("hidden 56", "hidden 160");
     stops(&place, &slower, ("\"step\":4", 2500), ("-INT", 130));
     assert!(names(&place.path("runs/a/samples")).is_empty(), "it was done with them");
@@ -91,9 +91,9 @@ fn while_a_split_is_scored() {
     assert!(!place.metrics("runs/a").iter().any(|line| line.contains("eval")));
 }
 
-/// Ctrl-C on a terminal: `script` gives the program one.
+/// Ctrl-C on a terminal, which `script` provides.
 #[test]
-fn the_terminal_is_as_it_was() {
+fn the_terminal_is_restored() {
     let place = Place::with_images();
     if Command::new("script").arg("--version").output().is_err() {
         println!("skipped: no `script` here");
@@ -117,7 +117,7 @@ fn the_terminal_is_as_it_was() {
         String::from_utf8_lossy(&bytes).into_owned()
     });
     wait_for(&place, "a", "\"step\":20");
-    // A bar is drawn a few times a second.
+    // The bar is drawn a few times per second.
     std::thread::sleep(Duration::from_millis(400));
     let mut input = child.stdin.take().expect("piped");
     let start = Instant::now();
@@ -138,7 +138,7 @@ fn the_terminal_is_as_it_was() {
 const ENDLESS: &str = "train vae --device cpu --threads 2 --hidden 16 --latent 2 --epochs 100000 --log-every 5 \
                        --set optimizer.schedule=constant";
 
-/// The last line is a command that resumes the run, whatever characters the names contain.
+/// The last line is the command that resumes the run, whatever characters the names contain.
 #[test]
 fn the_last_line_resumes_the_run() {
     let place = Place::new();
@@ -169,9 +169,9 @@ fn send(child: &std::process::Child, signal: &str) {
     assert!(sent.expect("kill runs").success());
 }
 
-/// A terminal that closes sends SIGHUP, and the shell in it another one.
+/// A terminal that closes sends SIGHUP, and its shell sends another one.
 #[test]
-fn hanging_up_twice_saves_as_hanging_up_once() {
+fn hanging_up_twice_saves_like_hanging_up_once() {
     let place = Place::new();
     let mut command = place.command_in_a_terminal(&format!("{ENDLESS} --name a"));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -188,7 +188,7 @@ fn hanging_up_twice_saves_as_hanging_up_once() {
     );
 }
 
-/// `nohup` asks for just that.
+/// This is what `nohup` is for.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_under_nohup_is_not_hung_up() {

@@ -1,4 +1,4 @@
-//! Every way a file can be wrong gets an error that says which, and no panic.
+//! Every kind of damage to a file leads to a specific error and not to a panic.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ fn idx_absurd_sizes() {
         says(images(&samples::gz(&samples::idx(0x0803, &dims, &[0; 64]))), "absurd size");
     }
     says(images(&samples::idx(0x0803, &[0, 28, 28], &[])), "declares no data");
-    // Within the limit, but more than so few compressed bytes can hold.
+    // Within the limit, but more than can result from so few compressed bytes.
     let declared = samples::gz(&samples::idx(0x0803, &[60_000, 28, 28], &[0; 64]));
     says(images(&declared), "compressed bytes cannot hold");
 }
@@ -87,9 +87,9 @@ fn gz_damaged() {
     says(images(&[&good[..], b"xyz"].concat()), "3 bytes follow the end");
 }
 
-/// As `gzip -dc` has it; `script.rs` compares both.
+/// As in `gzip -dc`; `script.rs` compares both.
 #[test]
-fn gz_of_several_members_and_zeros_behind() {
+fn gz_of_several_members_and_trailing_zeros() {
     let content = samples::idx_images();
     let parts = [&content[..1], &content[1..10], &[], &content[10..]].map(samples::gz);
     let good = parts.concat();
@@ -101,7 +101,7 @@ fn gz_of_several_members_and_zeros_behind() {
     says(images(&[&good[..], &samples::gz(b"more")].concat()), "inflates to more than the 28");
     says(images(&[&good[..], &[0x1f, 0x8b, 8]].concat()), "cut short");
     says(images(&parts[..3].concat()), "cut short");
-    // Each member has a checksum of its own.
+    // Each member has its own checksum.
     for end in [parts[0].len(), parts[..2].concat().len()] {
         let mut damaged = good.clone();
         damaged[end - 8] ^= 1;
@@ -176,7 +176,7 @@ fn mat_absurd_sizes() {
     }
     let overflowing = LITTLE.array(9, "ff", &[u32::MAX; 3], &[1; 6]);
     says(ff(&LITTLE.file(&[overflowing])), "but has 6 bytes");
-    // 2^64 values, which wraps to the none that are there.
+    // 2^64 values, which would wrap to 0, the actual number.
     let wrapping = LITTLE.array(9, "ff", &[1 << 31, 1 << 31, 4], &[]);
     says(ff(&LITTLE.file(&[wrapping])), "but has 0 bytes");
     let mut array = LITTLE.array(9, "ff", &[2, 3], &[1; 6]);
@@ -298,7 +298,7 @@ fn mnist_counts_and_labels_are_checked() {
     mnist.refused("label 9999 is 10, above 9");
 }
 
-/// EMNIST has several sizes; plain or gzipped, larger than what is read or not.
+/// The several sizes of EMNIST, plain or gzipped, some larger than the limit.
 #[test]
 fn other_sets_in_the_place_of_mnist() {
     let mnist = Mnist::new();
@@ -312,7 +312,7 @@ fn other_sets_in_the_place_of_mnist() {
         mnist.refused(&format!("ubyte.gz: {what}"));
         std::fs::remove_file(mnist.0.path().join("mnist/t10k-labels-idx1-ubyte.gz")).unwrap();
     }
-    // What comes first is looked at first: the header alone is enough.
+    // The header alone is enough, because it is checked first.
     let header = samples::idx(0x0801, &[112_800], &[]);
     mnist.put("t10k-labels-idx1-ubyte", &header);
     mnist.refused("contains 112,800 labels");
@@ -320,7 +320,7 @@ fn other_sets_in_the_place_of_mnist() {
     mnist.refused("wrong magic 0x00000803, expected 0x00000801");
 }
 
-/// Several sets have the sizes of MNIST; theirs are not its figures.
+/// Several sets have the sizes of MNIST, but scores on them are not scores on MNIST.
 #[test]
 fn another_content_than_the_published_one() {
     let mnist = Mnist::new();

@@ -24,7 +24,7 @@ fn images(count: usize, dims: usize, max: u8) -> Images {
 }
 
 fn filled(images: &Images, mode: Binarization, seed: u64, epoch: u32, rows: &[usize]) -> Vec<f32> {
-    // Not a number, so that a value left out shows.
+    // NaN, so that a missing value is detected.
     let mut out = vec![f32::NAN; rows.len() * images.dims()];
     fill_batch(images, mode, seed, epoch, rows, &mut out);
     out
@@ -54,10 +54,10 @@ fn fixed_bits_are_zero_and_one() {
     );
 }
 
-/// Dimensions that are no multiple of Philox's four lanes, rows in any order and company.
+/// With dimensions that are not a multiple of Philox's four lanes, and rows in any order and combination.
 #[test]
 fn dynamic_bits_belong_to_image_and_epoch() {
-    // 9 images of 2,001 values are enough to be filled by several threads, 3 are not.
+    // 9 images of 2,001 values are filled by several threads, 3 images by one.
     for dims in [1, 3, 17, 65, 784, 2001] {
         let images = images(9, dims, 255);
         let all = filled(&images, Binarization::Dynamic, 5, 2, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
@@ -78,7 +78,7 @@ fn dynamic_bits_belong_to_image_and_epoch() {
     assert_eq!(bits(EVALUATION_SEED, 0), bits(EVALUATION_SEED, 0));
 }
 
-/// 4,000 epochs: each frequency within 5 standard errors of its level; 0 and 255 always sure.
+/// Over 4,000 epochs, each frequency is within 5 standard errors of its level; 0 and 255 are deterministic.
 #[test]
 fn dynamic_bits_have_the_grey_level_as_mean() {
     let images = images(1, 256, 255);
@@ -109,7 +109,7 @@ fn binarization_names() {
 }
 
 #[test]
-fn unknown_sets_and_unfit_binarizations() {
+fn unknown_sets_and_unsupported_binarizations() {
     let refused =
         |name: &str, mode: Binarization| match open(name, Some(mode), Path::new("nowhere")) {
             Err(Error::Config(message)) => message,
@@ -147,7 +147,7 @@ fn unknown_sets_and_unfit_binarizations() {
     }
 }
 
-/// Thousands of these within each other overflowed the stack.
+/// Thousands of nested names used to overflow the stack.
 #[test]
 fn first_images_of_first_images() {
     let few = open("first-5:digits", None, Path::new("data")).unwrap();
@@ -159,7 +159,7 @@ fn first_images_of_first_images() {
             write first-5:NAME with the name of a whole set";
         assert!(matches!(&error, Error::Config(m) if m == message), "{error}");
         assert!(outline(&name, Path::new("data")).is_err());
-        // Nor does the description of a set with such a name.
+        // The description of a set with such a name must not overflow either.
         let set = DataSet { name: name.clone(), ..few.clone() };
         assert!(set.describe(Split::Test).contains("as every split"), "{name:.80}");
     }
@@ -188,7 +188,7 @@ fn quantized_levels() {
         let expected: Vec<u8> = (0..256).map(|v| (v * levels / 256) as u8).collect();
         assert_eq!(few.pixels[..], expected, "{levels}");
         assert_eq!((few.count, few.width, few.labels), (1, 256, Some(vec![0])));
-        // Every level is used, and the last one stands for 1.
+        // Every level is used, and the last one means 1.
         let x = filled(&all.quantized(levels), Binarization::Grey, 1, 0, &[0]);
         assert_eq!((x[0], x[255]), (0.0, 1.0));
         let used: std::collections::BTreeSet<u8> = few.pixels.iter().copied().collect();
@@ -237,7 +237,7 @@ fn every_epoch_sees_every_image_once() {
     assert_eq!(Loader::new(3, 100, 7).batch(5).1.len(), 3);
 }
 
-/// A fresh loader asked for a step in the middle gives what one that ran from the start gave.
+/// A new loader that starts at a step in the middle returns the same as one that ran from the start.
 #[test]
 fn order_depends_on_seed_and_epoch_alone() {
     let loader = Loader::new(50, 8, 3);
@@ -249,7 +249,7 @@ fn order_depends_on_seed_and_epoch_alone() {
     assert_ne!(run[0].1, Loader::new(50, 8, 4).batch(0).1, "two seeds in the same order");
 }
 
-/// Pinned: another generator would silently change what a resumed run sees.
+/// Pinned, because another generator would silently change the images of a resumed run.
 #[test]
 fn order_is_the_same_in_every_version() {
     assert_eq!(Loader::new(10, 10, 1).batch(0).1, [9, 2, 6, 4, 8, 1, 7, 0, 5, 3]);

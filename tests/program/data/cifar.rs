@@ -1,5 +1,4 @@
-//! CIFAR-10: small files made here, full ones with one fault each, and the real ones where they are
-//! at hand.
+//! CIFAR-10: small files made here, full-size files with one error each, and the real ones if available.
 
 use std::path::Path;
 
@@ -7,12 +6,12 @@ use pixelloom::data::{Binarization, Images, Split, cifar, open};
 
 use super::samples::{self, says};
 
-/// The byte of image `i`, row `y`, column `x`, channel `c`: no two of these can be swapped unseen.
+/// The byte of image `i`, row `y`, column `x`, channel `c`, chosen so that swapping any two of these is detected.
 fn pixel(i: usize, y: usize, x: usize, c: usize) -> u8 {
     (31 * i + 7 * y + 3 * x + 101 * c) as u8
 }
 
-/// A file of `count` records, written as the format says: planes, row-major.
+/// A file of `count` records in the published format: planes, row-major.
 fn file(count: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(count * cifar::RECORD);
     for i in 0..count {
@@ -44,7 +43,7 @@ fn planes_become_channels_and_rows_stay_rows() {
             }
         }
     }
-    // Red alone, in the second column of the first row.
+    // Only red, in the second column of the first row.
     let mut record = vec![0; cifar::RECORD];
     record[2] = 200;
     let image = parse(&record, 1).unwrap();
@@ -67,7 +66,7 @@ fn wrong_lengths_and_labels() {
     bad[cifar::RECORD] = 10;
     says(parse(&bad, 2), "label 1 is 10, above 9");
     says(parse(&samples::gz(&bad), 2), "label 1 is 10, above 9");
-    // Fewer bytes than deflate could make a batch of.
+    // Fewer bytes than a compressed batch can have.
     says(parse(&samples::gz(&[0; 64]), cifar::BATCH), "compressed bytes cannot hold the 30730000");
 }
 
@@ -90,7 +89,7 @@ fn files_that_are_not_of_the_set() {
     std::fs::create_dir(&folder).unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
     let total = cifar::BATCH * cifar::RECORD;
-    // Whatever the file is called, plain or gzipped, and though a file of its training images is far too long.
+    // Under any name, plain or gzipped, even though its file of training images is far too long.
     for (records, said) in [(100, "100"), (10_000, "10,000"), (50_000, "50,000")] {
         let what = format!(
             "this is CIFAR-100 ({said} records of 3,074 bytes), cifar10 is expected; to check the file: "
@@ -149,7 +148,7 @@ fn real_files() {
         "cifar10-batch1 (CIFAR-10, data_batch_1 only), valid split, 1,000 images, 256 levels"
     );
     assert_eq!(label_counts(&[&set.test]), [1000; 10]);
-    // As it is widely printed; the first test image is a cat, the second and third are ships.
+    // The widely published moments; the first test image is a cat, the second and third are ships.
     let counts = [1005, 974, 1032, 1016, 999, 937, 1030, 1001, 1025, 981];
     assert_eq!(label_counts(&[&set.train, &set.valid]), counts);
     assert_eq!(set.test.labels.as_ref().unwrap()[..6], [3, 8, 8, 0, 6, 6]);
@@ -161,6 +160,6 @@ fn real_files() {
         }
     };
     near(&set.test, [(0.49421, 0.24665), (0.48513, 0.24289), (0.45041, 0.26159)], 6e-6);
-    // A fifth of the training images, so only near to the moments of all.
+    // A fifth of the training images, so only close to the moments of all.
     near(&set.train, [(0.49140, 0.24703), (0.48216, 0.24349), (0.44653, 0.26159)], 3e-3);
 }

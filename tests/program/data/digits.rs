@@ -1,4 +1,4 @@
-//! The embedded digits: what they are, and how they were made.
+//! The embedded digits: their content, and how they were chosen.
 //!
 //! With PIXELLOOM_MAKE_DIGITS set, the last test writes the files of `src/data/digits` from MNIST
 //! instead of comparing them with it.
@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::samples;
 
-/// sha256 of pixels, then labels, train then test.
+/// sha256 of pixels and labels, for train, then test.
 const SHA256: &str = "96f98c9b7fa46248863539755417b3b69f00b6f6f55ac9bf5adf6887a9e66773";
 
-/// The files, per class, and the step of the key that chose them.
+/// The files, the number per class, and the step of the key that chose them.
 const PARTS: [(&str, usize, u32); 2] = [("train", 500, 0), ("t10k", 100, 1)];
 
 pub fn hex(bytes: impl AsRef<[u8]>) -> String {
@@ -50,7 +50,7 @@ fn splits_and_prefixes_are_balanced() {
 #[cfg(not(debug_assertions))]
 #[test]
 fn opens_within_a_tenth_of_a_second() {
-    // The fastest of five: other tests run beside this one.
+    // The fastest of five, because other tests run at the same time.
     let times = (0..5).map(|_| {
         let start = Instant::now();
         open("digits", None, Path::new("data")).unwrap();
@@ -60,7 +60,7 @@ fn opens_within_a_tenth_of_a_second() {
     assert!(fastest.as_millis() < 100, "{fastest:?}");
 }
 
-/// Of each class, the images whose index has the smallest Philox words; one of each class in turn.
+/// From each class, the images whose index has the smallest Philox words, with alternating classes.
 fn chosen(images: &Images, labels: &[u8], per_class: usize, step: u32) -> Images {
     let order = shuffled(images.count, Key::new(0, stream::SPLIT, step));
     let of = |class: u8| {

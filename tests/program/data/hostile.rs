@@ -1,5 +1,5 @@
-//! Files that somebody made to do harm: archives that inflate to more than memory, that would write elsewhere;
-//! names that are no text; folders, pipes and nothing at all in a file's place.
+//! Malicious files: archives that inflate to more than memory or would write elsewhere; names that are not text;
+//! folders, pipes or nothing in the place of a file.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ fn contents(sample: &str) -> [Vec<u8>; 2] {
     [found[1].clone(), found[found.len() - 2].clone()]
 }
 
-/// An entry of a tar archive: kind, path, link, content, how many bytes it says it has.
+/// An entry of a tar archive: kind, path, link, content, declared size.
 struct Entry<'a>(EntryType, &'a str, &'a str, &'a [u8], u64);
 
 fn file<'a>(path: &'a str, content: &'a [u8]) -> Entry<'a> {
     Entry(EntryType::Regular, path, "", content, content.len() as u64)
 }
 
-/// A gzipped archive; the paths may be what no archiver would write.
+/// A gzipped archive, with paths that an archiver would not write.
 fn archive(entries: &[Entry]) -> Vec<u8> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for &Entry(kind, path, link, content, size) in entries {
@@ -94,7 +94,7 @@ fn links_in_archives_are_not_followed() {
     }
 }
 
-/// Names and records that are longer than headers hold are read whole by an unpacking library.
+/// Unpacking libraries read names and records that do not fit into headers as a whole.
 #[test]
 fn long_names_in_archives_take_no_memory() {
     let zeros = vec![0; 64 * MIB];
@@ -115,7 +115,7 @@ fn long_names_in_archives_take_no_memory() {
 
 #[test]
 fn archives_that_inflate_to_more_than_memory() {
-    // Sizes that nothing stands behind, that wrap, that are too large.
+    // Sizes without data, sizes that wrap, and sizes that are too large.
     for (size, what) in [
         (1 << 26, "bytes cannot contain the 67108864 bytes of digitStruct.mat"),
         (1 << 31, "digitStruct.mat has 2147483648 bytes; at most"),
@@ -128,7 +128,7 @@ fn archives_that_inflate_to_more_than_memory() {
         says(result, what);
         assert!(most < MIB, "{size}: {most} bytes");
     }
-    // A good gzip file of 32 MiB of zeros costs what it says, and only if it is what is looked for.
+    // A valid gzip file of 32 MiB of zeros costs its declared size, and only if it is the file that is needed.
     let zeros = vec![0; 32 * MIB];
     let (most, result) = peak(|| unpack(&archive(&[file("other.bin", &zeros)]), 1));
     says(result, "contains no digitStruct.mat");
@@ -138,7 +138,7 @@ fn archives_that_inflate_to_more_than_memory() {
     let (most, result) = peak(|| unpack(&bomb, 1));
     says(result, "cannot be read as HDF5");
     assert!(most < 33 * MIB, "{most} bytes");
-    // Nor do many pictures wait for each other.
+    // Many pictures are not kept in memory at the same time.
     let [_, boxes] = contents("train.tar.gz");
     let names: Vec<String> = (1..=6).map(|k| format!("{k}.png")).collect();
     let mut entries = vec![file("digitStruct.mat", &boxes)];
@@ -149,14 +149,14 @@ fn archives_that_inflate_to_more_than_memory() {
     assert!(most < 66 * MIB, "{most} bytes");
 }
 
-/// Many members, none of which holds anything.
+/// Many empty members.
 #[test]
 fn gzip_files_of_nothing() {
     let nothing = samples::gz(&[]).repeat(20_000);
     says(unpack(&nothing, 1), "contains no digitStruct.mat");
     let mut endless = GzEncoder::new(Vec::new(), Compression::best());
     endless.write_all(&vec![0; 8 * MIB]).unwrap();
-    // Zeros end a tar archive.
+    // Zeros mark the end of a tar archive.
     says(unpack(&endless.finish().unwrap(), 1), "contains no digitStruct.mat");
 }
 
@@ -180,7 +180,7 @@ fn png_sizes_that_overflow() {
 
 /// Found by fuzzing: the decoder panicked.
 #[test]
-fn palettes_of_no_whole_colours() {
+fn palettes_with_a_partial_colour() {
     let good = samples::png(2, 2, png::ColorType::Indexed, 2, &[0b0001_0000, 0b1000_0000]);
     let at = good.windows(4).position(|w| w == b"PLTE").unwrap() - 4;
     assert!(picture::parse(&good, "file.x").is_ok());
@@ -194,7 +194,7 @@ fn palettes_of_no_whole_colours() {
     }
 }
 
-/// The same of more levels of alpha than colours.
+/// The same for more levels of alpha than colours.
 #[test]
 fn palettes_with_too_many_levels_of_alpha() {
     let rows = [0b0001_0000, 0b1000_0000];
@@ -202,7 +202,7 @@ fn palettes_with_too_many_levels_of_alpha() {
         let alpha = vec![9; count];
         let bytes = samples::png_with(2, 2, png::ColorType::Indexed, 2, &rows, Some(&alpha));
         match picture::parse(&bytes, "file.x") {
-            // More than any palette can have are no levels of alpha: the decoder passes over them.
+            // The decoder ignores more levels of alpha than any palette can have.
             Ok(picture) if count > 256 => assert_eq!(picture.channels, 3),
             Ok(picture) => assert_eq!((count, picture.channels), (3, 4)),
             error => says(error, ""),
@@ -216,7 +216,7 @@ fn message(name: &str, dir: &Path) -> String {
     error.to_string()
 }
 
-/// The first file of each set, below the data folder.
+/// The first file of each set, relative to the data folder.
 const FILES: [(&str, &str); 6] = [
     ("mnist", "mnist/t10k-labels-idx1-ubyte.gz"),
     ("binarized-mnist", "binarized_mnist/binarized_mnist_train.amat"),
@@ -226,7 +226,7 @@ const FILES: [(&str, &str); 6] = [
     ("svhn-small", "svhn/test.tar.gz"),
 ];
 
-/// The error names the file and the command that gets another.
+/// The error names the file and the command that downloads it.
 #[test]
 fn folders_and_nothing_in_the_place_of_files() {
     for (set, below) in FILES {
@@ -251,7 +251,7 @@ fn folders_and_nothing_in_the_place_of_files() {
     }
 }
 
-/// A pipe would be waited for without end.
+/// Reading a pipe would block forever.
 #[cfg(unix)]
 #[test]
 fn pipes_in_the_place_of_files() {
@@ -274,10 +274,10 @@ fn pipes_in_the_place_of_files() {
     );
 }
 
-/// The sample is of another size than the others; it is named though its name is no UTF-8.
+/// The sample has another size than the others, and the error names it although its name is not UTF-8.
 #[cfg(target_os = "linux")]
 #[test]
-fn names_that_are_no_text() {
+fn names_that_are_not_text() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let dir = tempfile::tempdir().unwrap();
@@ -287,7 +287,7 @@ fn names_that_are_no_text() {
     for name in [&b"a\xfe.png"[..], b"b\xc3\x28.PNG", b"c.png"] {
         std::fs::write(folder.join(OsStr::from_bytes(name)), &good).unwrap();
     }
-    // A name on the command line is text, the files in the folder need not be.
+    // A name on the command line is text, but names of files in the folder need not be.
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(&folder, &link).unwrap();
     let name = format!("folder:{}", link.display());
@@ -296,7 +296,7 @@ fn names_that_are_no_text() {
     std::fs::write(folder.join(OsStr::from_bytes(b"d\xff.png")), &good[..20]).unwrap();
     let message = message(&name, Path::new(""));
     assert!(message.contains("link/d\u{fffd}.png: the PNG data is cut short"), "{message}");
-    // As data folder, too.
+    // The same for the data folder.
     std::fs::create_dir_all(folder.join("freyface/frey_rawface.mat")).unwrap();
     let message = open("frey", None, &folder).unwrap_err().to_string();
     assert!(
@@ -305,9 +305,9 @@ fn names_that_are_no_text() {
     );
 }
 
-/// The library prints nothing of its own: messages go to the caller.
+/// The library does not print; messages go to the caller.
 #[test]
-fn what_takes_long_is_told() {
+fn slow_work_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let [from, kept] = ["train.tar.gz", "train-64.bin"].map(|name| dir.path().join(name));
     std::fs::copy(
@@ -341,7 +341,7 @@ fn what_takes_long_is_told() {
     assert!(told[2].contains("cannot be stored") && told.len() == 3, "{told:?}");
 }
 
-/// No file of the library prints; the program and what it shows of training do.
+/// Only the program and its progress display print; no other file of the library does.
 #[test]
 fn the_library_does_not_print() {
     fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -1,5 +1,5 @@
-//! The full Street View House Numbers: the archive that `make_samples.py` wrote, images that are kept,
-//! and every way in which archives and what is in them can be wrong.
+//! The full Street View House Numbers: the archive that `make_samples.py` wrote, stored images, and all errors in
+//! archives and their content.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ fn of_bytes(archive: &[u8]) -> Result<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file.x");
     std::fs::write(&path, archive).unwrap();
-    // The message begins with the file's whole path.
+    // The message starts with the full path of the file.
     svhn_archive::prepare(&path, 6)
         .map_err(|e| Error::Data(e.to_string().replace(&format!("{}/", dir.path().display()), "")))
 }
@@ -73,7 +73,7 @@ fn digit_struct_as_hdf5_writes_it() {
     assert_eq!(pictures.len(), 6);
     for (i, (name, bounds)) in pictures.iter().enumerate() {
         let (n, last) = (i + 1, i % 3);
-        // Digit d lies at 4 + 9 d, 3 + 2 d and has the size 8 + n, 12 + d.
+        // Digit d is at (4 + 9 d, 3 + 2 d) and has the size (8 + n, 12 + d).
         let [mut right, mut bottom] = [4 + 9 * last + 8 + n, 3 + 2 * last + 12 + last];
         if n == 6 {
             [right, bottom] = [22 + 42, 7 + 90];
@@ -84,7 +84,7 @@ fn digit_struct_as_hdf5_writes_it() {
     }
 }
 
-/// Against pillow, which rounds between its two passes.
+/// Compared with pillow, which rounds between its two passes.
 #[test]
 fn numbers_are_cut_out_and_resized() {
     let images = svhn_archive::prepare(&sample("train.tar.gz"), 6).unwrap();
@@ -102,9 +102,9 @@ fn resizing_by_hand() {
     let grey = Picture { height: 2, width: 2, channels: 1, bytes: vec![0, 100, 200, 40] };
     let same = resize::resized(&grey, (0.0, 2.0), (0.0, 2.0), 2, 2);
     assert_eq!(same, [0, 0, 0, 100, 100, 100, 200, 200, 200, 40, 40, 40]);
-    // The middle of one new pixel is the middle of all; the triangle weighs the old ones alike.
+    // The centre of the single new pixel is the centre of the picture, so the triangle weights the old pixels equally.
     assert_eq!(resize::resized(&grey, (0.0, 2.0), (0.0, 2.0), 1, 1), [85; 3]);
-    // A quarter of the way between neighbours, and at the edge only one.
+    // A quarter of the way between neighbours; at the edge only one neighbour.
     let wide = resize::resized(&grey, (0.0, 1.0), (0.0, 2.0), 1, 4);
     let wide: Vec<u8> = wide.into_iter().step_by(3).collect();
     assert_eq!(wide[..2], [0, 25]);
@@ -128,7 +128,7 @@ fn splits_and_crops() {
     let (train, valid) = svhn::learning(dir.path(), &[("train", 6)], 2, &|_| ()).unwrap();
     assert_eq!((train.count, train.height, train.width, valid.count), (4, 54, 54, 2));
     assert_eq!(train.scene, Some(Scene { kind: SceneKind::Crop, height: 64, width: 64 }));
-    // Every image is in one of them, once; the training images in their order.
+    // Every image is in exactly one split, and the training images keep their order.
     let held: Vec<usize> =
         (0..2).map(|v| (0..6).find(|&k| valid.image(v) == centre(k)).unwrap()).collect();
     assert_ne!(held[0], held[1]);
@@ -139,7 +139,7 @@ fn splits_and_crops() {
     assert!(train.view(1, 3, 0) != train.view(1, 3, 1));
     assert_eq!(train.view(1, EVALUATION_SEED, 0).len(), 54 * 54 * 3);
 
-    // Two parts, one after the other.
+    // Two parts are concatenated.
     std::fs::copy(sample("train.tar.gz"), dir.path().join("extra.tar.gz")).unwrap();
     let parts = [("train", 6), ("extra", 6)];
     let (train, valid) = svhn::learning(dir.path(), &parts, 5, &|_| ()).unwrap();
@@ -152,14 +152,14 @@ fn splits_and_crops() {
 }
 
 #[test]
-fn prepared_images_are_kept_and_made_again_when_damaged() {
+fn prepared_images_are_stored_and_made_again_when_damaged() {
     let dir = folder();
     let (archive, kept) = (dir.path().join("train.tar.gz"), dir.path().join("train-64.bin"));
     let test = || svhn::testing(dir.path(), "train", 6, &|_| ());
     let first = test().unwrap().pixels;
     let good = std::fs::read(&kept).unwrap();
     assert_eq!(good.len(), 32 + 6 * (IMAGE + 4));
-    // A kept file is used as it is: its first image says so.
+    // A stored file is used unchanged, as its first image shows.
     let mut other = good.clone();
     other[32..32 + IMAGE].fill(9);
     let mut crc = flate2::Crc::new();
@@ -180,7 +180,7 @@ fn prepared_images_are_kept_and_made_again_when_damaged() {
         assert!(test().unwrap().pixels == first, "{i}");
         assert!(std::fs::read(&kept).unwrap() == good, "{i} was not made again");
     }
-    // Without the archive the kept file is enough, but nothing can be made again.
+    // Without the archive the stored file is enough, but it cannot be made again.
     std::fs::remove_file(&archive).unwrap();
     assert!(test().unwrap().pixels == first);
     std::fs::write(&kept, flipped(40_000)).unwrap();
@@ -191,9 +191,9 @@ fn prepared_images_are_kept_and_made_again_when_damaged() {
     assert!(message.contains("train.tar.gz: no such file"), "{message}");
 }
 
-/// As in a folder that cannot be written to.
+/// As for a folder that is not writable.
 #[test]
-fn images_that_cannot_be_kept_are_used_all_the_same() {
+fn images_that_cannot_be_stored_are_used_anyway() {
     let dir = folder();
     let kept = dir.path().join("train-64.bin");
     std::fs::create_dir(&kept).unwrap();
@@ -217,7 +217,7 @@ fn archives_that_are_wrong() {
     says(prepared(|files| files[6].1.truncate(9000)), "digitStruct.mat: ");
     let small = samples::png(2, 2, png::ColorType::Rgb, 8, &[0; 12]);
     says(prepared(|files| files[1].1 = small), "the digits of 1.png lie outside the picture");
-    // Letters of a name are 16 bits each.
+    // Each letter of a name has 16 bits.
     let renamed = |from: &str, to: &str| {
         let wide = |text: &str| text.bytes().flat_map(|b| [b, 0]).collect::<Vec<u8>>();
         prepared(|files| {

@@ -1,4 +1,4 @@
-//! What a file can make its reader allocate, counted by thread.
+//! How much a file can make its reader allocate, counted per thread.
 
 use pixelloom::data::{amat, bits, cifar, idx, mat5, picture};
 
@@ -37,7 +37,7 @@ fn bombs_cost_what_they_declare() {
     let black = vec![0; 2048 * 2048];
     let bomb = samples::png(2048, 2048, png::ColorType::Grayscale, 8, &black);
     within(black.len() + MIB, true, || picture::parse(&bomb, "bomb"));
-    // As much data behind a header that declares less of it.
+    // The same data after a header that declares less.
     let mut bomb = bomb;
     bomb[16..24].copy_from_slice(&[0, 0, 0, 16, 0, 0, 0, 16]);
     let mut crc = flate2::Crc::new();
@@ -60,7 +60,7 @@ fn absurd_sizes_cost_nothing() {
     within(MIB, false, || cifar::parse(&gz, "gz", cifar::BATCH));
 }
 
-/// Pixels once; inflated content and, of text, the growing row of values beside them.
+/// The pixels once, and in addition the inflated content or, for text, the growing row of values.
 #[test]
 fn good_files_cost_their_content() {
     let content = samples::idx(0x0803, &[10_000, 28, 28], &vec![3; 7_840_000]);

@@ -1,6 +1,5 @@
 //! Data: readers on good and bad files, folders of pictures, splits, binarization, the loader, the
-//! embedded digits, scenes made of them, the real sets where they are at hand, and the download
-//! script.
+//! embedded digits, scenes made of them, the real sets if available, and the download script.
 
 mod bad_files;
 mod batches;

@@ -1,4 +1,4 @@
-//! The real sets, where they are at hand: published checksums, means, counts.
+//! The real sets, if available: published checksums, means, counts.
 
 use pixelloom::data::{Binarization, Images, amat, bits, open};
 
@@ -43,8 +43,8 @@ fn best(bits: &[u8], grey: &Images) -> f32 {
     (0..grey.count).map(likelihood).fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// A model may move between the two sets: what one holds out, the other holds out too. Some images of the fixed file
-/// are matched with MNIST's grey images anew.
+/// Both sets hold out the same images, so that a model can be fine-tuned on the other set. The test repeats the
+/// matching for some images of the fixed file.
 #[test]
 fn mnist_and_binarized_mnist_hold_out_the_same_images() {
     let Some(dir) = samples::shared("mnist") else { return };
@@ -114,7 +114,7 @@ fn frey_face() {
     assert_eq!((set.train.height, set.train.width, set.train.channels), (28, 20, 1));
     let values = || parts.into_iter().flat_map(|p| p.pixels.iter().copied());
     assert_eq!((values().min(), values().max()), (Some(8), Some(238)));
-    // The same images as in the file, each once, in another order; another run's seed moves none.
+    // The same images as in the file, each once, in another order that does not depend on a run's seed.
     let file = std::fs::read(dir.join("freyface/frey_rawface.mat")).unwrap();
     let mut original: Vec<&[u8]> = file[184..].chunks(560).collect();
     let mut read: Vec<&[u8]> =

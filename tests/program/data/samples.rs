@@ -1,5 +1,5 @@
-//! Small valid files of every format, built byte by byte, where the real ones are, and what an error
-//! about a file must say.
+//! Small valid files of every format, built byte by byte; the location of the real sets; and checks of errors about
+//! files.
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -10,7 +10,7 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use pixelloom::Error;
 use proptest::sample::Index;
 
-/// The error is about data, names the file "file.x" and says `what`.
+/// Checks that the error is about data, names the file "file.x" and contains `what`.
 #[track_caller]
 pub fn says<T: Debug>(result: pixelloom::Result<T>, what: &str) {
     match result {
@@ -66,7 +66,7 @@ pub fn amat(pixels: &[u8]) -> Vec<u8> {
     text
 }
 
-/// A PNG file of rows that are packed as the format says; a palette has the colours red, green, blue.
+/// A PNG file with rows packed as in the format; a palette has the colours red, green, blue.
 pub fn png(height: u32, width: u32, color: png::ColorType, bits: u8, rows: &[u8]) -> Vec<u8> {
     png_with(height, width, color, bits, rows, None)
 }
@@ -153,7 +153,7 @@ impl Mat {
     }
 }
 
-/// A file with some bytes changed, and the end cut off where `cut` says.
+/// A file with some bytes changed, and truncated at `cut`.
 pub fn mutated(mut bytes: Vec<u8>, edits: &[(Index, u8)], cut: Option<Index>) -> Vec<u8> {
     for &(at, value) in edits {
         let at = at.index(bytes.len());
@@ -165,7 +165,7 @@ pub fn mutated(mut bytes: Vec<u8>, edits: &[(Index, u8)], cut: Option<Index>) ->
     bytes
 }
 
-/// The folder of the real sets, from PIXELLOOM_SHARED; says so where there is none.
+/// The folder of the real sets, from PIXELLOOM_SHARED; prints a message if there is none.
 pub fn shared(test: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("PIXELLOOM_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);

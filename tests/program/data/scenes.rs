@@ -1,5 +1,5 @@
-//! Scenes: what they are made of, worked out again pixel by pixel; what they depend on; binarization,
-//! levels, slices and splits on top.
+//! Scenes: their composition, recomputed pixel by pixel; what they depend on; binarization, levels, slices and splits
+//! of them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,7 +12,7 @@ fn set(name: &str) -> pixelloom::data::DataSet {
     open(name, None, Path::new("nowhere")).unwrap()
 }
 
-/// 1 x 1 images 1, 2, .. in a scene of their own size, which nothing can be placed in but at 0, 0.
+/// 1 x 1 images 1, 2, .. in a scene of the same size, in which the only position is (0, 0).
 fn tiny(kind: SceneKind, count: usize) -> Images {
     Images {
         pixels: (1..=count as u8).collect(),
@@ -26,8 +26,8 @@ fn tiny(kind: SceneKind, count: usize) -> Images {
     }
 }
 
-/// Sums of intensities as the documentation of `scene.rs` says, without its code. `part` is what was
-/// taken of which digit, (digit, top, left, size), and where it was put.
+/// A part of a digit (digit, top, left, size) and its position, for computing sums of intensities as documented in
+/// `scene.rs`, without its code.
 struct Placed {
     part: (usize, usize, usize, usize),
     at: (usize, usize),
@@ -72,7 +72,7 @@ fn cluttered(digits: &Images, seed: u64, epoch: u32, i: usize) -> Vec<Placed> {
 }
 
 #[test]
-fn made_of_the_digits_where_they_were_drawn() {
+fn composed_of_the_drawn_digits_at_the_drawn_positions() {
     type Draw = fn(&Images, u64, u32, usize) -> Vec<Placed>;
     let of: [(&str, usize, Draw); 2] =
         [("two-digits", 60, two), ("cluttered-digits", 100, cluttered)];
@@ -94,7 +94,7 @@ fn made_of_the_digits_where_they_were_drawn() {
     }
 }
 
-/// All ink of the digits is there: with what is added and not clipped away, none of it left outside.
+/// All ink of the digits is in the image, so no part of a digit is outside.
 #[test]
 fn digits_lie_inside_and_anywhere() {
     let set = set("two-digits");
@@ -111,7 +111,7 @@ fn digits_lie_inside_and_anywhere() {
         }
         ends
     };
-    // A digit's ink fills 20 x 20 of its 28 x 28; few of it reach further than 4 from an edge.
+    // A digit's ink fills 20 x 20 of its 28 x 28 pixels, so it rarely comes closer than 4 to an edge.
     let [top, left, bottom, right] = corners(&set.train, 60);
     assert!(top <= 4 && left <= 4 && bottom >= 55 && right >= 55, "{top} {left} {bottom} {right}");
     let mut most = 0;
@@ -130,11 +130,11 @@ fn overlaps_are_added_and_clipped() {
     assert_eq!(*images.view(0, 1, 0), [3]);
     let bright = Images { pixels: [200, 100].into(), ..images };
     assert_eq!(*bright.view(1, 1, 0), [255]);
-    // Without another image it meets itself.
+    // Without another image, the image is combined with itself.
     assert_eq!(*tiny(SceneKind::Two, 1).view(0, 1, 0), [2]);
 }
 
-/// A batch of any size and order gives an image the same numbers; another seed or epoch others.
+/// An image has the same numbers in a batch of any size and order, and other numbers with another seed or epoch.
 #[test]
 fn batches_are_functions_of_seed_epoch_and_index() {
     for name in ["two-digits", "cluttered-digits"] {
@@ -157,7 +157,7 @@ fn batches_are_functions_of_seed_epoch_and_index() {
 }
 
 #[test]
-fn binarization_is_of_the_made_image() {
+fn binarization_is_of_the_composed_image() {
     let images = set("two-digits").test;
     let filled = |mode| {
         let mut out = vec![f32::NAN; images.dims()];
@@ -188,7 +188,7 @@ fn labels_stay() {
 }
 
 #[test]
-fn slices_and_selections_are_made_of_their_own_images() {
+fn slices_and_selections_are_composed_of_their_own_images() {
     let images = Images { labels: Some(vec![7, 8, 9]), ..tiny(SceneKind::Two, 3) };
     for slice in [images.slice(1..3), images.select(&[1, 2])] {
         assert_eq!((slice.count, slice.labels.clone().unwrap()), (2, vec![8, 9]));
@@ -200,7 +200,7 @@ fn slices_and_selections_are_made_of_their_own_images() {
     assert_eq!((slice.image(2), slice.image(2).len()), (digits.image(5), 784));
 }
 
-/// Levels are taken of the sum, not of its terms.
+/// The sum is quantised, not its terms.
 #[test]
 fn quantized_after_they_are_made() {
     let images = Images { pixels: [100, 30].into(), ..tiny(SceneKind::Two, 2) };
@@ -215,7 +215,7 @@ fn quantized_after_they_are_made() {
 
 #[test]
 fn crops_are_parts_of_the_image() {
-    // 6 x 5 colours, each value unlike all others.
+    // 6 x 5 colours, in which all values are different.
     let images = Images {
         pixels: (0..180).collect(),
         labels: None,
@@ -239,7 +239,7 @@ fn crops_are_parts_of_the_image() {
     assert_eq!(seen.len(), 12, "{seen:?}");
 }
 
-/// Pinned: other draws would silently change what a resumed run sees and what an evaluation is of.
+/// Pinned, because other draws would silently change the images of a resumed run and of evaluations.
 #[test]
 fn scenes_are_the_same_in_every_version() {
     let ink = |name: &str| {
@@ -250,9 +250,9 @@ fn scenes_are_the_same_in_every_version() {
     assert_eq!([ink("two-digits"), ink("cluttered-digits")], [83_763_087, 263_781_553]);
 }
 
-/// Far below what a training step takes, or models would wait for their data.
+/// Far faster than a training step, so that models do not wait for their data.
 #[test]
-fn batches_are_made_quickly() {
+fn batches_are_composed_quickly() {
     let images = set("cluttered-digits").train;
     let rows: Vec<usize> = (0..100).collect();
     let mut out = vec![0.0; 100 * images.dims()];

@@ -1,5 +1,5 @@
-//! `datasets.sh`: usage, what it says of files that are not the published ones, what it does with them,
-//! resuming. Nothing here goes to the network.
+//! `datasets.sh`: usage, its messages about files that are not the published ones and how it treats them, resuming.
+//! These tests do not use the network.
 #![cfg(unix)]
 
 use std::fs;
@@ -59,14 +59,15 @@ fn verify_names_damaged_and_missing_files() {
     }
 }
 
-/// A `curl` that knows `file:` URLs alone, as other places are on the network; resuming begins anew.
+/// A `curl` that supports only `file:` URLs, so that nothing is downloaded from the network; it restarts instead of
+/// resuming.
 const CURL: &str = "#!/usr/bin/env bash
 while [ $# -gt 2 ]; do shift; done
 [ -f \"${2#file://}\" ] || exit 37
 cat \"${2#file://}\" >\"$1\"
 ";
 
-/// Files of MNIST, none of which is in the published form.
+/// Files of MNIST, none of them in the published form.
 const STEMS: [&str; 4] = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -74,7 +75,7 @@ const STEMS: [&str; 4] = [
     "t10k-labels-idx1-ubyte",
 ];
 
-/// A copy of the script that takes small files for the published ones, and a place to run it at, without a network.
+/// A copy of the script that accepts small files as the published ones, with a folder to run it in, without a network.
 struct Copy {
     dir: TempDir,
     script: String,
@@ -86,7 +87,7 @@ impl Copy {
         let script = include_str!("../../../datasets.sh").to_string();
         let copy = Copy { dir, script };
         copy.put("bin/curl", CURL.as_bytes());
-        // The last resort fails, too.
+        // The last resort must fail too.
         copy.put("bin/npm", b"#!/bin/sh\nexit 1\n");
         for tool in ["curl", "npm"] {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -108,13 +109,13 @@ impl Copy {
         fs::read(self.path(below)).unwrap()
     }
 
-    /// Makes `content` the published one of `file`, as the script's table calls it.
+    /// Makes `content` the published content of `file`, a name in the script's table.
     fn publish(&mut self, file: &str, content: &[u8]) {
         let at = self.script.find(&format!("\n{file} ")).unwrap() + file.len() + 2;
         self.script.replace_range(at..at + 64, &hex(content));
     }
 
-    /// Exit code and what it prints, all together.
+    /// Exit code, and stdout and stderr together.
     fn run(&self, arguments: &str) -> (i32, String) {
         self.put("datasets.sh", self.script.as_bytes());
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
@@ -140,7 +141,7 @@ impl Copy {
     }
 }
 
-/// What was there before, and when it was written.
+/// The files with their content and modification times.
 fn state(dir: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = paths
@@ -153,7 +154,7 @@ fn state(dir: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     found
 }
 
-/// Files of another set, plain and gzipped, a folder and a broken link, each with the name of a file of MNIST.
+/// Files of another set (plain and gzipped), a folder and a broken link, each with the name of a file of MNIST.
 fn strangers(copy: &Copy) {
     copy.put("data/mnist/train-images-idx3-ubyte.gz", &samples::gz(b"another set"));
     copy.put("data/mnist/train-labels-idx1-ubyte", b"another set");
@@ -163,10 +164,10 @@ fn strangers(copy: &Copy) {
 }
 
 #[test]
-fn what_cannot_be_replaced_stays_as_it_was() {
+fn files_that_cannot_be_replaced_stay_unchanged() {
     let copy = Copy::new();
     strangers(&copy);
-    // Neither a missing file nor one of another content is a replacement.
+    // Neither a missing file nor one with other content is a replacement.
     for mirrored in [&[][..], b"of another content"] {
         if !mirrored.is_empty() {
             STEMS.iter().for_each(|stem| copy.put(&format!("mirror/mnist/{stem}.gz"), mirrored));
@@ -184,7 +185,7 @@ fn what_cannot_be_replaced_stays_as_it_was() {
 }
 
 #[test]
-fn what_is_replaced_moves_aside_and_is_never_overwritten() {
+fn replaced_files_move_aside_and_are_never_overwritten() {
     let mut copy = Copy::new();
     for stem in STEMS {
         copy.publish(stem, stem.as_bytes());
@@ -210,7 +211,7 @@ fn what_is_replaced_moves_aside_and_is_never_overwritten() {
     assert!(fs::read_link(copy.path(&link)).unwrap().ends_with("at/all"));
     assert_eq!(copy.names("data/mnist").len(), 8, "{:?}", copy.names("data/mnist"));
 
-    // Again and again, beside what was rejected before.
+    // Repeatedly, without overwriting earlier rejected files.
     for (n, bytes) in [(2, &b"second"[..]), (3, b"third")] {
         copy.put("data/mnist/train-images-idx3-ubyte.gz", bytes);
         let (code, said) = copy.run("mnist");
@@ -223,7 +224,7 @@ fn what_is_replaced_moves_aside_and_is_never_overwritten() {
     assert!(code == 0 && !said.contains("damaged"), "{said}");
 }
 
-/// Of a set of which some files can be had, these alone are replaced.
+/// If only some files of a set are available, only these are replaced.
 #[test]
 fn some_files_of_a_set() {
     let mut copy = Copy::new();
@@ -240,7 +241,7 @@ fn some_files_of_a_set() {
     assert_eq!(copy.names("data/mnist").len(), 5);
 }
 
-/// The readers take the first form that is there; a good second one is replacement enough.
+/// The readers use the first form that exists; an intact second form is a sufficient replacement.
 #[test]
 fn another_form_of_a_file() {
     let mut copy = Copy::new();
@@ -278,7 +279,7 @@ fn archive(files: &[(String, &[u8])], links: &[(String, &Path)]) -> Vec<u8> {
 }
 
 #[test]
-fn archives_replace_what_they_have_and_nothing_else() {
+fn archives_replace_only_the_files_they_contain() {
     let mut copy = Copy::new();
     let names = [1, 2, 3, 4, 5].map(|i| format!("data_batch_{i}.bin"));
     let names = [&names[..], &["test_batch.bin".to_string()]].concat();
@@ -286,7 +287,7 @@ fn archives_replace_what_they_have_and_nothing_else() {
         copy.publish(name, name.as_bytes());
         copy.put(&format!("data/cifar10/{name}"), b"records of CIFAR-100");
     }
-    // Whoever makes the archive wants a file of the user's: it is neither moved nor deleted.
+    // A malicious archive that refers to a file of the user must not move or delete it.
     copy.put("letters", b"of the user");
     let inner = |name: &String| format!("cifar-10-batches-bin/{name}");
     let files: Vec<(String, &[u8])> =
@@ -315,9 +316,9 @@ fn archives_replace_what_they_have_and_nothing_else() {
     assert_eq!(copy.read("data/cifar10/data_batch_1.bin"), b"records of CIFAR-100");
 }
 
-/// What is called a gzip file, and may hold its content in another way.
+/// Files with the name of a gzip file, whose content may be in another form.
 #[test]
-fn the_script_and_the_readers_have_one_opinion() {
+fn the_script_and_the_readers_agree() {
     let labels = samples::idx(0x0801, &[5], &[3, 1, 4, 1, 5]);
     let gz = samples::gz(&labels);
     let members = [samples::gz(&labels[..7]), samples::gz(&[]), samples::gz(&labels[7..])].concat();
@@ -366,7 +367,7 @@ fn the_script_and_the_readers_have_one_opinion() {
 }
 
 #[test]
-fn downloads_resumes_and_leaves_alone() {
+fn downloads_resumes_and_keeps_good_files() {
     let Some(shared) = samples::shared("downloads_resumes_and_leaves_alone") else { return };
     if Command::new("curl").arg("--version").output().is_err() {
         eprintln!("downloads_resumes_and_leaves_alone: skipped, no curl");
@@ -380,7 +381,7 @@ fn downloads_resumes_and_leaves_alone() {
     let (file, part) = (folder.join("frey_rawface.mat"), folder.join("frey_rawface.mat.part"));
     let fetch = || run(&["--dir", dir.path().to_str().unwrap(), "--mirror", &mirror, "frey"]);
     std::fs::create_dir(&folder).unwrap();
-    // A good partial download is resumed, a bad or too long one is thrown away, a bad file replaced.
+    // A correct partial download is resumed, an incorrect or too long one is discarded, a bad file is replaced.
     let long = [&original[..], b"more"].concat();
     for beginning in [&[][..], &original[..1000], &[7; 1000], &long] {
         std::fs::write(&part, beginning).unwrap();

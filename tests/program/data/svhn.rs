@@ -1,5 +1,5 @@
-//! The formats of the Street View House Numbers: files that other programs wrote (`make_samples.py`
-//! says with which values), and every way in which they can be wrong.
+//! The formats of the Street View House Numbers: files that other programs wrote (`make_samples.py` defines their
+//! values), and all errors in them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Films: the GIF is decoded again, each frame over the one before it.
+//! Films: the GIF is decoded, with each frame drawn over the previous one.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct Gif {
     pub height: usize,
     pub width: usize,
     repeat: gif::Repeat,
-    /// Each frame's delay in hundredths of a second and what is on the screen, [height, width, 3].
+    /// Each frame's delay in hundredths of a second and the resulting screen, [height, width, 3].
     pub frames: Vec<(u16, Vec<u8>)>,
 }
 
@@ -47,7 +47,7 @@ impl Gif {
     }
 }
 
-/// Writes the film and reads it again.
+/// Writes a film and reads it back.
 fn film(
     frames: &[Vec<f32>],
     count: usize,
@@ -64,7 +64,7 @@ fn film(
 
 #[test]
 fn a_glyph_is_drawn_frame_by_frame() {
-    // Frame n shows the first n rows of the F at the left, and of an F half as bright at the right.
+    // Frame n shows the first n rows of an F on the left and of one half as bright on the right.
     let frames: Vec<Vec<f32>> = (0..=5)
         .map(|rows| {
             let shown = |ink: u8| {
@@ -101,7 +101,7 @@ fn every_grey_level_and_few_colours_are_exact() {
     let expected: Vec<u8> = bytes.iter().flat_map(|&v| [v; 3]).collect();
     assert_eq!(gif.frames, [(0, expected)]);
 
-    // 255 colours over two frames, beside the colour of the unused tile: 256.
+    // 255 colours over two frames plus the colour of the unused tile make 256.
     let frame = |n: usize| -> Vec<u8> {
         (128 * n..128 * n + 128).flat_map(|i| [i.min(254) as u8, 255 - i as u8 / 2, 7]).collect()
     };
@@ -119,7 +119,7 @@ fn every_grey_level_and_few_colours_are_exact() {
 
 #[test]
 fn many_colours_are_close_and_do_not_flicker() {
-    // Red grows down, green to the right, blue from frame to frame, but not in the upper half.
+    // Red grows downwards, green to the right, and blue from frame to frame except in the upper half.
     let image = |frame: usize| -> Vec<u8> {
         let pixel = |p: usize| {
             let (y, x) = (p / 64, p % 64);
@@ -147,7 +147,7 @@ fn many_colours_are_close_and_do_not_flicker() {
 }
 
 #[test]
-fn faults_are_named_and_leave_nothing_behind() {
+fn errors_are_named_and_leave_no_files() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("film.gif");
     for channels in [1, 3] {

@@ -1,4 +1,4 @@
-//! Strips and films of glimpses: rectangles lie where the attention was, tiles where they belong.
+//! Strips and films of glimpses: rectangles are at the positions of attention, and tiles are in the right places.
 
 use pixelloom::images::glimpses::{Glimpses, chosen};
 use pixelloom::images::sheet::{BACKGROUND, SEPARATOR};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::Png;
 use super::film::Gif;
 
-/// Rows, columns: enlarged three times.
+/// Rows and columns of images that are enlarged three times.
 const SIZE: (usize, usize) = (20, 40);
 const FACTOR: usize = 3;
 
@@ -22,7 +22,7 @@ fn window(centre: [f32; 2], filters: usize, delta: f32, sigma: f32) -> GlimpseWi
     GlimpseWindow { centre, delta, sigma, gamma: 1.0, filters }
 }
 
-/// A canvas of one level with the place that was written to.
+/// A canvas of one level with the window that was written to.
 fn frame(level: u8, write: Option<GlimpseWindow>) -> Frame {
     let canvas = vec![f32::from(level) / 255.0; SIZE.0 * SIZE.1];
     Frame { canvas, read: None, write: write.map(|window| vec![window]) }
@@ -63,7 +63,7 @@ fn a_rectangle_lies_at_its_pixels_counted_from_one() {
 
 #[test]
 fn the_line_grows_with_sigma() {
-    // Pixels that the row through the middle has of the left side.
+    // Width of the left side in the row through the middle.
     let width = |sigma: f32| {
         let png = strip(&[frame(0, Some(window([20.5, 10.5], 2, 14.0, sigma)))], None, &[]);
         red(&png).iter().filter(|(row, column)| *row == 30 && *column < 60).count()
@@ -73,8 +73,8 @@ fn the_line_grows_with_sigma() {
 }
 
 #[test]
-fn what_lies_outside_is_cut_off() {
-    // The right and the lower side of a rectangle around the upper left corner.
+fn rectangles_are_clipped() {
+    // Only the right and lower sides of a rectangle around the upper left corner are visible.
     let corner = strip(&[frame(0, Some(window([1.0, 1.0], 2, 8.0, 0.1)))], None, &[]);
     let found = red(&corner);
     assert!(!found.is_empty() && found.iter().all(|&(row, column)| row <= 13 && column <= 13));
@@ -86,7 +86,7 @@ fn what_lies_outside_is_cut_off() {
         strip(&[frame(0, Some(window([odd, 5.0], 3, 2.0, 1.0)))], None, &[]);
         strip(&[frame(0, Some(window([5.0, 5.0], 3, odd, odd)))], None, &[]);
     }
-    // A single filter is a dot at its place: column 7, row 4.
+    // A single filter is a dot at column 7, row 4.
     let dot = red(&strip(&[frame(0, Some(window([7.0, 4.0], 1, 0.0, 0.1)))], None, &[]));
     assert!(dot.contains(&(10, 19)) && dot.len() <= 4, "{dot:?}");
 }
@@ -98,7 +98,7 @@ fn glimpses_are_thinned_out_evenly_up_to_the_last() {
     assert_eq!(chosen(13, 12).last(), Some(&12));
 }
 
-/// Three images, thirty glimpses; canvas (image, glimpse) has the level 60 image + 2 glimpse.
+/// Three images and thirty glimpses; canvas (image, glimpse) has the level 60 image + 2 glimpse.
 fn thirty() -> (Vec<Frame>, Vec<f32>) {
     let level = |v: usize| vec![v as f32 / 255.0; SIZE.0 * SIZE.1];
     let outside = || Some(vec![window([500.0, 500.0], 2, 1.0, 0.1); 3]);
@@ -128,7 +128,7 @@ fn tile_i_j_is_image_i_at_glimpse_j() {
             assert_eq!(of(&drawn, middle(image)), canvas);
             assert_eq!(of(&read, middle(2 * image)), [200 + image as u8; 3], "what was read");
             assert_eq!(of(&read, middle(2 * image + 1)), canvas, "below it what was written");
-            // The first pixel was read; the second image has a frame in its stead.
+            // The first pixel was read; the second image has its frame there instead.
             let mark = if image == 1 { RED } else { GREEN };
             let (row, column) = corner(2 * image);
             assert_eq!(of(&read, (row + 1, column + 1)), bytes(mark));
@@ -156,7 +156,7 @@ fn a_film_shows_every_glimpse_and_ends_without_rectangles() {
     }
     let delays: Vec<u16> = gif.frames.iter().map(|frame| frame.0).collect();
     assert_eq!(delays, [40, 40, 40, 40, 40, 300]);
-    // Images that were read stand at the left of their canvases.
+    // Images that were read are to the left of their canvases.
     let (frames, images) = thirty();
     let pairs = Glimpses { frames: &frames, shape, read: Some(&images), wrong: &[] };
     pairs.write_film(&Output::in_run(&path)).unwrap();

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{F, glyph};
 
-/// A PNG of 8 bits with these samples.
+/// An 8-bit PNG with these samples.
 fn file(dir: &TempDir, (height, width): (u32, u32), color: png::ColorType, data: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
@@ -27,7 +27,7 @@ fn a_glyph_masks_its_own_pixels() {
     let path = file(&dir, (5, 3), png::ColorType::Grayscale, &glyph(255));
     let expected: Vec<bool> = F.iter().flat_map(|row| row.map(|c| c == b'#')).collect();
     assert_eq!(read_mask(&path, 5, 3).unwrap(), expected);
-    // What a sheet of a single image of more than 32 pixels shows is a mask of its size.
+    // A sheet of a single image of more than 32 pixels can serve as a mask of its size.
     let path = dir.path().join("sheet.png");
     let half: Vec<u8> = (0..64 * 40).map(|p| if p < 64 * 20 { 255 } else { 0 }).collect();
     write_sheet(&Output::in_run(&path), &pixels_from_bytes(&half), 1, (40, 64, 1), 1).unwrap();
@@ -55,7 +55,7 @@ fn white_is_luma_from_128() {
 }
 
 #[test]
-fn masks_that_do_not_fit() {
+fn masks_of_the_wrong_size_or_format() {
     let dir = TempDir::new().unwrap();
     let path = file(&dir, (5, 3), png::ColorType::Grayscale, &glyph(255));
     let says = |path: &PathBuf, height, width, what: &str| match read_mask(path, height, width) {

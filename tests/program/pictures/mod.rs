@@ -1,6 +1,6 @@
-//! Pictures: what is written is read back from the PNG or GIF and compared pixel by pixel; masks.
+//! Pictures are read back from the PNG or GIF and compared pixel by pixel; masks.
 //!
-//! The glyph is an F of 5 x 3, which no flip, turn or transposition leaves as it is.
+//! The glyph is an F of 5 x 3, which every flip, rotation or transposition changes.
 
 mod film;
 mod glimpses;
@@ -75,7 +75,7 @@ fn assert_shows_f(png: &Png, (top, left): (usize, usize), factor: usize) {
 }
 
 #[test]
-fn all_256_values_come_back() {
+fn all_256_values_are_restored() {
     let bytes: Vec<u8> = (0..=255).collect();
     assert_eq!(bytes_from_unit(&pixels_from_bytes(&bytes)).unwrap(), bytes);
     let dir = TempDir::new().unwrap();
@@ -93,7 +93,7 @@ fn values_outside_the_unit_interval_are_clamped() {
 }
 
 #[test]
-fn small_images_are_enlarged_by_whole_factors() {
+fn small_images_are_enlarged_by_integer_factors() {
     let factors = [(28, 28), (32, 32), (33, 5), (5, 64), (100, 100), (5, 3), (20, 21)];
     assert_eq!(factors.map(|(h, w)| scale(h, w)), [2, 2, 1, 1, 1, 4, 3]);
 }
@@ -185,7 +185,7 @@ fn colours_stay_red_green_blue() {
 }
 
 #[test]
-fn a_value_that_is_no_number_is_named() {
+fn a_value_that_is_nan_is_named() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("nan.png");
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -204,12 +204,12 @@ fn a_value_that_is_no_number_is_named() {
 }
 
 #[test]
-fn a_failed_write_is_a_disk_error_and_leaves_nothing_behind() {
+fn a_failed_write_is_a_disk_error_and_leaves_no_files() {
     let dir = TempDir::new().unwrap();
-    // Below a regular file nothing can be made, whoever one is.
+    // No user can create a file inside a regular file.
     let file = dir.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    // A directory of the picture's name: the temporary file is written, the renaming fails.
+    // With a directory of the picture's name, the temporary file is written but renaming fails.
     let taken = dir.path().join("taken.png");
     std::fs::create_dir(&taken).unwrap();
     for path in [file.join("sheet.png"), dir.path().join("none/sheet.png"), taken] {

@@ -1,4 +1,4 @@
-//! Several runs on one page, and the figures of the AEVB paper that are drawn from them.
+//! Comparing several runs on one page, and drawing the figures of the AEVB paper from them.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{TEST, VALID, assert_well_formed, make_run};
 
 #[test]
-fn runs_are_compared_and_different_data_is_pointed_out() {
+fn runs_are_compared_and_different_data_is_reported() {
     let home = TempDir::new().unwrap();
     let dirs = ["one", "two & three"].map(|name| home.path().join(name));
     dirs.iter().for_each(|dir| make_run(dir));
@@ -54,7 +54,7 @@ fn runs_are_compared_and_different_data_is_pointed_out() {
     }
     make_run(two);
 
-    // The second run is scored on another binarization, and has no validation bounds.
+    // The second run is scored with another binarization and has no validation bounds.
     let metrics = fs::read_to_string(two.join("metrics.jsonl")).unwrap();
     let metrics = metrics.replace("1,000 images, dynamic", "1,000 images, fixed");
     let metrics = metrics.replace("\"split\":\"valid\"", "\"split\":\"other\"");
@@ -91,11 +91,11 @@ fn the_papers_figures_are_drawn_from_runs() {
         assert_well_formed(&page);
         page
     };
-    // A loss stands in for the bound on training images only where it is one.
+    // The loss replaces the bound on training images only if it is a bound.
     let page = drawn();
     assert!(page.contains("aevb, training loss") && !page.contains("wake, training loss"));
     assert!(page.contains("wake, valid bound") && !page.contains("Marginal likelihood"));
-    // The evaluations are at 4,000 to 20,000 images: a logarithmic axis begins at the first.
+    // The evaluations are at 4,000 to 20,000 images; a logarithmic axis starts at the first.
     assert!(page.contains("\n10k\n</text>") && !page.contains("\n0\n</text>"));
 
     for (dir, best) in [(aevb, -110.0), (wake, -120.0)] {
@@ -123,7 +123,7 @@ fn the_papers_figures_are_drawn_from_runs() {
     }
     assert!(!page.contains("training loss<"), "the bound is there: no stand-in");
     assert!(page.contains("1,000 of the 4,500 images"));
-    // Monte Carlo EM trains no encoder: its bound is not drawn, its marginal likelihood is.
+    // Monte Carlo EM trains no encoder, so its bound is not drawn, but its marginal likelihood is.
     fs::write(wake.join("config.toml"), "[model.method]\nname = \"monte-carlo-em\"\n").unwrap();
     let page = drawn();
     assert!(!page.contains("wake, valid bound") && page.contains("\nwake, valid\n"));

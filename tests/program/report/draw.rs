@@ -56,11 +56,11 @@ fn draws_report_has_its_glimpses_and_films() {
         assert!(page.contains(part), "the report lacks {part:?}");
     }
     assert!(!page.contains("90.00 at"), "the test images come first");
-    // One number a column: no array among them.
+    // Every column is a number; none is an array.
     assert!(!page.contains("kl per glimpse"));
 }
 
-/// The made-up run as one of a classifier whose last test error is 4.18 %.
+/// Turns the synthetic run into that of a classifier whose last test error is 4.18 %.
 fn classify(dir: &std::path::Path) {
     let metrics = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
     let metrics = metrics.replace("\"bound\"", "\"error_percent\":4.18,\"nll\"");

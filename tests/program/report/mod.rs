@@ -1,5 +1,5 @@
-//! The report of a made-up run: all parts are there, text is made safe, nothing is loaded from
-//! elsewhere, elements close as they open, damaged files are named.
+//! The report of a synthetic run: all parts are present, text is escaped, nothing external is loaded, elements are
+//! balanced, damaged files are named.
 
 mod compare;
 mod draw;
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 const VALID: &str = "digits (embedded MNIST subset), valid split, 500 images, dynamic binarization";
 const TEST: &str = "digits (embedded MNIST subset), test split, 1,000 images, dynamic binarization";
 
-/// A run of 200 steps of batches of 100 whose loss falls from 543 to about 110 nats.
+/// A run of 200 steps with a batch size of 100 whose loss falls from 543 to about 110 nats.
 fn make_run(dir: &Path) {
     fs::create_dir_all(dir.join("samples")).unwrap();
     fs::write(dir.join("config.toml"), "preset = \"aevb <mnist> & \\\"more\\\"\"\nbatch = 100\n")
@@ -70,7 +70,7 @@ fn make_run(dir: &Path) {
     .unwrap();
 }
 
-/// The report of the run that `change` makes of the made-up one.
+/// The report of the synthetic run after `change`.
 fn report_of(change: impl FnOnce(&Path)) -> String {
     let home = TempDir::new().unwrap();
     let dir = home.path().join("run <1> & \"two\"");
@@ -80,8 +80,8 @@ fn report_of(change: impl FnOnce(&Path)) -> String {
     fs::read_to_string(dir.join("report.html")).unwrap()
 }
 
-/// Panics unless the page's elements close in the order they open, with quoted attributes and no
-/// stray `<` or `&`, and unless it loads nothing from elsewhere.
+/// Checks that the page's elements are balanced, with quoted attributes and without stray `<` or `&`, and that the page
+/// loads nothing external.
 fn assert_well_formed(page: &str) {
     const VOID: [&str; 3] = ["meta", "img", "br"];
     let mut open: Vec<&str> = Vec::new();
@@ -118,7 +118,7 @@ fn assert_well_formed(page: &str) {
     assert!(!page.contains("url(") && !page.contains("@import"), "a style that loads");
 }
 
-/// Panics at a `&` that begins no entity.
+/// Panics on a `&` that does not start an entity.
 fn assert_entities(text: &str) {
     for (at, _) in text.match_indices('&') {
         let name = text[at + 1..].split(';').next().unwrap();
@@ -169,12 +169,12 @@ fn the_report_has_all_parts() {
         assert!(squeezed.contains(part), "the report lacks {part:?}");
     }
     assert!(!page.contains("<mnist>") && !page.contains("<b>"));
-    // The summary's bounds are those of the evaluations: no rows of their own.
+    // The summary's bounds equal those of the evaluations, so they have no separate rows.
     assert!(!page.contains("split; digits"));
 }
 
 #[test]
-fn pictures_over_time_are_the_first_some_and_the_last() {
+fn pictures_over_time_include_the_first_and_the_last() {
     let page = report_of(|_| {});
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("the report lacks {text:?}"));
     assert!(at("<figcaption>after step 1</figcaption>") < at("<figcaption>after step 200<"));
@@ -185,7 +185,7 @@ fn pictures_over_time_are_the_first_some_and_the_last() {
 }
 
 #[test]
-fn the_curve_is_a_file_of_its_own() {
+fn the_curve_is_a_separate_file() {
     let home = TempDir::new().unwrap();
     make_run(home.path());
     write(home.path()).unwrap();
@@ -200,7 +200,7 @@ fn the_curve_is_a_file_of_its_own() {
 }
 
 #[test]
-fn a_run_that_has_only_begun_has_a_report() {
+fn a_run_that_has_just_started_has_a_report() {
     let page = report_of(|dir| {
         for name in ["metrics.jsonl", "summary.json", "manifold.png"] {
             fs::remove_file(dir.join(name)).unwrap();
@@ -227,7 +227,7 @@ fn a_run_without_a_summary_names_the_device_of_its_last_evaluation() {
 }
 
 #[test]
-fn a_bound_of_the_summary_alone_has_its_own_row() {
+fn a_bound_that_is_only_in_the_summary_has_its_own_row() {
     let page = report_of(|dir| {
         let summary = json!({"train_bound": 101.5, "test_bound": 99.5, "what": "frey, grey"});
         fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
@@ -243,7 +243,7 @@ fn a_bound_of_the_summary_alone_has_its_own_row() {
     assert!(page.contains("<td class=\"text\">frey, train split, 1,565 images</td>"));
 }
 
-/// Appends to the metrics of a made-up run and writes its report.
+/// Appends to the metrics of the synthetic run and writes its report.
 fn with_appended(text: &str) -> pixelloom::Result<()> {
     let home = TempDir::new().unwrap();
     make_run(home.path());
@@ -254,7 +254,7 @@ fn with_appended(text: &str) -> pixelloom::Result<()> {
 }
 
 #[test]
-fn a_torn_last_line_is_passed_over() {
+fn an_incomplete_last_line_is_skipped() {
     with_appended("{\"kind\":\"train\",\"step\":201,\"im").unwrap();
     with_appended("{\"kind\":\"train\",\"st\u{fffd}").unwrap();
     let home = TempDir::new().unwrap();
@@ -267,7 +267,7 @@ fn a_torn_last_line_is_passed_over() {
 
 #[test]
 fn a_damaged_line_is_named() {
-    // The made-up metrics have 200 + 5 + 1 lines.
+    // The synthetic metrics have 200 + 5 + 1 lines.
     let bad = [
         "{\"kind\":\"train\",\"ste\n{\"kind\":\"train\",\"step\":202}\n",
         "{\"kind\":\"train\",\"ste\n",
@@ -331,7 +331,7 @@ fn the_running_mean_follows_and_thinning_keeps_the_end() {
     for (got, want) in smoothed(&constant).iter().zip(&constant) {
         assert!((got.1 - want.1).abs() <= 1e-12 && got.0 == want.0, "{got:?}");
     }
-    // Windows of 21 points: half of one is above a step at its middle, the first point stays.
+    // With windows of 21 points, half of a window is above a step at its centre, and the first point is unchanged.
     let step: Vec<(f64, f64)> = (0..400).map(|i| (0.0, f64::from(u8::from(i >= 200)))).collect();
     let mean: Vec<f64> = smoothed(&step).iter().map(|p| p.1).collect();
     for (i, want) in [(189, 0.0), (190, 1.0 / 21.0), (200, 11.0 / 21.0), (209, 20.0 / 21.0)] {
@@ -378,7 +378,7 @@ fn equal_factors_are_equal_distances_on_a_logarithmic_axis() {
     assert!((first / second - 9e4 / 9.99e6).abs() <= 1e-3, "{first} {second}");
 }
 
-/// A figure like the second of Auto-Encoding Variational Bayes.
+/// A plot like Figure 2 of Auto-Encoding Variational Bayes.
 #[test]
 fn a_figure_of_several_series_has_legend_axes_and_reference() {
     let series = |name: &str, stroke, colour| {
@@ -421,7 +421,8 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
     }
 }
 
-/// Marks have names beside them and no line; a dotted line has no marks; what is not positive is left out.
+/// Marks have names next to them and no line, a dotted line has no marks, and values that are not positive are left
+/// out.
 #[test]
 fn a_figure_with_two_logarithmic_axes() {
     let marks = Series {

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{assert_well_formed, report_of};
 
-/// A pixel model's scores have another name and bits beside them; the paper's result on the same data is
-/// a line of the plot.
+/// A pixel model's scores are called nll and have bits per dimension; the paper's result on the same data is a line in
+/// the plot.
 #[test]
 fn a_pixel_models_report_has_bits_and_the_papers_result() {
     let with = |config: &str| {

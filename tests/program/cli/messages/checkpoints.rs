@@ -15,7 +15,7 @@ fn checkpoints() {
     transcript.fails("report nowhere", 5);
     place.succeed(&format!("{TINY} --name a"));
     place.succeed(&format!("{TINY} --name b --hidden 7").replace("--hidden 8", ""));
-    // To begin with: of nothing, of another kind, of other sizes; beside --resume.
+    // For --init: nothing, another kind, other sizes, together with --resume.
     let begin = |more: &str| format!("train vae --device cpu --name c --init {more}");
     for more in ["nowhere", "pixelcnn", "b --hidden 5"] {
         transcript.fails(&begin(more), if more == "pixelcnn" { 3 } else { 5 });

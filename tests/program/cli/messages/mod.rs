@@ -1,15 +1,15 @@
-//! Every message of an error, as a user sees it: what, where, and what to do.
+//! All error messages as a user sees them: what failed, where, and what to do.
 //!
-//! Each test collects commands and what they say in a snapshot, one file an area. After a change that is meant:
-//! `INSTA_UPDATE=always cargo test --release --test program messages`, and read the difference.
+//! Each test collects commands and their messages in a snapshot, with one file per area. After an intended change, run
+//! `INSTA_UPDATE=always cargo test --release --test program messages` and read the diff.
 //!
-//! Devices that are not there: `errors.rs`, since the adapters that are differ from machine to machine.
+//! Missing devices are tested in `errors.rs`, because the existing adapters differ between machines.
 //!
-//! Not here, since no test can bring them about everywhere: no threads left to start; a signal that cannot be
-//! caught; an adapter that is too small, that is lost, that runs out of memory or has no timestamps
-//! (`tests/engine/gpu_runtime/failures.rs` has the messages themselves); a disk that is full or fails at a sync or a lock;
-//! names and values that are not finite in an evaluation, though the weights of a checkpoint always are; more data
-//! than memory; archives of house numbers of their full size (`tests/program/data/house_numbers.rs` has small ones).
+//! Some errors are not tested here, because no test can provoke them everywhere: no more threads can be started; a
+//! signal cannot be caught; an adapter is too small, is lost, runs out of memory or has no timestamps
+//! (`tests/engine/gpu_runtime/failures.rs` has these messages); a disk is full or fails at a sync or a lock; values in
+//! an evaluation are NaN although the weights are finite; the data exceed the memory; full-size archives of house
+//! numbers (`tests/program/data/house_numbers.rs` has small ones).
 
 mod checkpoints;
 mod data;
@@ -20,7 +20,7 @@ mod usage;
 
 use super::{Place, stderr};
 
-/// Commands and what they say.
+/// Commands and their messages.
 pub struct Transcript<'a> {
     place: &'a Place,
     text: String,
@@ -38,7 +38,7 @@ impl<'a> Transcript<'a> {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments}: {said}");
         assert!(!said.contains("panicked"), "{arguments}: {said}");
-        // What a run says beside its error stands elsewhere.
+        // Leave out the other messages of a run.
         let other = ["device: ", "checkpoint: ", "note: ", "run: ", "step "];
         let lines = said.lines().filter(|line| !other.iter().any(|begin| line.starts_with(begin)));
         let lines: Vec<&str> = lines.map(str::trim_end).collect();
@@ -53,7 +53,7 @@ impl<'a> Transcript<'a> {
     }
 }
 
-/// Compares what was said with the snapshot of this test.
+/// Compares a transcript with the snapshot of this test.
 macro_rules! said {
     ($transcript:expr) => {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {

@@ -1,4 +1,4 @@
-//! Runs that exist already, that cannot be resumed, whose numbers diverge.
+//! Runs that already exist, that cannot be resumed, or that diverge.
 
 use super::super::TINY;
 use super::{Place, Transcript, said};

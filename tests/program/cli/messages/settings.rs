@@ -1,4 +1,4 @@
-//! Settings that are unknown, of a wrong type, out of range, or contradict each other.
+//! Settings that are unknown, of the wrong type, out of range, or contradictory.
 
 use super::{Place, Transcript, said};
 
@@ -17,7 +17,7 @@ fn settings() {
     }
     std::fs::write(place.path("bytes.toml"), b"preset = \"\xff\"").expect("written");
     for flags in [
-        // What there is.
+        // Unknown names.
         "--preset nothing",
         "--set model.hiden=3",
         "--set optimiser.rate=1",
@@ -73,7 +73,7 @@ fn settings() {
         "--set model.init_deviation=inf",
         "--set data.limit=0",
         "--set data.limit=5000",
-        // What does not go together.
+        // Contradictions.
         "--set weight_prior=true --set optimizer.decay=0.1",
         "--set marginal=10 --latent 6",
         "--batch 4500 --set model.method.samples=10000",

@@ -1,4 +1,4 @@
-//! Command lines that are none.
+//! Invalid command lines.
 
 use super::{Place, Transcript, said};
 
