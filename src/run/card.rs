@@ -83,7 +83,7 @@ impl fmt::Display for Card {
         let number = |key: &str| {
             settings.get(key).map_or(String::new(), |value| text::line(&value.to_string()))
         };
-        let half = if self.half { " of half precision" } else { "" };
+        let half = if self.half { " in half precision" } else { "" };
         writeln!(
             f,
             "{}, {} parameters{half}",
@@ -94,7 +94,7 @@ impl fmt::Display for Card {
         writeln!(f, "  data      {}", text::line(&self.data))?;
         writeln!(
             f,
-            "  training  {} steps of {}, seed {}; {}",
+            "  training  {} steps, batch size {}, seed {}; {}",
             thousands(self.steps as usize),
             number("batch"),
             number("seed"),
@@ -109,13 +109,11 @@ impl fmt::Display for Card {
             let TrainingStage { data, steps, weights, .. } = stage;
             let steps = thousands(*steps as usize);
             let weights = weights.get(..SHOWN).unwrap_or(weights);
-            let line = format!(
-                "{steps} steps on {}, {}, to weights {weights}",
-                data.name, data.binarization
-            );
+            let line =
+                format!("{steps} steps on {}, {}, weights {weights}", data.name, data.binarization);
             writeln!(f, "  stage {:<3} {}", i + 1, text::line(&line))?;
         }
-        write!(f, "  again     {}", text::line(&self.command))?;
+        write!(f, "  command   {}", text::line(&self.command))?;
         for figure in &self.figures {
             let [name, text, what] =
                 [&figure.name, &figure.text, &figure.what].map(|text| text::line(text));

@@ -250,7 +250,7 @@ fn an_export_of_half_precision() {
     let export = "export a --device cpu --out";
     assert!(!place.succeed(&format!("{export} whole.safetensors")).contains("half"));
     let said = place.succeed(&format!("{export} half.safetensors --half"));
-    assert!(said.contains(" parameters of half precision\n"), "{said}");
+    assert!(said.contains(" parameters in half precision\n"), "{said}");
     let [whole, half] =
         ["whole", "half"].map(|name| place.read(&format!("{name}.safetensors")).len());
     assert!(half < whole && whole < 2 * half, "{whole} bytes, {half}");
