@@ -1,5 +1,5 @@
-//! The target that `FUZZ_ONLY` names, under libFuzzer: what it finds by coverage, and every fourth time what our
-//! own damage makes of it.
+//! Runs the target that `FUZZ_ONLY` names under libFuzzer: with inputs found by coverage, a quarter of which are also
+//! damaged by our own mutations.
 #![no_main]
 
 #[path = "../files.rs"]
@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mut rng = StdRng::seed_from_u64(seed.into());
     let bytes = match seed % 8 {
-        // A new file, or damage of ours.
+        // A new file, or a mutation of ours.
         0 => input(target(), u64::from(seed / 8)),
         1 => {
             let mut bytes = data[..size].to_vec();

@@ -26,7 +26,7 @@ def cropped():
     y = np.array([[1], [9], [10], [2], [5]], dtype=np.uint8)
     file = io.BytesIO()
     scipy.io.savemat(file, {"X": x, "y": y}, do_compression=True)
-    # The header tells the time; without it the same bytes come out each time.
+    # The header contains the time; without it the output is reproducible.
     (OUT / "train_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:])
 
 
@@ -36,7 +36,7 @@ def size(n):
 
 
 def boxes(n):
-    """Left, top, width, height and label of every digit of N.png; the last one leaves the image."""
+    """Left, top, width, height and label of every digit of N.png; the last one extends beyond the image."""
     digits = 1 + (n - 1) % 3
     height, width = size(n)
     found = [[4.0 + 9 * d, 3.0 + 2 * d, 8.0 + n, 12.0 + d, float(1 + (n + d) % 10)] for d in range(digits)]
@@ -55,7 +55,7 @@ def png(n):
 
 
 def digit_struct(count):
-    """MAT v7.3, which is HDF5 behind a block of 512 bytes: fields of one digit are numbers, of more references."""
+    """MAT v7.3, which is HDF5 after a block of 512 bytes: fields of a single digit are numbers, of several references."""
     file = io.BytesIO()
     with h5py.File(file, "w", libver="earliest", userblock_size=512) as h5:
         refs, struct = h5.create_group("#refs#"), h5.create_group("digitStruct")
@@ -81,7 +81,7 @@ def digit_struct(count):
 
 
 def full(file, numbers):
-    """PNG images and the struct behind them, in an archive as the published ones."""
+    """PNG images followed by the struct, in an archive like the published ones."""
     packed = gzip.GzipFile(OUT / file, "wb", mtime=0)
     with packed, tarfile.open(fileobj=packed, mode="w") as archive:
 
@@ -100,7 +100,7 @@ def full(file, numbers):
 
 
 def prepared():
-    """What should be cut out of the pictures, one below the other, by pillow's interpolation."""
+    """The expected cut-outs of the pictures, one below the other, with pillow's interpolation."""
     sheet = Image.new("RGB", (64, 6 * 64))
     for n in range(1, 7):
         height, width = size(n)
