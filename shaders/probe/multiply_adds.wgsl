@@ -5,19 +5,26 @@ struct Params { n: u32, reps: u32, a: f32, b: f32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// Numbers i, i + stride, ... of x, zeros beyond its end.
-fn four(i: u32, stride: u32) -> vec4<f32> {
-    var v = vec4<f32>();
-    for (var lane = 0u; lane < 4u; lane++) {
-        if i + lane * stride < p.n { v[lane] = x[i + lane * stride]; }
-    }
-    return v;
+// Number i of x, zero beyond its end.
+fn number_at(i: u32) -> f32 {
+    if i < p.n { return x[i]; }
+    return 0.0;
 }
 
-fn put(i: u32, stride: u32, v: vec4<f32>) {
-    for (var lane = 0u; lane < 4u; lane++) {
-        if i + lane * stride < p.n { y[i + lane * stride] = v[lane]; }
-    }
+// Numbers i, i + stride, ...
+fn four(i: u32, stride: u32) -> vec4<f32> {
+    return vec4<f32>(number_at(i), number_at(i + stride), number_at(i + 2u * stride), number_at(i + 3u * stride));
+}
+
+fn put(i: u32, value: f32) {
+    if i < p.n { y[i] = value; }
+}
+
+fn put_four(i: u32, stride: u32, v: vec4<f32>) {
+    put(i, v.x);
+    put(i + stride, v.y);
+    put(i + 2u * stride, v.z);
+    put(i + 3u * stride, v.w);
 }
 
 @compute @workgroup_size(256)
@@ -36,8 +43,8 @@ fn multiply_adds(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_work
         v2 = fma(v2, a, b);
         v3 = fma(v3, a, b);
     }
-    put(i, stride, v0);
-    put(i + 4u * stride, stride, v1);
-    put(i + 8u * stride, stride, v2);
-    put(i + 12u * stride, stride, v3);
+    put_four(i, stride, v0);
+    put_four(i + 4u * stride, stride, v1);
+    put_four(i + 8u * stride, stride, v2);
+    put_four(i + 12u * stride, stride, v3);
 }

@@ -3,6 +3,7 @@
 
 use super::{Tape, Var};
 use crate::device::Device;
+use crate::error::Result;
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
@@ -139,6 +140,47 @@ impl Case {
             Tensor::new(y.device(), &values, y.shape())
         };
         outputs.iter().enumerate().map(seed).collect()
+    }
+}
+
+/// How much more gradients may differ than outputs do.
+const GRADIENTS: f32 = 5.0;
+
+impl Case {
+    /// Outputs and gradients on `device`, by name.
+    fn results(&self, device: &Device) -> Result<Vec<(String, Vec<f32>)>> {
+        let tape = Tape::new();
+        let x = self.vars(&tape, &self.tensors(device));
+        let y = (self.call)(&x);
+        let seeds = self.seeds(&y);
+        let mut all = Vec::new();
+        for (i, y) in y.iter().enumerate() {
+            all.push((format!("output {i}"), y.value().to_vec()?));
+        }
+        let pairs: Vec<_> = y.iter().zip(seeds).collect();
+        let gradients = tape.backward(&pairs);
+        for (x, input) in x.iter().zip(&self.inputs).filter(|(_, input)| input.differentiable) {
+            if let Some(dx) = gradients.of(x) {
+                all.push((format!("gradient of {}", input.name), dx.to_vec()?));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Outputs and gradients that differ on `device` from those on `reference` by more than the tolerance, or that
+    /// are not finite there, one line each.
+    ///
+    /// Errors: [`crate::Error::Device`] if a device fails.
+    pub fn differences(&self, device: &Device, reference: &Device) -> Result<Vec<String>> {
+        let pairs = self.results(device)?.into_iter().zip(self.results(reference)?);
+        let differ = |((name, found), (_, exact)): ((String, Vec<f32>), (String, Vec<f32>))| {
+            let factor = if name.starts_with("output") { 1.0 } else { GRADIENTS };
+            let (limit, d) = (factor * self.tolerance, distance(&found, &exact));
+            let finite = exact.iter().all(|x| x.is_finite());
+            (!(d <= limit) || !finite)
+                .then(|| format!("{} {}, {name}: {d:.1e}", self.op, self.label))
+        };
+        Ok(pairs.filter_map(differ).collect())
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::axes;
 use crate::common::{self, Weights};
-use crate::reference::differences;
 use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::autograd::gradcheck::gradient_error;
@@ -28,7 +27,7 @@ fn check(cases: &[Case], options: GpuOptions) {
     let gpu = Device::Gpu(gpu);
     let reference = common::poisoned_reference();
     let failures: Vec<String> =
-        cases.iter().flat_map(|case| differences(case, &gpu, &reference)).collect();
+        cases.iter().flat_map(|case| case.differences(&gpu, &reference).unwrap()).collect();
     assert!(failures.is_empty(), "{options:?}:\n{}", failures.join("\n"));
 }
 

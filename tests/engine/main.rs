@@ -13,6 +13,7 @@ mod hostile_sizes;
 mod kernels;
 mod masked;
 mod numerics;
+mod races;
 mod reference;
 mod sampling_kernels;
 mod shaders;

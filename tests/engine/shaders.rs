@@ -18,8 +18,8 @@ const STORAGE_BUFFERS: usize = 8;
 
 /// A shader, with what its kernel declares about it.
 #[derive(Clone)]
-struct Shader {
-    source: String,
+pub struct Shader {
+    pub source: String,
     entries: Vec<&'static str>,
     inputs: usize,
     outputs: usize,
@@ -27,7 +27,7 @@ struct Shader {
     fields: Vec<Field>,
 }
 
-fn shaders() -> Vec<(&'static str, Shader)> {
+pub fn shaders() -> Vec<(&'static str, Shader)> {
     let shader = |k: Box<dyn pixelloom::kernel::AnyKernel>| {
         let program = k.program();
         let shader = Shader {
@@ -236,6 +236,21 @@ fn every_shader_passes_tint() {
     for (name, shader) in shaders() {
         tint(&shader.source).unwrap_or_else(|why| panic!("{name}: {why}"));
     }
+}
+
+/// Names the folder that the next test writes to.
+const FOLDER: &str = "PIXELLOOM_SHADERS";
+
+#[test]
+#[ignore = "writes every shader to the folder that PIXELLOOM_SHADERS names, for other compilers such as a browser's"]
+fn shaders_are_written_to_a_folder() {
+    let folder = std::path::PathBuf::from(std::env::var(FOLDER).expect(FOLDER));
+    std::fs::create_dir_all(&folder).unwrap();
+    let all = shaders();
+    for (name, shader) in &all {
+        std::fs::write(folder.join(format!("{name}.wgsl")), &shader.source).unwrap();
+    }
+    assert!(all.len() > 40, "{} shaders", all.len());
 }
 
 const TOY: &str = "
