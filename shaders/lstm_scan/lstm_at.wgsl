@@ -19,7 +19,7 @@ fn lstm_at(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     let gate = 4u * index * p.hidden + channel;
     var sums = vec4<f32>(u[gate], u[gate + p.hidden], u[gate + 2u * p.hidden], u[gate + 3u * p.hidden]);
     for (var n = 0u; n < p.neighbours; n++) {
-        let source = seen(cell, offset_of(n));
+        let source = seen(cell, offset_of(image, n));
         if source < 0 {
             continue;
         }
@@ -30,7 +30,7 @@ fn lstm_at(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
         }
     }
     var before = c0[channel];
-    let source = seen(cell, offset_before());
+    let source = seen(cell, offset_before(image));
     if source >= 0 {
         before = c[u32(source) * p.hidden + channel];
     }

@@ -14,7 +14,7 @@ use super::{Module, drawn, join};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
-use crate::ops::lstm_scan::{Order, lstm_at};
+use crate::ops::lstm_scan::{Order, bilstm_scan, lstm_at};
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::{Around, Window};
 use crate::tensor::Tensor;
@@ -81,15 +81,49 @@ impl LstmScan {
     /// to the input-to-state map. Panics on other shapes.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t>, condition: Option<&Var<'t>>) -> Var<'t> {
-        let (tape, hidden) = (x.tape(), self.hidden);
+        let (u, s) = self.input_to_state(x, condition);
+        u.lstm_scan(&s, &self.first_c(x.tape(), x.device()), self.order)
+    }
+
+    /// The states h of two layers, in the diagonal and in the mirrored order. They equal the results of
+    /// [`LstmScan::forward`], but both scans run in the same launches.
+    #[track_caller]
+    pub fn forward_both<'t>(
+        [left, right]: [&LstmScan; 2],
+        x: &Var<'t>,
+        conditions: [Option<&Var<'t>>; 2],
+    ) -> [Var<'t>; 2] {
+        let orders = [left.order, right.order];
+        assert!(orders == [Order::Diagonal, Order::MirroredDiagonal], "forward_both: {orders:?}");
+        let (u_left, s_left) = left.input_to_state(x, conditions[0]);
+        let (u_right, s_right) = right.input_to_state(x, conditions[1]);
+        let n = left.hidden;
+        let c0 = match (&left.initial, &right.initial) {
+            (None, None) => x.tape().constant(Tensor::zeros(x.device(), &[2, n])),
+            _ => {
+                let row = |layer: &LstmScan| layer.first_c(x.tape(), x.device()).reshape(&[1, n]);
+                row(left).concat(&[&row(right)], 0)
+            }
+        };
+        bilstm_scan([&u_left, &u_right], [&s_left, &s_right], &c0)
+    }
+
+    /// The input-to-state map u and the packed recurrent weights.
+    fn input_to_state<'t>(&self, x: &Var<'t>, condition: Option<&Var<'t>>) -> (Var<'t>, Var<'t>) {
+        let tape = x.tape();
         let u = self.input.forward(x, Around::default(), condition);
         let s = self.packed_recurrent(tape);
-        let Some((h0, c0)) = &self.initial else {
-            let zero = tape.constant(Tensor::zeros(x.device(), &[hidden]));
-            return u.lstm_scan(&s, &zero, self.order);
-        };
+        let Some((h0, _)) = &self.initial else { return (u, s) };
         let edge = self.edge(&tape.param(h0), &s, (x.shape()[1], x.shape()[2]));
-        u.add(&edge).lstm_scan(&s, &tape.param(c0), self.order)
+        (u.add(&edge), s)
+    }
+
+    /// c outside the image, \[hidden\].
+    fn first_c<'t>(&self, tape: &'t Tape, device: &Device) -> Var<'t> {
+        match &self.initial {
+            Some((_, c0)) => tape.param(c0),
+            None => tape.constant(Tensor::zeros(device, &[self.hidden])),
+        }
     }
 
     /// Recurrent weights as \[neighbours, hidden, 4 hidden\].

@@ -65,6 +65,8 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&masked_conv::MASKED_CONV_AT),
         Box::new(&lstm_scan::LSTM_SCAN),
         Box::new(&lstm_scan::LSTM_SCAN_GRADIENT),
+        Box::new(&lstm_scan::BILSTM_SCAN),
+        Box::new(&lstm_scan::BILSTM_SCAN_GRADIENT),
         Box::new(&lstm_scan::LSTM_AT),
         Box::new(&lstm_cell::LSTM_CELL),
         Box::new(&lstm_cell::LSTM_CELL_GRADIENT),

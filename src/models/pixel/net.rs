@@ -213,9 +213,13 @@ impl Layer {
             }
             Core::Row(lstm) => (lstm.forward(x, condition().as_ref()), PLAIN),
             Core::Diagonal { left, right } => {
-                let left = left.forward(x, condition().as_ref());
-                let right = right.forward(x, condition().as_ref());
-                // Shift the right direction down by one row: in its own row it has seen later pixels.
+                let conditions = [condition(), condition()];
+                let [left, right] = LstmScan::forward_both(
+                    [left, right],
+                    x,
+                    conditions.each_ref().map(Option::as_ref),
+                );
+                // Shifted down one row: what the right has seen of this row lies in the future.
                 (left.add(&right.slice(1, -1, x.shape()[1])), PLAIN)
             }
         };

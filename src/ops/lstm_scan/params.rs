@@ -34,14 +34,20 @@ impl Order {
     }
 }
 
+/// Numbers of orders in the shaders that are no variant's place.
+const ROWS: u32 = 0;
+pub(super) const BOTH: u32 = 3;
+
 uniform! {
     /// Parameters of all kernels of this op.
     pub struct LstmScanParams {
+        /// Images, over both directions if there are two.
         pub(super) batch: u32,
         pub(super) height: u32,
         pub(super) width: u32,
         pub(super) hidden: u32,
-        /// 0 rows, 1 diagonal, 2 mirrored diagonal.
+        /// 0 rows, 1 diagonal, 2 mirrored diagonal, 3 both: the first half of the images in the diagonal order, the second
+        /// half in the mirrored order.
         pub(super) order: u32,
         pub(super) neighbours: u32,
         /// The step of the scan that a dispatch computes.
@@ -49,6 +55,8 @@ uniform! {
         /// The cell that [`super::LSTM_AT`] computes.
         pub(super) row: u32,
         pub(super) column: u32,
+        /// 1 for a dispatch per step even if one dispatch could compute all steps.
+        pub(super) plain: u32,
     }
 }
 
@@ -58,17 +66,31 @@ impl LstmScanParams {
         [rows, Order::Diagonal, Order::MirroredDiagonal][self.order as usize]
     }
 
+    /// Number of directions: 2 or 1.
+    pub(super) fn directions(&self) -> usize {
+        if self.order == BOTH { 2 } else { 1 }
+    }
+
+    /// Parameters of one of the two directions alone.
+    pub(super) fn direction(&self, number: usize) -> LstmScanParams {
+        LstmScanParams { batch: self.batch / 2, order: number as u32 + 1, ..*self }
+    }
+
+    /// Rows of the packed weights of one direction: neighbours * h.
+    pub(super) fn depth(&self) -> usize {
+        self.neighbours as usize * self.hidden as usize
+    }
+
     /// Number of steps of a scan.
     pub(super) fn steps(&self) -> usize {
-        match self.order() {
-            Order::Rows(_) => self.height as usize,
+        match self.order {
+            ROWS => self.height as usize,
             _ => (self.height + self.width).saturating_sub(1) as usize,
         }
     }
 
     /// Number of lanes along which c is passed on, each of which starts with `c0`: the columns (Row LSTM) or rows.
     pub(super) fn edge(&self) -> usize {
-        let rows = matches!(self.order(), Order::Rows(_));
-        if rows { self.width as usize } else { self.height as usize }
+        if self.order == ROWS { self.width as usize } else { self.height as usize }
     }
 }
