@@ -26,9 +26,19 @@ impl Isa {
     pub fn available() -> &'static [Isa] {
         static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
         AVAILABLE.get_or_init(|| {
-            let mut isas = Vec::new();
+            // From the slowest to the fastest.
+            let mut isas = vec![Isa::Portable];
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            isas.push(Isa::Simd128);
+            #[cfg(target_arch = "aarch64")]
+            if std::arch::is_aarch64_feature_detected!("neon") {
+                isas.push(Isa::Neon);
+            }
             #[cfg(target_arch = "x86_64")]
             {
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    isas.push(Isa::Avx2);
+                }
                 if is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512dq")
@@ -37,17 +47,8 @@ impl Isa {
                 {
                     isas.push(Isa::Avx512);
                 }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    isas.push(Isa::Avx2);
-                }
             }
-            #[cfg(target_arch = "aarch64")]
-            if std::arch::is_aarch64_feature_detected!("neon") {
-                isas.push(Isa::Neon);
-            }
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            isas.push(Isa::Simd128);
-            isas.push(Isa::Portable);
+            isas.reverse();
             isas
         })
     }
