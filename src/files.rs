@@ -6,7 +6,7 @@
 //! on) or `read-only` (all operations fail from then on). A failing write has written half of its bytes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,7 +78,12 @@ pub(crate) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     Err(fault.happen())
 }
 
-/// Opens a file for appending, and creates it if it does not exist.
+/// Writes all of the file `from`.
+pub(crate) fn copy(from: &mut File, to: &mut File) -> io::Result<()> {
+    operation(true, || from.rewind().and_then(|()| io::copy(from, to)).map(drop))
+}
+
+/// Opens a file for appending, made if it is not there.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
     operation(true, || OpenOptions::new().create(true).append(true).open(path))
 }
@@ -142,19 +147,47 @@ fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
 
 /// Replaces the file at `path` atomically, keeping the permissions of an existing file. `path` must not be a link.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary(parent(path))?;
-    write(file.as_file_mut(), bytes)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.as_file().set_permissions(old.permissions())?;
-    }
+    replace_with(path, |file| write(file, bytes))
+}
+
+/// As [`replace`], of a file that `fill` writes.
+pub(crate) fn replace_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = filled(path, fill)?;
     sync(file.as_file())?;
     operation(false, || Ok(file.persist(path)?))?;
     sync_entries(parent(path))
 }
 
-/// Checks that files can be created in a directory, by creating an unnamed one.
+/// As [`replace`], of one of many files: it does not wait for the disk, so a power cut may leave the last ones empty.
+pub(crate) fn replace_soon(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = filled(path, |file| write(file, bytes))?;
+    operation(false, || Ok(file.persist(path)?)).map(drop)
+}
+
+/// A file for `path` under a temporary name, that `fill` writes, with the permissions of the file that it will replace.
+fn filled(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<NamedTempFile> {
+    let mut file = temporary(parent(path))?;
+    fill(file.as_file_mut())?;
+    if let Ok(old) = fs::metadata(path) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    Ok(file)
+}
+
+/// A file without a name in `dir`, which is gone when it is closed.
+pub(crate) fn nameless(dir: &Path) -> io::Result<File> {
+    operation(true, || tempfile::tempfile_in(dir))
+}
+
+/// Whether files can be made in a directory; the one that is made for it has no name.
 pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
-    operation(true, || tempfile::tempfile_in(dir).map(drop))
+    nameless(dir).map(drop)
 }
 
 /// Whether `name` is the temporary name of an unfinished [`replace`], or of one by an earlier version of this program

@@ -120,6 +120,8 @@ pub mod settings;
 #[cfg(feature = "program")]
 pub mod signals;
 #[cfg(feature = "program")]
+pub mod terminal;
+#[cfg(feature = "program")]
 pub mod train;
 
 pub use autograd::{Tape, Var};

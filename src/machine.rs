@@ -60,7 +60,10 @@ mod gpu {
         };
         match which {
             "auto" => Ok(match own()? {
-                (None, _) => (Device::cpu(), "auto: no GPU with a driver was found".into()),
+                (None, _) if found.is_empty() => {
+                    (Device::cpu(), "auto: no GPU with a driver was found".into())
+                }
+                (None, _) => (Device::cpu(), "auto: only a software adapter was found".into()),
                 (Some(a), name) => match open(a, compiled) {
                     Ok(device) => (device, format!("auto: {name}")),
                     Err(why) => (Device::cpu(), format!("auto: not {}: {why}", a.name)),

@@ -11,6 +11,13 @@
 //!
 //! SIGINT, SIGTERM and SIGHUP are delayed until the rename is done, so an interrupted command leaves no temporary file.
 //! A SIGKILL or a power failure at that moment may leave one, `.pixelloom-XXXXXX.tmp`.
+//!
+//! The files of a [`Folder`] are not synced one by one. A file that does not fit in memory is written part by part
+//! ([`Writing`]) to a file without a name, which is copied at the end.
+
+mod folder;
+pub mod npz;
+mod writing;
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,6 +27,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::model_file::FORMAT;
 use crate::signals::postponed;
+pub use folder::Folder;
+pub use writing::Writing;
 
 /// The text of a mark: the name of the program.
 pub(crate) const MARK: &str = "pixelloom";
@@ -50,6 +59,8 @@ pub enum FileKind {
     Csv,
     /// A TensorBoard event file; marked by the writer in the first event.
     Events,
+    /// A NumPy archive of arrays; marked by an extra field of its first entry.
+    Npz,
 }
 
 impl FileKind {
@@ -62,6 +73,7 @@ impl FileKind {
             FileKind::Html => ("HTML page", &["html", "htm"]),
             FileKind::Csv => ("CSV table", &["csv"]),
             FileKind::Events => ("TensorBoard event file", &[]),
+            FileKind::Npz => ("NumPy archive", &["npz"]),
         }
     }
 
@@ -84,6 +96,7 @@ impl FileKind {
                 version.is_some_and(|version| version.first().is_some_and(u8::is_ascii_digit))
             }
             FileKind::Events => has(&event_writer()),
+            FileKind::Npz => head.starts_with(b"PK\x03\x04") && has(&npz::mark()),
         }
     }
 }

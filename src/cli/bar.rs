@@ -1,33 +1,52 @@
 //! A progress bar on stderr, hidden when stderr is not a terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
-use pixelloom::{Error, text};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-pub struct Bar(ProgressBar);
+use pixelloom::Error;
+use pixelloom::terminal::{self, Part, bar, duration};
+
+/// Characters of the bar.
+const BAR: usize = 24;
+
+pub struct Bar {
+    what: String,
+    total: AtomicUsize,
+    began: Instant,
+}
 
 impl Bar {
     /// A bar at 0 of `total` items called `what`.
     pub fn new(what: &str, total: usize) -> Bar {
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}  {eta} left");
-        let style = style.expect("a valid template");
-        Bar(ProgressBar::new(total as u64).with_style(style).with_message(text::line(what)))
+        Bar { what: what.into(), total: AtomicUsize::new(total), began: Instant::now() }
     }
 
     /// Moves the bar to `done` items. Returns false, so that it can serve as a callback that never stops the work.
     pub fn at(&self, done: usize) -> bool {
-        self.0.set_position(done as u64);
+        let total = self.total.load(Ordering::Relaxed);
+        let share = done as f64 / total.max(1) as f64;
+        let part = |rank, text| Part { rank, text };
+        terminal::status(|| {
+            let left = self.began.elapsed().as_secs_f64() * (1.0 - share) / share.max(1e-9);
+            vec![
+                part(3, bar(share, BAR)),
+                part(0, format!("{:.0}%", (100.0 * share).floor())),
+                part(2, format!("{done}/{total} {}", self.what)),
+                part(1, format!("ETA {}", duration(left))),
+            ]
+        });
         false
     }
 
     /// Moves the bar to `done` of `total` items. Always returns `Ok`.
     pub fn of(&self, done: usize, total: usize) -> Result<(), Error> {
-        self.0.set_length(total as u64);
-        self.0.set_position(done as u64);
+        self.total.store(total, Ordering::Relaxed);
+        self.at(done);
         Ok(())
     }
 
     /// Removes the bar.
     pub fn done(&self) {
-        self.0.finish_and_clear();
+        terminal::clear_status();
     }
 }

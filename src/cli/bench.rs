@@ -6,7 +6,7 @@ use pixelloom::Error;
 use pixelloom::bench::{self, Table, timing, workloads};
 
 use super::machine::Machine;
-use super::out::{add, complain, give, say};
+use super::out::{add, give, remark, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +53,7 @@ impl Bench {
             give("machine", &machine);
             let mut table = Table::new(&timing::HEAD);
             for workload in chosen {
-                complain(&format!("{} {} ...", workload.name, workload.task.name()));
+                remark(&format!("{} {} ...", workload.name, workload.task.name()));
                 let timing = bench::time(device, &mut workload.build(device), self.seconds, 1)?;
                 table.row(timing::cells(workload, &timing, &machine));
                 add("workloads", timing::figures(workload, &timing, &machine));

@@ -80,10 +80,13 @@ impl Complete {
     pub fn run(&self) -> Result<()> {
         let sheet = self.outputs.open(&self.out, FileKind::Png)?;
         let film = self.outputs.open_if(self.film.as_ref(), FileKind::Gif)?;
-        let located = self.source.open()?;
+        let located = self.source.find()?;
+        located.outline()?.autoregressive("complete")?;
         let mask = self.mask(&located.checkpoint.model)?;
+        let originals = self.originals(&located)?;
+        located.announce()?;
         self.machine.run(|device| {
-            let drawn = self.draw(&located, &mask, device)?;
+            let drawn = self.draw(&located, (&originals, &mask), device)?;
             drawn.write_sheet(&sheet)?;
             Ok(film.as_ref().map_or(Ok(()), |film| drawn.write_film(film))?)
         })?;
@@ -94,25 +97,37 @@ impl Complete {
         Ok(())
     }
 
-    fn draw(&self, located: &Located, mask: &[bool], device: &Device) -> Result<Drawn> {
+    /// Images, and completions of each, if the user says nothing.
+    fn usual(&self) -> (u32, u32) {
+        if self.film.is_some() { FILMED } else { USUAL }
+    }
+
+    /// The images to complete.
+    fn originals(&self, located: &Located) -> Result<Vec<f32>, Error> {
+        let checkpoint = &located.checkpoint;
+        if let Some(path) = &self.image {
+            return read_image(path, &checkpoint.model, checkpoint.data.binarization);
+        }
+        let data = self.data.open(located)?;
+        let count = self.count.unwrap_or(self.usual().0) as usize;
+        Ok(Part::to_show(&data.test, data.binarization, count, 1).numbers())
+    }
+
+    fn draw(
+        &self,
+        located: &Located,
+        (originals, mask): (&[f32], &[bool]),
+        device: &Device,
+    ) -> Result<Drawn> {
         let config = &located.checkpoint.model;
         let model = located.checkpoint.load(device)?;
         let model = model.autoregressive("complete")?;
-        let usual = if self.film.is_some() { FILMED } else { USUAL };
-        let count = self.count.unwrap_or(usual.0) as usize;
-        let originals = match &self.image {
-            Some(path) => read_image(path, config, located.checkpoint.data.binarization)?,
-            None => {
-                let data = self.data.open(located)?;
-                Part::to_show(&data.test, data.binarization, count, 1).numbers()
-            }
-        };
         let bar = Bar::new("pixels", 1);
         let progress = |done, of| bar.of(done, of);
         let (shape, seed, film) = (config.shape(), self.seed, self.film.is_some());
         let drawing = Drawing { device, shape, seed, progress: &progress, film };
-        let samples = self.samples.unwrap_or(usual.1) as usize;
-        let what = Completion { originals: &originals, mask, samples };
+        let samples = self.samples.unwrap_or(self.usual().1) as usize;
+        let what = Completion { originals, mask, samples };
         let drawn = drawing.completions(model, &what)?;
         bar.done();
         Ok(drawn)

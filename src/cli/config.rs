@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::complain;
 use super::kind::Kind;
+use super::out::remark;
 use super::out::{give, say};
 use super::settings::SettingsArgs;
 
@@ -48,7 +48,7 @@ impl Config {
         let settings = show.settings.resolve(show.model)?;
         let mut config = settings.config()?;
         if show.resolved {
-            config = settings.fit(config.data.open(&complain)?)?.0;
+            config = settings.fit(config.data.open(&remark)?)?.0;
         }
         give("settings", &config);
         give("origins", settings.origins(&config));

@@ -9,7 +9,7 @@ use pixelloom::images::sheet;
 use pixelloom::output::FileKind;
 use serde_json::json;
 
-use super::complain;
+use super::out::remark;
 use super::out::{add, give, say, wrote};
 use super::outputs::Outputs;
 
@@ -34,7 +34,7 @@ pub struct Data {
     #[arg(long, value_name = "MODE")]
     binarization: Option<String>,
     /// Folder that contains the data sets
-    #[arg(long, value_name = "DIR", default_value = "data")]
+    #[arg(long, value_name = "DIR", default_value = "data", env = "PIXELLOOM_DATA_DIR")]
     data_dir: PathBuf,
     /// Write the first 100 training images to this file, as a model sees them
     #[arg(long, value_name = "FILE.png", requires = "name")]
@@ -89,7 +89,7 @@ impl Data {
     fn describe(&self, name: &str) -> Result<()> {
         let sheet = self.outputs.open_if(self.sheet.as_ref(), FileKind::Png)?;
         let mode = self.binarization.as_deref().map(str::parse::<Binarization>).transpose()?;
-        let set = data::open_with(name, mode, &self.data_dir, &complain)?;
+        let set = data::open_with(name, mode, &self.data_dir, &remark)?;
         give("name", name);
         give("binarization", set.binarization);
         for split in [Split::Train, Split::Valid, Split::Test] {

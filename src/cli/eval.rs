@@ -11,6 +11,7 @@ use pixelloom::models::iwae::iwae;
 use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::output::{FileKind, Output, csv_comment};
 use pixelloom::settings::MARGINAL_LATENT;
+use pixelloom::train::latents::latents;
 use pixelloom::train::{Scores, evaluate};
 use pixelloom::{Device, Error};
 use serde_json::json;
@@ -18,17 +19,27 @@ use serde_json::json;
 use super::bar::Bar;
 use super::locate::{DataArgs, Source};
 use super::machine::Machine;
-use super::out::{add, complain, give, say};
+use super::out::{add, give, remark, say};
 use super::outputs::Outputs;
 
 /// Number of images for the estimate of appendix D.
 const MARGINAL_IMAGES: usize = 1000;
 
 #[derive(Clone, Copy, ValueEnum)]
-enum SplitName {
+pub enum SplitName {
     Train,
     Valid,
     Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Split {
+        match name {
+            SplitName::Train => Split::Train,
+            SplitName::Valid => Split::Valid,
+            SplitName::Test => Split::Test,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -66,17 +77,22 @@ pub struct Eval {
 impl Eval {
     pub fn run(&self) -> Result<()> {
         let table = self.outputs.open_if(self.per_image.as_ref(), FileKind::Csv)?;
-        let located = self.source.open()?;
-        let data = self.data.open_to_score(&located)?;
+        let located = self.source.find()?;
+        self.check(&located.outline()?)?;
+        let (data, other) = self.data.open_to_score(&located)?;
+        located.announce()?;
+        if let Some(other) = other {
+            give("data_remark", &other);
+            remark(&other);
+        }
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
-            self.check(&model)?;
             let checkpoint = &located.checkpoint;
             give("checkpoint", &checkpoint.path);
             give("step", checkpoint.step);
             if let Some(note) = checkpoint.model.caveat(data.binarization == Binarization::Grey) {
                 give("note", note);
-                complain(&format!("note: {note}"));
+                remark(&format!("note: {note}"));
             }
             self.score(&model, &checkpoint.model, &data, table.as_ref(), device)
         })
@@ -101,11 +117,7 @@ impl Eval {
         table: Option<&Output>,
         device: &Device,
     ) -> Result<()> {
-        let split = match self.split {
-            SplitName::Train => Split::Train,
-            SplitName::Valid => Split::Valid,
-            SplitName::Test => Split::Test,
-        };
+        let split = Split::from(self.split);
         let (images, mode) = (data.split(split), data.binarization);
         let what = format!("({}, {})", data.describe(split), device.name());
         let part = |most| Part::of(images, mode, most, config.evaluation_batch());
@@ -136,9 +148,19 @@ impl Eval {
             let kl: Vec<String> = kl.iter().map(|kl| format!("{kl:.2}")).collect();
             say(&format!("{split} kl per glimpse: {} nats {what}", kl.join(" ")))?;
         }
+        if let Some(model) = model.model().single_latent() {
+            let latents = latents(model, device, &all, &|_| false)?.expect("nothing stops it");
+            let (active, dimensions) = (latents.active(), model.dimensions());
+            give("kl_per_latent", &latents.kl);
+            give("variance_per_latent", &latents.variance);
+            give("active_units", active);
+            say(&format!(
+                "{split} active units: {active} of {dimensions} latent dimensions {what}"
+            ))?;
+        }
         if let Some(warning) = config.suspicion(&data.name, scores.score()) {
             give("warning", &warning);
-            complain(&format!("warning: {warning}"));
+            remark(&format!("warning: {warning}"));
         }
         let mut weighted = None;
         if let Some(k) = self.iwae {
@@ -162,7 +184,7 @@ impl Eval {
             let model = model.single_latent("--marginal")?;
             let latent = model.dimensions();
             if latent >= MARGINAL_LATENT {
-                complain(&format!(
+                remark(&format!(
                     "note: the estimator is accurate only below {MARGINAL_LATENT} latent dimensions; this \
                      model has {latent}"
                 ));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use pixelloom::images::receptive_field::{self, Place};
+use pixelloom::models::ModelConfig;
 use pixelloom::models::pixel::PixelConfig;
-use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::output::FileKind;
 use pixelloom::rng::{Key, stream};
 use pixelloom::settings;
@@ -15,9 +15,9 @@ use pixelloom::{Device, Error, Tensor};
 
 use super::glimpses::Glimpses;
 use super::kind::Kind;
-use super::locate;
+use super::locate::{self, Located};
 use super::machine::Machine;
-use super::out::{complain, give, say, wrote};
+use super::out::{give, remark, say, wrote};
 use super::outputs::Outputs;
 
 /// Feature maps of a model that is built only to show its connections.
@@ -120,8 +120,18 @@ impl Explain {
 impl Field {
     fn run(&self) -> Result<()> {
         let out = self.outputs.open(&self.out, FileKind::Png)?;
+        let (located, config) = self.chosen()?;
+        config.without_numbers()?.autoregressive("explain receptive-field")?;
+        located.as_ref().map_or(Ok(()), Located::announce)?;
         self.machine.run(|device| {
-            let (model, config) = self.open(device)?;
+            let model = match &located {
+                Some(located) => located.checkpoint.load(device)?,
+                None => {
+                    let model = settings::build(&config, device, 1)?;
+                    receptive_field::make_positive(model.model())?;
+                    model
+                }
+            };
             let drawer = model.autoregressive("explain receptive-field")?;
             let (height, width, channels) = config.shape();
             let count = if self.path.is_some() { IMAGES } else { 1 };
@@ -138,12 +148,12 @@ impl Field {
             let field = receptive_field::receptive_field(drawer, &x, at)?;
             field.write(&out)?;
             if self.path.is_some() {
-                complain(&format!(
+                remark(&format!(
                     "note: gradients are summed over {IMAGES} images of uniform noise"
                 ));
             }
             if let Some(note) = drawer.note_on_logits() {
-                complain(&format!("note: {note}"));
+                remark(&format!("note: {note}"));
             }
             say(&field.text())?;
             give("text", field.text());
@@ -152,11 +162,12 @@ impl Field {
         })
     }
 
-    /// The requested model and its configuration.
-    fn open(&self, device: &Device) -> Result<(AnyModel, ModelConfig), Error> {
+    /// The model that was asked for: its checkpoint, if there is one, and what it is.
+    fn chosen(&self) -> Result<(Option<Located>, ModelConfig), Error> {
         if let Some(path) = &self.path {
-            let checkpoint = locate::open(path, self.best)?.checkpoint;
-            return Ok((checkpoint.load(device)?, checkpoint.model));
+            let located = locate::find(path, self.best)?;
+            let config = located.checkpoint.model.clone();
+            return Ok((Some(located), config));
         }
         let net = PixelConfig {
             height: self.size.0,
@@ -170,9 +181,7 @@ impl Field {
         let config = ModelConfig::pixel_by_pixel(kind, net).ok_or_else(|| {
             Error::Config(format!("--model {kind} is not a pixel model; choose another"))
         })?;
-        let model = settings::build(&config, device, 1)?;
-        receptive_field::make_positive(model.model())?;
-        Ok((model, config))
+        Ok((None, config))
     }
 }
 

@@ -14,9 +14,9 @@ use pixelloom::train::evaluate;
 use pixelloom::{Device, Error, text};
 
 use super::bar::Bar;
-use super::complain;
 use super::locate::{Located, Source};
 use super::machine::Machine;
+use super::out::remark;
 use super::out::{add, give, say};
 use super::outputs::Outputs;
 
@@ -46,8 +46,8 @@ pub struct Export {
     /// A caveat for the card that readers of its scores should know
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Folder of the data sets [default: the run's]
-    #[arg(long, value_name = "DIR")]
+    /// Folder that contains the data sets [default: that of the training]
+    #[arg(long, value_name = "DIR", env = "PIXELLOOM_DATA_DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
@@ -56,7 +56,7 @@ pub struct Export {
 impl Export {
     pub fn run(&self) -> Result<()> {
         let out = self.outputs.open(&self.out, FileKind::Safetensors)?;
-        let mut located = self.source.open()?;
+        let mut located = self.source.find()?;
         let Some(path) = &located.run else {
             return Err(Error::Config(
                 "export needs a run, because the settings and scores are stored next to its checkpoints; name a run"
@@ -65,6 +65,7 @@ impl Export {
             .into());
         };
         let (run, config) = RunDir::open(path)?;
+        located.announce()?;
         if self.half {
             located.checkpoint = located.checkpoint.halved()?;
         }
@@ -89,14 +90,14 @@ impl Export {
         if let Some(dir) = &self.data_dir {
             config.data.dir.clone_from(dir);
         }
-        let data = settings::view(&checkpoint.model, config.data.open(&complain)?)?;
+        let data = settings::view(&checkpoint.model, config.data.open(&remark)?)?;
         let own = [checkpoint.data.name.clone()];
         let names = if self.score.is_empty() { &own[..] } else { &self.score };
         let figures = names.iter().map(|name| {
             let bar = Bar::new(&format!("images of {name}"), 1);
             let progress = |done, of| drop(bar.of(done, of));
             let dir = &config.data.dir;
-            let figure = evaluate::figure(checkpoint, name, dir, device, &progress, &complain);
+            let figure = evaluate::figure(checkpoint, name, dir, device, &progress, &remark);
             bar.done();
             figure
         });

@@ -66,13 +66,15 @@ impl Glimpses {
     pub fn run(&self) -> Result<()> {
         let strip = self.outputs.open(&self.out, FileKind::Png)?;
         let film = self.outputs.open_if(self.film.as_ref(), FileKind::Gif)?;
-        let located = self.source.open()?;
+        let located = self.source.find()?;
         let count = self.count.unwrap_or(COUNT) as usize;
         glimpses::check_count(count)?;
+        located.outline()?.reads_by_glimpses("explain glimpses")?;
+        let shown = self.images(&located, count)?;
+        located.announce()?;
         self.machine.run(|device| {
             let model = located.checkpoint.load(device)?;
             let model = model.reads_by_glimpses("explain glimpses")?;
-            let shown = self.images(&located, count)?;
             self.write(&located, model, &shown, (&strip, film.as_ref()), device)
         })?;
         for path in std::iter::once(&self.out).chain(&self.film) {

@@ -1,19 +1,31 @@
 //! What a RUN or CHECKPOINT on the command line means.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use clap::Args;
 use pixelloom::Error;
 use pixelloom::data::{self, Binarization, DataSet};
+use pixelloom::models::AnyModel;
 use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
 use pixelloom::settings::view;
 use pixelloom::text;
 
-use super::out::{complain, give};
+use super::out::{is_verbose, remark};
 
 /// Folder of the runs.
-pub const RUNS: &str = "runs";
+static RUNS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes the folder of the runs.
+pub fn set_runs(folder: &Path) {
+    RUNS.get_or_init(|| folder.to_path_buf());
+}
+
+/// Folder of the runs.
+pub fn runs() -> &'static Path {
+    RUNS.get().map_or(Path::new("runs"), PathBuf::as_path)
+}
 
 #[derive(Args)]
 pub struct Source {
@@ -36,7 +48,7 @@ pub struct DataArgs {
     #[arg(long, value_name = "MODE", help_heading = "Data")]
     binarization: Option<String>,
     /// Folder that contains the data sets [default: that of the training]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    #[arg(long, value_name = "DIR", help_heading = "Data", env = "PIXELLOOM_DATA_DIR")]
     data_dir: Option<PathBuf>,
 }
 
@@ -62,7 +74,7 @@ impl Located {
 
 /// The run at `path`, or the run of that name in `runs/`.
 pub fn run_path(path: &Path) -> PathBuf {
-    let named = Path::new(RUNS).join(path);
+    let named = runs().join(path);
     if !path.exists() && named.exists() { named } else { path.to_path_buf() }
 }
 
@@ -75,31 +87,39 @@ impl Source {
         self.best
     }
 
-    /// Finds and reads the checkpoint, and prints its card or its path.
-    pub fn open(&self) -> Result<Located, Error> {
-        open(&self.path, self.best)
+    /// Finds and reads the checkpoint.
+    pub fn find(&self) -> Result<Located, Error> {
+        find(&self.path, self.best)
     }
 }
 
-/// The checkpoint at `path`, the newest or best checkpoint of the run there, the model file, or the bundled model of
-/// that name. Prints its card or its path.
-pub fn open(path: &Path, best: bool) -> Result<Located, Error> {
-    let located = find(path, best)?;
-    let checkpoint = &located.checkpoint;
-    match checkpoint.card()? {
-        Some(card) => {
-            let text = format!("{}: {card}", text::line(&checkpoint.path.display().to_string()));
-            text.lines().for_each(complain);
+impl Located {
+    /// Says which checkpoint it is: its card, in one line unless the user wants more, or where it lies. Commands call
+    /// this when everything that can be refused was checked.
+    pub fn announce(&self) -> Result<(), Error> {
+        let checkpoint = &self.checkpoint;
+        let path = text::line(&checkpoint.path.display().to_string());
+        match checkpoint.card()? {
+            Some(card) if is_verbose() => {
+                format!("{path}: {card}").lines().for_each(remark);
+            }
+            Some(card) => remark(&format!("{path}: {}", card.in_short())),
+            None => {
+                let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).display();
+                remark(&format!("checkpoint: {dir} (step {})", checkpoint.step));
+            }
         }
-        None => {
-            let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).display();
-            complain(&format!("checkpoint: {dir} (step {})", checkpoint.step));
-        }
+        Ok(())
     }
-    Ok(located)
+
+    /// The model without numbers, to ask what it can do before anything is loaded.
+    pub fn outline(&self) -> Result<AnyModel, Error> {
+        self.checkpoint.model.without_numbers()
+    }
 }
 
-/// Like [`open`], but prints nothing.
+/// The checkpoint at `given`, or the newest or the best of the run there, or the model file, or the model
+/// that comes with the program.
 pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
     let path = run_path(given);
     let pretrained = Pretrained::find(given).filter(|_| !path.exists());
@@ -143,21 +163,17 @@ impl DataArgs {
         view(&located.checkpoint.model, self.read(located)?)
     }
 
-    /// Like [`DataArgs::open`], for scoring the model: warns if the images are not those of the training.
-    pub fn open_to_score(&self, located: &Located) -> Result<DataSet, Error> {
+    /// As [`DataArgs::open`], to score the model; with a remark if the images are not those of the training.
+    pub fn open_to_score(&self, located: &Located) -> Result<(DataSet, Option<String>), Error> {
         let (data, checkpoint) = (self.read(located)?, &located.checkpoint);
-        // Bundled models were trained elsewhere, usually on another data set.
-        if !located.pretrained
-            && let Some(remark) =
-                checkpoint.data.remark(&data, &checkpoint.path.display().to_string())
-        {
-            give("data_remark", &remark);
-            complain(&remark);
-        }
-        view(&checkpoint.model, data)
+        // What comes with the program was trained elsewhere.
+        let note = (!located.pretrained)
+            .then(|| checkpoint.data.remark(&data, &checkpoint.path.display().to_string()));
+        Ok((view(&checkpoint.model, data)?, note.flatten()))
     }
 
-    fn read(&self, located: &Located) -> Result<DataSet, Error> {
+    /// As [`DataArgs::open`], before the model sees it.
+    pub fn read(&self, located: &Located) -> Result<DataSet, Error> {
         let trained = &located.checkpoint.data;
         // Bundled models default to the embedded digits, so no download is needed.
         let usual = if located.pretrained { "digits" } else { &trained.name };
@@ -171,6 +187,6 @@ impl DataArgs {
             (None, Some(run)) => RunDir::open(run)?.1.data.dir,
             (None, None) => PathBuf::from("data"),
         };
-        data::open_with(name, binarization, &dir, &complain)
+        data::open_with(name, binarization, &dir, &remark)
     }
 }

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pixelloom::machine::choose as choose_device;
 use pixelloom::ranks::local;
 use pixelloom::{Device, Error};
 
-use super::out::complain;
+use super::bar::Bar;
+use super::out::remark;
 
 /// Upper limit of `--threads`.
 const MOST_THREADS: i64 = 1024;
@@ -18,10 +18,16 @@ const MOST_THREADS: i64 = 1024;
 pub struct Machine {
     /// auto, cpu, gpu (the first hardware GPU), gpu:N, a part of an adapter's name, or reference (plain loops; slow,
     /// for reading and debugging)
-    #[arg(long, value_name = "WHICH", default_value = "auto", help_heading = "Machine")]
+    #[arg(
+        long,
+        value_name = "WHICH",
+        default_value = "auto",
+        help_heading = "Machine",
+        env = "PIXELLOOM_DEVICE"
+    )]
     device: String,
     /// CPU threads; results do not depend on their number [default: all cores]
-    #[arg(long, value_name = "N", help_heading = "Machine",
+    #[arg(long, value_name = "N", help_heading = "Machine", env = "PIXELLOOM_THREADS",
           value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     threads: Option<u16>,
 }
@@ -47,32 +53,23 @@ impl Machine {
         } else {
             String::new()
         };
-        complain(&format!("device: {}{threads} ({why})", device.name()));
+        remark(&format!("device: {}{threads} ({why})", device.name()));
         pool.install(|| f(&device))
     }
 }
 
 /// The device and why it was chosen. Prints how long a GPU's kernels took to compile.
 fn choose(which: &str) -> Result<(Device, String), Error> {
-    let (start, bar) = (Instant::now(), ProgressBar::hidden());
-    bar.set_style(style());
-    let mut kernels = 0;
+    let (start, mut kernels) = (Instant::now(), 0);
+    let bar = Bar::new("kernels compiled", 0);
     let chosen = choose_device(which, local(), &mut |done, total| {
-        if kernels == 0 {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
         kernels = total;
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
+        let _ = bar.of(done, total);
     });
-    bar.finish_and_clear();
+    bar.done();
     if chosen.is_ok() && kernels > 0 {
         let seconds = start.elapsed().as_secs_f64();
-        complain(&format!("{kernels} kernels compiled in {seconds:.1} s"));
+        remark(&format!("{kernels} kernels compiled in {seconds:.1} s"));
     }
     chosen
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("compiling kernels {bar:24} {pos}/{len}").expect("a template")
 }

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod data;
 mod devices;
+mod encode;
 mod eval;
 mod explain;
 mod export;
@@ -21,16 +22,18 @@ mod outputs;
 mod presets;
 mod report;
 mod reproduce;
+mod runs;
 mod sample;
 mod settings;
 mod train;
 
 use std::io;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 pub use out::complain;
 use pixelloom::ranks;
-use pixelloom::{Error, text};
+use pixelloom::{Error, terminal, text};
 
 const AFTER: &str = "\
 Example:
@@ -48,6 +51,22 @@ pub struct Cli {
     /// Print results as one JSON object
     #[arg(long, global = true)]
     json: bool,
+    /// Print results, warnings and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Folder of the runs
+    #[arg(
+        id = "runs_folder",
+        long = "runs",
+        global = true,
+        value_name = "DIR",
+        env = "PIXELLOOM_RUNS",
+        default_value = "runs"
+    )]
+    runs: PathBuf,
+    /// Print more, such as the whole card of a model
+    #[arg(long, short, global = true)]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -55,10 +74,12 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Sample(sample::Sample),
+    Encode(encode::Encode),
     Complete(complete::Complete),
     Explain(explain::Explain),
     Report(report::Report),
     Export(export::Export),
+    Runs(runs::Runs),
     Models(models::Models),
     Reproduce(reproduce::Reproduce),
     Bench(bench::Bench),
@@ -85,6 +106,13 @@ impl Cli {
         if !matches!(self.command, Command::Train(_)) {
             ranks::refuse("this command")?;
         }
+        if self.quiet {
+            terminal::be_quiet();
+        }
+        if self.verbose {
+            out::be_verbose();
+        }
+        locate::set_runs(&self.runs);
         // A completion script is always plain text.
         if self.json && !matches!(self.command, Command::Completions(_)) {
             out::as_json();
@@ -93,10 +121,12 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Encode(command) => command.run(),
             Command::Complete(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Export(command) => command.run(),
+            Command::Runs(command) => command.run(),
             Command::Models(command) => command.run(),
             Command::Reproduce(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -2,13 +2,12 @@
 //! for the lines and [`give`] or [`add`] for the object; one of the two has no effect. Control characters of names and
 //! texts from files are escaped here, so that none reaches the terminal.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pixelloom::ranks;
-use pixelloom::text;
+use pixelloom::{terminal, text};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -17,6 +16,27 @@ static OBJECT: OnceLock<Mutex<Map<String, Value>>> = OnceLock::new();
 
 /// Whether the command writes a file to stdout.
 static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the command writes files, which it does to the end though nobody reads its results.
+static WRITES: AtomicBool = AtomicBool::new(false);
+
+/// After `-v`.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Takes `-v`.
+pub fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Whether more than usual is wanted.
+pub fn is_verbose() -> bool {
+    VERBOSE.load(Ordering::Relaxed)
+}
+
+/// The command writes files.
+pub fn writes_files() {
+    WRITES.store(true, Ordering::Relaxed);
+}
 
 fn object() -> Option<MutexGuard<'static, Map<String, Value>>> {
     OBJECT.get().map(|object| object.lock().unwrap_or_else(PoisonError::into_inner))
@@ -34,9 +54,14 @@ pub fn leave_stdout() {
 
 /// Prints results.
 fn print(text: &str) -> io::Result<()> {
-    match LEFT.load(Ordering::Relaxed) {
+    let printed = match LEFT.load(Ordering::Relaxed) {
         true => writeln!(io::stderr(), "{text}"),
         false => writeln!(io::stdout(), "{text}"),
+    };
+    match printed {
+        // As in `eval --per-image FILE | head -1`: the reader has seen enough, and the file is still to come.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe && WRITES.load(Ordering::Relaxed) => Ok(()),
+        printed => printed,
     }
 }
 
@@ -88,9 +113,14 @@ fn json(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("results have strings as keys")
 }
 
+/// A line on stderr that `-q` leaves out, unless it is a warning.
+pub fn remark(text: &str) {
+    if !terminal::is_quiet() || text.starts_with("warning:") {
+        complain(text);
+    }
+}
+
 /// Prints a line to stderr, ignoring errors.
 pub fn complain(text: &str) {
-    // A single write, so that lines of several processes do not mix.
-    let line = format!("{}{}\n", ranks::prefix(), text::line(text));
-    let _ = io::stderr().write_all(line.as_bytes());
+    terminal::line(text);
 }

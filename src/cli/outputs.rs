@@ -1,11 +1,12 @@
 //! The files that a command writes: `--force`, and checks that happen before the work starts.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::output::{FileKind, Output, Target};
+use pixelloom::output::{FileKind, Folder, Output, Target};
 
 use super::out;
 
@@ -16,29 +17,35 @@ pub struct Outputs {
     force: bool,
     /// The canonical paths of the command's files.
     #[arg(skip)]
-    taken: Mutex<Vec<PathBuf>>,
+    taken: Mutex<HashSet<PathBuf>>,
 }
 
 impl Outputs {
     /// The output file of this kind at `path`. Fails with [`Error::Config`] if it must not be written there or if the
     /// command already writes another file there, and with [`Error::Disk`] if it cannot be written.
     pub fn open(&self, path: &Path, kind: FileKind) -> Result<Output, Error> {
+        out::writes_files();
         let output = Output::named(path, kind, self.force)?;
         match output.target()? {
             Target::Stdout => out::leave_stdout(),
             Target::Stream => {}
             Target::File(real) => {
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-                if taken.contains(&real) {
+                if !taken.insert(real) {
                     return Err(Error::Config(format!(
                         "{} would be written twice; give each file its own name",
                         path.display()
                     )));
                 }
-                taken.push(real);
             }
         }
         Ok(output)
+    }
+
+    /// The folder that the user named `path`, for `count` files of this kind. Fails as [`Folder::named`] does.
+    pub fn folder(&self, path: &Path, kind: FileKind, count: usize) -> Result<Folder, Error> {
+        out::writes_files();
+        Folder::named(path, kind, count, self.force)
     }
 
     /// Like [`Outputs::open`], for an optional file.

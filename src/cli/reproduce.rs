@@ -11,9 +11,9 @@ use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
 use pixelloom::settings::{Config, arguments, in_shell};
 use pixelloom::{Error, text};
 
-use super::locate::{self, RUNS, Source};
+use super::locate::{self, Source};
 use super::machine::Machine;
-use super::out::{add, complain, give, say};
+use super::out::{add, give, remark, say};
 use super::{Cli, Command};
 
 const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ pub struct Reproduce {
     #[arg(long)]
     run: bool,
     /// Folder that contains the data sets [default: data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "PIXELLOOM_DATA_DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
@@ -52,7 +52,7 @@ impl Reproduce {
         let name = self.source.path().file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("{name}-again");
         let stages = located.stages()?;
-        let repeats = repeats(&stages, &name, Path::new(RUNS))?;
+        let repeats = repeats(&stages, &name, locate::runs())?;
         let card = located.checkpoint.card()?;
         let chain = Chain { stages, repeats, name, card };
         chain.remark();
@@ -108,7 +108,7 @@ impl Reproduce {
     /// Runs the stages that are not finished yet, and compares the result with the original.
     fn repeat(&self, chain: &Chain, original: &Checkpoint) -> Result<()> {
         for (i, stage) in chain.stages.iter().enumerate() {
-            let path = Path::new(RUNS).join(&chain.repeats[i].name);
+            let path = locate::runs().join(&chain.repeats[i].name);
             let words = match done(&path, &chain.repeats[i].config)? {
                 None => self.train(chain, i)?,
                 Some(step) if step >= stage.steps => continue,
@@ -141,7 +141,7 @@ impl Chain {
         let first = self.repeats.first().and_then(|first| first.config.init.as_ref());
         if let Some(init) = first {
             let init = init.display();
-            complain(&format!("note: stage 1 starts from {init}, whose own history is unknown"));
+            remark(&format!("note: stage 1 starts from {init}, whose own history is unknown"));
         }
     }
 
@@ -152,7 +152,7 @@ impl Chain {
             let (then, now) = (&stage.data.fingerprint, &now.data.fingerprint);
             if then.is_some() && then != now {
                 let (number, name) = (i + 1, &stage.data.name);
-                complain(&format!(
+                remark(&format!(
                     "warning: {name} contains other images than in stage {number} of the original"
                 ));
             }
@@ -179,7 +179,7 @@ fn done(path: &Path, config: &Config) -> Result<Option<u64>, Error> {
 
 /// Runs a command of this program.
 fn execute(words: &[String]) -> Result<()> {
-    complain(&in_shell(words));
+    remark(&in_shell(words));
     let all = std::iter::once("pixelloom").chain(words.iter().map(String::as_str));
     match Cli::try_parse_from(all)?.command {
         Command::Train(train) => train.run(),

@@ -8,7 +8,8 @@ use pixelloom::settings::{Settings, layers, presets};
 use toml::{Table, Value};
 
 use super::kind::Kind;
-use super::{complain, locate};
+use super::locate;
+use super::out::remark;
 
 #[derive(Args)]
 pub struct SettingsArgs {
@@ -62,7 +63,7 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "MODE", help_heading = "Settings")]
     binarization: Option<String>,
     /// Folder that contains the data sets
-    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    #[arg(long, value_name = "DIR", help_heading = "Settings", env = "PIXELLOOM_DATA_DIR")]
     data_dir: Option<String>,
     /// Steps between lines of metrics
     #[arg(long, value_name = "N", help_heading = "Settings")]
@@ -70,6 +71,19 @@ pub struct SettingsArgs {
     /// Epochs between evaluations; each also writes a checkpoint and samples
     #[arg(long, value_name = "N", help_heading = "Settings")]
     eval_every: Option<i64>,
+    /// Weight of the KL divergence in the loss of a vae or draw [default: 1]; scores stay the true bound
+    #[arg(long, value_name = "X", help_heading = "Settings")]
+    beta: Option<f64>,
+    /// Optimiser steps over which this weight rises from 0
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    kl_warmup: Option<i64>,
+    /// Stop after N evaluations without a better validation score
+    #[arg(long, value_name = "N", help_heading = "Settings",
+          value_parser = clap::value_parser!(i64).range(0..))]
+    patience: Option<i64>,
+    /// At the end score the weights with the best validation score, not the last ones
+    #[arg(long, help_heading = "Settings")]
+    score_best: bool,
     /// Score the test split at the end (presets of the embedded digits do)
     #[arg(long, help_heading = "Settings")]
     score_test: bool,
@@ -95,7 +109,7 @@ impl SettingsArgs {
         }
         self.put(&mut settings)?;
         if self.overfit_batch {
-            settings.overfit(&complain)?;
+            settings.overfit(&remark)?;
         }
         Ok(settings)
     }
@@ -112,6 +126,8 @@ impl SettingsArgs {
             ("--layers", "model.layers", self.layers),
             ("--latent", "model.latent", self.latent),
             ("--glimpses", "model.glimpses", self.glimpses),
+            ("--kl-warmup", "model.kl_warmup", self.kl_warmup),
+            ("--patience", "patience", self.patience),
         ];
         let strings = [
             ("--init", "init", &self.init),
@@ -126,9 +142,10 @@ impl SettingsArgs {
             .into_iter()
             .map(|(flag, key, text)| (flag, key, text.clone().map(Value::String)));
         let rate = ("--rate", "optimizer.rate", self.rate.map(Value::Float));
+        let beta = ("--beta", "model.beta", self.beta.map(Value::Float));
         // A data set or optimiser resets its own settings, so flags that change those come after it.
         let mut first = texts.collect::<Vec<_>>();
-        first.extend(numbers.chain([rate]));
+        first.extend(numbers.chain([rate, beta]));
         for (flag, key, value) in first {
             if let Some(value) = value {
                 let mut layer = Table::new();
@@ -136,8 +153,13 @@ impl SettingsArgs {
                 settings.overlay(layer, flag)?;
             }
         }
-        if self.score_test {
-            settings.put("score_test", Value::Boolean(true), "--score-test")?;
+        for (given, key, flag) in [
+            (self.score_test, "score_test", "--score-test"),
+            (self.score_best, "score_best", "--score-best"),
+        ] {
+            if given {
+                settings.put(key, Value::Boolean(true), flag)?;
+            }
         }
         self.set.iter().try_for_each(|assignment| settings.set(assignment))
     }

@@ -16,9 +16,9 @@ use pixelloom::train::{Job, Resume, Summary, train};
 use pixelloom::{Device, Error};
 
 use super::kind::Kind;
-use super::locate::{self, Located, RUNS};
+use super::locate::{self, Located};
 use super::machine::Machine;
-use super::out::{complain, give, give_all, say};
+use super::out::{give, give_all, remark, say};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
@@ -93,7 +93,8 @@ impl Train {
         if self.dry_run {
             ranks::refuse("a dry run")?;
             let settings = self.settings.resolve(Some(self.model))?;
-            let (config, data) = settings.fit(settings.config()?.data.open(&complain)?)?;
+            let (config, data) = settings.fit(settings.config()?.data.open(&remark)?)?;
+            warn(&config, &data)?;
             give("settings", &config);
             say(settings.explain(&config).trim_end())?;
             return self.machine.run(|device| dry_run(&config, &data, device));
@@ -123,8 +124,9 @@ impl Train {
         }
         let mut settings = Settings::new(&saved);
         self.settings.put(&mut settings)?;
-        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
+        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&remark)?;
         let (config, data) = settings.fit(data)?;
+        warn(&config, &data)?;
         run.newest()?;
         ranks.tell_text(config.to_toml());
         // Record the original command, so that the run can be reproduced.
@@ -143,17 +145,21 @@ impl Train {
     /// Starts a new run.
     fn begin(&self, ranks: Ranks) -> Result<()> {
         let settings = self.settings.resolve(Some(self.model))?;
-        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&complain)?;
+        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&remark)?;
         let (config, data) = settings.fit(data)?;
-        let init = config.init.as_deref().map(|init| locate::open(init, false)).transpose()?;
+        warn(&config, &data)?;
+        let init = config.init.as_deref().map(|init| locate::find(init, false)).transpose()?;
         let history = init.as_ref().map_or(Ok(Vec::new()), Located::stages)?;
-        let init = init.map(|located| located.checkpoint);
         if let Some(init) = &init {
-            init.load_into(config.model.without_numbers()?.model())?; // Check the weights before the run is created.
+            let outline = config.model.without_numbers()?;
+            init.checkpoint.load_into(outline.model())?; // Check the weights before the run is created.
         }
         let of = if self.settings.overfit_batch { "-overfit" } else { "" };
         let path = self.directory(&format!("{}{of}", config.preset));
-        init.iter().try_for_each(|init| spares(&path, init))?;
+        init.iter().try_for_each(|init| spares(&path, &init.checkpoint))?;
+        RunDir::check_new(&path, self.force)?;
+        init.as_ref().map_or(Ok(()), Located::announce)?;
+        let init = init.map(|located| located.checkpoint);
         self.machine.run(|device| {
             fits(&config, &data, ranks, device)?; // Check this before an existing run is replaced.
             let run = RunDir::create(&path, &config, self.force)?;
@@ -193,7 +199,7 @@ impl Train {
     fn follow(&self, ranks: Ranks) -> Result<()> {
         let text = ranks.tell_text(String::new());
         let config: Config = toml::from_str(&text).map_err(|e| Error::Config(e.to_string()))?;
-        let data = config.data.open(&complain)?;
+        let data = config.data.open(&remark)?;
         let (config, data) = Settings::new(&config).fit(data)?;
         let run = RunDir::of_another_rank(&self.directory(&config.preset));
         self.machine.run(|device| {
@@ -226,7 +232,7 @@ impl Train {
         let mut profile = self.profile.then(Profile::default);
         give("run", job.run.path());
         let (run, again) = (job.run.path().to_path_buf(), job.again.clone());
-        complain(&format!("run: {}", run.display()));
+        remark(&format!("run: {}", run.display()));
         let outcome = train(job, profile.as_mut());
         if let Some(profile) = profile.filter(|profile| profile.runs > 0) {
             let said = say(&by_kernel(&profile, "step").to_string());
@@ -236,11 +242,11 @@ impl Train {
         }
         match outcome? {
             Some(summary) => {
-                complain(&format!("report: {}", run.join("report.html").display()));
+                remark(&format!("report: {}", run.join("report.html").display()));
                 self.outcome(summary)
             }
             None => {
-                complain(&format!("stopped at the step given by --until; to resume:\n{again}"));
+                remark(&format!("stopped at the step given by --until; to resume:\n{again}"));
                 Ok(())
             }
         }
@@ -262,8 +268,8 @@ impl Train {
     fn directory(&self, default: &str) -> PathBuf {
         match (&self.out, &self.name) {
             (Some(out), _) => out.clone(),
-            (None, Some(name)) => Path::new(RUNS).join(name),
-            (None, None) => Path::new(RUNS).join(default),
+            (None, Some(name)) => locate::runs().join(name),
+            (None, None) => locate::runs().join(default),
         }
     }
 
@@ -271,14 +277,33 @@ impl Train {
         let Summary { split, what, device, score, text, .. } = &summary;
         give_all(&summary);
         if let Some(note) = &summary.note {
-            complain(&format!("note: {note}"));
+            remark(&format!("note: {note}"));
         }
         if let Some(warning) = &summary.warning {
-            complain(&format!("warning: {warning}"));
+            remark(&format!("warning: {warning}"));
+        }
+        if let Some(stopped) = &summary.stopped {
+            remark(&format!("note: {stopped}"));
+        }
+        if summary.scored_step != summary.steps {
+            remark(&format!(
+                "note: the weights of step {}, with the best validation score, were scored",
+                summary.scored_step
+            ));
         }
         say(&format!("{split} {score}: {text} ({what}, {device})"))?;
         Ok(())
     }
+}
+
+/// Says what of the schedules does not fit the run.
+fn warn(config: &Config, data: &DataSet) -> Result<(), Error> {
+    let warnings = config.warnings(data.train.count)?;
+    warnings.iter().for_each(|warning| remark(&format!("warning: {warning}")));
+    if !warnings.is_empty() {
+        give("schedule_warnings", &warnings);
+    }
+    Ok(())
 }
 
 /// Rejects a run that does not fit into this machine's memory.
@@ -292,7 +317,7 @@ fn fits(config: &Config, data: &DataSet, ranks: Ranks, device: &Device) -> Resul
 fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
     const MIB: f64 = (1 << 20) as f64;
     let estimated = |bytes: usize| {
-        complain(&format!("estimated memory of a step: {:.1} MiB", bytes as f64 / MIB));
+        remark(&format!("estimated memory of a step: {:.1} MiB", bytes as f64 / MIB));
     };
     let done = dry_run::dry_run(config, data, device, &estimated)?;
     give_all(&done);

@@ -3,7 +3,7 @@
 //! Images are \[count, height * width * channels\] with values in \[0, 1\], one after the other.
 
 use super::Shape;
-use super::samples::{COLUMNS, sample_key};
+use super::samples::{COLUMNS, HUNDRED, check_film, sample_key};
 use super::{film, sheet};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -13,19 +13,18 @@ use crate::output::Output;
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
-/// Images per batch, unless there is a film.
-const CHUNK: usize = 100;
 /// Approximate number of frames of a film.
 const FRAMES: usize = 100;
 /// Maximum number of frames of a film.
 const MOST_FRAMES: usize = 120;
-/// Maximum number of images in a film, whose frames are all kept in memory.
-const FILMED: usize = 100;
 /// How long a film shows each frame, and the last one, in milliseconds.
 const SHOWN: (u16, u16) = (60, 3000);
 
 /// Draws a number of images, given their known pixels and their noise.
 type RowsOf<'a> = dyn Fn(usize, Option<Known>, Key, &mut Watch) -> Result<Tensor> + 'a;
+
+/// Receives finished images, \[some, H W C\], in order.
+pub type Take<'a> = dyn FnMut(&[f32]) -> Result<()> + 'a;
 
 /// How images are drawn.
 pub struct Drawing<'a> {
@@ -35,9 +34,10 @@ pub struct Drawing<'a> {
     pub shape: Shape,
     /// Seed of the samples.
     pub seed: u64,
-    /// Called with (done, total) from any thread; its error stops the work.
+    /// Called with (done, total) from any thread, in pixels, or in images for models that do not draw pixel by pixel; its
+    /// error stops the work.
     pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
-    /// Keep the frames of a film. All images are then drawn as one batch instead of batches of 100.
+    /// Keep the frames of a film, of at most 100 images.
     pub film: bool,
 }
 
@@ -89,25 +89,49 @@ impl Drawing<'_> {
     /// A sheet of `count` samples, with a film if the model draws pixel by pixel. Fails if the model cannot sample or
     /// the device fails, and with [`Error::Config`] for a film of more than 100 images.
     pub fn samples(&self, model: &dyn Model, count: usize) -> Result<Drawn> {
-        let (images, frames) = match model.autoregressive() {
-            Some(model) => self.pixel_by_pixel(model, count, None)?,
-            None => self.draw(count, None, &|rows, _, key, watch| {
-                let images = model.sample(self.device, rows, key)?;
-                (watch.progress)(1, 1).map(|()| images)
-            })?,
-        };
+        let mut images = Vec::with_capacity(count * self.dims());
+        let frames = self.stream(model, count, &mut |some| {
+            images.extend_from_slice(some);
+            Ok(())
+        })?;
         Ok(Drawn { images, frames, shape: self.shape, columns: COLUMNS.min(count) })
     }
 
-    /// A sheet with a row for each image: the given part with the rest in the background colour, then the completions,
-    /// then the original. Fails as [`Drawing::samples`] does.
+    /// Draws `count` samples and hands them to `take`, a hundred at a time, so that memory does not grow with
+    /// `count`; returns the frames of a film. Fails as [`Drawing::samples`] does, and where `take` fails.
+    pub fn stream(
+        &self,
+        model: &dyn Model,
+        count: usize,
+        take: &mut Take,
+    ) -> Result<Vec<Vec<f32>>> {
+        match model.autoregressive() {
+            Some(model) => self.pixel_by_pixel(model, count, None, take),
+            None => self.draw(
+                count,
+                None,
+                &|rows, _, key, watch| {
+                    let images = model.sample(self.device, rows, key)?;
+                    (watch.progress)(1, 1).map(|()| images)
+                },
+                take,
+            ),
+        }
+    }
+
+    /// A sheet with a row for each image: what is given of it, the rest in the colour of the
+    /// background, then its completions, then the original. Fails as [`Drawing::samples`] does.
     pub fn completions(&self, model: &dyn Autoregressive, what: &Completion) -> Result<Drawn> {
         let dims = self.dims();
         let repeated: Vec<f32> =
             what.originals.chunks(dims).flat_map(|image| image.repeat(what.samples)).collect();
         let count = repeated.len() / dims;
         let given = Some((repeated.as_slice(), what.mask));
-        let (images, frames) = self.pixel_by_pixel(model, count, given)?;
+        let mut images = Vec::with_capacity(repeated.len());
+        let frames = self.pixel_by_pixel(model, count, given, &mut |some| {
+            images.extend_from_slice(some);
+            Ok(())
+        })?;
         let sheet = |completed: &[f32]| self.rows(completed, what);
         Ok(Drawn {
             images: sheet(&images),
@@ -137,34 +161,32 @@ impl Drawing<'_> {
         model: &dyn Autoregressive,
         count: usize,
         given: Option<(&[f32], &[bool])>,
-    ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
-        self.draw(count, given, &|rows, known, key, watch| {
+        take: &mut Take,
+    ) -> Result<Vec<Vec<f32>>> {
+        let rows_of = |rows, known: Option<Known>, key, watch: &mut Watch| {
             model.draw(self.device, rows, known, key, watch)
-        })
+        };
+        self.draw(count, given, &rows_of, take)
     }
 
-    /// Draws `count` images with `rows_of` in batches of 100 and, for a film, keeps their intermediate states. `given`
-    /// holds the original images and the mask of given pixels.
+    /// Hands `count` images by `rows_of` to `take`, a hundred at a time, and returns, for a film, what they were
+    /// like on the way; `given` are the images and the mask of what is given.
     fn draw(
         &self,
         count: usize,
         given: Option<(&[f32], &[bool])>,
         rows_of: &RowsOf,
-    ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
-        if self.film && count > FILMED {
-            return Err(Error::Config(format!(
-                "a film of {count} images is too large; it can show at most {FILMED}; ask for fewer"
-            )));
+        take: &mut Take,
+    ) -> Result<Vec<Vec<f32>>> {
+        if self.film {
+            check_film(count)?;
         }
         let dims = self.dims();
         let pixels = self.shape.0 * self.shape.1;
         let unknown = given.map_or(pixels, |(_, mask)| mask.iter().filter(|&&g| !g).count());
         let mut frames: Vec<Vec<f32>> = Vec::new();
-        let mut images = Vec::with_capacity(count * dims);
-        let step = if self.film { count } else { CHUNK };
-        let chunks = count.div_ceil(step);
-        for (chunk, start) in (0..count).step_by(step).enumerate() {
-            let rows = step.min(count - start);
+        for start in (0..count).step_by(HUNDRED) {
+            let rows = HUNDRED.min(count - start);
             let given = given.map(|(images, mask)| {
                 let part = &images[start * dims..(start + rows) * dims];
                 // Hidden pixels of the originals are replaced by 0, so that they cannot leak.
@@ -173,8 +195,9 @@ impl Drawing<'_> {
                 (Tensor::new(self.device, &part, &[rows, dims]), mask)
             });
             let known = given.as_ref().map(|(images, mask)| Known { images, mask });
-            let key = sample_key(self.seed, chunk);
-            let progress = |done: usize, of: usize| (self.progress)(chunk * of + done, chunks * of);
+            let key = sample_key(self.seed, start..start + rows);
+            let progress =
+                |done: usize, of: usize| (self.progress)(start * of + rows * done, count * of);
             let mut keep = |frame: Vec<f32>| {
                 // Frames do not change while given pixels are passed; skip these.
                 if frames.last() != Some(&frame) {
@@ -184,13 +207,13 @@ impl Drawing<'_> {
             let every = unknown.div_ceil(FRAMES).max(1);
             let film = self.film.then_some((every, &mut keep as &mut dyn FnMut(Vec<f32>)));
             let mut watch = Watch { progress: &progress, film };
-            images.extend(rows_of(rows, known, key, &mut watch)?.to_vec()?);
+            take(&rows_of(rows, known, key, &mut watch)?.to_vec()?)?;
         }
         // A multiscale model adds the frames of each of its stages, so thin them out.
         let (last, stride) = (frames.len().saturating_sub(1), frames.len().div_ceil(MOST_FRAMES));
         let mut place = 0..;
         frames.retain(|_| place.next().is_some_and(|i: usize| (last - i).is_multiple_of(stride)));
-        Ok((images, frames))
+        Ok(frames)
     }
 
     fn dims(&self) -> usize {

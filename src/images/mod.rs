@@ -2,6 +2,7 @@
 //!
 //! Images are rows of height * width * channels numbers in \[0, 1\].
 
+pub mod collection;
 pub mod drawing;
 pub mod film;
 pub mod glimpses;

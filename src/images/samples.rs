@@ -4,6 +4,8 @@
 //! The manifold shows decoder means for a grid on the unit square, mapped through the inverse normal CDF, so that the
 //! latent points are distributed like the prior.
 
+use std::ops::Range;
+
 use super::{Shape, sheet};
 use crate::data::{Part, part};
 use crate::device::Device;
@@ -17,16 +19,49 @@ use crate::tensor::Tensor;
 const SIDE: usize = 20;
 /// Columns of a sheet.
 pub(super) const COLUMNS: usize = 10;
+/// Columns of a sheet of more than [`HUNDRED`] images.
+const MANY_COLUMNS: usize = 25;
 
 /// Writes samples as a sheet. Fails as [`sheet::write_sheet`] does.
 pub fn write_samples(out: &Output, images: &[f32], shape: Shape) -> Result<()> {
     let count = images.len() / (shape.0 * shape.1 * shape.2);
-    sheet::write_sheet(out, images, count, shape, COLUMNS.min(count))
+    let columns = if count > HUNDRED { MANY_COLUMNS } else { COLUMNS.min(count) };
+    sheet::write_sheet(out, images, count, shape, columns)
 }
 
-/// The noise key of a batch of 100 samples.
-pub fn sample_key(seed: u64, chunk: usize) -> Key {
-    Key::new(seed, stream::SAMPLE, chunk as u32)
+/// Writes a row: an image, what the decoder makes of `steps` points on the line between the posterior means of both
+/// images, the other image. `ends` \[2 D\] are the images. Fails as [`sheet::write_sheet`] does.
+pub fn between(
+    out: &Output,
+    model: &dyn SingleLatent,
+    device: &Device,
+    (ends, shape): (&[f32], Shape),
+    steps: usize,
+) -> Result<()> {
+    let dims = ends.len() / 2;
+    let (means, _) = model.posterior(&Tensor::new(device, ends, &[2, dims]));
+    let means = means.to_vec()?;
+    let (from, to) = means.split_at(model.dimensions());
+    let point = |i: usize| {
+        let t = if steps == 1 { 0.5 } else { i as f32 / (steps - 1) as f32 };
+        from.iter().zip(to).map(move |(a, b)| (1.0 - t) * a + t * b)
+    };
+    let z: Vec<f32> = (0..steps).flat_map(point).collect();
+    let z = Tensor::new(device, &z, &[steps, model.dimensions()]);
+    let (first, last) = ends.split_at(dims);
+    let tiles = [first, &model.decode_means(&z).to_vec()?, last].concat();
+    sheet::write_sheet(out, &tiles, steps + 2, shape, steps + 2)
+}
+
+/// Images that share the step of their noise, and that are drawn at once at most.
+pub const HUNDRED: usize = 100;
+
+/// The noise of some images of a seed, all of the same hundred. Image i has the noise of place i % 100 in a batch of
+/// 100, whichever others are drawn beside it, so it is the same image for any count.
+pub fn sample_key(seed: u64, images: Range<usize>) -> Key {
+    let (hundred, from) = (images.start / HUNDRED, images.start % HUNDRED);
+    let key = Key::new(seed, stream::SAMPLE, hundred as u32);
+    key.of_rows(&(from..from + images.len()), HUNDRED)
 }
 
 /// Writes rows of images, as the model sees them, each above a row of their reconstructions.
@@ -56,6 +91,26 @@ pub fn reconstructions(
     sheet::write_sheet(out, &tiles, tiles.len() / images.dims(), shape, columns)
 }
 
+/// That a model has a manifold that can be shown. Fails with [`Error::Config`].
+pub fn check_manifold(model: &dyn SingleLatent) -> Result<()> {
+    match model.dimensions() {
+        2 => Ok(()),
+        latent => Err(Error::Config(format!(
+            "a manifold needs 2 latent dimensions, this model has {latent}; train one with --latent 2"
+        ))),
+    }
+}
+
+/// That a film may show this number of images, all of whose frames are in memory. Fails with [`Error::Config`].
+pub fn check_film(count: usize) -> Result<()> {
+    if count > HUNDRED {
+        return Err(Error::Config(format!(
+            "a film of {count} images; it may show {HUNDRED}, ask for fewer"
+        )));
+    }
+    Ok(())
+}
+
 /// Writes the manifold of a model with two latent dimensions: the first grows to the right, the second
 /// upwards. Fails with [`Error::Config`] on any other model.
 pub fn manifold(
@@ -64,12 +119,7 @@ pub fn manifold(
     device: &Device,
     shape: Shape,
 ) -> Result<()> {
-    let latent = model.dimensions();
-    if latent != 2 {
-        return Err(Error::Config(format!(
-            "a manifold needs 2 latent dimensions, this model has {latent}; train one with --latent 2"
-        )));
-    }
+    check_manifold(model)?;
     let z = Tensor::new(device, &grid(SIDE), &[SIDE * SIDE, 2]);
     let means = model.decode_means(&z).to_vec()?;
     sheet::write_sheet(out, &means, SIDE * SIDE, shape, SIDE)

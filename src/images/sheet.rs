@@ -117,19 +117,27 @@ pub fn write_sheet(
     columns: usize,
 ) -> Result<()> {
     let bytes = sheet(out, "", images, count, (height, width, channels), columns)?;
-    let (rows, row) = sheet_size(count, (height, width), columns);
+    let size = sheet_size(count, (height, width), columns);
+    let file = png(&bytes, size, channels);
+    out.put(&file.map_err(|e| Error::disk("write the picture", out.path(), e))?)
+}
 
-    let failed = |e: png::EncodingError| Error::disk("write the picture", out.path(), e);
+/// A PNG file of bytes \[rows, columns, C\].
+pub fn png(
+    bytes: &[u8],
+    (rows, row): (usize, usize),
+    channels: usize,
+) -> std::result::Result<Vec<u8>, png::EncodingError> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, row as u32, rows as u32);
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.add_text_chunk("Software".into(), MARK.into()).map_err(failed)?;
-    let mut writer = encoder.write_header().map_err(failed)?;
-    writer.write_image_data(&bytes).map_err(failed)?;
-    writer.finish().map_err(failed)?;
-    out.put(&file)
+    encoder.add_text_chunk("Software".into(), MARK.into())?;
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(bytes)?;
+    writer.finish()?;
+    Ok(file)
 }
 
 /// Reads a mask of H rows and W columns from a PNG of that size: \[H * W\], true where it is white, for pixels that are

@@ -73,6 +73,9 @@ pub trait SingleLatent {
     /// Dimensions Z.
     fn dimensions(&self) -> usize;
 
+    /// Mean and log variance of q(z|x), \[B, Z\] each, for x \[B, D\].
+    fn posterior(&self, x: &Tensor) -> (Tensor, Tensor);
+
     /// Means of p(x|z) in \[0, 1\], \[B, D\], for z \[B, Z\].
     fn decode_means(&self, z: &Tensor) -> Tensor;
 

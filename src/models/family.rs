@@ -96,6 +96,11 @@ pub trait Family {
         1
     }
 
+    /// Optimiser steps over which the weight of the KL divergence rises, if it does.
+    fn kl_warmup(&self) -> Option<u64> {
+        None
+    }
+
     /// Batch size of evaluations. It depends on the model and is not a setting, because the noise of an image depends
     /// on its index in the batch, and scores should be reproducible.
     fn evaluation_batch(&self) -> usize {

@@ -5,6 +5,7 @@ pub mod draw;
 pub mod family;
 pub mod halves;
 pub mod iwae;
+mod kl;
 pub mod pixel;
 pub mod preset;
 pub mod registry;
@@ -84,6 +85,11 @@ pub trait Model: Module + Send + Sync {
     fn draws_by_glimpses(&self) -> Option<&dyn Draws> {
         None
     }
+
+    /// Draws samples at this temperature T from now on, by changing weights. Pixel models divide their logits by T;
+    /// models with latent variables multiply the standard deviation of the prior by T. A model that does not draw
+    /// ignores it. Likelihoods of the model mean nothing afterwards.
+    fn temper(&self, temperature: f32);
 
     /// Draws `count` images from the model, as means in \[0, 1\]: \[count, height * width * channels\]. Fails if the
     /// device fails, or if the model draws no images.

@@ -27,6 +27,7 @@ pub use train_state::TrainState;
 pub use upsample::Upsample;
 
 use crate::device::Device;
+use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
 
 /// Initial values of a parameter, drawn in row-major order. Draws nothing on a meta device.
@@ -42,6 +43,11 @@ fn drawn(
     let count = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|_| distribution.sample(rng)).collect();
     Tensor::new(device, &values, shape)
+}
+
+/// Multiplies a parameter by `factor`.
+pub(crate) fn scale(param: &Param, factor: f32) {
+    param.set(unary::apply(Function::Affine, &param.value(), factor, 0.0));
 }
 
 /// A model or a part of one that has parameters. Their names are paths (`encoder.hidden.weight`); checkpoints use the

@@ -12,7 +12,7 @@ mod html;
 mod labels;
 mod page;
 pub mod plots;
-mod read;
+pub mod read;
 mod reference;
 mod tensorboard;
 mod time;

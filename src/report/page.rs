@@ -129,6 +129,16 @@ fn paragraph(run: &Run) -> String {
         text += &format!(" in {}", duration(seconds));
     }
     text += ".";
+    if let Some(stopped) = run.text("stopped") {
+        text += &format!(" It {stopped}.");
+    }
+    if let (Some(scored), Some(steps)) = (run.number("scored_step"), run.number("steps"))
+        && scored < steps
+    {
+        let scored = thousands(scored as usize);
+        text +=
+            &format!(" The weights of step {scored}, with the best validation score, were scored.");
+    }
     for split in ["test", "valid"] {
         if let Some(score) = run.last_score(split) {
             text += &format!(" Last {split} {} ({}).", score.text(run.score()), score.what);

@@ -70,6 +70,19 @@ pub struct Figure {
     pub text: String,
 }
 
+impl Card {
+    /// The card in one line: what it is, for how long it was trained, and its first figure.
+    pub fn in_short(&self) -> String {
+        let (model, steps) = (text::line(&self.model), thousands(self.steps as usize));
+        let figure = |figure: &Figure| {
+            format!("; {} {}", text::line(&figure.name), text::line(&figure.text))
+        };
+        let figure = self.figures.first().map(figure).unwrap_or_default();
+        let note = if self.note.is_some() { " (with a note, see -v)" } else { "" };
+        format!("{model}, {} parameters, {steps} steps{figure}{note}", thousands(self.parameters))
+    }
+}
+
 /// Formats the card as lines; line breaks in texts from the file are escaped.
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

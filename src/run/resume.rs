@@ -83,7 +83,9 @@ fn hash_of(text: &str) -> String {
         Some(("epochs", _)) if !spans => "epochs = 0\n".to_string(),
         Some(("keep", _)) => "keep = 0\n".to_string(),
         Some(("dir", _)) => "dir = \"\"\n".to_string(),
-        Some(("on_nonfinite" | "score_test", _) | ("kernel", "3")) => String::new(),
+        Some(("on_nonfinite" | "score_test" | "patience" | "score_best", _) | ("kernel", "3")) => {
+            String::new()
+        }
         _ => format!("{line}\n"),
     };
     hex(&Sha256::digest(text.lines().map(line).collect::<String>()))
@@ -204,6 +206,7 @@ mod tests {
         assert_eq!(hash_of(&config.to_toml()), HASH);
         (config.keep, config.data.dir) = (7, "elsewhere".into());
         config.optimizer.on_nonfinite = OnNonfinite::Skip;
+        (config.patience, config.score_best) = (3, true);
         assert_eq!(hash_of(&config.to_toml()), HASH, "these settings may change");
         let mut longer = config.clone();
         longer.epochs = 2;

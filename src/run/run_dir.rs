@@ -71,6 +71,11 @@ impl RunDir {
         Ok(run)
     }
 
+    /// That a new run may be made at `path`, as [`RunDir::create`] checks again. Fails with [`Error::Config`].
+    pub fn check_new(path: &Path, force: bool) -> Result<()> {
+        RunDir { path: path.to_path_buf(), lock: None }.check_vacant(force)
+    }
+
     /// Checks that the directory contains nothing that a new run would replace or, with `force`, only a run.
     fn check_vacant(&self, force: bool) -> Result<()> {
         let occupied = fs::read_dir(&self.path)

@@ -7,9 +7,18 @@ use super::{Config, Settings, flat, presets};
 use crate::error::Result;
 use crate::text::{self, shell_word};
 
-/// Settings that control evaluation, checkpoints and the location of the data; they do not change the trained model.
-const LOOKS: [&str; 7] =
-    ["log_every", "eval_every", "save_every", "keep", "data.dir", "marginal", "score_test"];
+/// Settings that say how often a run is looked at and saved, and where the data lie: they make no other
+/// model.
+const LOOKS: [&str; 8] = [
+    "log_every",
+    "eval_every",
+    "save_every",
+    "keep",
+    "data.dir",
+    "marginal",
+    "score_test",
+    "score_best",
+];
 
 /// A short command that trains with `config`: its preset, and the settings that differ from it.
 ///
@@ -34,7 +43,9 @@ pub fn arguments(config: &Config) -> Result<Vec<String>> {
     let preset = presets::find(&config.preset)?.config();
     let pairs = |config: &Config| {
         let table: Table = config.to_toml().parse().expect("settings are TOML");
-        let looks = |(key, _): &(String, Value)| !LOOKS.contains(&key.as_str());
+        // Early stopping depends on the moments of evaluations.
+        let stops = |key: &str| key == "eval_every" && config.patience > 0;
+        let looks = |(key, _): &(String, Value)| !LOOKS.contains(&key.as_str()) || stops(key);
         flat(&table).into_iter().filter(looks).collect::<Vec<_>>()
     };
     let (usual, wanted) = (pairs(&preset), pairs(config));

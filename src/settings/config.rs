@@ -42,8 +42,14 @@ pub struct Config {
     /// is scored again and again becomes a second validation split.
     #[serde(default = "yes")]
     pub score_test: bool,
-    /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N for N training images, because
-    /// the loss is a mean over images and the prior counts once per data set.
+    /// Evaluations without a better validation score after which the run stops early; 0 for never.
+    #[serde(default)]
+    pub patience: u64,
+    /// Whether the end of the run scores and pictures the weights with the best validation score, not the last ones.
+    #[serde(default)]
+    pub score_best: bool,
+    /// The prior N(0, I) over the weights (AEVB, appendix F): a coupled decay of 1 / N, N training
+    /// images, since the loss is a mean over images and the prior counts once a data set.
     pub weight_prior: bool,
     /// The images.
     pub data: DataConfig,
@@ -214,7 +220,56 @@ impl Config {
         Ok(steps)
     }
 
-    /// The same settings without the location of the data on this machine, as stored in a card.
+    /// What of the schedules does not fit a run on `images` training images, a sentence each. Fails as
+    /// [`Config::steps`] does.
+    pub fn warnings(&self, images: usize) -> Result<Vec<String>> {
+        let steps = self.steps(images)?;
+        let mut warnings = Vec::new();
+        let mut warn = |key: &str, value: u64, what: String| {
+            warnings.push(format!("optimizer.{key} = {value}: {what}"));
+        };
+        let OptimizerConfig { warmup, schedule, rate, .. } = self.optimizer;
+        if warmup >= steps && warmup > 0 {
+            let most = rate * steps as f32 / warmup as f32;
+            warn(
+                "warmup",
+                warmup,
+                format!(
+                    "the run has {steps} steps, so the rate rises to {most} only, not to {rate}"
+                ),
+            );
+        }
+        match schedule {
+            Schedule::Cosine { total, floor } if (1..steps).contains(&total) => {
+                let last = rate * floor;
+                let what =
+                    format!("the rate is {last} from step {total} of {steps} on; 0 spans the run");
+                warn("schedule.total", total, what);
+            }
+            Schedule::Cosine { total, .. } if total > steps => {
+                let last = rate * schedule.factor(steps - 1, warmup);
+                let what =
+                    format!("the run ends at step {steps}, at a rate of {last}; 0 spans the run");
+                warn("schedule.total", total, what);
+            }
+            Schedule::Step { every, .. } if every >= steps => {
+                warn(
+                    "schedule.every",
+                    every,
+                    format!("the run has {steps} steps, so the rate never drops"),
+                );
+            }
+            _ => {}
+        }
+        if let Some(warmup) = self.model.kl_warmup().filter(|&warmup| warmup >= steps) {
+            warnings.push(format!(
+                "model.kl_warmup = {warmup}: the run has {steps} steps, so the KL divergence never has its whole weight"
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// The same without the place of the data on this machine, as a card holds them.
     pub fn without_place(mut self) -> Config {
         self.data.dir = "data".into();
         self
@@ -242,6 +297,7 @@ pub fn shared(config: &Config) -> Config {
     shared.data.dir = PathBuf::new();
     shared.keep = 0;
     shared.score_test = true;
+    (shared.patience, shared.score_best) = (0, false);
     shared.optimizer.on_nonfinite = OnNonfinite::Stop;
     shared
 }

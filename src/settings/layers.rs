@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::unknown::unknown;
 use super::view::view;
 use super::{Config, limits, presets};
 use crate::data::{self, Binarization, DataSet, Tell, files};
@@ -16,18 +17,30 @@ use crate::nn::OptimizerConfig;
 use crate::ops::optimizer::Rule;
 use crate::text;
 
-/// Keys that may be absent, each with an example value of its type.
-static OPTIONAL: [(&str, Value); 7] = [
+/// Keys that may be absent, each with a value that shows its type.
+pub(super) static OPTIONAL: [(&str, Value); 9] = [
     ("init", Value::String(String::new())),
     ("data.binarization", Value::String(String::new())),
     ("data.limit", Value::Integer(0)),
     ("model.stage", Value::Integer(0)),
+    ("model.beta", Value::Float(0.0)),
+    ("model.kl_warmup", Value::Integer(0)),
     ("optimizer.clip", Value::Float(0.0)),
     ("optimizer.average", Value::Float(0.0)),
     ("optimizer.on_nonfinite", Value::String(String::new())),
 ];
 
-/// Dotted keys and their values, in order.
+/// Whether a key that may be absent applies to a model that `has` other keys: a chain alone has stages, and a model with
+/// latent variables alone a KL divergence.
+fn applies(key: &str, has: impl Fn(&str) -> bool) -> bool {
+    match key {
+        "model.stage" => has("factors"),
+        "model.beta" | "model.kl_warmup" => has("latent"),
+        _ => true,
+    }
+}
+
+/// Keys with dots and their values, in order.
 pub(crate) fn flat(table: &Table) -> Vec<(String, Value)> {
     let mut pairs = Vec::new();
     for (key, value) in table {
@@ -75,8 +88,8 @@ fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
 /// Maximum characters of a value in a message.
 const SHOWN: usize = 60;
 
-/// A value, shortened for a message.
-fn short(value: &impl std::fmt::Display) -> String {
+/// A value as a message shows it.
+pub(super) fn short(value: &impl std::fmt::Display) -> String {
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -84,8 +97,8 @@ fn short(value: &impl std::fmt::Display) -> String {
     }
 }
 
-/// `value` as a table, with numbers in the form that TOML writes.
-fn table_of(value: &impl Serialize) -> Table {
+/// `value` as a table, its numbers as they are written in TOML.
+pub(super) fn table_of(value: &impl Serialize) -> Table {
     let text = toml::to_string(value).expect("settings are TOML");
     text.parse().expect("TOML that was just serialized")
 }
@@ -226,8 +239,8 @@ impl Settings {
         };
         let text: String = text.lines().map(line).collect();
         let absent = OPTIONAL.iter().map(|(key, _)| *key).filter(|key| {
-            !origins.contains_key(*key)
-                && (*key != "model.stage" || origins.contains_key("model.factors"))
+            let has = |other: &str| origins.contains_key(&format!("model.{other}"));
+            !origins.contains_key(*key) && applies(key, has)
         });
         match absent.collect::<Vec<_>>().join(", ") {
             keys if keys.is_empty() => text,
@@ -332,8 +345,7 @@ fn merge(base: &mut Table, layer: Table, path: &str, given: &mut BTreeSet<String
     for (key, value) in layer {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let optional = OPTIONAL.iter().find(|(name, _)| *name == full).map(|(_, value)| value);
-        // Only a multiscale model has stages.
-        let optional = optional.filter(|_| key != "stage" || base.contains_key("factors"));
+        let optional = optional.filter(|_| applies(&full, |key| base.contains_key(key)));
         let Some(old) = base.get(&key).or(optional) else {
             return Err(unknown(&first_leaf(full, &value), base));
         };
@@ -406,8 +418,8 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// For a table that is one of several variants: the key that selects the variant, and the variants.
-fn choice(path: &str) -> Option<(&'static str, Vec<Table>)> {
+/// For a table that is one of several variants: the key that says which, and the variants.
+pub(super) fn choice(path: &str) -> Option<(&'static str, Vec<Table>)> {
     match path {
         "model.method" => Some(("name", METHODS.iter().map(table_of).collect())),
         "optimizer.schedule" => Some(("kind", presets::SCHEDULES.iter().map(table_of).collect())),
@@ -432,48 +444,4 @@ fn first_leaf(path: String, value: &Value) -> String {
         Some((key, below)) => first_leaf(format!("{path}.{key}"), below),
         None => path,
     }
-}
-
-/// The error about a key that does not exist in `base`, the table that should contain it.
-fn unknown(key: &str, base: &Table) -> Error {
-    let known = known_keys();
-    if known.contains(key) {
-        let chosen = base.get("kind").or(base.get("name")).and_then(Value::as_str);
-        return Error::Config(format!(
-            "the setting \"{key}\" does not apply to {}; leave it out",
-            chosen.unwrap_or("the chosen variant")
-        ));
-    }
-    let last = |key: &str| key.rsplit('.').next().map(str::to_string).unwrap_or_default();
-    let distance = |other: &String| {
-        let whole = strsim::damerau_levenshtein(key, other);
-        (whole.min(strsim::damerau_levenshtein(&last(key), &last(other))), whole)
-    };
-    let nearest = known.into_iter().min_by_key(distance).unwrap_or_default();
-    Error::Config(format!(
-        "unknown setting \"{}\"; the closest known setting is \"{nearest}\"",
-        short(&key)
-    ))
-}
-
-/// All keys of all presets and variants.
-fn known_keys() -> BTreeSet<String> {
-    fn walk(table: &Table, path: &str, keys: &mut BTreeSet<String>) {
-        for (key, value) in table {
-            let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            match value {
-                Value::Table(below) => walk(below, &full, keys),
-                _ => {
-                    keys.insert(full);
-                }
-            }
-        }
-    }
-    let mut keys: BTreeSet<String> = OPTIONAL.iter().map(|(key, _)| key.to_string()).collect();
-    presets::all().for_each(|p| walk(&table_of(&p.config()), "", &mut keys));
-    for path in ["model.method", "optimizer.schedule"] {
-        let (_, variants) = choice(path).expect("a path with variants");
-        variants.iter().for_each(|variant| walk(variant, path, &mut keys));
-    }
-    keys
 }

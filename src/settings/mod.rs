@@ -6,6 +6,7 @@ pub mod config;
 pub mod layers;
 pub(crate) mod limits;
 pub mod presets;
+mod unknown;
 mod view;
 
 pub use command::{arguments, command, in_shell};

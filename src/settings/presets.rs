@@ -68,6 +68,8 @@ fn config(recipe: Recipe) -> Config {
         save_every: 0,
         keep: 3,
         score_test: data.ends_with("digits"),
+        patience: 0,
+        score_best: false,
         weight_prior,
         data: DataConfig { name: data, binarization: None, limit: None, dir },
         model,

@@ -181,6 +181,8 @@ mod tests {
             Ok(vec![("bound".into(), x.to_vec()?.chunks(width).map(|row| row[0]).collect())])
         }
 
+        fn temper(&self, _: f32) {}
+
         fn sample(&self, device: &Device, count: usize, _: Key) -> Result<Tensor> {
             Ok(Tensor::zeros(device, &[count, 1]))
         }

@@ -3,6 +3,7 @@
 pub mod dry_run;
 pub mod evaluate;
 mod exchange;
+pub mod latents;
 pub mod memory;
 mod progress;
 mod step;

@@ -1,78 +1,159 @@
-//! Training progress on stderr: a bar on a terminal, otherwise a line every few seconds. A closed stderr does not stop
-//! training.
+//! How far training is, on stderr: a status line on a terminal, else a line every few seconds.
 
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::text;
+use crate::terminal::{self, Part, bar, duration};
 
 /// Time between lines if stderr is not a terminal.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Weight of what came before in the smoothed loss, for each step.
+const SMOOTHING: f64 = 0.98;
+/// Characters of the bar.
+const BAR: usize = 20;
+
+/// A mean in which earlier values count less and less, unbiased from the first value on.
+#[derive(Default)]
+struct Smoothed {
+    sum: f64,
+    weight: f64,
+}
+
+impl Smoothed {
+    fn add(&mut self, value: f64, steps: u64) {
+        let keep = SMOOTHING.powf(steps as f64);
+        self.sum = keep * self.sum + (1.0 - keep) * value;
+        self.weight = keep * self.weight + (1.0 - keep);
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
 
 /// The progress display.
 pub struct Progress {
     /// Whether it shows anything.
     shown: bool,
-    bar: Option<ProgressBar>,
+    /// Steps of the run, of an epoch, and those that were done before.
     total: u64,
+    per_epoch: u64,
+    before: u64,
+    began: Instant,
     /// When the last line was written.
     written: Instant,
-    message: String,
+    /// Images of this process.
+    images: u64,
+    loss: Smoothed,
 }
 
 impl Progress {
-    /// A display for `done` of `total` steps; it stays hidden unless `shown`.
-    pub fn new(total: u64, done: u64, shown: bool) -> Progress {
-        let bar = (shown && std::io::stderr().is_terminal()).then(|| {
-            let template = "{bar:24} {pos}/{len} steps  {msg}  {eta} left";
-            let style = ProgressStyle::with_template(template);
-            let bar = ProgressBar::new(total).with_style(style.expect("a valid template"));
-            bar.set_position(done);
-            bar.reset_eta();
-            bar
-        });
-        Progress { shown, bar, total, written: Instant::now(), message: String::new() }
-    }
-
-    /// Updates the display to `step` finished steps.
-    pub fn step(&mut self, step: u64) {
-        match &self.bar {
-            Some(bar) => bar.set_position(step),
-            None if self.shown && self.written.elapsed() >= PAUSE => {
-                self.written = Instant::now();
-                note(format!("step {step}/{}  {}", self.total, self.message).trim_end());
-            }
-            None => {}
+    /// Of `total` steps, `per_epoch` in each epoch, `done` are done; nothing is ever shown unless `shown`.
+    pub fn new((total, per_epoch): (u64, u64), done: u64, shown: bool) -> Progress {
+        let now = Instant::now();
+        Progress {
+            shown: shown && !terminal::is_quiet(),
+            total,
+            per_epoch,
+            before: done,
+            began: now,
+            written: now,
+            images: 0,
+            loss: Smoothed::default(),
         }
     }
 
-    /// Sets the loss and the speed that are shown next to the count.
-    pub fn figures(&mut self, loss: f64, images_per_second: f64) {
-        self.message = format!("loss {loss:.2} nats  {images_per_second:.0} images/s");
-        if let Some(bar) = &self.bar {
-            bar.set_message(self.message.clone());
+    /// Whether a loss is worth fetching after a step, where that costs nothing.
+    pub fn wants_losses(&self) -> bool {
+        self.shown
+    }
+
+    /// The mean loss of the last `steps` steps, nats/image.
+    pub fn loss(&mut self, loss: f64, steps: u64) {
+        if loss.is_finite() {
+            self.loss.add(loss, steps);
         }
     }
 
-    /// Prints a separate line.
+    /// `step` steps are done, the last one with this number of images.
+    pub fn step(&mut self, step: u64, images: u64) {
+        self.images += images;
+        if !self.shown {
+            return;
+        }
+        if terminal::has_status() {
+            terminal::status(|| self.parts(step));
+        } else if self.written.elapsed() >= PAUSE {
+            self.written = Instant::now();
+            let parts = self.parts(step);
+            let words: Vec<&str> = parts[2..].iter().map(|part| part.text.as_str()).collect();
+            terminal::line(&words.join("  "));
+        }
+    }
+
+    /// The parts of the line after `step` steps; the first two are for a terminal.
+    fn parts(&self, step: u64) -> Vec<Part> {
+        let part = |rank, text| Part { rank, text };
+        let share = step as f64 / self.total.max(1) as f64;
+        let seconds = self.began.elapsed().as_secs_f64().max(1e-9);
+        let (epoch, epochs) = (step.div_ceil(self.per_epoch), self.total / self.per_epoch);
+        let mut parts = vec![
+            part(6, bar(share, BAR)),
+            part(0, format!("{:.0}%", (100.0 * share).floor())),
+            part(5, format!("step {step}/{}", self.total)),
+            part(3, format!("epoch {epoch}/{epochs}")),
+        ];
+        if let Some(loss) = self.loss.mean() {
+            let digits = if loss.abs() < 1000.0 { 1 } else { 0 };
+            parts.push(part(1, format!("loss {loss:.digits$}")));
+        }
+        parts.push(part(4, format!("{:.0} images/s", self.images as f64 / seconds)));
+        let done = step.saturating_sub(self.before);
+        if done > 0 && step < self.total {
+            let left = seconds / done as f64 * (self.total - step) as f64;
+            parts.push(part(2, format!("ETA {}", duration(left))));
+        }
+        parts
+    }
+
+    /// A line of its own; warnings also if the user wants quiet.
     pub fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| note(text)),
-            None if self.shown => note(text),
-            None => {}
+        if self.shown || text.starts_with("warning:") {
+            terminal::line(text);
         }
     }
 
-    /// Removes the bar.
+    /// Takes the status line away.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        terminal::clear_status();
     }
 }
 
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", text::line(text));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::fit;
+
+    #[test]
+    fn the_line_fits_any_terminal() {
+        let mut progress = Progress::new((180, 60), 0, true);
+        assert!(!progress.parts(1).iter().any(|part| part.text.contains("loss")));
+        progress.loss(12_345.6, 1);
+        progress.images = 1000;
+        let parts = progress.parts(74);
+        let lines = [24, 39, 99].map(|columns| fit(&parts, columns));
+        assert!(lines[0].starts_with("41%  loss 12346  ETA "), "{}", lines[0]);
+        assert!(lines[1].starts_with("41%  epoch 2/3  loss 12346"), "{}", lines[1]);
+        let whole = "41%  step 74/180  epoch 2/3  loss 12346";
+        assert!(lines[2].contains(whole) && lines[2].contains("images/s"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn the_smoothed_loss_is_right_from_the_first_step() {
+        let mut smoothed = Smoothed::default();
+        assert_eq!(smoothed.mean(), None);
+        smoothed.add(100.0, 1);
+        assert!((smoothed.mean().unwrap() - 100.0).abs() < 1e-9);
+        (0..2000).for_each(|_| smoothed.add(50.0, 1));
+        assert!((smoothed.mean().unwrap() - 50.0).abs() < 1e-6);
+    }
 }

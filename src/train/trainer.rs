@@ -92,7 +92,9 @@ pub(super) struct Trainer {
     clock: Clock,
     /// Time and images of training steps since the last line of metrics.
     pub(super) interval: (f64, u64),
-    /// The last checkpoint and its position.
+    /// The sum of losses that the progress has seen since the last line, and of how many updates.
+    seen: (f64, u64),
+    /// The last checkpoint and what position it holds.
     last_saved: Option<(PathBuf, Position)>,
     /// Whether that checkpoint must be written again because it has an older format.
     rewrite: bool,
@@ -108,7 +110,7 @@ pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>>
     let mut trainer = Trainer::new(job)?;
     let outcome = trainer.run(profile);
     let outcome = outcome
-        .and_then(|done| (first && done).then(|| trainer.averaged(Trainer::finish)).transpose())
+        .and_then(|done| (first && done).then(|| trainer.end()).transpose())
         .map_err(|e| match e {
             Error::Interrupted { signal, .. } => trainer.interrupt(signal),
             // A write may have failed because the directory is gone, which is the better message.
@@ -146,13 +148,15 @@ impl Trainer {
             true => Metrics::open(&job.run.metrics(), lines)?,
             false => Metrics::nowhere(),
         };
-        let progress = Progress::new(total, position.step, ranks.is_first());
+        let steps = (total, loader.batches_per_epoch());
+        let progress = Progress::new(steps, position.step, ranks.is_first());
         remarks.iter().for_each(|remark| progress.line(remark));
         Ok(Trainer {
             host: vec![0.0; config.batch.min(images.count) * images.dims()],
             metrics,
             progress,
             interval: (0.0, 0),
+            seen: (0.0, 0),
             model,
             state,
             loader,
@@ -193,7 +197,7 @@ impl Trainer {
             if let Some(signal) = self.job.ranks.agree(self.signals.caught()) {
                 return Err(Error::Interrupted { signal, resume: String::new() });
             }
-            if self.position.step >= self.total {
+            if self.position.step >= self.total || self.is_out_of_patience() {
                 return Ok(true);
             }
             if self.job.until.is_some_and(|until| self.position.step >= until) {
@@ -208,10 +212,14 @@ impl Trainer {
             }
             let step = self.position.step;
             let due = step.is_multiple_of(self.job.config.log_every) || step == self.total;
-            if due && self.job.ranks.is_first() {
-                self.log()?;
+            if self.job.ranks.is_first() {
+                self.watch_loss()?;
+                if due {
+                    self.log()?;
+                }
             }
-            self.progress.step(step);
+            let images = self.images(step) - self.images(step - 1);
+            self.progress.step(step, images);
             let save_every = self.job.config.save_every;
             if save_every > 0 && step.is_multiple_of(save_every) && !self.evaluation_due() {
                 self.save()?;
@@ -227,8 +235,26 @@ impl Trainer {
         result
     }
 
-    /// Reads back the sum of losses and writes a line of metrics with their mean over the steps since the last line,
-    /// without skipped steps.
+    /// Shows the loss of the last step, where fetching it costs nothing; on a GPU that of the first step only, since
+    /// the device would wait.
+    fn watch_loss(&mut self) -> Result<()> {
+        let (summed, skipped) = (self.position.summed, self.position.skipped);
+        let cheap = self.job.device.is_cpu() || self.position.step == 1;
+        if !cheap || !self.progress.wants_losses() {
+            return Ok(());
+        }
+        let sum = self.state.loss_sum.as_ref().map_or(Ok(0.0), |sum| sum.item())?;
+        let (sum, counted) = (f64::from(sum), summed - skipped);
+        let (before, known) = std::mem::replace(&mut self.seen, (sum, counted));
+        if counted > known {
+            let steps = counted - known;
+            self.progress.loss((sum - before) / steps as f64, steps);
+        }
+        Ok(())
+    }
+
+    /// Fetches the sum of losses and writes a line: their mean over the steps since the last one, without
+    /// those that were left out.
     fn log(&mut self) -> Result<()> {
         let waited = Instant::now();
         self.check()?;
@@ -256,7 +282,10 @@ impl Trainer {
         self.clock.steps(self.interval.0);
         let seconds = self.clock.seconds();
         self.interval = (0.0, 0);
-        self.progress.figures(loss, speed);
+        if !self.job.device.is_cpu() {
+            self.progress.loss(loss, counted);
+        }
+        self.seen = (0.0, 0);
         let mut fields = vec![
             ("kind", json!("train")),
             ("step", json!(step)),

@@ -256,6 +256,8 @@ fn draw<'t>(x: Inputs<'_, 't>, a: &Attributes) -> Ran<'t> {
         read: a.read_n,
         write: a.write_n,
         learned_states: false,
+        beta: 1.0,
+        kl_warmup: 0,
     };
     let net = Draw::new(x["x"].device(), config, 0);
     fill(&net, &draw_name, x);

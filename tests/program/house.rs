@@ -51,7 +51,7 @@ const LAYERS: [&[&str]; 19] = [
     &["device"],
     &["gpu", "rng"],
     &["cpu"],
-    &["profile", "output"],
+    &["profile", "output", "terminal"],
     &["files", "ranks", "signals", "model_file", "error", "text"],
 ];
 

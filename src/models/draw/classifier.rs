@@ -135,6 +135,8 @@ impl Model for Classifier {
         Some(self)
     }
 
+    fn temper(&self, _: f32) {}
+
     fn sample(&self, _: &Device, _: usize, _: Key) -> Result<Tensor> {
         Err(Error::Config("a classifier draws no images; train draw instead".into()))
     }

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::models::{indexable, product};
+use crate::models::{indexable, kl, product};
 
 /// Limit on every size.
 const MOST: usize = 1 << 20;
 
 /// Configuration of a [`super::Draw`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrawConfig {
     /// Image height.
@@ -32,6 +32,12 @@ pub struct DrawConfig {
     pub write: usize,
     /// Whether c_0, h_enc_0 and h_dec_0 are learned; otherwise they are zeros.
     pub learned_states: bool,
+    /// Weight of the KL divergence in the training loss; 1 for the bound. Scores are always of the bound.
+    #[serde(default = "kl::one", skip_serializing_if = "kl::is_one")]
+    pub beta: f32,
+    /// Optimiser steps over which this weight rises linearly from 0.
+    #[serde(default, skip_serializing_if = "kl::is_zero")]
+    pub kl_warmup: u64,
 }
 
 /// Configuration of a [`super::Classifier`].
@@ -134,6 +140,7 @@ impl DrawConfig {
         if self.attention {
             positive(&[("read", self.read), ("write", self.write)])?;
         }
+        kl::check(self.beta)?;
         image(self.height, self.width, self.channels)?;
         let gates = product(&[4, self.hidden]);
         let input = self.read_dims().saturating_add(product(&[2, self.hidden]));
@@ -161,6 +168,8 @@ impl DrawConfig {
             read: 2,
             write: 5,
             learned_states: true,
+            beta: 1.0,
+            kl_warmup: 0,
         }
     }
 

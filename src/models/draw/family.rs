@@ -57,6 +57,10 @@ impl Family for DrawConfig {
         Products { all: first + glimpses * glimpse, first, drawing: glimpses * decoder }
     }
 
+    fn kl_warmup(&self) -> Option<u64> {
+        (self.kl_warmup > 0).then_some(self.kl_warmup)
+    }
+
     fn plausible(&self) -> Option<(&'static str, f64)> {
         Some(("a bound", PLAUSIBLE_BOUND))
     }

@@ -37,14 +37,15 @@ use rand::rngs::StdRng;
 
 use super::halves::Halves;
 use super::iwae::repeat;
-use super::{Draws, Model, PerImage, Reads, Reconstructs, Weighted};
+use super::{Draws, Model, PerImage, Reads, Reconstructs, Weighted, kl};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{Linear, LstmCell, Module, join};
-use crate::ops::layout::slice;
+use crate::ops::layout::{concat, slice};
 use crate::ops::random;
+use crate::ops::unary::{self, Function};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 use network::{Decoder, Encoder, first_attention};
@@ -247,7 +248,8 @@ impl Model for Draw {
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
         let noise = self.noise(x.device(), x.shape()[0], key);
         let bound = self.bound(x, &noise, &mut |_| {});
-        bound.reconstruction.add(&bound.kl).mean()
+        let weight = (self.config.beta, self.config.kl_warmup);
+        kl::weighted(&bound.reconstruction, &bound.kl, weight, key.step).mean()
     }
 
     fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<PerImage>> {
@@ -283,6 +285,14 @@ impl Model for Draw {
 
     fn draws_by_glimpses(&self) -> Option<&dyn Draws> {
         Some(self)
+    }
+
+    fn temper(&self, temperature: f32) {
+        let (weight, latent) = (&self.decoder.0.weight, self.config.latent);
+        let [z, h] = [(0, latent), (latent, self.config.hidden)]
+            .map(|(start, len)| slice(&weight.value(), 1, start as i64, len));
+        let z = unary::apply(Function::Affine, &z, temperature, 0.0);
+        weight.set(concat(&[&z, &h], 1));
     }
 
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {

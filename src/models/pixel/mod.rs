@@ -127,6 +127,10 @@ impl Model for PixelModel {
         Ok(vec![("nll".into(), self.net.nll(&x, None).value().to_vec()?)])
     }
 
+    fn temper(&self, temperature: f32) {
+        self.net.temper(temperature);
+    }
+
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
         self.draw(device, count, None, key, &mut Watch::nobody())
     }
@@ -146,7 +150,9 @@ impl Autoregressive for PixelModel {
         watch: &mut Watch,
     ) -> Result<Tensor> {
         let shape = self.net.images(count);
-        let u = random::uniform(device, Key { stream: stream::SAMPLE, ..key }, &shape);
+        let key = Key { stream: stream::SAMPLE, ..key };
+        let u = random::uniform_rows(device, key, [1, count, self.net.config.dims()]);
+        let u = u.reshape(&shape);
         let images = known.map(|known| known.images.reshape(&shape));
         let known = known.zip(images.as_ref()).map(|(k, images)| Known { images, mask: k.mask });
         let x = sampler::fill(&self.net, known, &u, None, watch)?;

@@ -149,6 +149,10 @@ impl Model for MultiScale {
         Ok(all)
     }
 
+    fn temper(&self, temperature: f32) {
+        self.stages.iter().for_each(|net| net.temper(temperature));
+    }
+
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
         self.draw(device, count, None, key, &mut Watch::nobody())
     }
@@ -188,7 +192,8 @@ impl Autoregressive for MultiScale {
         for (k, net) in self.stages.iter().enumerate() {
             let shape = net.images(count);
             let key = Key { stream: stream::SAMPLE + k as u32, ..key };
-            let u = random::uniform(device, key, &shape);
+            let u = random::uniform_rows(device, key, [1, count, net.config.dims()]);
+            let u = u.reshape(&shape);
             let known =
                 given.as_ref().map(|images| Known { images: images[k].value(), mask: &masks[k] });
             let done = |pixels: usize, _: usize| (watch.progress)(before + pixels, total);

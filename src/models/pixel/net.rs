@@ -24,7 +24,7 @@ use rand::Rng;
 use super::config::{Body, PixelConfig};
 use crate::autograd::{Param, Var};
 use crate::device::Device;
-use crate::nn::{LstmScan, MaskedConv, Module, Upsample, join};
+use crate::nn::{LstmScan, MaskedConv, Module, Upsample, join, scale};
 use crate::ops::lstm_scan::Order;
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::Around;
@@ -143,6 +143,13 @@ impl PixelNet {
         ];
         let upsample = condition.map(|k| Upsample::new(device, c, k.maps, k.factor, rng));
         PixelNet { config, first, layers, head, upsample }
+    }
+
+    /// Divides all logits by `temperature` from now on. They are linear in the last layer, so its weights and
+    /// biases are divided.
+    pub(super) fn temper(&self, temperature: f32) {
+        let last = &self.head[2];
+        std::iter::once(&last.weight).chain(&last.bias).for_each(|p| scale(p, 1.0 / temperature));
     }
 
     /// Converts an image in \[0, 1\] to the network's input, (x - mean) / deviation.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::models::product;
+use crate::models::{kl, product};
 
 /// p(x|z).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,12 @@ pub struct VaeConfig {
     pub init_deviation: f32,
     /// How it is trained.
     pub method: Method,
+    /// Weight of the KL divergence in the training loss; 1 for the bound. Scores are always of the bound.
+    #[serde(default = "kl::one", skip_serializing_if = "kl::is_one")]
+    pub beta: f32,
+    /// Optimiser steps over which this weight rises linearly from 0.
+    #[serde(default, skip_serializing_if = "kl::is_zero")]
+    pub kl_warmup: u64,
 }
 
 impl VaeConfig {
@@ -126,6 +132,15 @@ impl VaeConfig {
                 )));
             }
         }
+        kl::check(self.beta)?;
+        let weighted = !kl::is_one(&self.beta) || self.kl_warmup > 0;
+        if weighted && !matches!(self.method, Method::Sgvb { .. }) {
+            return Err(Error::Config(
+                "model.beta and model.kl_warmup weight the KL divergence in the loss of model.method=sgvb, and \
+                 other methods have none; leave them out"
+                    .into(),
+            ));
+        }
         if !self.log_variance_floor.is_finite() {
             return Err(Error::Config(format!(
                 "model.log_variance_floor = {}: it must be finite",
@@ -160,6 +175,8 @@ impl VaeConfig {
             log_variance_floor: -11.08,
             init_deviation: 0.1,
             method: Method::Sgvb { estimator: Estimator::B, samples: 1 },
+            beta: 1.0,
+            kl_warmup: 0,
         }
     }
 

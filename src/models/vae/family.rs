@@ -1,6 +1,7 @@
 //! The variational auto-encoder as a [`Family`], and its abilities.
 
-use super::{Likelihood, Method, Vae, VaeConfig, marginal};
+use super::{LatentModel, Likelihood, Method, Vae, VaeConfig, marginal};
+use crate::Tape;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::Model;
@@ -45,6 +46,10 @@ impl Family for VaeConfig {
         let (first, decoder) = (dims * hidden, latent * hidden + hidden * dims);
         let samples = self.rows_per_image();
         Products { all: first + 2 * hidden * latent + samples * decoder, first, drawing: decoder }
+    }
+
+    fn kl_warmup(&self) -> Option<u64> {
+        (self.kl_warmup > 0).then_some(self.kl_warmup)
     }
 
     fn plausible(&self) -> Option<(&'static str, f64)> {
@@ -96,6 +101,12 @@ impl Family for VaeConfig {
 impl SingleLatent for Vae {
     fn dimensions(&self) -> usize {
         self.config.latent
+    }
+
+    fn posterior(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let tape = Tape::inference();
+        let (mu, lv) = self.encode(&tape.constant(x.clone()));
+        (mu.value().clone(), lv.value().clone())
     }
 
     fn decode_means(&self, z: &Tensor) -> Tensor {

@@ -34,12 +34,12 @@ pub use config::{Estimator, Likelihood, METHODS, Method, VaeConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Model, PerImage, Reconstructs, SingleLatent, Weighted};
+use super::{Model, PerImage, Reconstructs, SingleLatent, Weighted, kl};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::Result;
-use crate::nn::{Linear, Module, join};
+use crate::nn::{Linear, Module, join, scale};
 use crate::ops::matmul::Activation;
 use crate::ops::random;
 use crate::rng::{Key, stream};
@@ -211,7 +211,9 @@ impl Model for Vae {
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t> {
         match self.config.method {
             Method::Sgvb { estimator, samples } => {
-                bound::negative_bound(self, x, estimator, samples, key).total.mean()
+                let b = bound::negative_bound(self, x, estimator, samples, key);
+                let weight = (self.config.beta, self.config.kl_warmup);
+                kl::weighted(&b.reconstruction, &b.kl, weight, key.step).mean()
             }
             Method::WakeSleep => self.wake_sleep_loss(x, key),
             Method::MonteCarloEm { .. } => {
@@ -242,9 +244,14 @@ impl Model for Vae {
         Some(self)
     }
 
+    fn temper(&self, temperature: f32) {
+        scale(&self.decoder_hidden.weight, temperature);
+    }
+
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
         let key = Key { stream: stream::SAMPLE, ..key };
-        Ok(self.decode_means(&random::normal(device, key, &[count, self.config.latent])))
+        let shape = [1, count, self.config.latent];
+        Ok(self.decode_means(&random::normal_rows(device, key, shape).reshape(&shape[1..])))
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Job, Trainer};
 use crate::data::{Part, Split};
 use crate::error::{Error, Result};
 use crate::images::drawing::Drawing;
+use crate::run::Position;
 use crate::run::metrics::{ERROR_PERCENT, KL_PER_GLIMPSE};
 use crate::train::evaluate::{self, Scores};
 
@@ -46,8 +47,8 @@ impl Trainer {
                 .write_sheet(&self.job.run.sample(&name)?)?;
         }
         let (step, score) = (self.position.step, scores.score());
-        self.eval_line(Split::Valid, &scores)?;
-        self.eval_line(Split::Train, &train)?;
+        self.eval_line(Split::Valid, &scores, step)?;
+        self.eval_line(Split::Train, &train, step)?;
         for (split, values) in marginals {
             self.marginal_line(split, &values)?;
         }
@@ -65,7 +66,22 @@ impl Trainer {
         Ok(())
     }
 
-    /// The score, preceded by the headline if that is another measurement.
+    /// Whether the last evaluations, as many as the patience, brought no better validation score. Right after an
+    /// evaluation only; all ranks learn it from rank 0.
+    pub(super) fn is_out_of_patience(&self) -> bool {
+        let Position { step, evaluated, best, .. } = &self.position;
+        let patience = self.job.config.patience;
+        if patience == 0 || *step == 0 || evaluated != step {
+            return false;
+        }
+        let since = best.map_or(0, |(best, _)| step - best);
+        let every = self.job.config.eval_every * self.loader.batches_per_epoch();
+        let mut out = [f32::from(u8::from(since / every >= patience))];
+        self.job.ranks.tell(&mut out);
+        out[0] > 0.0
+    }
+
+    /// The score, and before it what a reader looks at first, if that is another figure.
     fn in_short(&self, scores: &Scores) -> String {
         let text =
             |name: &str, mean| format!("{name} {}", self.job.config.model.figure(name, mean));
@@ -117,8 +133,8 @@ impl Trainer {
         ])
     }
 
-    pub(super) fn eval_line(&mut self, split: Split, scores: &Scores) -> Result<()> {
-        let step = self.position.step;
+    /// Writes the line of an evaluation of the weights of step `step`.
+    pub(super) fn eval_line(&mut self, split: Split, scores: &Scores, step: u64) -> Result<()> {
         let mut fields: Vec<(&str, Value)> = vec![
             ("kind", json!("eval")),
             ("split", json!(split.to_string())),

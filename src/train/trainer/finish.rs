@@ -9,6 +9,7 @@ use super::{Job, Trainer};
 use crate::data::{Binarization, Fingerprint, Split};
 use crate::error::Result;
 use crate::report;
+use crate::run::Checkpoint;
 use crate::run::metrics::ERROR_PERCENT;
 
 /// Number of evenly spaced training images that are scored at the end of a run; scoring all would take as long as an
@@ -65,13 +66,41 @@ pub struct Summary {
     pub warning: Option<String>,
     /// Step of the best validation score.
     pub best_step: u64,
+    /// Step of the weights that the scores are of.
+    pub scored_step: u64,
+    /// Why the run ended before its last step, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// The command of the training.
     pub command: String,
 }
 
 impl Trainer {
-    /// Scores the splits (the test split only with `score_test`), and writes the summary, the pictures and the report.
-    pub(super) fn finish(&mut self) -> Result<Summary> {
+    /// Ends the run with the last weights, or those with the best validation score, as the settings say.
+    pub(super) fn end(&mut self) -> Result<Summary> {
+        let best = self.position.best.map_or(self.position.step, |(step, _)| step);
+        if !self.job.config.score_best || best == self.position.step {
+            return self.averaged(|trainer| trainer.finish(trainer.position.step));
+        }
+        let checkpoint = Checkpoint::open(&self.job.run.checkpoint(best))?;
+        checkpoint.load_into(self.model.model())?;
+        self.finish(best)
+    }
+
+    /// Why the run ended early, if it did.
+    fn stopped(&self) -> Option<String> {
+        let (step, patience) = (self.position.step, self.job.config.patience);
+        (step < self.total).then(|| {
+            let evaluations = if patience == 1 { "evaluation" } else { "evaluations" };
+            format!(
+                "stopped early at step {step} of {}: {patience} {evaluations} without a better validation score",
+                self.total
+            )
+        })
+    }
+
+    /// Scores the splits with the weights that the model has, those of step `scored`, the test split only if the settings ask for it, and writes the summary, the pictures and the report.
+    fn finish(&mut self, scored: u64) -> Result<Summary> {
         let begin = Instant::now();
         let quick = self.job.config.model.scores_quickly();
         let train_part = if quick { usize::MAX } else { TRAIN_PART };
@@ -79,11 +108,11 @@ impl Trainer {
             self.job.config.score_test.then(|| self.score(Split::Test, usize::MAX)).transpose()?;
         let train = self.score(Split::Train, train_part)?;
         let valid = match self.last_valid.take() {
-            Some((step, scores)) if step == self.position.step => scores,
+            Some((step, scores)) if step == scored => scores,
             _ => self.score(Split::Valid, usize::MAX)?,
         };
         if let Some(test) = &test {
-            self.eval_line(Split::Test, test)?;
+            self.eval_line(Split::Test, test, scored)?;
         }
         self.metrics.sync()?;
         let (split, last) =
@@ -92,8 +121,7 @@ impl Trainer {
         self.clock.evaluated(begin);
         let seconds = self.clock.seconds();
         let Job { config, data, device, run, .. } = &self.job;
-        let (best_step, best_valid) =
-            self.position.best.unwrap_or((self.position.step, valid.score()));
+        let (best_step, best_valid) = self.position.best.unwrap_or((scored, valid.score()));
         let (name, score) = (last.name().to_string(), last.score());
         let mut scores = BTreeMap::from([
             (format!("train_{name}"), train.score()),
@@ -134,6 +162,8 @@ impl Trainer {
             note: config.model.caveat(data.binarization == Binarization::Grey).map(str::to_string),
             warning: config.model.suspicion(&data.name, score),
             best_step,
+            scored_step: scored,
+            stopped: self.stopped(),
             command: self.job.command.clone(),
         };
         let text = serde_json::to_string_pretty(&summary).expect("keys are strings");

@@ -83,7 +83,7 @@ impl Trainer {
 
     fn drawing_by_glimpses(&self, model: &dyn Draws) -> Result<()> {
         let Job { config, device, run, .. } = &self.job;
-        let key = samples::sample_key(config.seed, 0);
+        let key = samples::sample_key(config.seed, 0..SHOWN.0);
         let trace = model.imagine(device, SHOWN.0, key)?;
         let (frames, shape) = (&trace.frames, config.model.shape());
         let drawn = Glimpses { frames, shape, read: None, wrong: &[] };

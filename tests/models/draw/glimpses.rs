@@ -22,6 +22,8 @@ fn config(attention: bool) -> DrawConfig {
         read: 3,
         write: 2,
         learned_states: true,
+        beta: 1.0,
+        kl_warmup: 0,
     }
 }
 

@@ -114,9 +114,14 @@ fn settings_are_shown_as_a_run_has_them() {
     let plain = place.succeed(&format!("config show {flags}"));
     assert!(!plain.contains("# the data") && !plain.contains("binarization ="), "{plain}");
     // Optional settings that are not set are listed; a single model has no stages.
-    let rest = "# Not set: init, optimizer.clip, optimizer.average, optimizer.on_nonfinite\n";
+    let rest = "# Not set: init, model.beta, model.kl_warmup, optimizer.clip, optimizer.average, optimizer.on_nonfinite\n";
     assert!(shown.ends_with(&format!("\n\n{rest}")), "{shown}");
-    assert!(plain.contains("# Not set: init, data.binarization, optimizer.clip"), "{plain}");
+    assert!(
+        plain.contains(
+            "# Not set: init, data.binarization, model.beta, model.kl_warmup, optimizer.clip"
+        ),
+        "{plain}"
+    );
     assert!(place.succeed("config show multiscale").contains(", model.stage, "));
     // The settings file of a run is the same without the comments.
     place.succeed(&format!("train {flags} --device cpu --name a"));

@@ -20,8 +20,10 @@ mod pixel;
 mod reproduce;
 mod resume;
 mod same_data;
+mod samples;
 #[cfg(unix)]
 mod signals;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

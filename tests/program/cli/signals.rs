@@ -128,8 +128,8 @@ fn the_terminal_is_restored() {
     let shown = reader.join().expect("read");
     assert_eq!(status.code(), Some(130), "{shown:?}");
     assert!(took < LIMIT, "{took:?}");
-    let bar = shown.rfind(" steps ").expect("a bar");
-    assert!(shown[bar..].contains("\u{1b}[2K"), "the bar stays: {:?}", &shown[bar..]);
+    let bar = shown.rfind("  loss ").expect("a status line");
+    assert!(shown[bar..].contains("\r\u{1b}[K"), "the status line stays: {:?}", &shown[bar..]);
     assert!(shown.contains("is saved"), "{shown:?}");
     let (hidden, seen) = (shown.rfind("\u{1b}[?25l"), shown.rfind("\u{1b}[?25h"));
     assert!(hidden <= seen, "the cursor stays hidden");
