@@ -105,7 +105,7 @@ pub fn check_manifold(model: &dyn SingleLatent) -> Result<()> {
 pub fn check_film(count: usize) -> Result<()> {
     if count > HUNDRED {
         return Err(Error::Config(format!(
-            "a film of {count} images; it may show {HUNDRED}, ask for fewer"
+            "a film of {count} images is too large; it can show at most {HUNDRED}; ask for fewer"
         )));
     }
     Ok(())

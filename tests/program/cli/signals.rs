@@ -130,7 +130,7 @@ fn the_terminal_is_restored() {
     assert!(took < LIMIT, "{took:?}");
     let bar = shown.rfind("  loss ").expect("a status line");
     assert!(shown[bar..].contains("\r\u{1b}[K"), "the status line stays: {:?}", &shown[bar..]);
-    assert!(shown.contains("is saved"), "{shown:?}");
+    assert!(shown.contains("was saved"), "{shown:?}");
     let (hidden, seen) = (shown.rfind("\u{1b}[?25l"), shown.rfind("\u{1b}[?25h"));
     assert!(hidden <= seen, "the cursor stays hidden");
 }

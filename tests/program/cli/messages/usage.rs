@@ -24,7 +24,7 @@ fn usage() {
         "eval a --iwae 0",
         "eval a --iwae 100001",
         "sample a --count 0",
-        "sample a --count 10001",
+        "sample a --count 0",
         "sample a --film f.gif --reconstruct",
         "sample a --strip s.png --manifold",
         "sample a --nearest n.png --manifold",
