@@ -268,7 +268,7 @@ fn names_give_no_orders_to_a_terminal() {
         ("eval --json --device cpu", r"images\u001b[31m"),
         ("report --csv m.csv --tensorboard events", shown),
         ("report --json", r"a\u001b[31m\u001b]0;owned\u0007\u009b2J\u202egnp.exe\u2066\r"),
-        ("export --device cpu --out a.safetensors", "again     pixelloom train"),
+        ("export --device cpu --out a.safetensors", "command   pixelloom train"),
         ("models", ""),
     ] {
         let which: &[&str] = if command == "models" { &[] } else { &[&name] };

@@ -231,7 +231,7 @@ fn files_missing_empty_long_or_folders() {
     std::fs::write(&path, b"").unwrap();
     assert!(frey(dir.path()).contains("is empty"), "{}", frey(dir.path()));
     std::fs::write(&path, vec![0; (1 << 22) + 1]).unwrap();
-    assert!(frey(dir.path()).contains("has 4194305 bytes; at most"), "{}", frey(dir.path()));
+    assert!(frey(dir.path()).contains("has 4194305 bytes, but at most"), "{}", frey(dir.path()));
     std::fs::write(&path, LITTLE.small(false)).unwrap();
     assert!(frey(dir.path()).contains("expected [560, 1965]"), "{}", frey(dir.path()));
     assert!(frey(dir.path()).contains(&format!("{name}: ")), "{}", frey(dir.path()));

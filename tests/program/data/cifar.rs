@@ -107,7 +107,7 @@ fn files_that_are_not_of_the_set() {
     for (bytes, what) in [
         (vec![5; total - 1], "has 30729999 bytes, expected 30730000 (10000 records of 3073)"),
         (vec![5; total + 1], "has 30730001 bytes, expected 30730000 (10000 records of 3073)"),
-        (vec![5; 3 * total], "has 92190000 bytes; at most 61460000 are expected"),
+        (vec![5; 3 * total], "has 92190000 bytes, but at most 61460000 are expected"),
         (vec![10; total], "label 0 is 10, above 9"),
         (vec![5; total], "its content is not that of CIFAR-10 (sha256 "),
         (samples::gz(&vec![5; total]), "its content is not that of CIFAR-10 (sha256 "),

@@ -118,7 +118,7 @@ fn archives_that_inflate_to_more_than_memory() {
     // Sizes without data, sizes that wrap, and sizes that are too large.
     for (size, what) in [
         (1 << 26, "bytes cannot contain the 67108864 bytes of digitStruct.mat"),
-        (1 << 31, "digitStruct.mat has 2147483648 bytes; at most"),
+        (1 << 31, "digitStruct.mat has 2147483648 bytes, the maximum is"),
         (u64::MAX, "file.x: "),
         (1 << 63, "file.x: "),
     ] {
@@ -321,8 +321,10 @@ fn slow_work_is_reported() {
             .unwrap();
         told.into_inner()
     };
-    let cutting =
-        format!("{}: cutting 1 numbers out of their pictures; this is done once", from.display());
+    let cutting = format!(
+        "{}: cutting 1 numbers out of their pictures; this is done only once",
+        from.display()
+    );
     assert_eq!(told(), std::slice::from_ref(&cutting));
     assert_eq!(told(), [""; 0]);
     std::fs::write(&kept, b"").unwrap();

@@ -264,7 +264,7 @@ fn sets_say_what_is_missing() {
         {
             let message = message.to_string();
             assert!(message.contains(&format!("svhn/{first}.tar.gz: no such file")), "{message}");
-            assert!(message.ends_with(&format!(" {name}`")), "{message}");
+            assert!(message.ends_with(&format!(" {name}")), "{message}");
         }
     }
     std::fs::create_dir(dir.path().join("svhn")).unwrap();

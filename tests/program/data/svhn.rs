@@ -59,7 +59,7 @@ fn cropped_digits_that_are_not() {
     std::fs::write(dir.path().join("svhn_cropped/test_32x32.mat"), good).unwrap();
     let message = open("svhn-cropped", None, dir.path()).unwrap_err().to_string();
     assert!(message.contains("contains 5 images, but SVHN (cropped) has 26,032"), "{message}");
-    assert!(message.ends_with("svhn-cropped`"), "{message}");
+    assert!(message.ends_with("svhn-cropped"), "{message}");
 }
 
 proptest! {

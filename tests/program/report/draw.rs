@@ -46,7 +46,7 @@ fn draws_report_has_its_glimpses_and_films() {
         &format!("\n{TEST}, cpu (AVX-512), 2 threads\n</text>"),
         "mean KL, nats/image",
         "KL(q(z) | N(0, I)): 2.50 at 3.",
-        &format!("In all 21.25 nats. {TEST}, cpu (AVX-512), 2 threads."),
+        &format!("Total: 21.25 nats. {TEST}, cpu (AVX-512), 2 threads."),
         "width=\"50\" height=\"40\" src=\"data:image/gif;base64,R0lGODlh",
         "samples being drawn",
         "the area that is read in green",

@@ -139,7 +139,7 @@ fn the_report_has_all_parts() {
         "200 steps (20,000 images seen, 5 epochs) on cpu (AVX-512), 2 threads in 3 min 07 s",
         "Last test bound: 131.25 nats/image (digits (embedded MNIST subset), test split, 1,000 \
          images, dynamic binarization).",
-        "All figures of this page are from cpu (AVX-512), 2 threads.",
+        "All scores on this page were computed on cpu (AVX-512), 2 threads.",
         "digits (embedded MNIST subset), train split, minibatches, dynamic binarization",
         "<td class=\"text\">digits (embedded MNIST subset), valid split, 500 images, dynamic binarization</td>\
          <td class=\"text\">cpu (AVX-512), 2 threads</td><td>200</td><td>20,000</td><td>132.00</td>\
