@@ -42,8 +42,8 @@ impl Folder {
         let first = real.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
         files::check_writable(first).map_err(failed)?;
         if there {
-            let taken = (0..count).map(|i| folder.file(i)).filter(|file| file.path.exists());
-            taken.map(|file| file.target().map(drop)).collect::<Result<()>>()?;
+            let mut taken = (0..count).map(|i| folder.file(i)).filter(|file| file.path.exists());
+            taken.try_for_each(|file| file.target().map(drop))?;
         }
         Ok(folder)
     }
