@@ -153,6 +153,42 @@ pub fn bandwidth(device: &Device) -> Result<f64> {
     Ok(12.0 * TRIAD_NUMBERS as f64 / seconds / 1e9)
 }
 
+/// Bytes of a triad's three arrays that fit into the L1 and the L2 cache of today's processors.
+pub const CACHES: [(&str, usize); 2] = [("L1", 24 << 10), ("L2", 384 << 10)];
+
+/// GB/s of the triad on arrays that stay in a cache of the CPU, the sum over all threads of the current pool. Every
+/// thread repeats its own triad of `bytes`, a few KiB or more, in three arrays.
+pub fn cached_bandwidth(bytes: usize) -> f64 {
+    /// Bytes that a thread moves per try: about 10 ms from L2.
+    const MOVED: usize = 256 << 20;
+    /// Numbers per call, few enough that it runs on the calling thread.
+    const PIECE: usize = 1 << 12;
+    let numbers = bytes / 12;
+    let alone = |_: rayon::BroadcastContext<'_>| {
+        let (a, b, mut y) = (vec![1.0_f32; numbers], vec![2.0_f32; numbers], vec![0.0; numbers]);
+        let (mut rounds, mut begin) = (0, Instant::now());
+        while rounds <= MOVED / bytes {
+            for ((y, a), b) in y.chunks_mut(PIECE).zip(a.chunks(PIECE)).zip(b.chunks(PIECE)) {
+                map2(
+                    y,
+                    a,
+                    b,
+                    #[inline(always)]
+                    |a, b| a + 3.0 * b,
+                );
+            }
+            std::hint::black_box(&mut y);
+            // The first round fills the cache.
+            if rounds == 0 {
+                begin = Instant::now();
+            }
+            rounds += 1;
+        }
+        (12 * numbers * (rounds - 1)) as f64 / begin.elapsed().as_secs_f64() / 1e9
+    };
+    (0..TRIES).map(|_| rayon::broadcast(alone).iter().sum()).fold(0.0, f64::max)
+}
+
 /// Seconds of an empty launch: within a sequence, and alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {

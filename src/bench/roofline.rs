@@ -47,36 +47,43 @@ pub fn table(profile: &Profile, machine: &Machine) -> Table {
     table
 }
 
-/// The kernels under the roofs of their machines, both axes logarithmic. Kernels that only move data have no FLOP and
-/// are left out.
+/// The kernels under the roofs of their machines, both axes logarithmic. The larger a marker, the larger the kernel's share
+/// of the time. Solid is the roof of memory, dotted that of each cache. Kernels that only move data have no FLOP and are
+/// left out.
 pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
     let computing = |profile: &Profile| {
         let all = profile.ranked();
         all.into_iter().filter(|(_, s)| s.flops > 0 && s.bytes > 0 && s.seconds > 0.0)
     };
     let all = || measured.iter().flat_map(|(_, profile)| computing(profile));
-    let least = all().map(|(_, s)| intensity(&s)).fold(0.1, f64::min);
-    let most = all().map(|(_, s)| intensity(&s)).fold(100.0, f64::max);
-    let mut series = Vec::new();
+    let least = all().map(|(_, s)| intensity(&s)).fold(0.1, f64::min) / 1.5;
     // Leave room for names on the right.
+    let most = all().map(|(_, s)| intensity(&s)).fold(100.0, f64::max) * 4.0;
+    let mut series = Vec::new();
     for (number, (machine, profile)) in measured.iter().enumerate() {
-        let ridge = machine.peak / machine.bandwidth;
-        let mut corners = vec![least / 1.5, ridge.clamp(least, most), most * 4.0];
-        corners.dedup();
-        let roof = |x: f64| (x, machine.roof(x, 1.0));
-        series.push(Series {
-            name: machine.to_string(),
-            points: corners.into_iter().map(roof).collect(),
-            colour: 2 * number,
-            ..Series::default()
-        });
+        let roof = |name: String, bandwidth: f64, stroke| {
+            let ridge = (machine.peak / bandwidth).clamp(least, most);
+            let mut corners = vec![least, ridge, most];
+            corners.dedup();
+            let height = |x: f64| (x, machine.peak.min(x * bandwidth));
+            let points = corners.into_iter().map(height).collect();
+            Series { name, points, stroke, colour: 2 * number, ..Series::default() }
+        };
+        series.push(roof(machine.to_string(), machine.bandwidth, Stroke::Solid));
+        let caches = machine.caches.iter();
+        series
+            .extend(caches.map(|(name, gb)| roof(format!("roof of {name}"), *gb, Stroke::Dotted)));
         let kernels: Vec<_> = computing(profile).collect();
+        let share = |sum: &Sum| sum.seconds / profile.seconds.max(f64::MIN_POSITIVE);
         series.push(Series {
-            name: "kernels".into(),
+            name: "kernels, the larger the more of the time".into(),
             points: kernels.iter().map(|(_, s)| (intensity(s), s.gflops())).collect(),
             stroke: Stroke::Marks,
             colour: 2 * number + 1,
             labels: kernels.iter().map(|(name, _)| name.to_string()).collect(),
+            // The area grows with the share of the time.
+            sizes: kernels.iter().map(|(_, s)| 0.6 + 4.0 * share(s).sqrt()).collect(),
+            ..Series::default()
         });
     }
     Plot {

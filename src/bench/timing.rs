@@ -20,6 +20,8 @@ pub struct Machine {
     pub peak: f64,
     /// GB/s of memory; see [`probe::bandwidth`].
     pub bandwidth: f64,
+    /// Name and GB/s of each cache that every CPU thread has for itself; see [`probe::cached_bandwidth`]. None on a GPU.
+    pub caches: Vec<(&'static str, f64)>,
 }
 
 impl Machine {
@@ -36,7 +38,12 @@ impl Machine {
         };
         // A temporary CPU device frees its memory when it is dropped.
         let own = if device.is_cpu() { Device::cpu() } else { device.clone() };
-        Ok(Machine { name, peak: probe::peak(&own)?, bandwidth: probe::bandwidth(&own)? })
+        let probed = |(name, bytes)| (name, probe::cached_bandwidth(bytes));
+        let caches = match device.is_cpu() {
+            true => probe::CACHES.map(probed).to_vec(),
+            false => Vec::new(),
+        };
+        Ok(Machine { name, peak: probe::peak(&own)?, bandwidth: probe::bandwidth(&own)?, caches })
     }
 
     /// The highest possible GFLOP/s of a kernel with `flops` operations on `bytes` of memory.
@@ -47,8 +54,9 @@ impl Machine {
 
 impl std::fmt::Display for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Machine { name, peak, bandwidth } = self;
-        write!(f, "{name}: {peak:.0} GFLOP/s of multiply-adds, {bandwidth:.1} GB/s of memory")
+        let Machine { name, peak, bandwidth, caches } = self;
+        write!(f, "{name}: {peak:.0} GFLOP/s of multiply-adds, {bandwidth:.1} GB/s of memory")?;
+        caches.iter().try_for_each(|(name, bandwidth)| write!(f, ", {bandwidth:.0} GB/s of {name}"))
     }
 }
 

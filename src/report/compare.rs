@@ -5,10 +5,11 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::curves::{curves, plot};
-use super::html::{duration, escape, figure, page, section, table};
+use super::curves::{curves, left_out, plot};
+use super::html::{duration, escape, page, section, table};
+use super::interactive::{clocks, figure};
 use super::labels::{IMAGES, MOST_POINTS, NATS};
-use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
+use super::plots::{Plot, Series, Stroke, series_from_metrics, smoothed, thinned};
 use super::read::{Run, Score};
 use super::{gallery, reference};
 use crate::data::thousands;
@@ -57,27 +58,48 @@ pub fn compare(run_dirs: &[&Path], out: &Output, log_x: bool) -> Result<()> {
         _ => format!("Each {name} in {NATS}; for classifiers, the error in percent of the images."),
     };
     body += &table(&unit, &head, &rows);
-    let series: Vec<Series> =
-        runs.iter().enumerate().flat_map(|(colour, run)| series(run, colour)).collect();
+    let lines: Vec<Vec<Series>> =
+        runs.iter().enumerate().map(|(number, run)| series(run, number)).collect();
+    let missing = missing(&runs, &lines);
     let scores = score_name(&runs);
     let mut caption = format!(
         "Each {scores} in {NATS}, over {IMAGES}; lower is better. Solid: validation images; dashed: evenly \
          spaced training images, the same number at every evaluation, or the training loss where these \
-         were not scored. Monte Carlo EM trains no encoder, so the bounds of such runs mean little and are \
-         left out. Data and devices as above."
+         were not scored. Data and devices as above."
     );
-    // A logarithmic axis has room for the first steps; a linear one leaves them out.
-    let plot = Plot { reference: reference::shared(&runs, reference::score), ..plot(series) };
+    let plot = Plot {
+        reference: reference::shared(&runs, reference::score),
+        ..plot(lines.concat(), NATS, log_x)
+    };
+    caption += &left_out(&plot);
     if let Some((label, nats)) = &plot.reference {
         caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
     }
-    let plot = if log_x { Plot { log_x, y_max: None, ..plot } } else { plot };
-    body += &figure(&curve(&plot), &caption);
+    body += &figure(&plot, &caption);
+    body += &missing;
+    body += &clocks(&runs);
     body += &curves(&runs, log_x);
     let named: Vec<_> = runs.iter().map(|run| (run.name.as_str(), &run.pictures[..])).collect();
     body += &gallery::last_samples(&named);
     body += &differences(&runs);
     out.put(page(title, &body).as_bytes())
+}
+
+/// Names the runs that have no line in the plot, and why; empty if all have one.
+fn missing(runs: &[Run], lines: &[Vec<Series>]) -> String {
+    let without = runs.iter().zip(lines).filter(|(_, lines)| lines.is_empty());
+    let named: Vec<String> = without
+        .map(|(run, _)| match run.method().as_deref() {
+            Some("monte-carlo-em") => {
+                format!("{} (Monte Carlo EM trains no encoder, so it has no bound)", run.name)
+            }
+            _ => format!("{} (it has not been evaluated yet)", run.name),
+        })
+        .collect();
+    if named.is_empty() {
+        return String::new();
+    }
+    format!("<p class=\"note\">Not in the plot: {}.</p>\n", escape(&named.join("; ")))
 }
 
 /// A section with the settings in which the runs differ; empty if there are none or a file is not valid TOML.
@@ -158,12 +180,13 @@ fn row(run: &Run) -> Vec<String> {
 /// A run's lines in the plot: its scores on validation and on training images. If training images were not scored, the
 /// training loss from the first evaluation on takes their place, provided that it is a bound. Empty for Monte Carlo EM,
 /// which trains no encoder: its bound would only compress the other curves.
-fn series(run: &Run, colour: usize) -> Vec<Series> {
+fn series(run: &Run, number: usize) -> Vec<Series> {
     let line = |what: &str, points, stroke| Series {
         name: format!("{}, {what}", run.name),
         points,
         stroke,
-        colour,
+        colour: number,
+        run: number,
         ..Series::default()
     };
     let method = run.method();

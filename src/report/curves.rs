@@ -4,21 +4,41 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::html::{figure, section};
+use super::html::section;
+use super::interactive::figure;
 use super::labels::{IMAGES, NATS};
-use super::plots::{Plot, Series, Stroke, curve, series_from_metrics};
+use super::plots::{Plot, Series, Stroke, series_from_metrics};
 use super::read::Run;
 use super::reference;
 use crate::run::metrics::ERROR_PERCENT;
 
-/// A plot over images seen that cuts off values above everything after the first twentieth: the steep fall of the first
-/// steps would compress the rest.
-pub fn plot(series: Vec<Series>) -> Plot {
+/// A plot over images seen. A linear axis leaves out what lies outside the range that the series have after
+/// the first twentieth of each: the fall or rise of the first steps would compress the rest.
+pub fn plot(series: Vec<Series>, y_label: &str, log_x: bool) -> Plot {
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for Series { points, .. } in &series {
+        let end = points.last().map_or(0.0, |p| p.0);
+        for (_, y) in points.iter().filter(|p| p.0 >= end / 20.0) {
+            (low, high) = (low.min(*y), high.max(*y));
+        }
+    }
     let all = || series.iter().flat_map(|s| &s.points);
-    let end = all().map(|p| p.0).fold(0.0, f64::max);
-    let late = all().filter(|p| p.0 >= end / 20.0).map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-    let y_max = all().any(|p| p.1 > late).then_some(late);
-    Plot { x_label: IMAGES.into(), y_label: NATS.into(), y_max, series, ..Plot::default() }
+    let cut = !log_x && low < high;
+    let y_max = (cut && all().any(|p| p.1 > high)).then_some(high);
+    let y_min = (cut && all().any(|p| p.1 < low)).then_some(low);
+    let (x_label, y_label) = (IMAGES.into(), y_label.into());
+    Plot { x_label, y_label, log_x, y_min, y_max, series, ..Plot::default() }
+}
+
+/// What a plot leaves out, as a sentence for its caption; empty if it shows everything.
+pub fn left_out(plot: &Plot) -> String {
+    let beyond = match (plot.y_min, plot.y_max) {
+        (None, None) => return String::new(),
+        (None, Some(high)) => format!("above {high:.1}"),
+        (Some(low), None) => format!("below {low:.1}"),
+        (Some(low), Some(high)) => format!("below {low:.1} and above {high:.1}"),
+    };
+    format!(" Values {beyond}, from the first steps, are not drawn.")
 }
 
 /// A plot of `key` on validation (solid) and training images (dashed), from the lines of `kind`; `None` if no run has
@@ -30,13 +50,12 @@ fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -
             let points = series_from_metrics(&run.metrics, kind, Some(split), key);
             let name = if runs.len() > 1 { format!("{}, {split}", run.name) } else { split.into() };
             if !points.is_empty() {
-                series.push(Series { name, points, stroke, colour, ..Series::default() });
+                let run = colour;
+                series.push(Series { name, points, stroke, colour, run, ..Series::default() });
             }
         }
     }
-    let (x_label, y_label) = (IMAGES.into(), y_label.into());
-    let plot = Plot { x_label, y_label, log_x, series, ..Plot::default() };
-    (!plot.series.is_empty()).then_some(plot)
+    (!series.is_empty()).then(|| plot(series, y_label, log_x))
 }
 
 /// Sections with the other curves of the runs: marginal likelihoods, errors, the parts of the bound.
@@ -53,8 +72,12 @@ fn parts_section(runs: &[Run], log_x: bool) -> String {
         let Some(plot) = split_plot(runs, "eval", key, &format!("{key}, {NATS}"), log_x) else {
             continue;
         };
-        let caption = format!("{what}, in {NATS}, over {IMAGES}. {}", data_of(runs, "eval", key));
-        html += &figure(&curve(&plot), &caption);
+        let caption = format!(
+            "{what}, in {NATS}, over {IMAGES}. {}{}",
+            data_of(runs, "eval", key),
+            left_out(&plot)
+        );
+        html += &figure(&plot, &caption);
     }
     if html.is_empty() { html } else { section("Parts of the bound", &html) }
 }
@@ -67,10 +90,11 @@ fn marginal_section(runs: &[Run], log_x: bool) -> String {
     };
     let caption = format!(
         "Marginal likelihood by the estimator of Auto-Encoding Variational Bayes, appendix D: mean \
-         log p(x) in {NATS}, over {IMAGES}; higher is better. {}",
-        data_of(runs, "marginal", "log_p")
+         log p(x) in {NATS}, over {IMAGES}; higher is better. {}{}",
+        data_of(runs, "marginal", "log_p"),
+        left_out(&plot)
     );
-    section("Marginal likelihood", &figure(&curve(&plot), &caption))
+    section("Marginal likelihood", &figure(&plot, &caption))
 }
 
 /// A section with the errors of classifiers, or nothing.
@@ -80,14 +104,15 @@ fn error_section(runs: &[Run], log_x: bool) -> String {
         return String::new();
     };
     let mut caption = format!(
-        "Misclassified images in percent, over {IMAGES}; lower is better. {}",
-        data_of(runs, "eval", ERROR_PERCENT)
+        "Misclassified images in percent, over {IMAGES}; lower is better. {}{}",
+        data_of(runs, "eval", ERROR_PERCENT),
+        left_out(&plot)
     );
     plot.reference = reference::shared(runs, reference::error);
     if let Some((label, percent)) = &plot.reference {
         caption += &format!(" Dotted line, test split: {label}, {percent:.2} %.");
     }
-    section("Error", &figure(&curve(&plot), &caption))
+    section("Error", &figure(&plot, &caption))
 }
 
 /// The data and the devices of the lines of `kind` that have `key`.

@@ -1,7 +1,8 @@
 //! The KL of each glimpse of a DRAW model, from its last evaluation.
 
-use super::html::{figure, section as html_section};
-use super::plots::{curve, glimpse_plot};
+use super::html::section as html_section;
+use super::interactive::figure;
+use super::plots::glimpse_plot;
 use super::read::{self, Run};
 use crate::run::metrics::KL_PER_GLIMPSE;
 
@@ -19,5 +20,5 @@ pub fn section(run: &Run) -> String {
          passes to the decoder. Total: {:.2} nats. {what}.",
         kl.iter().sum::<f64>()
     );
-    html_section("Glimpses", &figure(&curve(&glimpse_plot(&kl, &what)), &caption))
+    html_section("Glimpses", &figure(&glimpse_plot(&kl, &what), &caption))
 }

@@ -1,5 +1,6 @@
 //! Building blocks of a page: frame and style, tables, figures, and escaping.
 
+use super::interactive::{SCRIPT, policy};
 use crate::output::html_generator;
 use crate::text;
 
@@ -29,28 +30,36 @@ main .curve{width:100%;min-width:34rem}
 .facts dt{color:var(--soft);font-size:.8rem}.facts dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums}
 pre{background:var(--shade);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem;line-height:1.4}
 .note{border-left:4px solid #d55e00;padding-left:.75rem}
-@media print{body{font-size:11pt}main,footer{max-width:none;padding:0}
+.controls,.legend{display:flex;flex-wrap:wrap;gap:.35rem 1rem;align-items:center;font-size:.875rem;margin:.25rem 0}
+.controls button,.legend button{font:inherit;color:inherit;background:none;border:1px solid var(--line);border-radius:4px;
+padding:.1rem .5rem;cursor:pointer}
+.legend button svg{vertical-align:middle;margin-right:.4rem}.legend button[aria-pressed=false]{opacity:.4;text-decoration:line-through}
+.plot{width:100%;min-width:34rem;touch-action:pan-y;cursor:crosshair}.plot text{font-size:13px;fill:currentColor}
+.plot .grid{stroke:currentColor;stroke-opacity:.13}.plot .drag{fill:currentColor;fill-opacity:.12}
+.readout{display:block;min-height:1.5em;font-size:.875rem;color:var(--soft);font-variant-numeric:tabular-nums}
+main img[role=button]{cursor:zoom-in}dialog{border:0;padding:.5rem;background:var(--paper);max-width:100vw;max-height:100vh}
+dialog img{image-rendering:pixelated;cursor:zoom-out;max-width:none}
+@media print{.controls,.readout{display:none}body{font-size:11pt}main,footer{max-width:none;padding:0}
 figure,tr{break-inside:avoid}.row.time figure{width:30%}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 ";
-
-/// Forbids the browser to load or run anything, even if a page contains unexpected content.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// Escapes text for HTML and XML content and attributes.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A whole page; `title` is text, `body` is HTML.
+/// A whole page; `title` is text, `body` is HTML. It loads nothing, and runs nothing but the script of its plots.
 pub fn page(title: &str, body: &str) -> String {
+    let policy = policy();
     let generator = html_generator();
     // Control characters can only come from names and texts in files.
     text::lines(&format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          {generator}{0}\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <title>{1} – pixelloom</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n{body}</main>\n<footer>Written by pixelloom {0}.</footer>\n</body>\n</html>\n",
+         <main>\n{body}</main>\n<footer>Written by pixelloom {0}.</footer>\n\
+         <script>{SCRIPT}</script>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION"),
         escape(title)
     ))

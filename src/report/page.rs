@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::curves::{curves, plot};
+use super::curves::{curves, left_out, plot};
 use super::gallery;
-use super::html::{duration, escape, facts, figure, page, section, table};
+use super::html::{duration, escape, facts, page, section, table};
+use super::interactive::{clocks, figure};
 use super::labels::{BITS, IMAGES, MOST_POINTS, NATS};
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use super::read::{self, Run};
@@ -36,9 +37,7 @@ pub fn write(run_dir: &Path) -> Result<()> {
         caption += &format!("{}: {what}. ", if name == "nll" { "NLL" } else { "Bound" });
     }
     caption += &format!("Device: {}.", run.device());
-    if let Some(most) = plot.y_max {
-        caption += &format!(" Values above {most:.1} (from the first steps) are left out.");
-    }
+    caption += &left_out(&plot);
     if let Some((label, nats)) = &plot.reference {
         caption += &format!(" Dotted line, test split: {label}, {nats:.2} {NATS}.");
     }
@@ -49,7 +48,8 @@ pub fn write(run_dir: &Path) -> Result<()> {
     let mut body = format!("<h1>{}</h1>\n", escape(&title));
     body += &facts(&known(&run));
     body += &format!("<p>{}</p>\n", escape(&paragraph(&run)));
-    body += &figure(&svg, &caption);
+    body += &figure(&plot, &caption);
+    body += &clocks(std::slice::from_ref(&run));
     body += &section("Figures", &figures(&run));
     body += &curves(std::slice::from_ref(&run), false);
     body += &glimpses::section(&run);
@@ -86,7 +86,7 @@ fn training_plot(run: &Run) -> Plot {
             series.push(Series { name, points, stroke, colour: 3 - colour, ..Series::default() });
         }
     }
-    plot(series)
+    plot(series, NATS, false)
 }
 
 /// The headline facts: names and values.
@@ -96,11 +96,17 @@ fn known(run: &Run) -> Vec<(String, String)> {
         if let Some(score) = run.last_score(split) {
             let (name, value) = match score.error {
                 Some(error) => ("error", format!("{error:.2} %")),
-                None => (run.score(), format!("{:.2}", score.nats)),
+                None => (run.score(), format!("{:.2} {NATS}", score.nats)),
             };
             known.push((format!("{split} {name}"), value));
+            known.extend(score.bits.map(|bits| {
+                (format!("{split}, bits per dimension"), format!("{bits:.3} bits/dim"))
+            }));
         }
     }
+    let paper = reference::error(run).map(|(label, percent)| (label, format!("{percent:.2} %")));
+    let nats = || reference::score(run).map(|(label, nats)| (label, format!("{nats:.2} {NATS}")));
+    known.extend(paper.or_else(nats).map(|(label, value)| (label, value)));
     let count = |key: &str| run.number(key).map(|n| thousands(n as usize));
     known.extend(count("parameters").map(|n| ("parameters".into(), n)));
     known.push(("images seen".into(), thousands(run.last("images") as usize)));

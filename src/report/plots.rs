@@ -5,17 +5,22 @@
 //! a separate file it follows the viewer's preference.
 
 mod axis;
+mod labels;
+mod legend;
+mod marks;
 
 use std::collections::BTreeMap;
 use std::io;
 
-use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
 
 use crate::text;
 use axis::{PlotAxis, count};
+use labels::Labels;
+use legend::legend;
+use marks::{dashes, marked, marker, size, style};
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +51,10 @@ pub struct Series {
     pub colour: usize,
     /// A label for each point; may be empty.
     pub labels: Vec<String>,
+    /// How large its markers are, one each, 1 being the usual size; may be empty.
+    pub sizes: Vec<f64>,
+    /// Which of the page's runs it belongs to.
+    pub run: usize,
 }
 
 /// What [`curve`] draws.
@@ -61,6 +70,8 @@ pub struct Plot {
     pub log_x: bool,
     /// Whether the y axis is logarithmic.
     pub log_y: bool,
+    /// Points below this are left out.
+    pub y_min: Option<f64>,
     /// Points above this are left out.
     pub y_max: Option<f64>,
     /// The lines, in drawing order.
@@ -188,6 +199,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
             && (!plot.log_x || *x > 0.0)
             && (!plot.log_y || *y > 0.0)
             && plot.y_max.is_none_or(|max| *y <= max)
+            && plot.y_min.is_none_or(|min| *y >= min)
     };
     let points_of = |s: &Series| s.points.iter().copied().filter(seen).collect();
     let lines: Vec<Vec<(f64, f64)>> = plot.series.iter().map(points_of).collect();
@@ -200,15 +212,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
     let y =
         PlotAxis::new(all().map(|p| p.1).chain(reference.map(|r| r.1)), plot.log_y).widened(0.07);
     let (left, right) = (x.low, x.high);
-    // Put the legend into the right corner, top or bottom, that has fewer points.
     let middle = (x.middle(), y.middle());
-    let right_half = || all().filter(|p| p.0 >= middle.0);
-    let above = right_half().filter(|p| p.1 >= middle.1).count();
-    let corner = if 2 * above <= right_half().count() {
-        SeriesLabelPosition::UpperRight
-    } else {
-        SeriesLabelPosition::LowerRight
-    };
 
     let font = ("sans-serif", 32).into_font().color(&INK);
     let mut root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
@@ -220,6 +224,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
         let size = if i == 0 { 42 } else { 30 };
         root = root.titled(line, ("sans-serif", size).into_font().color(&INK))?;
     }
+    let root = legend(plot, root, &font)?;
     let mut builder = ChartBuilder::on(&root);
     builder.margin(16).margin_right(48).x_label_area_size(90).y_label_area_size(140);
     let mut chart = builder.build_cartesian_2d(x, y)?;
@@ -233,43 +238,26 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
         .y_desc(&plot.y_label)
         .draw()?;
 
+    let mut labels = Labels::default();
     for (series, points) in plot.series.iter().zip(lines) {
-        let colour = COLOURS[series.colour % COLOURS.len()];
-        let few = points.len() <= 25 && !matches!(series.stroke, Stroke::Faint | Stroke::Dotted);
-        let dots = few || series.stroke == Stroke::Marks;
-        let marks = if dots { points.clone() } else { Vec::new() };
-        let style = match series.stroke {
-            Stroke::Solid | Stroke::Dashed | Stroke::Marks => colour.stroke_width(4),
-            Stroke::Dotted => colour.stroke_width(3),
-            Stroke::Faint => colour.mix(0.45).stroke_width(2),
-        };
-        let dashes = match series.stroke {
-            Stroke::Dashed => Some((14, 10)),
-            Stroke::Dotted => Some((4, 8)),
-            _ => None,
-        };
-        let line = if series.stroke == Stroke::Marks { Vec::new() } else { points };
-        let drawn = match dashes {
+        let style = style(series);
+        let line = if series.stroke == Stroke::Marks { Vec::new() } else { points.clone() };
+        match dashes(series.stroke) {
             Some((dash, gap)) => {
-                chart.draw_series(DashedLineSeries::new(line, dash, gap, style))?
+                chart.draw_series(DashedLineSeries::new(line, dash, gap, style))?;
             }
-            None => chart.draw_series(LineSeries::new(line, style))?,
-        };
-        let only_marks = series.stroke == Stroke::Marks;
-        drawn.label(&series.name).legend(move |(x, y)| {
-            let ends = vec![(x, y), (x + 48, y)];
-            match dashes {
-                Some((dash, gap)) => DashedPathElement::new(ends, dash, gap, style).into_dyn(),
-                None if only_marks => Circle::new((x + 24, y), 7, colour.filled()).into_dyn(),
-                None => PathElement::new(ends, style).into_dyn(),
+            None => {
+                chart.draw_series(LineSeries::new(line, style))?;
             }
-        });
-        let small = ("sans-serif", 22).into_font().color(&INK);
-        let named = series.points.iter().zip(&series.labels).filter(|(p, _)| seen(p));
-        chart.draw_series(named.map(|(p, label)| {
-            EmptyElement::at(*p) + Text::new(label.clone(), (11, -22), small.clone())
-        }))?;
-        chart.draw_series(marks.into_iter().map(|p| Circle::new(p, 7, colour.filled())))?;
+        }
+        let named = series.points.iter().zip(&series.labels).enumerate();
+        for (i, (point, label)) in named.filter(|(_, (point, _))| seen(point)) {
+            labels.push(label, chart.backend_coord(point), size(series, i));
+        }
+        let marked = marked(series.stroke, &points);
+        chart.draw_series(
+            marked.map(|(i, p)| EmptyElement::at(p) + marker(series, (0, 0), size(series, i))),
+        )?;
     }
     if let Some((label, value)) = reference {
         let ends = [(left, *value), (right, *value)];
@@ -278,17 +266,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
         let text = Text::new(format!("{label}: {value:.2}"), (16, -4), style);
         chart.draw_series([EmptyElement::at((left, *value)) + text])?;
     }
-    if !plot.series.is_empty() {
-        chart
-            .configure_series_labels()
-            .position(corner)
-            .legend_area_size(60)
-            .margin(16)
-            .background_style(PAPER.mix(0.85))
-            .border_style(INK.mix(0.3))
-            .label_font(font.clone())
-            .draw()?;
-    }
+    labels.draw(&root)?;
     if lines_are_empty {
         let style = font.pos(Pos::new(HPos::Center, VPos::Center));
         chart.draw_series([Text::new("no points yet", middle, style)])?;

@@ -43,7 +43,7 @@ pub struct Score {
     /// Nats per image.
     pub nats: f64,
     /// Bits per dimension, if known.
-    bits: Option<f64>,
+    pub bits: Option<f64>,
     /// Error of a classifier, in percent of the images.
     pub error: Option<f64>,
     /// The data that was scored.

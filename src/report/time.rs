@@ -1,8 +1,9 @@
 //! The speed of a run and how its time was spent.
 
-use super::html::{duration, figure, section, table};
+use super::html::{duration, section, table};
+use super::interactive::figure;
 use super::labels::{IMAGES, MOST_POINTS};
-use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
+use super::plots::{Plot, Series, Stroke, series_from_metrics, smoothed, thinned};
 use super::read::Run;
 
 const RATE: &str = "images_per_second";
@@ -30,7 +31,7 @@ pub fn time(run: &Run) -> String {
             "Images/s in training steps, over {IMAGES}; higher is better. Device: {}.",
             run.device()
         );
-        html += &figure(&curve(&plot), &caption);
+        html += &figure(&plot, &caption);
     }
     section("Time", &(html + &times(run)))
 }

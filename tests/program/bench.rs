@@ -87,7 +87,9 @@ fn tables_and_the_roofline_contain_what_was_measured() {
     assert_eq!(rows[4], "| (outside kernels) | | 125 | 25.0 % | | |");
     assert_eq!(rows[5], "| (all) | 4.00 | 500 | 100.0 % | 100 | 2.15 |");
 
-    let machine = Machine { name: "cpu".into(), peak: 400.0, bandwidth: 8.0 };
+    let caches = vec![("L1", 200.0), ("L2", 50.0)];
+    let machine = Machine { name: "cpu".into(), peak: 400.0, bandwidth: 8.0, caches };
+    assert!(machine.to_string().ends_with("8.0 GB/s of memory, 200 GB/s of L1, 50 GB/s of L2"));
     assert_eq!(roofline::share_of_roof(&sum, &machine), 0.5);
     assert!((roofline::share_of_roof(&moves, &machine) - 4.295 / 8.0).abs() < 1e-3);
     // At low FLOP/byte, memory is the roof.
@@ -96,4 +98,5 @@ fn tables_and_the_roofline_contain_what_was_measured() {
     assert!((roofline::share_of_roof(&light, &machine) - expected).abs() < 1e-9);
     let svg = curve(&roofline::plot(&[(machine, profile)]));
     assert!(svg.contains("\nproduct\n</text>") && !svg.contains("\ncopy\n</text>"));
+    assert!(svg.contains("\nroof of L1\n</text>") && svg.contains("\nroof of L2\n</text>"));
 }

@@ -127,6 +127,8 @@ fn the_papers_figures_are_drawn_from_runs() {
     fs::write(wake.join("config.toml"), "[model.method]\nname = \"monte-carlo-em\"\n").unwrap();
     let page = drawn();
     assert!(!page.contains("wake, valid bound") && page.contains("\nwake, valid\n"));
+    let why = "Not in the plot: wake (Monte Carlo EM trains no encoder, so it has no bound).";
+    assert!(page.contains(why), "no run is left out without a word");
     write(aevb).unwrap();
     let page = fs::read_to_string(aevb.join("report.html")).unwrap();
     assert_well_formed(&page);

@@ -3,11 +3,14 @@
 
 mod compare;
 mod draw;
+mod interactive;
 mod pixel;
 
 use std::fs;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pixelloom::Error;
 use pixelloom::images::sheet::write_sheet;
 use pixelloom::output::Output;
@@ -16,6 +19,7 @@ use pixelloom::report::plots::{
 };
 use pixelloom::report::{read_metrics, write};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const VALID: &str = "digits (embedded MNIST subset), valid split, 500 images, dynamic binarization";
@@ -95,9 +99,14 @@ fn assert_well_formed(page: &str) {
             assert_eq!(open.pop(), Some(name), "closing </{name}>");
             continue;
         }
+        if tag.starts_with("script") {
+            let (script, after) = rest.split_once("</script>").expect("a script that does not end");
+            assert_script(tag, script, page);
+            rest = after;
+            continue;
+        }
         let name = tag.split([' ', '\n', '/']).next().unwrap();
         assert!(name.chars().all(|c| c.is_ascii_alphanumeric()) && !name.is_empty(), "<{tag}>");
-        assert_ne!(name, "script");
         assert_ne!(name, "link");
         assert!(tag.matches('"').count().is_multiple_of(2), "<{tag}>");
         assert_entities(tag);
@@ -115,7 +124,25 @@ fn assert_well_formed(page: &str) {
         }
     }
     assert_eq!(open, [""; 0], "left open");
-    assert!(!page.contains("url(") && !page.contains("@import"), "a style that loads");
+    // The clip path of the plots, within the page.
+    let elsewhere = page.replace("url(#plot-area)", "");
+    assert!(!elsewhere.contains("url(") && !page.contains("@import"), "a style that loads");
+}
+
+/// Panics unless a script is JSON, which runs nothing, or the one that the page's policy names by its hash.
+fn assert_script(tag: &str, script: &str, page: &str) {
+    if tag.starts_with("script type=\"application/json\"") {
+        serde_json::from_str::<Value>(script).expect("numbers for the script");
+        return;
+    }
+    assert_eq!(tag, "script");
+    let policy = page.split_once("Content-Security-Policy\" content=\"").unwrap().1;
+    let policy = policy.split('"').next().unwrap();
+    let hash = STANDARD.encode(Sha256::digest(script));
+    let allowed = format!(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'"
+    );
+    assert_eq!(policy, allowed);
 }
 
 /// Panics on a `&` that does not start an entity.
@@ -132,7 +159,7 @@ fn the_report_has_all_parts() {
     assert_well_formed(&page);
     let parts = [
         "<h1>run &lt;1&gt; &amp; &quot;two&quot;: aevb &lt;mnist&gt;</h1>",
-        "<div><dt>test bound</dt><dd>131.25</dd></div>",
+        "<div><dt>test bound</dt><dd>131.25 nats/image</dd></div>",
         "<div><dt>parameters</dt><dd>815,824</dd></div>",
         "<div><dt>time</dt><dd>3 min 07 s</dd></div>",
         "815,824 parameters",
@@ -351,7 +378,8 @@ fn the_running_mean_follows_and_thinning_keeps_the_end() {
 /// The coordinates of each line of a plot of one series, and the whole SVG.
 fn drawn(plot: &Plot) -> (Vec<(f64, f64)>, String) {
     let svg = curve(plot);
-    let line = svg.lines().find(|l| l.starts_with("<polyline") && l.contains("#0072B2")).unwrap();
+    let lines = svg.lines().filter(|l| l.starts_with("<polyline") && l.contains("#0072B2"));
+    let line = lines.last().expect("the legend's sample, then the line");
     let points = line.split_once("points=\"").unwrap().1.split('"').next().unwrap();
     let pair = |p: &str| {
         let (x, y) = p.split_once(',').unwrap();
@@ -393,7 +421,6 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
         y_label: "bound (nats/image)".into(),
         log_x: true,
         log_y: false,
-        y_max: None,
         series: vec![
             series("AEVB (train)", Stroke::Dashed, 1),
             series("AEVB (test)", Stroke::Solid, 1),
@@ -401,6 +428,7 @@ fn a_figure_of_several_series_has_legend_axes_and_reference() {
             series("wake-sleep (test)", Stroke::Solid, 0),
         ],
         reference: Some(("another result".into(), -80.97)),
+        ..Plot::default()
     };
     let svg = curve(&plot);
     assert_well_formed(&svg);
@@ -440,7 +468,7 @@ fn a_figure_with_two_logarithmic_axes() {
     for (text, stands) in [("low", true), ("high", true), ("nowhere", false), ("roof", true)] {
         assert_eq!(svg.contains(&format!("\n{text}\n</text>")), stands, "{text}");
     }
-    assert_eq!(svg.matches("<circle").count(), 3, "two points, and one in the legend");
+    assert_eq!(svg.matches("<polygon").count(), 3, "two points, and one in the legend");
 }
 
 #[test]
