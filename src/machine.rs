@@ -1,6 +1,7 @@
 //! Choosing a device by the name that a user gives, and measuring the available memory.
 
 pub mod memory;
+pub mod processor;
 
 use crate::device::Device;
 use crate::error::Result;

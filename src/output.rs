@@ -118,6 +118,14 @@ pub(crate) fn html_generator() -> String {
     format!("<meta name=\"generator\" content=\"{MARK} ")
 }
 
+/// The program's name and version, with the commit that it was built from if the environment variable
+/// `PIXELLOOM_COMMIT` named one during the build.
+pub fn program() -> String {
+    let commit = option_env!("PIXELLOOM_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map_or(String::new(), |commit| format!(" (commit {commit})"));
+    format!("pixelloom {}{commit}", env!("CARGO_PKG_VERSION"))
+}
+
 /// The first line of a CSV table, a comment that describes its content.
 pub fn csv_comment(what: &str) -> String {
     format!("# {MARK} {}: {what}\n", env!("CARGO_PKG_VERSION"))

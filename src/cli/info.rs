@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use pixelloom::cpu::Isa;
+use pixelloom::machine::processor;
 use serde_json::json;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
@@ -42,7 +43,7 @@ impl Info {
         say(&format!("system     {shown}; kernel {}", kernel.clone().unwrap_or_else(unknown)))?;
         give("system", json!({"name": os, "kernel": kernel}));
 
-        let cpu = processor().unwrap_or_else(unknown);
+        let cpu = processor::name().unwrap_or_else(unknown);
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         say(&format!("processor  {cpu}, {cores} threads; kernels use {}", Isa::current().name()))?;
         let isas: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
@@ -63,12 +64,4 @@ impl Info {
 
 fn build() -> &'static str {
     if cfg!(debug_assertions) { "debug" } else { "release" }
-}
-
-/// The processor's model name.
-fn processor() -> Option<String> {
-    let mut system = System::new();
-    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
-    let brand = system.cpus().first()?.brand().trim().to_string();
-    (!brand.is_empty()).then_some(brand)
 }

@@ -6,6 +6,7 @@ pub mod collection;
 pub mod drawing;
 pub mod film;
 pub mod glimpses;
+mod glyphs;
 pub mod nearest;
 pub mod receptive_field;
 pub mod samples;

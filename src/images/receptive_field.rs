@@ -5,7 +5,7 @@
 //! pixel of the previous row. Mask A hides a pixel from the first layer at its own position, so only positions to the
 //! right of that pixel would see it, and these are outside the image.
 
-use super::sheet;
+use super::{glyphs, sheet};
 use crate::Tape;
 use crate::autograd::Param;
 use crate::error::{Error, Result};
@@ -19,6 +19,9 @@ use crate::tensor::Tensor;
 const SEED: f32 = (1_u64 << 60) as f32;
 /// Approximate side of the picture in pixels.
 const SIDE: usize = 280;
+/// Rows of pixels of the colour scale below a tile.
+const SCALE: usize = 32;
+const BACKGROUND: [f32; 3] = [sheet::BACKGROUND as f32 / 255.0; 3];
 /// Number of rows of the blind spot that the text describes.
 const ROWS: usize = 6;
 
@@ -174,15 +177,16 @@ impl ReceptiveField {
     }
 
     /// Writes a picture with a tile for each channel of the image. Grey pixels are not seen; from blue to yellow, the
-    /// dependence grows (on a logarithmic scale, the same for all tiles); the pixel itself is red. Fails as
-    /// [`Output::put`] does.
+    /// dependence grows (on a logarithmic scale, the same for all tiles and drawn below each); the pixel itself is red.
+    /// Fails as [`Output::put`] does.
     pub fn write(&self, out: &Output) -> Result<()> {
         let (height, width, channels) = self.shape;
         let seen = || self.gradient.iter().copied().filter(|&g| g > 0.0).map(f64::ln);
         let (low, high) = (seen().fold(f64::INFINITY, f64::min), seen().fold(f64::MIN, f64::max));
         let factor = (SIDE / height.max(width)).max(1);
         let (rows, columns) = (height * factor, width * factor);
-        let mut tiles = Vec::with_capacity(channels * rows * columns * 3);
+        let scale = scale(columns, low, high);
+        let mut tiles = Vec::with_capacity(channels * (rows * columns * 3 + scale.len()));
         for channel in 0..channels {
             for pixel in 0..rows * columns {
                 let (row, column) = (pixel / columns / factor, pixel % columns / factor);
@@ -190,13 +194,39 @@ impl ReceptiveField {
                 let g = self.gradient[(row * width + column) * channels + channel];
                 tiles.extend(match g > 0.0 {
                     _ if own => [0.9, 0.1, 0.1],
-                    false => [f32::from(sheet::BACKGROUND) / 255.0; 3],
+                    false => BACKGROUND,
                     true => colour(((g.ln() - low) / (high - low).max(1e-9)) as f32),
                 });
             }
+            tiles.extend_from_slice(&scale);
         }
-        sheet::write_sheet(out, &tiles, channels, (rows, columns, 3), channels)
+        sheet::write_sheet(out, &tiles, channels, (rows + SCALE, columns, 3), channels)
     }
+}
+
+/// The colour scale, RGB, [`SCALE`] x `columns` pixels: a bar, and below its ends the gradients e^low and e^high. All
+/// background where nothing is seen.
+fn scale(columns: usize, low: f64, high: f64) -> Vec<f32> {
+    let mut pixels = vec![BACKGROUND; SCALE * columns];
+    if low <= high {
+        for row in 4..14 {
+            for column in 0..columns {
+                let part = column as f32 / (columns - 1).max(1) as f32;
+                pixels[row * columns + column] = colour(part);
+            }
+        }
+        let mut write = |text: &str, left: usize| {
+            for (row, column) in glyphs::pixels(text) {
+                if left + column < columns {
+                    pixels[(18 + row) * columns + left + column] = [1.0; 3];
+                }
+            }
+        };
+        let [low, high] = [low, high].map(|ln| format!("{:.0e}", ln.exp()));
+        write(&low, 0);
+        write(&high, columns.saturating_sub(glyphs::width(&high)));
+    }
+    pixels.concat()
 }
 
 /// A colour from dark blue (0) over green to yellow (1).
@@ -221,6 +251,25 @@ mod tests {
         make_positive(&model).unwrap();
         let x = Tensor::full(&device, 0.5, &model.net.images(1));
         receptive_field(&model, &x, at).unwrap()
+    }
+
+    /// The bar runs from blue to yellow, and its ends are written below it.
+    #[test]
+    fn the_colour_scale_has_a_bar_and_its_ends() {
+        let (low, high) = (1e-9_f64.ln(), 0.3_f64.ln());
+        let scale = scale(100, low, high);
+        let pixel = |row: usize, column: usize| &scale[(row * 100 + column) * 3..][..3];
+        assert_eq!((pixel(9, 0), pixel(9, 99)), (&colour(0.0)[..], &colour(1.0)[..]));
+        let written = |columns: std::ops::Range<usize>| {
+            columns
+                .flat_map(|c| (18..28).map(move |r| (r, c)))
+                .filter(|&(r, c)| pixel(r, c) == [1.0; 3])
+                .count()
+        };
+        // "1e-9" and "3e-1", every pixel of a glyph four times.
+        assert_eq!(written(0..50), 4 * (8 + 12 + 3 + 12));
+        assert_eq!(written(50..100), 4 * (11 + 12 + 3 + 8));
+        assert!(super::scale(100, f64::INFINITY, f64::MIN).iter().all(|v| *v == BACKGROUND[0]));
     }
 
     const AT: Place = Place { row: 9, column: 5, channel: 0 };

@@ -34,6 +34,8 @@ pub struct Run {
     pub metrics: Vec<Value>,
     /// `summary.json`, null while there is none.
     pub summary: Value,
+    /// `profile.json`, null if the run was not profiled.
+    pub profile: Value,
     /// Pictures, ordered by step and name.
     pub pictures: Vec<RunPicture>,
 }
@@ -77,6 +79,7 @@ impl Run {
             config: String::from_utf8_lossy(&config).into_owned(),
             metrics: read_metrics(&dir.join("metrics.jsonl"))?,
             summary: summary(dir)?,
+            profile: json(&dir.join("profile.json"))?,
             pictures: gallery::read(dir)?,
         })
     }
@@ -211,10 +214,14 @@ pub fn name_of(dir: &Path) -> String {
 /// The `summary.json` of the run in `dir`, null while there is none. Fails with [`Error::Data`] if it cannot be
 /// read.
 pub fn summary(dir: &Path) -> Result<Value> {
-    let path = dir.join("summary.json");
-    match read(&path)? {
+    json(&dir.join("summary.json"))
+}
+
+/// The JSON value in a file, null if there is no such file.
+fn json(path: &Path) -> Result<Value> {
+    match read(path)? {
         None => Ok(Value::Null),
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| damaged(&path, e)),
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| damaged(path, e)),
     }
 }
 

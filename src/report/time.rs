@@ -1,6 +1,8 @@
 //! The speed of a run and how its time was spent.
 
-use super::html::{duration, section, table};
+use serde_json::Value;
+
+use super::html::{duration, escape, section, table};
 use super::interactive::figure;
 use super::labels::{IMAGES, MOST_POINTS};
 use super::plots::{Plot, Series, Stroke, series_from_metrics, smoothed, thinned};
@@ -33,7 +35,47 @@ pub fn time(run: &Run) -> String {
         );
         html += &figure(&plot, &caption);
     }
-    section("Time", &(html + &times(run)))
+    let machine = ["machine", "program"].map(|key| run.text(key).unwrap_or_default());
+    if !machine[0].is_empty() {
+        let place = escape(&format!("Machine: {}. Program: {}.", machine[0], machine[1]));
+        html += &format!("<p>{place}</p>\n");
+    }
+    section("Time", &(html + &times(run))) + &kernels(run)
+}
+
+/// What `train --profile` measured, the slowest kernels first; nothing if the run was not profiled.
+fn kernels(run: &Run) -> String {
+    let profile = &run.profile;
+    let (Some(steps), Some(all)) = (profile["runs"].as_f64(), profile["seconds"].as_f64()) else {
+        return String::new();
+    };
+    let number = |sum: &Value, key: &str| sum[key].as_f64().unwrap_or(0.0);
+    let mut sums: Vec<(&String, &Value)> =
+        profile["kernels"].as_object().into_iter().flatten().collect();
+    sums.sort_by(|a, b| number(b.1, "seconds").total_cmp(&number(a.1, "seconds")));
+    let row = |(name, sum): &(&String, &Value)| {
+        let seconds = number(sum, "seconds").max(1e-12);
+        let rate = |key: &str| match number(sum, key) {
+            0.0 => "–".into(),
+            amount => format!("{:.1}", amount / seconds / 1e9),
+        };
+        vec![
+            name.to_string(),
+            format!("{:.1}", number(sum, "calls") / steps.max(1.0)),
+            format!("{:.3}", 1e3 * seconds / steps.max(1.0)),
+            format!("{:.1} %", 100.0 * seconds / all.max(1e-12)),
+            rate("flops"),
+            rate("bytes"),
+        ]
+    };
+    let rows: Vec<Vec<String>> = sums.iter().map(row).collect();
+    let head = ["kernel", "calls/step", "ms/step", "share", "GFLOP/s", "GB/s"];
+    let caption = format!(
+        "Time by kernel in {steps} training steps, {:.3} ms/step with what lies outside of kernels. Device: {}.",
+        1e3 * all / steps.max(1.0),
+        run.device()
+    );
+    section("Kernels", &table(&caption, &head, &rows))
 }
 
 fn times(run: &Run) -> String {

@@ -20,7 +20,8 @@ const LOCK: &str = "lock";
 const SAMPLES: &str = "samples";
 const METRICS: &str = "metrics.jsonl";
 /// What the program writes into a run in addition to settings, lock and checkpoints.
-const WRITTEN: [&str; 5] = [SAMPLES, METRICS, "summary.json", "report.html", "curve.svg"];
+const WRITTEN: [&str; 6] =
+    [SAMPLES, METRICS, "summary.json", "profile.json", "report.html", "curve.svg"];
 
 /// Whether a process that ended before it wrote the settings leaves this entry.
 fn is_begun(entry: &DirEntry) -> bool {

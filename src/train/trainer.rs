@@ -104,12 +104,13 @@ pub(super) struct Trainer {
 
 /// Trains, or resumes training, until the last step. Then rank 0 scores the splits, writes the summary and the report,
 /// and returns the summary. Fails with [`Error::Interrupted`] after a signal, when the state has been saved. If
-/// `profile` is given, the training steps, but nothing else, are added to it.
-pub fn train(job: Job, profile: Option<&mut Profile>) -> Result<Option<Summary>> {
+/// `profile` is given, the training steps, but nothing else, are added to it, and the run gets a `profile.json`.
+pub fn train(job: Job, mut profile: Option<&mut Profile>) -> Result<Option<Summary>> {
     let first = job.ranks.is_first();
     let mut trainer = Trainer::new(job)?;
-    let outcome = trainer.run(profile);
+    let outcome = trainer.run(profile.as_deref_mut());
     let outcome = outcome
+        .and_then(|done| trainer.write_profile(profile.as_deref()).map(|()| done))
         .and_then(|done| (first && done).then(|| trainer.end()).transpose())
         .map_err(|e| match e {
             Error::Interrupted { signal, .. } => trainer.interrupt(signal),
@@ -225,6 +226,13 @@ impl Trainer {
                 self.save()?;
             }
         }
+    }
+
+    /// Writes `profile.json`; on rank 0 only.
+    fn write_profile(&self, profile: Option<&Profile>) -> Result<()> {
+        let Some(profile) = profile.filter(|_| self.job.ranks.is_first()) else { return Ok(()) };
+        let text = serde_json::to_string_pretty(profile).expect("keys are strings");
+        self.job.run.write("profile.json", &(text + "\n"))
     }
 
     /// Runs `f` with the weights replaced by their moving averages, if the run has them.

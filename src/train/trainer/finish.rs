@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::{Job, Trainer};
 use crate::data::{Binarization, Fingerprint, Split};
 use crate::error::Result;
+use crate::machine::processor;
+use crate::output;
 use crate::report;
 use crate::run::Checkpoint;
 use crate::run::metrics::ERROR_PERCENT;
@@ -73,6 +75,11 @@ pub struct Summary {
     pub stopped: Option<String>,
     /// The command of the training.
     pub command: String,
+    /// Processor, cores and system of the last part of the run.
+    pub machine: String,
+    /// Version of the program, with the commit that it was built from if the build was told
+    /// (`PIXELLOOM_COMMIT`).
+    pub program: String,
 }
 
 impl Trainer {
@@ -165,6 +172,8 @@ impl Trainer {
             scored_step: scored,
             stopped: self.stopped(),
             command: self.job.command.clone(),
+            machine: processor::describe(),
+            program: output::program(),
         };
         let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
         run.write("summary.json", &(text + "\n"))?;
