@@ -163,7 +163,7 @@ fn mnist(task: Task, body: Body, layers: usize, hidden: usize) -> Workload {
 }
 
 fn cifar(body: Body, layers: usize) -> Workload {
-    let net = PixelConfig { mean: 0.0, deviation: 1.0, ..PixelConfig::colour(32, layers, 128) };
+    let net = PixelConfig { mean: 0.0, std: 1.0, ..PixelConfig::colour(32, layers, 128) };
     work(
         kind(body),
         "cifar",

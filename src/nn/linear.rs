@@ -19,15 +19,15 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Weights and biases from N(0, deviation^2).
+    /// Weights and biases from N(0, std^2).
     pub fn new(
         device: &Device,
         inputs: usize,
         outputs: usize,
-        deviation: f32,
+        std: f32,
         rng: &mut impl Rng,
     ) -> Linear {
-        let normal = Normal::new(0.0, deviation).expect("a deviation of at least 0");
+        let normal = Normal::new(0.0, std).expect("a standard deviation of at least 0");
         let mut draw = |shape: &[usize]| Param::new(drawn(device, shape, &normal, rng));
         Linear { weight: draw(&[outputs, inputs]), bias: draw(&[outputs]) }
     }

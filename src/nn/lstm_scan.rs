@@ -37,8 +37,7 @@ pub struct LstmScan {
 
 /// An [`LstmScan`] with packed weights, for the cached sampler.
 pub struct PackedLstm {
-    /// Input to state.
-    pub input: PackedConv,
+    input: PackedConv,
     recurrent: Tensor,
     c0: Tensor,
     /// Contribution of a learned h0 to the gates, to be added to the input-to-state map, \[1, H, W, 4 hidden\].
@@ -171,15 +170,28 @@ impl LstmScan {
 }
 
 impl PackedLstm {
-    /// The device of the weights.
-    pub fn device(&self) -> &Device {
-        self.recurrent.device()
+    /// The order of the scan.
+    pub fn order(&self) -> Order {
+        self.order
     }
 
-    /// Computes the state at pixel (row, column) from the input-to-state map u and the neighbours' states, and writes
-    /// it into the maps h and c, \[B, H, W, hidden\] each.
-    pub fn at(&self, u: &Tensor, at: (usize, usize), state: (&mut Tensor, &mut Tensor)) {
-        lstm_at((u, &self.recurrent, &self.c0), self.order, at, state);
+    /// Number of hidden units.
+    pub fn hidden(&self) -> usize {
+        self.c0.len()
+    }
+
+    /// Computes the gates u and the states h and c at pixel (row, column) from the layer's input x and the neighbours'
+    /// states, and writes them into the maps \[B, H, W, 4 hidden\], \[B, H, W, hidden\] and \[B, H, W, hidden\]. `extra`
+    /// is added to the gates: a condition, and [`PackedLstm::edge`].
+    pub fn at(
+        &self,
+        x: &Tensor,
+        extra: Option<&Tensor>,
+        at: (usize, usize),
+        (u, h, c): (&mut Tensor, &mut Tensor, &mut Tensor),
+    ) {
+        self.input.at(x, Around::default(), extra, at, u);
+        lstm_at((u, &self.recurrent, &self.c0), self.order, at, (h, c));
     }
 }
 

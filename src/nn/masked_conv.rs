@@ -76,9 +76,9 @@ impl MaskedConv {
 }
 
 impl PackedConv {
-    /// The device of the weights.
-    pub fn device(&self) -> &Device {
-        self.packed.device()
+    /// Number of output channels.
+    pub fn outputs(&self) -> usize {
+        self.packed.shape()[2]
     }
 
     /// Writes the layer's output at pixel (row, column) into the map y \[B, H, W, out\].

@@ -183,7 +183,7 @@ fn sample(device: &Device) {
     let (mut map, window) = (zeros(&[1, 1, 1, 1]), Window::centred(1, 1, Mask::NONE));
     let (x, p) = (zeros(&[1, 1, 1, 1]), zeros(&[1, 1, 1]));
     conv_at((&x, &p), window, Around::default(), (None, None), (0, 0), &mut map);
-    pick((&x, &x), Scale { levels: 2, mean: 0.0, deviation: 1.0 }, (0, 0, 0), &mut map);
+    pick((&x, &x), Scale { levels: 2, mean: 0.0, std: 1.0 }, (0, 0, 0), &mut map);
     let (u, s, c0) = (zeros(&[1, 1, 1, 4]), zeros(&[2, 1, 4]), zeros(&[1]));
     let mut c = zeros(&[1, 1, 1, 1]);
     lstm_at((&u, &s, &c0), Order::Diagonal, (0, 0), (&mut map, &mut c));

@@ -75,7 +75,7 @@ fn without_gradient(device: &Device) -> Results {
         let (logits, u) =
             (input(0, &[5, 2, 3, 3 * each]), random::uniform(device, key(9), &[5, 2, 3, 3]));
         let mut x = input(2, &[5, 2, 3, 3]);
-        pick((&logits, &u), Scale { levels, mean: 0.4, deviation: 0.7 }, (1, 2, 1), &mut x);
+        pick((&logits, &u), Scale { levels, mean: 0.4, std: 0.7 }, (1, 2, 1), &mut x);
         add(&format!("pick of {levels}"), &x);
     }
     let window = Window::centred(3, 5, Mask::NONE);

@@ -187,7 +187,7 @@ fn probabilities(logits: &[f32], levels: usize) -> Vec<f64> {
 const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 fn picks(device: &Device, levels: usize, logits: &[f32], seen: &[usize]) {
-    let scale = Scale { levels, mean: 0.4, deviation: 0.7 };
+    let scale = Scale { levels, mean: 0.4, std: 0.7 };
     let value = |level: usize| (level as f64 / (levels - 1) as f64 - 0.4) / 0.7;
     let p = probabilities(logits, levels);
     // u is the middle of the interval of every level whose interval is wide enough for f32, and both ends of
@@ -235,7 +235,7 @@ fn picks_follow_the_distribution() {
         for (levels, logits) in
             [(2, &[f32::NAN][..]), (3, &[0.0, f32::NAN, 0.0]), (3, &[f32::INFINITY, 0.0, 0.0])]
         {
-            let scale = Scale { levels, mean: 0.4, deviation: 0.7 };
+            let scale = Scale { levels, mean: 0.4, std: 0.7 };
             let x = drawn(device, logits, scale, &[0.0, 0.5, BELOW_ONE]);
             assert!(x.iter().all(|x| x.is_nan()), "{logits:?}: {x:?} on {}", device.name());
         }

@@ -56,7 +56,7 @@ pub struct Draw {
     pub config: DrawConfig,
     encoder: LstmCell,
     mean: Linear,
-    log_deviation: Linear,
+    log_std: Linear,
     decoder: LstmCell,
     write: Linear,
     read_attention: Option<Linear>,
@@ -107,7 +107,7 @@ impl Draw {
         let (h, z) = (config.hidden, config.latent);
         let encoder = LstmCell::new(device, config.read_dims() + h, h, rng);
         let mean = Linear::uniform(device, h, z, rng);
-        let log_deviation = Linear::uniform(device, h, z, rng);
+        let log_std = Linear::uniform(device, h, z, rng);
         let decoder = LstmCell::new(device, z, h, rng);
         let write = Linear::uniform(device, h, config.write_dims(), rng);
         let size = (config.height, config.width);
@@ -129,7 +129,7 @@ impl Draw {
             config,
             encoder,
             mean,
-            log_deviation,
+            log_std,
             decoder,
             write,
             read_attention,
@@ -218,7 +218,7 @@ impl Module for Draw {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
         self.encoder.visit(&join(path, "encoder"), f);
         self.mean.visit(&join(path, "mean"), f);
-        self.log_deviation.visit(&join(path, "log_deviation"), f);
+        self.log_std.visit(&join(path, "log_deviation"), f);
         self.decoder.visit(&join(path, "decoder"), f);
         self.write.visit(&join(path, "write"), f);
         if let Some(layer) = &self.read_attention {

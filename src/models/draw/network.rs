@@ -110,7 +110,7 @@ impl<'t> Encoder<'t> {
                 (Shared::new(&w.slice(1, dims as i64, rest), None), Some(sums))
             }
         };
-        let latent = joined(x, &model.mean, &[&model.log_deviation]);
+        let latent = joined(x, &model.mean, &[&model.log_std]);
         let initial = model.initial.as_ref().map(|initial| &initial.encoder);
         Encoder {
             image: x.reshape(&[rows, config.height, config.width, config.channels]),

@@ -9,7 +9,8 @@
 //! | ImageNet 32 x 32 | Row LSTM 12 x 384 | 1024 |
 //! | ImageNet 64 x 64 | Row LSTM 4 x 512, without residual connections | 1024 |
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::models::{indexable, product};
@@ -57,26 +58,19 @@ pub struct PixelConfig {
     /// Dropout rate on the input of each layer's last 1 x 1 convolution, while training; 0 in the paper.
     #[serde(default)]
     pub dropout: f32,
-    /// The network reads (x - mean) / deviation, where x is in \[0, 1\].
+    /// The network reads (x - mean) / std, where x is in \[0, 1\].
     pub mean: f32,
     /// See `mean`.
-    pub deviation: f32,
+    #[serde(rename = "deviation")]
+    pub std: f32,
 }
 
-/// Configuration of a [`super::MultiScale`]: the size of the images, and the sizes that all of its networks share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Configuration of a [`super::MultiScale`]. Files have the settings of `net` beside the others.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultiScaleConfig {
     /// Kind of the layers.
     pub body: Body,
-    /// Image height.
-    pub height: usize,
-    /// Image width.
-    pub width: usize,
-    /// 1 (grey, binary) or 3 (red, green, blue, in this order).
-    pub channels: usize,
-    /// Number of values of a channel: 2 (one sigmoid) to 256 (softmax).
-    pub levels: usize,
     /// Enlargement of each conditional stage over the stage before it; the last stage has the images' size.
     /// The paper has \[2\]: s x s, then 2s x 2s.
     pub factors: Vec<usize>,
@@ -85,28 +79,51 @@ pub struct MultiScaleConfig {
     pub stage: Option<usize>,
     /// Channels of the upsampled image that conditions the layers of a conditional stage.
     pub condition: usize,
-    /// Number of layers of each network.
-    pub layers: usize,
-    /// Hidden channels h of a layer; between layers there are 2 h.
-    pub hidden: usize,
-    /// See [`PixelConfig::kernel`].
-    #[serde(default = "paper_kernel")]
-    pub kernel: usize,
-    /// Channels of the two output layers.
-    pub head: usize,
-    /// Whether each layer's input is added to its output.
-    pub residual: bool,
-    /// Whether there are learned connections from every layer to the output.
-    pub skip: bool,
-    /// Whether the LSTM's states outside the image are learned; otherwise they are 0.
-    pub learned_states: bool,
-    /// Dropout rate on the input of each layer's last 1 x 1 convolution, while training; 0 in the paper.
-    #[serde(default)]
-    pub dropout: f32,
-    /// The networks read (x - mean) / deviation, where x is in \[0, 1\].
-    pub mean: f32,
-    /// See `mean`.
-    pub deviation: f32,
+    /// The network of the last stage; the others differ in the size of their images alone.
+    #[serde(flatten)]
+    pub net: PixelConfig,
+}
+
+/// In the order of configuration files, where a derived implementation would not put the settings of the chain.
+impl Serialize for MultiScaleConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let PixelConfig {
+            height,
+            width,
+            channels,
+            levels,
+            layers,
+            hidden,
+            kernel,
+            head,
+            residual,
+            skip,
+            learned_states,
+            dropout,
+            mean,
+            std,
+        } = &self.net;
+        let mut fields = serializer.serialize_struct("MultiScaleConfig", 18)?;
+        fields.serialize_field("body", &self.body)?;
+        fields.serialize_field("height", height)?;
+        fields.serialize_field("width", width)?;
+        fields.serialize_field("channels", channels)?;
+        fields.serialize_field("levels", levels)?;
+        fields.serialize_field("factors", &self.factors)?;
+        fields.serialize_field("stage", &self.stage)?;
+        fields.serialize_field("condition", &self.condition)?;
+        fields.serialize_field("layers", layers)?;
+        fields.serialize_field("hidden", hidden)?;
+        fields.serialize_field("kernel", kernel)?;
+        fields.serialize_field("head", head)?;
+        fields.serialize_field("residual", residual)?;
+        fields.serialize_field("skip", skip)?;
+        fields.serialize_field("learned_states", learned_states)?;
+        fields.serialize_field("dropout", dropout)?;
+        fields.serialize_field("mean", mean)?;
+        fields.serialize_field("deviation", std)?;
+        fields.end()
+    }
 }
 
 fn paper_kernel() -> usize {
@@ -174,8 +191,8 @@ impl PixelConfig {
         if !self.mean.is_finite() {
             return bad("mean", self.mean, "be finite");
         }
-        if !(self.deviation > 0.0 && self.deviation.is_finite()) {
-            return bad("deviation", self.deviation, "be above 0 and finite");
+        if !(self.std > 0.0 && self.std.is_finite()) {
+            return bad("deviation", self.std, "be above 0 and finite");
         }
         // Within the limits above, only these weights can exceed 32-bit indices.
         let (h, k) = (self.hidden, self.kernel);
@@ -206,7 +223,7 @@ impl PixelConfig {
             learned_states: false,
             dropout: 0.0,
             mean: 0.0,
-            deviation: 1.0,
+            std: 1.0,
         }
     }
 
@@ -219,7 +236,7 @@ impl PixelConfig {
             levels: 256,
             head: 1024,
             mean: 0.5,
-            deviation: 0.25,
+            std: 0.25,
             ..PixelConfig::mnist(layers, hidden)
         }
     }
@@ -234,28 +251,13 @@ impl MultiScaleConfig {
             factor /= (*f).max(1);
             sizes.push(factor);
         }
+        let (height, width) = (self.net.height, self.net.width);
         let stage = |factor: usize| PixelConfig {
-            height: self.height / factor,
-            width: self.width / factor,
-            channels: self.channels,
-            levels: self.levels,
-            layers: self.layers,
-            hidden: self.hidden,
-            kernel: self.kernel,
-            head: self.head,
-            residual: self.residual,
-            skip: self.skip,
-            learned_states: self.learned_states,
-            dropout: self.dropout,
-            mean: self.mean,
-            deviation: self.deviation,
+            height: height / factor,
+            width: width / factor,
+            ..self.net
         };
         sizes.into_iter().map(stage).collect()
-    }
-
-    /// Numbers per image.
-    pub fn dims(&self) -> usize {
-        product(&[self.height, self.width, self.channels])
     }
 
     /// Rejects invalid sizes. Fails with [`Error::Config`].
@@ -266,7 +268,7 @@ impl MultiScaleConfig {
             return bad("factors", &self.factors, "be one to four numbers from 2 to 64");
         }
         let total = total.unwrap_or(usize::MAX);
-        for (key, value) in [("height", self.height), ("width", self.width)] {
+        for (key, value) in [("height", self.net.height), ("width", self.net.width)] {
             if value == 0 || !value.is_multiple_of(total) {
                 return bad(
                     key,
@@ -289,25 +291,6 @@ impl MultiScaleConfig {
     /// Section 3.6: a chain of networks whose last stage is `net`. Each of `factors` is the enlargement of a
     /// conditional stage over the stage before it.
     pub fn new(body: Body, net: PixelConfig, factors: Vec<usize>) -> MultiScaleConfig {
-        MultiScaleConfig {
-            body,
-            height: net.height,
-            width: net.width,
-            channels: net.channels,
-            levels: net.levels,
-            factors,
-            stage: None,
-            condition: net.hidden,
-            layers: net.layers,
-            hidden: net.hidden,
-            kernel: net.kernel,
-            head: net.head,
-            residual: net.residual,
-            skip: net.skip,
-            learned_states: net.learned_states,
-            dropout: net.dropout,
-            mean: net.mean,
-            deviation: net.deviation,
-        }
+        MultiScaleConfig { body, factors, stage: None, condition: net.hidden, net }
     }
 }

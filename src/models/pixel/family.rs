@@ -124,17 +124,17 @@ impl Family for MultiScaleConfig {
     }
 
     fn shape(&self) -> Shape {
-        (self.height, self.width, self.channels)
+        (self.net.height, self.net.width, self.net.channels)
     }
 
     fn set_shape(&mut self, shape: Shape) -> Result<()> {
-        (self.height, self.width, self.channels) = shape;
+        (self.net.height, self.net.width, self.net.channels) = shape;
         Ok(())
     }
 
     fn widest(&self) -> usize {
         let last = self.stages().last().map_or(1, PixelConfig::widest);
-        product(&[self.height, self.width, last.max(self.condition)])
+        product(&[self.net.height, self.net.width, last.max(self.condition)])
     }
 
     /// The sum over the stages' networks, without the layers that process the small images.
@@ -156,7 +156,7 @@ impl Family for MultiScaleConfig {
     }
 
     fn levels(&self) -> Option<usize> {
-        Some(self.levels)
+        Some(self.net.levels)
     }
 }
 

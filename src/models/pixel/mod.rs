@@ -23,6 +23,7 @@ mod family;
 mod multiscale;
 mod net;
 pub(crate) mod presets;
+mod program;
 pub mod sampler;
 
 pub use super::abilities::{Known, Watch};
@@ -77,7 +78,7 @@ impl PixelNet {
     /// Conversion of levels to the network's inputs.
     pub fn scale(&self) -> Scale {
         let c = &self.config;
-        Scale { levels: c.levels, mean: c.mean, deviation: c.deviation }
+        Scale { levels: c.levels, mean: c.mean, std: c.std }
     }
 
     /// Shape of a batch of `rows` images.

@@ -62,7 +62,10 @@ impl MultiScale {
         let rng = &mut StdRng::seed_from_u64(seed);
         let sizes = config.stages();
         let conditions = std::iter::once(None).chain(
-            config.factors.iter().map(|&factor| Some(Condition { factor, maps: config.condition })),
+            config
+                .factors
+                .iter()
+                .map(|&factor| Some(Condition { factor, channels: config.condition })),
         );
         let stages = sizes
             .iter()
@@ -197,7 +200,7 @@ impl Autoregressive for MultiScale {
             let known =
                 given.as_ref().map(|images| Known { images: images[k].value(), mask: &masks[k] });
             let done = |pixels: usize, _: usize| (watch.progress)(before + pixels, total);
-            let enlarge = self.config.height / shape[1];
+            let enlarge = self.config.net.height / shape[1];
             let film = watch.film.as_mut().map(|(every, film)| {
                 let show = move |small: Vec<f32>| film(enlarged(&small, &shape, enlarge));
                 ((*every / (enlarge * enlarge)).max(1), show)
@@ -216,7 +219,7 @@ impl Autoregressive for MultiScale {
             image = Some(x);
         }
         let image = image.expect("at least two stages");
-        Ok(image.reshape(&[count, self.config.dims()]))
+        Ok(image.reshape(&[count, self.config.net.dims()]))
     }
 
     fn note_on_logits(&self) -> Option<&'static str> {

@@ -16,6 +16,9 @@
 //! image. An unmasked 1 x 1 convolution of the result is added to every layer's input-to-state map (PixelCNN: to its
 //! k x k convolution).
 //!
+//! The wiring is written once, for anything that runs it (`Runner`). A tape runs every layer on whole images, for
+//! training and scoring; the sampler records the wiring and repeats it at one pixel after another.
+//!
 //! Shapes: images \[B, H, W, C\], maps \[B, H, W, channels\], logits \[B, H, W, C levels\], colour by colour (\[B, H,
 //! W, C\] if there are two levels).
 
@@ -32,7 +35,7 @@ use crate::rng::Key;
 
 /// The main part of a layer. There are only a few instances, so the size of the enum does not matter.
 #[allow(clippy::large_enum_variant)]
-pub(super) enum Core {
+enum Core {
     /// PixelCNN: 1 x 1 from 2h to h channels, then k x k.
     Cnn { down: MaskedConv, conv: MaskedConv },
     /// Row LSTM.
@@ -42,24 +45,24 @@ pub(super) enum Core {
 }
 
 /// A layer of the body with its connections.
-pub(super) struct Layer {
-    pub core: Core,
+struct Layer {
+    core: Core,
     /// 1 x 1, h -> 2h.
-    pub up: MaskedConv,
+    up: MaskedConv,
     /// 1 x 1, 2h -> 2h, to the output.
-    pub skip: Option<MaskedConv>,
+    skip: Option<MaskedConv>,
     /// 1 x 1, unmasked, from the upsampled image to the gates of each direction, or to the convolution (PixelCNN).
-    pub condition: Vec<MaskedConv>,
+    condition: Vec<MaskedConv>,
 }
 
 /// The network.
 pub struct PixelNet {
     /// Sizes.
     pub config: PixelConfig,
-    pub(super) first: MaskedConv,
-    pub(super) layers: Vec<Layer>,
-    pub(super) head: [MaskedConv; 3],
-    pub(super) upsample: Option<Upsample>,
+    first: MaskedConv,
+    layers: Vec<Layer>,
+    head: [MaskedConv; 3],
+    upsample: Option<Upsample>,
 }
 
 /// How a small image conditions a network.
@@ -68,16 +71,69 @@ pub struct Condition {
     /// Side of the image divided by the side of the small image.
     pub factor: usize,
     /// Channels of the upsampled image.
-    pub maps: usize,
+    pub channels: usize,
+}
+
+/// Runs the layers of a network in the order of its wiring.
+pub(super) trait Runner<'n> {
+    /// A handle of a map \[B, H, W, channels\].
+    type Map: Clone;
+
+    /// act(conv(x) + b) + residual.
+    fn conv(
+        &mut self,
+        conv: &'n MaskedConv,
+        x: &Self::Map,
+        around: Around,
+        residual: Option<&Self::Map>,
+    ) -> Self::Map;
+
+    /// The states h of an LSTM; `condition` is added to its gates.
+    fn lstm(
+        &mut self,
+        lstm: &'n LstmScan,
+        x: &Self::Map,
+        condition: Option<&Self::Map>,
+    ) -> Self::Map;
+
+    /// left + right, the states of two LSTMs, with right shifted down by one row: in its own row it has seen later
+    /// pixels. The sum is the input of a 1 x 1 convolution without ReLU.
+    fn both_directions(
+        &mut self,
+        lstms: [&'n LstmScan; 2],
+        x: &Self::Map,
+        conditions: [Option<&Self::Map>; 2],
+    ) -> Self::Map;
+
+    /// A convolution of the upsampled small image.
+    fn condition(&mut self, conv: &'n MaskedConv) -> Self::Map;
+
+    /// Dropout of layer `number`, while training.
+    fn dropout(&mut self, h: Self::Map, number: usize) -> Self::Map;
+
+    /// Adds a skip connection, a 1 x 1 convolution of a layer's output x, to those that [`Runner::with_skips`] sums.
+    fn skip(&mut self, conv: &'n MaskedConv, x: &Self::Map);
+
+    /// The last layer's output x plus all skip connections.
+    fn with_skips(&mut self, x: Self::Map) -> Self::Map;
+}
+
+/// Runs a network on whole images and records it on their tape.
+struct OnTape<'t> {
+    /// The upsampled small image.
+    small: Option<Var<'t>>,
+    skips: Option<Var<'t>>,
+    /// The rate, and the key of layer 0.
+    dropout: Option<(f32, Key)>,
 }
 
 /// Gain of weights after a ReLU.
 const RELU: f32 = std::f32::consts::SQRT_2;
 
 pub(super) const PLAIN: Around = Around { relu_before: false, relu_after: false };
-pub(super) const BEFORE: Around = Around { relu_before: true, relu_after: false };
-pub(super) const AFTER: Around = Around { relu_before: false, relu_after: true };
-pub(super) const BOTH: Around = Around { relu_before: true, relu_after: true };
+const BEFORE: Around = Around { relu_before: true, relu_after: false };
+const AFTER: Around = Around { relu_before: false, relu_after: true };
+const BOTH: Around = Around { relu_before: true, relu_after: true };
 
 impl PixelNet {
     /// A network with weights drawn from `rng`.
@@ -92,48 +148,7 @@ impl PixelNet {
         let b = Mask::new(Sight::B, groups);
         let a = Mask::new(Sight::A, groups);
         let first = MaskedConv::new(device, (c, 2 * h), (7, 7), a, 1.0, rng);
-        // The sum of all layers' contributions to the residual stream must not grow with their number.
-        let last = 1.0 / (config.layers as f32).sqrt();
-        let layer = |rng: &mut _| {
-            let mut lstm = |order| {
-                LstmScan::new(device, (2 * h, h), order, groups, config.learned_states, rng)
-            };
-            let core = match body {
-                Body::RowLstm => Core::Row(lstm(Order::Rows(config.kernel))),
-                Body::DiagBilstm => Core::Diagonal {
-                    left: lstm(Order::Diagonal),
-                    right: lstm(Order::MirroredDiagonal),
-                },
-                Body::PixelCnn => Core::Cnn {
-                    down: MaskedConv::new(device, (2 * h, h), (1, 1), b, RELU, rng),
-                    conv: MaskedConv::new(
-                        device,
-                        (h, h),
-                        (config.kernel, config.kernel),
-                        b,
-                        RELU,
-                        rng,
-                    ),
-                },
-            };
-            let gain = if config.residual { last } else { 1.0 };
-            let up = MaskedConv::new(device, (h, 2 * h), (1, 1), b, gain, rng);
-            let skip =
-                config.skip.then(|| MaskedConv::new(device, (2 * h, 2 * h), (1, 1), b, last, rng));
-            let condition = condition.map_or(Vec::new(), |condition| {
-                let (count, outputs) = match body {
-                    Body::PixelCnn => (1, h),
-                    Body::RowLstm => (1, 4 * h),
-                    Body::DiagBilstm => (2, 4 * h),
-                };
-                let map = |_| {
-                    MaskedConv::new(device, (condition.maps, outputs), (1, 1), Mask::NONE, 1.0, rng)
-                        .without_bias()
-                };
-                (0..count).map(map).collect()
-            });
-            Layer { core, up, skip, condition }
-        };
+        let layer = |rng: &mut _| Layer::new(device, body, &config, condition, rng);
         let layers = (0..config.layers).map(|_| layer(rng)).collect();
         let mut output = |i, o| MaskedConv::new(device, (i, o), (1, 1), b, RELU, rng);
         let head = [
@@ -141,7 +156,7 @@ impl PixelNet {
             output(config.head, config.head),
             output(config.head, config.outputs()),
         ];
-        let upsample = condition.map(|k| Upsample::new(device, c, k.maps, k.factor, rng));
+        let upsample = condition.map(|k| Upsample::new(device, c, k.channels, k.factor, rng));
         PixelNet { config, first, layers, head, upsample }
     }
 
@@ -152,13 +167,13 @@ impl PixelNet {
         std::iter::once(&last.weight).chain(&last.bias).for_each(|p| scale(p, 1.0 / temperature));
     }
 
-    /// Converts an image in \[0, 1\] to the network's input, (x - mean) / deviation.
+    /// Converts an image in \[0, 1\] to the network's input, (x - mean) / std.
     pub fn scaled<'t>(&self, x: &Var<'t>) -> Var<'t> {
-        let (mean, deviation) = (self.config.mean, self.config.deviation);
-        if (mean, deviation) == (0.0, 1.0) {
+        let (mean, std) = (self.config.mean, self.config.std);
+        if (mean, std) == (0.0, 1.0) {
             return x.clone();
         }
-        x.affine(1.0 / deviation, -mean / deviation)
+        x.affine(1.0 / std, -mean / std)
     }
 
     /// Logits for images x \[B, H, W, C\] in \[0, 1\]. A conditional network also needs the `small` images, which it
@@ -178,63 +193,160 @@ impl PixelNet {
         key: Option<Key>,
     ) -> Var<'t> {
         assert_eq!(small.is_some(), self.upsample.is_some(), "a small image, just if conditional");
-        let maps = self.upsample.as_ref().zip(small).map(|(u, s)| u.forward(&self.scaled(s)));
-        let mut x = self.first.forward(&self.scaled(x), PLAIN, None);
-        let mut skips: Option<Var<'t>> = None;
-        let rate = self.config.dropout;
-        let key = key.filter(|_| rate > 0.0);
-        for (i, layer) in self.layers.iter().enumerate() {
-            let dropout = key.map(|key| (rate, Key { stream: key.stream + i as u32, ..key }));
-            x = layer.forward(&x, maps.as_ref(), self.config.residual, dropout);
+        let mut tape = OnTape {
+            small: self.upsampled(small),
+            skips: None,
+            dropout: key.map(|key| (self.config.dropout, key)).filter(|(rate, _)| *rate > 0.0),
+        };
+        let features = self.features(&mut tape, &self.scaled(x));
+        self.logits(&mut tape, features)
+    }
+
+    /// The maps of the small image that the layers of a conditional network see.
+    pub(super) fn upsampled<'t>(&self, small: Option<&Var<'t>>) -> Option<Var<'t>> {
+        self.upsample.as_ref().zip(small).map(|(u, small)| u.forward(&self.scaled(small)))
+    }
+
+    /// The last layer's output of an image as [`PixelNet::scaled`] makes it.
+    pub(super) fn features<'n, R: Runner<'n>>(&'n self, run: &mut R, x: &R::Map) -> R::Map {
+        let mut x = run.conv(&self.first, x, PLAIN, None);
+        for (number, layer) in self.layers.iter().enumerate() {
+            x = layer.output(run, number, &x, self.config.residual);
             if let Some(skip) = &layer.skip {
-                skips = Some(skip.forward(&x, PLAIN, skips.as_ref()));
+                run.skip(skip, &x);
             }
         }
-        if let Some(skips) = skips {
-            x = x.add(&skips);
-        }
-        let y = self.head[0].forward(&x, BOTH, None);
-        let y = self.head[1].forward(&y, AFTER, None);
-        self.head[2].forward(&y, PLAIN, None)
+        x
+    }
+
+    /// The logits, from the last layer's output.
+    pub(super) fn logits<'n, R: Runner<'n>>(&'n self, run: &mut R, features: R::Map) -> R::Map {
+        let x = run.with_skips(features);
+        let y = run.conv(&self.head[0], &x, BOTH, None);
+        let y = run.conv(&self.head[1], &y, AFTER, None);
+        run.conv(&self.head[2], &y, PLAIN, None)
     }
 }
 
 impl Layer {
-    fn forward<'t>(
-        &self,
-        x: &Var<'t>,
-        maps: Option<&Var<'t>>,
-        residual: bool,
-        dropout: Option<(f32, Key)>,
-    ) -> Var<'t> {
-        let mut conditions = self.condition.iter();
-        let mut condition =
-            || conditions.next().zip(maps).map(|(conv, maps)| conv.forward(maps, PLAIN, None));
-        let (h, around) = match &self.core {
-            Core::Cnn { down, conv } => {
-                let y = down.forward(x, BOTH, None);
-                match condition() {
-                    None => (conv.forward(&y, AFTER, None), PLAIN),
-                    Some(c) => (conv.forward(&y, PLAIN, Some(&c)), BEFORE),
+    fn new(
+        device: &Device,
+        body: Body,
+        config: &PixelConfig,
+        condition: Option<Condition>,
+        rng: &mut impl Rng,
+    ) -> Layer {
+        let (h, groups) = (config.hidden, config.groups());
+        let b = Mask::new(Sight::B, groups);
+        // The sum of all layers' contributions to the residual stream must not grow with their number.
+        let last = 1.0 / (config.layers as f32).sqrt();
+        let mut lstm =
+            |order| LstmScan::new(device, (2 * h, h), order, groups, config.learned_states, rng);
+        let core = match body {
+            Body::RowLstm => Core::Row(lstm(Order::Rows(config.kernel))),
+            Body::DiagBilstm => {
+                Core::Diagonal { left: lstm(Order::Diagonal), right: lstm(Order::MirroredDiagonal) }
+            }
+            Body::PixelCnn => {
+                let side = (config.kernel, config.kernel);
+                Core::Cnn {
+                    down: MaskedConv::new(device, (2 * h, h), (1, 1), b, RELU, rng),
+                    conv: MaskedConv::new(device, (h, h), side, b, RELU, rng),
                 }
             }
-            Core::Row(lstm) => (lstm.forward(x, condition().as_ref()), PLAIN),
+        };
+        let gain = if config.residual { last } else { 1.0 };
+        let up = MaskedConv::new(device, (h, 2 * h), (1, 1), b, gain, rng);
+        let skip =
+            config.skip.then(|| MaskedConv::new(device, (2 * h, 2 * h), (1, 1), b, last, rng));
+        let condition = condition.map_or(Vec::new(), |condition| {
+            let (count, outputs) = match body {
+                Body::PixelCnn => (1, h),
+                Body::RowLstm => (1, 4 * h),
+                Body::DiagBilstm => (2, 4 * h),
+            };
+            let sizes = (condition.channels, outputs);
+            let map =
+                |_| MaskedConv::new(device, sizes, (1, 1), Mask::NONE, 1.0, rng).without_bias();
+            (0..count).map(map).collect()
+        });
+        Layer { core, up, skip, condition }
+    }
+
+    fn output<'n, R: Runner<'n>>(
+        &'n self,
+        run: &mut R,
+        number: usize,
+        x: &R::Map,
+        residual: bool,
+    ) -> R::Map {
+        let condition =
+            |run: &mut R, i: usize| self.condition.get(i).map(|conv| run.condition(conv));
+        let (h, around) = match &self.core {
+            Core::Cnn { down, conv } => {
+                let y = run.conv(down, x, BOTH, None);
+                match condition(run, 0) {
+                    None => (run.conv(conv, &y, AFTER, None), PLAIN),
+                    Some(c) => (run.conv(conv, &y, PLAIN, Some(&c)), BEFORE),
+                }
+            }
+            Core::Row(lstm) => {
+                let c = condition(run, 0);
+                (run.lstm(lstm, x, c.as_ref()), PLAIN)
+            }
             Core::Diagonal { left, right } => {
-                let conditions = [condition(), condition()];
-                let [left, right] = LstmScan::forward_both(
-                    [left, right],
-                    x,
-                    conditions.each_ref().map(Option::as_ref),
-                );
-                // Shifted down one row: what the right has seen of this row lies in the future.
-                (left.add(&right.slice(1, -1, x.shape()[1])), PLAIN)
+                let conditions = [condition(run, 0), condition(run, 1)];
+                let conditions = conditions.each_ref().map(Option::as_ref);
+                (run.both_directions([left, right], x, conditions), PLAIN)
             }
         };
-        let h = match dropout {
-            Some((rate, key)) => h.dropout(rate, key),
-            None => h,
-        };
-        self.up.forward(&h, around, residual.then_some(x))
+        let h = run.dropout(h, number);
+        run.conv(&self.up, &h, around, residual.then_some(x))
+    }
+}
+
+impl<'n, 't> Runner<'n> for OnTape<'t> {
+    type Map = Var<'t>;
+
+    fn conv(
+        &mut self,
+        conv: &'n MaskedConv,
+        x: &Var<'t>,
+        around: Around,
+        residual: Option<&Var<'t>>,
+    ) -> Var<'t> {
+        conv.forward(x, around, residual)
+    }
+
+    fn lstm(&mut self, lstm: &'n LstmScan, x: &Var<'t>, condition: Option<&Var<'t>>) -> Var<'t> {
+        lstm.forward(x, condition)
+    }
+
+    fn both_directions(
+        &mut self,
+        lstms: [&'n LstmScan; 2],
+        x: &Var<'t>,
+        conditions: [Option<&Var<'t>>; 2],
+    ) -> Var<'t> {
+        let [left, right] = LstmScan::forward_both(lstms, x, conditions);
+        left.add(&right.slice(1, -1, x.shape()[1]))
+    }
+
+    fn condition(&mut self, conv: &'n MaskedConv) -> Var<'t> {
+        conv.forward(self.small.as_ref().expect("a conditional network"), PLAIN, None)
+    }
+
+    fn dropout(&mut self, h: Var<'t>, number: usize) -> Var<'t> {
+        let Some((rate, key)) = self.dropout else { return h };
+        h.dropout(rate, Key { stream: key.stream + number as u32, ..key })
+    }
+
+    fn skip(&mut self, conv: &'n MaskedConv, x: &Var<'t>) {
+        self.skips = Some(conv.forward(x, PLAIN, self.skips.as_ref()));
+    }
+
+    fn with_skips(&mut self, x: Var<'t>) -> Var<'t> {
+        self.skips.take().map_or(x.clone(), |skips| x.add(&skips))
     }
 }
 

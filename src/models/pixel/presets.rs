@@ -228,10 +228,10 @@ const NO_SIZE: &str =
     "model.layers, model.hidden: ours; the paper states no size of this model on MNIST";
 const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: ours; the paper says that inputs are scaled and centred, not by what";
 
-/// With MNIST's mean and deviation. After centring, black differs from the zeros outside the image, so a PixelCNN,
+/// With MNIST's mean and standard deviation. After centring, black differs from the zeros outside the image, so a PixelCNN,
 /// whose receptive field is limited, can tell its position near a border.
 fn centred(layers: usize, hidden: usize) -> PixelConfig {
-    PixelConfig { mean: 0.13, deviation: 0.31, ..PixelConfig::mnist(layers, hidden) }
+    PixelConfig { mean: 0.13, std: 0.31, ..PixelConfig::mnist(layers, hidden) }
 }
 
 /// The same with 7 x 7 convolutions. With the same number of layers they are far better than 3 x 3: the receptive field

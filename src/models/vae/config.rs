@@ -65,7 +65,8 @@ pub struct VaeConfig {
     /// a density finer than the resolution of the data is meaningless.
     pub log_variance_floor: f32,
     /// Standard deviation of the initial weights.
-    pub init_deviation: f32,
+    #[serde(rename = "init_deviation")]
+    pub init_std: f32,
     /// How it is trained.
     pub method: Method,
     /// Weight of the KL divergence in the training loss; 1 for the bound. Scores are always of the bound.
@@ -147,10 +148,10 @@ impl VaeConfig {
                 self.log_variance_floor
             )));
         }
-        if !(self.init_deviation > 0.0 && self.init_deviation.is_finite()) {
+        if !(self.init_std > 0.0 && self.init_std.is_finite()) {
             return Err(Error::Config(format!(
                 "model.init_deviation = {}: it must be above 0 and finite",
-                self.init_deviation
+                self.init_std
             )));
         }
         Ok(())
@@ -173,7 +174,7 @@ impl VaeConfig {
             latent,
             likelihood: Likelihood::Bernoulli,
             log_variance_floor: -11.08,
-            init_deviation: 0.1,
+            init_std: 0.1,
             method: Method::Sgvb { estimator: Estimator::B, samples: 1 },
             beta: 1.0,
             kl_warmup: 0,

@@ -69,7 +69,7 @@ impl Vae {
     /// A model with weights drawn from `seed`.
     pub fn new(device: &Device, config: VaeConfig, seed: u64) -> Vae {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut layer = |i, o| Linear::new(device, i, o, config.init_deviation, &mut rng);
+        let mut layer = |i, o| Linear::new(device, i, o, config.init_std, &mut rng);
         let (d, h, z) = (config.dims(), config.hidden, config.latent);
         Vae {
             encoder_hidden: layer(d, h),

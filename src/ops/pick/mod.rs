@@ -2,7 +2,7 @@
 //!
 //! Pixel Recurrent Neural Networks, sections 2.1 and 2.2. With two levels, v = 1 if u < sigmoid(l), else 0. With more,
 //! v is the first level whose cumulative probability, the sum of softmax(l)_w over w <= v, exceeds u. The value is
-//! written into the image in the scale of the network's input: x = (v / (levels - 1) - mean) / deviation. Not
+//! written into the image in the scale of the network's input: x = (v / (levels - 1) - mean) / std. Not
 //! differentiable.
 //!
 //! Shapes: logits \[B, H, W, C\] (two levels) or \[B, H, W, C levels\], u, x \[B, H, W, C\].
@@ -34,15 +34,15 @@ pub static PICK: Kernel<PickParams, 2, 1> = Kernel {
     entries: &["pick"],
 };
 
-/// Conversion of levels v to the network's inputs, x = (v / (levels - 1) - mean) / deviation.
+/// Conversion of levels v to the network's inputs, x = (v / (levels - 1) - mean) / std.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     /// Number of levels, at least 2.
     pub levels: usize,
     /// Mean of v / (levels - 1).
     pub mean: f32,
-    /// Standard deviation of v / (levels - 1).
-    pub deviation: f32,
+    /// Standard std of v / (levels - 1).
+    pub std: f32,
 }
 
 /// Samples channel `channel` of pixel (row, column) of every image into x, with uniform numbers u in \[0, 1).
@@ -77,7 +77,7 @@ pub fn pick(
         pixel: (row * width + column) as u32,
         channel: channel as u32,
         mean: scale.mean,
-        deviation: scale.deviation,
+        std: scale.std,
     };
     PICK.update(params, [logits, u], [x]);
 }

@@ -4,7 +4,7 @@
 use super::params::PickParams;
 
 /// Samples one value of x in every image; the rest of x is unchanged. With two levels, v = 1 if u < sigmoid(l), else 0;
-/// with more, v is the first with sum_(w <= v) softmax(l)_w > u. Then x = (v / (levels - 1) - mean) / deviation. A NaN
+/// with more, v is the first with sum_(w <= v) softmax(l)_w > u. Then x = (v / (levels - 1) - mean) / std. A NaN
 /// logit gives NaN. Probabilities are rounded to f32, so that one below 1e-45 is 0 and its level is never drawn.
 pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
     let [batch, pixels, channels, levels] =
@@ -20,7 +20,7 @@ pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
             first_above(&logits[at * levels..][..levels], u)
         };
         let value = level / (levels as f64 - 1.0);
-        x[at] = ((value - f64::from(p.mean)) / f64::from(p.deviation)) as f32;
+        x[at] = ((value - f64::from(p.mean)) / f64::from(p.std)) as f32;
     }
 }
 

@@ -16,7 +16,7 @@ const ROWS: usize = 3;
 /// Draws every value that is not given with a full forward pass.
 fn naive(net: &PixelNet, known: Option<Known>, u: &Tensor, small: Option<&Tensor>) -> Vec<f32> {
     let [_, height, width, channels] = *u.shape() else { panic!("u") };
-    let scale = Scale { mean: 0.0, deviation: 1.0, ..net.scale() };
+    let scale = Scale { mean: 0.0, std: 1.0, ..net.scale() };
     let blank = vec![0.0; u.len()];
     let start = known.map_or(blank, |known| known.images.to_vec().unwrap());
     let mut x = Tensor::new(u.device(), &start, u.shape());
@@ -44,7 +44,7 @@ fn variants() -> Vec<PixelConfig> {
         grey,
         colour,
         PixelConfig { skip: true, learned_states: true, ..grey },
-        PixelConfig { residual: false, mean: 0.4, deviation: 0.3, ..colour },
+        PixelConfig { residual: false, mean: 0.4, std: 0.3, ..colour },
         PixelConfig { kernel: 5, ..colour },
         PixelConfig { height: 1, width: 6, levels: 256, layers: 1, ..grey },
         PixelConfig { height: 5, width: 1, skip: true, layers: 3, ..grey },

@@ -154,9 +154,9 @@ fn real_files() {
     assert_eq!(set.test.labels.as_ref().unwrap()[..6], [3, 8, 8, 0, 6, 6]);
     assert_eq!(set.test.image(0)[..6], [158, 112, 49, 159, 111, 47]);
     let near = |images: &Images, expected: [(f64, f64); 3], tolerance: f64| {
-        for ((mean, deviation), (m, d)) in moments(images).into_iter().zip(expected) {
+        for ((mean, std), (m, d)) in moments(images).into_iter().zip(expected) {
             assert!((mean - m).abs() <= tolerance, "mean {mean}, expected {m}");
-            assert!((deviation - d).abs() <= tolerance, "deviation {deviation}, expected {d}");
+            assert!((std - d).abs() <= tolerance, "standard deviation {std}, expected {d}");
         }
     };
     near(&set.test, [(0.49421, 0.24665), (0.48513, 0.24289), (0.45041, 0.26159)], 6e-6);
