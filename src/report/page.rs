@@ -106,7 +106,7 @@ fn known(run: &Run) -> Vec<(String, String)> {
     }
     let paper = reference::error(run).map(|(label, percent)| (label, format!("{percent:.2} %")));
     let nats = || reference::score(run).map(|(label, nats)| (label, format!("{nats:.2} {NATS}")));
-    known.extend(paper.or_else(nats).map(|(label, value)| (label, value)));
+    known.extend(paper.or_else(nats));
     let count = |key: &str| run.number(key).map(|n| thousands(n as usize));
     known.extend(count("parameters").map(|n| ("parameters".into(), n)));
     known.push(("images seen".into(), thousands(run.last("images") as usize)));
