@@ -412,7 +412,7 @@ mod tests {
         let Err(Error::Config(message)) = RunDir::create_after(&path, &config, false, other) else {
             panic!("it is replaced")
         };
-        assert!(message.contains("run exists already"), "{message}");
+        assert!(message.contains("run already exists"), "{message}");
         let run = RunDir::open(&path).unwrap().0;
         assert!(run.steps() == [7] && path.join("summary.json").is_file(), "it lost files");
         // A directory that is not a run is not replaced either, even if it appeared late.

@@ -8,7 +8,7 @@
 //! - the Row LSTM and the left direction of the BiLSTM read the states of neighbours that are already finished;
 //! - the right direction of row r is scanned when row r is finished, and is read by row r + 1.
 //!
-//! The layers and their order are the network's own: [`program`](super::program) records them.
+//! The layers and their order are the network's own: `program.rs` records them.
 //!
 //! Completion is the same, except that given pixels are copied instead of drawn.
 

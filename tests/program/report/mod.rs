@@ -378,8 +378,8 @@ fn the_running_mean_follows_and_thinning_keeps_the_end() {
 /// The coordinates of each line of a plot of one series, and the whole SVG.
 fn drawn(plot: &Plot) -> (Vec<(f64, f64)>, String) {
     let svg = curve(plot);
-    let lines = svg.lines().filter(|l| l.starts_with("<polyline") && l.contains("#0072B2"));
-    let line = lines.last().expect("the legend's sample, then the line");
+    let mut lines = svg.lines().filter(|l| l.starts_with("<polyline") && l.contains("#0072B2"));
+    let line = lines.next_back().expect("the legend's sample, then the line");
     let points = line.split_once("points=\"").unwrap().1.split('"').next().unwrap();
     let pair = |p: &str| {
         let (x, y) = p.split_once(',').unwrap();
