@@ -9,7 +9,7 @@ struct Params {
     pixel: u32,
     channel: u32,
     mean: f32,
-    std: f32,
+    std_dev: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
@@ -52,5 +52,5 @@ fn pick(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     } else {
         level = first_above(at * p.levels, u[at]);
     }
-    x[at] = (level / f32(p.levels - 1u) - p.mean) / p.std;
+    x[at] = (level / f32(p.levels - 1u) - p.mean) / p.std_dev;
 }

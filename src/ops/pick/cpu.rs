@@ -22,7 +22,7 @@ pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
                     _ => first_above(logits, u[at]),
                 };
                 let value = level / (levels - 1) as f32;
-                x[at] = (value - p.mean) / p.std;
+                x[at] = (value - p.mean) / p.std_dev;
             }
         },
     );

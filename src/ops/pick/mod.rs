@@ -41,7 +41,7 @@ pub struct Scale {
     pub levels: usize,
     /// Mean of v / (levels - 1).
     pub mean: f32,
-    /// Standard std of v / (levels - 1).
+    /// Standard deviation of v / (levels - 1).
     pub std: f32,
 }
 
@@ -77,7 +77,7 @@ pub fn pick(
         pixel: (row * width + column) as u32,
         channel: channel as u32,
         mean: scale.mean,
-        std: scale.std,
+        std_dev: scale.std,
     };
     PICK.update(params, [logits, u], [x]);
 }

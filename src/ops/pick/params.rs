@@ -13,6 +13,6 @@ uniform! {
         pub(super) pixel: u32,
         pub(super) channel: u32,
         pub(super) mean: f32,
-        pub(super) std: f32,
+        pub(super) std_dev: f32,
     }
 }

@@ -20,7 +20,7 @@ pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
             first_above(&logits[at * levels..][..levels], u)
         };
         let value = level / (levels as f64 - 1.0);
-        x[at] = ((value - f64::from(p.mean)) / f64::from(p.std)) as f32;
+        x[at] = ((value - f64::from(p.mean)) / f64::from(p.std_dev)) as f32;
     }
 }
 
