@@ -85,7 +85,7 @@ fn tables_and_the_roofline_contain_what_was_measured() {
     assert_eq!(rows[2], "| product | 2.00 | 250 | 50.0 % | 200 | 2.15 |");
     assert_eq!(rows[3], "| copy | 2.00 | 125 | 25.0 % | | 4.29 |");
     assert_eq!(rows[4], "| (outside kernels) | | 125 | 25.0 % | | |");
-    assert_eq!(rows[5], "| (all) | 4.00 | 500 | 100.0 % | 100 | 2.15 |");
+    assert_eq!(rows[5], "| (total) | 4.00 | 500 | 100.0 % | 100 | 2.15 |");
 
     let caches = vec![("L1", 200.0), ("L2", 50.0)];
     let machine = Machine { name: "cpu".into(), peak: 400.0, bandwidth: 8.0, caches };

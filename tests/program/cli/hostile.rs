@@ -225,7 +225,7 @@ fn cards_give_no_orders_to_a_terminal() {
     card.figures[0].what = format!("a\nb{ORDERS}");
     content.texts.insert("card".into(), serde_json::to_string(&card).expect("JSON"));
     std::fs::write(&path, content.to_bytes()).expect("written");
-    for command in ["eval", "sample --count 1", "train vae --epochs 1 --name b --init"] {
+    for command in ["eval -v", "sample -v --count 1", "train vae --epochs 1 --name b --init"] {
         let output = place.command(&format!("{command} a.safetensors --device cpu")).output();
         let output = output.expect("the program starts");
         assert!(output.status.success(), "{command}: {}", super::stderr(&output));
