@@ -28,15 +28,14 @@ pub(super) fn check(beta: f32) -> Result<()> {
     Err(Error::Config(format!("model.beta = {beta}: it must be at least 0 and finite")))
 }
 
-/// The loss of each row \[B\] at an optimiser step (from 0).
-pub(super) fn weighted<'t>(
-    reconstruction: &Var<'t>,
-    kl: &Var<'t>,
-    (beta, warmup): (f32, u64),
-    step: u32,
-) -> Var<'t> {
+/// The weight at an optimiser step (from 0) of a run with this `beta` and number of `warmup` steps.
+pub(super) fn weight((beta, warmup): (f32, u64), step: u32) -> f32 {
     let rise = (u64::from(step) + 1) as f32 / warmup.max(1) as f32;
-    let weight = beta * rise.min(1.0);
+    beta * rise.min(1.0)
+}
+
+/// The loss of each row \[B\].
+pub(super) fn weighted<'t>(reconstruction: &Var<'t>, kl: &Var<'t>, weight: f32) -> Var<'t> {
     // The bound itself is added up as evaluations do.
     if weight == 1.0 { reconstruction.add(kl) } else { reconstruction.add(&kl.affine(weight, 0.0)) }
 }

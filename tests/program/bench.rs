@@ -32,7 +32,7 @@ fn the_probes_compute_what_they_time() {
 
 /// Kernels whose cost is that of products.
 fn is_product(kernel: &str) -> bool {
-    let products = ["matmul", "shared_gradient", "masked_conv", "lstm", "attention"];
+    let products = ["matmul", "shared_gradient", "masked_conv", "lstm", "bilstm", "attention"];
     // The gradient kernel of an LSTM cell is elementwise; its products are separate kernels.
     products.iter().any(|p| kernel.starts_with(p)) && kernel != "lstm_cell_gradient"
 }

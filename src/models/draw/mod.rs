@@ -248,8 +248,8 @@ impl Model for Draw {
     fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
         let noise = self.noise(x.device(), x.shape()[0], key);
         let bound = self.bound(x, &noise, &mut |_| {});
-        let weight = (self.config.beta, self.config.kl_warmup);
-        kl::weighted(&bound.reconstruction, &bound.kl, weight, key.step).mean()
+        let weight = kl::weight((self.config.beta, self.config.kl_warmup), key.step);
+        kl::weighted(&bound.reconstruction, &bound.kl, weight).mean()
     }
 
     fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, key: Key) -> Result<Vec<PerImage>> {

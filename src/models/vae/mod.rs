@@ -212,8 +212,12 @@ impl Model for Vae {
         match self.config.method {
             Method::Sgvb { estimator, samples } => {
                 let b = bound::negative_bound(self, x, estimator, samples, key);
-                let weight = (self.config.beta, self.config.kl_warmup);
-                kl::weighted(&b.reconstruction, &b.kl, weight, key.step).mean()
+                let weight = kl::weight((self.config.beta, self.config.kl_warmup), key.step);
+                // The bound is its own loss, without another addition.
+                match weight == 1.0 {
+                    true => b.total.mean(),
+                    false => kl::weighted(&b.reconstruction, &b.kl, weight).mean(),
+                }
             }
             Method::WakeSleep => self.wake_sleep_loss(x, key),
             Method::MonteCarloEm { .. } => {

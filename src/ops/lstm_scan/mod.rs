@@ -57,11 +57,10 @@ impl LstmScanParams {
     /// Cost of the scan or its gradient, with this number of loop iterations per GPU invocation.
     fn cost(&self, loop_iterations: usize) -> Cost {
         let (h, k) = (u64::from(self.hidden), u64::from(self.neighbours));
-        let directions = self.directions() as u64;
         let cells = u64::from(self.batch) * u64::from(self.height) * u64::from(self.width);
         Cost {
-            flops: directions * cells * (8 * h * h * k + 40 * h),
-            bytes: 4 * directions * (cells * 10 * h + 4 * h * h * k),
+            flops: cells * (8 * h * h * k + 40 * h),
+            bytes: 4 * (cells * 10 * h + 4 * h * h * k * self.directions() as u64),
             loop_iterations: loop_iterations as u64,
         }
     }
