@@ -133,7 +133,7 @@ fn a_tensor_that_a_gpu_cannot_bind_is_named() {
     assert!(message.contains("encoder.mean.weight") && message.contains("model."), "{message}");
     // For a feature map, a smaller batch does help.
     let message = fail("train pixelcnn --data digits --layers 1 --hidden 256 --batch 900");
-    for part in ["a step of 900 images makes a tensor of", "choose --batch "] {
+    for part in ["a step of 900 images needs a tensor of", "choose --batch "] {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert!(!place.path("runs/a").exists());

@@ -251,7 +251,7 @@ fn receptive_fields_are_shown() {
         assert!(said.contains(&format!("{seen} pixels before it are seen")), "{said}");
         let picture = pixelloom::data::picture::read(&place.path(&format!("{kind}.png")));
         let picture = picture.expect("a picture");
-        assert_eq!((picture.height, picture.width, picture.channels), (280, 280, 3));
+        assert_eq!((picture.height, picture.width, picture.channels), (312, 280, 3));
     }
     let said = place.succeed(
         "explain receptive-field --model rowlstm --layers 1 --size 6x8 --channels 3 --channel 2 \

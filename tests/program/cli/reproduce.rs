@@ -86,7 +86,7 @@ fn a_card_lists_the_stages_before_its_own_and_each_names_its_weights() {
         let own = stages(&object(&place, &format!("reproduce {run} --json --device cpu")));
         assert_eq!(&own.last().unwrap().1, weights, "{run}");
     }
-    let shown = place.run("eval c.safetensors --device cpu");
+    let shown = place.run("eval -v c.safetensors --device cpu");
     let card = stderr(&shown);
     assert!(
         card.contains("stage 1   12 steps on ") && card.contains("stage 2   5 steps"),

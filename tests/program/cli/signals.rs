@@ -35,7 +35,7 @@ fn stops(place: &Place, arguments: &str, (part, after): (&str, u64), (signal, co
     let took = start.elapsed();
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(" is saved\n"), "{said}");
+    assert!(said.contains(" was saved\n"), "{said}");
     let lines: Vec<&str> = said.lines().rev().take(2).collect();
     let [last, before] = lines[..] else { panic!("{said}") };
     assert!(before.starts_with("error: interrupted by signal "), "{said}");
@@ -183,7 +183,7 @@ fn hanging_up_twice_saves_like_hanging_up_once() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(129), "{said}");
     assert!(
-        said.contains(" is saved\n") && said.contains("\npixelloom train vae --resume"),
+        said.contains(" was saved\n") && said.contains("\npixelloom train vae --resume"),
         "{said}"
     );
 }
