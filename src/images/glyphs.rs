@@ -1,7 +1,7 @@
-//! Numbers in pictures: digits, `e`, `-` and `.` of 3 x 5 pixels, drawn twice as large.
+//! Numbers in pictures: digits, `e` and `-` of 3 x 5 pixels, drawn twice as large.
 
 /// Rows of a glyph from the top, each of three bits, the left pixel the highest.
-const GLYPHS: [(char, [u8; 5]); 13] = [
+const GLYPHS: [(char, [u8; 5]); 12] = [
     ('0', [7, 5, 5, 5, 7]),
     ('1', [2, 6, 2, 2, 7]),
     ('2', [7, 1, 7, 4, 7]),
@@ -14,7 +14,6 @@ const GLYPHS: [(char, [u8; 5]); 13] = [
     ('9', [7, 5, 7, 1, 7]),
     ('e', [7, 5, 7, 4, 7]),
     ('-', [0, 0, 7, 0, 0]),
-    ('.', [0, 0, 0, 0, 2]),
 ];
 /// Pixels of a picture per pixel of a glyph.
 const ZOOM: usize = 2;

@@ -41,6 +41,22 @@ pub fn left_out(plot: &Plot) -> String {
     format!(" Values {beyond}, from the first steps, are not drawn.")
 }
 
+/// What a plot does not show: values and runs.
+fn remarks(runs: &[Run], plot: &Plot) -> String {
+    left_out(plot) + &without(runs, plot)
+}
+
+/// The runs of a comparison that have no line in a plot, as a sentence for its caption; empty if all have one.
+fn without(runs: &[Run], plot: &Plot) -> String {
+    let drawn = |number: usize| plot.series.iter().any(|series| series.run == number);
+    let missing = runs.iter().enumerate().filter(|(number, _)| !drawn(*number));
+    let names: Vec<&str> = missing.map(|(_, run)| run.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" Without such values: {}.", names.join(", "))
+}
+
 /// A plot of `key` on validation (solid) and training images (dashed), from the lines of `kind`; `None` if no run has
 /// it. With several runs, their names precede the splits.
 fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -> Option<Plot> {
@@ -75,7 +91,7 @@ fn parts_section(runs: &[Run], log_x: bool) -> String {
         let caption = format!(
             "{what}, in {NATS}, over {IMAGES}. {}{}",
             data_of(runs, "eval", key),
-            left_out(&plot)
+            remarks(runs, &plot)
         );
         html += &figure(&plot, &caption);
     }
@@ -92,7 +108,7 @@ fn marginal_section(runs: &[Run], log_x: bool) -> String {
         "Marginal likelihood by the estimator of Auto-Encoding Variational Bayes, appendix D: mean \
          log p(x) in {NATS}, over {IMAGES}; higher is better. {}{}",
         data_of(runs, "marginal", "log_p"),
-        left_out(&plot)
+        remarks(runs, &plot)
     );
     section("Marginal likelihood", &figure(&plot, &caption))
 }
@@ -106,7 +122,7 @@ fn error_section(runs: &[Run], log_x: bool) -> String {
     let mut caption = format!(
         "Misclassified images in percent, over {IMAGES}; lower is better. {}{}",
         data_of(runs, "eval", ERROR_PERCENT),
-        left_out(&plot)
+        remarks(runs, &plot)
     );
     plot.reference = reference::shared(runs, reference::error);
     if let Some((label, percent)) = &plot.reference {

@@ -181,7 +181,17 @@ pub fn last_samples(runs: &[(&str, &[RunPicture])]) -> String {
             Some(last.sheet(&format!("{name}, ")))
         })
         .collect();
-    if sheets.is_empty() { sheets } else { section("Samples", &row("row time", &sheets)) }
+    if sheets.is_empty() {
+        return sheets;
+    }
+    let drawn = |all: &[RunPicture]| all.iter().any(|picture| picture.moment().is_some());
+    let missing = runs.iter().filter(|(_, all)| !drawn(all));
+    let missing: Vec<&str> = missing.map(|(name, _)| *name).collect();
+    let missing = match missing.is_empty() {
+        true => String::new(),
+        false => format!("<p>Without samples: {}.</p>\n", escape(&missing.join(", "))),
+    };
+    section("Samples", &(row("row time", &sheets) + &missing))
 }
 
 fn row(class: &str, figures: &str) -> String {

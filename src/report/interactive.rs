@@ -28,8 +28,7 @@ pub fn policy() -> String {
 
 /// A plot as a figure: the drawing, and its numbers for the script. `caption` is text.
 pub fn figure(plot: &Plot, caption: &str) -> String {
-    let figure = html_figure(&curve(plot), caption);
-    figure.replacen("</div>", &format!("</div>\n{}", data("", &numbers(plot))), 1)
+    html_figure(&(curve(plot) + &data("", &numbers(plot))), caption)
 }
 
 /// For each run, (images seen, step, seconds) of its training lines, from which the script converts an x axis of images

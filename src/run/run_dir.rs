@@ -1,4 +1,4 @@
-//! A run's directory: `config.toml`, `metrics.jsonl`, `checkpoints/`, `samples/`, `summary.json`, `report.html`, and
+//! A run's directory: `config.toml`, `metrics.jsonl`, `checkpoints/`, `samples/`, `summary.json`, `profile.json`, `report.html`, and
 //! `lock`, which the training process holds. While a process trains, its directory may be moved or removed, and another
 //! run may start in its place. So before each write, the process checks that the file at `RUN/lock` is still the one
 //! that it locked ([`RunDir::held`]).

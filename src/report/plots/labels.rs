@@ -7,8 +7,8 @@ use plotters::prelude::*;
 
 use super::INK;
 
-/// A rectangle in pixels: left, top, right, bottom.
-type Rectangle4 = [i32; 4];
+/// Left, top, right and bottom in pixels.
+type Bounds = [i32; 4];
 
 struct Label {
     text: String,
@@ -44,12 +44,12 @@ impl Labels {
         let (width, height) = area.dim_in_pixel();
         let (left, top) = area.get_base_pixel();
         let page = [left + 150, top, left + width as i32, top + height as i32 - 100];
-        let mut taken: Vec<Rectangle4> =
+        let mut taken: Vec<Bounds> =
             self.all.iter().map(|label| around(label.at, label.reach / 2)).collect();
         let font = ("sans-serif", 22).into_font().color(&INK);
         for label in &self.all {
             let size = (Self::LETTER * label.text.chars().count() as i32, Self::HEIGHT);
-            let free = |place: &Rectangle4| {
+            let free = |place: &Bounds| {
                 within(place, &page) && !taken.iter().any(|other| overlap(place, other))
             };
             let Some(place) = places(label, size).find(free) else { continue };
@@ -69,7 +69,7 @@ impl Labels {
 }
 
 /// Where a label of a size may stand, best first: beside its point, then in eight directions ever farther away.
-fn places(label: &Label, (width, height): (i32, i32)) -> impl Iterator<Item = Rectangle4> + '_ {
+fn places(label: &Label, (width, height): (i32, i32)) -> impl Iterator<Item = Bounds> + '_ {
     const DIRECTIONS: [(i32, i32); 8] =
         [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)];
     (0..7).flat_map(move |ring| {
@@ -83,15 +83,15 @@ fn places(label: &Label, (width, height): (i32, i32)) -> impl Iterator<Item = Re
     })
 }
 
-fn around((x, y): (i32, i32), reach: i32) -> Rectangle4 {
+fn around((x, y): (i32, i32), reach: i32) -> Bounds {
     [x - reach, y - reach, x + reach, y + reach]
 }
 
-fn within(inner: &Rectangle4, outer: &Rectangle4) -> bool {
+fn within(inner: &Bounds, outer: &Bounds) -> bool {
     inner[0] >= outer[0] && inner[1] >= outer[1] && inner[2] <= outer[2] && inner[3] <= outer[3]
 }
 
-fn overlap(a: &Rectangle4, b: &Rectangle4) -> bool {
+fn overlap(a: &Bounds, b: &Bounds) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }
 

@@ -7,3 +7,4 @@ mod learning;
 mod models;
 mod reach;
 mod shifts;
+mod temperature;

@@ -59,8 +59,12 @@ fn runs_are_compared_and_different_data_is_reported() {
     let metrics = metrics.replace("1,000 images, dynamic", "1,000 images, fixed");
     let metrics = metrics.replace("\"split\":\"valid\"", "\"split\":\"other\"");
     fs::write(two.join("metrics.jsonl"), metrics).unwrap();
+    fs::remove_dir_all(two.join("samples")).unwrap();
     compare(&[one, two], &Output::in_run(&out), false).unwrap();
     let page = fs::read_to_string(&out).unwrap();
+    for text in ["Without such values: two &amp; three.", "Without samples: two &amp; three."] {
+        assert!(page.contains(text), "{text}");
+    }
     assert!(
         page.contains("The test bounds are on different data and cannot be compared: one: digits")
     );
