@@ -69,14 +69,17 @@ pub fn plot(measured: &[(Machine, Profile)]) -> Plot {
             let points = corners.into_iter().map(height).collect();
             Series { name, points, stroke, colour: 2 * number, ..Series::default() }
         };
-        series.push(roof(machine.to_string(), machine.bandwidth, Stroke::Solid));
+        let Machine { name, peak, bandwidth, .. } = machine;
+        let memory = format!("{name}: {peak:.0} GFLOP/s, memory {bandwidth:.1} GB/s");
+        series.push(roof(memory, *bandwidth, Stroke::Solid));
         let caches = machine.caches.iter();
-        series
-            .extend(caches.map(|(name, gb)| roof(format!("roof of {name}"), *gb, Stroke::Dotted)));
+        series.extend(
+            caches.map(|(name, gb)| roof(format!("{name} {gb:.0} GB/s"), *gb, Stroke::Dotted)),
+        );
         let kernels: Vec<_> = computing(profile).collect();
         let share = |sum: &Sum| sum.seconds / profile.seconds.max(f64::MIN_POSITIVE);
         series.push(Series {
-            name: "kernels, the larger the more of the time".into(),
+            name: "kernels, by share of time".into(),
             points: kernels.iter().map(|(_, s)| (intensity(s), s.gflops())).collect(),
             stroke: Stroke::Marks,
             colour: 2 * number + 1,

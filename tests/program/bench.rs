@@ -98,5 +98,5 @@ fn tables_and_the_roofline_contain_what_was_measured() {
     assert!((roofline::share_of_roof(&light, &machine) - expected).abs() < 1e-9);
     let svg = curve(&roofline::plot(&[(machine, profile)]));
     assert!(svg.contains("\nproduct\n</text>") && !svg.contains("\ncopy\n</text>"));
-    assert!(svg.contains("\nroof of L1\n</text>") && svg.contains("\nroof of L2\n</text>"));
+    assert!(svg.contains("\nL1 200 GB/s\n</text>") && svg.contains("\nL2 50 GB/s\n</text>"));
 }
