@@ -1,16 +1,17 @@
-"""The workloads of `pixelloom bench` beside eager PyTorch, in turns A B A B.
+"""Compares pixelloom with eager PyTorch on the workloads of `pixelloom bench`, in alternating runs (A B A B).
 
     python benches/peer.py [--only PREFIX] [--turns N] [--seconds S] [--threads N]
                            [--device cpu|cuda] [--steps PATH] [--rust-device NAME] [--memory]
 
-It builds `cargo bench --bench steps` and runs it in turn with PyTorch, a process each, and prints a Markdown
-table with medians over the turns. --steps names a built binary instead. The peak is that of multiply-adds, by
-`pixelloom bench`'s probe, where the binary prints it. --memory prints the peak memory of either program
-instead, a process a workload. --torch-only measures PyTorch alone, which is also how the turns are made.
+Builds `cargo bench --bench steps`, runs it and PyTorch alternately, each in its own process, and prints a
+Markdown table with medians over the turns. --steps names a binary that is built already. The peak of
+multiply-adds is measured by the steps benchmark, if it prints one. --memory prints the peak memory of both
+programs instead, with one process per workload. --torch-only measures PyTorch alone; this script calls itself
+in this way.
 
-Networks, sizes, batches and optimisers are those of `src/bench/workloads.rs`, written as a PyTorch user would:
-nn modules, autograd, one call a layer. Sampling makes a full forward pass a pixel, since caching what
-is known takes a program of its own.
+Networks, sizes, batch sizes and optimisers are those of `src/bench/workloads.rs`, written as a PyTorch user
+would write them: nn modules, autograd, one call per layer. Sampling makes a full forward pass per pixel, since
+PyTorch has no cached sampler for these networks.
 """
 
 import argparse
@@ -28,17 +29,16 @@ LINE = re.compile(
     r"^(?P<name>\S.*?) +(?P<task>train|sample) +(?P<images>[\d.]+) images/s +(?P<ms>[\d.]+) ms/step"
     r"(?: +params (?P<parameters>\d+))?(?:.* mflop (?P<mflop>[\d.]+))?"
 )
-# PyTorch draws a batch in about a quarter of a minute, so a turn has one.
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 
 
 def build_networks(torch):
-    """Classes are made here, so that the runner itself does not load PyTorch."""
+    """The networks; the classes are defined in this function, so that only a measuring process imports PyTorch."""
     nn, F = torch.nn, torch.nn.functional
 
     class Masked(nn.Conv2d):
-        """A convolution that sees the past: rows above, pixels to the left, of its own pixel the colours
-        before (A) or those and its own (B)."""
+        """A masked convolution. It sees the rows above, the pixels to the left, and in the centre the lower
+        colour groups (mask A) or these and its own (mask B)."""
 
         def __init__(self, inputs, outputs, kernel, sight="B", colours=1):
             height, width = kernel
@@ -74,13 +74,13 @@ def build_networks(torch):
             return x + self.body(x)
 
     def cell(gates, state, axis):
-        """An LSTM's states from the sums of its gates, stacked i, f, o, g."""
+        """States h and c of an LSTM from the inputs of its gates, stacked i, f, o, g."""
         i, f, o, g = gates.chunk(4, axis)
         state = torch.sigmoid(f) * state + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(state), state
 
     class Row(nn.Module):
-        """A Row LSTM layer: row by row, each pixel sees three of the row above."""
+        """A Row LSTM layer. It runs row by row; each pixel sees three pixels of the row above."""
 
         def __init__(self, h, colours):
             super().__init__()
@@ -98,7 +98,7 @@ def build_networks(torch):
             return x + self.up(torch.stack(rows, 2))
 
     class Diagonal(nn.Module):
-        """One direction of a Diagonal BiLSTM, over the columns of a map whose rows are shifted."""
+        """One direction of a Diagonal BiLSTM. It runs over the columns of a skewed map."""
 
         def __init__(self, h, colours):
             super().__init__()
@@ -109,7 +109,7 @@ def build_networks(torch):
         def forward(self, x):
             batch, _, height, width = x.shape
             long = width + height - 1
-            # Row r begins r columns later: rows padded to long + 1 and read as rows of long.
+            # Skew: row r is moved right by r columns. Rows are padded to long + 1 and then read as rows of long.
             skewed = F.pad(self.input(x), (0, height)).flatten(2)[..., : height * long]
             columns = skewed.view(batch, -1, height, long).permute(3, 0, 2, 1).contiguous()
             hidden = state = x.new_zeros(batch, height, self.h)
@@ -124,7 +124,7 @@ def build_networks(torch):
             return straight[..., :width]
 
     class Both(nn.Module):
-        """A Diagonal BiLSTM layer: left and, shifted down a row, right."""
+        """A Diagonal BiLSTM layer: the left-to-right map plus the right-to-left map shifted down by one row."""
 
         def __init__(self, h, colours):
             super().__init__()
@@ -181,7 +181,7 @@ def build_networks(torch):
         return 0.5 * (mean * mean + variance - 2 * log_deviation - 1).sum(1)
 
     class Vae(nn.Module):
-        """784-500-20."""
+        """A VAE with 784 pixels, 500 hidden units and 20 latent dimensions."""
 
         def __init__(self, dims=784, hidden=500, latent=20):
             super().__init__()
@@ -200,7 +200,7 @@ def build_networks(torch):
             return (lost.sum(1) + kl(mean, log_deviation)).mean()
 
     class Draw(nn.Module):
-        """DRAW of 28 x 28 images, 64 glimpses."""
+        """DRAW on images of 28 x 28 pixels with 64 glimpses."""
 
         def __init__(self, attention, side=28, glimpses=64, h=256, latent=100, read=2, write=5):
             super().__init__()
@@ -215,7 +215,7 @@ def build_networks(torch):
                 self.read_at, self.write_at = nn.Linear(h, 5), nn.Linear(h, 5)
 
         def filters(self, where, n):
-            """F_Y, F_X and gamma of a grid of n x n."""
+            """F_Y, F_X and gamma of a grid of n x n filters."""
             x, y, log_variance, log_stride, log_gamma = where.unsqueeze(2).unbind(1)
             stride = (self.side - 1) / (n - 1) * log_stride.exp()
             offsets = (torch.arange(n, device=where.device) - (n - 1) / 2) * stride
@@ -259,7 +259,7 @@ def build_networks(torch):
             return (seen.sum(1) + lost).mean()
 
     colour = dict(image=CIFAR, levels=256, head=1024)
-    # Name, task, images of a step, their shape, the network.
+    # Name, task, batch size, shape of an image, network.
     return [
         ("vae-mnist b100 h500 z20", "train", 100, MNIST, lambda: Vae()),
         ("draw-mnist b100 T64 h256 attn", "train", 100, MNIST, lambda: Draw(True)),
@@ -276,7 +276,7 @@ def build_networks(torch):
 
 
 def measure_torch(only, seconds, threads, device):
-    """Times PyTorch and prints a line a workload, in the form of the steps benchmark."""
+    """Times PyTorch and prints one line per workload, in the format of the steps benchmark."""
     import torch
 
     torch.set_num_threads(threads)
@@ -299,7 +299,7 @@ def measure_torch(only, seconds, threads, device):
             network.loss(x).backward()
             optimizer.step()
 
-        # A batch drawn with a forward pass a pixel takes long enough to need no warm-up, nor a second one.
+        # Sampling a batch takes about 15 seconds, so one batch without a warm-up is enough.
         least = 1 if task == "sample" else 3
         if task != "sample":
             step()
@@ -316,7 +316,7 @@ def measure_torch(only, seconds, threads, device):
 
 
 def steps_binary():
-    """Builds the steps benchmark and finds it."""
+    """Builds the steps benchmark and returns its path."""
     command = ["cargo", "bench", "--bench", "steps", "--no-run", "--message-format=json"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     for line in built.stdout.splitlines():
@@ -328,7 +328,7 @@ def steps_binary():
 
 
 def parse(text):
-    """Figures by (name, task), and the peak, if there is one."""
+    """The figures by (name, task), and the peak, or None if the output has none."""
     found, peak = {}, None
     for line in text.splitlines():
         if match := LINE.match(line):
@@ -339,8 +339,8 @@ def parse(text):
 
 
 def run(command):
-    """The figures that a command prints, and the most memory of it, in MiB."""
-    # A process of its own, so that the peak of its children is that of this one child.
+    """The figures and the peak that a command prints, and its peak memory in MiB."""
+    # RUSAGE_CHILDREN is the maximum over all children, so each command runs as the only child of its own process.
     watcher = (
         "import resource, subprocess, sys\n"
         "code = subprocess.run(sys.argv[1:]).returncode\n"
@@ -352,13 +352,13 @@ def run(command):
     if done.returncode:
         sys.exit(f"error: {' '.join(command[3:])} ended with code {done.returncode}")
     memory = re.search(r"# memory (\d+)", done.stdout)
-    # Linux counts in KiB, macOS in bytes.
+    # The unit is KiB on Linux and bytes on macOS.
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return *parse(done.stdout), int(memory[1]) / unit
 
 
 def commands(options, only):
-    """How either contender is started."""
+    """The commands that measure pixelloom and PyTorch."""
     common = ["--only", only, "--seconds", options.seconds, "--threads", options.threads]
     ours = [options.steps, *common, "--device", options.rust_device]
     return ours, [sys.executable, __file__, "--torch-only", *common, "--device", options.device]
@@ -371,7 +371,7 @@ def table(head, rows):
 
 
 def digits(x):
-    """About three digits."""
+    """Formats a number with about three significant digits."""
     return f"{x:,.{max(0, 2 - int(math.floor(math.log10(abs(x)))))}f}" if x else "0"
 
 
@@ -399,7 +399,7 @@ def compare(options):
             digits(gflops),
             f"{100 * gflops / max(peaks):.0f} %" if peaks else "",
         ])
-    peak = f"; {max(peaks):.0f} GFLOP/s at most" if peaks else ""
+    peak = f"; peak {max(peaks):.0f} GFLOP/s" if peaks else ""
     print(f"{options.turns} turns, {options.threads} threads, pixelloom on {options.rust_device}{peak}; PyTorch on {options.device}\n")
     table(
         ["workload", "pixelloom, images/s", "PyTorch, images/s", "ratios by turn", "median ratio", "GFLOP/s", "of peak"],
@@ -408,7 +408,7 @@ def compare(options):
 
 
 def memory(options):
-    """A process a workload and contender; of PyTorch, also what it takes to load it."""
+    """Prints the peak memory of every workload, each measured in its own process, and of PyTorch without a workload."""
     import torch
 
     rows = []
@@ -423,14 +423,14 @@ def memory(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="workloads whose name begins so")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of each workload and turn")
+    parser.add_argument("--only", default="", help="only workloads whose names begin with this prefix")
+    parser.add_argument("--turns", type=int, default=5, help="runs of each program")
+    parser.add_argument("--seconds", type=float, default=4, help="seconds per workload and turn")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="PyTorch's")
-    parser.add_argument("--rust-device", help="pixelloom's [default: cpu, or gpu beside cuda]")
-    parser.add_argument("--steps", help="the built steps benchmark")
-    parser.add_argument("--memory", action="store_true", help="peak memory in place of speed")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="device of PyTorch")
+    parser.add_argument("--rust-device", help="device of pixelloom [default: cpu, or gpu if PyTorch uses cuda]")
+    parser.add_argument("--steps", help="path of the steps benchmark, if it is built already")
+    parser.add_argument("--memory", action="store_true", help="measure peak memory instead of speed")
     parser.add_argument("--torch-only", action="store_true", help="measure PyTorch alone")
     options = parser.parse_args()
     if options.torch_only:

@@ -1,4 +1,4 @@
-//! Drawing images: a batch of 16 digits from each kind of model, with the complete samplers that users run.
+//! Speed of sampling: a batch of 16 digits from each kind of model, drawn by the same samplers as in the program.
 //!
 //!     cargo bench --bench sampling -- [--only PREFIX] [--threads N] [--seconds S] [--device NAME]
 //!

@@ -1,10 +1,10 @@
-//! Complete training steps of each model at the papers' sizes, on synthetic images; and drawing digits pixel
-//! by pixel.
+//! Speed of complete training steps of each model at the papers' sizes, on synthetic images, and of drawing digits
+//! pixel by pixel.
 //!
 //!     cargo bench --bench steps -- [--only PREFIX] [--threads N] [--seconds S] [--device NAME]
 //!
 //! Prints the device's multiply-add peak and one line per workload: name, images/s and ms of the median step.
-//! `benches/peer.py` compares it with PyTorch; `benches/results/speed.md` has the results.
+//! `benches/peer.py` compares the speeds with PyTorch; `benches/results/speed.md` has the results.
 
 mod common;
 

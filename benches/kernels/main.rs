@@ -9,7 +9,7 @@
 //!   of the workloads, measured for at least S seconds per workload; kernels that no workload uses are
 //!   measured on the test cases instead. Also the latency of launching an empty kernel.
 //!
-//! Without `--kind`, it does both.
+//! Without `--kind`, both are measured.
 
 #[path = "../common/mod.rs"]
 mod common;

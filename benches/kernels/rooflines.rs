@@ -9,7 +9,7 @@ use pixelloom::ops::optimizer::Rule;
 use pixelloom::profile::Profile;
 use pixelloom::{Device, Param, Tape, Tensor, ops};
 
-/// Runs per test case. The launches are small, so most of their time is launch overhead.
+/// Number of runs per test case. The launches are small, so most of their time is launch overhead.
 const REPEATS: usize = 20;
 
 /// Measures a device and prints its tables: the workloads whose name begins with `only`, each for at least
@@ -19,7 +19,7 @@ pub fn measure(device: &Device, only: &str, seconds: f64) -> (Machine, Profile) 
     let latency = probe::latency(device).expect("the device works");
     println!("\n{machine}.\n");
     println!(
-        "Launch of an empty kernel: {:.2} us back to back, {:.2} us alone including the wait.\n",
+        "Launch of an empty kernel: {:.2} us back to back, {:.2} us for a single launch including the wait.\n",
         1e6 * latency.in_a_row,
         1e6 * latency.alone
     );
@@ -35,10 +35,10 @@ pub fn measure(device: &Device, only: &str, seconds: f64) -> (Machine, Profile) 
             number += 1;
         }
     }
-    println!("In steps of the workloads:\n\n{}", roofline::table(&used, &machine));
+    println!("Kernels in steps of the workloads:\n\n{}", roofline::table(&used, &machine));
     let mut others = small(device);
     others.kernels.retain(|name, _| !used.kernels.contains_key(name));
-    println!("Not used by these workloads, measured on the small test cases:\n");
+    println!("Kernels that no workload uses, measured on the small test cases:\n");
     println!("{}", roofline::table(&others, &machine));
     let known = ops::kernels();
     let names = known.iter().map(|k| k.program().name);

@@ -47,9 +47,9 @@ pub struct Recipe {
 }
 
 /// Departure of presets on the embedded digits.
-pub const EMBEDDED: &str = "data: 4,500 of the 60,000 MNIST digits, which come inside the program";
+pub const EMBEDDED: &str = "data: the embedded digits, 4,500 of the 60,000 of MNIST";
 /// Departure of presets whose paper states no number of epochs.
-pub const EPOCHS: &str = "epochs: ours; the paper states no number";
+pub const EPOCHS: &str = "epochs: our choice; the paper does not state how many";
 
 /// Defaults that presets start from.
 pub fn base(name: &str, data: &str, model: ModelConfig) -> Recipe {

@@ -1,12 +1,12 @@
-// Station 1: completions of the drawing, pixel by pixel, and what each pixel costs.
+// Station 1: completions of the drawing, pixel by pixel, and -log p of each pixel.
 
 import { Grid, PIXELS, SIDE, bitmap, colour, greys, ramp, rgb } from "./grid.js";
 import { drawing, pad } from "./pad.js";
 
 const TILES = 6;
-/** Nats at the end of the heat map's colours. */
+/** The largest value on the heat map's colour scale, in nats. */
 const MOST = 4;
-/** Milliseconds that the completions take to appear, if the engine is faster. */
+/** Minimum time in ms in which completions appear, so that one can watch. */
 const SHOWN = 2400;
 
 const HIDE = {
@@ -19,13 +19,13 @@ const HIDE = {
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** One decimal more for small numbers. */
+/** Formats nats, with one more decimal for small numbers. */
 const nats = (x) => x.toFixed(x < 0.1 ? 3 : 2);
 
 export class Complete {
     /** -log p and the probability of ink of the drawing: [2, 784], or null until they are known. */
     scores = null;
-    /** The completions, [6, 784], as far as they are drawn; and the mask they were drawn with. */
+    /** The completions so far, [6, 784], and the mask of given pixels. */
     images = null;
     given = null;
     #shown = 0;
@@ -96,7 +96,7 @@ export class Complete {
         this.heat.repaint();
     }
 
-    /** Draws six completions; returns when they are shown. */
+    /** Draws six completions; resolves when all are shown. */
     async complete() {
         const run = ++this.#run;
         const given = Array.from(drawing.hidden, (hidden) => 1 - hidden);
@@ -127,7 +127,7 @@ export class Complete {
         await showing;
     }
 
-    /** Uncovers the pixels in their order, no faster than they are drawn. */
+    /** Shows the pixels in raster order, no faster than the engine draws them. */
     #show(run, done) {
         const begin = performance.now();
         const total = drawing.hidden.reduce((a, b) => a + b, 0);
@@ -177,7 +177,7 @@ export class Complete {
         if (this.heat?.at != null) this.#paintPast(context, this.heat.at, pixel);
     }
 
-    /** Outlines the pixels before a pixel: all that its probability depends on. */
+    /** Outlines the pixels before a pixel, on which its probability depends. */
     #paintPast(context, at, pixel) {
         const [row, column] = [Math.floor(at / SIDE), at % SIDE];
         context.strokeStyle = colour("accent");
@@ -197,11 +197,11 @@ export class Complete {
         const [row, column] = [Math.floor(cell / SIDE), cell % SIDE];
         const ink = image[from + cell] >= 0.5;
         this.readout.textContent =
-            `${name}, row ${row + 1}, column ${column + 1}: p(ink | pixels before) = ${scores[cell].toFixed(3)}. ` +
+            `${name}, row ${row + 1}, column ${column + 1}: p(ink | previous pixels) = ${scores[cell].toFixed(3)}. ` +
             `It is ${ink ? "ink" : "paper"}: ${nats(scores[PIXELS + cell])} nats.`;
     }
 
-    /** The probability under the pointer in a completion; it is computed when the completion is first pointed at. */
+    /** Shows the probability of a pixel of completion k. Its probabilities are computed when they are first needed. */
     async #pointTile(cell, k) {
         if (cell === null || !this.finished) return this.#point(null);
         const run = this.#run;

@@ -3,18 +3,18 @@
 import { Grid, PIXELS, SIDE, bitmap, colour, greys, keepPainted, paintGreys } from "./grid.js";
 import { drawing, pad } from "./pad.js";
 
-/** Numbers of a glimpse: KL, read window, write window, canvas (`GLIMPSE` in stations.rs). */
+/** Positions in the numbers of a glimpse: KL, read window, write window, canvas (`GLIMPSE` in stations.rs). */
 const READ = 1;
 const WRITE = 6;
 const CANVAS = 11;
 const GLIMPSE = CANVAS + PIXELS;
-/** Milliseconds that a glimpse is shown. */
+/** Time in ms for which each glimpse is shown. */
 const EACH = 220;
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Draw {
-    /** The glimpses, one subarray each, and the nats of the reconstruction, if a drawing was read. */
+    /** The glimpses, one subarray each, and the reconstruction term in nats, or null if no drawing was read. */
     glimpses = [];
     reconstruction = null;
     #playing = 0;
@@ -36,7 +36,7 @@ export class Draw {
         return this.root.querySelector("input[name=mode]:checked").value;
     }
 
-    /** The glimpse that is shown, from 0. */
+    /** The number of the glimpse on display, counted from 0. */
     get time() {
         return Number(this.slider.value) - 1;
     }
@@ -57,7 +57,7 @@ export class Draw {
         this.seed.addEventListener("change", () => this.start());
     }
 
-    /** Draws a digit, or reads the drawing, and plays it. */
+    /** Draws a digit or reads the drawing, and plays the glimpses. */
     async start(play = true) {
         const reads = this.mode === "read";
         const seed = Math.max(0, Math.floor(Number(this.seed.value) || 0));
@@ -113,20 +113,20 @@ export class Draw {
     }
 
     #words(t) {
-        if (this.reconstruction === null) return "z is drawn from the prior N(0, I) at every glimpse; nothing is read.";
+        if (this.reconstruction === null) return "At every glimpse, z is drawn from the prior N(0, I); no image is read.";
         const total = this.glimpses.reduce((sum, glimpse) => sum + glimpse[0], 0);
-        return `KL of this glimpse ${this.glimpses[t][0].toFixed(2)} nats. All glimpses ${total.toFixed(1)} + ` +
+        return `KL of this glimpse: ${this.glimpses[t][0].toFixed(2)} nats. All glimpses ${total.toFixed(1)} + ` +
             `reconstruction ${this.reconstruction.toFixed(1)} = ${(total + this.reconstruction).toFixed(1)} nats, ` +
             "an upper bound on −log p(x).";
     }
 
-    /** A window's rectangle; the more its filters blur, the wider the line. */
+    /** Draws the rectangle of a window; its line width shows how much the filters blur. */
     #rectangle(context, pixel, window, name) {
         if (!window || Number.isNaN(window[0])) return;
         const [left, top, right, bottom, deviation] = window;
         context.strokeStyle = colour(name);
         context.lineWidth = Math.max(2 * pixel, Math.min(deviation, 4) * 0.4);
-        // Centres of pixels are counted from 1.
+        // The centre of the first pixel is at 1.
         context.strokeRect(left - 0.5, top - 0.5, right - left, bottom - top);
     }
 
@@ -143,14 +143,14 @@ export class Draw {
         this.#rectangle(context, pixel, glimpse.subarray(WRITE, CANVAS), "write");
     }
 
-    /** A small picture of every canvas; a click goes there. */
+    /** Fills the strip with a small picture of the canvas after each glimpse; a click selects the glimpse. */
     #fillStrip() {
         this.strip.replaceChildren(...this.glimpses.map((glimpse, t) => {
             const button = document.createElement("button");
             const canvas = document.createElement("canvas");
             button.setAttribute("aria-label", `go to glimpse ${t + 1}`);
             button.append(canvas);
-            button.tabIndex = -1; // The slider does the same by keyboard.
+            button.tabIndex = -1; // Keyboard users have the slider.
             button.addEventListener("click", () => {
                 this.#stop();
                 this.slider.value = t + 1;

@@ -1,12 +1,12 @@
-// The page's side of the engine: starts the worker, loads models when a station first needs them, and sends one request at
-// a time.
+// The page's interface to the engine: starts the worker, loads a model when a station first needs it, and sends one request
+// at a time.
 
-/** The bytes of a file of the page: from the page itself, where it is one file, otherwise from beside it. */
+/** The bytes of a file: embedded in the page if it is a single file, otherwise fetched from the server. */
 async function asset(name) {
     const inside = document.getElementById(`file:${name}`);
     if (!inside) {
         const response = await fetch(name).catch(() => ({}));
-        if (!response.ok) throw new Error(`${name} could not be loaded; check the connection and try again`);
+        if (!response.ok) throw new Error(`cannot load ${name}; check the connection and try again`);
         return response.arrayBuffer();
     }
     const packed = Uint8Array.from(atob(inside.textContent.trim()), (c) => c.charCodeAt(0));
@@ -16,7 +16,7 @@ async function asset(name) {
     return new Response(stream).arrayBuffer();
 }
 
-/** The file that a request needs, if it names no model. */
+/** The files that requests need, for requests that name no model. */
 const NEEDS = {
     imagine: "models/draw.safetensors",
     read: "models/draw.safetensors",
@@ -41,14 +41,14 @@ export class Engine {
         this.#worker.onerror = (event) => this.#receive({ error: event.message, dead: true });
         const data = await asset("engine.wasm");
         if (!WebAssembly.validate(data)) {
-            throw new Error("this browser lacks WebAssembly's 128-bit vectors, a newer one is needed");
+            throw new Error("this browser lacks WebAssembly's 128-bit vectors; use a newer browser");
         }
         return this.#send({ kind: "start", data });
     }
 
     /**
-     * Answers a request: its numbers and the milliseconds it took. `frame` receives images on the way. A later request
-     * with the same `slot` replaces one that has not begun, which then answers null.
+     * Sends a request and returns the answer: its numbers and the milliseconds that it took. `frame` receives partial
+     * images. A later request with the same `slot` replaces one that is still waiting, which then returns null.
      */
     async ask(request, { frame, slot } = {}) {
         const file = request.model ? `models/${request.model}.safetensors` : NEEDS[request.do];
@@ -60,7 +60,7 @@ export class Engine {
         if (!this.#loaded.has(file)) {
             const loading = asset(file).then((data) => this.#send({ kind: "load", data }));
             this.#loaded.set(file, loading);
-            // After a failed download the next request tries again.
+            // If the download fails, the next request tries again.
             loading.catch(() => this.#loaded.delete(file));
         }
         return this.#loaded.get(file);

@@ -1,19 +1,19 @@
-// A canvas of 28 x 28 cells that can be pointed at, by pointer or by keyboard.
+// A canvas of 28 x 28 cells, which can be selected by pointer or by keyboard.
 
 export const SIDE = 28;
 export const PIXELS = SIDE * SIDE;
 
-/** The value of a colour variable of the page's style. */
+/** The value of a colour variable in the style sheet. */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-/** Calls `paint` now and whenever the colours change between light and dark. */
+/** Functions that repaint a canvas, called when the colours change between light and dark. */
 const repaints = new Set();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaints.forEach((paint) => paint()));
 
 /** Red, green and blue of "#rrggbb". */
 export const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
-/** A function from [0, 1] to red, green and blue, through colours in equal steps. */
+/** A function from [0, 1] to red, green and blue that interpolates between equally spaced colours. */
 export function ramp(colours) {
     const stops = colours.map(rgb);
     return (x) => {
@@ -23,10 +23,10 @@ export function ramp(colours) {
     };
 }
 
-/** From paper to ink. */
+/** Colours from paper (0) to ink (1). */
 export const greys = () => ramp([colour("tile"), colour("ink")]);
 
-/** An image of `width` pixels a row whose pixel i has the colour `of(i)`, red, green and blue. */
+/** An image in which pixel i, in row-major order, has the colour `of(i)`: red, green and blue. */
 export function bitmap(width, height, of) {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const context = canvas.getContext("2d");
@@ -41,10 +41,10 @@ export function bitmap(width, height, of) {
 
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-/** How far an arrow key moves, [rows, columns], or nothing. */
+/** The direction of an arrow key, [rows, columns], or undefined for another key. */
 export const move = (event) => (event.ctrlKey || event.metaKey || event.altKey ? undefined : MOVES[event.key]);
 
-/** Makes a canvas as sharp as the screen, paints it, and paints it again when its size or the colours change. */
+/** Gives a canvas the resolution of the screen, and paints it whenever its size or the colours change. Returns the painter. */
 export function keepPainted(canvas, paint) {
     const all = () => {
         const size = canvas.clientWidth * devicePixelRatio;
@@ -63,13 +63,13 @@ export function keepPainted(canvas, paint) {
 }
 
 export class Grid {
-    /** The cell under the cursor, or null. */
+    /** The selected cell, or null. */
     at = null;
     #keyed = false;
 
     /**
-     * `paint(context, pixel)` draws in units of cells; `pixel` is a pixel of the screen in these units. `point(cell)` is
-     * called when another cell is pointed at, with null when none is.
+     * `paint(context, pixel)` draws in units of cells; `pixel` is the size of a screen pixel in these units.
+     * `point(cell)` is called when the selected cell changes, with null for none.
      */
     constructor(canvas, paint, point = () => {}) {
         this.canvas = canvas;
@@ -87,7 +87,7 @@ export class Grid {
         canvas.addEventListener("keydown", (event) => this.key(event));
     }
 
-    /** The place of an event in cells, [row, column], with fractions. */
+    /** The position of an event in units of cells, [row, column]. */
     place(event) {
         const box = this.canvas.getBoundingClientRect();
         return [(event.clientY - box.top) / box.height * SIDE, (event.clientX - box.left) / box.width * SIDE];

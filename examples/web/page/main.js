@@ -9,7 +9,7 @@ import { Train } from "./train.js";
 
 const message = document.getElementById("message");
 
-/** Tells the person at the page what went wrong. */
+/** Shows an error on the page. */
 function report(error) {
     message.textContent = `Something went wrong: ${error.message}.`;
     message.hidden = false;
@@ -30,7 +30,7 @@ async function start() {
     const begin = performance.now();
     const instructions = await engine.start();
     find("device").textContent =
-        `Computed by this device's CPU, on one thread, in WebAssembly with ${instructions} vector instructions.`;
+        `Runs on one thread of this device's CPU, in WebAssembly with ${instructions} vector instructions.`;
     globalThis.pixelloom.started = performance.now() - begin;
     drawing.hide((row) => row >= 14);
     await stations.complete.start();

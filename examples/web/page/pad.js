@@ -1,9 +1,9 @@
-// The drawing that all stations share, and the pads that it is drawn on.
+// The drawing, which all stations share, and the pads on which it is drawn.
 
 import { DIGITS } from "./digits.js";
 import { Grid, PIXELS, SIDE, colour, move, paintGreys } from "./grid.js";
 
-/** Pixels whose centres are nearer than this to the pen's path get ink. */
+/** Radii in pixels: of the pen, and of the other tools. */
 const PEN = 1.1;
 const BRUSH = 2.2;
 
@@ -12,7 +12,7 @@ class Drawing extends EventTarget {
     hidden = new Uint8Array(PIXELS);
     #before = [];
 
-    /** Remembers the drawing, to be undone to. */
+    /** Stores the drawing for undo. */
     begin() {
         this.#before.push([this.ink.slice(), this.hidden.slice()]);
         if (this.#before.length > 100) this.#before.shift();
@@ -61,7 +61,7 @@ class Drawing extends EventTarget {
 
 export const drawing = new Drawing();
 
-/** Hidden pixels: the tile's colour with stripes. */
+/** Paints hidden pixels in another colour with stripes. */
 function paintHidden(context, hidden, pixel) {
     context.fillStyle = colour("veil");
     for (let i = 0; i < PIXELS; i++) {
@@ -78,7 +78,7 @@ function paintHidden(context, hidden, pixel) {
     context.stroke();
 }
 
-/** A pad in `root`: its canvas, and buttons with a `data-do`. `masks` shows the hidden part. */
+/** Sets up the pad in `root`: its canvas and its buttons (`data-do`). `masks`: whether to show the hidden part. */
 export function pad(root, masks) {
     const canvas = root.querySelector("canvas");
     const tool = () => root.querySelector("input[type=radio]:checked").value;
@@ -111,7 +111,7 @@ export function pad(root, masks) {
     drawing.addEventListener("change", grid.repaint);
 }
 
-/** Space and Enter use the tool at the cursor, Shift with an arrow along its way. */
+/** Space and Enter use the tool at the selected cell; Shift with an arrow key draws along the way. */
 function padKey(event, grid, tool) {
     const centre = () => [Math.floor(grid.at / SIDE) + 0.5, (grid.at % SIDE) + 0.5];
     if (grid.at === null) return;

@@ -3,12 +3,12 @@
 import { Grid, PIXELS, SIDE, bitmap, colour, greys, keepPainted, move, paintGreys } from "./grid.js";
 import { drawing, pad } from "./pad.js";
 
-/** The plane that is shown, from -REACH to REACH, and the digits along a side. */
+/** The plane extends from -REACH to REACH and shows DIGITS digits along each side. */
 const REACH = 3;
 const DIGITS = 13;
 
 export class Plane {
-    /** The point walked to, the decoder's means there, and what the encoder and decoder make of the drawing. */
+    /** The selected point, the decoder's means there, and the drawing's encoding and reconstruction. */
     z = [0, 0];
     means = null;
     mine = null;
@@ -64,7 +64,7 @@ export class Plane {
         this.root.querySelector("[data-do=mine]").addEventListener("click", () => this.mine && this.walk(this.mine.mean));
     }
 
-    /** Goes to a point and decodes it. */
+    /** Selects a point and decodes it. */
     async walk(z) {
         this.z = z.map((x) => Math.min(Math.max(x, -REACH), REACH));
         this.sliders.forEach((slider, i) => (slider.value = this.z[i]));
@@ -92,7 +92,7 @@ export class Plane {
         const [x, y] = this.mine.mean.map((x) => x.toFixed(2).replace("-", "−"));
         const [sx, sy] = this.mine.deviation.map((x) => x.toFixed(2));
         this.root.querySelector("[data-out=mine]").textContent =
-            `q(z|x): mean (${x}, ${y}), deviations (${sx}, ${sy}). Reconstruction ${reconstruction.toFixed(1)} + KL ` +
+            `q(z|x): mean (${x}, ${y}), standard deviations (${sx}, ${sy}). Reconstruction ${reconstruction.toFixed(1)} + KL ` +
             `${kl.toFixed(1)} = ${(reconstruction + kl).toFixed(1)} nats, an upper bound on −log p(x).`;
         this.repaint();
         this.back.repaint();
@@ -130,7 +130,7 @@ export class Plane {
         context.stroke();
     }
 
-    /** q(z|x) of the drawing: two deviations around its mean. */
+    /** Draws q(z|x) of the drawing: two standard deviations around its mean. */
     #ellipse(context, pixel, [x, y]) {
         const radius = this.mine.deviation.map((s) => Math.max(2 * s / REACH / 2 * SIDE, 4 * pixel));
         context.lineWidth = 2 * pixel;

@@ -1,15 +1,15 @@
-// Station 4: a VAE that learns from nothing, here.
+// Station 4: trains a VAE from random weights.
 
 import { PIXELS, SIDE, bitmap, colour, greys, keepPainted } from "./grid.js";
 
 const SAMPLES = 16;
-/** Milliseconds of training between two pictures. */
+/** Time in ms between two updates of the pictures. */
 const TURN = 150;
-/** Range of the chart, nats/image: random weights begin above 784 log 2 = 543. */
+/** Range of the chart in nats/image; random weights start above 784 log 2 = 543. */
 const RANGE = [80, 600];
 
 export class Train {
-    /** Losses of all steps, nats/image; samples of the model. */
+    /** Losses of all steps in nats/image, and samples of the model. */
     losses = [];
     images = null;
     #running = false;
@@ -25,11 +25,11 @@ export class Train {
         root.querySelector("[data-do=fresh]").addEventListener("click", () => this.start());
         root.querySelectorAll("input[name=hidden]").forEach((input) =>
             input.addEventListener("change", () => this.start()));
-        // Training would take turns with the other stations; it pauses while nobody looks.
+        // Training pauses while the page is hidden.
         document.addEventListener("visibilitychange", () => document.hidden && this.stop());
     }
 
-    /** Random weights. */
+    /** Starts over with random weights. */
     async start() {
         this.stop();
         const hidden = Number(this.root.querySelector("input[name=hidden]:checked").value);
@@ -55,7 +55,7 @@ export class Train {
         while (this.#running) await this.steps(this.#steps);
     }
 
-    /** Some steps, then a picture. */
+    /** Trains for some steps and updates the pictures. */
     async steps(steps) {
         const answer = await this.engine.ask({ do: "train-steps", steps }).catch(this.report);
         if (!answer) return this.stop();
@@ -76,7 +76,7 @@ export class Train {
 
     #words() {
         const count = this.losses.length;
-        if (!count) return "Random weights: every pixel is as likely to be ink as paper.";
+        if (!count) return "Random weights: every pixel is ink with a probability near one half.";
         const last = this.losses.slice(-20);
         const loss = last.reduce((a, b) => a + b, 0) / last.length;
         const speed = 100_000 * count / this.#ms;
@@ -95,7 +95,7 @@ export class Train {
         context.drawImage(image, 0, 0, SIDE, SIDE);
     }
 
-    /** The losses over the steps; both axes in units of cells, with a margin for labels. */
+    /** Plots the losses against the steps, in units of cells, with a margin for the labels. */
     #paintLosses(context, pixel) {
         const [left, right, top, bottom] = [3.2, SIDE - 0.6, 0.8, SIDE - 1.8];
         const last = Math.max(this.losses.length, 50);

@@ -1,5 +1,5 @@
-// The engine in its own thread: WebAssembly, the models, and answers to requests. It has no imports, so that the page can
-// start it from its text.
+// Runs the engine (WebAssembly) in its own thread: loads models and answers requests. It has no imports, so that the page
+// can start it from its source text.
 
 const text = new TextDecoder();
 let wasm;
@@ -8,7 +8,7 @@ let current;
 const bytes = (at, length) => new Uint8Array(wasm.memory.buffer, at, length);
 const output = () => bytes(wasm.output(), wasm.output_bytes()).slice();
 
-/** Hands bytes to the engine. */
+/** Copies bytes into the engine's memory. */
 function put(data) {
     const at = wasm.reserve(data.length);
     bytes(at, data.length).set(data);
@@ -51,7 +51,7 @@ onmessage = async ({ data: job }) => {
     try {
         postMessage({ id: job.id, value: await jobs[job.kind](job) });
     } catch (error) {
-        // A trap has no message of its own; the engine is of no more use after one.
+        // After a trap (RuntimeError) the engine cannot be used again.
         const dead = error instanceof WebAssembly.RuntimeError;
         postMessage({ id: job.id, error: String(error.message ?? error), dead });
     }

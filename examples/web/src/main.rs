@@ -39,7 +39,7 @@ fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
         .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Compiles the engine if `compile`, and returns the path of its file.
+/// Compiles the engine if `compile` is set, and returns the path of the compiled file.
 fn engine(here: &Path, compile: bool) -> Outcome<PathBuf> {
     let target = here.join("target");
     let file = target.join(TARGET).join("release/pixelloom_web_engine.wasm");
@@ -67,7 +67,7 @@ fn engine(here: &Path, compile: bool) -> Outcome<PathBuf> {
     match status.success() {
         true => Ok(file),
         false => Err(format!(
-            "the engine was not built; if its target is missing: rustup target add {TARGET}"
+            "cannot compile the engine; if its target is missing: rustup target add {TARGET}"
         )),
     }
 }
@@ -145,7 +145,9 @@ fn single(page: &Path, files: &[(String, Vec<u8>, bool)]) -> Outcome<String> {
         ),
     ] {
         if html.matches(place).count() != 1 || script.contains("</script") {
-            return Err(format!("index.html must have one {place}, and no module its end"));
+            return Err(format!(
+                "index.html must contain {place} once, and no module may contain </script"
+            ));
         }
         html = html.replace(place, &with);
     }
@@ -189,7 +191,7 @@ fn run() -> Outcome<()> {
     println!("{}: {} bytes", dist.join("pixelloom.html").display(), html.len());
     if html.len() >= LARGEST || engine >= LARGEST_ENGINE {
         return Err(format!(
-            "the limits are {LARGEST} bytes for the page, {LARGEST_ENGINE} for the compressed engine"
+            "too large; the limits are {LARGEST} bytes for the page and {LARGEST_ENGINE} for the compressed engine"
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-// A headless Chromium, driven by the DevTools protocol over a pipe, so that no package is needed.
+// Drives a headless Chromium with the DevTools protocol over a pipe. Needs no npm package.
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -74,7 +74,7 @@ export class Browser {
         await this.until("globalThis.pixelloom?.ready");
     }
 
-    /** The value of an expression in the page; a promise is waited for. */
+    /** The value of an expression in the page; waits for promises. */
     async run(expression) {
         const options = { expression, awaitPromise: true, returnByValue: true };
         const { result, exceptionDetails } = await this.send("Runtime.evaluate", options);

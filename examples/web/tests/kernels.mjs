@@ -1,5 +1,5 @@
-// Compares every kernel compiled for browsers with its reference, in Node: `node kernels.mjs ENGINE.wasm`, with an engine
-// that has the feature `check`.
+// Compares every kernel, compiled for browsers, with its reference in Node: `node kernels.mjs ENGINE.wasm`, where the engine
+// was built with the feature `check`.
 
 import { readFileSync } from "node:fs";
 

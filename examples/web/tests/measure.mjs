@@ -30,7 +30,7 @@ for (const request of requests) {
     const ask = `pixelloom.engine.ask(${JSON.stringify(request)}).then((answer) => answer.ms)`;
     const times = [];
     for (let i = 0; i < 8; i++) times.push(await browser.run(ask));
-    // The first one compiles.
+    // The first run is left out: it compiles the code.
     console.log(`${request.do} ${request.model ?? ""} ${request.count ?? ""}: ${median(times.slice(1)).toFixed(1)} ms`);
 }
 for (const hidden of [100, 500]) {

@@ -49,14 +49,14 @@ function native() {
     return answers;
 }
 
-/** Images of 0 and 1 as hexadecimal digits. */
+/** Binary images as hexadecimal digits. */
 const hex = (bits) => {
     assert(bits.every((bit) => bit === 0 || bit === 1));
     const digit = (_, i) => parseInt(bits.slice(4 * i, 4 * i + 4).join(""), 2).toString(16);
     return Array.from({ length: bits.length / 4 }, digit).join("");
 };
 
-/** The largest difference; of NaN and NaN, which stands for no window, 0. JSON has null for NaN. */
+/** The largest difference. NaN (no window; null in JSON) differs by 0 from NaN. */
 const difference = (a, b) => {
     assert.equal(a.length, b.length);
     const each = (x, i) => (x === null && b[i] === null ? 0 : Math.abs(x - b[i]) / Math.max(1, Math.abs(b[i])));
@@ -86,7 +86,7 @@ const quiet = async () => {
 };
 
 const tests = {
-    async "the engine's numbers are the native program's"() {
+    async "the engine's results are those of the native program"() {
         for (const [i, request] of requests.entries()) {
             const ask = `pixelloom.engine.ask(${JSON.stringify(request)}).then((a) => [...a.numbers])`;
             const found = (await browser.run(`${ask}.then(JSON.stringify)`).then(JSON.parse));
@@ -132,7 +132,7 @@ const tests = {
         const [p, nats] = [0, 784].map((from) => answer({ do: "pixels", model: "diagbilstm", image: digits[3] })[from + 12 * 28 + 17]);
         await browser.point("[data-canvas=heat]", [17.5 / 28, 12.5 / 28]);
         const text = await output("complete", "pixel");
-        assert(text.includes(`row 13, column 18: p(ink | pixels before) = ${p.toFixed(3)}`), text);
+        assert(text.includes(`row 13, column 18: p(ink | previous pixels) = ${p.toFixed(3)}`), text);
         assert(text.includes(`${nats.toFixed(nats < 0.1 ? 3 : 2)} nats`), text);
         await focus("[data-canvas=heat]");
         await browser.key("ArrowRight");
@@ -203,7 +203,7 @@ const tests = {
         await browser.until("document.querySelector('#draw [data-do=play]').textContent === 'Play'");
     },
 
-    async "one walks on the plane by pointer, arrow keys and sliders"() {
+    async "the pointer, arrow keys and sliders move the point on the plane"() {
         const z = () => output("plane", "z");
         await browser.click("[data-canvas=plane]", [0.5, 0.5]);
         assert.equal(await z(), "z = (0.00, 0.00)");
@@ -229,7 +229,7 @@ const tests = {
         assert(difference(await browser.run("[...pixelloom.stations.plane.mine.means]"), encoded.slice(6)) <= TOLERANCE);
     },
 
-    async "a VAE is trained, paused and begun again"() {
+    async "a VAE is trained, paused and restarted"() {
         await browser.click("#train [data-do=fresh]");
         await quiet();
         assert.match(await output("train", "loss"), /^Random weights/);
@@ -266,7 +266,7 @@ const tests = {
         assert.deepEqual(browser.errors, []);
     },
 
-    async "it also works as files of a server"() {
+    async "it also works as separate files on a server"() {
         const types = { js: "text/javascript", html: "text/html", css: "text/css", wasm: "application/wasm" };
         const server = createServer((request, response) => {
             const type = types[request.url.split(".").at(-1)] ?? "application/octet-stream";

@@ -16,20 +16,20 @@ use crate::ops::optimizer::Rule;
 pub static PRESETS: [Preset; 23] = [
     Preset {
         name: "digits-pixelcnn",
-        what: "PixelCNN, 5 layers of 16 with 7 x 7 convolutions (the paper: 3 x 3), on the digits inside the \
-               program, Adam: a few minutes",
+        what: "PixelCNN, 5 layers of 16 with 7 x 7 convolutions (the paper: 3 x 3), on the embedded digits, Adam; trains \
+               in a few minutes",
         departures: &[EMBEDDED, ADAM, WIDE, NO_SIZE, EPOCHS, CENTRED],
         make: || digits("digits-pixelcnn", ModelConfig::pixel(Body::PixelCnn, wide(5, 16))),
     },
     Preset {
         name: "digits-rowlstm",
-        what: "Row LSTM, 2 layers of 16, on the digits inside the program, Adam: a few minutes",
+        what: "Row LSTM, 2 layers of 16, on the embedded digits, Adam; trains in a few minutes",
         departures: &[EMBEDDED, ADAM, NO_SIZE, ZERO_STATES, EPOCHS, CENTRED],
         make: || digits("digits-rowlstm", ModelConfig::pixel(Body::RowLstm, centred(2, 16))),
     },
     Preset {
         name: "digits-diagbilstm",
-        what: "Diagonal BiLSTM, 2 layers of 16, on the digits inside the program, Adam: a few minutes",
+        what: "Diagonal BiLSTM, 2 layers of 16, on the embedded digits, Adam; trains in a few minutes",
         departures: &[
             EMBEDDED,
             ADAM,
@@ -42,12 +42,12 @@ pub static PRESETS: [Preset; 23] = [
     },
     Preset {
         name: "digits-multiscale",
-        what: "Multi-Scale (14 x 14, then 28 x 28) of PixelCNNs as in digits-pixelcnn, on the digits inside the \
-               program, Adam: a few minutes",
+        what: "Multi-Scale (14 x 14, then 28 x 28) of two PixelCNNs like digits-pixelcnn, on the embedded digits, Adam; \
+               trains in a few minutes",
         departures: &[
             EMBEDDED,
             ADAM,
-            "model: stages of PixelCNNs on digits; the paper's are Row LSTMs on ImageNet",
+            "model: the stages are PixelCNNs; the paper uses Row LSTMs, on ImageNet",
             WIDE,
             EPOCHS,
             CENTRED,
@@ -56,49 +56,48 @@ pub static PRESETS: [Preset; 23] = [
     },
     Preset {
         name: "mnist-pixelcnn",
-        what: "the paper's setting on fixed binarized MNIST: PixelCNN, RMSProp, batch 16; its 7 layers \
-               of 32 are ours, the paper states no size",
+        what: "the paper's settings for fixed binarized MNIST: PixelCNN, RMSProp, batch size 16; 7 layers of 32, as the \
+               paper states no size",
         departures: &[NO_SIZE, RATE, EPOCHS, CENTRED],
         make: || mnist("mnist-pixelcnn", Body::PixelCnn, 7, 32),
     },
     Preset {
         name: "mnist-rowlstm",
-        what: "the paper's setting on fixed binarized MNIST: Row LSTM, RMSProp, batch 16; its 7 layers \
-               of 16 are ours, the paper states no size",
+        what: "the paper's settings for fixed binarized MNIST: Row LSTM, RMSProp, batch size 16; 7 layers of 16, as the \
+               paper states no size",
         departures: &[NO_SIZE, RATE, EPOCHS, CENTRED],
         make: || mnist("mnist-rowlstm", Body::RowLstm, 7, 16),
     },
     Preset {
         name: "mnist-diagbilstm-1",
-        what: "the paper's smaller model of fixed binarized MNIST: Diagonal BiLSTM, 1 layer of 32, \
-               RMSProp, batch 16",
+        what: "the paper's smaller model of fixed binarized MNIST: Diagonal BiLSTM, 1 layer of 32, RMSProp, batch size \
+               16",
         departures: &[RATE, EPOCHS, CENTRED],
         make: || mnist("mnist-diagbilstm-1", Body::DiagBilstm, 1, 32),
     },
     Preset {
         name: "mnist-diagbilstm-7",
-        what: "the paper's best model of fixed binarized MNIST: Diagonal BiLSTM, 7 layers of 16, \
-               RMSProp, batch 16",
+        what: "the paper's best model of fixed binarized MNIST: Diagonal BiLSTM, 7 layers of 16, RMSProp, batch size \
+               16",
         departures: &[RATE, EPOCHS, CENTRED],
         make: || mnist("mnist-diagbilstm-7", Body::DiagBilstm, 7, 16),
     },
     Preset {
         name: "binarized-pixelcnn",
-        what: "our own training of a PixelCNN of 12 layers of 16 on fixed binarized MNIST: Adam in \
-               falling steps, averaged weights",
+        what: "fixed binarized MNIST with our training: PixelCNN, 12 layers of 16, Adam with a rate that falls in steps, \
+               averaged weights",
         departures: &[ADAM, NO_SIZE, CLIPPED, MEAN_WEIGHTS, EPOCHS, CENTRED],
         make: binarized_pixelcnn,
     },
     Preset {
         name: "binarized-pixelcnn-32",
-        what: "our own training of a PixelCNN of 12 layers of 32 on fixed binarized MNIST: Adam, cosine, \
-               averaged weights",
+        what: "fixed binarized MNIST with our training: PixelCNN, 12 layers of 32, Adam, cosine, averaged weights",
         departures: &[
             ADAM,
             NO_SIZE,
             CLIPPED,
             MEAN_WEIGHTS,
-            "batch = 32: the paper has 16",
+            "batch = 32: it is 16 in the paper",
             EPOCHS,
             CENTRED,
         ],
@@ -106,14 +105,15 @@ pub static PRESETS: [Preset; 23] = [
     },
     Preset {
         name: "binarized-pixelcnn-64",
-        what: "the same with 12 layers of 64 and dropout, for a GPU",
+        what: "fixed binarized MNIST with our training: PixelCNN, 12 layers of 64, Adam, cosine, averaged weights, dropout; \
+               for a GPU",
         departures: &[
             ADAM,
             NO_SIZE,
             CLIPPED,
             MEAN_WEIGHTS,
-            "batch = 64: the paper has 16",
-            "model.head = 64, model.dropout = 0.2: the paper has 32 and no dropout",
+            "batch = 64: it is 16 in the paper",
+            "model.head = 64, model.dropout = 0.2: the paper has a head of 32 and no dropout",
             EPOCHS,
             CENTRED,
         ],
@@ -121,57 +121,57 @@ pub static PRESETS: [Preset; 23] = [
     },
     Preset {
         name: "binarized-pixelcnn-wide",
-        what: "the same data: PixelCNN, 7 layers of 32 whose convolutions are 7 x 7 where the paper has 3 x 3, \
-               Adam, cosine, weight decay, averaged weights: under two hours",
+        what: "fixed binarized MNIST with our training: PixelCNN, 7 layers of 32 with 7 x 7 convolutions (the paper: \
+               3 x 3), Adam, cosine, weight decay, averaged weights; trains in less than two hours",
         departures: &[ADAM, WIDE, NO_SIZE, AVERAGED, EPOCHS, CENTRED],
         make: || binarized_wide("binarized-pixelcnn-wide", Body::PixelCnn, (7, 32), 0.03),
     },
     Preset {
         name: "binarized-rowlstm",
-        what: "our own training of a Row LSTM of 7 layers of 16 on fixed binarized MNIST: Adam, cosine",
+        what: "fixed binarized MNIST with our training: Row LSTM, 7 layers of 16, Adam, cosine",
         departures: &[ADAM, NO_SIZE, CLIPPED, ZERO_STATES, EPOCHS, CENTRED],
         make: || binarized("binarized-rowlstm", Body::RowLstm, (7, 16), 24),
     },
     Preset {
         name: "binarized-rowlstm-wide",
-        what: "the same data: Row LSTM, 7 layers of 16 with k = 7 where the paper has 3, Adam, cosine, weight \
-               decay, averaged weights: an hour",
+        what: "fixed binarized MNIST with our training: Row LSTM, 7 layers of 16 with k = 7 (the paper: 3), Adam, cosine, \
+               weight decay, averaged weights; trains in an hour",
         departures: &[ADAM, WIDE, NO_SIZE, AVERAGED, ZERO_STATES, EPOCHS, CENTRED],
         make: || binarized_wide("binarized-rowlstm-wide", Body::RowLstm, (7, 16), 0.04),
     },
     Preset {
         name: "binarized-diagbilstm-1",
-        what: "our own training of the paper's 1 layer of 32 on fixed binarized MNIST: Adam, cosine",
+        what: "fixed binarized MNIST with our training: Diagonal BiLSTM, 1 layer of 32 as in the paper, Adam, cosine",
         departures: &[ADAM, CLIPPED, ZERO_STATES, EPOCHS, CENTRED],
         make: || binarized("binarized-diagbilstm-1", Body::DiagBilstm, (1, 32), 36),
     },
     Preset {
         name: "binarized-diagbilstm",
-        what: "our own training of the paper's 7 layers of 16 on fixed binarized MNIST: Adam, cosine",
+        what: "fixed binarized MNIST with our training: Diagonal BiLSTM, 7 layers of 16 as in the paper, Adam, cosine",
         departures: &[ADAM, CLIPPED, ZERO_STATES, EPOCHS, CENTRED],
         make: || binarized("binarized-diagbilstm", Body::DiagBilstm, (7, 16), 24),
     },
     Preset {
         name: "cifar10-pixelcnn",
-        what: "the paper's CIFAR-10: PixelCNN, 15 layers of 128, RMSProp, batch 16",
+        what: "the paper's settings for CIFAR-10: PixelCNN, 15 layers of 128, RMSProp, batch size 16",
         departures: &[RATE, EPOCHS, COLOUR],
         make: || cifar10("cifar10-pixelcnn", Body::PixelCnn, 15),
     },
     Preset {
         name: "cifar10-rowlstm",
-        what: "the paper's CIFAR-10: Row LSTM, 12 layers of 128, RMSProp, batch 16",
+        what: "the paper's settings for CIFAR-10: Row LSTM, 12 layers of 128, RMSProp, batch size 16",
         departures: &[RATE, EPOCHS, COLOUR],
         make: || cifar10("cifar10-rowlstm", Body::RowLstm, 12),
     },
     Preset {
         name: "cifar10-diagbilstm",
-        what: "the paper's CIFAR-10: Diagonal BiLSTM, 12 layers of 128, RMSProp, batch 16",
+        what: "the paper's settings for CIFAR-10: Diagonal BiLSTM, 12 layers of 128, RMSProp, batch size 16",
         departures: &[RATE, EPOCHS, COLOUR],
         make: || cifar10("cifar10-diagbilstm", Body::DiagBilstm, 12),
     },
     Preset {
         name: "cifar10-small",
-        what: "our own small model of the first fifth of CIFAR-10: PixelCNN, 4 layers of 48, Adam",
+        what: "the first fifth of CIFAR-10 with a small model, not in the paper: PixelCNN, 4 layers of 48, Adam",
         departures: &[
             "data: the first fifth of the training images",
             ADAM,
@@ -184,22 +184,22 @@ pub static PRESETS: [Preset; 23] = [
     },
     Preset {
         name: "imagenet32-rowlstm",
-        what: "the paper's ImageNet 32 x 32, PNG files in data/imagenet32 or --data folder:PATH: Row \
-               LSTM, 12 layers of 384, RMSProp, batch 64",
+        what: "the paper's settings for ImageNet 32 x 32 (PNG files in data/imagenet32, or --data folder:PATH): Row LSTM, \
+               12 layers of 384, RMSProp, batch size 64",
         departures: &[RATE, EPOCHS, COLOUR],
         make: || imagenet("imagenet32-rowlstm", 32, 64, rows(imagenet32())),
     },
     Preset {
         name: "imagenet64-rowlstm",
-        what: "the paper's ImageNet 64 x 64, PNG files in data/imagenet64 or --data folder:PATH: Row \
-               LSTM, 4 layers of 512, no residual connections, RMSProp, batch 32",
+        what: "the paper's settings for ImageNet 64 x 64 (PNG files in data/imagenet64, or --data folder:PATH): Row LSTM, \
+               4 layers of 512, no residual connections, RMSProp, batch size 32",
         departures: &[RATE, EPOCHS, COLOUR],
         make: || imagenet("imagenet64-rowlstm", 64, 32, rows(imagenet64())),
     },
     Preset {
         name: "imagenet64-multiscale",
-        what: "the paper's Multi-Scale Row LSTM of ImageNet 64 x 64, files as above: 32 x 32, then \
-               64 x 64; the sizes of imagenet64-rowlstm in both stages are ours",
+        what: "the paper's Multi-Scale model of ImageNet 64 x 64 (files as for imagenet64-rowlstm): Row LSTMs, 32 x 32, \
+               then 64 x 64, both of the sizes of imagenet64-rowlstm",
         departures: &[
             RATE,
             EPOCHS,
@@ -214,19 +214,18 @@ pub static PRESETS: [Preset; 23] = [
 ];
 
 const ADAM: &str =
-    "optimizer: Adam with a falling rate; the paper: RMSProp with a rate chosen by hand";
+    "optimizer: Adam with a falling rate; the paper uses RMSProp with a rate chosen by hand";
 const RATE: &str =
-    "optimizer.rate = 0.001: ours; the paper chose one by hand for each data set and states none";
-const ZERO_STATES: &str =
-    "model.learned_states = false: the states outside the image are 0; the paper learns them";
-const CENTRED: &str = "model.mean, model.deviation: MNIST's; the paper says that inputs are scaled and centred, not by what";
-const AVERAGED: &str = "optimizer: clipping, decoupled weight decay and averaged weights, which the paper does not have";
-const CLIPPED: &str = "optimizer.clip: gradients are clipped, which the paper does not mention";
-const MEAN_WEIGHTS: &str = "optimizer.average: the weights that are scored are moving averages, which the paper does not have";
-const WIDE: &str = "model.kernel = 7: the paper has 3";
-const NO_SIZE: &str =
-    "model.layers, model.hidden: ours; the paper states no size of this model on MNIST";
-const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: ours; the paper says that inputs are scaled and centred, not by what";
+    "optimizer.rate = 0.001: our choice; the paper chose a rate for each data set and states none";
+const ZERO_STATES: &str = "model.learned_states = false: the states outside the image are 0; in the paper they are learned";
+const CENTRED: &str = "model.mean, model.deviation: those of MNIST; the paper scales and centres its inputs, but does not state how";
+const AVERAGED: &str = "optimizer: gradient clipping, decoupled weight decay and averaged weights; the paper mentions none of them";
+const CLIPPED: &str = "optimizer.clip: gradients are clipped; the paper does not mention it";
+const MEAN_WEIGHTS: &str =
+    "optimizer.average: a moving average of the weights is scored; the paper does not mention one";
+const WIDE: &str = "model.kernel = 7: it is 3 in the paper";
+const NO_SIZE: &str = "model.layers, model.hidden: our choice; the paper does not state the size of this model on MNIST";
+const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: our choice; the paper scales and centres its inputs, but does not state how";
 
 /// With MNIST's mean and standard deviation. After centring, black differs from the zeros outside the image, so a PixelCNN,
 /// whose receptive field is limited, can tell its position near a border.

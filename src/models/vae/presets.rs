@@ -13,58 +13,62 @@ use crate::ops::optimizer::Rule;
 pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "digits",
-        what: "784-500-20 on the digits inside the program, Adam: a first run of half a minute",
+        what: "784-500-20 on the embedded digits, Adam; trains in half a minute",
         departures: &[EMBEDDED, ADAM, NO_PRIOR, EPOCHS],
         make: digits,
     },
     Preset {
         name: "aevb-mnist",
-        what: "the paper's Figure 2 on fixed binarized MNIST: 784-500-20, Adagrad 0.02, weight prior",
-        departures: &[FIXED, RATE, EPOCHS, "model.latent = 20: one of the paper's five values"],
+        what: "figure 2 of the paper on fixed binarized MNIST: 784-500-20, Adagrad at 0.02, weight prior",
+        departures: &[
+            FIXED,
+            RATE,
+            EPOCHS,
+            "model.latent = 20: one of the five values in the paper",
+        ],
         make: aevb_mnist,
     },
     Preset {
         name: "binarized-mnist",
-        what: "the same model with Adam and a cosine schedule: the best bound in reasonable time",
+        what: "784-500-20 on fixed binarized MNIST, Adam with a cosine schedule; a better bound than aevb-mnist",
         departures: &[FIXED, ADAM, NO_PRIOR, EPOCHS],
         make: binarized_mnist,
     },
     Preset {
         name: "aevb-frey",
-        what: "the paper's Figure 2 on Frey face: 560-200-10, Gaussian decoder",
+        what: "figure 2 of the paper on Frey faces: 560-200-10, Gaussian decoder",
         departures: &[
             RATE,
             EPOCHS,
-            "data: a seeded shuffle into 1,565, 200 and 200 images; the paper states no split",
-            "model.latent = 10: one of the paper's four values (from memory)",
+            "data: shuffled with a seed and split into 1,565, 200 and 200 images; the paper states no split",
+            "model.latent = 10: one of the four values in the paper (from memory)",
         ],
         make: aevb_frey,
     },
     Preset {
         name: "aevb-manifold",
-        what: "the paper's Figure 4: two latent dimensions, for `sample --manifold`",
+        what: "figure 4 of the paper: two latent dimensions, for sample --manifold",
         departures: &[FIXED, RATE, EPOCHS],
         make: aevb_manifold,
     },
     Preset {
         name: "aevb-marginal",
-        what: "the paper's Figure 3: 100 hidden, 3 latent, marginal likelihood as it trains; \
-               model.method = sgvb | wake-sleep | monte-carlo-em, data.limit = 1000 for the small set",
+        what: "figure 3 of the paper: 784-100-3, estimates log p(x) while it trains; choose model.method = sgvb, \
+               wake-sleep or monte-carlo-em, and data.limit = 1000 for the small training set",
         departures: &[
             FIXED,
             RATE,
             EPOCHS,
-            "marginal: 1,000 images each of the training and the validation split; the paper: training and test images",
-            "marginal: the burn-in and thinning of the chains are ours, the paper states none",
+            "marginal: log p(x) of 1,000 training and 1,000 validation images; the paper uses training and test images",
+            "marginal: burn-in and thinning of the chains are our choice; the paper does not state them",
         ],
         make: aevb_marginal,
     },
 ];
 
-const ADAM: &str = "optimizer: Adam with a cosine schedule; the paper: Adagrad";
-const NO_PRIOR: &str = "weight_prior = false: no prior over the weights; the paper has N(0, I)";
-const RATE: &str =
-    "optimizer.rate = 0.02: the paper chose 0.01, 0.02 or 0.1 by the first training steps";
+const ADAM: &str = "optimizer: Adam with a cosine schedule; the paper uses Adagrad";
+const NO_PRIOR: &str = "weight_prior = false: no prior over the weights; the paper uses N(0, I)";
+const RATE: &str = "optimizer.rate = 0.02: the paper chose 0.01, 0.02 or 0.1 by the progress of the first training steps";
 const FIXED: &str =
     "data: the fixed binarization of MNIST; the paper does not say how it binarized";
 

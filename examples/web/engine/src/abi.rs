@@ -43,7 +43,7 @@ fn hand_over(done: usize, images: &[f32]) {
 #[cfg(not(target_family = "wasm"))]
 fn hand_over(_: usize, _: &[f32]) {}
 
-/// Prepares the engine; called once.
+/// Prepares the engine. JavaScript calls it once.
 #[unsafe(no_mangle)]
 pub extern "C" fn start() {
     #[cfg(target_family = "wasm")]

@@ -22,7 +22,7 @@ use training::{Digits, Training};
 /// Pixels of an image: all models draw 28 x 28.
 pub const PIXELS: usize = 28 * 28;
 
-/// A message for the person at the page.
+/// An error message, which the page shows.
 pub type Answer<T> = Result<T, String>;
 
 /// A request of a station. Images are 784 numbers, 0 or 1, in row-major order; `seed` selects the noise.

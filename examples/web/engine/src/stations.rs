@@ -13,7 +13,7 @@ use super::{Answer, Engine, Loaded, PIXELS};
 /// pixels counted from 1; NaN if there is none), and the canvas.
 pub const GLIMPSE: usize = 1 + 5 + 5 + PIXELS;
 
-/// Interval, in pixels, at which the partial images are handed over: half a row.
+/// Interval in pixels between partial images: half a row.
 const EVERY: usize = 14;
 
 /// The key for the noise of samples, the same as the commands of the program use for a seed.

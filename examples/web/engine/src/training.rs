@@ -12,7 +12,7 @@ use super::{Answer, PIXELS};
 /// Images per step.
 const BATCH: usize = 100;
 
-/// The first bytes of an image file in MNIST's format, which say: unsigned bytes, three axes.
+/// The first bytes of an image file in MNIST's format. They mean: unsigned bytes, three axes.
 const MAGIC: [u8; 4] = [0, 0, 8, 3];
 const HEADER: usize = 16;
 
@@ -20,12 +20,12 @@ const HEADER: usize = 16;
 pub struct Digits(Vec<u8>);
 
 impl Digits {
-    /// Whether a file starts like one of images.
+    /// Whether a file starts like an image file.
     pub fn are_in(bytes: &[u8]) -> bool {
         bytes.starts_with(&MAGIC)
     }
 
-    /// The images of a file.
+    /// Reads the images of a file.
     pub fn from_bytes(bytes: &[u8]) -> Answer<Digits> {
         let count =
             bytes.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])) as usize;
