@@ -1,10 +1,10 @@
-//! No two invocations of a shader store to one place, and no store goes to a part of a vector that others store to.
-//! Needs no GPU.
+//! No two invocations of a shader may store to the same address, and no store may write a single component of a vector
+//! in shared memory. Needs no GPU.
 //!
-//! By WGSL's memory model, two stores to one place are a race even if they store equal numbers, and a store to one
-//! component of a vector counts as a store to the vector. The first is looked for by what an index is computed from: an
-//! index that does not depend on the invocation is the same for all of them. That is necessary and not sufficient:
-//! `i / 2` depends on the invocation and still collides. Atomic operations are exempt.
+//! In WGSL's memory model, two stores to the same address are a race even if they store equal values, and a store to one
+//! component counts as a store to the whole vector. The test analyses what the index of each store depends on. If it does
+//! not depend on the invocation, all invocations store to the same address. The analysis does not find every race: `i / 2`
+//! depends on the invocation and still collides. Atomic operations are exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,45 +16,45 @@ use naga::{
 
 use crate::shaders::shaders;
 
-/// What a value depends on: the invocation within its workgroup, the workgroup.
+/// Bits for what a value depends on: the invocation within its workgroup, and the workgroup.
 const LANE: u8 = 1;
 const GROUP: u8 = 2;
-/// The value is the number of the invocation within its workgroup.
+/// Bit for a value that is the number of the invocation within its workgroup.
 const IS_LANE: u8 = 4;
 
-/// Kernels of which one workgroup is launched, of one invocation.
+/// Kernels that are launched with a single workgroup of a single invocation.
 const ALONE: [&str; 1] = ["verdict"];
 
-/// The analysis of an entry point: every function is walked once for all that its arguments may depend on.
+/// The analysis of an entry point. Every function is analysed once for each set of dependencies of its arguments.
 struct Analysis<'a> {
     module: &'a Module,
     info: &'a ModuleInfo,
-    /// What the index of a store has to depend on, in workgroup memory and in storage.
+    /// What the index of a store must depend on, in workgroup memory and in storage buffers.
     needs: [u8; 2],
     known: BTreeMap<(usize, Vec<u8>, u8), Outcome>,
 }
 
-/// What a function returns depends on, and what is wrong in it and in the functions that it calls.
+/// What the return value of a function depends on, and the faults in it and in the functions that it calls.
 #[derive(Clone, Default)]
 struct Outcome {
     returned: u8,
     faults: BTreeSet<String>,
 }
 
-/// One walk through a function.
+/// One pass over the statements of a function.
 struct Walk<'f> {
     function: &'f Function,
     info: &'f FunctionInfo,
     arguments: Vec<u8>,
     locals: BTreeMap<Handle<LocalVariable>, u8>,
-    /// Conditions kept in a variable (`a && b` is one), and what they single out.
+    /// Variables that hold conditions (naga stores `a && b` in one), and what they single out.
     conditions: BTreeMap<Handle<LocalVariable>, u8>,
     results: BTreeMap<Handle<Expression>, u8>,
     outcome: Outcome,
 }
 
 impl Analysis<'_> {
-    /// Walks through a function that is called where `single` has been singled out.
+    /// Analyses a function that is called where `single` (an invocation, a workgroup) has been singled out.
     fn function(
         &mut self,
         number: usize,
@@ -76,10 +76,10 @@ impl Analysis<'_> {
             results: BTreeMap::new(),
             outcome: Outcome::default(),
         };
-        // Variables of loops depend on what is stored further down.
+        // A variable in a loop may depend on a store further down, so repeat until nothing changes.
         loop {
             let before = (walk.locals.clone(), walk.conditions.clone(), walk.outcome.returned);
-            // Those of the walk before were found with too little known.
+            // Faults of the previous pass may be false, since the dependencies were incomplete.
             walk.outcome.faults.clear();
             self.block(&mut walk, &function.body, single);
             if before == (walk.locals.clone(), walk.conditions.clone(), walk.outcome.returned) {
@@ -183,7 +183,7 @@ impl Analysis<'_> {
                     };
                     walk.outcome
                         .faults
-                        .insert(format!("several {what} store to one place of {name}"));
+                        .insert(format!("several {what} store to the same element of {name}"));
                 }
             }
             _ => (),
@@ -202,7 +202,7 @@ impl Analysis<'_> {
 }
 
 impl Walk<'_> {
-    /// What a value depends on. Numbers that are read from memory count for nothing: nothing is known of them.
+    /// What a value depends on. Values that are read from memory depend on nothing, since their origin is unknown.
     fn of(&self, value: Handle<Expression>) -> u8 {
         let all = |parts: &[Handle<Expression>]| {
             parts.iter().fold(0, |sum, &part| sum | (self.of(part) & !IS_LANE))
@@ -243,7 +243,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What is the same wherever the condition holds: `lane == 0u` holds in one invocation of a workgroup.
+    /// What a condition singles out: `lane == 0u` holds in a single invocation of each workgroup.
     fn singles_out(&self, condition: Handle<Expression>) -> u8 {
         match self.function.expressions[condition] {
             Expression::Binary { op: naga::BinaryOperator::Equal, left, right } => {
@@ -334,7 +334,7 @@ fn planted_races_are_seen() {
         (
             "tile[lane] = sum",
             "tile[0] = sum",
-            "toy: several invocations store to one place of tile",
+            "toy: several invocations store to the same element of tile",
         ),
         ("tile[lane] = sum", "tile[lane / 4u][lane % 4u] = 1.0", "toy: stores to one component"),
         (
@@ -347,23 +347,31 @@ fn planted_races_are_seen() {
         (
             "twice(id.x * 1024u + i)",
             "twice(id.x)",
-            "toy: several invocations store to one place of y",
+            "toy: several invocations store to the same element of y",
         ),
-        ("twice(id.x * 1024u + i)", "i", "toy: several workgroups store to one place of y"),
+        ("twice(id.x * 1024u + i)", "i", "toy: several workgroups store to the same element of y"),
         ("twice(id.x * 1024u + i)", "u32(x[id.x * 256u + lane])", "toy: several invocations"),
-        ("i = lane", "i = 0u", "toy: several invocations store to one place of y"),
+        ("i = lane", "i = 0u", "toy: several invocations store to the same element of y"),
         ("if lane == 0u { y[id.x]", "if lane == 0u { y[0]", "toy: several workgroups store"),
         (
             "if lane == 0u { y",
             "if lane < 2u { y",
-            "toy: several invocations store to one place of y",
+            "toy: several invocations store to the same element of y",
         ),
-        ("if lane == 0u { y", "if lane / 2u == 0u { y", "toy: several invocations store to one"),
-        ("> 0.0 && lane == 0u", "> 0.0 || lane == 0u", "toy: several invocations store to one"),
+        (
+            "if lane == 0u { y",
+            "if lane / 2u == 0u { y",
+            "toy: several invocations store to the same",
+        ),
+        (
+            "> 0.0 && lane == 0u",
+            "> 0.0 || lane == 0u",
+            "toy: several invocations store to the same",
+        ),
         (
             "atomicStore(&z[0], 1u)",
             "y[0] = 1.0",
-            "toy: several invocations store to one place of y",
+            "toy: several invocations store to the same element of y",
         ),
     ] {
         assert!(TOY.contains(from), "{from}");

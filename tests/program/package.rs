@@ -110,7 +110,7 @@ fn the_package_builds() {
 }
 
 #[test]
-#[ignore = "builds the program anew"]
+#[ignore = "builds the program from scratch"]
 fn an_installed_program_trains_in_an_empty_folder() {
     let home = tempfile::tempdir().unwrap();
     let place = home.path().join("root");

@@ -2,17 +2,17 @@
 //! arXiv 1502.04623).
 //!
 //! ```text
-//! x^_t = x - sigmoid(c_{t-1})                                        (3)
-//! r_t = read(x, x^_t, h_dec_{t-1})                                   (4)
-//! h_enc_t = LSTM_enc(h_enc_{t-1}, [r_t, h_dec_{t-1}])                (5)
-//! z_t ~ N(mu_t, sigma_t),  mu_t = W h_enc_t, sigma_t = exp(W h_enc_t)   (1, 2, 6)
-//! h_dec_t = LSTM_dec(h_dec_{t-1}, z_t)                               (7)
-//! c_t = c_{t-1} + write(h_dec_t)                                     (8)
-//! L = -log p(x | sigmoid(c_T)) + sum_t KL(q(z_t | h_enc_t) || N(0, I))   (9 to 12)
+//! x^_t    = x - sigmoid(c_{t-1})                                              (3)
+//! r_t     = read(x, x^_t, h_dec_{t-1})                                        (4)
+//! h_enc_t = LSTM_enc(h_enc_{t-1}, [r_t, h_dec_{t-1}])                         (5)
+//! z_t     ~ N(mu_t, sigma_t),  mu_t = W h_enc_t, sigma_t = exp(W h_enc_t)     (1, 2, 6)
+//! h_dec_t = LSTM_dec(h_dec_{t-1}, z_t)                                        (7)
+//! c_t     = c_{t-1} + write(h_dec_t)                                          (8)
+//! L       = -log p(x | sigmoid(c_T)) + sum_t KL(q(z_t | h_enc_t) || N(0, I))  (9 to 12)
 //! ```
 //!
-//! With attention, read and write use N x N Gaussian filters (`ops/attention/mod.rs`); without, they use the whole
-//! image. To generate an image, z_t is drawn from the prior, and only the decoder runs ([`Draw::decode`]).
+//! With attention, read and write use N x N Gaussian filters ([`ops::attention`](crate::ops::attention)); without it,
+//! they use the whole image. [Chapter 4 of the guide](crate::guide::attention) explains both. To generate an image, z_t is drawn from the prior, and only the decoder runs ([`Draw::decode`]).
 //! Grey levels and colours are treated as Bernoulli probabilities, as in the paper; then L is not a code length.
 //!
 //! The states c_0, h_enc_0 and h_dec_0 are learned, or zeros ([`DrawConfig::learned_states`]). The paper does not state

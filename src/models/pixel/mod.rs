@@ -2,11 +2,13 @@
 //! likelihoods p(x) = prod over pixels in raster order, R then G then B, of p(x_i | x_<i).
 //!
 //! ```text
-//! p(x) = prod_i p(x_i | x_<i)                                                              (1)
-//! p(x_i | x_<i) = p(R | x_<i) p(G | x_<i, R) p(B | x_<i, R, G),  each a softmax over the levels   (2)
-//! [o, f, i, g] = sigma(K_ss * h_{i-1} + K_is * x_i)       sigma: sigmoid, tanh for g       (3)
-//! c_i = f . c_{i-1} + i . g,   h_i = o . tanh(c_i)
+//! p(x)          = prod_i p(x_i | x_<i)                                                (1)
+//! p(x_i | x_<i) = p(R | x_<i) p(G | x_<i, R) p(B | x_<i, R, G)                        (2)
+//! [o, f, i, g]  = sigma(K_ss * h_{i-1} + K_is * x_i)     sigma: sigmoid, tanh for g   (3)
+//! c_i           = f . c_{i-1} + i . g,   h_i = o . tanh(c_i)
 //! ```
+//!
+//! The factors of (2) are softmaxes over the levels of a colour.
 //!
 //! Both PixelRNNs use the LSTM (3), for a row or a diagonal at a time. K_is is a masked convolution. K_ss reads the
 //! previous states: pixels of the row above (Row LSTM; three in the paper), or the pixels above and to the left

@@ -5,14 +5,16 @@
 //! z = mu + s * eps,  eps ~ N(0, I)                                                     (10)
 //! decoder p(x|z):  h = tanh(W1 z + b1)
 //!   Bernoulli: logits = W2 h + b2                                                      (C.1)
-//!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6, at least a floor  (C.2, section 5)
+//!   Gaussian:  mean = sigmoid(W2 h + b2),  log variance = W6 h + b6, at least a floor  (C.2)
 //! ```
-//! Training maximises a bound on log p(x), by one of two estimators from L draws of eps:
+//!
+//! The sigmoid of the Gaussian mean is that of section 5; the lower limit of the variance is ours. Training maximises a
+//! bound on log p(x), by one of two estimators from L draws of eps:
 //!
 //! ```text
 //! L_A = 1/L sum_l  log p(x, z_l) - log q(z_l|x)                                        (6)
 //! L_B = -KL(q(z|x) || p(z)) + 1/L sum_l log p(x|z_l)                                   (7)
-//! -KL = 1/2 sum_j  1 + log s_j^2 - mu_j^2 - s_j^2                                      (10, appendix B)
+//! -KL = 1/2 sum_j  1 + log s_j^2 - mu_j^2 - s_j^2                                      (10, B)
 //! ```
 //! Shapes: x \[B, D\], h \[B, H\], mu, log s^2, eps, z \[B, Z\].
 //!

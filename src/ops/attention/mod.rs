@@ -1,5 +1,5 @@
 //! Attentive read and write: filterbank, both matrix products and gamma, fused into one kernel.
-//! [`crate::guide::attention`] derives the equations.
+//! [Chapter 4 of the guide](crate::guide::attention) derives the equations.
 //!
 //! DRAW (Gregor and others, arXiv 1502.04623), equations 27 to 29, with the filterbanks FX, FY and gamma of
 //! [`super::filterbank`]:

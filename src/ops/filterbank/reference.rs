@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! (g~X, g~Y, log sigma^2, log delta~, log gamma) = p
-//! gX = (A + 1) / 2 (g~X + 1),  gY = (B + 1) / 2 (g~Y + 1),  delta = (max(A, B) - 1) / (N - 1) delta~
+//! gX = (A + 1) / 2 (g~X + 1),  gY = (B + 1) / 2 (g~Y + 1)
+//! delta = (max(A, B) - 1) / (N - 1) delta~
 //! mu_i = g + (i - N / 2 - 1/2) delta,   i = 1..N, pixels a = 1..A: both count from ONE
 //! F[i, a] = exp(-(a - mu_i)^2 / 2 sigma^2) / Z_i
 //! ```

@@ -6,7 +6,8 @@
 //! (r, c) of s H x s W is
 //!
 //! ```text
-//! y[b, r, c, o] = sum over (i, j, u, v) with s i + u - pad = r, s j + v - pad = c of cols[b, i, j, u, v, o]
+//! y[b, r, c, o] = sum of cols[b, i, j, u, v, o] over i, j, u, v
+//!                 with s i + u - pad = r and s j + v - pad = c
 //! cols[b, i, j, u, v, o] = sum_k x[b, i, j, k] w[k, o, u, v],    pad = (k - s) / 2
 //! ```
 //!

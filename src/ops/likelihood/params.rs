@@ -3,7 +3,7 @@
 use crate::uniform;
 
 uniform! {
-    /// Inputs \[rows, width\].
+    /// The size of the inputs \[rows, width\].
     pub struct LikelihoodParams {
         pub(super) rows: u32,
         pub(super) width: u32,

@@ -1,7 +1,8 @@
 //! One time step of an LSTM. DRAW, equations 5 and 7; Pixel Recurrent Neural Networks, equation 3.
 //!
 //! ```text
-//! z = x W^T + b,   [o, f, i, g] = [sigmoid, sigmoid, sigmoid, tanh](z),   c' = f c + i g,   h' = o tanh(c')
+//! z = x W^T + b,   [o, f, i, g] = [sigmoid, sigmoid, sigmoid, tanh](z)
+//! c' = f c + i g,   h' = o tanh(c')
 //! ```
 //!
 //! Shapes: x \[B, k\], W \[4h, k\], b \[4h\] or \[B, 4h\], h', c, c' \[B, h\], gates, dz \[B, 4h\], stacked o, f, i, g.

@@ -16,10 +16,10 @@
 //!
 //! The cells of a step do not depend on each other, so a step computes them in parallel. The paper skews the image so
 //! that a diagonal becomes a column. Here nothing is copied into a skewed map: step t visits the cells (r, t - r) where
-//! they lie ([`crate::guide::diagonal_scan`]). Outside the image, h is 0 and c is `c0` \[h\].
+//! they lie ([chapter 3 of the guide](crate::guide::diagonal_scan)). Outside the image, h is 0 and c is `c0` \[h\].
 //!
 //! Gradients: from the last step to the first, dh += sum_n S_n^T dgates\[cell that has this one as n\]. The
-//! gradient of u is dgates. The gradient of S is one convolution gradient over the whole map afterwards.
+//! gradient of u is dgates. The gradient of S is computed afterwards, as that of a convolution over the whole map.
 //!
 //! On a GPU, a scan whose weights and states fit into workgroup memory is one launch; otherwise each step is a dispatch.
 //! [`bilstm_scan`] runs both diagonal orders in the same launches.

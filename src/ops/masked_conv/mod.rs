@@ -1,21 +1,24 @@
 //! Convolution over the visible taps of a window, on maps with channels last.
 //!
-//! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights w (see `ops/mask`),
+//! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights w (see [`ops::mask`](super::mask)),
 //! taps t at offsets (dy, dx), zeros outside the image, and a = x or max(x, 0):
 //!
 //! ```text
-//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy, c + dx, i]) w[t, i, o]) + residual[b, r, c, o]
+//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy, c + dx, i]) w[t, i, o])
+//!                 + residual[b, r, c, o]
 //! ```
 //!
 //! Only visible taps are computed: 5 of 9 for a 3 x 3 mask B, 24 of 49 for a 7 x 7 mask A. In the centre tap,
 //! w is 0 where the mask hides an input from an output. Kernels skip most of these products
 //! (`window.rs`), and the gradient of the mask ignores dw there. The ReLU before, the ReLU after and the
 //! residual are fused into the kernel, so a residual block takes three launches.
-//! [`crate::guide::masked_convolution`] walks through this operation. Gradients, with d = act'(y) dy:
+//! [Chapter 2 of the guide](crate::guide::masked_convolution) explains this operation line by line. Gradients, with
+//! d = act'(y) dy:
 //!
 //! ```text
 //! dx[b, r, c, i] = a'(x) sum_t sum_o d[b, r - dy, c - dx, o] w[t, i, o]
-//! dw[t, i, o] = sum_brc a(x[b, r + dy, c + dx, i]) d[b, r, c, o],   dbias = sum_brc d,   dresidual = dy
+//! dw[t, i, o]    = sum_brc a(x[b, r + dy, c + dx, i]) d[b, r, c, o]
+//! dbias[o]       = sum_brc d[b, r, c, o]                                 dresidual = dy
 //! ```
 //!
 //! Shapes: x \[B, H, W, I\], w \[T, I, O\], bias \[O\], y, d, residual \[B, H, W, O\].

@@ -3,7 +3,8 @@
 //! With a(x) = x, or max(x, 0) if a ReLU precedes the convolution, and 0 outside the image:
 //!
 //! ```text
-//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy_t, c + dx_t, i]) w[t, i, o]) + residual[b, r, c, o]
+//! y[b, r, c, o] = act(bias[o] + sum_t sum_i a(x[b, r + dy_t, c + dx_t, i]) w[t, i, o])
+//!                 + residual[b, r, c, o]
 //! ```
 //!
 //! Hidden weights are 0 in w, so the mask is not needed here. The gradient of the mask discards dw of hidden weights.

@@ -212,7 +212,7 @@ fn one_batch_is_overfitted() {
     assert_eq!(again.lines().next(), said.lines().next(), "the data are found again by name");
     let rest = "train vae --resume --name digits-overfit --epochs 310 --device cpu";
     let rest = place.succeed(rest);
-    assert!(rest.contains("first-16:digits"), "it goes on with the same images: {rest}");
+    assert!(rest.contains("first-16:digits"), "it resumes on the same images: {rest}");
     let line = place.metrics(run).pop().expect("a line");
     assert!(line.contains("\"step\":310"), "{line}");
     // Explicit numbers are kept, a batch larger than the set becomes the whole set, and scenes are composed once.

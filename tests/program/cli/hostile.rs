@@ -54,7 +54,7 @@ fn false_tensor_headers() {
     place.succeed(RESUME);
 }
 
-/// Keys as long, in tables as deep, as the TOML library accepts each.
+/// Keys and nested tables at the limits of the TOML library.
 fn product() -> String {
     let key = format!("{}a", "a.".repeat(78));
     format!("{}1{}", format!("{{{key}=").repeat(78), "}".repeat(78))

@@ -106,7 +106,7 @@ fn many_images_are_pages_files_or_an_array() {
         reader.next_frame(&mut bytes).expect("an image");
         assert!(bytes == all[0].2[i * 36..(i + 1) * 36], "image {i}");
     }
-    // Its own files are replaced, those of others are not, and no sheet comes unasked.
+    // The program's own files are replaced and other files are not, and no sheet is written.
     fs::write(place.path("each/00007.png"), "my own").expect("written");
     let message = place.fail("sample a --count 10 --each each --device cpu", 3);
     assert!(message.contains("each/00007.png exists and is a text file"), "{message}");
@@ -129,7 +129,7 @@ fn many_images_are_pages_files_or_an_array() {
     assert!(arrays(&command.expect("it runs").stdout)[0].2 == all[0].2[..3 * 36]);
 }
 
-/// At a very low temperature, latent variables are 0 and pixels take their likeliest level.
+/// At a very low temperature, latent variables are 0 and every pixel has its most likely level.
 #[test]
 fn a_low_temperature_makes_images_alike() {
     let place = Place::with_images();
@@ -161,7 +161,7 @@ fn latent_variables_are_written_and_measured() {
     let all = arrays(&place.read("l.npz"));
     let of = |i: usize| (all[i].0.as_str(), all[i].1.contains("(1000, 2)"));
     assert_eq!((of(0), of(1)), (("mean.npy", true), ("log_variance.npy", true)));
-    // The embedded digits go round from 0 to 9.
+    // The labels of the embedded digits cycle from 0 to 9.
     assert_eq!(
         (all[2].0.as_str(), &all[2].2[..11]),
         ("labels.npy", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0][..])

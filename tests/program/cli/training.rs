@@ -13,7 +13,7 @@ fn summary(place: &Place, run: &str) -> Value {
     object(&String::from_utf8(place.read(&format!("runs/{run}/summary.json"))).expect("text"))
 }
 
-/// A rate of 0 after the first epoch: no later evaluation is better, as the bits are the same.
+/// The learning rate is 0 after the first epoch, so no later evaluation is better.
 #[test]
 fn a_run_without_patience_left_stops_and_scores_its_best_weights() {
     let place = Place::with_images();
@@ -35,7 +35,7 @@ fn a_run_without_patience_left_stops_and_scores_its_best_weights() {
     assert_eq!((&found["steps"], &found["best_step"]), (&Value::from(12), &Value::from(4)));
     let report = String::from_utf8(place.read("runs/a/report.html")).expect("text");
     assert!(report.contains("It stopped early at step 12 of 36"));
-    // A finished run stays finished, and one that was killed on the way comes to the same end.
+    // A finished run stays finished, and a killed run ends in the same way after it is resumed.
     place.succeed("train vae --device cpu --resume --name a");
     assert_eq!(summary(&place, "a")["steps"], 12);
     place.succeed(&format!("{run} --patience 2 --score-best --until 6 --name b"));
@@ -56,7 +56,7 @@ fn a_run_without_patience_left_stops_and_scores_its_best_weights() {
     assert_eq!(place.succeed("runs --runs elsewhere"), "");
 }
 
-/// A high rate makes the last weights worse than the best ones; these are what is scored.
+/// With a high learning rate the last weights are worse than the best ones, which are scored.
 #[test]
 fn the_best_weights_are_scored() {
     let place = Place::with_images();
@@ -72,7 +72,7 @@ fn the_best_weights_are_scored() {
     assert_eq!(scored["means"]["bound"].as_f64(), Some(number("valid_bound")));
 }
 
-/// The loss has another weight, the scores are of the bound, and a resumed run goes on with the weight of its step.
+/// The loss weights the KL divergence, scores do not, and a resumed run continues with the weight of its step.
 #[test]
 fn the_kl_divergence_has_a_weight() {
     let place = Place::with_images();
