@@ -18,6 +18,10 @@
 //! # Ok::<(), pixelloom::Error>(())
 //! ```
 //!
+//! The operators `+ - * /` work on [`Var`]s, [`autograd::gradcheck`] compares gradients with finite differences, and
+//! [`prelude`] has the names that most programs need. `examples/classifier.rs` trains a classifier in forty lines,
+//! `examples/load_and_sample.rs` loads weights and draws images.
+//!
 //! # From a model to its likelihood
 //!
 //! Every model is an [`nn::Module`], which names its parameters, and a [`models::Model`], which computes the loss of a
@@ -129,6 +133,23 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use nn::Param;
 pub use tensor::Tensor;
+
+/// What a program that uses this crate needs most: `use pixelloom::prelude::*;`.
+pub mod prelude {
+    pub use crate::autograd::gradcheck::gradcheck;
+    #[cfg(feature = "program")]
+    pub use crate::data::{self, DataSet, Split};
+    pub use crate::models::{self, Model};
+    pub use crate::nn::{Linear, Module, Optimizer, OptimizerConfig, join};
+    pub use crate::ops::matmul::Activation;
+    pub use crate::ops::optimizer::Rule;
+    pub use crate::rng::{Key, stream};
+    #[cfg(feature = "program")]
+    pub use crate::run::Checkpoint;
+    pub use crate::{Device, Error, Param, Result, Tape, Tensor, Var};
+    // Layers draw their weights from a generator of this crate.
+    pub use rand::{SeedableRng, rngs::StdRng};
+}
 
 /// The README's example is compiled and run as a test.
 #[cfg(doctest)]

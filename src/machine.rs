@@ -28,6 +28,15 @@ pub fn choose(
     }
 }
 
+impl Device {
+    /// The device that `--device auto` takes: the first GPU with a driver that is not a software one, its kernels compiled, else
+    /// the CPU. [`Device::name`] says which.
+    pub fn auto() -> Device {
+        let (device, _) = choose("auto", 0, &mut |_, _| ()).expect("the CPU is always there");
+        device
+    }
+}
+
 #[cfg(not(feature = "gpu"))]
 mod gpu {
     use crate::{Device, Error, Result};

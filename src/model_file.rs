@@ -6,17 +6,20 @@
 //! reader accepts only those bytes. A corrupted byte is therefore always detected: either it changes the content,
 //! and the checksum does not match, or it does not (a space in the header), and the bytes differ from those that
 //! the content is written as. A file without a checksum is refused.
+//!
+//! [`Content::from_any`] also reads weights that other programs wrote or saved again: F64, F32, BF16 and F16 side by
+//! side, headers in any order, files without texts. It compares the checksum if there is one.
 
 use std::collections::BTreeMap;
 
-use half::f16;
+use half::{bf16, f16};
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::text::hex;
+use crate::text::{hex, line};
 
 /// Value of the text `format`, the version of the format.
 pub const FORMAT: &str = "pixelloom-1";
@@ -45,6 +48,14 @@ pub enum Fault {
          with that one"
     )]
     Format(String),
+    /// Their content has its checksum, and the header is not as this program writes it.
+    #[error(
+        "was written again by another program: its content is whole, but its header is another"
+    )]
+    Rewritten,
+    /// They are whole, and no weights that this program reads.
+    #[error("holds what cannot be used: {0}")]
+    Unusable(String),
 }
 
 /// Content of a model file.
@@ -142,19 +153,63 @@ impl Content {
         bytes
     }
 
-    /// Reads and checks the bytes of a file.
+    /// Reads and checks the bytes of a file as this program writes them, which are a function of the content.
     ///
     /// Needs memory for the tensors, for a copy of the whole file, and for a few copies of the header.
     pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Content, Fault> {
-        let damaged = |what: &dyn std::fmt::Display| Fault::Damaged(what.to_string());
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
-        let mut texts: BTreeMap<String, String> =
-            header.metadata().clone().unwrap_or_default().into_iter().collect();
-        let format = texts.remove("format").unwrap_or_default();
+        let (file, texts, format) = opened(bytes)?;
         if format != FORMAT {
             return Err(Fault::Format(format));
         }
+        let content = Content::own(&file, texts)?;
+        if content.to_bytes() == bytes { Ok(content) } else { Err(Fault::Rewritten) }
+    }
+
+    /// Reads and checks the bytes of a file that any program wrote: this one, another one that wrote such a file again, or one
+    /// that knows nothing of this format's texts. Numbers become F32.
+    ///
+    /// Memory: as [`Content::from_bytes`].
+    pub fn from_any(bytes: &[u8]) -> std::result::Result<Content, Fault> {
+        let (file, mut texts, format) = opened(bytes)?;
+        if format == FORMAT {
+            return Content::own(&file, texts);
+        }
+        // Of another version of this program.
+        if format.starts_with(FORMAT.trim_end_matches(|c: char| c.is_ascii_digit())) {
+            return Err(Fault::Format(format));
+        }
+        // A text of this name may mean something else where no text of ours stands beside it.
+        let sum = texts.contains_key("kind").then(|| texts.remove("sha256")).flatten();
+        let mut content = Content { texts, ..Content::default() };
+        for (name, view) in file.iter() {
+            let data = numbers(&view).ok_or_else(|| {
+                let dtype = view.dtype();
+                Fault::Unusable(format!(
+                    "tensor {} is of {dtype:?}; F64, F32, BF16 and F16 are read, leave it out of the file",
+                    line(name)
+                ))
+            })?;
+            if let Some(x) = data.iter().find(|x| !x.is_finite()) {
+                let what = format!("tensor {} holds {x}, which is no finite F32", line(name));
+                return Err(Fault::Unusable(what));
+            }
+            let tensor = HostTensor { shape: view.shape().to_vec(), data };
+            content.tensors.insert(name.to_string(), tensor);
+        }
+        match sum {
+            Some(sum) if sum != content.checksum() => {
+                Err(Fault::Damaged("its content does not have its checksum".into()))
+            }
+            _ => Ok(content),
+        }
+    }
+
+    /// The content of a file in this program's format, which has its checksum.
+    fn own(
+        file: &SafeTensors,
+        mut texts: BTreeMap<String, String>,
+    ) -> std::result::Result<Content, Fault> {
+        let damaged = |what: &dyn std::fmt::Display| Fault::Damaged(what.to_string());
         let Some(expected) = texts.remove("sha256") else {
             return Err(damaged(&"it has no checksum"));
         };
@@ -162,29 +217,48 @@ impl Content {
         let mut content = Content { texts, half, ..Content::default() };
         let (dtype, wanted, _) = content.dtype();
         for (name, view) in file.iter() {
-            if view.dtype() != dtype {
-                return Err(damaged(&format!("tensor {name} is not of {wanted}")));
-            }
-            let bytes = view.data();
-            let data = if half {
-                bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            } else {
-                bytes
-                    .chunks_exact(4)
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect()
-            };
+            let data = numbers(&view).filter(|_| view.dtype() == dtype);
+            let data = data.ok_or_else(|| damaged(&format!("tensor {name} is not of {wanted}")))?;
             let tensor = HostTensor { shape: view.shape().to_vec(), data };
             content.tensors.insert(name.to_string(), tensor);
         }
-        if content.checksum() != expected {
-            return Err(damaged(&"its content does not have its checksum"));
+        if content.checksum() == expected {
+            Ok(content)
+        } else {
+            Err(damaged(&"its content does not have its checksum"))
         }
-        if content.to_bytes() != bytes {
-            return Err(damaged(&"its header is not as this program writes it"));
-        }
-        Ok(content)
     }
+}
+
+/// The tensors of a file, its texts, and of these the format, empty if there is none.
+fn opened(
+    bytes: &[u8],
+) -> std::result::Result<(SafeTensors<'_>, BTreeMap<String, String>, String), Fault> {
+    let damaged = |e: safetensors::SafeTensorError| Fault::Damaged(e.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let mut texts: BTreeMap<String, String> =
+        header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let format = texts.remove("format").unwrap_or_default();
+    Ok((file, texts, format))
+}
+
+/// The numbers of a tensor as F32, if it is one of numbers.
+fn numbers(view: &TensorView) -> Option<Vec<f32>> {
+    let bytes = view.data();
+    let two = |f: fn([u8; 2]) -> f32| bytes.chunks_exact(2).map(|b| f([b[0], b[1]])).collect();
+    Some(match view.dtype() {
+        Dtype::F16 => two(|b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => two(|b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F32 => {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4"))).collect()
+        }
+        Dtype::F64 => {
+            let wide = |b: &[u8]| f64::from_le_bytes(b.try_into().expect("8")) as f32;
+            bytes.chunks_exact(8).map(wide).collect()
+        }
+        _ => return None,
+    })
 }
 
 fn bytes_of(data: &[f32]) -> Vec<u8> {
@@ -241,5 +315,79 @@ mod tests {
             };
             assert!(message.contains("is not of F") || message.contains("nvalid"), "{message}");
         }
+    }
+
+    /// A file as another program writes it: header and tensors.
+    fn foreign(header: &str, tensors: &[u8]) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), tensors].concat()
+    }
+
+    #[test]
+    fn numbers_of_other_programs_are_read() {
+        let bytes = [
+            &1.5f32.to_le_bytes()[..],
+            &(-2.25f64).to_le_bytes(),
+            &f16::from_f32(0.5).to_le_bytes(),
+            &bf16::from_f32(-3.0).to_le_bytes(),
+        ]
+        .concat();
+        let types = r#""z":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "a":{"shape":[],"dtype":"F64",
+            "data_offsets":[4,12]},"h":{"dtype":"F16","shape":[1,1],"data_offsets":[12,14]},
+            "b":{"dtype":"BF16","shape":[1],"data_offsets":[14,16]}"#;
+        for texts in ["", r#""__metadata__":{"format":"pt"},"#, r#""__metadata__":{"sha256":"x"},"#]
+        {
+            let file = foreign(&format!("{{{texts}{types}}}   "), &bytes);
+            let content = Content::from_any(&file).unwrap();
+            let read =
+                |name: &str| (&content.tensors[name].shape[..], content.tensors[name].data[0]);
+            assert_eq!(read("z"), (&[1][..], 1.5));
+            assert_eq!(read("a"), (&[][..], -2.25));
+            assert_eq!(read("h"), (&[1, 1][..], 0.5));
+            assert_eq!(read("b"), (&[1][..], -3.0));
+            assert!(matches!(Content::from_bytes(&file), Err(Fault::Format(_))));
+        }
+        let whole = |dtype: &str, size: usize, bytes: &[u8]| {
+            let header =
+                format!(r#"{{"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{size}]}}}}"#);
+            Content::from_any(&foreign(&header, bytes))
+        };
+        assert!(whole("F64", 8, &1.0f64.to_le_bytes()).is_ok());
+        for (dtype, size, bytes, what) in [
+            ("I64", 8, &[0; 8][..], "tensor w is of I64"),
+            ("F64", 8, &1e300f64.to_le_bytes(), "no finite F32"),
+            ("F32", 4, &f32::NAN.to_le_bytes(), "holds NaN"),
+        ] {
+            let Err(Fault::Unusable(message)) = whole(dtype, size, bytes) else { panic!("{what}") };
+            assert!(message.contains(what), "{message}");
+        }
+    }
+
+    /// Our own file under another header: another order and other spaces.
+    #[test]
+    fn a_checksum_is_compared_where_there_is_one() {
+        let own = content(&[1.0, -2.0]);
+        let bytes = own.to_bytes();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let text = str::from_utf8(&bytes[8..8 + header]).unwrap();
+        let again = |text: &str| foreign(text, &bytes[8 + header..]);
+        let spaced = again(&text.replacen(':', " : ", 1));
+        assert_eq!(Content::from_any(&bytes).unwrap(), own);
+        assert_eq!(Content::from_any(&spaced).unwrap(), own);
+        assert_eq!(Content::from_bytes(&spaced), Err(Fault::Rewritten));
+        let without = again(&text.replacen(r#""format":"pixelloom-1","#, "", 1));
+        assert_eq!(Content::from_any(&without).unwrap(), own);
+        for (from, to) in
+            [("vae", "gan"), (r#""format":"pixelloom-1","#, r#""format":"pt","k":"x","#)]
+        {
+            let changed = again(&text.replacen(from, to, 1));
+            assert!(matches!(Content::from_any(&changed), Err(Fault::Damaged(_))), "{to}");
+        }
+        let mut flipped = spaced.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        assert!(matches!(Content::from_any(&flipped), Err(Fault::Damaged(_))));
+        let other = again(&text.replacen("pixelloom-1", "pixelloom-2", 1));
+        assert_eq!(Content::from_any(&other), Err(Fault::Format("pixelloom-2".into())));
+        let bare = again(&text.replacen(r#","sha256":""#, r#","sha256_":""#, 1));
+        assert_eq!(Content::from_any(&bare), Err(Fault::Damaged("it has no checksum".into())));
     }
 }

@@ -73,6 +73,115 @@ pub fn gradient_error(case: &Case, device: &Device) -> Result<f64> {
     Ok(worst)
 }
 
+/// An element of an input whose gradient is checked, see [`gradcheck`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedElement {
+    /// Number of the input, from 0.
+    pub input: usize,
+    /// Index of the element, one number per axis.
+    pub index: Vec<usize>,
+    /// Its gradient on the tape.
+    pub gradient: f64,
+    /// Its gradient by finite differences.
+    pub expected: f64,
+    /// Their distance, relative to the largest gradient of that input. At most 1e-3 is a pass.
+    pub error: f64,
+}
+
+impl std::fmt::Display for CheckedElement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let CheckedElement { input, index, gradient, expected, error } = self;
+        write!(
+            f,
+            "input {input}, element {index:?}: the gradient is {gradient:.6}, finite differences give \
+             {expected:.6} (relative error {error:.1e})"
+        )
+    }
+}
+
+/// Compares the gradient of every element of `inputs` with finite differences of the sum of f's result, and returns
+/// the element that differs most.
+///
+/// ```
+/// use pixelloom::autograd::gradcheck::gradcheck;
+/// use pixelloom::{Device, Tensor};
+///
+/// let x = Tensor::new(&Device::cpu(), &[0.5, -1.0, 2.0], &[3]);
+/// let worst = gradcheck(|x| x[0].tanh().mul(&x[0]), &[x])?;
+/// assert!(worst.error < 1e-3, "{worst}");
+/// # Ok::<(), pixelloom::Error>(())
+/// ```
+///
+/// f is called four times per element with values up to 1/32 away, so it should be smooth there.
+/// Fails if the device fails.
+///
+/// # Panics
+///
+/// When the inputs have no elements.
+#[track_caller]
+pub fn gradcheck(
+    f: impl for<'t> Fn(&[Var<'t>]) -> Var<'t>,
+    inputs: &[Tensor],
+) -> Result<CheckedElement> {
+    let tape = Tape::new();
+    let x: Vec<Var> = inputs.iter().map(|input| tape.leaf(input.clone())).collect();
+    let y = f(&x);
+    let gradients = tape.backward(&[(&y, Tensor::full(y.device(), 1.0, y.shape()))]);
+    let sum = |number: usize, values: &[f32]| -> Result<f64> {
+        let tape = Tape::inference();
+        let moved = |(i, input): (usize, &Tensor)| match i == number {
+            true => tape.constant(Tensor::new(input.device(), values, input.shape())),
+            false => tape.constant(input.clone()),
+        };
+        let x: Vec<Var> = inputs.iter().enumerate().map(moved).collect();
+        Ok(f(&x).value().to_vec()?.into_iter().map(f64::from).sum())
+    };
+    let mut worst: Option<CheckedElement> = None;
+    for (input, tensor) in inputs.iter().enumerate() {
+        let x0 = tensor.to_vec()?;
+        let gradient = match gradients.of(&x[input]) {
+            Some(gradient) => gradient.to_vec()?,
+            None => vec![0.0; x0.len()],
+        };
+        let mut pairs = Vec::new();
+        for at in 0..x0.len() {
+            let mut moved = x0.clone();
+            let mut value = |steps: f32| {
+                moved[at] = x0[at] + steps * STEP;
+                sum(input, &moved)
+            };
+            let near = value(1.0)? - value(-1.0)?;
+            let far = value(2.0)? - value(-2.0)?;
+            pairs.push((gradient[at].into(), (8.0 * near - far) / (12.0 * f64::from(STEP))));
+        }
+        let scale = pairs.iter().fold(1e-2_f64, |most, (_, expected)| most.max(expected.abs()));
+        for (at, (gradient, expected)) in pairs.into_iter().enumerate() {
+            let error: f64 = (gradient - expected) / scale;
+            let error = if error.is_nan() { f64::INFINITY } else { error.abs() };
+            if worst.as_ref().is_none_or(|worst| error > worst.error) {
+                let index = index_of(at, tensor.shape());
+                worst = Some(CheckedElement { input, index, gradient, expected, error });
+            }
+        }
+    }
+    Ok(worst.expect("gradcheck: the inputs have no elements"))
+}
+
+/// The index of element `at` in row-major order.
+fn index_of(mut at: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&length| {
+            let here = at % length;
+            at /= length;
+            here
+        })
+        .collect();
+    index.reverse();
+    index
+}
+
 /// All unit vectors for a small input, else vectors of random signs. With signs every element moves by a full
 /// step, so the change of L is well above rounding.
 fn directions(input: &Input) -> Vec<Vec<f32>> {

@@ -160,15 +160,14 @@ pub fn read_image(
     config: &ModelConfig,
     mode: Binarization,
 ) -> Result<Vec<f32>, Error> {
-    let picture = picture::read(path)?;
+    let picture = picture::read(path)?.opaque(&path.display().to_string())?;
     let (height, width, channels) = config.shape();
+    // Grey may be stored as colour.
+    let fits = channels == 3 || picture.is_grey();
+    let picture = if fits { picture.with_channels(channels) } else { picture };
     let found = (picture.height, picture.width, picture.channels);
     if found != (height, width, channels) {
-        let kind = |channels: usize| match channels {
-            1 => "grey",
-            3 => "colour",
-            _ => "with an alpha channel",
-        };
+        let kind = |channels: usize| if channels == 1 { "grey" } else { "colour" };
         return Err(Error::Data(format!(
             "{} is {} x {} (height x width), {}; the model's images are {height} x {width}, {}; save the \
              picture in that form",
@@ -186,6 +185,9 @@ pub fn read_image(
     let mode = if mode == Binarization::Grey { mode } else { Binarization::Threshold };
     let [train, valid, test] = [image.clone(), image.clone(), image];
     let name = path.display().to_string();
-    let data = view_unlabelled(config, DataSet { name, binarization: mode, train, valid, test })?;
+    let data = view_unlabelled(
+        config,
+        DataSet { name, binarization: mode, classes: Vec::new(), train, valid, test },
+    )?;
     Ok(Part::of(&data.test, mode, 1, 1).numbers())
 }

@@ -165,7 +165,7 @@ impl Field {
     /// The model that was asked for: its checkpoint, if there is one, and what it is.
     fn chosen(&self) -> Result<(Option<Located>, ModelConfig), Error> {
         if let Some(path) = &self.path {
-            let located = locate::find(path, self.best)?;
+            let located = locate::find(path, self.best, None)?;
             let config = located.checkpoint.model.clone();
             return Ok((Some(located), config));
         }

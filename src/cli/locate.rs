@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::data::{self, Binarization, DataSet};
-use pixelloom::models::AnyModel;
+use pixelloom::data::{self, Binarization, DataSet, ImageOptions};
+use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
-use pixelloom::settings::view;
+use pixelloom::settings::{Config, Settings, view};
 use pixelloom::text;
 
 use super::out::{is_verbose, remark};
@@ -36,6 +36,38 @@ pub struct Source {
     /// Use the run's checkpoint with the best validation score instead of the newest
     #[arg(long)]
     best: bool,
+    /// The preset of the model, for weights of another program, whose file has no settings
+    #[arg(long, value_name = "NAME", help_heading = "Weights from elsewhere")]
+    preset: Option<String>,
+    /// A setting in which the model differs from that preset; may be repeated
+    #[arg(
+        long = "set",
+        value_name = "KEY=VALUE",
+        requires = "preset",
+        help_heading = "Weights from elsewhere"
+    )]
+    set: Vec<String>,
+}
+
+/// How images of the user's own are read.
+#[derive(Args)]
+pub struct OptionArgs {
+    /// Crop and resize the images of a folder to N x N pixels [default: as in training]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    size: Option<usize>,
+    /// Exchange rows and columns of IDX files, as EMNIST needs [default: as in training]
+    #[arg(long, help_heading = "Data")]
+    transpose: bool,
+}
+
+impl OptionArgs {
+    /// What was asked for, on top of `usual`.
+    pub fn or(&self, usual: ImageOptions) -> ImageOptions {
+        ImageOptions {
+            size: self.size.or(usual.size),
+            transpose: self.transpose || usual.transpose,
+        }
+    }
 }
 
 /// Flags that choose a data set other than the one the model was trained on.
@@ -47,6 +79,8 @@ pub struct DataArgs {
     /// grey, fixed, dynamic or threshold [default: as in training]
     #[arg(long, value_name = "MODE", help_heading = "Data")]
     binarization: Option<String>,
+    #[command(flatten)]
+    options: OptionArgs,
     /// Folder that contains the data sets [default: that of the training]
     #[arg(long, value_name = "DIR", help_heading = "Data", env = "PIXELLOOM_DATA_DIR")]
     data_dir: Option<PathBuf>,
@@ -58,6 +92,8 @@ pub struct Located {
     pub run: Option<PathBuf>,
     /// Whether the model is bundled with the program.
     pretrained: bool,
+    /// What the user said of weights that have no settings.
+    settings: Option<Config>,
 }
 
 impl Located {
@@ -83,13 +119,17 @@ impl Source {
         &self.path
     }
 
-    pub fn best(&self) -> bool {
-        self.best
-    }
-
     /// Finds and reads the checkpoint.
     pub fn find(&self) -> Result<Located, Error> {
-        find(&self.path, self.best)
+        find(&self.path, self.best, self.settings()?)
+    }
+
+    /// The settings of the model, if they were given.
+    fn settings(&self) -> Result<Option<Config>, Error> {
+        let Some(preset) = &self.preset else { return Ok(None) };
+        let mut settings = Settings::layered(Some(preset), None, preset)?;
+        self.set.iter().try_for_each(|assignment| settings.set(assignment))?;
+        settings.config().map(Some)
     }
 }
 
@@ -100,6 +140,11 @@ impl Located {
         let checkpoint = &self.checkpoint;
         let path = text::line(&checkpoint.path.display().to_string());
         match checkpoint.card()? {
+            None if checkpoint.foreign => {
+                remark(&format!(
+                    "weights: {path}, of another program, with the settings that were given"
+                ));
+            }
             Some(card) if is_verbose() => {
                 format!("{path}: {card}").lines().for_each(remark);
             }
@@ -119,12 +164,19 @@ impl Located {
 }
 
 /// The checkpoint at `given`, or the newest or the best of the run there, or the model file, or the model
-/// that comes with the program.
-pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
+/// that comes with the program. `settings`: those of weights that have none.
+pub fn find(given: &Path, best: bool, settings: Option<Config>) -> Result<Located, Error> {
     let path = run_path(given);
     let pretrained = Pretrained::find(given).filter(|_| !path.exists());
     if let Some(model) = pretrained {
-        return Ok(Located { checkpoint: model.open()?, run: None, pretrained: true });
+        let (checkpoint, run) = (model.open()?, None);
+        if settings.is_some() {
+            return Err(Error::Config(format!(
+                "{} comes with the settings of its model; leave out --preset and --set",
+                given.display()
+            )));
+        }
+        return Ok(Located { checkpoint, run, pretrained: true, settings });
     }
     let (dir, run) = if path.is_file() {
         (path, None)
@@ -154,7 +206,20 @@ pub fn find(given: &Path, best: bool) -> Result<Located, Error> {
             PRETRAINED.iter().map(|model| model.name).collect::<Vec<_>>().join(", ")
         )));
     };
-    Ok(Located { checkpoint: Checkpoint::open(&dir)?, run, pretrained: false })
+    let checkpoint = match &settings {
+        None => Checkpoint::open(&dir)?,
+        Some(_) => Checkpoint::open_any(&dir, settings.as_ref())?.expect("it has settings"),
+    };
+    Ok(Located { checkpoint, run, pretrained: false, settings })
+}
+
+/// The model whose weights `path` names; none if these are of another program and have no settings.
+pub fn model_of(path: &Path) -> Result<Option<ModelConfig>, Error> {
+    let file = run_path(path);
+    if file.is_file() {
+        return Ok(Checkpoint::open_any(&file, None)?.map(|checkpoint| checkpoint.model));
+    }
+    Ok(Some(find(path, false, None)?.checkpoint.model))
 }
 
 impl DataArgs {
@@ -167,7 +232,7 @@ impl DataArgs {
     pub fn open_to_score(&self, located: &Located) -> Result<(DataSet, Option<String>), Error> {
         let (data, checkpoint) = (self.read(located)?, &located.checkpoint);
         // What comes with the program was trained elsewhere.
-        let note = (!located.pretrained)
+        let note = (!located.pretrained && !checkpoint.foreign)
             .then(|| checkpoint.data.remark(&data, &checkpoint.path.display().to_string()));
         Ok((view(&checkpoint.model, data)?, note.flatten()))
     }
@@ -180,13 +245,18 @@ impl DataArgs {
         let name = self.data.as_deref().unwrap_or(usual);
         let binarization = match &self.binarization {
             Some(mode) => Some(mode.parse::<Binarization>()?),
-            None => (name == trained.name).then_some(trained.binarization),
+            None => match &located.settings {
+                Some(settings) if name == trained.name => settings.data.binarization,
+                Some(_) => None,
+                None => (name == trained.name).then_some(trained.binarization),
+            },
         };
         let dir = match (&self.data_dir, &located.run) {
             (Some(dir), _) => dir.clone(),
             (None, Some(run)) => RunDir::open(run)?.1.data.dir,
             (None, None) => PathBuf::from("data"),
         };
-        data::open_with(name, binarization, &dir, &remark)
+        let options = self.options.or(trained.options_for(name));
+        data::open_with(name, binarization, options, &dir, &remark)
     }
 }

@@ -48,10 +48,17 @@ struct Chain {
 
 impl Reproduce {
     pub fn run(&self) -> Result<()> {
-        let located = locate::find(self.source.path(), self.source.best())?;
+        let located = self.source.find()?;
         let name = self.source.path().file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("{name}-again");
         let stages = located.stages()?;
+        if stages.is_empty() {
+            return Err(Error::Config(format!(
+                "{} holds weights of another program, and nothing says how they were trained",
+                self.source.path().display()
+            ))
+            .into());
+        }
         let repeats = repeats(&stages, &name, locate::runs())?;
         let card = located.checkpoint.card()?;
         let chain = Chain { stages, repeats, name, card };

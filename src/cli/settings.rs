@@ -19,7 +19,8 @@ pub struct SettingsArgs {
     /// A TOML file of settings, on top of the preset
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
-    /// Start from these weights and the sizes of their model: a run, a checkpoint, a model file, or a bundled model
+    /// Start from these weights and the sizes of their model: a run, a checkpoint, a model file, or a bundled model; or
+    /// from a .safetensors file of another program, for a model of the sizes that the other settings give
     #[arg(long, value_name = "RUN|CHECKPOINT|MODEL", help_heading = "Settings")]
     init: Option<String>,
     /// Any setting, such as model.hidden=300 or model.method=wake-sleep; may be repeated
@@ -56,12 +57,18 @@ pub struct SettingsArgs {
     /// Number of glimpses (draw, classifier)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     glimpses: Option<i64>,
-    /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG images
+    /// Data set, see `pixelloom data`; folder:PATH for a folder of PNG or JPEG images, idx:PATH for IDX files
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     pub data: Option<String>,
     /// grey, fixed, dynamic or threshold
     #[arg(long, value_name = "MODE", help_heading = "Settings")]
     binarization: Option<String>,
+    /// Crop and resize the images of a folder to N x N pixels
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    size: Option<i64>,
+    /// Exchange rows and columns of IDX files, as EMNIST needs
+    #[arg(long, help_heading = "Settings")]
+    transpose: bool,
     /// Folder that contains the data sets
     #[arg(long, value_name = "DIR", help_heading = "Settings", env = "PIXELLOOM_DATA_DIR")]
     data_dir: Option<String>,
@@ -105,7 +112,10 @@ impl SettingsArgs {
             kind.check(&named, &format!("the preset {}", named.preset))?;
         }
         if let Some(init) = &self.init {
-            settings.begin_with(&locate::find(Path::new(init), false)?.checkpoint.model, init)?;
+            // Weights of another program are those of the model that the other settings describe.
+            if let Some(model) = locate::model_of(Path::new(init))? {
+                settings.begin_with(&model, init)?;
+            }
         }
         self.put(&mut settings)?;
         if self.overfit_batch {
@@ -128,6 +138,7 @@ impl SettingsArgs {
             ("--glimpses", "model.glimpses", self.glimpses),
             ("--kl-warmup", "model.kl_warmup", self.kl_warmup),
             ("--patience", "patience", self.patience),
+            ("--size", "data.size", self.size),
         ];
         let strings = [
             ("--init", "init", &self.init),
@@ -154,6 +165,7 @@ impl SettingsArgs {
             }
         }
         for (given, key, flag) in [
+            (self.transpose, "data.transpose", "--transpose"),
             (self.score_test, "score_test", "--score-test"),
             (self.score_best, "score_best", "--score-best"),
         ] {

@@ -148,7 +148,7 @@ impl Train {
         let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&remark)?;
         let (config, data) = settings.fit(data)?;
         warn(&config, &data)?;
-        let init = config.init.as_deref().map(|init| locate::find(init, false)).transpose()?;
+        let init = config.init.as_deref().map(|init| begin_with(init, &config)).transpose()?;
         let history = init.as_ref().map_or(Ok(Vec::new()), Located::stages)?;
         if let Some(init) = &init {
             let outline = config.model.without_numbers()?;
@@ -332,6 +332,12 @@ fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
     ))?;
     say(&format!("loss        {loss:.2} nats in that step"))?;
     Ok(say("dry run: nothing was written")?)
+}
+
+/// The weights that training starts from: with their own settings, or, where they have none, those of the run.
+fn begin_with(init: &Path, config: &Config) -> Result<Located, Error> {
+    let settings = locate::model_of(init)?.is_none().then(|| config.clone());
+    locate::find(init, false, settings)
 }
 
 /// Rejects a new run at `run` that would replace the run whose weights it starts from.

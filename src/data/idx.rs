@@ -14,8 +14,8 @@ use crate::error::Result;
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
-/// Maximum bytes of the content, five times MNIST.
-const MOST: usize = 1 << 28;
+/// Maximum bytes of the content, forty times MNIST.
+pub(super) const MOST: usize = 2 << 30;
 
 /// The images of an IDX file, grey, without labels. `name` is for messages.
 pub fn parse_images(bytes: &[u8], name: &str) -> Result<Images> {

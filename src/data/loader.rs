@@ -5,8 +5,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::shuffled;
+use super::{DataSet, EVALUATION_SEED, Split, fill_batch, part, shuffled};
+use crate::device::Device;
 use crate::rng::{Key, stream};
+use crate::tensor::Tensor;
 
 /// The order of the images of a split during training.
 #[derive(Debug)]
@@ -51,5 +53,65 @@ impl Loader {
                 order
             }
         }
+    }
+}
+
+/// Images of a batch as a model sees them.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The images, \[rows, D\], in \[0, 1\].
+    pub x: Tensor,
+    /// Their class numbers, \[rows\], if the set has labels.
+    pub labels: Option<Tensor>,
+    /// Which images of the split they are.
+    pub indices: Vec<usize>,
+}
+
+impl DataSet {
+    /// The batches of one epoch of a split, `rows` images each, the last one maybe fewer.
+    ///
+    /// Training images come in an order that is a function of (seed, epoch), as the program's own training has it, and so
+    /// are bits that are drawn. The other splits ignore both: their images come in order, with the same bits every time.
+    ///
+    /// ```
+    /// use pixelloom::data::{self, Split};
+    /// use pixelloom::Device;
+    ///
+    /// let (device, digits) = (Device::cpu(), data::open("digits", None, "data".as_ref())?);
+    /// for batch in digits.batches(&device, Split::Test, 300, 1, 0) {
+    ///     let labels = batch.labels.expect("digits have labels");
+    ///     assert_eq!(batch.x.shape(), [labels.len(), 784]);
+    /// }
+    /// # Ok::<(), pixelloom::Error>(())
+    /// ```
+    ///
+    /// Panics if `rows` is 0.
+    pub fn batches<'a>(
+        &'a self,
+        device: &'a Device,
+        split: Split,
+        rows: usize,
+        seed: u64,
+        epoch: u32,
+    ) -> impl Iterator<Item = Batch> + 'a {
+        let images = self.split(split);
+        let loader = Loader::new(images.count, rows, seed);
+        let steps = loader.batches_per_epoch();
+        (0..steps).map(move |step| {
+            let (seed, epoch, indices) = match split {
+                Split::Train => {
+                    let (epoch, indices) = loader.batch(u64::from(epoch) * steps + step);
+                    (seed, epoch, indices)
+                }
+                Split::Valid | Split::Test => {
+                    let start = step as usize * rows;
+                    (EVALUATION_SEED, 0, (start..images.count.min(start + rows)).collect())
+                }
+            };
+            let mut values = vec![0.0; indices.len() * images.dims()];
+            fill_batch(images, self.binarization, seed, epoch, &indices, &mut values);
+            let x = Tensor::new(device, &values, &[indices.len(), images.dims()]);
+            Batch { x, labels: part::labels(device, images, &indices), indices }
+        })
     }
 }

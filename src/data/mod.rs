@@ -23,12 +23,14 @@ mod images;
 mod loader;
 pub mod mat5;
 mod mnist_valid;
+mod own_idx;
 pub mod part;
 pub mod picture;
 mod published;
 pub mod resize;
 pub mod scene;
 mod sets;
+mod split;
 pub mod svhn;
 pub mod svhn_archive;
 pub mod svhn_cropped;
@@ -44,9 +46,9 @@ use crate::rng::{self, Distribution, Key, fill_from};
 
 pub use fingerprint::{Fingerprint, SplitPrint};
 pub use images::Images;
-pub use loader::Loader;
+pub use loader::{Batch, Loader};
 pub use part::Part;
-pub use sets::{Outline, first, names, open, open_with, outline};
+pub use sets::{Outline, first, is_own, names, open, open_with, outline};
 
 /// The seed with which validation and test images are composed and binarized, at epoch 0, so that all evaluations, also
 /// of runs with different seeds, use the same bits.
@@ -116,6 +118,38 @@ impl fmt::Display for Split {
     }
 }
 
+/// How images of the user's own are read, beside their binarization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageOptions {
+    /// Crops each image of a folder to the square in its middle and resizes that to this number of rows and columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// Takes rows for columns in IDX files, which EMNIST needs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub transpose: bool,
+}
+
+/// The largest [`ImageOptions::size`].
+const LARGEST: usize = 4096;
+
+impl ImageOptions {
+    /// Whether images are read as they are stored.
+    pub fn is_default(&self) -> bool {
+        *self == ImageOptions::default()
+    }
+
+    /// Fails with [`Error::Config`] on a size that no image has.
+    pub fn check(&self) -> Result<()> {
+        match self.size {
+            Some(size) if size == 0 || size > LARGEST => Err(Error::Config(format!(
+                "data.size = {size}: it must lie between 1 and {LARGEST}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A data set in memory.
 #[derive(Clone, Debug)]
 pub struct DataSet {
@@ -123,6 +157,8 @@ pub struct DataSet {
     pub name: String,
     /// How its pixels become numbers.
     pub binarization: Binarization,
+    /// Names of the classes, in the order of the labels; empty if there are no labels, or no names.
+    pub classes: Vec<String>,
     /// Images for learning.
     pub train: Images,
     /// Images for choosing settings and checkpoints.

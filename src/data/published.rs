@@ -24,7 +24,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::rng::{self, Key};
-use crate::text::hex;
+use crate::text::{hex, shell_word};
 
 /// Seed of the shuffle of the Frey faces before they are split.
 const FREY_SEED: u64 = 0x6672_6579;
@@ -227,7 +227,7 @@ impl Published {
         };
         let own = if size(found) == size(expected) { String::new() } else { size(expected) };
         let what = format!(
-            "contains {} {things}{}, but {} has {}{own}: this is another data set",
+            "contains {} {things}{}, but {} has {}{own}: {ANOTHER}",
             thousands(found[0]),
             size(found),
             self.title,
@@ -240,10 +240,20 @@ impl Published {
 /// An error about a file of a set, and what to do.
 fn replaced(e: Error, dir: &Path, set: &str) -> Error {
     let [verify, get] = files::commands(dir, set);
+    let own = match set == MNIST.name && e.to_string().contains(ANOTHER) {
+        true => format!(
+            "; to train on these files: --data idx:{}",
+            shell_word(&dir.join(MNIST.folder).display().to_string())
+        ),
+        false => String::new(),
+    };
     Error::Data(format!(
-        "{e}; to check the file: {verify}; to move it aside and download the published one: {get}"
+        "{e}{own}; to check the file: {verify}; to move it aside and download the published one: {get}"
     ))
 }
+
+/// The end of an error about files of another data set.
+const ANOTHER: &str = "this is another data set";
 
 /// Moves the last `valid` training images to the validation split.
 pub(super) fn held_out(train: Images, valid: usize, test: Images) -> Result<Splits> {

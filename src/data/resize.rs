@@ -5,10 +5,20 @@
 
 use super::picture::Picture;
 
+/// The largest square in the middle of `picture` as `side` x `side` pixels of the same channels.
+pub fn squared(picture: &Picture, side: usize) -> Vec<u8> {
+    let (height, width) = (picture.height as f64, picture.width as f64);
+    let edge = height.min(width);
+    let middle = |length: f64| {
+        let start = ((length - edge) / 2.0).floor();
+        (start, start + edge)
+    };
+    resized(picture, middle(height), middle(width), side, side)
+}
+
 /// The rectangle of `picture` from row `rows.0` to `rows.1` and column `columns.0` to `columns.1` (in pixels, edges and
-/// not centres, fractions allowed), as `height` x `width` pixels of red, green and blue. Grey becomes colour and
-/// transparency is ignored. Pixels outside the rectangle but near its edge contribute if the filter reaches them.
-/// Panics if the rectangle is empty or not inside the picture.
+/// not centres, fractions allowed), as `height` x `width` pixels of the same channels. Pixels outside the rectangle but
+/// near its edge contribute if the filter reaches them. Panics if the rectangle is empty or not inside the picture.
 pub fn resized(
     picture: &Picture,
     rows: (f64, f64),
@@ -19,26 +29,26 @@ pub fn resized(
     let down = weights(rows, picture.height, height);
     let across = weights(columns, picture.width, width);
     let channels = picture.channels;
-    let colours: [usize; 3] = if channels < 3 { [0; 3] } else { [0, 1, 2] };
     // First resize horizontally, only the rows that some new pixel needs.
     let first = down.iter().map(|(start, _)| *start).min().unwrap_or(0);
     let last = down.iter().map(|(start, of)| start + of.len()).max().unwrap_or(0);
-    let mut narrow = vec![0.0; (last - first) * width * 3];
-    for (y, row) in (first..last).zip(narrow.chunks_exact_mut(width * 3)) {
+    let line = width * channels;
+    let mut narrow = vec![0.0; (last - first) * line];
+    for (y, row) in (first..last).zip(narrow.chunks_exact_mut(line)) {
         let old = &picture.bytes[y * picture.width * channels..][..picture.width * channels];
-        for ((start, of), new) in across.iter().zip(row.chunks_exact_mut(3)) {
+        for ((start, of), new) in across.iter().zip(row.chunks_exact_mut(channels)) {
             for (x, weight) in (*start..).zip(of) {
-                for (sum, colour) in new.iter_mut().zip(colours) {
-                    *sum += weight * f32::from(old[x * channels + colour]);
+                for (sum, &number) in new.iter_mut().zip(&old[x * channels..]) {
+                    *sum += weight * f32::from(number);
                 }
             }
         }
     }
-    let mut pixels = Vec::with_capacity(height * width * 3);
+    let mut pixels = Vec::with_capacity(height * line);
     for (start, of) in &down {
-        for e in 0..width * 3 {
+        for e in 0..line {
             let rows = (start - first..).zip(of);
-            let sum: f32 = rows.map(|(y, weight)| weight * narrow[y * width * 3 + e]).sum();
+            let sum: f32 = rows.map(|(y, weight)| weight * narrow[y * line + e]).sum();
             pixels.push((sum + 0.5) as u8);
         }
     }

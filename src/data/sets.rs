@@ -15,7 +15,8 @@
 //! | cluttered-digits | 4,500   | 500    | 1,000  | 100 x 100   | none, made of digits                 |
 //! | two-mnist        | 50,000  | 10,000 | 10,000 | 60 x 60     | those of mnist                       |
 //! | cluttered-mnist  | 50,000  | 10,000 | 10,000 | 100 x 100   | those of mnist                       |
-//! | folder:PATH      | 80%     | 10%    | 10%    | any         | none, PNG images (`folder.rs`)       |
+//! | folder:PATH      | 80%     | 10%    | 10%    | any         | none, PNG or JPEG (`folder.rs`)      |
+//! | idx:PATH         | any     | any    | any    | any         | those of `own_idx.rs`                |
 //! | first-N:NAME     | N       | N      | N      | of NAME     | those of NAME                        |
 //! `first-N:NAME` uses the first N training images of another set in every split, with scenes composed once. A model
 //! must be able to overfit them; its scores on them have no other meaning. Images of two digits, or of one in clutter,
@@ -36,7 +37,9 @@ use super::published::{
     self, SVHN_EXTRA, SVHN_SMALL_VALID, SVHN_TEST, SVHN_TRAIN, SVHN_VALID, Splits, held_out,
 };
 use super::scene::{Scene, SceneKind};
-use super::{DataSet, EVALUATION_SEED, Images, Tell, digits, folder, svhn, thousands};
+use super::{
+    DataSet, EVALUATION_SEED, ImageOptions, Images, Tell, digits, folder, own_idx, svhn, thousands,
+};
 use crate::error::{Error, Result};
 
 struct Set {
@@ -137,6 +140,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|set| set.name)
 }
 
+/// Whether `name` means files of the user's own.
+pub fn is_own(name: &str) -> bool {
+    name.starts_with(folder::PREFIX) || name.starts_with(own_idx::PREFIX)
+}
+
 /// Number and size of a set's images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outline {
@@ -216,22 +224,25 @@ fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
 /// Opens the data set `name` with a binarization; `None` means the default of the set.
 ///
 /// `dir` is the folder that `datasets.sh` fills; the content of its files must be the published one. The name
-/// `folder:PATH` means the PNG images in the folder PATH, independent of `dir`: in its folders `train`, `valid` and
-/// `test`, or directly in it, where each image's name decides its split (80/10/10). The name `first-N:NAME` means the
-/// first N training images of the set NAME, the same in every split; NAME must not be of this form itself. Fails with
-/// [`Error::Config`] on an unknown name or an unsupported binarization, and with [`Error::Data`] on a missing or
-/// damaged file or one of another set.
+/// `folder:PATH` means the PNG and JPEG images in the folder PATH, independent of `dir`: in its folders `train`, `valid`
+/// and `test`, or directly in it, where each image's name decides its split (80/10/10). `idx:PATH` means the IDX files in the
+/// folder PATH. The name `first-N:NAME` means the first N training images of the set NAME, the same in every split; NAME must
+/// not be of this form itself. Fails with [`Error::Config`] on an unknown name or an unsupported binarization, and with
+/// [`Error::Data`] on a missing or damaged file or one of another set.
 pub fn open(name: &str, binarization: Option<Binarization>, dir: &Path) -> Result<DataSet> {
-    open_with(name, binarization, dir, &|_| ())
+    open_with(name, binarization, ImageOptions::default(), dir, &|_| ())
 }
 
-/// Like [`open`]; `tell` receives progress messages of slow steps.
+/// Like [`open`], with options for the user's own images; `tell` receives progress messages of slow steps and remarks about
+/// what is ignored. Fails with [`Error::Config`] on options that do not apply to the set.
 pub fn open_with(
     name: &str,
     binarization: Option<Binarization>,
+    options: ImageOptions,
     dir: &Path,
     tell: Tell,
 ) -> Result<DataSet> {
+    options.check()?;
     if let Some((count, of)) = parse_first(name) {
         if parse_first(of).is_some() {
             return Err(Error::Config(format!(
@@ -239,22 +250,37 @@ pub fn open_with(
                  {FIRST}{count}:NAME with the name of a whole set"
             )));
         }
-        return firsts(name, count, open_with(of, binarization, dir, tell)?);
+        return firsts(name, count, open_with(of, binarization, options, dir, tell)?);
+    }
+    if options.size.is_some() && !name.starts_with(folder::PREFIX) {
+        return Err(Error::Config(format!(
+            "data.size: the images of {name} have their size; leave out --size, which is for {}PATH",
+            folder::PREFIX
+        )));
+    }
+    if options.transpose && !name.starts_with(own_idx::PREFIX) {
+        return Err(Error::Config(format!(
+            "data.transpose: the images of {name} are stored upright; leave out --transpose, which is for {}PATH",
+            own_idx::PREFIX
+        )));
     }
     if let Some(path) = name.strip_prefix(folder::PREFIX) {
-        return folder::open(name, path, binarization, tell);
+        return folder::open(name, path, binarization, options, tell);
+    }
+    if let Some(path) = name.strip_prefix(own_idx::PREFIX) {
+        return own_idx::open(name, path, binarization, options, tell);
     }
     let Some(set) = SETS.iter().find(|set| set.name == name) else {
         let known: Vec<&str> = names().collect();
         return Err(Error::Config(format!(
-            "unknown data set \"{name}\"; the data sets are {}, and folder:PATH for your own images; for a \
+            "unknown data set \"{name}\"; the data sets are {}, and folder:PATH or idx:PATH for your own images; for a \
              description: pixelloom data",
             known.join(", ")
         )));
     };
     let binarization = fitting(name, set.modes, binarization)?;
     let (train, valid, test) = (set.read)(dir, tell)?;
-    Ok(DataSet { name: name.to_string(), binarization, train, valid, test })
+    Ok(DataSet { name: name.to_string(), binarization, classes: Vec::new(), train, valid, test })
 }
 
 /// The requested binarization if it is one of `modes`; for `None`, the first of these.

@@ -180,7 +180,7 @@ impl<R: Read> Archive<'_, R> {
 
 /// Cuts the number out of picture `number`, [64, 64, 3].
 fn cut(png: &[u8], bounds: Bounds, name: &str, number: usize) -> Result<Vec<u8>> {
-    let picture = picture::parse(png, &format!("{name}: {number}.png"))?;
+    let picture = picture::parse(png, &format!("{name}: {number}.png"))?.with_channels(3);
     let longer = |start: f64, end: f64, size: usize| {
         let more = EXPANSION / 2.0 * (end - start);
         ((start - more).max(0.0), (end + more).min(size as f64))

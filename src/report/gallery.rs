@@ -6,6 +6,8 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use image::ImageDecoder;
+use image::codecs::png::PngDecoder;
 
 use super::html::{escape, figure, section};
 use super::read::{MOST, damaged};
@@ -219,8 +221,8 @@ pub fn read(dir: &Path) -> Result<Vec<RunPicture>> {
 
 fn picture(path: &Path, name: String) -> Result<RunPicture> {
     let bytes = files::whole(path, MOST).map_err(|e| damaged(path, e))?;
-    let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
-    let (width, height) = reader.map_err(|e| damaged(path, e))?.info().size();
+    let decoder = PngDecoder::new(Cursor::new(&bytes)).map_err(|e| damaged(path, e))?;
+    let (width, height) = decoder.dimensions();
     Ok(RunPicture { name, bytes, width, height })
 }
 

@@ -9,25 +9,30 @@
 //! directory with the final name is complete. If a checkpoint of the same step exists, it is first renamed to
 //! `step-NNNNNNNN.old`, which is used if the process dies before the new one has its name.
 
+mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use state::{RunSettings, State};
+
 use super::card::Card;
 use super::history::TrainingStage;
-use crate::data::{Binarization, DataSet, Fingerprint};
+use crate::data::{Binarization, DataSet, Fingerprint, ImageOptions, fingerprint};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files::{self, sync_dir};
 use crate::model_file::{Content, HostTensor};
 use crate::models::{AnyModel, KINDS, ModelConfig};
-use crate::nn::{Module, TrainState};
+use crate::nn::{Module, Param, TrainState};
 use crate::output::Output;
 use crate::settings::{Config, build, shared};
 use crate::tensor::Tensor;
+use crate::text;
 
 const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.safetensors";
@@ -78,12 +83,23 @@ pub struct TrainedOn {
     pub name: String,
     /// How its pixels became numbers.
     pub binarization: Binarization,
+    /// How the user's own images were read.
+    #[serde(default, skip_serializing_if = "ImageOptions::is_default")]
+    pub options: ImageOptions,
     /// Fingerprint of its images; absent in checkpoints and model files that predate this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl TrainedOn {
+    /// The default options for images of the set `name`: as in training, if both are folders or both are IDX files.
+    pub fn options_for(&self, name: &str) -> ImageOptions {
+        match fingerprint::same_source(&self.name, name) {
+            true => self.options,
+            false => ImageOptions::default(),
+        }
+    }
+
     /// A remark for scoring the model `what` on `data`, if that has the name of the training set: a warning if its
     /// images are different, a note if that cannot be checked.
     pub fn remark(&self, data: &DataSet, what: &str) -> Option<String> {
@@ -128,27 +144,9 @@ pub struct Checkpoint {
     pub step: u64,
     /// The earlier stages of training, oldest first; empty if it started from random weights, or predates histories.
     pub history: Vec<TrainingStage>,
+    /// Another program wrote it, and it says nothing of its training.
+    pub foreign: bool,
     weights: Content,
-}
-
-/// The settings that a checkpoint was trained with, in its stored form.
-pub enum RunSettings {
-    /// Those that a resumed run must share, see [`shared`].
-    Values(Box<Config>),
-    /// Their hash, in a checkpoint from before the settings themselves were stored.
-    Hash(String),
-}
-
-/// What a run is resumed from, in addition to the weights.
-pub struct State {
-    /// The position of the run.
-    pub position: Position,
-    /// The settings.
-    pub settings: RunSettings,
-    /// Checksum of the model file that it belongs to; absent in checkpoints that predate this field.
-    model: Option<String>,
-    content: Content,
-    path: PathBuf,
 }
 
 /// Name of the checkpoint of a step.
@@ -272,7 +270,9 @@ pub fn save(
 
 /// Reads the checkpoint in `dir`, weights and state. Fails with [`Error::Checkpoint`].
 pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
-    let (weights, state) = (Checkpoint::open(dir)?, State::open(dir)?);
+    // Both as this program wrote them, byte for byte.
+    let path = dir.join(MODEL);
+    let (weights, state) = (Checkpoint::of(Content::read(&path)?, path)?, State::open(dir)?);
     if weights.step != state.position.step {
         return Err(Error::Checkpoint(format!(
             "{} is of step {}, but {STATE} next to it is of step {}; restore both from the same copy, or \
@@ -294,10 +294,51 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
 
 impl Checkpoint {
     /// Reads the weights in the directory `dir`, or those of the model file of that name (see
-    /// [`export`](Checkpoint::export)). Fails with [`Error::Checkpoint`].
+    /// [`export`](Checkpoint::export)), whichever program wrote it. Fails with [`Error::Checkpoint`], also on weights
+    /// without settings.
     pub fn open(dir: &Path) -> Result<Checkpoint> {
+        Checkpoint::open_any(dir, None)?.ok_or_else(|| {
+            Error::Checkpoint(format!(
+                "{} holds weights without the settings of their model; name these with --preset, and with --set \
+                 where they differ: `pixelloom presets` lists them",
+                dir.display()
+            ))
+        })
+    }
+
+    /// As [`Checkpoint::open`]; weights without settings are those of the model that `settings` describes, and none where
+    /// these are missing. Fails with [`Error::Config`] where both the file and the caller have settings.
+    pub fn open_any(dir: &Path, settings: Option<&Config>) -> Result<Option<Checkpoint>> {
         let path = if dir.is_file() { dir.to_path_buf() } else { dir.join(MODEL) };
-        Checkpoint::of(Content::read(&path)?, path)
+        let weights = Content::read_any(&path)?;
+        match (weights.texts.contains_key("kind"), settings) {
+            (true, None) => Checkpoint::of(weights, path).map(Some),
+            (true, Some(_)) => Err(Error::Config(format!(
+                "{} holds the settings of its model; leave out --preset and --set",
+                path.display()
+            ))),
+            (false, None) => Ok(None),
+            (false, Some(settings)) => Checkpoint::foreign(weights, path, settings).map(Some),
+        }
+    }
+
+    /// Weights of the model that `settings` describes, which say nothing of themselves.
+    fn foreign(weights: Content, path: PathBuf, settings: &Config) -> Result<Checkpoint> {
+        let model = settings.model.clone();
+        model.check()?;
+        let binary = model.levels() == Some(2);
+        let usual = if binary { Binarization::Threshold } else { Binarization::Grey };
+        let data = TrainedOn {
+            name: settings.data.name.clone(),
+            binarization: settings.data.binarization.unwrap_or(usual),
+            options: settings.data.options(),
+            fingerprint: None,
+        };
+        let weights = Content { texts: Default::default(), ..weights };
+        let checkpoint =
+            Checkpoint { path, model, data, step: 0, foreign: true, history: Vec::new(), weights };
+        checkpoint.load_into(checkpoint.model.without_numbers()?.model())?;
+        Ok(checkpoint)
     }
 
     /// The checkpoint in the file at `path`, whose tensors must be those of the model that it describes. Fails with
@@ -319,7 +360,8 @@ impl Checkpoint {
             ))
         })?;
         let (data, step) = (weights.json("data", &path)?, weights.json("step", &path)?);
-        let mut checkpoint = Checkpoint { model, data, step, history: Vec::new(), weights, path };
+        let mut checkpoint =
+            Checkpoint { model, data, step, history: Vec::new(), foreign: false, weights, path };
         checkpoint.history = match checkpoint.card()? {
             Some(card) => card.history,
             None if checkpoint.weights.texts.contains_key(HISTORY) => {
@@ -339,8 +381,11 @@ impl Checkpoint {
     }
 
     /// The stages that led to these weights. The last is its own training with `settings` (the text of a `config.toml`;
-    /// empty if unknown).
+    /// empty if unknown). None if another program wrote the weights.
     pub fn stages(&self, settings: String) -> Vec<TrainingStage> {
+        if self.foreign {
+            return Vec::new();
+        }
         let (data, steps, weights) = (self.data.clone(), self.step, self.weights.checksum());
         let own = TrainingStage { settings, data, steps, weights };
         self.history.iter().cloned().chain([own]).collect()
@@ -386,100 +431,60 @@ impl Checkpoint {
         Ok(model)
     }
 
-    /// Loads the weights into `model`. Fails with [`Error::Checkpoint`] unless names and shapes agree.
+    /// Loads the weights into `model`. Fails with [`Error::Checkpoint`] unless names and shapes agree, and lists what differs.
     pub fn load_into(&self, model: &dyn Module) -> Result<()> {
-        let fault = |what: String| {
-            Err(Error::Checkpoint(format!(
-                "{}: {what}; these weights belong to another model",
-                self.path.display()
-            )))
-        };
         let parameters = model.parameters();
-        if let Some(extra) =
-            self.weights.tensors.keys().find(|k| parameters.iter().all(|(name, _)| name != *k))
-        {
-            return fault(format!("tensor {extra} is unknown"));
+        let different = self.different(&parameters);
+        if !different.is_empty() {
+            return Err(Error::Checkpoint(format!(
+                "{}: {}; these weights belong to another model",
+                self.path.display(),
+                different.join("; ")
+            )));
         }
         for (name, param) in parameters {
-            let Some(tensor) = self.weights.tensors.get(&name) else {
-                return fault(format!("tensor {name} is missing"));
-            };
-            let value = param.value();
-            if tensor.shape != value.shape() {
-                let (found, expected) = (&tensor.shape, value.shape());
-                return fault(format!(
-                    "tensor {name} has shape {found:?}, but the model needs {expected:?}"
-                ));
-            }
-            param.set(Tensor::new(value.device(), &tensor.data, &tensor.shape));
+            let tensor = &self.weights.tensors[&name];
+            param.set(Tensor::new(param.value().device(), &tensor.data, &tensor.shape));
         }
         Ok(())
+    }
+
+    /// Tensors that are missing, unknown, or of another shape than those of a model.
+    fn different(&self, parameters: &[(String, &Param)]) -> Vec<String> {
+        let tensors = &self.weights.tensors;
+        let (mut missing, mut shapes) = (Vec::new(), Vec::new());
+        for (name, param) in parameters {
+            let (value, name_shown) = (param.value(), text::line(name));
+            let needed = value.shape();
+            match tensors.get(name) {
+                None => missing.push(format!("tensor {name_shown} {needed:?} is missing")),
+                Some(tensor) if tensor.shape != needed => shapes.push(format!(
+                    "tensor {name_shown} has shape {:?}, but the model needs {needed:?}",
+                    tensor.shape
+                )),
+                Some(_) => {}
+            }
+        }
+        let known: BTreeSet<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let unknown = tensors.iter().filter(|(name, _)| !known.contains(name.as_str()));
+        let unknown = unknown.map(|(name, tensor)| {
+            let shown: String = text::line(name).chars().take(100).collect();
+            format!("tensor {shown} {:?} is unknown", tensor.shape)
+        });
+        let lists = [missing, unknown.collect(), shapes];
+        lists.into_iter().flat_map(|list| shortened(list, LISTED)).collect()
     }
 }
 
-impl State {
-    /// Reads the state file in `dir`. Fails with [`Error::Checkpoint`].
-    pub fn open(dir: &Path) -> Result<State> {
-        State::of(Content::read(&dir.join(STATE))?, dir)
-    }
+/// Tensors of a kind of difference that a message lists.
+const LISTED: usize = 8;
 
-    /// Parses the state file of `dir` from its `content`. Fails as [`State::open`] does.
-    pub fn of(content: Content, dir: &Path) -> Result<State> {
-        let path = dir.join(STATE);
-        let position = content.json("position", &path)?;
-        let settings = match content.texts.get("settings") {
-            Some(text) if text.starts_with('{') => {
-                RunSettings::Values(Box::new(content.json("settings", &path)?))
-            }
-            hash => RunSettings::Hash(hash.cloned().unwrap_or_default()),
-        };
-        let model = content.texts.get("model").cloned();
-        Ok(State { position, settings, model, content, path })
+/// The first `most` lines, and how many more there are.
+fn shortened(mut lines: Vec<String>, most: usize) -> Vec<String> {
+    if lines.len() > most {
+        let more = lines.len() - most;
+        lines.truncate(most);
+        lines.push(format!("and {more} more like this"));
     }
-
-    /// Restores moments, moving averages and the running sum of losses in `training`. In a run with moving averages,
-    /// replaces the averages in `model` by the weights that are being trained.
-    pub fn restore(self, model: &dyn Module, training: &mut TrainState) -> Result<()> {
-        let fault = |what: String| {
-            Error::Checkpoint(format!(
-                "{}: {what}; this state belongs to another run",
-                self.path.display()
-            ))
-        };
-        let mut tensors = self.content.tensors;
-        let sum = tensors.remove(LOSS_SUM).filter(|sum| sum.data.len() == 1);
-        let sum = sum.ok_or_else(|| fault("the sum of losses is missing".into()))?;
-        for (name, param) in model.parameters() {
-            let value = param.value();
-            let device = value.device();
-            if let Some(raw) = tensors.remove(&format!("{RAW}{name}")) {
-                if raw.shape != value.shape() {
-                    return Err(fault(format!("the trained {name} has another shape")));
-                }
-                param.set(Tensor::new(device, &raw.data, &raw.shape));
-                training.ema.averages.insert(name.clone(), value.clone());
-            }
-            let mut moments = Vec::new();
-            while let Some(tensor) = tensors.remove(&format!("{MOMENTS}{name}.{}", moments.len())) {
-                if tensor.shape != param.value().shape() {
-                    return Err(fault(format!("the moments of {name} have another shape")));
-                }
-                moments.push(Tensor::new(device, &tensor.data, &tensor.shape));
-            }
-            if moments.is_empty() {
-                continue; // A parameter that has not received a gradient yet.
-            }
-            if moments.len() != training.optimizer.config.rule.states() {
-                return Err(fault(format!("{name} has {} moments", moments.len())));
-            }
-            training.optimizer.states.insert(name, moments);
-        }
-        if let Some(extra) = tensors.keys().next() {
-            return Err(fault(format!("tensor {extra} is unknown")));
-        }
-        training.optimizer.steps = self.position.optimizer_steps;
-        let device = model.parameters().first().map(|(_, param)| param.value().device().clone());
-        training.loss_sum = device.map(|device| Tensor::new(&device, &sum.data, &[1]));
-        Ok(())
-    }
+    lines
 }

@@ -86,8 +86,12 @@ mod tests {
             print.train.count = count;
             print
         });
-        let data =
-            TrainedOn { name: "digits".into(), binarization: Binarization::Dynamic, fingerprint };
+        let data = TrainedOn {
+            name: "digits".into(),
+            binarization: Binarization::Dynamic,
+            options: Default::default(),
+            fingerprint,
+        };
         TrainingStage { settings: config.to_toml(), data, steps, weights: "ab".into() }
     }
 

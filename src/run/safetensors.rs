@@ -6,6 +6,7 @@ use crate::data::files::{cause, whole};
 use crate::error::{Error, Result};
 use crate::files::write_synced;
 use crate::model_file::{Content, Fault};
+use crate::text::shell_word;
 
 impl Content {
     /// Writes and syncs the file. Fails with [`Error::Disk`].
@@ -23,10 +24,13 @@ impl Content {
     ///
     /// Memory: the tensors, plus a few copies of the header.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Content> {
-        Content::from_bytes(bytes).map_err(|why| match why {
-            Fault::Damaged(_) => fault(path, &why.to_string()),
-            Fault::Format(_) => Error::Checkpoint(format!("{} {why}", path.display())),
-        })
+        Content::from_bytes(bytes).map_err(|why| refused(why, path))
+    }
+
+    /// Reads a file of weights that any program wrote. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
+    pub fn read_any(path: &Path) -> Result<Content> {
+        let bytes = whole(path, u64::MAX).map_err(|e| fault(path, &cause(&e)))?;
+        Content::from_any(&bytes).map_err(|why| refused(why, path))
     }
 
     /// The metadata `key`, parsed as JSON.
@@ -38,6 +42,21 @@ impl Content {
                 path.display()
             ))
         })
+    }
+}
+
+/// The error of a file at `path` that cannot be read.
+fn refused(why: Fault, path: &Path) -> Error {
+    match why {
+        Fault::Damaged(_) => fault(path, &why.to_string()),
+        Fault::Format(_) | Fault::Unusable(_) => {
+            Error::Checkpoint(format!("{} {why}", path.display()))
+        }
+        Fault::Rewritten => Error::Checkpoint(format!(
+            "{} {why}; put the original back, or begin a new run with its weights: --init {}",
+            path.display(),
+            shell_word(&path.display().to_string())
+        )),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{self, Binarization, DataSet, Fingerprint, Tell, fingerprint};
+use crate::data::{self, Binarization, DataSet, Fingerprint, ImageOptions, Tell, fingerprint};
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
 use crate::nn::{OnNonfinite, OptimizerConfig, Schedule};
@@ -74,6 +74,11 @@ pub struct DataConfig {
     pub binarization: Option<Binarization>,
     /// Train only on the first images, this number of them.
     pub limit: Option<usize>,
+    /// Rows and columns that images of a folder are cropped and resized to; absent: they have one size.
+    pub size: Option<usize>,
+    /// Whether rows and columns of IDX files are exchanged, as EMNIST needs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transpose: bool,
     /// The folder that `datasets.sh` fills.
     pub dir: PathBuf,
 }
@@ -81,14 +86,23 @@ pub struct DataConfig {
 impl DataConfig {
     /// Reads the data set; `tell` receives progress messages of slow steps.
     pub fn open(&self, tell: Tell) -> Result<DataSet> {
-        self.limited(data::open_with(&self.name, self.binarization, &self.dir, tell)?)
+        self.limited(self.whole(tell)?)
     }
 
     /// Like [`DataConfig::open`], and also returns the fingerprint of the set without `limit`.
     pub fn open_with_fingerprint(&self, tell: Tell) -> Result<(DataSet, Fingerprint)> {
-        let set = data::open_with(&self.name, self.binarization, &self.dir, tell)?;
+        let set = self.whole(tell)?;
         let fingerprint = Fingerprint::of(&set);
         Ok((self.limited(set)?, fingerprint))
+    }
+
+    fn whole(&self, tell: Tell) -> Result<DataSet> {
+        data::open_with(&self.name, self.binarization, self.options(), &self.dir, tell)
+    }
+
+    /// How the user's own images are read.
+    pub fn options(&self) -> ImageOptions {
+        ImageOptions { size: self.size, transpose: self.transpose }
     }
 
     /// Whether the data set `name` may be this one: the names are equal, or both are folders of the user, which may

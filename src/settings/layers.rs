@@ -18,13 +18,16 @@ use crate::ops::optimizer::Rule;
 use crate::text;
 
 /// Keys that may be absent, each with a value that shows its type.
-pub(super) static OPTIONAL: [(&str, Value); 9] = [
+pub(super) static OPTIONAL: [(&str, Value); 12] = [
     ("init", Value::String(String::new())),
     ("data.binarization", Value::String(String::new())),
     ("data.limit", Value::Integer(0)),
+    ("data.size", Value::Integer(0)),
+    ("data.transpose", Value::Boolean(false)),
     ("model.stage", Value::Integer(0)),
     ("model.beta", Value::Float(0.0)),
     ("model.kl_warmup", Value::Integer(0)),
+    ("model.channels", Value::Integer(1)),
     ("optimizer.clip", Value::Float(0.0)),
     ("optimizer.average", Value::Float(0.0)),
     ("optimizer.on_nonfinite", Value::String(String::new())),
@@ -240,7 +243,8 @@ impl Settings {
         let text: String = text.lines().map(line).collect();
         let absent = OPTIONAL.iter().map(|(key, _)| *key).filter(|key| {
             let has = |other: &str| origins.contains_key(&format!("model.{other}"));
-            !origins.contains_key(*key) && applies(key, has)
+            // The images decide on the channels.
+            !origins.contains_key(*key) && *key != "model.channels" && applies(key, has)
         });
         match absent.collect::<Vec<_>>().join(", ") {
             keys if keys.is_empty() => text,
@@ -404,7 +408,7 @@ fn prepare(base: &mut Table, layer: &Table, path: &str) -> Result<()> {
     }
     if path == "data" && layer.get("name").is_some_and(|name| base.get("name") != Some(name)) {
         base.remove("binarization");
-        base.remove("limit");
+        ["limit", "size", "transpose"].iter().for_each(|key| drop(base.remove(*key)));
     }
     if path == "optimizer"
         && let Some(rule) = layer.get("rule").filter(|rule| base.get("rule") != Some(rule))

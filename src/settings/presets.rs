@@ -71,7 +71,14 @@ fn config(recipe: Recipe) -> Config {
         patience: 0,
         score_best: false,
         weight_prior,
-        data: DataConfig { name: data, binarization: None, limit: None, dir },
+        data: DataConfig {
+            name: data,
+            binarization: None,
+            limit: None,
+            size: None,
+            transpose: false,
+            dir,
+        },
         model,
         optimizer,
     }

@@ -132,7 +132,7 @@ pub fn figure(
 ) -> Result<Figure> {
     let trained = &checkpoint.data;
     let mode = (name == trained.name).then_some(trained.binarization);
-    let data = data::open_with(name, mode, dir, tell)?;
+    let data = data::open_with(name, mode, trained.options_for(name), dir, tell)?;
     if let Some(remark) = trained.remark(&data, &checkpoint.path.display().to_string()) {
         tell(&remark);
     }

@@ -342,11 +342,16 @@ impl Trainer {
         self.job.run.held()?;
         self.metrics.sync()?;
         let Job { config, data, fingerprint, .. } = &self.job;
-        let (name, binarization) = (data.name.clone(), data.binarization);
+        let trained = TrainedOn {
+            name: data.name.clone(),
+            binarization: data.binarization,
+            options: config.data.options(),
+            fingerprint: fingerprint.clone(),
+        };
         let saved = checkpoint::save(
             &self.job.run.checkpoints(),
             config,
-            &TrainedOn { name, binarization, fingerprint: fingerprint.clone() },
+            &trained,
             &self.job.history,
             self.model.model(),
             &self.state,

@@ -11,6 +11,7 @@ mod groups;
 mod hostile_sizes;
 #[cfg(feature = "gpu")]
 mod kernels;
+mod library;
 mod masked;
 mod numerics;
 mod races;

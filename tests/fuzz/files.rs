@@ -6,6 +6,8 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ColorType, ImageEncoder};
 use pixelloom::Error;
 use pixelloom::data::{
     self, amat, bits, cifar, digit_struct, gz, idx, mat5, picture, svhn, svhn_archive, svhn_cropped,
@@ -19,7 +21,7 @@ use crate::targets::{Findings, Target, as_it_is, folder};
 
 const NAME: &str = "file.x";
 
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "idx",
         text: false,
@@ -176,6 +178,18 @@ pub const TARGETS: [Target; 11] = [
         finish: mended,
         read: |bytes, findings| {
             let most = bytes.len() + pixels(bytes);
+            findings.reads(most, NAME, || picture::parse(bytes, NAME));
+        },
+    },
+    Target {
+        name: "jpeg",
+        text: false,
+        short: 4_000,
+        seed: jpeg,
+        finish: as_it_is,
+        read: |bytes, findings| {
+            // The pixels, and progressive images' numbers of two bytes each, of what the header may declare.
+            let most = bytes.len() + 4 * 1032 * bytes.len();
             findings.reads(most, NAME, || picture::parse(bytes, NAME));
         },
     },
@@ -403,11 +417,24 @@ fn mended(rng: &mut StdRng, mut file: Vec<u8>) -> Vec<u8> {
     file
 }
 
-/// Bytes of the pixels that a PNG header declares, limited by 4096 x 4096 and by the maximum expansion of deflate.
+/// A grey or colour JPEG file.
+fn jpeg(rng: &mut StdRng) -> Vec<u8> {
+    let [height, width] = [0; 2].map(|_| rng.random_range(1..40u16));
+    let (channels, color) = *pick(rng, &[(1, ColorType::L8), (3, ColorType::Rgb8)]);
+    let bytes = noise(rng, usize::from(height) * usize::from(width) * channels);
+    let mut file = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut file, rng.random_range(1..100));
+    encoder
+        .write_image(&bytes, width.into(), height.into(), color.into())
+        .expect("written to memory");
+    file
+}
+
+/// Bytes of the pixels that a PNG header declares, limited by 10,000 x 10,000 and by the maximum expansion of deflate.
 fn pixels(bytes: &[u8]) -> usize {
     let word = |at: usize| {
         let word = bytes.get(at..at + 4).map_or([0; 4], |b| [b[0], b[1], b[2], b[3]]);
-        u32::from_be_bytes(word).min(4096) as usize
+        u32::from_be_bytes(word).min(10_000) as usize
     };
     // One bit per pixel expands to eight bytes, a transparent palette to four.
     (word(16) * word(20) * 8).min(64 * 1032 * bytes.len())

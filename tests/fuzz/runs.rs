@@ -154,6 +154,7 @@ fn saved() -> &'static (Content, Content) {
         let data = TrainedOn {
             name: "digits".into(),
             binarization: Binarization::Dynamic,
+            options: Default::default(),
             fingerprint: None,
         };
         let mut training = TrainState::new(tiny().optimizer);

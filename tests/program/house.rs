@@ -265,9 +265,9 @@ fn cycles(sources: &[(ModulePath, String)]) -> Vec<String> {
     for rest in exported.split("pub use ").skip(1) {
         let mut found = Vec::new();
         tree(rest, &mut Vec::new(), &mut found);
-        home.extend(
-            found.into_iter().filter(|p| p.len() > 1).map(|p| (p[1].clone(), p[0].clone())),
-        );
+        // The prelude names what has a home already.
+        let first = found.into_iter().filter(|p| p.len() > 1 && p[0] != "crate");
+        home.extend(first.map(|p| (p[1].clone(), p[0].clone())));
     }
     // For each folder, which entries import which.
     let mut imports: BTreeMap<ModulePath, BTreeSet<(String, String)>> = BTreeMap::new();

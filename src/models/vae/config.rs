@@ -55,6 +55,9 @@ pub struct VaeConfig {
     pub height: usize,
     /// Image width.
     pub width: usize,
+    /// 1 for grey, 3 for colour.
+    #[serde(default = "grey", skip_serializing_if = "is_grey")]
+    pub channels: usize,
     /// Hidden units of encoder and decoder.
     pub hidden: usize,
     /// Latent dimensions Z.
@@ -77,10 +80,19 @@ pub struct VaeConfig {
     pub kl_warmup: u64,
 }
 
+/// Models from before this was a setting had 1 channel, and so these are written as they were then.
+fn grey() -> usize {
+    1
+}
+
+fn is_grey(channels: &usize) -> bool {
+    *channels == grey()
+}
+
 impl VaeConfig {
-    /// Numbers per image.
+    /// Numbers per image, H * W * C.
     pub fn dims(&self) -> usize {
-        product(&[self.height, self.width])
+        product(&[self.height, self.width, self.channels])
     }
 
     /// Optimiser steps per batch.
@@ -96,6 +108,7 @@ impl VaeConfig {
         let positive = [
             ("height", self.height),
             ("width", self.width),
+            ("channels", self.channels),
             ("hidden", self.hidden),
             ("latent", self.latent),
         ];
@@ -170,6 +183,7 @@ impl VaeConfig {
         VaeConfig {
             height: 28,
             width: 28,
+            channels: 1,
             hidden: 500,
             latent,
             likelihood: Likelihood::Bernoulli,

@@ -3,7 +3,7 @@
 use super::{LatentModel, Likelihood, Method, Vae, VaeConfig, marginal};
 use crate::Tape;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::Model;
 use crate::models::abilities::{Reconstructs, SingleLatent};
 use crate::models::family::{Family, MOST_EVALUATED, PLAUSIBLE_BOUND, Products, Shape};
@@ -24,16 +24,11 @@ impl Family for VaeConfig {
     }
 
     fn shape(&self) -> Shape {
-        (self.height, self.width, 1)
+        (self.height, self.width, self.channels)
     }
 
-    fn set_shape(&mut self, (height, width, channels): Shape) -> Result<()> {
-        if channels != 1 {
-            return Err(Error::Config(format!(
-                "the vae models images of 1 channel, these have {channels}; choose another data set"
-            )));
-        }
-        (self.height, self.width) = (height, width);
+    fn set_shape(&mut self, shape: Shape) -> Result<()> {
+        (self.height, self.width, self.channels) = shape;
         Ok(())
     }
 

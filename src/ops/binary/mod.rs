@@ -154,6 +154,28 @@ impl<'t> Var<'t> {
     }
 }
 
+/// The operators, between values and references.
+macro_rules! operators {
+    ($($operator:ident $method:ident),*) => {
+        $(operators!(@ $operator $method, Var<'t>, Var<'t>);
+        operators!(@ $operator $method, Var<'t>, &Var<'t>);
+        operators!(@ $operator $method, &Var<'t>, Var<'t>);
+        operators!(@ $operator $method, &Var<'t>, &Var<'t>);)*
+    };
+    (@ $operator:ident $method:ident, $left:ty, $right:ty) => {
+        impl<'t> std::ops::$operator<$right> for $left {
+            type Output = Var<'t>;
+
+            #[track_caller]
+            fn $method(self, other: $right) -> Var<'t> {
+                self.binary($operator, &other)
+            }
+        }
+    };
+}
+
+operators!(Add add, Sub sub, Mul mul, Div div);
+
 /// Cases of this op.
 pub fn cases() -> Vec<Case> {
     let case = |label: &str, a: &[usize], b: &[usize], f: for<'t> fn(&[Var<'t>]) -> Var<'t>| {

@@ -88,7 +88,11 @@ impl<'t> Var<'t> {
     pub fn categorical_nll(&self, target: &Tensor) -> Var<'t> {
         let shape = self.shape().to_vec();
         let (classes, batch) = shape.split_last().expect("categorical_nll: logits have no axis");
-        assert_eq!(target.shape(), batch, "categorical_nll: targets do not fit logits {shape:?}");
+        let found = target.shape();
+        assert!(
+            found == batch,
+            "categorical_nll: logits {shape:?} need one target a row, {batch:?}, not {found:?}"
+        );
         let params = CategoricalParams { rows: target.len() as u32, classes: *classes as u32 };
         let (logits, target) = (self.value().clone(), target.clone());
         let [nll] = CATEGORICAL.launch(params, [&logits, &target], [batch]);
@@ -96,6 +100,30 @@ impl<'t> Var<'t> {
             || Box::new(Rule { params, logits, target, nll: nll.clone() }) as Box<dyn Backward>;
         let [y] = self.tape().record(&[self], [nll.clone()], rule);
         y
+    }
+}
+
+impl<'t> Var<'t> {
+    /// e^x / sum e^x over the last axis, stable for large |x|. Panics if `self` is a scalar.
+    #[track_caller]
+    pub fn softmax(&self) -> Var<'t> {
+        self.log_softmax().exp()
+    }
+
+    /// ln softmax(x) = x - logsumexp(x) over the last axis, which is exact to about 1e-7 times the largest |x|. Panics if
+    /// `self` is a scalar.
+    #[track_caller]
+    pub fn log_softmax(&self) -> Var<'t> {
+        let sum = self.logsumexp();
+        let column: Vec<usize> = sum.shape().iter().copied().chain([1]).collect();
+        self.sub(&sum.reshape(&column))
+    }
+
+    /// The mean of [`Var::categorical_nll`] over all rows, nats/row. `self` is the logits \[..., classes\], `target` \[...\]
+    /// holds class indices. Panics as that does.
+    #[track_caller]
+    pub fn cross_entropy(&self, target: &Tensor) -> Var<'t> {
+        self.categorical_nll(target).mean()
     }
 }
 

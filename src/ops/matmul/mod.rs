@@ -124,10 +124,24 @@ fn plan(
         }
     };
     let (([batch, m, k], stride_a), ([batch_b, k_b, n], stride_b)) = (split(a, la), split(b, lb));
-    let fits = k == k_b && batch == batch_b && a.shape().len() == b.shape().len();
-    assert!(fits, "matmul: {:?} {la:?} and {:?} {lb:?} do not fit", a.shape(), b.shape());
+    let shapes = || {
+        let of = |t: &Tensor, layout| match layout {
+            Layout::N => format!("{:?}", t.shape()),
+            Layout::T => format!("{:?} transposed", t.shape()),
+        };
+        format!("{} times {}", of(a, la), of(b, lb))
+    };
+    let ranks = [a.shape().len(), b.shape().len()];
+    assert!(
+        ranks[0] == ranks[1],
+        "matmul: {}: one is a matrix, the other a batch of them",
+        shapes()
+    );
+    assert!(k == k_b, "matmul: inner sizes differ, {k} and {k_b}: {}", shapes());
+    assert!(batch == batch_b, "matmul: batches differ, {batch} and {batch_b}: {}", shapes());
     if let Some(bias) = bias {
-        assert_eq!(bias.shape(), [n], "matmul: bias of another length");
+        let found = bias.shape();
+        assert!(found == [n], "matmul: the bias is {found:?}, the result has {n} columns");
     }
     let [rows, columns, depth, count] = [m, n, k, batch].map(|x| x as u32);
     let params = MatmulParams {

@@ -17,8 +17,12 @@ fn write(dir: &Path, model: &ModelConfig, kind: &str) {
     for (name, param) in built.model().parameters() {
         content.tensors.insert(name, host(&param.value()).unwrap());
     }
-    let data =
-        TrainedOn { name: "digits".into(), binarization: Binarization::Dynamic, fingerprint: None };
+    let data = TrainedOn {
+        name: "digits".into(),
+        binarization: Binarization::Dynamic,
+        options: Default::default(),
+        fingerprint: None,
+    };
     content.texts = [
         ("kind", kind.to_string()),
         ("config", json(model).unwrap()),
@@ -55,7 +59,7 @@ fn only_the_same_model_takes_the_weights() {
     let more = Checkpoint::open(dir.path()).unwrap();
     let built = bernoulli.build(&Device::cpu(), 1).unwrap();
     let Err(Error::Checkpoint(message)) = more.load_into(built.model()) else { panic!() };
-    assert!(message.contains("decoder.log_variance.bias is unknown"), "{message}");
+    assert!(message.contains("tensor decoder.log_variance.bias [6] is unknown"), "{message}");
 }
 
 #[test]

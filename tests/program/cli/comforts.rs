@@ -114,11 +114,13 @@ fn settings_are_shown_as_a_run_has_them() {
     let plain = place.succeed(&format!("config show {flags}"));
     assert!(!plain.contains("# the data") && !plain.contains("binarization ="), "{plain}");
     // Optional settings that are not set are listed; a single model has no stages.
-    let rest = "# Not set: init, model.beta, model.kl_warmup, optimizer.clip, optimizer.average, optimizer.on_nonfinite\n";
+    let rest = "# Not set: init, data.size, data.transpose, model.beta, model.kl_warmup, optimizer.clip, \
+                optimizer.average, optimizer.on_nonfinite\n";
     assert!(shown.ends_with(&format!("\n\n{rest}")), "{shown}");
     assert!(
         plain.contains(
-            "# Not set: init, data.binarization, model.beta, model.kl_warmup, optimizer.clip"
+            "# Not set: init, data.binarization, data.size, data.transpose, model.beta, model.kl_warmup, \
+             optimizer.clip"
         ),
         "{plain}"
     );

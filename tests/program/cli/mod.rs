@@ -16,6 +16,7 @@ mod messages;
 #[cfg(unix)]
 mod moved;
 mod outputs;
+mod own;
 mod pixel;
 mod reproduce;
 mod resume;

@@ -40,7 +40,7 @@ fn idx_wrong_magic() {
 
 #[test]
 fn idx_absurd_sizes() {
-    for dims in [[u32::MAX; 3], [1 << 31, 1 << 31, 4], [60_000, 28_000, 28], [1 << 20, 256, 2]] {
+    for dims in [[u32::MAX; 3], [1 << 31, 1 << 31, 4], [60_000, 28_000, 28], [1 << 20, 256, 9]] {
         says(images(&samples::idx(0x0803, &dims, &[])), "absurd size");
         says(images(&samples::gz(&samples::idx(0x0803, &dims, &[0; 64]))), "absurd size");
     }
@@ -284,6 +284,8 @@ impl Mnist {
         assert!(message.contains(&format!("to check the file: {script} --verify mnist; ")));
         assert!(message.contains("to move it aside and download"), "{message}");
         assert!(message.ends_with(&format!(": {script} mnist")), "{message}");
+        let other = message.contains("this is another data set");
+        assert_eq!(message.contains("to train on these files: --data idx:"), other, "{message}");
     }
 }
 
@@ -292,7 +294,7 @@ fn mnist_counts_and_labels_are_checked() {
     let mnist = Mnist::new();
     mnist.labels("t10k", 9_999, 3);
     mnist.refused(
-        "ubyte: contains 9,999 labels, but MNIST has 10,000: this is another data set; to check",
+        "ubyte: contains 9,999 labels, but MNIST has 10,000: this is another data set; to train on these files",
     );
     mnist.labels("t10k", 10_000, 10);
     mnist.refused("label 9999 is 10, above 9");

@@ -9,6 +9,8 @@ mod folder;
 mod hostile;
 mod house_numbers;
 mod memory;
+mod own_idx;
+mod own_images;
 mod real;
 mod samples;
 mod scenes;
