@@ -131,6 +131,14 @@ pub fn csv_comment(what: &str) -> String {
     format!("# {MARK} {}: {what}\n", env!("CARGO_PKG_VERSION"))
 }
 
+/// A cell of a CSV table as in RFC 4180. Cells with `#` are quoted too, so that it does not start a comment.
+pub fn csv_cell(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r', '#']) {
+        return format!("\"{}\"", cell.replace('"', "\"\""));
+    }
+    cell.into()
+}
+
 /// Whether `dir` is the directory of a run, that is, has settings and checkpoints.
 pub(crate) fn is_run(dir: &Path) -> bool {
     dir.join(CONFIG).is_file() && dir.join(CHECKPOINTS).is_dir()

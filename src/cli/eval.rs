@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pixelloom::data::{Binarization, DataSet, Part, Split, part};
+use pixelloom::data::{self, Binarization, DataSet, Part, Split, part};
 use pixelloom::models::iwae::iwae;
 use pixelloom::models::{AnyModel, ModelConfig};
-use pixelloom::output::{FileKind, Output, csv_comment};
+use pixelloom::output::{FileKind, Output, csv_cell, csv_comment};
 use pixelloom::settings::MARGINAL_LATENT;
 use pixelloom::train::latents::latents;
 use pixelloom::train::{Scores, evaluate};
@@ -63,7 +63,7 @@ pub struct Eval {
     /// Also estimate -log p(x) of 1000 evenly spaced images by appendix D of the AEVB paper (vae)
     #[arg(long)]
     marginal: bool,
-    /// Write the scores of every image to this file
+    /// Write the scores of every image to this file; images of folder:PATH with their file names
     #[arg(long, value_name = "FILE.csv")]
     per_image: Option<PathBuf>,
     #[command(flatten)]
@@ -204,28 +204,41 @@ impl Eval {
         }
         if let Some(out) = table {
             add("files", out.path());
-            out.put(csv(&scores, weighted.as_deref()).as_bytes())?;
+            let files = files(data, split)?;
+            out.put(csv(&scores, files.as_deref(), weighted.as_deref()).as_bytes())?;
         }
         Ok(())
     }
 }
 
-/// A comment, a header, and one row per image in the order of the split.
-fn csv(scores: &Scores, iwae: Option<&[f64]>) -> String {
-    let mut text = csv_comment("scores of every image of a split") + "image";
-    for (name, _) in &scores.0 {
-        text += &format!(",{name}");
+/// The file of each image of a split, for a data set whose images have files of their own.
+fn files(data: &DataSet, split: Split) -> Result<Option<Vec<String>>, Error> {
+    let files = data::files_of(&data.name, split)?;
+    let count = data.split(split).count;
+    if let Some(files) = files.as_ref().filter(|files| files.len() != count) {
+        return Err(Error::Data(format!(
+            "{}: the {split} split had {count} images when they were read and has {} files now; run the command \
+             again when the folder no longer changes",
+            data.name,
+            files.len()
+        )));
     }
-    text += if iwae.is_some() { ",iwae\n" } else { "\n" };
+    Ok(files)
+}
+
+/// A comment, a header, and one row per image in the order of the split.
+fn csv(scores: &Scores, files: Option<&[String]>, iwae: Option<&[f64]>) -> String {
+    let mut head = vec!["image"];
+    head.extend(files.map(|_| "file"));
+    head.extend(scores.0.iter().map(|(name, _)| *name));
+    head.extend(iwae.map(|_| "iwae"));
+    let mut text = csv_comment("scores of every image of a split") + &head.join(",") + "\n";
     for image in 0..scores.0[0].1.len() {
-        text += &image.to_string();
-        for (_, values) in &scores.0 {
-            text += &format!(",{}", values[image]);
-        }
-        if let Some(values) = iwae {
-            text += &format!(",{}", values[image]);
-        }
-        text.push('\n');
+        let mut row = vec![image.to_string()];
+        row.extend(files.map(|files| csv_cell(&files[image])));
+        row.extend(scores.0.iter().map(|(_, values)| values[image].to_string()));
+        row.extend(iwae.map(|values| values[image].to_string()));
+        text += &(row.join(",") + "\n");
     }
     text
 }

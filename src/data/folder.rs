@@ -81,6 +81,18 @@ pub(super) fn open(
     Ok(DataSet { name: name.into(), binarization, classes, train, valid, test })
 }
 
+/// The files of each split of the folder `path`, in the order of the images and relative to it. Fails with
+/// [`Error::Data`].
+pub(super) fn files(path: &str) -> Result<[Vec<String>; 3]> {
+    let folder = Path::new(path);
+    let below = |entry: Entry| {
+        let file = entry.path.strip_prefix(folder).unwrap_or(&entry.path);
+        file.to_string_lossy().into_owned()
+    };
+    let Listing { splits, .. } = Listing::of(folder, &|_| ())?;
+    Ok(splits.map(|entries| entries.into_iter().map(below).collect()))
+}
+
 /// What the images must be like.
 struct Like {
     height: usize,

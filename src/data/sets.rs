@@ -283,6 +283,23 @@ pub fn open_with(
     Ok(DataSet { name: name.to_string(), binarization, classes: Vec::new(), train, valid, test })
 }
 
+/// The files of the images of a split of the data set `name`, in their order; `None` unless each image is a file of its
+/// own, as in `folder:PATH`, where paths are relative to PATH. Fails with [`Error::Data`].
+pub fn files_of(name: &str, split: Split) -> Result<Option<Vec<String>>> {
+    if let Some((count, of)) = parse_first(name) {
+        let mut files = files_of(of, Split::Train)?;
+        files.iter_mut().for_each(|files| files.truncate(count));
+        return Ok(files);
+    }
+    let Some(path) = name.strip_prefix(folder::PREFIX) else { return Ok(None) };
+    let [train, valid, test] = folder::files(path)?;
+    Ok(Some(match split {
+        Split::Train => train,
+        Split::Valid => valid,
+        Split::Test => test,
+    }))
+}
+
 /// The requested binarization if it is one of `modes`; for `None`, the first of these.
 pub(super) fn fitting(
     name: &str,

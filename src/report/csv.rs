@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::read::Run;
 use crate::error::Result;
-use crate::output::{Output, csv_comment};
+use crate::output::{Output, csv_cell, csv_comment};
 
 /// Writes the lines of the runs' `metrics.jsonl` to the file `out`. The first column is the run; the others are the
 /// keys, in order of first appearance. Array elements have their own columns, numbered from 1. A cell is empty where a
@@ -34,7 +34,7 @@ pub fn csv(run_dirs: &[&Path], out: &Output) -> Result<()> {
     }
     rows.iter_mut().for_each(|row| row.resize(head.len(), String::new()));
     let line = |cells: &Vec<String>| {
-        cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\n"
+        cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",") + "\n"
     };
     let text: String = std::iter::once(&head).chain(&rows).map(line).collect();
     out.put((csv_comment("metrics of runs") + &text).as_bytes())
@@ -54,12 +54,4 @@ fn cells(line: &Value) -> Vec<(String, String)> {
         }
     }
     cells
-}
-
-/// A cell as in RFC 4180. Cells with `#` are quoted too, so that it does not start a comment.
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r', '#']) {
-        return format!("\"{}\"", cell.replace('"', "\"\""));
-    }
-    cell.into()
 }

@@ -82,6 +82,55 @@ fn a_folder_of_colour_images_trains() {
     assert!(again.status.success(), "{}", stderr(&again));
 }
 
+/// The one image that is unlike the others has the worst score, and its own name.
+#[test]
+fn scores_of_images_have_the_names_of_their_files() {
+    let place = Place::new();
+    let put = |file: &str, grey: [u8; 2]| {
+        let path = place.path(&format!("pictures/{file}"));
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        let encoder = png::Encoder::new(std::fs::File::create(path).expect("made"), 4, 4);
+        let mut writer = encoder.write_header().expect("written");
+        writer.write_image_data(&grey.repeat(8)).expect("written");
+    };
+    for i in 0..24 {
+        put(&format!("train/{}/{i}.png", ["cats", "dogs"][i % 2]), [250, 5]);
+    }
+    for file in ["cats/1, 2.png", "cats/b.png", "dogs/a.png", "dogs/odd one.png", "dogs/z.png"] {
+        put(&format!("test/{file}"), if file.contains("odd") { [5, 250] } else { [250, 5] });
+    }
+    place.succeed(
+        "train vae --data folder:pictures --hidden 4 --latent 1 --batch 6 --epochs 20 --rate 0.05 --device cpu --name a",
+    );
+    let rows = |arguments: &str| -> Vec<(String, f64)> {
+        place.succeed(&format!("eval a --per-image a.csv --force --device cpu {arguments}"));
+        let text = String::from_utf8(place.read("a.csv")).expect("text");
+        let mut lines = text.lines().skip(1);
+        assert!(lines.next().expect("a header").starts_with("image,file,bound,"), "{text}");
+        let row = |(i, line): (usize, &str)| {
+            let rest = line.strip_prefix(&format!("{i},")).expect("the number");
+            let end = if rest.starts_with('"') { rest.rfind('"').expect("an end") + 1 } else { 0 };
+            let comma = end + rest[end..].find(',').expect("scores");
+            let score = rest[comma + 1..].split(',').next().expect("a score");
+            (rest[..comma].to_string(), score.parse().expect("a number"))
+        };
+        lines.enumerate().map(row).collect()
+    };
+    let scored = rows("");
+    let names: Vec<&str> = scored.iter().map(|(name, _)| name.as_str()).collect();
+    let files = ["\"test/cats/1, 2.png\"", "test/cats/b.png", "test/dogs/a.png"];
+    assert_eq!(names, [&files[..], &["test/dogs/odd one.png", "test/dogs/z.png"]].concat());
+    let worst = scored.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("rows");
+    assert_eq!(worst.0, "test/dogs/odd one.png", "{scored:?}");
+    let firsts = rows("--data first-3:folder:pictures");
+    assert_eq!(firsts.len(), 3);
+    assert!(firsts.iter().all(|(name, _)| name.starts_with("train/cats/")), "{firsts:?}");
+    // Of other data sets, images have numbers only.
+    place.succeed("eval vae --per-image b.csv --device cpu");
+    let text = String::from_utf8(place.read("b.csv")).expect("text");
+    assert!(text.lines().nth(1).expect("a header").starts_with("image,bound,"), "{text}");
+}
+
 #[test]
 fn black_and_white_images_get_two_levels() {
     let place = Place::new();
