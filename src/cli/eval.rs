@@ -228,9 +228,9 @@ fn files(data: &DataSet, split: Split) -> Result<Option<Vec<String>>, Error> {
 
 /// A comment, a header, and one row per image in the order of the split.
 fn csv(scores: &Scores, files: Option<&[String]>, iwae: Option<&[f64]>) -> String {
-    let mut head = vec!["image"];
+    let mut head: Vec<&str> = vec!["image"];
     head.extend(files.map(|_| "file"));
-    head.extend(scores.0.iter().map(|(name, _)| *name));
+    head.extend(scores.0.iter().map(|(name, _)| name.as_ref()));
     head.extend(iwae.map(|_| "iwae"));
     let mut text = csv_comment("scores of every image of a split") + &head.join(",") + "\n";
     for image in 0..scores.0[0].1.len() {

@@ -18,6 +18,7 @@
 //! | folder:PATH      | 80%     | 10%    | 10%    | any         | none, PNG or JPEG (`folder.rs`)      |
 //! | idx:PATH         | any     | any    | any    | any         | those of `own_idx.rs`                |
 //! | first-N:NAME     | N       | N      | N      | of NAME     | those of NAME                        |
+//!
 //! `first-N:NAME` uses the first N training images of another set in every split, with scenes composed once. A model
 //! must be able to overfit them; its scores on them have no other meaning. Images of two digits, or of one in clutter,
 //! are composed when a batch is filled, differently in every epoch (`scene.rs`), from the digits of the same split. In
@@ -38,7 +39,8 @@ use super::published::{
 };
 use super::scene::{Scene, SceneKind};
 use super::{
-    DataSet, EVALUATION_SEED, ImageOptions, Images, Tell, digits, folder, own_idx, svhn, thousands,
+    DataSet, EVALUATION_SEED, ImageOptions, Images, Split, Tell, digits, folder, own_idx, svhn,
+    thousands,
 };
 use crate::error::{Error, Result};
 
