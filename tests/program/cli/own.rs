@@ -155,7 +155,7 @@ fn black_and_white_images_get_two_levels() {
 fn idx_files_train_and_stay_turned() {
     let place = Place::new();
     std::fs::create_dir_all(place.path("own/MNIST/raw")).expect("made");
-    let pixels: Vec<u8> = (0..40 * 24_u32).map(|i| (i * 104_729 >> 3) as u8).collect();
+    let pixels: Vec<u8> = (0..40 * 24_u32).map(|i| ((i * 104_729) >> 3) as u8).collect();
     let header = [0x0803_u32, 40, 4, 6].map(u32::to_be_bytes).concat();
     std::fs::write(place.path("own/MNIST/raw/train-images.idx3-ubyte"), [header, pixels].concat())
         .expect("written");
