@@ -70,7 +70,7 @@ fn a_folder_of_colour_images_trains() {
     }
     let resume = "train vae --resume --name v --epochs 3 --device cpu";
     let refused = place.fail(&format!("{resume} --size 9"), 3);
-    assert!(refused.contains("data.size: 8 in the run, 9 asked for"), "{refused}");
+    assert!(refused.contains("data.size: 8 in the run, 9 requested"), "{refused}");
     place.succeed(resume);
     let toml = String::from_utf8(place.read("runs/v/config.toml")).expect("text");
     assert!(toml.contains("\nsize = 8\n") && toml.contains("\nchannels = 3\n"), "{toml}");
