@@ -1,5 +1,22 @@
 //! How the papers become code: a guide in eight chapters, with a reading order and a glossary.
 //!
+//! [hundred_lines]: hundred_lines
+//! [masked_convolution]: masked_convolution
+//! [diagonal_scan]: diagonal_scan
+//! [attention]: attention
+//! [bound]: bound
+//! [pitfalls]: pitfalls
+//! [yours]: yours
+//! [reference]: mod@reference
+//! [pixel]: crate::models::pixel
+//! [draw]: crate::models::draw
+//! [vae]: crate::models::vae
+//! [autograd]: crate::autograd
+//! [kernel]: crate::kernel
+//! [ops]: crate::ops
+//! [bench]: mod@crate::bench
+//!
+// The first definition of a link wins: here these, and where `front.md` is shown on its own, the ones at its end.
 #![doc = include_str!("front.md")]
 
 #[doc = include_str!("hundred_lines.md")]
