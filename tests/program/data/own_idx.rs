@@ -157,7 +157,10 @@ fn what_does_not_fit() {
         open_with(name, mode, options, path, &|_| ()).unwrap_err().to_string()
     };
     let usual = ImageOptions::default();
-    assert!(error(&name, Some(Binarization::Fixed), usual).contains("does not support fixed binarization"));
+    assert!(
+        error(&name, Some(Binarization::Fixed), usual)
+            .contains("does not support fixed binarization")
+    );
     let turned = ImageOptions { transpose: true, size: None };
     assert!(error("digits", None, turned).contains("leave out --transpose"));
     assert!(error("idx:", None, usual).contains("idx:PATH"));
