@@ -190,7 +190,11 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
         shapes: [&[usize]; O],
     ) -> [Tensor; O] {
         #[cfg(test)]
-        traffic::record(self.program.name, (self.cost)(&params).bytes, &inputs, &shapes);
+        {
+            let groups = (self.stages)(&params).iter().map(|stage| stage.groups).collect();
+            let stated = (self.cost)(&params).bytes;
+            traffic::record(self.program.name, stated, groups, &inputs, &shapes);
+        }
         let mut buffers = shapes.map(|s| device.alloc(elements(s)));
         let mut outputs: Vec<&mut Buffer> = buffers.iter_mut().collect();
         device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
@@ -240,25 +244,41 @@ pub fn elementwise<P: Copy>(entry: &'static str, n: usize, params: &P) -> Vec<St
     workgroup_each(entry, n.div_ceil(WORKGROUP as usize), params)
 }
 
-/// Records, for tests, the traffic that each launch states next to the size of its tensors.
+/// Records, for tests, each launch's stated traffic, its workgroups and the size of its tensors.
 #[cfg(test)]
 pub(crate) mod traffic {
     use std::cell::RefCell;
 
     use crate::tensor::Tensor;
 
-    thread_local! {
-        /// (kernel, bytes stated, bytes of its tensors)
-        pub static LAUNCHES: RefCell<Vec<(&'static str, u64, u64)>> = const { RefCell::new(Vec::new()) };
+    /// A launch: the bytes that the kernel states, those of its tensors, the workgroups of its dispatches, and the
+    /// number of elements that it writes.
+    pub struct Launched {
+        pub name: &'static str,
+        pub stated: u64,
+        pub tensors: u64,
+        pub groups: Vec<[u32; 3]>,
+        pub written: u64,
     }
 
-    pub fn record(name: &'static str, stated: u64, inputs: &[&Tensor], shapes: &[&[usize]]) {
+    thread_local! {
+        pub static LAUNCHES: RefCell<Vec<Launched>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub fn record(
+        name: &'static str,
+        stated: u64,
+        groups: Vec<[u32; 3]>,
+        inputs: &[&Tensor],
+        shapes: &[&[usize]],
+    ) {
         // An absent optional input is filled with another input's tensor: count it once.
         let first =
             |i: usize| !inputs[..i].iter().any(|t| std::ptr::eq(t.buffer(), inputs[i].buffer()));
         let read: usize = (0..inputs.len()).filter(|&i| first(i)).map(|i| inputs[i].len()).sum();
         let written: usize = shapes.iter().map(|s| s.iter().product::<usize>()).sum();
         let tensors = 4 * (read + written) as u64;
-        LAUNCHES.with(|l| l.borrow_mut().push((name, stated, tensors)));
+        let launched = Launched { name, stated, tensors, groups, written: written as u64 };
+        LAUNCHES.with(|l| l.borrow_mut().push(launched));
     }
 }

@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 << 10;
 const STORAGE_BUFFERS: u32 = 8;
+/// Largest buffer in which every number has a byte offset of 32 bits. Element indices then have 30 bits, so shaders may add
+/// the size of a tile, or use signed integers, without overflow.
+const COUNTED_BYTES: u64 = (1 << 32) - 4;
 
 /// Properties of an adapter, to choose one.
 #[derive(Debug, Clone, Default)]
@@ -66,9 +69,10 @@ impl AdapterSummary {
         }
     }
 
-    /// Maximum size of a tensor in bytes: a tensor is one buffer, and kernels bind it as a whole.
+    /// Maximum size of a tensor in bytes: a tensor is one buffer, kernels bind it as a whole, and DX12 has byte offsets
+    /// of 32 bits.
     pub fn largest_tensor(&self) -> u64 {
-        self.max_buffer_size.min(self.max_storage_buffer_binding_size)
+        self.max_buffer_size.min(self.max_storage_buffer_binding_size).min(COUNTED_BYTES)
     }
 
     /// The first limit of this adapter that is too low for the crate's kernels, as text for a message.

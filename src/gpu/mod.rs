@@ -34,6 +34,8 @@ mod bindings;
 #[cfg(feature = "gpu")]
 mod context;
 #[cfg(feature = "gpu")]
+mod pace;
+#[cfg(feature = "gpu")]
 mod pipelines;
 #[cfg(feature = "gpu")]
 mod pool;

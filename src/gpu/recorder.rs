@@ -6,6 +6,7 @@
 
 use super::bindings::Bindings;
 use super::context::{Gpu, Shared, lock};
+use super::pace::{self, Pace, Sent};
 use super::pipelines::{PARAMS_BYTES, Prepared};
 use super::pool::GpuBuffer;
 use super::profile::Profiler;
@@ -16,9 +17,6 @@ use std::sync::Arc;
 
 /// Largest number of dispatches in a submission.
 pub(super) const SLOTS: usize = 64;
-/// Largest cost of a submission in workgroups times loop iterations: about 0.2 s on a slow GPU. Drivers reset a GPU
-/// that is busy for seconds.
-const COST: u64 = 1 << 21;
 /// Submissions that may be in the queue while the next one is recorded.
 const IN_FLIGHT: usize = 2;
 /// Limit below which llvmpipe's loops are correct: after 65,535 iterations in total it silently leaves all loops of an
@@ -33,8 +31,10 @@ pub(super) struct Recorder {
     pub params: wgpu::Buffer,
     /// Contents of the slots that the open encoder uses.
     slots: Vec<u8>,
-    cost: u64,
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Work of the open encoder, in workgroups times loop iterations.
+    work: u64,
+    pace: Pace,
+    in_flight: VecDeque<(wgpu::SubmissionIndex, Sent)>,
     pub bindings: Bindings,
     pub profiler: Option<Profiler>,
     pub dispatches: u64,
@@ -58,7 +58,8 @@ impl Recorder {
                 mapped_at_creation: false,
             }),
             slots: Vec::with_capacity(SLOTS * PARAMS_BYTES as usize),
-            cost: 0,
+            work: 0,
+            pace: Pace::default(),
             in_flight: VecDeque::new(),
             bindings: Bindings::default(),
             profiler: None,
@@ -97,8 +98,9 @@ impl Recorder {
         }
         self.dispatches += 1;
         let groups = u64::from(x) * u64::from(y) * u64::from(z);
-        self.cost += groups.saturating_mul(dispatch.loop_iterations.max(1)).min(COST);
-        if slot / PARAMS_BYTES as usize + 1 == SLOTS || self.cost >= COST {
+        let work = groups.saturating_mul(dispatch.loop_iterations.max(1));
+        self.work = self.work.saturating_add(work);
+        if slot / PARAMS_BYTES as usize + 1 == SLOTS || self.work >= self.pace.budget() {
             self.submit(shared, |_| ());
         }
     }
@@ -125,16 +127,19 @@ impl Recorder {
             shared.queue.write_buffer(&self.params, 0, &self.slots);
         }
         if self.in_flight.len() == IN_FLIGHT {
-            shared.wait_for(self.in_flight.pop_front());
+            let (oldest, sent) = self.in_flight.pop_front().expect("it is full");
+            let waited = pace::now();
+            shared.wait_for(Some(oldest));
+            self.pace.learn(sent, waited, pace::now());
         }
         self.bindings.forget(&lock(&shared.pool).take_forgotten());
         let submission = shared.queue.submit([commands]);
         if let Some(profiler) = &mut self.profiler {
             profiler.collect(shared, &submission);
         }
-        self.in_flight.push_back(submission.clone());
+        self.in_flight.push_back((submission.clone(), Sent::now(self.work)));
         self.slots.clear();
-        self.cost = 0;
+        self.work = 0;
         self.submissions += 1;
         submission
     }

@@ -113,12 +113,15 @@ pub fn cases() -> Vec<Case> {
 }
 
 #[cfg(test)]
+mod large;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::autograd::{Tape, Var};
-    use crate::kernel::traffic::LAUNCHES;
+    use crate::kernel::traffic::{LAUNCHES, Launched};
     use crate::{Device, Tensor};
 
     /// Rooflines are computed from these numbers.
@@ -133,7 +136,7 @@ mod tests {
             tape.backward(&seeds);
         }
         let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (name, stated, tensors) in LAUNCHES.take() {
+        for Launched { name, stated, tensors, .. } in LAUNCHES.take() {
             let sum = sums.entry(name).or_default();
             *sum = (sum.0 + stated, sum.1 + tensors);
         }

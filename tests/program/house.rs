@@ -184,7 +184,7 @@ fn every_op_is_a_folder_with_its_cpu_kernels_and_parameters() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_file() {
-            assert!(["mod.rs", "axes.rs"].contains(&name), "{name}: an op is a folder");
+            assert!(["mod.rs", "axes.rs", "large.rs"].contains(&name), "{name}: an op is a folder");
             continue;
         }
         for file in OP_FILES {
