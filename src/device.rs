@@ -175,7 +175,7 @@ impl Device {
 
     /// Runs `f`, waits for the work it launched on this device, and adds the time of each kernel to `profile` as
     /// one run. On a GPU every dispatch then gets a compute pass of its own: the run takes longer than usual, but
-    /// its kernels do not.
+    /// its kernels do not. On a meta device, the profile has the work of each kernel but no times.
     ///
     /// Errors: [`crate::Error::Device`] if the adapter has no timestamps, if it failed, or in a browser, where the
     /// standard library has no clock.
@@ -294,6 +294,9 @@ impl Device {
             Device::Cpu(cpu) if self.is_meta() => {
                 for output in outputs {
                     cpu.note(launch.program().name, output.len());
+                }
+                if cpu.ledger().is_on() {
+                    cpu.ledger().add(launch.program().name, &launch.work());
                 }
             }
             Device::Cpu(cpu) | Device::Reference(cpu) => {

@@ -28,6 +28,9 @@ pub enum Error {
     /// Writing failed, for example because the disk is full.
     #[error("{}", plain(.0))]
     Disk(String),
+    /// A device's results differ from those of the reference implementation.
+    #[error("{}", plain(.0))]
+    Disagreement(String),
     /// A signal stopped the program.
     #[error("interrupted by signal {signal}{}", to_resume(.resume))]
     Interrupted {
@@ -74,6 +77,7 @@ impl Error {
             Error::Device(_) => 6,
             Error::NotFinite(_) => 7,
             Error::Disk(_) => 8,
+            Error::Disagreement(_) => 9,
             Error::Interrupted { signal, .. } => 128 + signal,
         }
     }

@@ -3,10 +3,12 @@
 
 pub mod probe;
 pub mod roofline;
+pub mod speeds;
 pub mod table;
 pub mod timing;
 pub mod workloads;
 
+pub use speeds::{Speed, speeds};
 pub use table::Table;
 pub use timing::{Machine, Timing, time};
 pub use workloads::{Ready, Task, Workload, sampling, workloads};

@@ -59,7 +59,7 @@ impl Machine {
 }
 
 /// The device and why it was chosen. Prints how long a GPU's kernels took to compile.
-fn choose(which: &str) -> Result<(Device, String), Error> {
+pub fn choose(which: &str) -> Result<(Device, String), Error> {
     let (start, mut kernels) = (Instant::now(), 0);
     let bar = Bar::new("kernels compiled", 0);
     let chosen = choose_device(which, local(), &mut |done, total| {

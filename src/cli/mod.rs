@@ -12,6 +12,7 @@ mod eval;
 mod explain;
 mod export;
 mod glimpses;
+mod gpu_check;
 mod info;
 mod kind;
 mod locate;
@@ -40,7 +41,7 @@ Example:
   pixelloom train vae
 
 Exit codes: 0 success, 1 internal error, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
-7 NaN or infinity, 8 disk; 129, 130 and 143 stopped by a signal after saving.";
+7 NaN or infinity, 8 disk, 9 results that differ from the reference; 129, 130 and 143 stopped by a signal after saving.";
 
 /// Generative image models on a hand-written autodiff engine: AEVB, DRAW, PixelRNN.
 #[derive(Parser)]
@@ -85,6 +86,7 @@ enum Command {
     Bench(bench::Bench),
     Data(data::Data),
     Devices(devices::Devices),
+    GpuCheck(gpu_check::GpuCheck),
     Presets(presets::Presets),
     Config(config::Config),
     Info(info::Info),
@@ -132,6 +134,7 @@ impl Cli {
             Command::Bench(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),
+            Command::GpuCheck(command) => command.run(),
             Command::Presets(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Info(command) => command.run(),

@@ -19,6 +19,7 @@ fn every_command_has_help() {
         "bench",
         "data",
         "devices",
+        "gpu-check",
         "presets",
         "export",
         "models",

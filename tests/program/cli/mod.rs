@@ -9,6 +9,7 @@ mod draw;
 mod errors;
 mod exact;
 mod faults;
+mod gpu_check;
 mod hostile;
 mod kills;
 mod memory;
