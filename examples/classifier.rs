@@ -1,8 +1,8 @@
-//! A classifier of digits and its training, in forty lines. `cargo run --release --example classifier`.
+//! A classifier of digits and its training, in forty lines. Run it with `cargo run --release --example classifier`.
 
 use pixelloom::prelude::*;
 
-/// logits = W2 relu(W1 x + b1) + b2; x [B, 784], logits [B, 10].
+/// logits = W2 relu(W1 x + b1) + b2. Shapes: x [B, 784], logits [B, 10].
 struct Classifier([Linear; 2]);
 
 impl Module for Classifier {
@@ -18,7 +18,7 @@ impl Classifier {
     }
 }
 
-/// The share of test images whose class is found.
+/// Trains a classifier and returns its accuracy on the test images.
 fn train(device: &Device, epochs: u32) -> Result<f64> {
     let (digits, rng) =
         (data::open("digits", None, "data".as_ref())?, &mut StdRng::seed_from_u64(1));
@@ -46,7 +46,11 @@ fn train(device: &Device, epochs: u32) -> Result<f64> {
 
 fn main() -> Result<()> {
     let device = Device::auto();
-    println!("{:.1}% of the test digits ({})", 100.0 * train(&device, 10)?, device.name());
+    println!(
+        "accuracy {:.1} % on the test digits ({})",
+        100.0 * train(&device, 10)?,
+        device.name()
+    );
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Loads weights from a model file and draws images from them.
-//! `cargo run --release --example load_and_sample -- model.safetensors`; without a file, the VAE that is in the program.
+//! Loads weights from a model file and samples images. Run it with `cargo run --release --example load_and_sample --
+//! model.safetensors`; without a file, it uses the bundled VAE.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use pixelloom::output::{FileKind, Output};
 use pixelloom::prelude::*;
 use pixelloom::run::pretrained::Pretrained;
 
-/// Draws 16 images into the PNG file `out`. Returns what the model is, and their numbers, [16, D] in [0, 1].
+/// Writes 16 samples to the PNG file `out`. Returns the kind of the model and the samples, [16, D] in [0, 1].
 fn sample(device: &Device, weights: Option<&Path>, out: &Path) -> Result<(&'static str, Vec<f32>)> {
     let checkpoint = match weights {
         Some(file) => Checkpoint::open(file)?,
-        None => Pretrained::find("vae".as_ref()).expect("it is there").open()?,
+        None => Pretrained::find("vae".as_ref()).expect("a bundled model").open()?,
     };
     let model = checkpoint.load(device)?;
     let images = model.model().sample(device, 16, Key::new(1, stream::SAMPLE, 0))?.to_vec()?;
@@ -24,7 +24,7 @@ fn sample(device: &Device, weights: Option<&Path>, out: &Path) -> Result<(&'stat
 fn main() -> Result<()> {
     let file = std::env::args().nth(1);
     let (kind, _) = sample(&Device::auto(), file.as_ref().map(Path::new), "images.png".as_ref())?;
-    println!("images.png: 16 images of a {kind}");
+    println!("wrote 16 samples of a {kind} to images.png");
     Ok(())
 }
 
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Digits are mostly black, and white somewhere.
+    /// Digits are mostly black, and every digit has white pixels.
     #[test]
     fn it_draws() {
         let dir = tempfile::tempdir().unwrap();

@@ -134,7 +134,7 @@ pub use error::{Error, Result};
 pub use nn::Param;
 pub use tensor::Tensor;
 
-/// What a program that uses this crate needs most: `use pixelloom::prelude::*;`.
+/// The names that most programs need: `use pixelloom::prelude::*;`.
 pub mod prelude {
     pub use crate::autograd::gradcheck::gradcheck;
     #[cfg(feature = "program")]
@@ -147,7 +147,7 @@ pub mod prelude {
     #[cfg(feature = "program")]
     pub use crate::run::Checkpoint;
     pub use crate::{Device, Error, Param, Result, Tape, Tensor, Var};
-    // Layers draw their weights from a generator of this crate.
+    // Layers draw their initial weights from this generator.
     pub use rand::{SeedableRng, rngs::StdRng};
 }
 

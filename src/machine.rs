@@ -29,8 +29,8 @@ pub fn choose(
 }
 
 impl Device {
-    /// The device that `--device auto` takes: the first GPU with a driver that is not a software one, its kernels compiled, else
-    /// the CPU. [`Device::name`] says which.
+    /// The device that `--device auto` chooses: the first hardware GPU, with its kernels compiled, otherwise the CPU.
+    /// [`Device::name`] returns its name.
     pub fn auto() -> Device {
         let (device, _) = choose("auto", 0, &mut |_, _| ()).expect("the CPU is always there");
         device

@@ -7,8 +7,8 @@
 //! and the checksum does not match, or it does not (a space in the header), and the bytes differ from those that
 //! the content is written as. A file without a checksum is refused.
 //!
-//! [`Content::from_any`] also reads weights that other programs wrote or saved again: F64, F32, BF16 and F16 side by
-//! side, headers in any order, files without texts. It compares the checksum if there is one.
+//! [`Content::from_any`] also reads files that other programs wrote, or loaded and saved again: with any mixture of F64,
+//! F32, BF16 and F16, with headers in any order, and without texts. It compares the checksum if there is one.
 
 use std::collections::BTreeMap;
 
@@ -48,13 +48,11 @@ pub enum Fault {
          with that one"
     )]
     Format(String),
-    /// Their content has its checksum, and the header is not as this program writes it.
-    #[error(
-        "was written again by another program: its content is whole, but its header is another"
-    )]
+    /// The content matches its checksum, but the header is not as this program writes it.
+    #[error("was saved by another program: its content is intact, but its header differs")]
     Rewritten,
-    /// They are whole, and no weights that this program reads.
-    #[error("holds what cannot be used: {0}")]
+    /// The file is intact, but has tensors that this program cannot use.
+    #[error("has tensors that cannot be used: {0}")]
     Unusable(String),
 }
 
@@ -165,32 +163,32 @@ impl Content {
         if content.to_bytes() == bytes { Ok(content) } else { Err(Fault::Rewritten) }
     }
 
-    /// Reads and checks the bytes of a file that any program wrote: this one, another one that wrote such a file again, or one
-    /// that knows nothing of this format's texts. Numbers become F32.
+    /// Reads and checks the bytes of a file from any program: this one, one that loaded and saved such a file, or one that
+    /// does not know this format's texts. Numbers are converted to F32.
     ///
-    /// Memory: as [`Content::from_bytes`].
+    /// Needs as much memory as [`Content::from_bytes`].
     pub fn from_any(bytes: &[u8]) -> std::result::Result<Content, Fault> {
         let (file, mut texts, format) = opened(bytes)?;
         if format == FORMAT {
             return Content::own(&file, texts);
         }
-        // Of another version of this program.
+        // The file is from another version of this program.
         if format.starts_with(FORMAT.trim_end_matches(|c: char| c.is_ascii_digit())) {
             return Err(Fault::Format(format));
         }
-        // A text of this name may mean something else where no text of ours stands beside it.
+        // Without our text `kind`, a text called `sha256` may mean something else.
         let sum = texts.contains_key("kind").then(|| texts.remove("sha256")).flatten();
         let mut content = Content { texts, ..Content::default() };
         for (name, view) in file.iter() {
             let data = numbers(&view).ok_or_else(|| {
                 let dtype = view.dtype();
                 Fault::Unusable(format!(
-                    "tensor {} is of {dtype:?}; F64, F32, BF16 and F16 are read, leave it out of the file",
+                    "tensor {} is of type {dtype:?}; only F64, F32, BF16 and F16 can be read; remove it from the file",
                     line(name)
                 ))
             })?;
             if let Some(x) = data.iter().find(|x| !x.is_finite()) {
-                let what = format!("tensor {} holds {x}, which is no finite F32", line(name));
+                let what = format!("tensor {} holds {x}, which is not a finite F32", line(name));
                 return Err(Fault::Unusable(what));
             }
             let tensor = HostTensor { shape: view.shape().to_vec(), data };
@@ -204,7 +202,7 @@ impl Content {
         }
     }
 
-    /// The content of a file in this program's format, which has its checksum.
+    /// The content of a file in this program's format, after comparing the checksum.
     fn own(
         file: &SafeTensors,
         mut texts: BTreeMap<String, String>,
@@ -230,7 +228,7 @@ impl Content {
     }
 }
 
-/// The tensors of a file, its texts, and of these the format, empty if there is none.
+/// The tensors and texts of a file, and the text `format`, empty if there is none.
 fn opened(
     bytes: &[u8],
 ) -> std::result::Result<(SafeTensors<'_>, BTreeMap<String, String>, String), Fault> {
@@ -243,7 +241,7 @@ fn opened(
     Ok((file, texts, format))
 }
 
-/// The numbers of a tensor as F32, if it is one of numbers.
+/// The numbers of a tensor as F32; `None` for other types.
 fn numbers(view: &TensorView) -> Option<Vec<f32>> {
     let bytes = view.data();
     let two = |f: fn([u8; 2]) -> f32| bytes.chunks_exact(2).map(|b| f([b[0], b[1]])).collect();
@@ -353,8 +351,8 @@ mod tests {
         };
         assert!(whole("F64", 8, &1.0f64.to_le_bytes()).is_ok());
         for (dtype, size, bytes, what) in [
-            ("I64", 8, &[0; 8][..], "tensor w is of I64"),
-            ("F64", 8, &1e300f64.to_le_bytes(), "no finite F32"),
+            ("I64", 8, &[0; 8][..], "tensor w is of type I64"),
+            ("F64", 8, &1e300f64.to_le_bytes(), "not a finite F32"),
             ("F32", 4, &f32::NAN.to_le_bytes(), "holds NaN"),
         ] {
             let Err(Fault::Unusable(message)) = whole(dtype, size, bytes) else { panic!("{what}") };
@@ -362,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Our own file under another header: another order and other spaces.
+    /// A file of this program with another header: other order, other spaces.
     #[test]
     fn a_checksum_is_compared_where_there_is_one() {
         let own = content(&[1.0, -2.0]);

@@ -73,18 +73,18 @@ pub fn gradient_error(case: &Case, device: &Device) -> Result<f64> {
     Ok(worst)
 }
 
-/// An element of an input whose gradient is checked, see [`gradcheck`].
+/// A checked gradient element, see [`gradcheck`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedElement {
-    /// Number of the input, from 0.
+    /// Number of the input, counted from 0.
     pub input: usize,
     /// Index of the element, one number per axis.
     pub index: Vec<usize>,
-    /// Its gradient on the tape.
+    /// The gradient from the tape.
     pub gradient: f64,
-    /// Its gradient by finite differences.
+    /// The gradient by finite differences.
     pub expected: f64,
-    /// Their distance, relative to the largest gradient of that input. At most 1e-3 is a pass.
+    /// The difference of both, relative to the largest gradient of that input. It should be at most 1e-3.
     pub error: f64,
 }
 
@@ -99,8 +99,8 @@ impl std::fmt::Display for CheckedElement {
     }
 }
 
-/// Compares the gradient of every element of `inputs` with finite differences of the sum of f's result, and returns
-/// the element that differs most.
+/// Compares the gradient of the sum of f's result with finite differences, for every element of `inputs`. Returns the
+/// element that differs most.
 ///
 /// ```
 /// use pixelloom::autograd::gradcheck::gradcheck;
@@ -112,8 +112,8 @@ impl std::fmt::Display for CheckedElement {
 /// # Ok::<(), pixelloom::Error>(())
 /// ```
 ///
-/// f is called four times per element with values up to 1/32 away, so it should be smooth there.
-/// Fails if the device fails.
+/// f is called four times per element, with that element changed by up to 1/32, and should be smooth there. Fails if the
+/// device fails.
 ///
 /// # Panics
 ///

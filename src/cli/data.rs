@@ -21,10 +21,10 @@ use super::outputs::Outputs;
 /// Images on a sheet, and images per row.
 const SHEET: (usize, usize) = (100, 10);
 
-/// Classes that are shown.
+/// Number of classes that are shown.
 const CLASSES: usize = 30;
 
-/// Levels that a pixel model begins with on images of more.
+/// Number of levels in the suggested command for a pixel model, if the images have more.
 const LEVELS: usize = 16;
 
 const EXAMPLES: &str = "\
@@ -98,7 +98,7 @@ impl Data {
              without a folder per class",
             "folder:PATH"
         ))?;
-        say(&format!("{:16} files of your own in the format of MNIST", "idx:PATH"))?;
+        say(&format!("{:16} your own files in the format of MNIST", "idx:PATH"))?;
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl Data {
         Ok(())
     }
 
-    /// Says how to look at images of the user's own, and how to train on them.
+    /// Prints commands that show the user's own images and train on them.
     fn commands(&self, name: &str, set: &DataSet, options: ImageOptions) -> Result<()> {
         let mut words = vec![name.to_string()];
         words.extend(options.size.iter().flat_map(|size| ["--size".into(), size.to_string()]));
@@ -202,7 +202,7 @@ fn levels_of(set: &DataSet) -> usize {
     [2, 4, 16].into_iter().find(|&levels| set.train.channels == 1 && keeps(levels)).unwrap_or(256)
 }
 
-/// The classes and how many training images each has.
+/// Prints the classes with their numbers of training images.
 fn classes(set: &DataSet) -> Result<()> {
     let Some(labels) = set.train.labels.as_ref().filter(|_| !set.classes.is_empty()) else {
         return Ok(());

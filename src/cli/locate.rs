@@ -39,7 +39,7 @@ pub struct Source {
     /// The preset of the model, for weights of another program, whose file has no settings
     #[arg(long, value_name = "NAME", help_heading = "Weights from elsewhere")]
     preset: Option<String>,
-    /// A setting in which the model differs from that preset; may be repeated
+    /// A setting that differs from that preset; may be repeated
     #[arg(
         long = "set",
         value_name = "KEY=VALUE",
@@ -49,7 +49,7 @@ pub struct Source {
     set: Vec<String>,
 }
 
-/// How images of the user's own are read.
+/// How the user's own images are read.
 #[derive(Args)]
 pub struct OptionArgs {
     /// Crop and resize the images of a folder to N x N pixels [default: as in training]
@@ -61,7 +61,7 @@ pub struct OptionArgs {
 }
 
 impl OptionArgs {
-    /// What was asked for, on top of `usual`.
+    /// The options, with the values of `usual` where a flag is missing.
     pub fn or(&self, usual: ImageOptions) -> ImageOptions {
         ImageOptions {
             size: self.size.or(usual.size),
@@ -92,7 +92,7 @@ pub struct Located {
     pub run: Option<PathBuf>,
     /// Whether the model is bundled with the program.
     pretrained: bool,
-    /// What the user said of weights that have no settings.
+    /// The flags that describe weights without settings.
     settings: Option<Config>,
 }
 
@@ -141,9 +141,7 @@ impl Located {
         let path = text::line(&checkpoint.path.display().to_string());
         match checkpoint.card()? {
             None if checkpoint.foreign => {
-                remark(&format!(
-                    "weights: {path}, of another program, with the settings that were given"
-                ));
+                remark(&format!("weights: {path} (from another program), with the given settings"));
             }
             Some(card) if is_verbose() => {
                 format!("{path}: {card}").lines().for_each(remark);
@@ -164,7 +162,7 @@ impl Located {
 }
 
 /// The checkpoint at `given`, or the newest or the best of the run there, or the model file, or the model
-/// that comes with the program. `settings`: those of weights that have none.
+/// that comes with the program. `settings`: those for weights that have none.
 pub fn find(given: &Path, best: bool, settings: Option<Config>) -> Result<Located, Error> {
     let path = run_path(given);
     let pretrained = Pretrained::find(given).filter(|_| !path.exists());
@@ -213,7 +211,7 @@ pub fn find(given: &Path, best: bool, settings: Option<Config>) -> Result<Locate
     Ok(Located { checkpoint, run, pretrained: false, settings })
 }
 
-/// The model whose weights `path` names; none if these are of another program and have no settings.
+/// The model of the weights at `path`; `None` if another program wrote them and they have no settings.
 pub fn model_of(path: &Path) -> Result<Option<ModelConfig>, Error> {
     let file = run_path(path);
     if file.is_file() {

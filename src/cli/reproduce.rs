@@ -54,7 +54,7 @@ impl Reproduce {
         let stages = located.stages()?;
         if stages.is_empty() {
             return Err(Error::Config(format!(
-                "{} holds weights of another program, and nothing says how they were trained",
+                "{} has weights of another program, and it is not recorded how they were trained",
                 self.source.path().display()
             ))
             .into());

@@ -209,7 +209,7 @@ impl Sample {
             // Whether the name itself is taken does not matter: the pages have other names.
             if !matches!(Output::named(out, FileKind::Png, true)?.target()?, Target::File(_)) {
                 return Err(Error::Config(format!(
-                    "{} pages do not go to {}, which is no file; ask for {PAGE} images at most, or for --npz",
+                    "{} pages do not go to {}, which is not a file; ask for {PAGE} images at most, or for --npz",
                     sheets.len(),
                     out.display()
                 )));

@@ -112,7 +112,7 @@ impl SettingsArgs {
             kind.check(&named, &format!("the preset {}", named.preset))?;
         }
         if let Some(init) = &self.init {
-            // Weights of another program are those of the model that the other settings describe.
+            // For weights of another program, the other settings describe the model.
             if let Some(model) = locate::model_of(Path::new(init))? {
                 settings.begin_with(&model, init)?;
             }

@@ -334,7 +334,7 @@ fn dry_run(config: &Config, data: &DataSet, device: &Device) -> Result<()> {
     Ok(say("dry run: nothing was written")?)
 }
 
-/// The weights that training starts from: with their own settings, or, where they have none, those of the run.
+/// The weights that training starts from. If they have no settings, those of the run apply.
 fn begin_with(init: &Path, config: &Config) -> Result<Located, Error> {
     let settings = locate::model_of(init)?.is_none().then(|| config.clone());
     locate::find(init, false, settings)

@@ -1,14 +1,14 @@
 //! A folder of PNG and JPEG images as a data set, called `folder:PATH`.
 //!
-//! Either it has a folder `train`, and maybe `valid` (or `val`) and `test`; or the images lie in it directly. In
-//! both cases they may lie in folders of their own, whose names are classes; the classes in order are the
-//! labels 0, 1, 2, ... A split without a folder is taken from the training images (`split.rs`). Within
-//! a split, images are ordered by class and name (byte by byte).
+//! The folder has a subfolder `train`, and possibly `valid` (or `val`) and `test`, or it contains the images directly.
+//! In both cases there may be one folder per class; the classes in alphabetical order have the labels 0, 1, 2, ... A
+//! split without a folder is taken from the training images (`split.rs`). Within a split, images are ordered by class
+//! and name (byte by byte).
 //!
-//! All images have one size, unless [`ImageOptions::size`] gives them one. They are grey if none of them has a
-//! colour, however they are stored; if one has, the grey ones are read as colour. An alpha channel that is
-//! the same in all pixels is dropped. Names that begin with a dot are skipped; other files and folders
-//! are ignored, and `tell` receives a line about them.
+//! All images must have one size, unless [`ImageOptions::size`] sets it. They are grey if no image has a coloured pixel,
+//! however they are stored; otherwise the grey ones are read as colour. An alpha channel that is constant is dropped.
+//! Names that begin with a dot are skipped. Other files and folders are ignored, and `tell` receives a message about
+//! them.
 
 mod listing;
 
@@ -25,19 +25,20 @@ use super::picture::{self, Picture};
 use super::{DataSet, ImageOptions, Images, Tell, resize, sets, thousands};
 use crate::error::{Error, Result};
 
-/// What a name begins with that means a folder.
+/// Prefix of the names of folders.
 pub(super) const PREFIX: &str = "folder:";
 
-/// The most bytes of pixels that are read, all splits together.
+/// Maximum total size of the pixels of all splits, in bytes.
 pub(super) const MOST: usize = 2 << 30;
 
-/// The most classes, as a label is a byte.
+/// Maximum number of classes, since a label is a byte.
 const CLASSES: usize = 256;
 
-/// Opens the images in the folder `path` as the data set `name`; grey for `None`. `tell` receives lines about what is left out.
+/// Opens the images in the folder `path` as the data set `name`. The default binarization is grey. `tell` receives
+/// messages about what is ignored.
 ///
-/// Fails with [`Error::Config`] on a binarization that does not fit, with [`Error::Data`] on a folder
-/// or an image that is missing, damaged or unlike the others.
+/// Fails with [`Error::Config`] on a binarization that does not apply, and with [`Error::Data`] if the folder or an image
+/// is missing or damaged, or an image differs from the others in size.
 pub(super) fn open(
     name: &str,
     path: &str,
@@ -57,7 +58,7 @@ pub(super) fn open(
         classes.clear();
     }
     let first = &splits[0][0].path;
-    // What fits is known from the first image; the others need not be read to refuse.
+    // The first image suffices to reject a binarization or a size.
     let mut like = Like::of(first, options)?;
     let mut binarization_of = like.binarization(name, binarization)?;
     let count: usize = splits.iter().map(Vec::len).sum();
@@ -81,7 +82,7 @@ pub(super) fn open(
     Ok(DataSet { name: name.into(), binarization, classes, train, valid, test })
 }
 
-/// The files of each split of the folder `path`, in the order of the images and relative to it. Fails with
+/// The paths of the images of each split, relative to the folder `path`, in the order of the images. Fails with
 /// [`Error::Data`].
 pub(super) fn files(path: &str) -> Result<[Vec<String>; 3]> {
     let folder = Path::new(path);
@@ -93,24 +94,24 @@ pub(super) fn files(path: &str) -> Result<[Vec<String>; 3]> {
     Ok(splits.map(|entries| entries.into_iter().map(below).collect()))
 }
 
-/// What the images must be like.
+/// The size and channels that all images must have.
 struct Like {
     height: usize,
     width: usize,
     channels: usize,
-    /// The side that they are cropped and resized to.
+    /// The side to which images are cropped and resized.
     size: Option<usize>,
 }
 
 impl Like {
-    /// As the image at `path`.
+    /// The size and channels of the image at `path`.
     fn of(path: &Path, ImageOptions { size, .. }: ImageOptions) -> Result<Like> {
         let picture = opaque(path)?;
         let (height, width) = size.map_or((picture.height, picture.width), |size| (size, size));
         Ok(Like { height, width, channels: if picture.is_grey() { 1 } else { 3 }, size })
     }
 
-    /// The binarization that was asked for, if images like these can have it.
+    /// The requested binarization, or the default. Fails if it does not apply to images with these channels.
     fn binarization(&self, name: &str, asked: Option<Binarization>) -> Result<Binarization> {
         let modes: &[Binarization] =
             if self.channels == 1 { &[Grey, Dynamic, Threshold] } else { &[Grey] };
@@ -121,7 +122,7 @@ impl Like {
         self.height * self.width * self.channels
     }
 
-    /// That as many images can be held.
+    /// Fails if `count` images exceed the limit.
     fn check_count(&self, path: &str, count: usize) -> Result<()> {
         let dims = self.dims();
         if dims.checked_mul(count).is_some_and(|total| total <= MOST) {
@@ -138,19 +139,19 @@ impl Like {
     }
 }
 
-/// Why images are not loaded.
+/// Why loading stopped.
 enum Stop {
-    /// One has colours, and they were taken for grey.
+    /// An image has colours, but the images were assumed to be grey.
     Colour,
     Fault(Error),
 }
 
-/// What is known of images once all are read.
+/// Statistics of all images.
 #[derive(Default)]
 struct Facts {
-    /// Those of no colour.
+    /// Number of grey images.
     grey: AtomicUsize,
-    /// Those of 16 bits, and the largest number in them.
+    /// Number of 16-bit images, and the largest value in them.
     deep: AtomicUsize,
     highest: AtomicU32,
 }
@@ -164,7 +165,7 @@ impl Facts {
         }
     }
 
-    /// Tells what a reader may not expect.
+    /// Sends messages about what the user may not expect.
     fn remark(self, path: &str, count: usize, channels: usize, tell: Tell) {
         let (grey, deep) = (self.grey.into_inner(), self.deep.into_inner());
         if channels == 3 && grey > 0 {
@@ -182,7 +183,7 @@ impl Facts {
     }
 }
 
-/// The images of a split, which must be like `like`, as the image of the file `first` is.
+/// Loads the images of a split. All must have the size of the file `first`, as described by `like`.
 fn load(
     entries: &[Entry],
     classes: &[String],
@@ -191,10 +192,10 @@ fn load(
     facts: &Facts,
 ) -> std::result::Result<Images, Stop> {
     let dims = like.dims();
-    // Filled in place: twice the pixels may not fit into memory.
+    // Filled in place, because a second copy of the pixels may not fit into memory.
     let mut pixels: Arc<[u8]> = std::iter::repeat_n(0, entries.len() * dims).collect();
     let rows = Arc::get_mut(&mut pixels).expect("not shared yet");
-    // The first fault in the order of the files, however many threads read them.
+    // Reports the first fault in the order of the files, for any number of threads.
     let failed = rows.par_chunks_exact_mut(dims).zip(entries).find_map_first(|(row, entry)| {
         match pixels_of(&entry.path, like, first, facts) {
             Ok(bytes) => row.copy_from_slice(&bytes),

@@ -56,22 +56,22 @@ impl Loader {
     }
 }
 
-/// Images of a batch as a model sees them.
+/// A batch of images as a model sees them.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The images, \[rows, D\], in \[0, 1\].
     pub x: Tensor,
-    /// Their class numbers, \[rows\], if the set has labels.
+    /// The class numbers, \[rows\], if the set has labels.
     pub labels: Option<Tensor>,
-    /// Which images of the split they are.
+    /// Indices of the images in the split.
     pub indices: Vec<usize>,
 }
 
 impl DataSet {
-    /// The batches of one epoch of a split, `rows` images each, the last one maybe fewer.
+    /// The batches of one epoch of a split, with `rows` images each; the last one may have fewer.
     ///
-    /// Training images come in an order that is a function of (seed, epoch), as the program's own training has it, and so
-    /// are bits that are drawn. The other splits ignore both: their images come in order, with the same bits every time.
+    /// The order of training images and their random bits (dynamic binarization) are functions of (seed, epoch), as in the
+    /// program's own training. The other splits ignore both: their images come in order, with the same bits every time.
     ///
     /// ```
     /// use pixelloom::data::{self, Split};

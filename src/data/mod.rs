@@ -118,14 +118,14 @@ impl fmt::Display for Split {
     }
 }
 
-/// How images of the user's own are read, beside their binarization.
+/// How the user's own images are read, apart from their binarization.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageOptions {
-    /// Crops each image of a folder to the square in its middle and resizes that to this number of rows and columns.
+    /// Crops each image of a folder to its largest central square and resizes it to this number of rows and columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
-    /// Takes rows for columns in IDX files, which EMNIST needs.
+    /// Exchanges rows and columns of IDX files, as EMNIST needs.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub transpose: bool,
 }
@@ -139,7 +139,7 @@ impl ImageOptions {
         *self == ImageOptions::default()
     }
 
-    /// Fails with [`Error::Config`] on a size that no image has.
+    /// Fails with [`Error::Config`] on a size of 0 or above the limit.
     pub fn check(&self) -> Result<()> {
         match self.size {
             Some(size) if size == 0 || size > LARGEST => Err(Error::Config(format!(
@@ -157,7 +157,7 @@ pub struct DataSet {
     pub name: String,
     /// How its pixels become numbers.
     pub binarization: Binarization,
-    /// Names of the classes, in the order of the labels; empty if there are no labels, or no names.
+    /// Names of the classes in the order of the labels; empty if there are no labels or no names.
     pub classes: Vec<String>,
     /// Images for learning.
     pub train: Images,

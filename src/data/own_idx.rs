@@ -1,11 +1,11 @@
-//! Files of the user's own in the format of MNIST, called `idx:PATH`.
+//! The user's own files in the format of MNIST, called `idx:PATH`.
 //!
-//! PATH is a folder with IDX files, or one with such a folder in it or in a folder of that (`MNIST/raw`), or the
-//! beginning of their names, where files of several sets lie in one folder (`gzip/emnist-letters`). The usual names
-//! are known: `train-images-idx3-ubyte`, `train-images.idx3-ubyte`, `emnist-letters-test-labels-idx1-ubyte`,
-//! `images.idx3-ubyte`, each plain or gzipped. The part before `images` or `labels` says the split: `train`, `val`,
-//! `test` or `t10k`, or nothing. Labels may be missing. A split without a file is taken from the training images
-//! (`split.rs`), where the name of an image is its number.
+//! PATH is a folder that contains IDX files, directly or up to two levels below (`MNIST/raw`). If one folder has files of
+//! several data sets, PATH includes the beginning of the file names (`gzip/emnist-letters`). All usual names are known:
+//! `train-images-idx3-ubyte`, `train-images.idx3-ubyte`, `emnist-letters-test-labels-idx1-ubyte`, `images.idx3-ubyte`,
+//! each plain or gzipped. The part before `images` or `labels` determines the split: `train`, `val`, `test` or `t10k`;
+//! without any of them it is train. Labels may be missing. A split without a file is taken from the training images
+//! (`split.rs`), using the number of an image as its name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use super::files::{self, fault};
 use super::{DataSet, ImageOptions, Images, Tell, idx, sets, split};
 use crate::error::{Error, Result};
 
-/// What a name begins with that means IDX files of the user's own.
+/// Prefix of the names of the user's own IDX files.
 pub(super) const PREFIX: &str = "idx:";
 
 const SPLITS: [&str; 3] = ["train", "valid", "test"];
@@ -28,11 +28,11 @@ struct Found {
     labels: [Vec<PathBuf>; 3],
 }
 
-/// Opens the IDX files at `path` as the data set `name`; grey for `None`. `tell` receives a line about splits that are taken
-/// from the training images.
+/// Opens the IDX files at `path` as the data set `name`. The default binarization is grey. `tell` receives a message about
+/// splits that are taken from the training images.
 ///
-/// Fails with [`Error::Config`] on a binarization that does not fit, with [`Error::Data`] on files
-/// that are missing, damaged or do not fit together.
+/// Fails with [`Error::Config`] on a binarization that does not apply, and with [`Error::Data`] if files are missing,
+/// damaged or inconsistent with each other.
 pub(super) fn open(
     name: &str,
     path: &str,
@@ -77,7 +77,7 @@ pub(super) fn open(
     Ok(DataSet { name: name.into(), binarization, classes, train, valid, test })
 }
 
-/// The splits, those that are missing taken from `train`.
+/// The three splits; takes the missing ones from `train`.
 fn with_all_splits(
     path: &str,
     train: Images,
@@ -143,7 +143,7 @@ fn read(found: &Found, split: usize, path: &str, transpose: bool) -> Result<Opti
     Ok(Some(images))
 }
 
-/// The file of a split, if there is one; of two that differ in `.gz` the plain one.
+/// The file of a split, if there is one; of a plain and a gzipped version, the plain one.
 fn only<'a>(
     files: &'a [PathBuf],
     things: &str,
@@ -182,10 +182,15 @@ fn find(path: &Path) -> Result<Found> {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             (parent.to_path_buf(), begin.to_string_lossy().to_lowercase())
         }
-        _ => return fault(&name, format!("is not a folder; {PREFIX}PATH names one of IDX files")),
+        _ => {
+            return fault(
+                &name,
+                format!("is not a folder; {PREFIX}PATH names a folder of IDX files"),
+            );
+        }
     };
     if !folder.is_dir() {
-        return fault(&name, format!("no such folder; {PREFIX}PATH names one of IDX files"));
+        return fault(&name, format!("no such folder; {PREFIX}PATH names a folder of IDX files"));
     }
     let mut level = vec![folder];
     for _ in 0..3 {
@@ -207,7 +212,7 @@ fn find(path: &Path) -> Result<Found> {
         if let Some((_, found)) = with_files.pop() {
             return Ok(found);
         }
-        // The beginning of a name is that of files in one folder.
+        // With a beginning of names, only this folder is searched.
         level = if begin.is_empty() { below } else { Vec::new() };
     }
     fault(
@@ -216,7 +221,7 @@ fn find(path: &Path) -> Result<Found> {
     )
 }
 
-/// The IDX files of a folder whose names have this beginning, and its folders in order.
+/// The IDX files of a folder whose names start with `begin`, and its subfolders in order.
 fn contents(folder: &Path, begin: &str) -> Result<(Found, Vec<PathBuf>)> {
     let cannot = |e| Error::Data(format!("{}: cannot be read: {e}", folder.display()));
     let (mut found, mut folders) = (Found::default(), Vec::new());
@@ -238,7 +243,7 @@ fn contents(folder: &Path, begin: &str) -> Result<(Found, Vec<PathBuf>)> {
     Ok((found, folders))
 }
 
-/// What a file of this name, in small letters, contains: "images" or "labels", and of which split.
+/// What a file with this name (in lower case) contains, "images" or "labels", and its split.
 fn role(name: &str) -> Option<(&'static str, usize)> {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     let (things, before) = match stem.split_once("image") {
@@ -260,7 +265,7 @@ fn role(name: &str) -> Option<(&'static str, usize)> {
     Some((things, split))
 }
 
-/// The images with rows for columns.
+/// The images with rows and columns exchanged.
 fn transposed(images: &Images) -> Images {
     let (height, width) = (images.height, images.width);
     let mut pixels = Vec::with_capacity(images.pixels.len());

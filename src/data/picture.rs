@@ -1,8 +1,8 @@
-//! A PNG or JPEG image as bytes, whatever the form it is stored in.
+//! Reads PNG and JPEG images of any kind as bytes.
 //!
-//! Palettes become colours, 1, 2 and 4 bits become 8, of 16 bits the upper 8 are kept, and a
-//! transparent colour becomes an alpha channel. An image is turned as its EXIF orientation says. Of an
-//! animated PNG the still image is read. The content tells the format, not the name of the file.
+//! Palettes become colours, and a transparent colour becomes an alpha channel. Samples of 1, 2 and 4 bits are scaled to
+//! 8; of 16 bits, the upper 8 are kept. Images are rotated according to their EXIF orientation. Of an animated PNG, the
+//! still image is read. The format is recognised by the content, not by the name of the file.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -15,13 +15,13 @@ use super::files::{self, fault};
 use super::gz::RATIO;
 use crate::error::{Error, Result};
 
-/// The most rows, and columns, of an image.
+/// Maximum number of rows and of columns.
 const MOST: u32 = 10_000;
 
-/// The longest file that is read.
+/// Maximum length of a file in bytes.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// The most memory for the pixels of an image, as it is stored.
+/// Maximum memory for the decoded pixels of an image, in bytes.
 const MOST_MEMORY: u64 = 1 << 29;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -38,18 +38,18 @@ pub struct Picture {
     pub channels: usize,
     /// [height, width, channels], rows from the top.
     pub bytes: Vec<u8>,
-    /// Of an image of 16 bits, the largest number that it stores, alpha aside.
+    /// The largest value of a 16-bit image, without its alpha channel; `None` for other images.
     pub highest: Option<u16>,
 }
 
 impl Picture {
-    /// An image of 8 bits.
+    /// An 8-bit image.
     pub fn new(height: usize, width: usize, channels: usize, bytes: Vec<u8>) -> Picture {
         Picture { height, width, channels, bytes, highest: None }
     }
 
-    /// The image without its alpha channel, which must be the same in all pixels. Fails with
-    /// [`Error::Data`] where it is not; `name` is for the message.
+    /// The image without its alpha channel. Fails with [`Error::Data`] unless that channel is constant; `name` is for the
+    /// message.
     pub fn opaque(self, name: &str) -> Result<Picture> {
         let colours = match self.channels {
             2 => 1,
@@ -68,13 +68,13 @@ impl Picture {
         Ok(self.with_channels(colours))
     }
 
-    /// Whether no pixel has a colour.
+    /// Whether all pixels are grey.
     pub fn is_grey(&self) -> bool {
         let grey = |pixel: &[u8]| pixel[0] == pixel[1] && pixel[1] == pixel[2];
         self.channels < 3 || self.bytes.chunks_exact(self.channels).all(grey)
     }
 
-    /// The image with 1 channel (of colours, the red one) or 3, without alpha.
+    /// The image with 1 channel (the red one of a colour image) or 3 channels, without alpha.
     pub fn with_channels(self, channels: usize) -> Picture {
         assert!(matches!(channels, 1 | 3), "{channels} channels");
         if channels == self.channels {
@@ -100,8 +100,8 @@ pub fn read(path: &Path) -> Result<Picture> {
 
 /// The image of a PNG or JPEG file. `name` is for messages.
 ///
-/// Fails with [`Error::Data`] on damaged data and on images of more than 10,000 rows or columns;
-/// memory is asked for only after the header was found to fit the length of the file.
+/// Fails with [`Error::Data`] on damaged data and on images of more than 10,000 rows or columns. Allocates memory only if
+/// the size in the header is possible for a file of this length.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
     let limits = || {
         let mut limits = Limits::default();
@@ -136,7 +136,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Picture> {
     }
 }
 
-/// The pixels, 8 bits each, turned as they are to be seen.
+/// Decodes the pixels with 8 bits per sample, and applies the orientation.
 fn decode(mut decoder: impl ImageDecoder) -> std::result::Result<Picture, ImageError> {
     let turned = decoder.orientation()?;
     let (width, height) = decoder.dimensions();
@@ -162,7 +162,7 @@ fn decode(mut decoder: impl ImageDecoder) -> std::result::Result<Picture, ImageE
     Ok(turn(Picture { height, width, channels, bytes, highest }, turned))
 }
 
-/// The picture, turned or mirrored.
+/// The picture, rotated or mirrored.
 fn turn(picture: Picture, how: Orientation) -> Picture {
     if how == Orientation::NoTransforms {
         return picture;
@@ -181,7 +181,7 @@ fn turn(picture: Picture, how: Orientation) -> Picture {
     Picture { height, width, channels, bytes: image.into_bytes(), highest }
 }
 
-/// That a header of `height` rows, which takes `stored` bytes, may be believed.
+/// Fails if the image is too large, or if `stored` bytes of pixels cannot result from a file of this length.
 fn check_size(bytes: &[u8], name: &str, (height, width): (u32, u32), stored: u64) -> Result<()> {
     if width > MOST || height > MOST {
         return fault(
@@ -199,8 +199,8 @@ fn check_size(bytes: &[u8], name: &str, (height, width): (u32, u32), stored: u64
     Ok(())
 }
 
-/// What the decoder does not see to: that the file has its end, which stands behind the pixels, that as many
-/// bytes can hold an image of its size, and that its palette has whole colours (the decoder panics otherwise).
+/// Checks what the decoder does not: the file must be complete, its length must allow an image of its size, and the
+/// palette must consist of whole colours (the decoder panics otherwise).
 fn check_png(bytes: &[u8], name: &str) -> Result<()> {
     let word = |at: usize| -> Option<u32> {
         Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().expect("4 bytes")))
@@ -237,7 +237,7 @@ fn check_png(bytes: &[u8], name: &str) -> Result<()> {
                 }
                 palette = length / 3;
             }
-            // More than any palette can have are no levels of alpha.
+            // The decoder ignores more levels of alpha than any palette can have.
             b"tRNS" if indexed && length > palette && length <= 256 => {
                 return fault(name, format!("has {length} levels of alpha for {palette} colours"));
             }
@@ -249,8 +249,8 @@ fn check_png(bytes: &[u8], name: &str) -> Result<()> {
     }
 }
 
-/// That the file has its end, for which the decoder does not look, and that as many bytes can hold an image of its
-/// size: a block of 64 numbers takes at least a bit.
+/// Checks what the decoder does not: the file must be complete, and its length must allow an image of its size (a block
+/// of 64 numbers takes at least one bit).
 fn check_jpeg(bytes: &[u8], name: &str) -> Result<()> {
     let short = || fault(name, "the JPEG data is cut short");
     let mut at = 2;
@@ -260,7 +260,7 @@ fn check_jpeg(bytes: &[u8], name: &str) -> Result<()> {
             return fault(name, format!("the JPEG data is damaged: no marker at byte {at}"));
         }
         if kind == 0xff {
-            at += 1; // Markers may be filled up.
+            at += 1; // Markers may be padded with FF.
             continue;
         }
         let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
@@ -273,7 +273,7 @@ fn check_jpeg(bytes: &[u8], name: &str) -> Result<()> {
             let stored = u64::from(height) * u64::from(width) * u64::from(components);
             check_size(bytes, name, (height, width), stored)?;
         }
-        // Behind the header of the first scan FF D9 is the end of the image, and nothing else.
+        // After the header of the first scan, FF D9 can only be the end of the image.
         if kind == 0xda {
             let rest = bytes.get(end..).unwrap_or_default();
             return if rest.windows(2).any(|w| w == [0xff, 0xd9]) { Ok(()) } else { short() };

@@ -5,7 +5,7 @@
 
 use super::picture::Picture;
 
-/// The largest square in the middle of `picture` as `side` x `side` pixels of the same channels.
+/// The largest central square of `picture`, resized to `side` x `side` pixels with the same channels.
 pub fn squared(picture: &Picture, side: usize) -> Vec<u8> {
     let (height, width) = (picture.height as f64, picture.width as f64);
     let edge = height.min(width);

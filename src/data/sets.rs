@@ -142,7 +142,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|set| set.name)
 }
 
-/// Whether `name` means files of the user's own.
+/// Whether `name` means the user's own files.
 pub fn is_own(name: &str) -> bool {
     name.starts_with(folder::PREFIX) || name.starts_with(own_idx::PREFIX)
 }
@@ -256,7 +256,7 @@ pub fn open_with(
     }
     if options.size.is_some() && !name.starts_with(folder::PREFIX) {
         return Err(Error::Config(format!(
-            "data.size: the images of {name} have their size; leave out --size, which is for {}PATH",
+            "data.size: the size of the images of {name} is fixed; leave out --size, which is for {}PATH",
             folder::PREFIX
         )));
     }

@@ -1,39 +1,38 @@
-//! Splits of images that come without some: each image's name decides.
+//! Takes missing splits from the training images; the name of each image decides.
 //!
-//! h = sha256(seed, name) / 2^256 lies in \[0, 1). Where there are no validation images, those with 0.8 <= h < 0.9
-//! are taken from the others; where there are no test images, those with 0.9 <= h. Images that are added
-//! or removed therefore move no other image.
+//! h = sha256(seed, name) / 2^256 lies in \[0, 1). If there are no validation images, those with 0.8 <= h < 0.9 are taken
+//! from the training images. If there are no test images, those with 0.9 <= h are taken. Adding or removing images
+//! therefore never moves another image.
 //!
-//! Every split must have an image, so small sets are an exception. If a split would be empty, the image
-//! next to it in the order of h moves into it. `tell` receives a line about this, because that image
-//! moves back once added images fill the split. About half of all folders of 12 images are such a case,
-//! and hardly any folder of 100. The seed was chosen so that a dozen images with usual names, such as
-//! 000.png, are not.
+//! Small sets are an exception, because every split must have an image. If a split would be empty, the image next to it
+//! in the order of h moves into it. `tell` receives a message about this, because that image moves back once added
+//! images fill the split. This affects about half of all folders of 12 images, and hardly any folder of 100. The seed
+//! was chosen so that it does not affect a dozen images with usual names such as 000.png.
 
 use sha2::{Digest, Sha256};
 
 use super::Tell;
 
-/// Chooses among the ways to split images.
+/// Seed of the hash.
 const SEED: u64 = 0x666f_6c64_0014_5f4d;
 
-/// Where train and valid end, as parts of 2^64.
+/// Where train and valid end, as fractions of 2^64.
 const ENDS: [u64; 2] = [(u64::MAX / 10) * 8, (u64::MAX / 10) * 9];
 
-/// Where a name lies between 0 and 2^64: a pure function of the name.
+/// The hash of a name as a number below 2^64.
 fn place(name: &[u8]) -> u64 {
     let sum = Sha256::new().chain_update(SEED.to_be_bytes()).chain_update(name).finalize();
     sum.iter().take(8).fold(0, |place, &byte| (place << 8) | u64::from(byte))
 }
 
-/// The fewest images of which splits can be taken.
+/// Smallest number of training images from which these splits can be taken.
 pub(super) fn least(valid: bool, test: bool) -> usize {
     1 + usize::from(valid) + usize::from(test)
 }
 
-/// The split of each image, by its name: 0 train, 1 valid if `valid` images are to be taken, 2 test if `test`
-/// images are. None of these is empty. `tell` receives a line about the images of `of` where that took
-/// an image of another split.
+/// The split of each image, by its name: 0 for train; 1 for valid, if `valid` is set; 2 for test, if `test` is set. None
+/// of these splits is empty. `tell` receives a message that names the set `of`, if an image had to move into an empty
+/// split.
 ///
 /// Panics if there are fewer names than [`least`].
 pub(super) fn cut(

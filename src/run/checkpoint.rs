@@ -144,7 +144,7 @@ pub struct Checkpoint {
     pub step: u64,
     /// The earlier stages of training, oldest first; empty if it started from random weights, or predates histories.
     pub history: Vec<TrainingStage>,
-    /// Another program wrote it, and it says nothing of its training.
+    /// Whether another program wrote it, so that nothing is known about its training.
     pub foreign: bool,
     weights: Content,
 }
@@ -270,7 +270,7 @@ pub fn save(
 
 /// Reads the checkpoint in `dir`, weights and state. Fails with [`Error::Checkpoint`].
 pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
-    // Both as this program wrote them, byte for byte.
+    // Accept only the exact bytes that this program writes.
     let path = dir.join(MODEL);
     let (weights, state) = (Checkpoint::of(Content::read(&path)?, path)?, State::open(dir)?);
     if weights.step != state.position.step {
@@ -294,20 +294,20 @@ pub fn open(dir: &Path) -> Result<(Checkpoint, State)> {
 
 impl Checkpoint {
     /// Reads the weights in the directory `dir`, or those of the model file of that name (see
-    /// [`export`](Checkpoint::export)), whichever program wrote it. Fails with [`Error::Checkpoint`], also on weights
+    /// [`export`](Checkpoint::export)), which may be from another program. Fails with [`Error::Checkpoint`], also on weights
     /// without settings.
     pub fn open(dir: &Path) -> Result<Checkpoint> {
         Checkpoint::open_any(dir, None)?.ok_or_else(|| {
             Error::Checkpoint(format!(
-                "{} holds weights without the settings of their model; name these with --preset, and with --set \
+                "{} has weights without the settings of their model; give these with --preset, and with --set \
                  where they differ: `pixelloom presets` lists them",
                 dir.display()
             ))
         })
     }
 
-    /// As [`Checkpoint::open`]; weights without settings are those of the model that `settings` describes, and none where
-    /// these are missing. Fails with [`Error::Config`] where both the file and the caller have settings.
+    /// Like [`Checkpoint::open`], but `settings` describes the model of weights without settings; returns `None` if both
+    /// are missing. Fails with [`Error::Config`] if both the file and the caller have settings.
     pub fn open_any(dir: &Path, settings: Option<&Config>) -> Result<Option<Checkpoint>> {
         let path = if dir.is_file() { dir.to_path_buf() } else { dir.join(MODEL) };
         let weights = Content::read_any(&path)?;
@@ -322,7 +322,7 @@ impl Checkpoint {
         }
     }
 
-    /// Weights of the model that `settings` describes, which say nothing of themselves.
+    /// Weights without settings, of the model that `settings` describes.
     fn foreign(weights: Content, path: PathBuf, settings: &Config) -> Result<Checkpoint> {
         let model = settings.model.clone();
         model.check()?;
@@ -381,7 +381,7 @@ impl Checkpoint {
     }
 
     /// The stages that led to these weights. The last is its own training with `settings` (the text of a `config.toml`;
-    /// empty if unknown). None if another program wrote the weights.
+    /// empty if unknown). Empty if another program wrote the weights.
     pub fn stages(&self, settings: String) -> Vec<TrainingStage> {
         if self.foreign {
             return Vec::new();
@@ -449,7 +449,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Tensors that are missing, unknown, or of another shape than those of a model.
+    /// Descriptions of tensors that are missing, unknown, or have another shape than in the model.
     fn different(&self, parameters: &[(String, &Param)]) -> Vec<String> {
         let tensors = &self.weights.tensors;
         let (mut missing, mut shapes) = (Vec::new(), Vec::new());
@@ -476,10 +476,10 @@ impl Checkpoint {
     }
 }
 
-/// Tensors of a kind of difference that a message lists.
+/// Number of tensors that a message lists for each kind of difference.
 const LISTED: usize = 8;
 
-/// The first `most` lines, and how many more there are.
+/// The first `most` lines, and the number of the others.
 fn shortened(mut lines: Vec<String>, most: usize) -> Vec<String> {
     if lines.len() > most {
         let more = lines.len() - most;

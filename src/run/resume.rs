@@ -118,7 +118,7 @@ pub fn check(
         shell_word(&run.path().display().to_string())
     );
     let same_source = fingerprint::same_source(&trained.data.name, &config.data.name);
-    // Read in another way the images are others, and the settings say so.
+    // Images that are read in another way have another fingerprint, but the settings already report that.
     if same_source
         && trained.data.options() == config.data.options()
         && let Some(images) = data.fingerprint.as_ref()

@@ -27,7 +27,7 @@ impl Content {
         Content::from_bytes(bytes).map_err(|why| refused(why, path))
     }
 
-    /// Reads a file of weights that any program wrote. Fails with [`Error::Checkpoint`] on whatever is wrong with it.
+    /// Reads a file of weights from any program. Fails with [`Error::Checkpoint`].
     pub fn read_any(path: &Path) -> Result<Content> {
         let bytes = whole(path, u64::MAX).map_err(|e| fault(path, &cause(&e)))?;
         Content::from_any(&bytes).map_err(|why| refused(why, path))
@@ -45,7 +45,7 @@ impl Content {
     }
 }
 
-/// The error of a file at `path` that cannot be read.
+/// The error for a file at `path` that cannot be read.
 fn refused(why: Fault, path: &Path) -> Error {
     match why {
         Fault::Damaged(_) => fault(path, &why.to_string()),
@@ -53,7 +53,7 @@ fn refused(why: Fault, path: &Path) -> Error {
             Error::Checkpoint(format!("{} {why}", path.display()))
         }
         Fault::Rewritten => Error::Checkpoint(format!(
-            "{} {why}; put the original back, or begin a new run with its weights: --init {}",
+            "{} {why}; restore the original, or start a new run with its weights: --init {}",
             path.display(),
             shell_word(&path.display().to_string())
         )),

@@ -74,7 +74,7 @@ pub struct DataConfig {
     pub binarization: Option<Binarization>,
     /// Train only on the first images, this number of them.
     pub limit: Option<usize>,
-    /// Rows and columns that images of a folder are cropped and resized to; absent: they have one size.
+    /// Number of rows and columns to which images of a folder are cropped and resized; `None` if they have one size.
     pub size: Option<usize>,
     /// Whether rows and columns of IDX files are exchanged, as EMNIST needs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -243,7 +243,7 @@ impl Settings {
         let text: String = text.lines().map(line).collect();
         let absent = OPTIONAL.iter().map(|(key, _)| *key).filter(|key| {
             let has = |other: &str| origins.contains_key(&format!("model.{other}"));
-            // The images decide on the channels.
+            // The images determine the channels.
             !origins.contains_key(*key) && *key != "model.channels" && applies(key, has)
         });
         match absent.collect::<Vec<_>>().join(", ") {

@@ -1,4 +1,5 @@
-//! What a user of the library meets first: operators, softmax and cross entropy, the gradient check, messages about shapes.
+//! What users of the library need first: operators, softmax and cross entropy, the gradient check, messages about
+//! shapes.
 
 use pixelloom::autograd::Backward;
 use pixelloom::autograd::gradcheck::gradcheck;
@@ -52,7 +53,7 @@ fn softmax_and_cross_entropy() {
         let x = tape.leaf(Tensor::new(&device, &logits, &[2, 3]));
         close(&x.softmax().value().to_vec().unwrap(), &p);
         close(&x.log_softmax().value().to_vec().unwrap(), &p.map(f32::ln));
-        // e^1000 is infinite; its share is not.
+        // e^1000 is infinite, but its softmax is not.
         let large = tape.constant(Tensor::new(&device, &[1000.0, 0.0, -1000.0], &[1, 3]));
         assert_eq!(large.softmax().value().to_vec().unwrap(), [1.0, 0.0, 0.0]);
         let labels = Tensor::new(&device, &[2.0, 0.0], &[2]);
@@ -117,7 +118,7 @@ impl MapEach for Vec<f32> {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn panics(f: impl Fn(&Tape, &dyn Fn(&[usize]) -> Tensor)) -> String {
     let zeros = |shape: &[usize]| Tensor::zeros(&Device::cpu(), shape);
     let run = std::panic::AssertUnwindSafe(|| f(&Tape::new(), &zeros));
@@ -153,5 +154,5 @@ fn shapes_that_do_not_fit_are_explained() {
     assert!(sum.contains("Add: shapes [2, 3] and [2] do not broadcast"), "{sum}");
     let targets =
         panics(|tape, zeros| drop(tape.constant(zeros(&[2, 3])).cross_entropy(&zeros(&[3]))));
-    assert!(targets.contains("logits [2, 3] need one target a row, [2], not [3]"), "{targets}");
+    assert!(targets.contains("logits [2, 3] need one target per row, [2], not [3]"), "{targets}");
 }

@@ -188,7 +188,7 @@ pub const TARGETS: [Target; 12] = [
         seed: jpeg,
         finish: as_it_is,
         read: |bytes, findings| {
-            // The pixels, and progressive images' numbers of two bytes each, of what the header may declare.
+            // The pixels that the header may declare, and two bytes per sample for progressive JPEG images.
             let most = bytes.len() + 4 * 1032 * bytes.len();
             findings.reads(most, NAME, || picture::parse(bytes, NAME));
         },

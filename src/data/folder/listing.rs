@@ -1,4 +1,4 @@
-//! Which files of a folder are images, and of which split and class.
+//! Finds the images of a folder, with the split and the class of each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,28 +8,28 @@ use crate::data::files::fault;
 use crate::data::{Tell, split, thousands};
 use crate::error::{Error, Result};
 
-/// Names of the folders of splits.
+/// Names of the splits' folders.
 const SPLITS: [&[&str]; 3] = [&["train"], &["valid", "val", "validation"], &["test"]];
 
-/// Endings of images, in whatever case.
+/// Extensions of image files, in lower case.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
-/// The same for a message.
+/// The extensions, for messages.
 const IMAGES: &str = "PNG or JPEG images (*.png, *.jpg, *.jpeg)";
 
-/// Number of ignored entries that a line names.
+/// Number of ignored entries that a message names.
 const SHOWN: usize = 3;
 
 /// An image file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
-    /// The class folder that it lies in.
+    /// The class, if there are folders of classes.
     pub class: Option<String>,
     pub path: PathBuf,
 }
 
 impl Entry {
-    /// The name that decides on its split: that of the file, below that of its class folder.
+    /// The name that determines the split: CLASS/FILE, or FILE without a class.
     fn name(&self) -> Vec<u8> {
         let file = self.path.file_name().unwrap_or_default().as_encoded_bytes();
         match &self.class {
@@ -39,14 +39,14 @@ impl Entry {
     }
 }
 
-/// What lies in a folder; names that begin with a dot are skipped.
+/// The contents of a folder, without names that begin with a dot.
 #[derive(Default)]
 struct Contents {
-    /// Files with the ending of an image, sorted.
+    /// Files with the extension of an image, sorted.
     images: Vec<PathBuf>,
     /// Folders, sorted.
     folders: Vec<PathBuf>,
-    /// Everything else, and what it is where its name does not say so.
+    /// Everything else, each with a remark for the message (may be empty).
     others: Vec<(PathBuf, &'static str)>,
 }
 
@@ -61,7 +61,7 @@ impl Contents {
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(cannot)?;
-            // What cannot be looked at for another reason is an error once it is read.
+            // Links that fail for another reason lead to an error when they are read.
             let broken = || fs::read_link(&path).is_ok_and(|to| !path.with_file_name(to).exists());
             let image = path.extension().is_some_and(|ending| {
                 ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
@@ -94,7 +94,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Lists the images of `folder`. `tell` receives lines about what is ignored, and about splits that are taken from
+    /// Lists the images of `folder`. `tell` receives messages about what is ignored, and about splits that are taken from
     /// the training images. Fails with [`Error::Data`].
     pub fn of(folder: &Path, tell: Tell) -> Result<Listing> {
         let mut ignored = Vec::new();
@@ -177,7 +177,7 @@ fn splits(
     Ok([train, valid.unwrap_or(new_valid), test.unwrap_or(new_test)])
 }
 
-/// Images in order, and those of the splits that are to be taken from them.
+/// Divides `images` into the splits. Validation and test images are taken from them if the flags are set.
 fn taken(
     name: &str,
     images: Vec<Entry>,
@@ -208,7 +208,7 @@ fn taken(
     Ok(splits)
 }
 
-/// The images directly in `folder`, or those in its folders, which are classes, whichever are more.
+/// The images directly in `folder`, or those in its subfolders, which are then classes, whichever are more.
 fn grouped(
     folder: &Path,
     contents: Contents,
@@ -240,7 +240,7 @@ fn grouped(
     Ok(entries)
 }
 
-/// A line about what is not read.
+/// A message about ignored entries.
 fn left_out(folder: &Path, ignored: &[(PathBuf, &'static str)]) -> String {
     let name = |(path, what): &(PathBuf, &str)| {
         let below = path.strip_prefix(folder).unwrap_or(path);

@@ -80,7 +80,7 @@ pub struct VaeConfig {
     pub kl_warmup: u64,
 }
 
-/// Models from before this was a setting had 1 channel, and so these are written as they were then.
+/// Older models have no such setting and 1 channel. It is omitted for grey images, so that they are written as before.
 fn grey() -> usize {
     1
 }

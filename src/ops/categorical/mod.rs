@@ -91,7 +91,7 @@ impl<'t> Var<'t> {
         let found = target.shape();
         assert!(
             found == batch,
-            "categorical_nll: logits {shape:?} need one target a row, {batch:?}, not {found:?}"
+            "categorical_nll: logits {shape:?} need one target per row, {batch:?}, not {found:?}"
         );
         let params = CategoricalParams { rows: target.len() as u32, classes: *classes as u32 };
         let (logits, target) = (self.value().clone(), target.clone());
@@ -119,8 +119,8 @@ impl<'t> Var<'t> {
         self.sub(&sum.reshape(&column))
     }
 
-    /// The mean of [`Var::categorical_nll`] over all rows, nats/row. `self` is the logits \[..., classes\], `target` \[...\]
-    /// holds class indices. Panics as that does.
+    /// The mean of [`Var::categorical_nll`] over all rows, in nats/row. `self` is the logits \[..., classes\], `target`
+    /// \[...\] holds class indices. Panics as [`Var::categorical_nll`] does.
     #[track_caller]
     pub fn cross_entropy(&self, target: &Tensor) -> Var<'t> {
         self.categorical_nll(target).mean()

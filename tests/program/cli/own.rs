@@ -1,4 +1,4 @@
-//! Images and weights of the user's own: from a folder to a trained model, and weights of other programs.
+//! The user's own images and weights: from a folder to a trained model, and weights of other programs.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +24,12 @@ fn photos(place: &Place) {
     }
 }
 
-/// The commands that stand alone on their lines, indented.
+/// The commands in the output, each on an indented line of its own.
 fn commands(said: &str) -> Vec<&str> {
     said.lines().filter_map(|line| line.strip_prefix("  pixelloom ")).collect()
 }
 
-/// What `data` prints trains, a VAE on colour images among it, and the size stays with the model.
+/// The commands that `data` prints train models, also a VAE on colour images, and the model remembers the size.
 #[test]
 fn a_folder_of_colour_images_trains() {
     let place = Place::new();
@@ -59,7 +59,7 @@ fn a_folder_of_colour_images_trains() {
             let sheet = picture::read(&place.path("x.png")).expect("a picture");
             assert_eq!(sheet.channels, 3, "{picture_of}");
         }
-        // Read as in training, also from another place.
+        // Images are read as in training, also from another folder.
         let score = place.succeed(&format!("eval {name} --device cpu"));
         std::fs::rename(place.path("photos"), place.path("moved")).expect("moved");
         let moved = place.succeed(&format!("eval {name} --data folder:moved --device cpu"));
@@ -74,7 +74,7 @@ fn a_folder_of_colour_images_trains() {
     place.succeed(resume);
     let toml = String::from_utf8(place.read("runs/v/config.toml")).expect("text");
     assert!(toml.contains("\nsize = 8\n") && toml.contains("\nchannels = 3\n"), "{toml}");
-    // The pixel model that was printed, for a step.
+    // One step of the printed pixel model.
     let command =
         commands(&said)[1].replace("pixelcnn", "pixelcnn --epochs 1 --layers 1 --hidden 6");
     place.succeed(&format!("{command} --set model.head=6 --name p --device cpu"));
@@ -82,7 +82,7 @@ fn a_folder_of_colour_images_trains() {
     assert!(again.status.success(), "{}", stderr(&again));
 }
 
-/// The one image that is unlike the others has the worst score, and its own name.
+/// The image that differs from the others has the worst score, and the table has the name of its file.
 #[test]
 fn scores_of_images_have_the_names_of_their_files() {
     let place = Place::new();
@@ -125,7 +125,7 @@ fn scores_of_images_have_the_names_of_their_files() {
     let firsts = rows("--data first-3:folder:pictures");
     assert_eq!(firsts.len(), 3);
     assert!(firsts.iter().all(|(name, _)| name.starts_with("train/cats/")), "{firsts:?}");
-    // Of other data sets, images have numbers only.
+    // Images of other data sets have numbers only.
     place.succeed("eval vae --per-image b.csv --device cpu");
     let text = String::from_utf8(place.read("b.csv")).expect("text");
     assert!(text.lines().nth(1).expect("a header").starts_with("image,bound,"), "{text}");
@@ -171,7 +171,7 @@ fn idx_files_train_and_stay_turned() {
     assert!(place.succeed("eval a --device cpu").contains("idx:own, test split"));
     let toml = String::from_utf8(place.read("runs/a/config.toml")).expect("text");
     assert!(toml.contains("\ntranspose = true\n"), "{toml}");
-    // Files of another set under the names of MNIST.
+    // Files of another data set with the names of MNIST.
     std::fs::create_dir_all(place.path("data")).expect("made");
     std::fs::rename(place.path("own/MNIST/raw"), place.path("data/mnist")).expect("moved");
     for part in ["train", "t10k"] {
@@ -217,7 +217,7 @@ fn weights_of(place: &Place, file: &str) -> BTreeMap<String, (Vec<usize>, Vec<f3
     parameters.map(|(name, param)| (name, of(param.value()))).collect()
 }
 
-/// Files of the official library: plain, of other types, with the texts of ours.
+/// Files that the official library wrote: without metadata, with other number types, with our metadata.
 #[test]
 fn weights_of_other_programs_are_used() {
     let place = Place::new();
@@ -252,13 +252,13 @@ fn weights_of_other_programs_are_used() {
         }
         place.succeed(&format!("sample {file} {settings} --count 4 --out {name}.png --device cpu"));
     }
-    // Types side by side, and one more epoch from there.
+    // A file with several number types, and one more epoch from there.
     let mixed = |name: &str| if name.ends_with("bias") { Dtype::F16 } else { Dtype::F64 };
     put("mixed.safetensors", foreign(&weights, mixed, pt));
     let tuned = "--init mixed.safetensors --epochs 1 --name tuned";
     place.succeed(&format!("{TINY} {tuned}").replace("--epochs 3 ", ""));
     assert!(scored("tuned").starts_with("test bound: "));
-    // Our texts, saved again: the checksum holds, the settings are in the file.
+    // Saved again with our metadata: the checksum is right, and the settings are in the file.
     let bytes = place.read("a.safetensors");
     let (_, header) = SafeTensors::read_metadata(&bytes).expect("a file");
     let texts = header.metadata().clone().expect("texts");
@@ -306,7 +306,7 @@ fn tensors_that_do_not_fit_are_listed() {
     assert!(!place.path("runs/t").exists());
     write(&weights, |name| if name == "steps" { Dtype::I32 } else { Dtype::F32 });
     let error = place.fail(&format!("eval w.safetensors {settings} --device cpu"), 5);
-    assert!(error.contains("tensor steps is of I32") && !error.contains("damaged"), "{error}");
+    assert!(error.contains("tensor steps is of type I32") && !error.contains("damaged"), "{error}");
     let error = place.fail("eval w.safetensors --preset nothing --device cpu", 3);
     assert!(error.contains("unknown preset"), "{error}");
     let error = place.fail("eval vae --preset digits --device cpu", 3);

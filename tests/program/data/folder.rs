@@ -1,5 +1,5 @@
-//! `folder:PATH`, a folder of PNG images: both layouts, every kind of PNG, everything that is wrong. What else such
-//! folders hold: `own_images.rs`.
+//! `folder:PATH`, a folder of PNG images: both layouts, every kind of PNG, and all errors. `own_images.rs` tests class
+//! folders, JPEG and other sizes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ fn read(dir: &Path, mode: Option<Binarization>) -> Result<DataSet> {
     open(&format!("folder:{}", dir.display()), mode, Path::new("nowhere"))
 }
 
-/// The error is about data and says all of `parts`, in a line.
+/// Checks that the error is about data and contains all of `parts` in one line.
 #[track_caller]
 fn refused(dir: &Path, parts: &[&str]) {
     match read(dir, None) {
@@ -41,8 +41,8 @@ fn refused(dir: &Path, parts: &[&str]) {
     }
 }
 
-/// The data set, and the lines that `tell` received.
-fn read_and_hear(dir: &Path) -> (Result<DataSet>, Vec<String>) {
+/// The data set, and the messages that `tell` received.
+fn read_with_messages(dir: &Path) -> (Result<DataSet>, Vec<String>) {
     let told = RefCell::new(Vec::new());
     let tell = |line: &str| told.borrow_mut().push(line.to_string());
     let name = format!("folder:{}", dir.display());
@@ -69,7 +69,7 @@ fn folders_of_splits_in_the_order_of_names() {
     ] {
         put(dir.path(), name, &grey(n));
     }
-    // Of no interest: other files, other folders, a name without an extension.
+    // Ignored: other files, other folders, a name without an extension.
     put(dir.path(), "README.txt", b"");
     put(dir.path(), "train/labels.csv", b"");
     put(dir.path(), "train/png", b"");
@@ -90,7 +90,7 @@ fn folders_of_splits_in_the_order_of_names() {
     );
 }
 
-/// What a flat folder's images, whose first pixels tell them apart, are in: 0 train, 1 valid, 2 test.
+/// The split (0 train, 1 valid, 2 test) of each image of a flat folder; first pixels identify the images.
 fn splits(set: &DataSet) -> BTreeMap<u8, usize> {
     let parts = [Split::Train, Split::Valid, Split::Test].into_iter().enumerate();
     parts.flat_map(|(k, split)| firsts(set, split).into_iter().map(move |n| (n, k))).collect()
@@ -99,20 +99,20 @@ fn splits(set: &DataSet) -> BTreeMap<u8, usize> {
 #[test]
 fn a_flat_folder_is_split_by_names() {
     let dir = TempDir::new().unwrap();
-    // Made in another order than that of the names.
+    // Created in another order than that of the names.
     for n in (0..25).rev() {
         put(dir.path(), &format!("{n:02}.png"), &grey(n));
     }
     let set = read(dir.path(), None).unwrap();
     let parts = [Split::Train, Split::Valid, Split::Test].map(|split| firsts(&set, split));
-    // Pinned: another rule would move images between the splits of old runs.
+    // Pinned, because another rule would move images between the splits of old runs.
     assert_eq!((&parts[1], &parts[2]), (&vec![11, 12], &vec![2, 4, 18, 20]));
     assert!(parts.iter().all(|part| part.is_sorted()), "not in the order of names: {parts:?}");
     let mut all = parts.concat();
     all.sort();
     assert_eq!(all, (0..25).collect::<Vec<u8>>());
 
-    // The folder's own name plays no part, nor does the order within the folder.
+    // Neither the folder's name nor the order in the folder matters.
     let other = TempDir::new().unwrap();
     (0..25).for_each(|n| put(other.path(), &format!("inner/{n:02}.png"), &grey(n)));
     assert_eq!(splits(&read(&other.path().join("inner"), None).unwrap()), splits(&set));
@@ -123,12 +123,12 @@ fn added_images_move_no_other() {
     let dir = TempDir::new().unwrap();
     let mut before = BTreeMap::new();
     for count in [12, 23, 1023] {
-        // 16 bits of the number in two pixels.
+        // The image's number as 16 bits in two pixels.
         for n in before.len()..count {
             let pixels = [(n >> 8) as u8, n as u8, 0, 0, 0, 0];
             put(dir.path(), &format!("{n:03}.png"), &png(2, 3, Grayscale, 8, &pixels));
         }
-        let (set, told) = read_and_hear(dir.path());
+        let (set, told) = read_with_messages(dir.path());
         let set = set.unwrap();
         assert_eq!(told, [""; 0]);
         let mut now = BTreeMap::new();
@@ -147,14 +147,14 @@ fn added_images_move_no_other() {
     assert_eq!(counts, [819, 107, 97]);
 }
 
-/// Every split has an image, and a line says that it took one of another split.
+/// Every split has an image, and a message reports that it took one of another split.
 #[test]
 fn small_folders_have_all_splits() {
     let dir = TempDir::new().unwrap();
     for n in 0..3 {
         put(dir.path(), &format!("{n}.png"), &grey(n));
     }
-    let (set, told) = read_and_hear(dir.path());
+    let (set, told) = read_with_messages(dir.path());
     let set = set.unwrap();
     assert_eq!([set.train.count, set.valid.count, set.test.count], [1, 1, 1]);
     let name = dir.path().display();
@@ -252,7 +252,7 @@ fn damaged_pngs() {
 }
 
 #[test]
-fn folders_that_are_no_data_set() {
+fn folders_that_are_not_a_data_set() {
     let dir = TempDir::new().unwrap();
     let path = dir.path();
     refused(&path.join("none"), &["none: no such folder"]);
@@ -268,7 +268,7 @@ fn folders_that_are_no_data_set() {
     put(path, "b.png", &grey(2));
     refused(path, &["contains 2 PNG or JPEG images", "too few"]);
 
-    // Named like the folders, these are splits.
+    // Folders with these names are splits.
     put(path, "train/a.png", &grey(1));
     refused(path, &["contains 1 PNG or JPEG images", "too few for train, valid and test"]);
     put(path, "valid/a.png", &grey(1));
@@ -276,13 +276,13 @@ fn folders_that_are_no_data_set() {
     put(path, "test/a.txt", b"");
     refused(path, &["test: contains no PNG or JPEG images"]);
     put(path, "test/a.png", &grey(1));
-    let (set, told) = read_and_hear(path);
+    let (set, told) = read_with_messages(path);
     assert_eq!(set.unwrap().train.count, 1);
     assert!(told[0].ends_with("ignored 4 entries: a.png, b.png, file, 1 more"), "{told:?}");
 }
 
 #[test]
-fn images_that_do_not_fit() {
+fn images_of_different_kinds() {
     let dir = TempDir::new().unwrap();
     for name in ["a.png", "b.png", "c.png", "d.png"] {
         put(dir.path(), name, &grey(9));
@@ -304,14 +304,14 @@ fn images_that_do_not_fit() {
         check(name, b"", &["is empty"]);
         check(name, &grey(9)[..45], &["cut short"]);
     }
-    // A 16-bit image among 8-bit ones is no other kind.
+    // A 16-bit image among 8-bit ones is not a different kind.
     put(dir.path(), "b.png", &png(2, 3, Grayscale, 16, &[9; 12]));
     read(dir.path(), None).unwrap();
 }
 
-/// Leftovers of other programs, and what is no file, do not keep the images from being read.
+/// Leftovers of other programs and entries that are not files do not prevent reading the images.
 #[test]
-fn dot_files_and_what_is_no_file() {
+fn dot_files_and_entries_that_are_not_files() {
     let dir = TempDir::new().unwrap();
     let (flat, parted) = (dir.path().join("flat"), dir.path().join("parted"));
     for n in 0..12 {
@@ -327,11 +327,11 @@ fn dot_files_and_what_is_no_file() {
         put(inner, "._000.png", b"Mac OS X resource fork");
         put(inner, ".hidden.png", &grey(99));
         put(inner, ".png", b"");
-        let (set, told) = read_and_hear(folder);
+        let (set, told) = read_with_messages(folder);
         assert_eq!((splits(&set.unwrap()), told.len()), (clean.clone(), 0));
 
         put(inner, "x.png/y.png", &grey(99));
-        let (set, told) = read_and_hear(folder);
+        let (set, told) = read_with_messages(folder);
         assert_eq!(splits(&set.unwrap()), clean);
         let below = if folder == inner { "" } else { "train/" };
         let line = format!("{}: ignored 1 entry: {below}x.png (a directory)", folder.display());
@@ -339,7 +339,7 @@ fn dot_files_and_what_is_no_file() {
         for n in 1..4 {
             put(inner, &format!("x{n}.png/y.png"), b"");
         }
-        let (set, told) = read_and_hear(folder);
+        let (set, told) = read_with_messages(folder);
         assert_eq!(splits(&set.unwrap()), clean);
         let names = ["x", "x1", "x2"].map(|name| format!("{below}{name}.png (a directory)"));
         let names = format!("ignored 4 entries: {}, 1 more", names.join(", "));
@@ -347,7 +347,7 @@ fn dot_files_and_what_is_no_file() {
     }
 }
 
-/// Only the first is inflated to see that all of them are too many.
+/// Only the first image is inflated to find that all of them are too large.
 #[test]
 fn more_pixels_than_are_read() {
     let dir = TempDir::new().unwrap();
@@ -369,13 +369,13 @@ fn links_are_followed_and_broken_ones_left_out() {
     for (to, name) in [("/nowhere/at/all", "d.png"), ("e.png", "e.png"), ("../none", "f.png")] {
         std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
     }
-    let (set, told) = read_and_hear(dir.path());
+    let (set, told) = read_with_messages(dir.path());
     assert_eq!(splits(&set.unwrap()), BTreeMap::from([(7, 2)]));
     let names = "d.png (a broken link), e.png (a broken link), f.png (a broken link)";
     assert!(told.iter().any(|line| line.ends_with(names)), "{told:?}");
 }
 
-/// Digits written as files come back as they were.
+/// Digits that are written as files are read back unchanged.
 #[test]
 fn what_was_written_is_read() {
     let digits = digits();

@@ -1,4 +1,4 @@
-//! `idx:PATH`: files in the format of MNIST, of any counts, under all usual names.
+//! `idx:PATH`: files in the format of MNIST, with any number of images and all usual names.
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,7 +15,7 @@ fn put(dir: &Path, name: &str, bytes: &[u8]) {
     fs::write(dir.join(name), bytes).unwrap();
 }
 
-/// `count` images of 2 x 3, the first pixel of each its number.
+/// `count` images of 2 x 3; the first pixel of each is its number.
 fn images(count: u8) -> Vec<u8> {
     let pixels: Vec<u8> = (0..count).flat_map(|n| [n, 1, 2, 3, 4, 5]).collect();
     idx(0x0803, &[count.into(), 2, 3], &pixels)
@@ -101,7 +101,7 @@ fn a_single_file_without_labels_becomes_three_splits() {
     assert_eq!(set.train.count + set.valid.count + set.test.count, 200);
     assert!(set.valid.count > 10 && set.test.count > 10 && set.train.labels.is_none());
     assert_eq!(told.len(), 2, "{told:?}");
-    // All three at hand: nothing is taken.
+    // All three splits have files, so nothing is taken.
     for (name, count) in [("train-images.idx3", 9), ("val-images.idx3", 2), ("test-images.idx3", 3)]
     {
         put(dir.path(), &format!("own/{name}"), &images(count));
@@ -124,7 +124,7 @@ fn several_sets_in_a_folder_are_told_apart() {
     let set = read_with(&dir.path().join("emnist-letters"), false).0.unwrap();
     assert_eq!(set.test.count, 5);
     refused(&dir.path().join("emnist-balanced"), &["contains no IDX images"]);
-    // A plain file beside its compressed one is the same set.
+    // A plain file and its compressed version are the same set.
     put(dir.path(), "emnist-letters-test-images-idx3-ubyte.gz", &gz(&images(5)));
     assert!(read_with(&dir.path().join("emnist-letters"), false).0.is_ok());
     let two = TempDir::new().unwrap();

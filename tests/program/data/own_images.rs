@@ -1,4 +1,5 @@
-//! Images as people have them: class folders, JPEG, 16 bits, grey stored as colour, alpha, other sizes, stray files.
+//! `folder:PATH` with typical images: class folders, JPEG, 16 bits, grey stored as colour, alpha, different sizes, stray
+//! files.
 
 use std::cell::RefCell;
 use std::fs;
@@ -23,7 +24,7 @@ fn grey(n: u8) -> Vec<u8> {
     png(2, 3, Grayscale, 8, &[n, 1, 2, 3, 4, 5])
 }
 
-/// A colour image of 2 x 3 whose first number is `n`.
+/// A colour image of 2 x 3 whose first value is `n`.
 fn colour(n: u8) -> Vec<u8> {
     png(2, 3, Rgb, 8, &[&[n][..], &[9; 17]].concat())
 }
@@ -34,7 +35,7 @@ fn jpeg(width: u32, height: u32, color: ExtendedColorType, bytes: &[u8]) -> Vec<
     file
 }
 
-/// The data set in `dir`, and the lines that `tell` received.
+/// The data set in `dir`, and the messages that `tell` received.
 fn read_with(dir: &Path, size: Option<usize>) -> (Result<DataSet>, Vec<String>) {
     let told = RefCell::new(Vec::new());
     let tell = |line: &str| told.borrow_mut().push(line.to_string());
@@ -45,7 +46,7 @@ fn read_with(dir: &Path, size: Option<usize>) -> (Result<DataSet>, Vec<String>) 
     (set, told.into_inner().into_iter().map(|line| line.replace(&place, "DIR")).collect())
 }
 
-/// The lines, without the one that images are few.
+/// The messages, without the one that there are few images.
 fn but_few(told: &[String]) -> Vec<&str> {
     told.iter().map(String::as_str).filter(|line| !line.contains(": with only ")).collect()
 }
@@ -82,7 +83,7 @@ fn class_folders_become_labels() {
         }
         put(dir.path(), &format!("test/{class}/x.png"), &grey(from + 20));
     }
-    // A class that has test images only.
+    // A class with test images only.
     put(dir.path(), "test/d/x.png", &grey(200));
     let (set, told) = read(dir.path());
     assert_eq!(set.classes, ["a", "b", "c c", "d"]);
@@ -105,7 +106,7 @@ fn class_folders_become_labels() {
     }
     let line = "DIR has no folder valid: a tenth of the images of train, chosen by their names, is the valid split";
     assert_eq!(told, [line]);
-    // The place of a new image is its own; the others stay.
+    // A new image does not move the others.
     let before = firsts(&set.valid);
     put(dir.path(), "train/a/new.png", &grey(99));
     let after: Vec<u8> =
@@ -189,7 +190,7 @@ fn jpegs_are_read_beside_pngs_and_alone() {
     put(dir.path(), "a.jpg", &file);
     put(dir.path(), "b.JPEG", &file);
     put(dir.path(), "c.png", &png(16, 24, Grayscale, 8, &smooth));
-    // The content tells, not the name.
+    // The format is recognised by the content, not by the name.
     put(dir.path(), "d.png", &file);
     let (set, _) = read(dir.path());
     assert_eq!(set.train.count + set.valid.count + set.test.count, 4);
@@ -256,10 +257,10 @@ fn grey_is_recognised_however_it_is_stored() {
     let (set, told) = read(dir.path());
     assert_eq!((set.train.channels, but_few(&told).len()), (1, 0));
     assert_eq!(set.train.image(0), [0, 40, 80, 120, 160, 200]);
-    // Also beside grey ones, and where a palette has colours that no pixel uses.
+    // Also next to grey images, and if a palette has colours that no pixel uses.
     put(dir.path(), "b.png", &grey(1));
     assert_eq!(read(dir.path()).0.train.channels, 1);
-    // One that has colours makes all of them colour images, also if it is not the first.
+    // One image with colours makes all of them colour images, even if it is not the first.
     for name in ["a.png", "b.png", "c.png"] {
         put(dir.path(), name, &png(2, 3, Rgb, 8, &rgb));
         put(dir.path(), "d.png", &palette);
@@ -328,7 +329,7 @@ fn images_are_cropped_and_resized() {
     assert!(but_few(&told).is_empty(), "{told:?}");
     let all: Vec<_> =
         [&set.train, &set.valid, &set.test].map(|images| images.image(0).to_vec()).into();
-    // Of the four old pixels that the triangle reaches, the outer ones count 1/8 and the inner ones 3/8.
+    // Of the four old pixels that the triangle reaches, the outer ones have the weight 1/8 and the inner ones 3/8.
     assert!(all.contains(&vec![72, 97, 72, 97]) && all.contains(&vec![72, 72, 97, 97]), "{all:?}");
     assert!(all.contains(&vec![9; 4]), "{all:?}");
     assert_eq!((set.train.height, set.train.width, set.train.channels), (2, 2, 1));
@@ -341,7 +342,7 @@ fn images_are_cropped_and_resized() {
     assert!(error.to_string().contains("leave out --size"), "{error}");
 }
 
-/// A real set of this kind: 46 or so of each of 26 letters to train on, 4 to test, grey stored as RGB.
+/// A real data set of this kind: about 46 training and 4 test images of each of 26 letters, grey stored as RGB.
 #[test]
 fn real_letters_in_class_folders() {
     let Some(data) = shared("real_letters_in_class_folders") else { return };
@@ -358,7 +359,7 @@ fn real_letters_in_class_folders() {
     assert!(set.valid.count.abs_diff(tenth) < tenth / 2, "{} of {tenth}", set.valid.count);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(set.describe(Split::Train).contains("grey levels (256)"));
-    // The letters are not all of one class, and no two splits share an image.
+    // The images have several classes, and no two splits share an image.
     for images in [&set.train, &set.valid, &set.test] {
         let labels = images.labels.as_ref().unwrap();
         assert!((0..26).all(|class| labels.contains(&class)), "{labels:?}");
