@@ -1,7 +1,7 @@
-//! The terminal: lines on stderr, and below them a status line that is redrawn while work goes on.
+//! The terminal: lines on stderr, and below them a status line that is redrawn during work.
 //!
-//! There is no status line where stderr is no terminal, or if the user wants quiet. Colours appear on terminals only,
-//! and not if `NO_COLOR` is set. A stderr that nobody reads any more stops nothing.
+//! There is no status line if stderr is not a terminal, or with `-q`. Colours appear on terminals only, and not if
+//! `NO_COLOR` is set. If stderr is closed, output to it is dropped and the program continues.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +12,14 @@ use console::{Style, Term, measure_text_width};
 
 use crate::{ranks, text};
 
-/// Between two drawings of the status line.
+/// Minimum time between two updates of the status line.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Columns of a terminal that does not say how many it has.
+/// Number of columns if the terminal does not report it.
 const COLUMNS: usize = 80;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// The status line as it stands on the terminal.
+/// The status line on the terminal.
 struct Drawn {
     columns: usize,
     at: Option<Instant>,
@@ -27,20 +27,20 @@ struct Drawn {
 
 static DRAWN: Mutex<Drawn> = Mutex::new(Drawn { columns: 0, at: None });
 
-/// A part of a status line. Where there is no room for all parts, those of the highest rank are left out.
+/// A part of a status line. If there is not enough room, the parts with the highest rank are left out.
 pub struct Part {
-    /// 0 for what is always shown.
+    /// 0 for a part that is always shown.
     pub rank: usize,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
-/// Shows no status line and no progress from now on.
+/// Turns off the status line and the progress.
 pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Whether only warnings and errors are wanted.
+/// Whether only warnings and errors are shown.
 pub fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
@@ -50,7 +50,7 @@ pub fn has_status() -> bool {
     !is_quiet() && std::io::stderr().is_terminal()
 }
 
-/// Those parts, in their order, that fit in `columns`, two spaces apart.
+/// The parts that fit in `columns`, in their order and two spaces apart.
 pub fn fit(parts: &[Part], columns: usize) -> String {
     let joined = |most: usize| {
         let shown = parts.iter().filter(|part| part.rank <= most);
@@ -95,7 +95,7 @@ pub fn status(parts: impl FnOnce() -> Vec<Part>) {
     *drawn = Drawn { columns: measure_text_width(&line), at: Some(Instant::now()) };
 }
 
-/// Takes the status line away.
+/// Erases the status line.
 pub fn clear_status() {
     let mut drawn = lock();
     if drawn.columns > 0 {
@@ -107,7 +107,7 @@ pub fn clear_status() {
 /// Writes a line above the status line, with its first word in colour if that is `error:`, `warning:` or `note:`.
 pub fn line(what: &str) {
     clear_status();
-    // One write: lines of several processes come together.
+    // A single write, so that lines of several processes do not mix.
     write(&format!("{}{}\n", ranks::prefix(), coloured(&text::line(what))));
 }
 
@@ -127,7 +127,7 @@ fn coloured(line: &str) -> String {
     })
 }
 
-/// What erases a line of this width. If the terminal has become narrower, the line has wrapped to several rows.
+/// The codes that erase a line of this width. If the terminal became narrower, the line has wrapped to several rows.
 fn erase(width: usize) -> String {
     match width.div_ceil(columns()) {
         0 | 1 => "\r\x1b[K".into(),

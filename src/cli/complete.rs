@@ -97,7 +97,7 @@ impl Complete {
         Ok(())
     }
 
-    /// Images, and completions of each, if the user says nothing.
+    /// Default numbers of images and of completions of each.
     fn usual(&self) -> (u32, u32) {
         if self.film.is_some() { FILMED } else { USUAL }
     }

@@ -98,7 +98,7 @@ impl Eval {
         })
     }
 
-    /// Checks that the model supports the scores that were asked for.
+    /// Checks that the model supports the requested scores.
     fn check(&self, model: &AnyModel) -> Result<(), Error> {
         if self.iwae.is_some() {
             model.weighted("--iwae")?;

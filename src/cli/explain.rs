@@ -162,7 +162,7 @@ impl Field {
         })
     }
 
-    /// The model that was asked for: its checkpoint, if there is one, and what it is.
+    /// The requested model: its checkpoint, if there is one, and its configuration.
     fn chosen(&self) -> Result<(Option<Located>, ModelConfig), Error> {
         if let Some(path) = &self.path {
             let located = locate::find(path, self.best, None)?;

@@ -155,7 +155,7 @@ impl Located {
         Ok(())
     }
 
-    /// The model without numbers, to ask what it can do before anything is loaded.
+    /// The model without weights, to check what it supports before anything is loaded.
     pub fn outline(&self) -> Result<AnyModel, Error> {
         self.checkpoint.model.without_numbers()
     }

@@ -100,7 +100,7 @@ pub fn wrote(path: &Path) -> io::Result<()> {
     say(&text::line(&name))
 }
 
-/// Prints the object, if one was asked for.
+/// Prints the object if --json is given.
 pub fn finish() -> io::Result<()> {
     match object() {
         Some(object) => print(&text::json(&format!("{:#}", Value::Object(object.clone())))),

@@ -1,4 +1,4 @@
-//! `pixelloom runs`: the runs that there are, with their best figures.
+//! `pixelloom runs`: lists the runs with their best scores.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Runs {}
 
-/// A run, as it is listed.
+/// A run in the list.
 struct Line {
     path: PathBuf,
     config: Config,
@@ -95,7 +95,7 @@ impl Line {
     }
 }
 
-/// The runs below `folder`, by name. What cannot be read is named and left out.
+/// The runs below `folder`, sorted by name. A run that cannot be read is reported and left out.
 fn runs_in(folder: &Path) -> Result<Vec<Line>, Error> {
     let mut runs = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -103,7 +103,7 @@ fn runs_in(folder: &Path) -> Result<Vec<Line>, Error> {
         let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()).filter(|path| path.is_dir()) {
             if !path.join("config.toml").is_file() {
-                // A name may lie several folders deep.
+                // A name may contain several folders.
                 if !path.is_symlink() {
                     folders.push(path);
                 }

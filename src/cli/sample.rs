@@ -21,10 +21,9 @@ use super::machine::Machine;
 use super::out::wrote;
 use super::outputs::Outputs;
 
-/// Images of a sheet, of one with a film, a strip or neighbours, and of a row between two images, if the user says
-/// nothing.
+/// Default numbers of images: of a sheet, of a sheet with a film, a strip or neighbours, and of a row between two images.
 const COUNT: (usize, usize, usize) = (100, 16, 10);
-/// Images of a row between two images, at most.
+/// Maximum number of images in a row between two images.
 const MOST_BETWEEN: usize = 100;
 
 const EXAMPLES: &str = "\
@@ -37,7 +36,7 @@ Examples:
 
 /// Sample images from a model and write them as a PNG sheet, single files or an array
 ///
-/// Image i of a seed is the same for any --count, with or without a film.
+/// With the same seed, image i is the same for any --count, with or without a film.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Sample {
@@ -78,7 +77,7 @@ pub struct Sample {
     /// is --each or --npz]
     #[arg(long, value_name = "FILE.png")]
     out: Option<PathBuf>,
-    /// Write each image to a PNG of its own in this folder, 00000.png and so on
+    /// Write each image to its own PNG in this folder: 00000.png and so on
     #[arg(long, value_name = "DIR", conflicts_with_all = ["reconstruct", "manifold", "between"])]
     each: Option<PathBuf>,
     /// Write all images to a NumPy archive: uint8 [N, height, width, channels], named arr_0
@@ -157,7 +156,7 @@ impl Sample {
         Ok(())
     }
 
-    /// Whether images are kept until all are there, for a film or their neighbours.
+    /// Whether all images are kept in memory, for a film or their neighbours.
     fn keeps(&self) -> bool {
         self.film.is_some() || self.strip.is_some() || self.nearest.is_some()
     }
@@ -206,7 +205,7 @@ impl Sample {
         let mut pages = Vec::new();
         if sheets.len() > 1 {
             let out = self.out.as_deref().unwrap_or(Path::new("samples.png"));
-            // Whether the name itself is taken does not matter: the pages have other names.
+            // The name itself may be taken, because the pages have other names.
             if !matches!(Output::named(out, FileKind::Png, true)?.target()?, Target::File(_)) {
                 return Err(Error::Config(format!(
                     "{} pages do not go to {}, which is not a file; ask for {PAGE} images at most, or for --npz",
@@ -228,7 +227,7 @@ impl Sample {
         })
     }
 
-    /// That the model can do what was asked for.
+    /// Checks that the model supports the flags.
     fn check(&self, located: &Located, count: usize) -> Result<(), Error> {
         let model = located.outline()?;
         if self.between.is_some() {
@@ -254,7 +253,7 @@ impl Sample {
         }
         let special = self.between.is_some() || self.manifold || self.reconstruct;
         if !special && !located.checkpoint.model.draws() {
-            // The error that drawing would end with.
+            // Fail now with the error that drawing would have.
             model.model().sample(&Device::cpu(), 1, samples::sample_key(0, 0..1))?;
         }
         Ok(())

@@ -29,8 +29,8 @@ pub fn write_samples(out: &Output, images: &[f32], shape: Shape) -> Result<()> {
     sheet::write_sheet(out, images, count, shape, columns)
 }
 
-/// Writes a row: an image, what the decoder makes of `steps` points on the line between the posterior means of both
-/// images, the other image. `ends` \[2 D\] are the images. Fails as [`sheet::write_sheet`] does.
+/// Writes a row: an image, the decoder's images for `steps` points on the line between the posterior means of both
+/// images, and the other image. `ends` \[2 D\] are the images. Fails as [`sheet::write_sheet`] does.
 pub fn between(
     out: &Output,
     model: &dyn SingleLatent,
@@ -53,11 +53,11 @@ pub fn between(
     sheet::write_sheet(out, &tiles, steps + 2, shape, steps + 2)
 }
 
-/// Images that share the step of their noise, and that are drawn at once at most.
+/// Number of images whose noise has the same step, and maximum number of images drawn at once.
 pub const HUNDRED: usize = 100;
 
-/// The noise of some images of a seed, all of the same hundred. Image i has the noise of place i % 100 in a batch of
-/// 100, whichever others are drawn beside it, so it is the same image for any count.
+/// The noise of the images `images` of a seed, all of the same hundred. Image i has the noise of row i % 100 in a batch of
+/// 100, so it is the same image for any count.
 pub fn sample_key(seed: u64, images: Range<usize>) -> Key {
     let (hundred, from) = (images.start / HUNDRED, images.start % HUNDRED);
     let key = Key::new(seed, stream::SAMPLE, hundred as u32);
@@ -91,7 +91,7 @@ pub fn reconstructions(
     sheet::write_sheet(out, &tiles, tiles.len() / images.dims(), shape, columns)
 }
 
-/// That a model has a manifold that can be shown. Fails with [`Error::Config`].
+/// Fails with [`Error::Config`] unless the model has a manifold that can be shown.
 pub fn check_manifold(model: &dyn SingleLatent) -> Result<()> {
     match model.dimensions() {
         2 => Ok(()),
@@ -101,7 +101,7 @@ pub fn check_manifold(model: &dyn SingleLatent) -> Result<()> {
     }
 }
 
-/// That a film may show this number of images, all of whose frames are in memory. Fails with [`Error::Config`].
+/// Fails with [`Error::Config`] if a film cannot show this number of images, since all frames are in memory.
 pub fn check_film(count: usize) -> Result<()> {
     if count > HUNDRED {
         return Err(Error::Config(format!(

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::signals::postponed;
 
-/// A folder that a user names, for files that the program numbers.
+/// A folder that the user names, for files that the program numbers.
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -18,8 +18,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A folder for `count` files of this kind; made if it is not there. `force` as in [`Output::named`], and it fails
-    /// as that does on each of the files; with [`Error::Config`] also where no folder can be.
+    /// A folder for `count` files of this kind, created if it does not exist. Checks each of the files like
+    /// [`Output::named`], with the same `force` and errors. Fails with [`Error::Config`] if `path` cannot be a folder.
     pub fn named(path: &Path, kind: FileKind, count: usize, force: bool) -> Result<Folder> {
         let folder = Folder { path: path.to_path_buf(), kind, force, count };
         let failed = |e| Error::disk("write", path, e);
@@ -48,12 +48,12 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder as it was given.
+    /// The folder as the user named it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes the folder. Fails with [`Error::Disk`].
+    /// Creates the folder. Fails with [`Error::Disk`].
     pub fn create(&self) -> Result<()> {
         files::create_dir(&self.path).map_err(|e| Error::disk("create", &self.path, e))
     }
@@ -73,7 +73,7 @@ impl Folder {
         files::sync_dir(&self.path)
     }
 
-    /// File number `i`, from 0: as many digits as the largest number needs, at least 5.
+    /// Name of file number `i`, counted from 0, with enough digits for the largest number and at least 5.
     pub fn file(&self, i: usize) -> Output {
         let digits = self.count.saturating_sub(1).to_string().len().max(5);
         let path = self.path.join(format!("{i:0digits$}.{}", self.kind.names().1[0]));

@@ -21,7 +21,7 @@ const FOLLOWS: u16 = 1 << 3;
 /// 1 January 1980, so that equal arrays make equal files.
 const DATE: u16 = 1 << 5 | 1;
 
-/// What an array consists of.
+/// Element type of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     /// Bytes.
@@ -49,7 +49,7 @@ impl Numbers {
 /// An array of the archive.
 struct Entry {
     name: String,
-    /// Where its header begins.
+    /// Position of its header in the archive.
     offset: u64,
     /// Bytes with the npy header.
     size: u64,
@@ -61,7 +61,7 @@ pub struct Npz<'a> {
     file: Writing<'a>,
     at: u64,
     entries: Vec<Entry>,
-    /// Bytes that the last array still lacks.
+    /// Bytes of the last array that are still missing.
     lacks: u64,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Npz<'a> {
         self.write(&header)
     }
 
-    /// Appends bytes of the array. Fails with [`crate::Error::Disk`]. Panics if they are more than it has.
+    /// Appends bytes to the array. Fails with [`crate::Error::Disk`]. Panics if the array has fewer bytes left.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let left = self.lacks.checked_sub(bytes.len() as u64);
         self.lacks = left.expect("no more numbers than the shape says");
@@ -127,7 +127,7 @@ impl<'a> Npz<'a> {
         self.put(bytes)
     }
 
-    /// Appends numbers of an array of floats, as [`Npz::write`] does.
+    /// Appends numbers to an array of floats, like [`Npz::write`].
     pub fn write_floats(&mut self, numbers: &[f32]) -> Result<()> {
         let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.write(&bytes)
@@ -150,7 +150,7 @@ impl<'a> Npz<'a> {
         tail.extend(b"PK\x06\x07\0\0\0\0");
         tail.extend(end.to_le_bytes());
         tail.extend(1_u32.to_le_bytes());
-        // The record that readers without ZIP64 know; its fields refer to the one above.
+        // The record for readers without ZIP64; its fields refer to the one above.
         tail.extend(b"PK\x05\x06\0\0\0\0");
         tail.extend([u16::MAX.to_le_bytes(); 2].concat());
         tail.extend([u32::MAX.to_le_bytes(); 2].concat());
@@ -159,7 +159,7 @@ impl<'a> Npz<'a> {
         self.file.finish()
     }
 
-    /// The CRC-32 and the sizes behind an array.
+    /// The CRC-32 and the sizes after an array.
     fn end_array(&mut self) -> Result<()> {
         assert_eq!(self.lacks, 0, "an array lacks numbers");
         let Some(entry) = self.entries.last() else { return Ok(()) };
@@ -176,7 +176,7 @@ impl<'a> Npz<'a> {
 }
 
 impl Entry {
-    /// Its record in the central directory.
+    /// The array's record in the central directory.
     fn central(&self) -> Vec<u8> {
         let sizes = [self.size, self.size, self.offset].map(u64::to_le_bytes).concat();
         let sizes = extra(ZIP64, &sizes);

@@ -1,4 +1,4 @@
-//! Files that are written part by part, as they do not fit in memory.
+//! Files that are written part by part, because they may not fit into memory.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -10,7 +10,7 @@ use crate::files;
 use crate::signals::postponed;
 
 impl Output {
-    /// Begins to write the file part by part. Fails as [`Output::named`] does.
+    /// Starts writing the file part by part. Fails as [`Output::named`] does.
     pub fn begin(&self) -> Result<Writing<'_>> {
         let failed = |e| Error::disk("write", &self.path, e);
         let part = match self.target()? {
@@ -27,13 +27,13 @@ impl Output {
     }
 }
 
-/// Where the parts of a file are before it is complete.
+/// Destination of the parts before the file is complete.
 enum Part {
-    /// In a file without a name; they will be at this real path.
+    /// A temporary file without a name, which is copied to this real path at the end.
     Spooled(PathBuf, File),
-    /// A pipe or a device has them.
+    /// A pipe or a device.
     Stream(File),
-    /// Stdout has them.
+    /// Stdout.
     Stdout,
 }
 
@@ -56,14 +56,14 @@ impl Writing<'_> {
         written.map_err(|e| Error::disk("write", &self.output.path, e))
     }
 
-    /// Puts the file in its place. Fails as [`Output::named`] does.
+    /// Completes the file at its path. Fails as [`Output::named`] does.
     pub fn finish(self) -> Result<()> {
         let failed = |e| Error::disk("write", &self.output.path, e);
         let Part::Spooled(real, mut spooled) = self.part else {
             let _ = io::stdout().lock().flush();
             return Ok(());
         };
-        // What stands there may have changed since the beginning.
+        // The path may have changed since the beginning.
         self.output.target()?;
         postponed(|| files::replace_with(&real, |file| files::copy(&mut spooled, file)))?
             .map_err(failed)

@@ -17,8 +17,8 @@ use super::read::Run;
 /// The script, for the end of a page.
 pub const SCRIPT: &str = include_str!("interactive.js");
 
-/// The value of the page's `Content-Security-Policy`: the browser loads nothing and runs this script alone, whatever
-/// gets into the page.
+/// The value of the page's `Content-Security-Policy`: the browser loads nothing and runs only this script, even if
+/// something else gets into the page.
 pub fn policy() -> String {
     let hash = STANDARD.encode(Sha256::digest(SCRIPT));
     format!(
@@ -32,7 +32,7 @@ pub fn figure(plot: &Plot, caption: &str) -> String {
 }
 
 /// For each run, (images seen, step, seconds) of its training lines, from which the script converts an x axis of images
-/// to steps or time. Nothing if no line has a time.
+/// to steps or time. Empty if no line has a time.
 pub fn clocks(runs: &[Run]) -> String {
     let clocks: Vec<Value> = runs.iter().map(clock).collect();
     if clocks.iter().all(|clock| clock.as_array().is_some_and(Vec::is_empty)) {
@@ -93,7 +93,7 @@ fn numbers(plot: &Plot) -> Value {
     })
 }
 
-/// A block of JSON that runs nothing. A `<` stands only in strings, where it is escaped, so that no text ends the block.
+/// A block of JSON, which the browser does not run. A `<` can only be in strings and is escaped, so no text ends the block.
 fn data(attributes: &str, value: &Value) -> String {
     let text = value.to_string().replace('<', "\\u003c");
     format!("<script type=\"application/json\"{attributes}>{text}</script>\n")

@@ -34,7 +34,7 @@ impl Order {
     }
 }
 
-/// Numbers of orders in the shaders that are no variant's place.
+/// Values of `order` in the shaders: by rows, and both diagonal orders.
 const ROWS: u32 = 0;
 pub(super) const BOTH: u32 = 3;
 

@@ -1,4 +1,4 @@
-//! Names beside points, placed so that none covers another or a point.
+//! Labels next to points, placed so that no label covers another one or a point.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Height of a line of text, and about the width of a letter.
+    /// Height of a line of text, and approximate width of a letter.
     const HEIGHT: i32 = 26;
     const LETTER: i32 = 11;
 
@@ -34,8 +34,8 @@ impl Labels {
         self.all.push(Label { text: text.into(), at, reach });
     }
 
-    /// Draws them on `area`, those of large markers first. Each stands beside its point, or farther away at the end of a
-    /// line; one that finds no room is left out.
+    /// Draws the labels on `area`, those of large markers first. Each is next to its point, or farther away at the end of
+    /// a line. A label without enough room is left out.
     pub fn draw(
         mut self,
         area: &DrawingArea<SVGBackend, Shift>,
@@ -68,14 +68,15 @@ impl Labels {
     }
 }
 
-/// Where a label of a size may stand, best first: beside its point, then in eight directions ever farther away.
+/// Possible positions of a label with this size, best first: next to its point, then farther and farther away in eight
+/// directions.
 fn places(label: &Label, (width, height): (i32, i32)) -> impl Iterator<Item = Bounds> + '_ {
     const DIRECTIONS: [(i32, i32); 8] =
         [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)];
     (0..7).flat_map(move |ring| {
         DIRECTIONS.into_iter().map(move |(dx, dy)| {
             let away = label.reach + 4 + 28 * ring;
-            // The centre of the label, so far from the point that it just does not cover it.
+            // The centre of the label, just far enough that the label does not cover its point.
             let x = label.at.0 + dx * (away + width / 2);
             let y = label.at.1 + dy * (away + height / 2);
             [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
@@ -99,7 +100,7 @@ fn overlap(a: &Bounds, b: &Bounds) -> bool {
 mod tests {
     use super::*;
 
-    /// Twenty labels at nearly one place.
+    /// Twenty labels of points that are close together.
     #[test]
     fn labels_stand_apart() {
         let mut svg = String::new();

@@ -10,7 +10,7 @@ use plotters::style::TextStyle;
 use super::marks::{dashes, marker, style};
 use super::{Plot, Stroke};
 
-/// Draws the legend, rows of samples and names, above what is left of `area` for the plot.
+/// Draws the legend (rows of line samples and names) at the top of `area`, and returns the rest for the plot.
 pub fn legend<'a>(
     plot: &Plot,
     area: DrawingArea<SVGBackend<'a>, Shift>,

@@ -23,7 +23,7 @@ pub fn dashes(stroke: Stroke) -> Option<(u32, u32)> {
     }
 }
 
-/// Positions and points of a line that get a marker: all where there are few, about eight where there are many.
+/// Positions and points of a line that get a marker: all of them if there are few, otherwise about eight.
 pub fn marked(
     stroke: Stroke,
     points: &[(f64, f64)],
@@ -70,7 +70,7 @@ pub fn marker(series: &Series, (x, y): (i32, i32), size: f64) -> Polygon<(i32, i
     let shape = SHAPES[series.colour % SHAPES.len()];
     let scaled = |d: i32| (f64::from(d) * size).round() as i32;
     let corners: Vec<_> = shape.iter().map(|(dx, dy)| (x + scaled(*dx), y + scaled(*dy))).collect();
-    // Large markers let those behind them show.
+    // Large markers are transparent, so that those behind them are visible.
     let style = if size > 1.0 { colour.mix(0.7).filled() } else { colour.filled() };
     Polygon::new(corners, style)
 }

@@ -66,8 +66,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether the last evaluations, as many as the patience, brought no better validation score. Right after an
-    /// evaluation only; all ranks learn it from rank 0.
+    /// Whether the last `patience` evaluations had no better validation score. Can be true only right after an evaluation;
+    /// all ranks receive the answer from rank 0.
     pub(super) fn is_out_of_patience(&self) -> bool {
         let Position { step, evaluated, best, .. } = &self.position;
         let patience = self.job.config.patience;
@@ -81,7 +81,7 @@ impl Trainer {
         out[0] > 0.0
     }
 
-    /// The score, and before it what a reader looks at first, if that is another figure.
+    /// The score, and before it the figure that is most familiar to readers, if that is another one.
     fn in_short(&self, scores: &Scores) -> String {
         let text =
             |name: &str, mean| format!("{name} {}", self.job.config.model.figure(name, mean));
