@@ -1,4 +1,4 @@
-//! `pixelloom encode`: what a vae makes of images, as arrays for NumPy.
+//! `pixelloom encode`: writes the latent variables of images as arrays for NumPy.
 
 use std::path::PathBuf;
 
@@ -25,8 +25,8 @@ Examples:
 
 /// Write the latent variables of images to a NumPy archive
 ///
-/// The archive holds `mean` and `log_variance` of q(z|x), float32 of one row an image and one column a latent
-/// dimension, and `labels` where the images have classes. Rows are in the order of the split.
+/// The archive has `mean` and `log_variance` of q(z|x), float32 with one row per image and one column per latent
+/// dimension, and `labels` if the images have classes. Rows are in the order of the split.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Encode {
@@ -106,7 +106,7 @@ impl Encode {
     }
 }
 
-/// The labels of the images, if they have some; whether they do.
+/// Writes the labels of the images, if they have any, and returns whether they do.
 fn write_labels(archive: &mut Npz, images: &Images) -> Result<bool> {
     let Some(labels) = &images.labels else { return Ok(false) };
     archive.array("labels", Numbers::U8, &[labels.len()])?;

@@ -63,7 +63,7 @@ pub struct Eval {
     /// Also estimate -log p(x) of 1000 evenly spaced images by appendix D of the AEVB paper (vae)
     #[arg(long)]
     marginal: bool,
-    /// Write the scores of every image to this file; images of folder:PATH with their file names
+    /// Write the scores of every image to this file, with the file names of images of folder:PATH
     #[arg(long, value_name = "FILE.csv")]
     per_image: Option<PathBuf>,
     #[command(flatten)]
@@ -211,7 +211,7 @@ impl Eval {
     }
 }
 
-/// The file of each image of a split, for a data set whose images have files of their own.
+/// The file of each image of a split, if every image of the data set is a file.
 fn files(data: &DataSet, split: Split) -> Result<Option<Vec<String>>, Error> {
     let files = data::files_of(&data.name, split)?;
     let count = data.split(split).count;

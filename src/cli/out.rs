@@ -17,23 +17,23 @@ static OBJECT: OnceLock<Mutex<Map<String, Value>>> = OnceLock::new();
 /// Whether the command writes a file to stdout.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Whether the command writes files, which it does to the end though nobody reads its results.
+/// Whether the command writes files; it then finishes even if nobody reads its results.
 static WRITES: AtomicBool = AtomicBool::new(false);
 
-/// After `-v`.
+/// Whether `-v` was given.
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
-/// Takes `-v`.
+/// Sets `-v`.
 pub fn be_verbose() {
     VERBOSE.store(true, Ordering::Relaxed);
 }
 
-/// Whether more than usual is wanted.
+/// Whether to print more than usual (`-v`).
 pub fn is_verbose() -> bool {
     VERBOSE.load(Ordering::Relaxed)
 }
 
-/// The command writes files.
+/// Records that the command writes files.
 pub fn writes_files() {
     WRITES.store(true, Ordering::Relaxed);
 }
@@ -59,7 +59,7 @@ fn print(text: &str) -> io::Result<()> {
         false => writeln!(io::stdout(), "{text}"),
     };
     match printed {
-        // As in `eval --per-image FILE | head -1`: the reader has seen enough, and the file is still to come.
+        // As in `eval --per-image FILE | head -1`: the reader has closed the pipe, but the file must still be written.
         Err(e) if e.kind() == ErrorKind::BrokenPipe && WRITES.load(Ordering::Relaxed) => Ok(()),
         printed => printed,
     }
@@ -113,7 +113,7 @@ fn json(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("results have strings as keys")
 }
 
-/// A line on stderr that `-q` leaves out, unless it is a warning.
+/// Prints a line to stderr; with `-q` only if it is a warning.
 pub fn remark(text: &str) {
     if !terminal::is_quiet() || text.starts_with("warning:") {
         complain(text);

@@ -296,7 +296,7 @@ impl Train {
     }
 }
 
-/// Says what of the schedules does not fit the run.
+/// Warns about schedules and warm-ups that do not fit the run.
 fn warn(config: &Config, data: &DataSet) -> Result<(), Error> {
     let warnings = config.warnings(data.train.count)?;
     warnings.iter().for_each(|warning| remark(&format!("warning: {warning}")));
