@@ -17,12 +17,12 @@ use crate::tensor::Tensor;
 
 use super::probe;
 
-/// Calls that take this many seconds together are timed precisely enough.
+/// Minimum total time in seconds of the calls that are timed together.
 const LONG: f64 = 0.1;
 /// A first call that takes this many seconds is the measurement: compiling a kernel is a small part of it, and software
 /// drivers would otherwise take minutes for ten operations.
 const SLOW: f64 = 1.0;
-/// Most calls that are timed together.
+/// Maximum number of calls that are timed together.
 const MOST: u32 = 256;
 
 /// How fast an operation runs.
@@ -69,7 +69,7 @@ fn speed(case: &Case, device: &Device) -> Result<Speed> {
         device.synchronize()?;
         Ok::<_, crate::Error>(begin.elapsed().as_secs_f64())
     };
-    // Compiles and allocates as well.
+    // The first call also compiles and allocates.
     let (mut calls, mut seconds) = (1, timed(1)?);
     if seconds < SLOW {
         seconds = timed(1)?;
@@ -90,9 +90,9 @@ fn speed(case: &Case, device: &Device) -> Result<Speed> {
     })
 }
 
-/// The work that the kernels of a call state.
+/// The total work that the kernels of a call declare.
 fn work(case: &Case) -> Result<Sum> {
-    // Not the GPU itself: a profile needs timestamps, which some adapters lack.
+    // Counts on a meta device, since some adapters lack the timestamps that a profile needs.
     let device = Device::meta(&Device::reference());
     let inputs = case.inputs.iter().map(|input| Tensor::unwritten(&device, &input.shape));
     let mut once = call(case, inputs.collect());

@@ -16,7 +16,7 @@ Examples:
   pixelloom gpu-check
   pixelloom gpu-check --device gpu:1 --json > report.json";
 
-/// Most differences that are printed; `--json` has all.
+/// Maximum number of differences that are printed; `--json` has all.
 const SHOWN: usize = 20;
 
 /// Compare a GPU with the reference implementation, and measure ten operations on it
@@ -39,7 +39,7 @@ impl GpuCheck {
         let (device, _) = choose(&self.device)?;
         if !device.name().starts_with("gpu:") {
             return Err(Error::Device(format!(
-                "gpu-check checks GPUs, and \"{}\" is none; name an adapter that pixelloom devices lists, such as \
+                "\"{}\" is not a GPU, and gpu-check checks GPUs; name an adapter that pixelloom devices lists, such as \
                  --device gpu:0",
                 self.device
             ))
@@ -67,7 +67,7 @@ fn check(device: &Device) -> Result<()> {
     Ok(verdict(device, cases.len(), &failures)?)
 }
 
-/// For each case whose results differ on the device and on the reference, the differences, one line each.
+/// The differences between the device and the reference, one line each.
 fn failures(cases: &[Case], device: &Device) -> Result<Vec<Vec<String>>, Error> {
     let reference = Device::reference();
     let all = cases.iter().map(|case| case.differences(device, &reference));

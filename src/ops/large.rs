@@ -12,9 +12,9 @@ use crate::kernel::traffic::{LAUNCHES, Launched};
 use crate::rng::{Key, stream};
 use crate::{Device, Tensor};
 
-/// Elements that a workgroup writes at most: two tiles of 128 x 128.
+/// Maximum number of elements that a workgroup writes: two tiles of 128 x 128.
 const MOST: u64 = 2 * 128 * 128;
-/// Most workgroups in one dimension.
+/// Maximum number of workgroups in one dimension.
 const GROUPS: u32 = 65_535;
 
 /// The launches of an operation, forwards and backwards.
@@ -34,7 +34,7 @@ fn differentiate(y: &[Var]) -> Vec<Tensor> {
     y.iter().map(|y| y.value().clone()).collect()
 }
 
-/// Launches whose workgroups or stated traffic do not fit their tensors.
+/// Launches whose workgroups or declared traffic are inconsistent with their tensors.
 fn faults(launches: &[Launched]) -> Vec<String> {
     let mut found = Vec::new();
     for Launched { name, stated, tensors, groups, written } in launches {

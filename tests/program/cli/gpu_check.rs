@@ -1,4 +1,4 @@
-//! `pixelloom gpu-check` where there is nothing to check. A whole check takes a software driver a minute, so it is not run
+//! `pixelloom gpu-check` without a GPU to check. A complete check takes a software driver a minute, so it is not run
 //! here; `.ci/run` runs it on two drivers.
 
 use super::Place;
@@ -32,7 +32,7 @@ fn no_adapter_is_an_error_that_lists_the_devices() {
 fn a_device_that_is_no_gpu_is_refused() {
     let message = Place::new().fail("gpu-check --device cpu", 6);
     assert!(
-        message.contains("gpu-check checks GPUs, and \"cpu\" is none; name an adapter"),
+        message.contains("\"cpu\" is not a GPU, and gpu-check checks GPUs; name an adapter"),
         "{message}"
     );
 }
