@@ -7,7 +7,7 @@
 use pixelloom::autograd::Backward;
 use pixelloom::autograd::case::{Case, Input};
 use pixelloom::autograd::gradcheck::gradient_error;
-use pixelloom::gpu::Program;
+use pixelloom::gpu::{Program, Wgsl};
 use pixelloom::kernel::{Cost, Kernel, elementwise};
 use pixelloom::{Device, Result, Tape, Tensor, Var};
 
@@ -46,7 +46,7 @@ fn gradient(_: &u32, [x, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
 }
 
 static SOFTSIGN: Kernel<u32, 1, 1> = Kernel {
-    program: Program { name: "softsign", source: FORWARD, inputs: 1, outputs: 1 },
+    program: Program { name: "softsign", source: Wgsl::new(FORWARD), inputs: 1, outputs: 1 },
     cpu: forward,
     reference: forward,
     stages: |n| elementwise("softsign", *n as usize, n),
@@ -55,7 +55,12 @@ static SOFTSIGN: Kernel<u32, 1, 1> = Kernel {
 };
 
 static SOFTSIGN_GRADIENT: Kernel<u32, 2, 1> = Kernel {
-    program: Program { name: "softsign_gradient", source: GRADIENT, inputs: 2, outputs: 1 },
+    program: Program {
+        name: "softsign_gradient",
+        source: Wgsl::new(GRADIENT),
+        inputs: 2,
+        outputs: 1,
+    },
     cpu: gradient,
     reference: gradient,
     stages: |n| elementwise("softsign_gradient", *n as usize, n),

@@ -15,29 +15,27 @@ mod uniform;
 
 pub use uniform::{Field, Numbers, Uniform};
 
-/// Declares tile sizes that the host and the shader share: each becomes a Rust constant and, through `sizes!()`, a
-/// WGSL constant.
+/// Declares tile sizes that the host and the shader share: Rust constants, and `SIZES`, which sets the shader's
+/// `override` constants of the same names.
 macro_rules! tile_sizes {
     ($($(#[$meta:meta])* $name:ident = $value:literal;)+) => {
         $($(#[$meta])* const $name: usize = $value;)+
 
-        macro_rules! sizes {
-            () => {
-                concat!($("const ", stringify!($name), ": u32 = ", $value, "u;\n"),+)
-            };
-        }
+        const SIZES: &[(&str, u32)] = &[$((stringify!($name), $value)),+];
     };
 }
 pub(crate) use tile_sizes;
 
-/// Concatenates the WGSL of a kernel: optional constants, then files of `shaders/`, named by their paths without the
+/// Concatenates the WGSL of a kernel: optional overrides, then files of `shaders/`, named by their paths without the
 /// extension.
 macro_rules! shader {
-    ($constants:expr; $($file:expr),+) => {
-        concat!($constants, $crate::kernel::shader!($($file),+))
+    ($overrides:expr; $($file:expr),+) => {
+        $crate::gpu::Wgsl { overrides: $overrides, ..$crate::kernel::shader!($($file),+) }
     };
     ($($file:expr),+) => {
-        concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+)
+        $crate::gpu::Wgsl::new(concat!(
+            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
+        ))
     };
 }
 pub(crate) use shader;

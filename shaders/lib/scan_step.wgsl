@@ -1,6 +1,7 @@
 // h, c and gates of the cells of one step of the scan. CPU: ops/lstm_scan/cpu.rs. A workgroup computes 16 cells x 16
 // channels of one direction, an invocation the four gates of one channel of a cell. They are a product
 // [cells, neighbours hidden] [neighbours hidden, 4 hidden], whose left operand is read from the map of h.
+override TILE: u32;
 fn h_at(cell: Cell, k: u32) -> f32 {
     let n = k / p.hidden;
     if n >= p.neighbours {

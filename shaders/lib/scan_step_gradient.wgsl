@@ -3,6 +3,7 @@
 // [neighbours 4 hidden, hidden], whose left operand is read from the dgates of the cells that have this one as a
 // neighbour. `dc` [batch, edge, hidden] is the gradient of c of the current cell of each row (each column in the Row
 // LSTM).
+override TILE: u32;
 // Tiles of 16 cells and 16 channels, in vectors of four k.
 const PITCH: u32 = 17u;
 var<workgroup> d_tile: array<vec4<f32>, 272>;

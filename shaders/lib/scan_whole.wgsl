@@ -4,6 +4,8 @@
 // A lane is a row of the image (a column if the order is by rows); c is passed on along it. In step t a lane has one
 // cell or none. Neighbour n of the cell was computed in step t - 1 by lane + n - neighbours / 2. An invocation computes
 // one channel of at most two lanes and keeps their c in registers.
+override WHOLE_WEIGHTS: u32;
+override WHOLE_FRONTIER: u32;
 var<workgroup> weights: array<vec4<f32>, WHOLE_WEIGHTS>;
 // Two steps of [lanes + neighbours - 1, hidden]: the lanes beyond either end are zeros.
 var<workgroup> frontier: array<f32, WHOLE_FRONTIER>;

@@ -5,6 +5,8 @@
 // computed. The four gates of a step do not fit beside S, so the lanes exchange one gate after the other, with a
 // barrier each. The halves of `frontier` alternate, so that none is written while it is read.
 // S by [gate, neighbours (last first), gate channel, channel of h].
+override WHOLE_WEIGHTS: u32;
+override WHOLE_FRONTIER: u32;
 var<workgroup> weights: array<f32, 4u * WHOLE_WEIGHTS>;
 // Twice [lanes + neighbours - 1, hidden]: the lanes beyond either end are zeros.
 var<workgroup> frontier: array<f32, WHOLE_FRONTIER>;

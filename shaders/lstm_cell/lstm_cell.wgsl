@@ -2,6 +2,8 @@
 // (gates stacked o, f, i, g), b [4 hidden] or [batch, 4 hidden], c, h, next [batch, hidden], gates
 // [batch, 4 hidden]. A workgroup computes 32 rows x 8 units, whose gates are the 32 columns of a tile
 // (`lib/team_tile.wgsl`).
+override TILE_ROWS: u32;
+override TILE_UNITS: u32;
 struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, panel: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,5 +1,7 @@
 // y = act(conv(x) + bias) + residual. CPU: ops/masked_conv/cpu.rs. One product [pixels, taps inputs]
 // [taps inputs, outputs], whose left operand is read directly from x; one tile per workgroup.
+override TILE: u32;
+override WIDE: u32;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;

@@ -1,5 +1,7 @@
 // dx = a'(x) times the sum of d w^T over the taps. CPU: ops/masked_conv/cpu.rs. One product [pixels, taps outputs]
 // [taps outputs, inputs], whose left operand is read from d through the reversed taps.
+override TILE: u32;
+override WIDE: u32;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;

@@ -2,6 +2,8 @@
 // row of the left operand is 1, for dbias. The pixels are split into pieces of `chunk` (split-K): the first
 // dispatch writes the partial sums to `partial` [pieces, taps inputs + 1, outputs], and the second adds
 // them in a fixed order.
+override TILE: u32;
+override WIDE: u32;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> d: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;

@@ -5,6 +5,8 @@
 // the next ones are loaded into registers. If C has few tiles and k is long, k is split into pieces
 // of `chunk` (split-K): each workgroup writes the sum over its piece to `partial` [batch, pieces, m, n], and
 // a second dispatch adds the pieces in a fixed order.
+override LARGE_TILE: u32;
+override SMALL_TILE: u32;
 struct Params {
     m: u32,
     n: u32,

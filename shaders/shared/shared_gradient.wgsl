@@ -1,6 +1,7 @@
 // dW (+)= d_1^T x_1 + d_2^T x_2 + d_3^T x_3 for up to three uses of a weight, and db (+)= the column sums of their d.
 // Shapes of each use: d [rows, m], x [rows, n]; W [m, n], b [m]. CPU: ops/shared/cpu.rs. A workgroup computes a tile of
 // 32 x 32 (`lib/team_tile.wgsl`) of dW, extended by one column for db, in which x counts as 1.
+override TILE: u32;
 struct Params {
     m: u32,
     n: u32,

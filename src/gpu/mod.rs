@@ -25,7 +25,7 @@
 
 // The CPU-only build includes the shaders' source too, because its tests check them.
 mod program;
-pub use program::{Dispatch, Program};
+pub use program::{Dispatch, Program, Wgsl};
 
 #[cfg(feature = "gpu")]
 mod adapters;

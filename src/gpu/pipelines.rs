@@ -91,6 +91,8 @@ impl Shared {
         let key = std::ptr::from_ref(program).addr();
         let cell = lock(&self.pipelines.modules).entry(key).or_default().clone();
         let module = cell.get_or_init(|| self.build_module(program)).clone()?;
+        let overrides = program.source.overrides.iter();
+        let overrides: Vec<_> = overrides.map(|&(name, value)| (name, f64::from(value))).collect();
         let pipeline = self
             .guarded(|| {
                 let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -104,7 +106,7 @@ impl Shared {
                     module: &module.shader,
                     entry_point: Some(entry),
                     compilation_options: wgpu::PipelineCompilationOptions {
-                        constants: &[],
+                        constants: &overrides,
                         zero_initialize_workgroup_memory: self.options.zero_workgroup_memory,
                     },
                     cache: None,
@@ -150,7 +152,7 @@ impl Shared {
     fn shader(&self, program: &'static Program) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(program.name),
-            source: wgpu::ShaderSource::Wgsl(program.source.into()),
+            source: wgpu::ShaderSource::Wgsl(program.source.text.into()),
         };
         if self.options.bounds_checks {
             return self.device.create_shader_module(descriptor);

@@ -4,7 +4,7 @@
 //! the order of recording, so the new owner writes to it after all earlier reads.
 
 use super::context::{Gpu, Shared, lock};
-use super::program::{Dispatch, Program};
+use super::program::{Dispatch, Program, Wgsl};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -147,7 +147,8 @@ fn class_bytes(bytes: u64) -> u64 {
 /// Fills a buffer with quiet NaNs.
 static POISON: Program = Program {
     name: "poison",
-    source: "
+    source: Wgsl::new(
+        "
         struct Params { len: u32, row: u32 }
         @group(0) @binding(0) var<uniform> params: Params;
         @group(0) @binding(1) var<storage, read_write> out: array<u32>;
@@ -156,6 +157,7 @@ static POISON: Program = Program {
             let i = id.y * params.row + id.x;
             if (i < params.len) { out[i] = 0x7fc00000u; }
         }",
+    ),
     inputs: 0,
     outputs: 1,
 };

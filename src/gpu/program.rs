@@ -13,12 +13,28 @@
 pub struct Program {
     /// Name in messages and profiles.
     pub name: &'static str,
-    /// WGSL source.
-    pub source: &'static str,
+    /// The source.
+    pub source: Wgsl,
     /// Number of read-only storage buffers.
     pub inputs: usize,
     /// Number of written storage buffers; inputs and outputs together are at most 8.
     pub outputs: usize,
+}
+
+/// WGSL text, and the values of its `override` constants.
+#[derive(Debug, Clone, Copy)]
+pub struct Wgsl {
+    /// The text.
+    pub text: &'static str,
+    /// Name and value of every `override` in the text.
+    pub overrides: &'static [(&'static str, u32)],
+}
+
+impl Wgsl {
+    /// Text without overrides.
+    pub const fn new(text: &'static str) -> Wgsl {
+        Wgsl { text, overrides: &[] }
+    }
 }
 
 /// One dispatch of a program.

@@ -7,7 +7,7 @@ use crate::axes;
 use crate::common::{Weights, poisoned_cpu, poisoned_reference};
 use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::{Case, Input, distance};
-use pixelloom::gpu::Program;
+use pixelloom::gpu::{Program, Wgsl};
 use pixelloom::kernel::{Cost, Kernel};
 use pixelloom::nn::{Decay, OptimizerConfig, Param, TrainState};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
@@ -140,7 +140,7 @@ const fn scale(wrong_cpu: bool, wrong_reference: bool) -> Kernel<u32, 1, 1> {
         y[57] *= 1.001;
     }
     Kernel {
-        program: Program { name: "scale", source: "", inputs: 1, outputs: 1 },
+        program: Program { name: "scale", source: Wgsl::new(""), inputs: 1, outputs: 1 },
         cpu: if wrong_cpu { wrong } else { right },
         reference: if wrong_reference { wrong } else { right },
         stages: |_| Vec::new(),

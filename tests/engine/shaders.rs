@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
@@ -20,6 +21,7 @@ const STORAGE_BUFFERS: usize = 8;
 #[derive(Clone)]
 pub struct Shader {
     pub source: String,
+    overrides: Vec<(&'static str, u32)>,
     entries: Vec<&'static str>,
     inputs: usize,
     outputs: usize,
@@ -31,7 +33,8 @@ pub fn shaders() -> Vec<(&'static str, Shader)> {
     let shader = |k: Box<dyn pixelloom::kernel::AnyKernel>| {
         let program = k.program();
         let shader = Shader {
-            source: program.source.into(),
+            source: program.source.text.into(),
+            overrides: program.source.overrides.to_vec(),
             entries: k.entries().to_vec(),
             inputs: program.inputs,
             outputs: program.outputs,
@@ -59,9 +62,16 @@ fn check(shader: &Shader) -> Result<(), String> {
     bindings(shader, &module)?;
     let names: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
     ensure(names == shader.entries, || format!("entry points {names:?}"))?;
+    // An override without a name is an expression of the others.
+    let own: BTreeSet<_> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
+    let host: BTreeSet<_> = shader.overrides.iter().map(|(name, _)| *name).collect();
+    ensure(own == host, || format!("overrides {own:?}, on the host {host:?}"))?;
+    let values = shader.overrides.iter().map(|(name, value)| (name.to_string(), f64::from(*value)));
+    let (module, info) = process_overrides(&module, &info, None, &values.collect())
+        .map_err(|e| format!("overrides: {e}"))?;
     for number in 0..module.entry_points.len() {
         workgroup(&module, &info, number)?;
-        write_out(&module, &info, names[number])?;
+        write_out(&module, &info, shader.entries[number])?;
     }
     Ok(())
 }
@@ -258,11 +268,12 @@ const TOY: &str = "
     @group(0) @binding(0) var<uniform> p: Params;
     @group(0) @binding(1) var<storage, read> x: array<f32>;
     @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+    override SIDE: u32;
     var<workgroup> tile: array<f32, 256>;
     @compute @workgroup_size(256) fn toy(@builtin(local_invocation_index) i: u32) {
         tile[i] = x[i];
         workgroupBarrier();
-        if i < p.n { y[i] = tile[255u - i]; }
+        if i < p.n { y[i] = tile[SIDE - 1u - i]; }
     }";
 
 fn toy(from: &str, to: &str) -> Shader {
@@ -275,7 +286,8 @@ fn toy(from: &str, to: &str) -> Shader {
         Field { name: "c", scalar: "u32", count: 3, offset: 16 },
         Field { name: "unused", scalar: "u32", count: 1, offset: 28 },
     ];
-    Shader { source, entries: vec!["toy"], inputs: 1, outputs: 1, params_size: 32, fields }
+    let (entries, overrides) = (vec!["toy"], vec![("SIDE", 256)]);
+    Shader { source, overrides, entries, inputs: 1, outputs: 1, params_size: 32, fields }
 }
 
 #[test]
@@ -301,6 +313,9 @@ fn planted_faults_fail() {
         ("workgroup_size(256)", "workgroup_size(512)"),
         ("array<f32, 256>", "array<f32, 4097>"),
         ("fn toy", "fn other"),
+        // An override that the host does not set, and a constant that it cannot.
+        ("override SIDE: u32;", "override SIDE: u32; override DEPTH: u32;"),
+        ("override SIDE: u32", "const SIDE: u32 = 256u"),
         ("@group(0) @binding(2)", "@group(1) @binding(2)"),
     ] {
         assert!(check(&toy(from, to)).is_err(), "{to:?} for {from:?} passed");

@@ -13,7 +13,7 @@ mod reference;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
-use crate::gpu::Program;
+use crate::gpu::{Program, Wgsl};
 use crate::kernel::{Cost, CpuFn, Kernel, Stage, elementwise, shader, workgroup_each};
 use crate::ops::binary::{self, Operation};
 use crate::ops::unary::{self, Function};
@@ -34,7 +34,7 @@ fn row_stages(p: &LikelihoodParams) -> Vec<Stage<LikelihoodParams>> {
 /// A kernel that sums over each row.
 const fn row_sum<const I: usize>(
     name: &'static str,
-    source: &'static str,
+    source: Wgsl,
     cpu: CpuFn<LikelihoodParams, I, 1>,
     reference: CpuFn<LikelihoodParams, I, 1>,
 ) -> Kernel<LikelihoodParams, I, 1> {
@@ -55,7 +55,7 @@ const fn row_sum<const I: usize>(
 /// A kernel that works on each element.
 const fn gradient<const I: usize, const O: usize>(
     name: &'static str,
-    source: &'static str,
+    source: Wgsl,
     cpu: CpuFn<LikelihoodParams, I, O>,
     reference: CpuFn<LikelihoodParams, I, O>,
 ) -> Kernel<LikelihoodParams, I, O> {

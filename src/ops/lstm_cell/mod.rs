@@ -37,7 +37,7 @@ tile_sizes! {
 pub static LSTM_CELL: Kernel<LstmCellParams, 4, 3> = Kernel {
     program: Program {
         name: "lstm_cell",
-        source: shader!(sizes!(); "lib/math", "lib/lstm_state", "lib/team_tile", "lstm_cell/lstm_cell"),
+        source: shader!(SIZES; "lib/math", "lib/lstm_state", "lib/team_tile", "lstm_cell/lstm_cell"),
         inputs: 4,
         outputs: 3,
     },

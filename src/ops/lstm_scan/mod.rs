@@ -124,7 +124,7 @@ const WHOLE_ITERATIONS: usize = 50_000;
 
 macro_rules! source {
     ($($file:literal),+) => {
-        shader!(sizes!(); "lib/index", "lib/math", "lib/lstm_state", "lib/lstm", $($file),+)
+        shader!(SIZES; "lib/index", "lib/math", "lib/lstm_state", "lib/lstm", $($file),+)
     };
 }
 
@@ -215,7 +215,7 @@ pub static BILSTM_SCAN_GRADIENT: Kernel<LstmScanParams, 5, 3> = Kernel {
 pub static LSTM_AT: Kernel<LstmScanParams, 3, 2> = Kernel {
     program: Program {
         name: "lstm_at",
-        source: source!("lstm_scan/lstm_at"),
+        source: shader!("lib/index", "lib/math", "lib/lstm_state", "lib/lstm", "lstm_scan/lstm_at"),
         inputs: 3,
         outputs: 2,
     },

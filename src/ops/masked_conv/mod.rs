@@ -93,7 +93,7 @@ tile_sizes! {
 
 macro_rules! source {
     ($file:literal) => {
-        shader!(sizes!(); "lib/index", "lib/math", "lib/tile", "lib/window", $file)
+        shader!(SIZES; "lib/index", "lib/math", "lib/tile", "lib/window", $file)
     };
 }
 
@@ -207,7 +207,13 @@ pub static MASKED_CONV_WEIGHT: Kernel<MaskedConvParams, 2, 3> = Kernel {
 pub static MASKED_CONV_AT: Kernel<MaskedConvParams, 4, 1> = Kernel {
     program: Program {
         name: "masked_conv_at",
-        source: source!("masked_conv/masked_conv_at"),
+        source: shader!(
+            "lib/index",
+            "lib/math",
+            "lib/tile",
+            "lib/window",
+            "masked_conv/masked_conv_at"
+        ),
         inputs: 4,
         outputs: 1,
     },

@@ -76,7 +76,7 @@ fn stages(p: &MatmulParams) -> Vec<Stage<MatmulParams>> {
 pub static MATMUL: Kernel<MatmulParams, 3, 2> = Kernel {
     program: Program {
         name: "matmul",
-        source: shader!(sizes!(); "lib/index", "lib/math", "lib/tile", "lib/team_tile", "matmul/matmul"),
+        source: shader!(SIZES; "lib/index", "lib/math", "lib/tile", "lib/team_tile", "matmul/matmul"),
         inputs: 3,
         outputs: 2,
     },

@@ -47,7 +47,7 @@ pub struct SharedGradient;
 
 static PROGRAM: Program = Program {
     name: "shared_gradient",
-    source: shader!(sizes!(); "lib/team_tile", "shared/shared_gradient"),
+    source: shader!(SIZES; "lib/team_tile", "shared/shared_gradient"),
     inputs: 2 * USES,
     outputs: 2,
 };

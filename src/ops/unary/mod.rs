@@ -16,11 +16,14 @@ pub use params::{Function, UnaryParams};
 
 use Function::*;
 
-const SOURCE: &str = shader!("lib/index", "lib/math", "unary/unary");
-
 /// y = f(x).
 pub static UNARY: Kernel<UnaryParams, 1, 1> = Kernel {
-    program: Program { name: "unary", source: SOURCE, inputs: 1, outputs: 1 },
+    program: Program {
+        name: "unary",
+        source: shader!("lib/index", "lib/math", "unary/unary"),
+        inputs: 1,
+        outputs: 1,
+    },
     cpu: cpu::forward,
     reference: reference::forward,
     stages: |p| elementwise("unary", p.n as usize, p),

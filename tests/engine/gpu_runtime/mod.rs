@@ -8,12 +8,13 @@ mod work;
 
 use crate::common::open_with;
 use pixelloom::Error;
-use pixelloom::gpu::{Dispatch, Gpu, GpuBuffer, GpuOptions, Program, adapters};
+use pixelloom::gpu::{Dispatch, Gpu, GpuBuffer, GpuOptions, Program, Wgsl, adapters};
 
 /// `affine`: y = a x + b. `lengths`: y\[0\] = 1000 length(x) + length(y).
 static AFFINE: Program = Program {
     name: "affine",
-    source: "
+    source: Wgsl::new(
+        "
         struct Params { n: u32, row: u32, a: f32, b: f32 }
         @group(0) @binding(0) var<uniform> params: Params;
         @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -27,6 +28,7 @@ static AFFINE: Program = Program {
         fn lengths(@builtin(global_invocation_id) id: vec3<u32>) {
             if (id.x == 0u) { y[0] = f32(arrayLength(&x)) * 1000.0 + f32(arrayLength(&y)); }
         }",
+    ),
     inputs: 1,
     outputs: 1,
 };
@@ -34,7 +36,8 @@ static AFFINE: Program = Program {
 /// `mark`: out\[at\] = value, one element per dispatch. `divide`: out\[0\] = 7 / at. `sum`: see below.
 static MARK: Program = Program {
     name: "mark",
-    source: "
+    source: Wgsl::new(
+        "
         struct Params { at: u32, value: f32 }
         @group(0) @binding(0) var<uniform> params: Params;
         @group(0) @binding(1) var<storage, read_write> out: array<f32>;
@@ -47,13 +50,14 @@ static MARK: Program = Program {
             workgroupBarrier();
             out[i] = fresh[63u - i];
         }",
+    ),
     inputs: 0,
     outputs: 1,
 };
 
 static BROKEN: Program = Program {
     name: "broken-toy",
-    source: "@compute @workgroup_size(1) fn main() { let x: f32 = no_such_name; }",
+    source: Wgsl::new("@compute @workgroup_size(1) fn main() { let x: f32 = no_such_name; }"),
     inputs: 1,
     outputs: 1,
 };
