@@ -192,16 +192,20 @@ pub fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     kept
 }
 
-fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Error>> {
-    let seen = |(x, y): &(f64, f64)| {
+impl Plot {
+    /// Whether a point lies within the axes.
+    fn shows(&self, (x, y): &(f64, f64)) -> bool {
         x.is_finite()
             && y.is_finite()
-            && (!plot.log_x || *x > 0.0)
-            && (!plot.log_y || *y > 0.0)
-            && plot.y_max.is_none_or(|max| *y <= max)
-            && plot.y_min.is_none_or(|min| *y >= min)
-    };
-    let points_of = |s: &Series| s.points.iter().copied().filter(seen).collect();
+            && (!self.log_x || *x > 0.0)
+            && (!self.log_y || *y > 0.0)
+            && self.y_max.is_none_or(|max| *y <= max)
+            && self.y_min.is_none_or(|min| *y >= min)
+    }
+}
+
+fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Error>> {
+    let points_of = |s: &Series| s.points.iter().copied().filter(|p| plot.shows(p)).collect();
     let lines: Vec<Vec<(f64, f64)>> = plot.series.iter().map(points_of).collect();
     let lines_are_empty = lines.iter().all(Vec::is_empty);
     let reference = plot.reference.as_ref().filter(|(_, value)| value.is_finite());
@@ -240,24 +244,7 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
 
     let mut labels = Labels::default();
     for (series, points) in plot.series.iter().zip(lines) {
-        let style = style(series);
-        let line = if series.stroke == Stroke::Marks { Vec::new() } else { points.clone() };
-        match dashes(series.stroke) {
-            Some((dash, gap)) => {
-                chart.draw_series(DashedLineSeries::new(line, dash, gap, style))?;
-            }
-            None => {
-                chart.draw_series(LineSeries::new(line, style))?;
-            }
-        }
-        let named = series.points.iter().zip(&series.labels).enumerate();
-        for (i, (point, label)) in named.filter(|(_, (point, _))| seen(point)) {
-            labels.push(label, chart.backend_coord(point), size(series, i));
-        }
-        let marked = marked(series.stroke, &points);
-        chart.draw_series(
-            marked.map(|(i, p)| EmptyElement::at(p) + marker(series, (0, 0), size(series, i))),
-        )?;
+        draw_series(&mut chart, plot, series, points, &mut labels)?;
     }
     if let Some((label, value)) = reference {
         let ends = [(left, *value), (right, *value)];
@@ -272,5 +259,30 @@ fn draw(plot: &Plot, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io::Er
         chart.draw_series([Text::new("no points yet", middle, style)])?;
     }
     root.present()?;
+    Ok(())
+}
+
+/// Draws a series as a line or marks, and collects the labels of its points.
+fn draw_series<'a, 'b: 'a>(
+    chart: &mut ChartContext<'a, SVGBackend<'b>, Cartesian2d<PlotAxis, PlotAxis>>,
+    plot: &Plot,
+    series: &Series,
+    points: Vec<(f64, f64)>,
+    labels: &mut Labels,
+) -> Result<(), DrawingAreaErrorKind<io::Error>> {
+    let style = style(series);
+    let line = if series.stroke == Stroke::Marks { Vec::new() } else { points.clone() };
+    match dashes(series.stroke) {
+        Some((dash, gap)) => chart.draw_series(DashedLineSeries::new(line, dash, gap, style))?,
+        None => chart.draw_series(LineSeries::new(line, style))?,
+    };
+    let named = series.points.iter().zip(&series.labels).enumerate();
+    for (i, (point, label)) in named.filter(|(_, (point, _))| plot.shows(point)) {
+        labels.push(label, chart.backend_coord(point), size(series, i));
+    }
+    let marked = marked(series.stroke, &points);
+    chart.draw_series(
+        marked.map(|(i, p)| EmptyElement::at(p) + marker(series, (0, 0), size(series, i))),
+    )?;
     Ok(())
 }

@@ -201,6 +201,38 @@ pub fn save(
     training: &TrainState,
     position: &Position,
 ) -> Result<PathBuf> {
+    let (weights, state) = contents((config, data, history), model, training, position)?;
+    let target = parent.join(name(position.step));
+    let temporary = parent.join(format!("{WRITING}{}", std::process::id()));
+    let write = || {
+        let fail = |e| Error::disk("write", &target, e);
+        if temporary.exists() {
+            files::remove(&temporary).map_err(fail)?;
+        }
+        // Do not create parents: a run that was removed meanwhile must stay removed.
+        files::create_one_dir(&temporary).map_err(fail)?;
+        weights.write(&temporary.join(MODEL))?;
+        state.write(&temporary.join(STATE))?;
+        sync_dir(&temporary)?;
+        exchange(&temporary, &target).map_err(fail)
+    };
+    match write() {
+        Ok(()) => Ok(target),
+        Err(e) => {
+            // Free the space on a full disk, if possible.
+            let _ = files::remove(&temporary);
+            Err(e)
+        }
+    }
+}
+
+/// The contents of the two files of a checkpoint, weights and state. Fails with [`Error::NotFinite`].
+fn contents(
+    (config, data, history): (&Config, &TrainedOn, &[TrainingStage]),
+    model: &dyn Module,
+    training: &TrainState,
+    position: &Position,
+) -> Result<(Content, Content)> {
     let (mut weights, mut state) = (Content::default(), Content::default());
     for (name, param) in model.parameters() {
         let value = host(&param.value())?;
@@ -243,29 +275,7 @@ pub fn save(
     ]
     .map(|(key, text)| (key.to_string(), text))
     .into();
-
-    let target = parent.join(name(position.step));
-    let temporary = parent.join(format!("{WRITING}{}", std::process::id()));
-    let write = || {
-        let fail = |e| Error::disk("write", &target, e);
-        if temporary.exists() {
-            files::remove(&temporary).map_err(fail)?;
-        }
-        // Do not create parents: a run that was removed meanwhile must stay removed.
-        files::create_one_dir(&temporary).map_err(fail)?;
-        weights.write(&temporary.join(MODEL))?;
-        state.write(&temporary.join(STATE))?;
-        sync_dir(&temporary)?;
-        exchange(&temporary, &target).map_err(fail)
-    };
-    match write() {
-        Ok(()) => Ok(target),
-        Err(e) => {
-            // Free the space on a full disk, if possible.
-            let _ = files::remove(&temporary);
-            Err(e)
-        }
-    }
+    Ok((weights, state))
 }
 
 /// Reads the checkpoint in `dir`, weights and state. Fails with [`Error::Checkpoint`].

@@ -1,7 +1,7 @@
 //! The loops around the micro-kernel, for one thread.
 
 use super::Activation;
-use super::isa::Kernels;
+use super::isa::{Kernels, Wide};
 use super::kernel::Tile;
 use super::pack::Scratch;
 
@@ -159,40 +159,69 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
         // SAFETY: as promised by the caller; there is a row, a column and a term, and n <= NR.
         return unsafe { one_panel(kernels, p) };
     }
-    let k_blocks = p.k.div_ceil(KC);
-    let kc_most = p.k.div_ceil(k_blocks);
-    let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
-
-    // Packing B costs one more pass over it and pays off if many rows of C use it. It is not worth it if B fits into
-    // L1 as it is, or if its rows are so close together that packing would reproduce the same layout.
-    let b_in_l1 = stays_in_l1(p.k, p.n, p.b.stride) && p.b.panel == 0;
-    let compact = p.b.stride <= 2 * nr;
-    let in_panels = p.b.panel != 0;
-    let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1 || compact));
-    // A micro-panel of A is read once for every NR columns. A packed copy avoids strides that map many cache lines
-    // to the same few sets.
-    let aliased = p.a.stride.is_multiple_of(256);
-    let pack_a = p.n > if aliased { nr } else { 4 * nr };
-
+    let plan = Plan::of(kernels, p);
     let b_far = p.k * p.n > 2 * B_BLOCK;
-    if in_panels && b_far && !p.a.columns && p.m * kc_most <= A_BLOCK {
+    if p.b.panel != 0 && b_far && !p.a.columns && p.m * plan.kc_most <= A_BLOCK {
         // SAFETY: as promised by the caller; B is packed, A is in rows, and no block of k is longer than
         // `kc_most`.
-        return unsafe { pass_panels(kernels, p, kc_most, pack_a) };
+        return unsafe { pass_panels(kernels, p, plan.kc_most, plan.pack_a) };
     }
+    // SAFETY: as promised by the caller; the plan is for this product.
+    unsafe { blocks(kernels, p, &plan) }
+}
 
-    // A product of few rows uses wide tiles: they have enough independent sums to keep the multiply-add units busy,
-    // and read B, which is used only once, in long runs. So does a short sum, where C is most of the traffic: a wide
-    // tile writes long runs of C.
-    let direct = !p.a.columns && !pack_b && !in_panels;
-    let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
-        .into_iter()
-        .find(|(wide, fit)| {
-            *fit && direct && !wide.tiles.is_empty() && p.n >= wide.vectors * kernels.lanes
-        })
-        .map(|(wide, _)| wide);
+/// What a product packs, in which blocks it is computed, and by which tiles.
+struct Plan<'k> {
+    /// Longest block of k.
+    kc_most: usize,
+    /// Widest block of B.
+    nc_most: usize,
+    pack_a: bool,
+    pack_b: bool,
+    /// Tiles that are wider than a panel, where they pay off.
+    wide: Option<&'k Wide>,
+}
+
+impl Plan<'_> {
+    fn of<'k>(kernels: &'k Kernels, p: &Product) -> Plan<'k> {
+        let nr = kernels.panel();
+        let kc_most = p.k.div_ceil(p.k.div_ceil(KC));
+        let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
+
+        // Packing B costs one more pass over it and pays off if many rows of C use it. It is not worth it if B fits
+        // into L1 as it is, or if its rows are so close together that packing would reproduce the same layout.
+        let in_panels = p.b.panel != 0;
+        let b_in_l1 = stays_in_l1(p.k, p.n, p.b.stride) && !in_panels;
+        let compact = p.b.stride <= 2 * nr;
+        let pack_b = !in_panels && (p.b.columns || !(p.m <= 3 * kernels.mr || b_in_l1 || compact));
+        // A micro-panel of A is read once for every NR columns. A packed copy avoids strides that map many cache
+        // lines to the same few sets.
+        let aliased = p.a.stride.is_multiple_of(256);
+        let pack_a = p.n > if aliased { nr } else { 4 * nr };
+
+        // A product of few rows uses wide tiles: they have enough independent sums to keep the multiply-add units
+        // busy, and read B, which is used only once, in long runs. So does a short sum, where C is most of the
+        // traffic: a wide tile writes long runs of C.
+        let direct = !p.a.columns && !pack_b && !in_panels;
+        let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
+            .into_iter()
+            .find(|(wide, fit)| {
+                *fit && direct && !wide.tiles.is_empty() && p.n >= wide.vectors * kernels.lanes
+            })
+            .map(|(wide, _)| wide);
+        Plan { kc_most, nc_most, pack_a, pack_b, wide }
+    }
+}
+
+/// Loops 1 to 3: the blocks of a product.
+///
+/// # Safety
+/// As for [`multiply`]; and `plan` is for this product.
+unsafe fn blocks(kernels: &Kernels, p: &Product, plan: &Plan) {
+    let Plan { kc_most, nc_most, pack_a, pack_b, wide } = *plan;
+    let nr = kernels.panel();
+    let k_blocks = p.k.div_ceil(KC);
     let mr_most = wide.map_or(kernels.mr, |wide| wide.tiles.len());
-
     let b_len = if pack_b { kc_most * nc_most.min(p.n.next_multiple_of(nr)) } else { 0 };
     let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
     let kc_wide = kc_most.next_multiple_of(kernels.lanes) + kernels.lanes;
@@ -203,12 +232,10 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     };
     PACKED.with(|packed| {
         // SAFETY: `even` and the steps cut m, n and k into ranges that are inside them, so the views begin
-        // at elements of the operands, and `mr`, `nc`, `cols` and `kc` reach no further than these. A packed
+        // at elements of the operands, and `mr`, `nc` and `kc` reach no further than these. A packed
         // block of B has at most `nc_most` columns, and no more than all panels of n have, of `kc_most`
         // floats each; a micro-panel of A has `mr` <= MR runs or columns, padded by `mr_wide` and `kc_wide`
-        // to whole vectors. So both fit the buffer. There is a kernel for each `mr` <= `mr_most` and number
-        // of vectors, and a wide one only runs with as many whole vectors of columns. A packed B is in panels
-        // of NR columns, and `jc` and `jr` are multiples of NR.
+        // to whole vectors. So both fit the buffer. `jc` is a multiple of NR.
         packed.with(b_len.next_multiple_of(16) + a_len, |buffer| unsafe {
             let (b_block, a_panel) = (buffer, buffer.add(b_len.next_multiple_of(16)));
             // Loop 1, over n by NC: the columns of one block of B.
@@ -216,12 +243,12 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                 let nc = nc_most.min(p.n - jc);
                 // Loop 2, over k by KC: the block of B, KC x NC, lives in L2.
                 for (block, (pc, kc)) in even(p.k, KC).enumerate() {
-                    let (first, last) = (block == 0, block + 1 == k_blocks);
-                    let b = p.b.at(pc, jc);
+                    let mut b = p.b.at(pc, jc);
                     if pack_b {
                         let pack =
                             if b.columns { kernels.pack_b_columns } else { kernels.pack_b_rows };
                         pack(b.data, b.stride, kc, nc, b_block);
+                        b = View { data: b_block, stride: nr * kc, columns: false, panel: nr };
                     }
                     // Loop 3, over m by MR: the micro-panel of A, MR x KC, lives in L1.
                     for (ir, mr) in even(p.m, mr_most) {
@@ -236,57 +263,67 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
                             let next = p.a.at(ir + mr, pc);
                             (kernels.prefetch_runs)(next.data, next.stride, mr, kc);
                         }
-                        let c = p.c.add(ir * p.c_stride + jc);
-                        // Loop 4, over NC by NR: panels of B stream from L2 past the panel of A.
-                        let mut jr = 0;
-                        while jr < nc {
-                            let wide = wide.filter(|w| nc - jr >= w.vectors * kernels.lanes);
-                            let vectors = wide.map_or_else(
-                                || (nc - jr).div_ceil(kernels.lanes).min(2),
-                                |wide| wide.vectors,
-                            );
-                            let cols = (vectors * kernels.lanes).min(nc - jr);
-                            let (panel, b_stride) = if pack_b {
-                                (b_block.cast_const().add(jr * kc), nr)
-                            } else if in_panels {
-                                (b.at(0, jr).data, nr)
-                            } else {
-                                (b.data.add(jr), b.stride)
-                            };
-                            let run = if let Some(wide) = wide {
-                                wide.tiles[mr - 1]
-                            } else {
-                                let part = !cols.is_multiple_of(kernels.lanes);
-                                kernels.tiles[usize::from(a.columns)][usize::from(part)]
-                                    [vectors - 1][mr - 1]
-                            };
-                            let bias = !p.bias.is_null() && last;
-                            // Loop 5, over KC, is the micro-kernel: the tile of C, MR x NR, lives
-                            // in registers.
-                            run(&Tile {
-                                a: a.data,
-                                a_stride: a.stride,
-                                b: panel,
-                                b_stride,
-                                c: c.add(jr),
-                                c_stride: p.c_stride,
-                                k: kc,
-                                cols,
-                                add: p.accumulate || !first,
-                                bias: if bias { p.bias.add(jc + jr) } else { std::ptr::null() },
-                                ahead: (panel, 0),
-                            });
-                            jr += cols;
-                        }
-                        if last && p.activation != Activation::None {
-                            // The rows were just written and are still in L1.
-                            (kernels.activate)(c, p.c_stride, mr, nc, p.activation);
-                        }
+                        let (first, last) = (block == 0, block + 1 == k_blocks);
+                        let rows = Product { m: mr, k: kc, a, b, ..p.part(ir, mr, jc, nc) };
+                        row_of_tiles(kernels, &rows, wide, (first, last));
                     }
                 }
             }
         });
     });
+}
+
+/// Loop 4, over NC by NR: panels of B stream from L2 past the panel of A. `p` is at most MR rows of one block of k,
+/// which is the `first` or the `last` one or neither.
+///
+/// # Safety
+/// As for [`multiply`]; there is a kernel for m rows.
+#[inline]
+unsafe fn row_of_tiles(
+    kernels: &Kernels,
+    p: &Product,
+    wide: Option<&Wide>,
+    (first, last): (bool, bool),
+) {
+    let mut jr = 0;
+    while jr < p.n {
+        let wide = wide.filter(|wide| p.n - jr >= wide.vectors * kernels.lanes);
+        let vectors =
+            wide.map_or_else(|| (p.n - jr).div_ceil(kernels.lanes).min(2), |wide| wide.vectors);
+        let cols = (vectors * kernels.lanes).min(p.n - jr);
+        let run = if let Some(wide) = wide {
+            wide.tiles[p.m - 1]
+        } else {
+            let part = !cols.is_multiple_of(kernels.lanes);
+            kernels.tiles[usize::from(p.a.columns)][usize::from(part)][vectors - 1][p.m - 1]
+        };
+        let b = p.b.at(0, jr).data;
+        // SAFETY: `cols` columns from `jr` on are part of the product. There is a kernel for each number of vectors,
+        // and a wide one only runs with as many whole vectors of columns, on a B in rows. In a packed B, `jr` is
+        // a multiple of NR, since all tiles but the last are two vectors wide. The rows were just written when they
+        // are activated, and are still in L1.
+        unsafe {
+            // Loop 5, over KC, is the micro-kernel: the tile of C, MR x NR, lives in registers.
+            run(&Tile {
+                a: p.a.data,
+                a_stride: p.a.stride,
+                b,
+                b_stride: if p.b.panel == 0 { p.b.stride } else { p.b.panel },
+                c: p.c.add(jr),
+                c_stride: p.c_stride,
+                k: p.k,
+                cols,
+                add: p.accumulate || !first,
+                bias: if p.bias.is_null() || !last { std::ptr::null() } else { p.bias.add(jr) },
+                ahead: (b, 0),
+            });
+        }
+        jr += cols;
+    }
+    if last && p.activation != Activation::None {
+        // SAFETY: as promised by the caller.
+        unsafe { (kernels.activate)(p.c, p.c_stride, p.m, p.n, p.activation) };
+    }
 }
 
 /// The whole product if B is a single panel and a single k-block. For products this small, planning would take longer

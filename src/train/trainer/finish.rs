@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Job, Trainer};
+use super::{Job, Scores, Trainer};
 use crate::data::{Binarization, Fingerprint, Split};
 use crate::error::Result;
 use crate::machine::processor;
@@ -106,7 +106,8 @@ impl Trainer {
         })
     }
 
-    /// Scores the splits with the weights that the model has, those of step `scored`, the test split only if the settings ask for it, and writes the summary, the pictures and the report.
+    /// Scores the splits with the weights that the model has, those of step `scored`, the test split only if the settings
+    /// ask for it, and writes the summary, the pictures and the report.
     fn finish(&mut self, scored: u64) -> Result<Summary> {
         let begin = Instant::now();
         let quick = self.job.config.model.scores_quickly();
@@ -126,8 +127,25 @@ impl Trainer {
             test.as_ref().map_or((Split::Valid, &valid), |test| (Split::Test, test));
         self.last_pictures(split, last)?;
         self.clock.evaluated(begin);
+        let summary = self.summary(scored, &train, &valid, test.as_ref());
+        let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
+        let run = &self.job.run;
+        run.write("summary.json", &(text + "\n"))?;
+        run.held()?;
+        report::write(run.path())?;
+        Ok(summary)
+    }
+
+    fn summary(
+        &self,
+        scored: u64,
+        train: &Scores,
+        valid: &Scores,
+        test: Option<&Scores>,
+    ) -> Summary {
+        let (split, last) = test.map_or((Split::Valid, valid), |test| (Split::Test, test));
         let seconds = self.clock.seconds();
-        let Job { config, data, device, run, .. } = &self.job;
+        let Job { config, data, device, .. } = &self.job;
         let (best_step, best_valid) = self.position.best.unwrap_or((scored, valid.score()));
         let (name, score) = (last.name().to_string(), last.score());
         let mut scores = BTreeMap::from([
@@ -136,7 +154,7 @@ impl Trainer {
             (format!("best_valid_{name}"), best_valid),
             (format!("{split}_{name}"), score),
         ]);
-        let all = [("train", Some(&train)), ("valid", Some(&valid)), ("test", test.as_ref())];
+        let all = [("train", Some(train)), ("valid", Some(valid)), ("test", test)];
         for (split, scores_of) in all {
             let Some(scores_of) = scores_of else { continue };
             if let Some(error) = scores_of.mean_of("error") {
@@ -146,7 +164,7 @@ impl Trainer {
         if let Some(bits) = config.model.bits_per_dim(score) {
             scores.insert(format!("{split}_bits_per_dim"), bits);
         }
-        let summary = Summary {
+        Summary {
             model: config.model.kind().into(),
             preset: config.preset.clone(),
             parameters: self.model.model().parameter_count(),
@@ -174,11 +192,6 @@ impl Trainer {
             command: self.job.command.clone(),
             machine: processor::describe(),
             program: output::program(),
-        };
-        let text = serde_json::to_string_pretty(&summary).expect("keys are strings");
-        run.write("summary.json", &(text + "\n"))?;
-        run.held()?;
-        report::write(run.path())?;
-        Ok(summary)
+        }
     }
 }
