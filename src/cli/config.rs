@@ -4,7 +4,6 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::kind::Kind;
-use super::out::remark;
 use super::out::{give, say};
 use super::settings::SettingsArgs;
 
@@ -45,11 +44,16 @@ struct Show {
 impl Config {
     pub fn run(&self) -> Result<()> {
         let What::Show(show) = &self.what;
-        let settings = show.settings.resolve(show.model)?;
-        let mut config = settings.config()?;
-        if show.resolved {
-            config = settings.fit(config.data.open(&remark)?)?.0;
-        }
+        let mut settings = show.settings.resolve(show.model)?;
+        let config = if show.resolved {
+            let (data, _) = show.settings.open(&mut settings)?;
+            settings.fit(data)?.0
+        } else if show.settings.overfit_batch {
+            show.settings.open(&mut settings)?;
+            settings.config()?
+        } else {
+            settings.config()?
+        };
         give("settings", &config);
         give("origins", settings.origins(&config));
         Ok(say(settings.explain(&config).trim_end())?)

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pixelloom::data::{self, Binarization, DataSet, Part, Split, part};
 use pixelloom::models::iwae::iwae;
-use pixelloom::models::{AnyModel, ModelConfig};
+use pixelloom::models::{AnyModel, ModelConfig, SingleLatent};
 use pixelloom::output::{FileKind, Output, csv_cell, csv_comment};
 use pixelloom::settings::MARGINAL_LATENT;
 use pixelloom::train::latents::latents;
@@ -118,12 +118,50 @@ impl Eval {
         device: &Device,
     ) -> Result<()> {
         let split = Split::from(self.split);
-        let (images, mode) = (data.split(split), data.binarization);
         let what = format!("({}, {})", data.describe(split), device.name());
-        let part = |most| Part::of(images, mode, most, config.evaluation_batch());
-        let all = part(images.count);
-        let bar = Bar::new("images", images.count);
-        let scores = evaluate::evaluate(model.model(), device, &all, &|done| bar.at(done));
+        let task = Task { model, config, data, device, split, what };
+        let scores = task.scores()?;
+        task.report(&scores)?;
+        let weighted = self.iwae.map(|samples| task.iwae(samples)).transpose()?;
+        if self.marginal {
+            task.marginal(&scores)?;
+        }
+        if let Some(out) = table {
+            add("files", out.path());
+            let files = files(data, split)?;
+            out.put(csv(&scores, files.as_deref(), weighted.as_deref()).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// What is scored, and on what.
+struct Task<'a> {
+    model: &'a AnyModel,
+    config: &'a ModelConfig,
+    data: &'a DataSet,
+    device: &'a Device,
+    split: Split,
+    /// Images and device, printed beside every figure.
+    what: String,
+}
+
+impl Task<'_> {
+    /// At most this number of images of the split, evenly spaced.
+    fn part(&self, most: usize) -> Part<'_> {
+        let images = self.data.split(self.split);
+        Part::of(images, self.data.binarization, most, self.config.evaluation_batch())
+    }
+
+    fn all(&self) -> Part<'_> {
+        self.part(self.data.split(self.split).count)
+    }
+
+    fn scores(&self) -> Result<Scores> {
+        let all = self.all();
+        let bar = Bar::new("images", all.indices.len());
+        let scores =
+            evaluate::evaluate(self.model.model(), self.device, &all, &|done| bar.at(done));
         bar.done();
         let scores = scores.map_err(|e| match e {
             Error::NotFinite(what) => Error::NotFinite(format!(
@@ -131,12 +169,17 @@ impl Eval {
             )),
             other => other,
         })?;
-        let scores = scores.expect("the callback never stops it");
+        Ok(scores.expect("the callback never stops it"))
+    }
+
+    /// Prints the means, the headline first, and what the kind of model has besides.
+    fn report(&self, scores: &Scores) -> Result<()> {
+        let Task { config, data, split, what, .. } = self;
         let (first, mut means) = (scores.headline().0, scores.means());
         means.sort_by_key(|(name, _)| *name != first);
         give("split", split.to_string());
-        give("what", data.describe(split));
-        give("device", device.name());
+        give("what", data.describe(*split));
+        give("device", self.device.name());
         give("headline", first);
         give("means", means.iter().copied().collect::<BTreeMap<_, _>>());
         for (name, mean) in means {
@@ -148,66 +191,74 @@ impl Eval {
             let kl: Vec<String> = kl.iter().map(|kl| format!("{kl:.2}")).collect();
             say(&format!("{split} kl per glimpse: {} nats {what}", kl.join(" ")))?;
         }
-        if let Some(model) = model.model().single_latent() {
-            let latents = latents(model, device, &all, &|_| false)?.expect("nothing stops it");
-            let (active, dimensions) = (latents.active(), model.dimensions());
-            give("kl_per_latent", &latents.kl);
-            give("variance_per_latent", &latents.variance);
-            give("active_units", active);
-            say(&format!(
-                "{split} active units: {active} of {dimensions} latent dimensions {what}"
-            ))?;
+        if let Some(model) = self.model.model().single_latent() {
+            self.active_units(model)?;
         }
         if let Some(warning) = config.suspicion(&data.name, scores.score()) {
             give("warning", &warning);
             remark(&format!("warning: {warning}"));
         }
-        let mut weighted = None;
-        if let Some(k) = self.iwae {
-            let model = model.weighted("--iwae")?;
-            let mut values = Vec::with_capacity(images.count);
-            let bar = Bar::new(&format!("images, {k} samples each"), images.count);
-            let done = part::batches(device, &all, &|done| bar.at(done), |number, x, _| {
-                // Batch i draws its noise under the steps i k, ..., i k + k - 1.
-                let key = part::key(number.wrapping_mul(k));
-                values.extend(iwae(model, x, k as usize, key)?);
-                Ok(())
-            });
-            bar.done();
-            done?;
-            let mean = evaluate::mean(values.iter().copied());
-            give("iwae", json!({"samples": k, "bound": mean}));
-            say(&format!("{split} IWAE-{k} bound: {mean:.2} nats {what}"))?;
-            weighted = Some(values);
-        }
-        if self.marginal {
-            let model = model.single_latent("--marginal")?;
-            let latent = model.dimensions();
-            if latent >= MARGINAL_LATENT {
-                remark(&format!(
-                    "note: the estimator is accurate only below {MARGINAL_LATENT} latent dimensions; this \
-                     model has {latent}"
-                ));
-            }
-            let chosen = part(MARGINAL_IMAGES);
-            let values = evaluate::log_marginals(model, device, &chosen, &|_| false)?;
-            let values = values.expect("the callback never stops it");
-            let mean = evaluate::mean(values.iter().copied());
-            let bounds = chosen.indices.iter().map(|&i| f64::from(scores.0[0].1[i]));
-            let bound = evaluate::mean(bounds);
-            let images = chosen.indices.len();
-            give("marginal", json!({"images": images, "log_p": mean, "their_bound": bound}));
-            say(&format!(
-                "{split} -log p(x) of {} evenly spaced images: {:.2} nats, their bound: {:.2} {what}",
-                images, -mean, bound
-            ))?;
-        }
-        if let Some(out) = table {
-            add("files", out.path());
-            let files = files(data, split)?;
-            out.put(csv(&scores, files.as_deref(), weighted.as_deref()).as_bytes())?;
-        }
         Ok(())
+    }
+
+    /// Prints the number of active units (Burda et al. 2016, section 5.2).
+    fn active_units(&self, model: &dyn SingleLatent) -> Result<()> {
+        let Task { split, what, .. } = self;
+        let latents = latents(model, self.device, &self.all(), &|_| false)?;
+        let latents = latents.expect("the callback never stops it");
+        let (active, dimensions) = (latents.active(), model.dimensions());
+        give("kl_per_latent", &latents.kl);
+        give("variance_per_latent", &latents.variance);
+        give("active_units", active);
+        Ok(say(&format!(
+            "{split} active units: {active} of {dimensions} latent dimensions {what}"
+        ))?)
+    }
+
+    /// Prints the mean importance-weighted bound, and returns that of every image.
+    fn iwae(&self, samples: u32) -> Result<Vec<f64>> {
+        let Task { split, what, .. } = self;
+        let model = self.model.weighted("--iwae")?;
+        let all = self.all();
+        let mut values = Vec::with_capacity(all.indices.len());
+        let bar = Bar::new(&format!("images, {samples} samples each"), all.indices.len());
+        let done = part::batches(self.device, &all, &|done| bar.at(done), |number, x, _| {
+            // Batch i draws its noise under the steps i samples, ..., (i + 1) samples - 1.
+            let key = part::key(number.wrapping_mul(samples));
+            values.extend(iwae(model, x, samples as usize, key)?);
+            Ok(())
+        });
+        bar.done();
+        done?;
+        let mean = evaluate::mean(values.iter().copied());
+        give("iwae", json!({"samples": samples, "bound": mean}));
+        say(&format!("{split} IWAE-{samples} bound: {mean:.2} nats {what}"))?;
+        Ok(values)
+    }
+
+    /// Prints the estimate of log p(x) and the bound of the same images.
+    fn marginal(&self, scores: &Scores) -> Result<()> {
+        let Task { split, what, .. } = self;
+        let model = self.model.single_latent("--marginal")?;
+        let latent = model.dimensions();
+        if latent >= MARGINAL_LATENT {
+            remark(&format!(
+                "note: the estimator is accurate only below {MARGINAL_LATENT} latent dimensions; this \
+                 model has {latent}"
+            ));
+        }
+        let chosen = self.part(MARGINAL_IMAGES);
+        let values = evaluate::log_marginals(model, self.device, &chosen, &|_| false)?;
+        let values = values.expect("the callback never stops it");
+        let mean = evaluate::mean(values.iter().copied());
+        let bounds = chosen.indices.iter().map(|&i| f64::from(scores.0[0].1[i]));
+        let bound = evaluate::mean(bounds);
+        let images = chosen.indices.len();
+        give("marginal", json!({"images": images, "log_p": mean, "their_bound": bound}));
+        Ok(say(&format!(
+            "{split} -log p(x) of {} evenly spaced images: {:.2} nats, their bound: {:.2} {what}",
+            images, -mean, bound
+        ))?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pixelloom::Error;
+use pixelloom::data::{DataSet, Fingerprint};
 use pixelloom::settings::{Settings, layers, presets};
 use toml::{Table, Value};
 
@@ -118,10 +119,19 @@ impl SettingsArgs {
             }
         }
         self.put(&mut settings)?;
-        if self.overfit_batch {
-            settings.overfit(&remark)?;
-        }
         Ok(settings)
+    }
+
+    /// Opens the data set of `settings`, and returns it with the fingerprint of the set without its limit. With
+    /// --overfit-batch, settings and data set become those of the first batch.
+    pub fn open(&self, settings: &mut Settings) -> Result<(DataSet, Fingerprint), Error> {
+        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&remark)?;
+        if !self.overfit_batch {
+            return Ok((data, fingerprint));
+        }
+        let data = settings.overfit(data)?;
+        let fingerprint = Fingerprint::of(&data);
+        Ok((data, fingerprint))
     }
 
     /// Overrides `settings` with the flags.

@@ -92,8 +92,9 @@ impl Train {
     pub fn run(&self) -> Result<()> {
         if self.dry_run {
             ranks::refuse("a dry run")?;
-            let settings = self.settings.resolve(Some(self.model))?;
-            let (config, data) = settings.fit(settings.config()?.data.open(&remark)?)?;
+            let mut settings = self.settings.resolve(Some(self.model))?;
+            let (data, _) = self.settings.open(&mut settings)?;
+            let (config, data) = settings.fit(data)?;
             warn(&config, &data)?;
             give("settings", &config);
             say(settings.explain(&config).trim_end())?;
@@ -124,7 +125,7 @@ impl Train {
         }
         let mut settings = Settings::new(&saved);
         self.settings.put(&mut settings)?;
-        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&remark)?;
+        let (data, fingerprint) = self.settings.open(&mut settings)?;
         let (config, data) = settings.fit(data)?;
         warn(&config, &data)?;
         run.newest()?;
@@ -144,8 +145,8 @@ impl Train {
 
     /// Starts a new run.
     fn begin(&self, ranks: Ranks) -> Result<()> {
-        let settings = self.settings.resolve(Some(self.model))?;
-        let (data, fingerprint) = settings.config()?.data.open_with_fingerprint(&remark)?;
+        let mut settings = self.settings.resolve(Some(self.model))?;
+        let (data, fingerprint) = self.settings.open(&mut settings)?;
         let (config, data) = settings.fit(data)?;
         warn(&config, &data)?;
         let init = config.init.as_deref().map(|init| begin_with(init, &config)).transpose()?;

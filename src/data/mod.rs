@@ -48,6 +48,7 @@ pub use fingerprint::{Fingerprint, SplitPrint};
 pub use images::Images;
 pub use loader::{Batch, Loader};
 pub use part::Part;
+pub(crate) use sets::firsts;
 pub use sets::{Outline, files_of, first, is_own, names, open, open_with, outline};
 
 /// The seed with which validation and test images are composed and binarized, at epoch 0, so that all evaluations, also

@@ -207,7 +207,7 @@ fn parse_first(name: &str) -> Option<(usize, &str)> {
 }
 
 /// The set with the first `count` training images of `set` in every split, in the form in which they are evaluated.
-fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
+pub(crate) fn firsts(name: &str, count: usize, set: DataSet) -> Result<DataSet> {
     if count > set.train.count {
         return Err(Error::Config(format!(
             "data set {name}: {} has only {} training images; ask for at most that number",

@@ -125,6 +125,10 @@ impl DataConfig {
     }
 }
 
+fn bad(key: &str, value: &dyn std::fmt::Display, rule: &str) -> Result<()> {
+    Err(Error::Config(format!("{key} = {value}: it must {rule}")))
+}
+
 impl Config {
     /// The configuration of the optimiser, with the decay of the weight prior and the length of the schedule filled in.
     pub fn optimizer(&self, images: usize, steps: u64) -> OptimizerConfig {
@@ -142,9 +146,6 @@ impl Config {
 
     /// Rejects invalid settings.
     pub fn check(&self) -> Result<()> {
-        let bad = |key: &str, value: &dyn std::fmt::Display, rule: &str| {
-            Err(Error::Config(format!("{key} = {value}: it must {rule}")))
-        };
         for (key, value) in [
             ("epochs", self.epochs),
             ("batch", self.batch as u64),
@@ -174,6 +175,10 @@ impl Config {
                 )));
             }
         }
+        self.check_optimizer()
+    }
+
+    fn check_optimizer(&self) -> Result<()> {
         let o = &self.optimizer;
         if !(o.rate > 0.0 && o.rate.is_finite()) {
             return bad("optimizer.rate", &o.rate, "be above 0 and finite");

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::unknown::unknown;
 use super::view::view;
 use super::{Config, limits, presets};
-use crate::data::{self, Binarization, DataSet, Tell, files};
+use crate::data::{self, Binarization, DataSet, files};
 use crate::error::{Error, Result};
 use crate::models::ModelConfig;
 use crate::models::vae::METHODS;
@@ -179,28 +179,27 @@ impl Settings {
         self.overlay(Table::from_iter([("model".into(), model)]), "--init")
     }
 
-    /// Sets up overfitting of one batch: every split becomes the first batch of training images, with a fixed
-    /// binarization. Numbers of epochs that come from the preset are replaced by those of a run of a few hundred steps.
-    /// `tell` receives progress messages of slow steps. Fails as [`DataConfig::open`] does.
-    ///
-    /// [`DataConfig::open`]: super::DataConfig::open
-    pub fn overfit(&mut self, tell: Tell) -> Result<()> {
+    /// Sets up overfitting of one batch and returns its data set: every split becomes the first batch of training images
+    /// of `set`, the opened data set, with a fixed binarization. Numbers of epochs that come from the preset are replaced
+    /// by those of a run of a few hundred steps.
+    pub fn overfit(&mut self, set: DataSet) -> Result<DataSet> {
         let config = self.config()?;
-        let set = config.data.open(tell)?;
-        let mode = match set.binarization {
+        let binarization = match set.binarization {
             Binarization::Dynamic => Binarization::Threshold,
             mode => mode,
         };
         let count = config.batch.min(set.train.count);
+        let name = data::first(count, &config.data.name);
         let mut layer = Table::new();
-        insert(&mut layer, "data.name", Value::String(data::first(count, &config.data.name)));
-        insert(&mut layer, "data.binarization", Value::String(mode.to_string()));
+        insert(&mut layer, "data.name", Value::String(name.clone()));
+        insert(&mut layer, "data.binarization", Value::String(binarization.to_string()));
         for (key, value) in OVERFIT {
             if !self.origins.contains_key(key) {
                 insert(&mut layer, key, Value::Integer(value));
             }
         }
-        self.overlay(layer, "--overfit-batch")
+        self.overlay(layer, "--overfit-batch")?;
+        Ok(DataSet { binarization, ..data::firsts(&name, count, set)? })
     }
 
     /// The origin of each value of `config` (a result of [`Settings::fit`]), by key: the preset, a file, a flag, or the
