@@ -28,7 +28,7 @@ struct Drawn {
 static DRAWN: Mutex<Drawn> = Mutex::new(Drawn { columns: 0, at: None });
 
 /// A part of a status line. If there is not enough room, the parts with the highest rank are left out.
-pub struct Part {
+pub struct StatusPart {
     /// 0 for a part that is always shown.
     pub rank: usize,
     /// The text.
@@ -51,7 +51,7 @@ pub fn has_status() -> bool {
 }
 
 /// The parts that fit in `columns`, in their order and two spaces apart.
-pub fn fit(parts: &[Part], columns: usize) -> String {
+pub fn fit(parts: &[StatusPart], columns: usize) -> String {
     let joined = |most: usize| {
         let shown = parts.iter().filter(|part| part.rank <= most);
         shown.map(|part| part.text.as_str()).collect::<Vec<_>>().join("  ")
@@ -80,7 +80,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Draws the status line, at most ten times a second.
-pub fn status(parts: impl FnOnce() -> Vec<Part>) {
+pub fn status(parts: impl FnOnce() -> Vec<StatusPart>) {
     if !has_status() {
         return;
     }
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_matters_least_is_left_out_first() {
-        let part = |rank, text: &str| Part { rank, text: text.into() };
+        let part = |rank, text: &str| StatusPart { rank, text: text.into() };
         let parts = [part(2, "██░░"), part(0, "41%"), part(1, "loss 93.1"), part(3, "epoch 3/10")];
         assert_eq!(fit(&parts, 40), "██░░  41%  loss 93.1  epoch 3/10");
         assert_eq!(fit(&parts, 31), "██░░  41%  loss 93.1");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use pixelloom::Error;
-use pixelloom::terminal::{self, Part, bar, duration};
+use pixelloom::terminal::{self, StatusPart, bar, duration};
 
 /// Characters of the bar.
 const BAR: usize = 24;
@@ -25,7 +25,7 @@ impl Bar {
     pub fn at(&self, done: usize) -> bool {
         let total = self.total.load(Ordering::Relaxed);
         let share = done as f64 / total.max(1) as f64;
-        let part = |rank, text| Part { rank, text };
+        let part = |rank, text| StatusPart { rank, text };
         terminal::status(|| {
             let left = self.began.elapsed().as_secs_f64() * (1.0 - share) / share.max(1e-9);
             vec![

@@ -7,7 +7,7 @@ use clap::Args;
 use pixelloom::Device;
 use pixelloom::data::{Binarization, DataSet, Images, Part, Split, part};
 use pixelloom::models::AnyModel;
-use pixelloom::output::npz::{Npz, Numbers};
+use pixelloom::output::npz::{Dtype, Npz};
 use pixelloom::output::{FileKind, Output};
 use pixelloom::settings::view_unlabelled;
 
@@ -89,7 +89,7 @@ impl Encode {
         let shape = [images.count, model.dimensions()];
         let mut archive = Npz::begin(out)?;
         for (name, numbers) in [("mean", means), ("log_variance", log_variances)] {
-            archive.array(name, Numbers::F32, &shape)?;
+            archive.array(name, Dtype::F32, &shape)?;
             archive.write_floats(&numbers)?;
         }
         let labels = write_labels(&mut archive, images)?;
@@ -109,7 +109,7 @@ impl Encode {
 /// Writes the labels of the images, if they have any, and returns whether they do.
 fn write_labels(archive: &mut Npz, images: &Images) -> Result<bool> {
     let Some(labels) = &images.labels else { return Ok(false) };
-    archive.array("labels", Numbers::U8, &[labels.len()])?;
+    archive.array("labels", Dtype::U8, &[labels.len()])?;
     archive.write(labels)?;
     Ok(true)
 }

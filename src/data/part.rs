@@ -21,7 +21,7 @@ pub struct Part<'a> {
 }
 
 /// Called with the number of images done; returns whether to stop.
-pub type Watch<'a> = &'a dyn Fn(usize) -> bool;
+pub type OnProgress<'a> = &'a dyn Fn(usize) -> bool;
 
 /// Indices of `count` evenly spaced images out of `total`, or of all if there are fewer. A split may be sorted by class
 /// (as in fixed binarized MNIST), so its first images are not representative.
@@ -69,7 +69,7 @@ impl<'a> Part<'a> {
 pub fn batches(
     device: &Device,
     part: &Part,
-    watch: Watch,
+    watch: OnProgress,
     mut f: impl FnMut(u32, &Tensor, Option<&Tensor>) -> Result<()>,
 ) -> Result<bool> {
     let Part { images, mode, indices, rows } = part;

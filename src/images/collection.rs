@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Shape, samples, sheet};
 use crate::error::{Error, Result};
-use crate::output::npz::{Npz, Numbers};
+use crate::output::npz::{Dtype, Npz};
 use crate::output::{Folder, Output};
 
 /// Images on a page at most.
@@ -57,7 +57,7 @@ impl<'a> Collection<'a> {
         files.folder.as_ref().map_or(Ok(()), Folder::create)?;
         let mut archive = files.archive.as_ref().map(Npz::begin).transpose()?;
         if let Some(archive) = &mut archive {
-            archive.array(ARRAY, Numbers::U8, &[count, shape.0, shape.1, shape.2])?;
+            archive.array(ARRAY, Dtype::U8, &[count, shape.0, shape.1, shape.2])?;
         }
         Ok(Collection { files, shape, archive, page: Vec::new(), done: 0, pages: 0 })
     }

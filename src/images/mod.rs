@@ -13,5 +13,4 @@ pub mod samples;
 pub mod sheet;
 pub mod tile;
 
-/// Height, width, channels.
-pub type Shape = (usize, usize, usize);
+pub use crate::models::Shape;

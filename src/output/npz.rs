@@ -23,25 +23,25 @@ const DATE: u16 = 1 << 5 | 1;
 
 /// Element type of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
+pub enum Dtype {
     /// Bytes.
     U8,
     /// 32-bit floats, little-endian.
     F32,
 }
 
-impl Numbers {
+impl Dtype {
     fn name(self) -> &'static str {
         match self {
-            Numbers::U8 => "|u1",
-            Numbers::F32 => "<f4",
+            Dtype::U8 => "|u1",
+            Dtype::F32 => "<f4",
         }
     }
 
     fn bytes(self) -> u64 {
         match self {
-            Numbers::U8 => 1,
-            Numbers::F32 => 4,
+            Dtype::U8 => 1,
+            Dtype::F32 => 4,
         }
     }
 }
@@ -75,7 +75,7 @@ fn extra(id: u16, data: &[u8]) -> Vec<u8> {
 }
 
 /// The npy header of an array in C order.
-fn npy_header(numbers: Numbers, shape: &[usize]) -> Vec<u8> {
+fn npy_header(numbers: Dtype, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
     let text =
@@ -94,7 +94,7 @@ impl<'a> Npz<'a> {
 
     /// Begins an array; its numbers follow by [`Npz::write`]. Fails with [`crate::Error::Disk`]. Panics if the array
     /// before is not complete.
-    pub fn array(&mut self, name: &str, numbers: Numbers, shape: &[usize]) -> Result<()> {
+    pub fn array(&mut self, name: &str, numbers: Dtype, shape: &[usize]) -> Result<()> {
         self.end_array()?;
         let header = npy_header(numbers, shape);
         let data = numbers.bytes() * shape.iter().map(|&n| n as u64).product::<u64>();
@@ -207,7 +207,7 @@ mod tests {
         for (shape, text) in
             [(&[3_usize, 28, 28, 1][..], "(3, 28, 28, 1)"), (&[5], "(5,)"), (&[2, 7], "(2, 7)")]
         {
-            let header = npy_header(Numbers::F32, shape);
+            let header = npy_header(Dtype::F32, shape);
             let expected = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {text}, }}");
             assert_eq!(header.len() % 64, 0);
             assert_eq!(&header[..8], b"\x93NUMPY\x01\0");

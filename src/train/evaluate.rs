@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::data::part::{Watch, batches, key};
+use crate::data::part::{OnProgress, batches, key};
 use crate::data::{self, Part, Split, Tell};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -75,7 +75,7 @@ pub fn log_marginals(
     model: &dyn SingleLatent,
     device: &Device,
     part: &Part,
-    watch: Watch,
+    watch: OnProgress,
 ) -> Result<Option<Vec<f64>>> {
     let mut values = Vec::with_capacity(part.indices.len());
     let complete = batches(device, part, watch, |number, x, _| {
@@ -93,7 +93,7 @@ pub fn evaluate(
     model: &dyn Model,
     device: &Device,
     part: &Part,
-    watch: Watch,
+    watch: OnProgress,
 ) -> Result<Option<Scores>> {
     let mut parts: Vec<PerImage> = Vec::new();
     let complete = batches(device, part, watch, |number, x, labels| {
@@ -207,7 +207,8 @@ mod tests {
         // 130 images: a batch of 100 and one of 30.
         let images = images(130);
         let part = Part::of(&images, Binarization::Grey, 130, 100);
-        let score = |watch: Watch| evaluate(&FirstPixel, &Device::cpu(), &part, watch).unwrap();
+        let score =
+            |watch: OnProgress| evaluate(&FirstPixel, &Device::cpu(), &part, watch).unwrap();
         let scores = score(&|done| [100, 130].binary_search(&done).is_err()).unwrap();
         let mean = (0..130_u8).map(|i| f64::from(f32::from(i) / 255.0)).sum::<f64>() / 130.0;
         assert!((scores.score() - mean).abs() < 1e-12, "{} != {mean}", scores.score());

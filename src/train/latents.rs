@@ -3,7 +3,7 @@
 //! Cov_x(E[z_d | x]) > 0.01.
 
 use crate::data::Part;
-use crate::data::part::{Watch, batches};
+use crate::data::part::{OnProgress, batches};
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::SingleLatent;
@@ -31,7 +31,7 @@ pub fn latents(
     model: &dyn SingleLatent,
     device: &Device,
     part: &Part,
-    watch: Watch,
+    watch: OnProgress,
 ) -> Result<Option<Latents>> {
     let dimensions = model.dimensions();
     let mut kl = vec![0.0; dimensions];

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::terminal::{self, Part, bar, duration};
+use crate::terminal::{self, StatusPart, bar, duration};
 
 /// Time between lines if stderr is not a terminal.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -91,8 +91,8 @@ impl Progress {
     }
 
     /// The parts of the line after `step` steps; the first two are for a terminal.
-    fn parts(&self, step: u64) -> Vec<Part> {
-        let part = |rank, text| Part { rank, text };
+    fn parts(&self, step: u64) -> Vec<StatusPart> {
+        let part = |rank, text| StatusPart { rank, text };
         let share = step as f64 / self.total.max(1) as f64;
         let seconds = self.began.elapsed().as_secs_f64().max(1e-9);
         let (epoch, epochs) = (step.div_ceil(self.per_epoch), self.total / self.per_epoch);

@@ -18,7 +18,7 @@ use crate::ops::shared::Shared;
 use crate::tensor::Tensor;
 
 /// h and c of an LSTM.
-pub type State<'t> = [Var<'t>; 2];
+pub type LstmState<'t> = [Var<'t>; 2];
 
 /// The initial state: h is `initial` \[h\] in every row, or zeros; c is zeros.
 pub(super) fn first_state<'t>(
@@ -26,7 +26,7 @@ pub(super) fn first_state<'t>(
     rows: usize,
     hidden: usize,
     initial: Option<&Param>,
-) -> State<'t> {
+) -> LstmState<'t> {
     let zeros = on.tape().constant(Tensor::zeros(on.device(), &[rows, hidden]));
     let h = initial.map_or_else(|| zeros.clone(), |p| repeated(on, p, &[rows, hidden]));
     [h, zeros]
@@ -92,7 +92,7 @@ pub struct Encoder<'t> {
     sums: Option<Var<'t>>,
     latent: Shared<'t>,
     /// h_enc and c_enc.
-    state: State<'t>,
+    state: LstmState<'t>,
 }
 
 impl<'t> Encoder<'t> {
@@ -151,7 +151,7 @@ pub struct Decoder<'t> {
     /// Outputs of h_dec: the written patch and, with attention, the parameters of the write and of the next read.
     heads: Shared<'t>,
     /// h_dec and c_dec.
-    pub(super) state: State<'t>,
+    pub(super) state: LstmState<'t>,
     /// c_t, logits.
     pub(super) canvas: Var<'t>,
     /// With attention: the attention parameters of the next read.
