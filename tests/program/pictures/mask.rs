@@ -70,5 +70,5 @@ fn masks_of_the_wrong_size_or_format() {
     says(&dir.path().join("none.png"), 5, 3, "cannot be read");
     says(&dir.path().to_path_buf(), 5, 3, "is a directory");
     std::fs::write(&path, b"P1 3 5").unwrap();
-    says(&path, 5, 3, "is not a PNG file");
+    says(&path, 5, 3, "is neither a PNG file");
 }
