@@ -1,7 +1,7 @@
 //! Attentive read and write: filterbank, both matrix products and gamma, fused into one kernel.
 //! [Chapter 4 of the guide](crate::guide::attention) derives the equations.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 27 to 29, with the filterbanks FX, FY and gamma of
+//! [DRAW] (Gregor and others), equations 27 to 29, with the filterbanks FX, FY and gamma of
 //! [`super::filterbank`]:
 //!
 //! ```text
@@ -21,6 +21,8 @@
 //!
 //! Shapes: v, canvas, x \[B, H, W, C\], p \[B, 5\], patch \[B, S, N, N, C\] with S = 2 for x and x^, else 1,
 //! w \[B, N, N, C\], work \[B, N (W + H) + S N W C\].
+//!
+//! [DRAW]: https://arxiv.org/abs/1502.04623
 
 mod cpu;
 mod params;

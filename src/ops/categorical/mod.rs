@@ -1,8 +1,10 @@
-//! Softmax cross entropy: -log p(t) = logsumexp(l) - l_t, in nats/row. Pixel Recurrent Neural Networks, section 2.2,
+//! Softmax cross entropy: -log p(t) = logsumexp(l) - l_t, in nats/row. [Pixel Recurrent Neural Networks], section 2.2,
 //! models each colour value with such a softmax over 256 classes.
 //!
 //! Gradient: (softmax(l) - onehot(t)) dy. Only the logits and the loss are saved: the normalizer is
 //! loss + l_t, so the probabilities are never stored.
+//!
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 mod cpu;
 mod params;

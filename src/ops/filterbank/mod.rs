@@ -1,6 +1,6 @@
 //! Gaussian filterbanks from the five attention parameters.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 19 to 26, on an image of width A and height B:
+//! [DRAW] (Gregor and others), equations 19 to 26, on an image of width A and height B:
 //!
 //! ```text
 //! (g~X, g~Y, log sigma^2, log delta~, log gamma) = p
@@ -19,6 +19,8 @@
 //! dmu = sum e (a - a*) / sigma^2, dlog sigma^2 = sum e ((a - mu)^2 - (a* - mu)^2) / 2 sigma^2, as sum e = 0.
 //!
 //! Shapes: p \[B, 5\], FX \[B, N, A\], FY \[B, N, B\], gamma \[B, 1\]. The bank of an image holds FX, then FY.
+//!
+//! [DRAW]: https://arxiv.org/abs/1502.04623
 
 pub(super) mod cpu;
 mod params;

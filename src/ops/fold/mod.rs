@@ -1,7 +1,7 @@
 //! Transposed convolution in two steps: a matrix product computes the contribution of every input pixel to its
 //! neighbourhood, and the fold sums the contributions that overlap. (PyTorch calls it `Fold`, or col2im.)
 //!
-//! Pixel Recurrent Neural Networks, section 3.6: the conditional network of Multi-Scale upsamples a
+//! [Pixel Recurrent Neural Networks], section 3.6: the conditional network of Multi-Scale upsamples a
 //! small image this way. With x \[B, H, W, I\], weights (in, out, k, k) and stride s, output pixel
 //! (r, c) of s H x s W is
 //!
@@ -14,6 +14,8 @@
 //! The gradient of the fold is its adjoint, unfold (im2col): each (i, j, u, v) reads the pixel that it was added to.
 //!
 //! Shapes: cols \[B, H, W, k, k, O\] as \[B, H, W, k k O\], y \[B, s H, s W, O\].
+//!
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 mod cpu;
 mod params;

@@ -1,6 +1,6 @@
 //! A reparameterised sample of a Gaussian q and its KL divergence to the standard normal, from mean and log-std.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 1, 2 and 11, for one glimpse:
+//! [DRAW] (Gregor and others), equations 1, 2 and 11, for one glimpse:
 //!
 //! ```text
 //! z = mu + e^s eps,   KL(q || N(0, 1)) = sum_j (mu_j^2 + e^2s_j - 2 s_j - 1) / 2
@@ -10,6 +10,8 @@
 //! Gradients: dmu = dz + mu dkl;  ds = dz eps e^s + (e^2s - 1) dkl.
 //!
 //! Shapes: m = \[mu, s\] \[B, 2Z\], eps \[T, B, Z\], of which a launch uses glimpse t, z \[B, Z\], kl \[B\].
+//!
+//! [DRAW]: https://arxiv.org/abs/1502.04623
 
 mod cpu;
 mod params;

@@ -1,11 +1,13 @@
 //! Negative log-likelihoods and the Gaussian KL divergence, in nats, summed over each row.
 //!
-//! Auto-Encoding Variational Bayes (Kingma & Welling), appendices B and C:
+//! [Auto-Encoding Variational Bayes] (Kingma & Welling), appendices B and C:
 //! - Bernoulli with logits l: -log p(x) = sum softplus(l) - x l, finite for any l.
 //! - Gaussian with mean mu and log-variance lv: -log p(x) = sum (ln 2 pi + lv + (x - mu)^2 e^-lv) / 2.
 //! - KL(N(mu, e^lv) || N(0, 1)) = sum (mu^2 + e^lv - lv - 1) / 2.
 //!
 //! Inputs \[rows, width\], results \[rows\].
+//!
+//! [Auto-Encoding Variational Bayes]: https://arxiv.org/abs/1312.6114
 
 mod cpu;
 mod params;

@@ -1,6 +1,6 @@
 //! One time step of an LSTM: the matrix product and the gates in one kernel.
 //!
-//! DRAW (Gregor and others, arXiv 1502.04623), equations 5 and 7; Pixel Recurrent Neural Networks,
+//! [DRAW] (Gregor and others), equations 5 and 7; [Pixel Recurrent Neural Networks],
 //! equation 3. There is one product, with the concatenation of the input and the previous h:
 //!
 //! ```text
@@ -13,6 +13,9 @@
 //!
 //! Shapes: x \[B, k\], W \[4h, k\] (gates stacked o, f, i, g), b \[4h\], or \[B, 4h\] if a part of the product was
 //! computed beforehand, c, c', h' \[B, h\], gates, dz \[B, 4h\].
+//!
+//! [DRAW]: https://arxiv.org/abs/1502.04623
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 pub(super) mod cpu;
 mod params;

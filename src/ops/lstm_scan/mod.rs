@@ -1,6 +1,6 @@
 //! The recurrent part of the Row LSTM and of the Diagonal LSTM: a scan over an image's cells.
 //!
-//! Pixel Recurrent Neural Networks, sections 3.1 and 3.2 and equation 3. For each cell, with the
+//! [Pixel Recurrent Neural Networks], sections 3.1 and 3.2 and equation 3. For each cell, with the
 //! input-to-state map u (four gates of h channels, stacked o, f, i, g) and neighbours n:
 //!
 //! ```text
@@ -25,6 +25,8 @@
 //! [`bilstm_scan`] runs both diagonal orders in the same launches.
 //!
 //! Shapes: u, gates, dgates \[B, H, W, 4h\], h, c \[B, H, W, h\], S packed \[neighbours, h, 4h\].
+//!
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 mod both;
 mod cpu;

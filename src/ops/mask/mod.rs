@@ -1,6 +1,6 @@
 //! Masks: which weights of a causal convolution are visible, and how kernels store them.
 //!
-//! Pixel Recurrent Neural Networks, section 3.4. A masked kernel (out, in, kh, kw) covers the rows above its
+//! [Pixel Recurrent Neural Networks], section 3.4. A masked kernel (out, in, kh, kw) covers the rows above its
 //! centre and the pixels to the left of it. In the centre tap, the channels are divided into colour
 //! groups: an output reads the inputs of lower groups (mask A, first layer), or of lower groups and its own (mask
 //! B). With G groups, channel c of C is in group floor(c G / C). If several maps are
@@ -9,6 +9,8 @@
 //! Kernels compute with the visible taps only, packed as \[taps, in, out\] with the taps in raster
 //! order. In the centre tap, hidden weights are stored as 0. Packing is linear. Its adjoint moves gradients back to
 //! (out, in, kh, kw) and sets them to exactly 0 where a weight is hidden, so no optimiser changes a hidden weight.
+//!
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 mod cpu;
 mod params;

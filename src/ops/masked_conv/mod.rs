@@ -1,6 +1,6 @@
 //! Convolution over the visible taps of a window, on maps with channels last.
 //!
-//! Pixel Recurrent Neural Networks, section 3.4 and table 1. With packed weights w (see [`ops::mask`](super::mask)),
+//! [Pixel Recurrent Neural Networks], section 3.4 and table 1. With packed weights w (see [`ops::mask`](super::mask)),
 //! taps t at offsets (dy, dx), zeros outside the image, and a = x or max(x, 0):
 //!
 //! ```text
@@ -22,6 +22,8 @@
 //! ```
 //!
 //! Shapes: x \[B, H, W, I\], w \[T, I, O\], bias \[O\], y, d, residual \[B, H, W, O\].
+//!
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 mod cpu;
 mod params;

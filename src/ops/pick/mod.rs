@@ -1,11 +1,13 @@
 //! Sampling one value of a pixel from its logits, for the cached sampler.
 //!
-//! Pixel Recurrent Neural Networks, sections 2.1 and 2.2. With two levels, v = 1 if u < sigmoid(l), else 0. With more,
-//! v is the first level whose cumulative probability, the sum of softmax(l)_w over w <= v, exceeds u. The value is
+//! [Pixel Recurrent Neural Networks], sections 2.1 and 2.2. With two levels, v = 1 if u < sigmoid(l), else 0. With
+//! more, v is the first level whose cumulative probability, the sum of softmax(l)_w over w <= v, exceeds u. The value is
 //! written into the image in the scale of the network's input: x = (v / (levels - 1) - mean) / std. Not
 //! differentiable.
 //!
 //! Shapes: logits \[B, H, W, C\] (two levels) or \[B, H, W, C levels\], u, x \[B, H, W, C\].
+//!
+//! [Pixel Recurrent Neural Networks]: https://arxiv.org/abs/1601.06759
 
 mod cpu;
 mod params;
