@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::gpu::Program;
 #[cfg(feature = "gpu")]
 use crate::gpu::{Dispatch, Gpu, GpuBuffer};
+#[cfg(feature = "gpu")]
+use crate::profile::Launches;
 use crate::profile::{Ledger, Profile, Sum};
 
 /// The CPU, a GPU, or the reference. Clones are handles of the same device.
@@ -42,6 +44,8 @@ pub trait Launch {
     fn program(&self) -> &'static Program;
     /// Counts of this launch for a profile, with a time of 0.
     fn work(&self) -> Sum;
+    /// Shapes of its tensors for a profile, such as `100x784, 784x500 -> 100x500`.
+    fn shapes(&self) -> String;
     /// Passes the dispatches, in order, to `record`.
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch]));
@@ -199,17 +203,21 @@ impl Device {
         let waited = self.synchronize();
         let seconds = begin.elapsed().as_secs_f64();
         #[allow(unused_mut)] // Mutated only for GPUs, whose times arrive later.
-        let mut kernels = self.ledger().stop();
+        let mut launches = self.ledger().stop();
         waited?;
         #[cfg(feature = "gpu")]
         if let Device::Gpu(gpu) = self {
             for time in gpu.profile(false)? {
-                kernels.entry(time.program).or_default().seconds += time.ns as f64 / 1e9;
+                let seconds = time.ns as f64 / 1e9;
+                match time.launch {
+                    Some(number) => launches[number].sum.seconds += seconds,
+                    None => launches.push(Launches::unlisted(time.program, seconds)),
+                }
             }
         }
         profile.runs += 1;
         profile.seconds += seconds;
-        kernels.iter().for_each(|(name, sum)| profile.kernels.entry(name).or_default().add(sum));
+        launches.into_iter().for_each(|launches| profile.add(launches));
         Ok(value)
     }
 
@@ -296,7 +304,7 @@ impl Device {
                     cpu.note(launch.program().name, output.len());
                 }
                 if cpu.ledger().is_on() {
-                    cpu.ledger().add(launch.program().name, &launch.work());
+                    cpu.ledger().add(launch.program().name, launch.shapes(), &launch.work());
                 }
             }
             Device::Cpu(cpu) | Device::Reference(cpu) => {
@@ -313,17 +321,19 @@ impl Device {
                 let begin = Instant::now();
                 run();
                 let seconds = begin.elapsed().as_secs_f64() / at_once() as f64;
-                cpu.ledger().add(launch.program().name, &Sum { seconds, ..launch.work() });
+                let sum = Sum { seconds, ..launch.work() };
+                cpu.ledger().add(launch.program().name, launch.shapes(), &sum);
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => {
                 let inputs: Vec<&GpuBuffer> = inputs.iter().map(|b| b.gpu()).collect();
                 let outputs: Vec<&GpuBuffer> = outputs.iter().map(|b| b.gpu()).collect();
-                if gpu.ledger().is_on() {
-                    gpu.ledger().add(launch.program().name, &launch.work());
-                }
+                let ledger = Some(gpu.ledger()).filter(|ledger| ledger.is_on());
+                let number = ledger.map(|ledger| {
+                    ledger.add(launch.program().name, launch.shapes(), &launch.work())
+                });
                 launch.on_gpu(&mut |dispatches| {
-                    gpu.record(launch.program(), dispatches, &inputs, &outputs);
+                    gpu.record_as(number, launch.program(), dispatches, &inputs, &outputs);
                 });
             }
         }

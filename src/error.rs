@@ -28,7 +28,8 @@ pub enum Error {
     /// Writing failed, for example because the disk is full.
     #[error("{}", plain(.0))]
     Disk(String),
-    /// A device's results differ from those of the reference implementation.
+    /// A check of a device failed: its results differ from those of the reference, a gradient from finite differences,
+    /// or a kernel is slower than it was.
     #[error("{}", plain(.0))]
     Disagreement(String),
     /// A signal stopped the program.

@@ -112,12 +112,15 @@ impl<P: Uniform, const I: usize, const O: usize> AnyKernel for &'static Kernel<P
     }
 }
 
-struct Call<P: Uniform, const I: usize, const O: usize> {
+struct Call<'a, P: Uniform, const I: usize, const O: usize> {
     kernel: &'static Kernel<P, I, O>,
     params: P,
+    inputs: [&'a Tensor; I],
+    /// Shapes of new tensors; none of a launch in place, whose inputs have the same.
+    shapes: &'a [&'a [usize]],
 }
 
-impl<P: Uniform, const I: usize, const O: usize> Call<P, I, O> {
+impl<P: Uniform, const I: usize, const O: usize> Call<'_, P, I, O> {
     fn call(&self, f: CpuFn<P, I, O>, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
         let mut outputs = outputs.iter_mut();
         let outputs = std::array::from_fn(|_| std::mem::take(outputs.next().expect("arity")));
@@ -125,7 +128,7 @@ impl<P: Uniform, const I: usize, const O: usize> Call<P, I, O> {
     }
 }
 
-impl<P: Uniform, const I: usize, const O: usize> Launch for Call<P, I, O> {
+impl<P: Uniform, const I: usize, const O: usize> Launch for Call<'_, P, I, O> {
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
         self.call(self.kernel.cpu, inputs, outputs);
     }
@@ -142,6 +145,12 @@ impl<P: Uniform, const I: usize, const O: usize> Launch for Call<P, I, O> {
         let Cost { flops, bytes, .. } = (self.kernel.cost)(&self.params);
         let dispatches = (self.kernel.stages)(&self.params).len() as u64;
         Sum { calls: 1, dispatches, seconds: 0.0, flops, bytes }
+    }
+
+    fn shapes(&self) -> String {
+        let inputs: Vec<&[usize]> = distinct(&self.inputs).map(Tensor::shape).collect();
+        let all = [list(&inputs), list(self.shapes)];
+        all.into_iter().filter(|list| !list.is_empty()).collect::<Vec<_>>().join(" -> ")
     }
 
     #[cfg(feature = "gpu")]
@@ -195,7 +204,8 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
         }
         let mut buffers = shapes.map(|s| device.alloc(elements(s)));
         let mut outputs: Vec<&mut Buffer> = buffers.iter_mut().collect();
-        device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
+        let call = Call { kernel: self, params, inputs, shapes: &shapes };
+        device.run(&call, &inputs.map(Tensor::buffer), &mut outputs);
         let mut shapes = shapes.iter();
         buffers.map(|b| Tensor::from_buffer(device, b, shapes.next().expect("arity")))
     }
@@ -213,8 +223,30 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
             .into_iter()
             .map(|t| t.buffer_mut().unwrap_or_else(|| panic!("{name}: a state's memory is shared")))
             .collect();
-        device.run(&Call { kernel: self, params }, &inputs.map(Tensor::buffer), &mut outputs);
+        let call = Call { kernel: self, params, inputs, shapes: &[] };
+        device.run(&call, &inputs.map(Tensor::buffer), &mut outputs);
     }
+}
+
+/// Inputs without repeats: an absent optional input is filled with another input's tensor.
+fn distinct<'a>(inputs: &'a [&'a Tensor]) -> impl Iterator<Item = &'a Tensor> {
+    let same = |a: &Tensor, b: &Tensor| std::ptr::eq(a.buffer(), b.buffer());
+    let first = move |i: &usize| !inputs[..*i].iter().any(|before| same(before, inputs[*i]));
+    (0..inputs.len()).filter(first).map(|i| inputs[i])
+}
+
+/// Shapes for a profile, such as `16x28x28, 1`, without those of absent outputs, which have no elements.
+fn list(shapes: &[&[usize]]) -> String {
+    let by = |shape: &&&[usize]| {
+        let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+        if lengths.is_empty() { "1".into() } else { lengths.join("x") }
+    };
+    shapes
+        .iter()
+        .filter(|shape| elements(shape) > 0)
+        .map(|shape| by(&shape))
+        .collect::<Vec<String>>()
+        .join(", ")
 }
 
 /// Invocations in a one-dimensional workgroup; all shaders use the same number.
@@ -270,10 +302,7 @@ pub(crate) mod traffic {
         inputs: &[&Tensor],
         shapes: &[&[usize]],
     ) {
-        // An absent optional input is filled with another input's tensor: count it once.
-        let first =
-            |i: usize| !inputs[..i].iter().any(|t| std::ptr::eq(t.buffer(), inputs[i].buffer()));
-        let read: usize = (0..inputs.len()).filter(|&i| first(i)).map(|i| inputs[i].len()).sum();
+        let read: usize = super::distinct(inputs).map(Tensor::len).sum();
         let written: usize = shapes.iter().map(|s| s.iter().product::<usize>()).sum();
         let tensors = 4 * (read + written) as u64;
         let launched = Launched { name, stated, tensors, groups, written: written as u64 };

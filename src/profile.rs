@@ -57,9 +57,43 @@ pub struct Profile {
     pub seconds: f64,
     /// Totals by kernel name.
     pub kernels: BTreeMap<&'static str, Sum>,
+    /// The same by kernel name and the shapes of the tensors, such as `100x784, 784x500 -> 100x500`.
+    pub shapes: BTreeMap<&'static str, BTreeMap<String, Sum>>,
+}
+
+/// Totals over the launches of a kernel on tensors of the same shapes.
+#[derive(Clone, Debug)]
+pub struct Launches {
+    kernel: &'static str,
+    shapes: String,
+    /// The totals.
+    pub sum: Sum,
+}
+
+impl Launches {
+    /// Time of a program on the device that no launch of a kernel asked for.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn unlisted(kernel: &'static str, seconds: f64) -> Launches {
+        Launches { kernel, shapes: String::new(), sum: Sum { seconds, ..Sum::default() } }
+    }
 }
 
 impl Profile {
+    /// Adds launches.
+    pub fn add(&mut self, launches: Launches) {
+        let Launches { kernel, shapes, sum } = launches;
+        self.kernels.entry(kernel).or_default().add(&sum);
+        self.shapes.entry(kernel).or_default().entry(shapes).or_default().add(&sum);
+    }
+
+    /// Shapes of the launches of `kernel` with totals, slowest first.
+    pub fn ranked_shapes(&self, kernel: &str) -> Vec<(&str, Sum)> {
+        let all = self.shapes.get(kernel).into_iter().flatten();
+        let mut all: Vec<_> = all.map(|(shapes, sum)| (shapes.as_str(), *sum)).collect();
+        all.sort_by(|a, b| b.1.seconds.total_cmp(&a.1.seconds));
+        all
+    }
+
     /// Totals of all kernels together.
     pub fn total(&self) -> Sum {
         let mut total = Sum::default();
@@ -79,7 +113,14 @@ impl Profile {
 #[derive(Default)]
 pub struct Ledger {
     on: AtomicBool,
-    sums: Mutex<BTreeMap<&'static str, Sum>>,
+    launches: Mutex<Numbered>,
+}
+
+/// Launches by number, and the number of those of a kernel and shapes.
+#[derive(Default)]
+struct Numbered {
+    all: Vec<Launches>,
+    numbers: BTreeMap<(&'static str, String), usize>,
 }
 
 impl Ledger {
@@ -99,15 +140,21 @@ impl Ledger {
         assert!(!self.on.swap(true, Ordering::Relaxed), "this device is being profiled already");
     }
 
-    /// Turns profiling off and returns the totals.
-    pub fn stop(&self) -> BTreeMap<&'static str, Sum> {
+    /// Turns profiling off and returns the totals by number.
+    pub fn stop(&self) -> Vec<Launches> {
         self.on.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.launches.lock().unwrap_or_else(PoisonError::into_inner)).all
     }
 
-    /// Adds a launch of `kernel`.
-    pub fn add(&self, kernel: &'static str, sum: &Sum) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        sums.entry(kernel).or_default().add(sum);
+    /// Adds a launch of `kernel` on tensors of these shapes, and returns the number that all of these share.
+    pub fn add(&self, kernel: &'static str, shapes: String, sum: &Sum) -> usize {
+        let mut launches = self.launches.lock().unwrap_or_else(PoisonError::into_inner);
+        let Numbered { all, numbers } = &mut *launches;
+        let number = *numbers.entry((kernel, shapes)).or_insert_with_key(|(kernel, shapes)| {
+            all.push(Launches { kernel, shapes: shapes.clone(), sum: Sum::default() });
+            all.len() - 1
+        });
+        all[number].sum.add(sum);
+        number
     }
 }

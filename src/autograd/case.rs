@@ -167,20 +167,49 @@ impl Case {
         Ok(all)
     }
 
-    /// Outputs and gradients that differ on `device` from those on `reference` by more than the tolerance, or that
-    /// are not finite there, one line each.
+    /// Compares each output and gradient on `device` with that on `reference`.
     ///
     /// Errors: [`crate::Error::Device`] if a device fails.
-    pub fn differences(&self, device: &Device, reference: &Device) -> Result<Vec<String>> {
+    pub fn compared(&self, device: &Device, reference: &Device) -> Result<Vec<Compared>> {
         let pairs = self.results(device)?.into_iter().zip(self.results(reference)?);
-        let differ = |((name, found), (_, exact)): ((String, Vec<f32>), (String, Vec<f32>))| {
-            let factor = if name.starts_with("output") { 1.0 } else { GRADIENTS };
-            let (limit, d) = (factor * self.tolerance, distance(&found, &exact));
+        let compare = |((what, found), (_, exact)): ((String, Vec<f32>), (String, Vec<f32>))| {
+            let factor = if what.starts_with("output") { 1.0 } else { GRADIENTS };
             let finite = exact.iter().all(|x| x.is_finite());
-            (!(d <= limit) || !finite)
-                .then(|| format!("{} {}, {name}: {d:.1e}", self.op, self.label))
+            let distance = if finite { distance(&found, &exact) } else { f32::INFINITY };
+            Compared { what, distance, limit: factor * self.tolerance }
         };
-        Ok(pairs.filter_map(differ).collect())
+        Ok(pairs.map(compare).collect())
+    }
+
+    /// Outputs and gradients that differ on `device` from those on `reference` by more than the tolerance, or that
+    /// are not finite there, one line each. Errors as [`Case::compared`].
+    pub fn differences(&self, device: &Device, reference: &Device) -> Result<Vec<String>> {
+        let compared = self.compared(device, reference)?;
+        let differ = compared.into_iter().filter(|compared| !compared.agrees());
+        Ok(differ.map(|compared| self.line(&compared)).collect())
+    }
+
+    /// The case and a comparison of it in one line.
+    pub fn line(&self, Compared { what, distance, .. }: &Compared) -> String {
+        format!("{} {}, {what}: {distance:.1e}", self.op, self.label)
+    }
+}
+
+/// An output or a gradient of a case on two devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    /// Its name, such as `output 0` or `gradient of x`.
+    pub what: String,
+    /// See [`distance`]; infinite if the reference itself is NaN or infinite somewhere.
+    pub distance: f32,
+    /// Largest accepted distance.
+    pub limit: f32,
+}
+
+impl Compared {
+    /// Whether the distance is accepted.
+    pub fn agrees(&self) -> bool {
+        self.distance <= self.limit
     }
 }
 

@@ -1,6 +1,7 @@
 //! Measurements: workloads and their cost, a device's peak rates, and tables and plots of both. `pixelloom bench` and
 //! everything under `benches/` use this module.
 
+pub mod baseline;
 pub mod probe;
 pub mod roofline;
 pub mod speeds;

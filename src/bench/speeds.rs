@@ -1,11 +1,14 @@
-//! Speed of ten kernels on one device, for comparing adapters.
+//! Speed of operations on one device: of every test case, and of ten at the sizes of the papers' models.
 
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use crate::autograd::Tape;
 use crate::autograd::case::{Case, Input};
 use crate::device::Device;
 use crate::error::Result;
+use crate::ops;
 use crate::ops::lstm_scan::Order;
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::{Around, Window};
@@ -17,38 +20,55 @@ use crate::tensor::Tensor;
 
 use super::probe;
 
-/// Minimum total time in seconds of the calls that are timed together.
-const LONG: f64 = 0.1;
+/// Samples of which the median is taken, each of many calls, and the fewest if calls are slow.
+const SAMPLES: usize = 11;
+const FEWEST: usize = 3;
 /// A first call that takes this many seconds is the measurement: compiling a kernel is a small part of it, and software
 /// drivers would otherwise take minutes for ten operations.
 const SLOW: f64 = 1.0;
-/// Maximum number of calls that are timed together.
-const MOST: u32 = 256;
+/// Maximum number of calls in a sample.
+const MOST: u32 = 1 << 14;
+/// Seconds for each of the ten operations.
+const TEN: f64 = 0.2;
 
 /// How fast an operation runs.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
     /// Name of the operation.
-    pub operation: &'static str,
+    pub operation: String,
     /// Shapes of its inputs, and its options.
     pub sizes: String,
-    /// Seconds per call, averaged over several calls in a row.
+    /// Seconds per call, of several calls in a row: the median of the samples.
     pub seconds: f64,
+    /// Quartiles of the samples, in seconds per call.
+    pub quartiles: [f64; 2],
     /// Floating-point operations per second, in billions.
     pub gflops: f64,
     /// Bytes per second, in billions; each tensor counts once.
     pub gigabytes: f64,
 }
 
+impl Speed {
+    /// Distance between the quartiles as a share of the median.
+    pub fn spread(&self) -> f64 {
+        (self.quartiles[1] - self.quartiles[0]) / self.seconds
+    }
+}
+
+/// All cases that are timed: the test cases, which are small, and ten at the sizes of the papers' models.
+pub fn cases() -> Vec<Case> {
+    ops::cases().into_iter().chain(operations()).collect()
+}
+
 /// Times each of ten operations at the sizes of the papers' models.
 ///
 /// Errors: [`crate::Error::Device`] if the device fails.
 pub fn speeds(device: &Device) -> Result<Vec<Speed>> {
-    operations().iter().map(|case| speed(case, device)).collect()
+    operations().iter().map(|case| speed(case, device, TEN)).collect()
 }
 
 /// A closure that calls the operation once and, if an input is differentiable, computes the gradients of |y|^2 / 2.
-fn call<'a>(case: &'a Case, tensors: Vec<Tensor>) -> impl FnMut() + use<'a> {
+pub fn call<'a>(case: &'a Case, tensors: Vec<Tensor>) -> impl FnMut() + use<'a> {
     let backwards = case.inputs.iter().any(|input| input.differentiable);
     move || {
         let tape = Tape::new();
@@ -60,7 +80,10 @@ fn call<'a>(case: &'a Case, tensors: Vec<Tensor>) -> impl FnMut() + use<'a> {
     }
 }
 
-fn speed(case: &Case, device: &Device) -> Result<Speed> {
+/// Times an operation for about `seconds`.
+///
+/// Errors: [`crate::Error::Device`] if the device fails.
+pub fn speed(case: &Case, device: &Device, seconds: f64) -> Result<Speed> {
     let mut once = call(case, case.tensors(device));
     device.synchronize()?;
     let mut timed = |calls: u32| {
@@ -70,21 +93,28 @@ fn speed(case: &Case, device: &Device) -> Result<Speed> {
         Ok::<_, crate::Error>(begin.elapsed().as_secs_f64())
     };
     // The first call also compiles and allocates.
-    let (mut calls, mut seconds) = (1, timed(1)?);
-    if seconds < SLOW {
-        seconds = timed(1)?;
+    let mut samples = vec![timed(1)?];
+    if samples[0] < SLOW {
+        let (begin, mut calls) = (Instant::now(), 1);
+        while timed(calls)? < seconds / SAMPLES as f64 && calls < MOST {
+            calls *= 2;
+        }
+        samples.clear();
+        let longer = || begin.elapsed().as_secs_f64() < 3.0 * seconds;
+        while samples.len() < FEWEST || (samples.len() < SAMPLES && longer()) {
+            samples.push(timed(calls)? / f64::from(calls));
+        }
+        samples.sort_by(f64::total_cmp);
     }
-    while seconds < LONG && calls < MOST {
-        calls *= 4;
-        seconds = timed(calls)?;
-    }
-    let seconds = seconds / f64::from(calls);
+    let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
+    let seconds = at(0.5);
     let Sum { flops, bytes, .. } = work(case)?;
     let per_second = |amount: u64| amount as f64 / seconds / 1e9;
     Ok(Speed {
-        operation: case.op,
+        operation: case.op.into(),
         sizes: case.label.clone(),
         seconds,
+        quartiles: [at(0.25), at(0.75)],
         gflops: per_second(flops),
         gigabytes: per_second(bytes),
     })
@@ -159,6 +189,24 @@ fn operations() -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A baseline finds a case by its operation and its sizes.
+    #[test]
+    fn no_two_cases_have_the_same_name() {
+        let all = cases();
+        let mut names: Vec<_> = all.iter().map(|case| (case.op, case.label.as_str())).collect();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+
+    #[test]
+    fn a_speed_is_the_median_of_samples() {
+        let case = &operations()[4];
+        let Speed { seconds, quartiles, gflops, .. } = speed(case, &Device::cpu(), 0.01).unwrap();
+        assert!(0.0 < quartiles[0] && quartiles[0] <= seconds && seconds <= quartiles[1]);
+        assert!((gflops * seconds * 1e9 / (2.0 * 100.0 * 784.0 * 500.0) - 1.0).abs() < 1e-9);
+    }
 
     #[test]
     fn ten_operations_state_their_work() {

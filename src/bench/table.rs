@@ -1,6 +1,7 @@
 //! Markdown tables, padded so that they are also readable in a terminal.
 
 use crate::profile::{Profile, Sum};
+use crate::report::LEAST_SHARE;
 
 /// A header and rows of cells.
 #[derive(Clone, Debug, Default)]
@@ -64,8 +65,9 @@ pub fn percent(x: f64) -> String {
     if x.is_finite() { format!("{:.1} %", 100.0 * x) } else { String::new() }
 }
 
-/// A row per kernel, slowest first: calls and ms per run, share of the time, and GFLOP/s and GB/s while it runs. Then
-/// rows for the time outside of kernels and for the total. `run` names what was repeated, such as "step".
+/// A row per kernel, slowest first: calls and ms per run, share of the time, and GFLOP/s and GB/s while it runs. Below a
+/// kernel are rows of the shapes that take the most time. Then rows for the time outside of kernels and for the total.
+/// `run` names what was repeated, such as "step".
 pub fn by_kernel(profile: &Profile, run: &str) -> Table {
     let mut table = Table::new(&[
         "kernel",
@@ -90,6 +92,11 @@ pub fn by_kernel(profile: &Profile, run: &str) -> Table {
     };
     for (name, sum) in profile.ranked() {
         row(name, &sum, sum.seconds);
+        for (shapes, sum) in profile.ranked_shapes(name) {
+            if sum.seconds >= LEAST_SHARE * profile.seconds {
+                row(&format!("  {shapes}"), &sum, sum.seconds);
+            }
+        }
     }
     let total = profile.total();
     row("(outside kernels)", &Sum::default(), (profile.seconds - total.seconds).max(0.0));

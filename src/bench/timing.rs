@@ -29,13 +29,7 @@ impl Machine {
     ///
     /// Errors: when the device fails, or its memory is too small for the probe.
     pub fn measure(device: &Device) -> Result<Machine> {
-        let threads = rayon::current_num_threads();
-        let plural = if threads == 1 { "" } else { "s" };
-        let isa = Isa::current().name();
-        let name = match device.is_cpu() {
-            true => format!("cpu, {isa}, {threads} thread{plural}"),
-            false => device.name(),
-        };
+        let name = name_of(device);
         // A temporary CPU device frees its memory when it is dropped.
         let own = if device.is_cpu() { Device::cpu() } else { device.clone() };
         let probed = |(name, bytes)| (name, probe::cached_bandwidth(bytes));
@@ -50,6 +44,16 @@ impl Machine {
     pub fn roof(&self, flops: f64, bytes: f64) -> f64 {
         self.peak.min(flops / bytes * self.bandwidth)
     }
+}
+
+/// The device's name; for the CPU, with instruction set and the threads of the current pool.
+pub fn name_of(device: &Device) -> String {
+    if device.name() != "cpu" {
+        return device.name();
+    }
+    let threads = rayon::current_num_threads();
+    let plural = if threads == 1 { "" } else { "s" };
+    format!("cpu, {}, {threads} thread{plural}", Isa::current().name())
 }
 
 impl std::fmt::Display for Machine {

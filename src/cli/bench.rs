@@ -28,7 +28,7 @@ pub struct Bench {
     machine: Machine,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 2".to_string())?;
     let fits = (0.0..=3600.0).contains(&seconds);
     if fits { Ok(seconds) } else { Err("it must lie between 0 and 3600".into()) }

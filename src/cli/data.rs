@@ -218,8 +218,9 @@ fn classes(set: &DataSet) -> Result<()> {
     if set.classes.len() > CLASSES {
         shown.push(format!("{} more", set.classes.len() - CLASSES));
     }
+    let plural = if set.classes.len() == 1 { "class" } else { "classes" };
     say(&format!(
-        "{} classes, with their training images: {}",
+        "{} {plural}, with their training images: {}",
         set.classes.len(),
         shown.join(", ")
     ))?;

@@ -2,22 +2,19 @@
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::autograd::case::Case;
-use pixelloom::bench::table::digits;
-use pixelloom::bench::{Speed, Table, speeds};
+use pixelloom::bench::speeds;
 use pixelloom::{Device, Error, ops};
 use serde_json::json;
 
+use super::agreement::Agreement;
+use super::kernels::{report, say_speeds};
 use super::machine::choose;
-use super::out::{self, give, remark, say};
+use super::out::{give, remark, say};
 
 const EXAMPLES: &str = "\
 Examples:
   pixelloom gpu-check
   pixelloom gpu-check --device gpu:1 --json > report.json";
-
-/// Maximum number of differences that are printed; `--json` has all.
-const SHOWN: usize = 20;
 
 /// Compare a GPU with the reference implementation, and measure ten operations on it
 #[derive(Args)]
@@ -47,95 +44,19 @@ impl GpuCheck {
         }
         say(&format!("\nchecked: {}", device.name()))?;
         give("checked", device.name());
-        let checked = check(&device);
-        if let Err(error) = &checked {
-            // The report of a faulty device is what a bug report needs, so it is printed as well.
-            give("error", format!("{error:#}"));
-            out::finish()?;
-        }
-        checked
+        report(check(&device))
     }
 }
 
 fn check(device: &Device) -> Result<()> {
     let cases = ops::cases();
     remark(&format!("comparing {} cases with the reference ...", cases.len()));
-    let failures = failures(&cases, device)?;
-    say_agreement(cases.len(), &failures)?;
+    let agreement = Agreement::of(&cases, device)?;
+    agreement.say()?;
     remark("measuring ten operations ...");
-    say_speeds(&speeds(device)?)?;
-    Ok(verdict(device, cases.len(), &failures)?)
-}
-
-/// The differences between the device and the reference, one line each.
-fn failures(cases: &[Case], device: &Device) -> Result<Vec<Vec<String>>, Error> {
-    let reference = Device::reference();
-    let all = cases.iter().map(|case| case.differences(device, &reference));
-    Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|lines| !lines.is_empty()).collect())
-}
-
-fn say_agreement(cases: usize, failures: &[Vec<String>]) -> Result<()> {
-    let agree = cases - failures.len();
-    say(&format!("agreement with the reference: {agree} of {cases} cases, gradients included"))?;
-    let lines: Vec<&String> = failures.iter().flatten().collect();
-    for line in lines.iter().take(SHOWN) {
-        say(&format!("  {line}"))?;
-    }
-    if lines.len() > SHOWN {
-        say(&format!("  and {} more; --json lists all", lines.len() - SHOWN))?;
-    }
-    give("cases", cases);
-    give("cases_that_agree", agree);
-    give("differences", lines);
-    Ok(())
-}
-
-fn say_speeds(speeds: &[Speed]) -> Result<()> {
-    let mut table = Table::new(&["operation", "ms/call", "GFLOP/s", "GB/s"]);
-    for speed in speeds {
-        let name = format!("{}, {}", speed.operation, speed.sizes);
-        let figures = [1e3 * speed.seconds, speed.gflops, speed.gigabytes].map(digits);
-        table.row(std::iter::once(name).chain(figures).collect());
-    }
-    give("speeds", speeds);
-    Ok(say(&format!("\n{}", table.to_string().trim_end()))?)
-}
-
-fn verdict(device: &Device, cases: usize, failures: &[Vec<String>]) -> Result<(), Error> {
-    let Some(first) = failures.iter().flatten().next() else { return Ok(()) };
-    Err(Error::Disagreement(format!(
-        "{} differs from the reference in {} of {cases} cases, first in {first}; update its driver or use --device cpu, \
-         and please report this with the output of pixelloom gpu-check --json",
-        device.name(),
-        failures.len(),
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use pixelloom::autograd::case::Input;
-
-    use super::*;
-
-    #[test]
-    fn a_device_that_differs_is_an_error_of_its_own() {
-        let case = |wrong: bool| {
-            Case::new("double", "planted", vec![Input::normal("x", &[9])], move |x| {
-                let extra = if wrong && x[0].device().name() == "cpu" { 1.001 } else { 1.0 };
-                vec![x[0].affine(2.0 * extra, 0.0)]
-            })
-        };
-        let cpu = Device::cpu();
-        let of = |cases: &[Case]| {
-            let found = failures(cases, &cpu).unwrap();
-            verdict(&cpu, cases.len(), &found)
-        };
-        of(&[case(false), case(false)]).unwrap();
-        let error = of(&[case(false), case(true)]).unwrap_err();
-        assert_eq!(error.exit_code(), 9);
-        let message = error.to_string();
-        for part in ["in 1 of 2 cases", "double planted, output 0: 1.0e-3", "--json"] {
-            assert!(message.contains(part), "{part}: {message}");
-        }
-    }
+    let speeds = speeds(device)?;
+    give("speeds", &speeds);
+    say("")?;
+    say_speeds(&speeds, None)?;
+    Ok(agreement.verdict("gpu-check")?)
 }

@@ -1,5 +1,6 @@
 //! The command line, with one file per command. Results go to stdout, progress and errors to stderr.
 
+mod agreement;
 mod bar;
 mod bench;
 mod complete;
@@ -14,6 +15,7 @@ mod export;
 mod glimpses;
 mod gpu_check;
 mod info;
+mod kernels;
 mod kind;
 mod locate;
 mod machine;
@@ -41,7 +43,7 @@ Example:
   pixelloom train vae
 
 Exit codes: 0 success, 1 internal error, 2 usage, 3 settings, 4 data, 5 checkpoint, 6 device,
-7 NaN or infinity, 8 disk, 9 results that differ from the reference; 129, 130 and 143 stopped by a signal after saving.";
+7 NaN or infinity, 8 disk, 9 a check that failed; 129, 130 and 143 stopped by a signal after saving.";
 
 /// Generative image models on a hand-written autodiff engine: AEVB, DRAW, PixelRNN.
 #[derive(Parser)]
@@ -87,6 +89,7 @@ enum Command {
     Data(data::Data),
     Devices(devices::Devices),
     GpuCheck(gpu_check::GpuCheck),
+    Kernels(kernels::Kernels),
     Presets(presets::Presets),
     Config(config::Config),
     Info(info::Info),
@@ -135,6 +138,7 @@ impl Cli {
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::GpuCheck(command) => command.run(),
+            Command::Kernels(command) => command.run(),
             Command::Presets(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Info(command) => command.run(),

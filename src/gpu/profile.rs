@@ -16,6 +16,8 @@ pub struct KernelTime {
     pub entry: &'static str,
     /// Nanoseconds on the device.
     pub ns: u64,
+    /// Number of its launch in the ledger of the device, if it is one of a kernel.
+    pub launch: Option<usize>,
 }
 
 /// Two timestamps for each dispatch of the open encoder, and the times collected so far.
@@ -23,7 +25,7 @@ pub(super) struct Profiler {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     staging: wgpu::Buffer,
-    open: Vec<(&'static str, &'static str)>,
+    open: Vec<(&'static str, &'static str, Option<usize>)>,
     times: Vec<KernelTime>,
 }
 
@@ -55,9 +57,10 @@ impl Profiler {
         &mut self,
         program: &'static str,
         entry: &'static str,
+        launch: Option<usize>,
     ) -> wgpu::ComputePassTimestampWrites<'_> {
         let first = self.open.len() as u32 * 2;
-        self.open.push((program, entry));
+        self.open.push((program, entry, launch));
         wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,
             beginning_of_pass_write_index: Some(first),
@@ -83,10 +86,11 @@ impl Profiler {
         let ticks = shared.read::<u64>(&self.staging, submission).unwrap_or_default();
         let period = f64::from(shared.queue.get_timestamp_period());
         let kernels = self.open.drain(..).zip(ticks.chunks_exact(2));
-        self.times.extend(kernels.map(|((program, entry), ticks)| KernelTime {
+        self.times.extend(kernels.map(|((program, entry, launch), ticks)| KernelTime {
             program,
             entry,
             ns: (ticks[1].saturating_sub(ticks[0]) as f64 * period) as u64,
+            launch,
         }));
     }
 }

@@ -75,13 +75,15 @@ impl Recorder {
         prepared: &Prepared,
         bindings: &wgpu::BindGroup,
         dispatch: &Dispatch,
+        launch: Option<usize>,
     ) {
         let Open { pass, encoder } = self.open.get_or_insert_with(|| Open {
             pass: None,
             encoder: shared.device.create_command_encoder(&Default::default()),
         });
         let open_pass = pass.get_or_insert_with(|| {
-            let timestamps = self.profiler.as_mut().map(|p| p.next(program.name, dispatch.entry));
+            let profiler = self.profiler.as_mut();
+            let timestamps = profiler.map(|p| p.next(program.name, dispatch.entry, launch));
             let descriptor =
                 wgpu::ComputePassDescriptor { label: None, timestamp_writes: timestamps };
             encoder.begin_compute_pass(&descriptor).forget_lifetime()
@@ -160,6 +162,18 @@ impl Gpu {
         inputs: &[&GpuBuffer],
         outputs: &[&GpuBuffer],
     ) {
+        self.record_as(None, program, dispatches, inputs, outputs);
+    }
+
+    /// As [`Gpu::record`]; a profile has the dispatches' times under the number `launch`.
+    pub(crate) fn record_as(
+        &self,
+        launch: Option<usize>,
+        program: &'static Program,
+        dispatches: &[Dispatch],
+        inputs: &[&GpuBuffer],
+        outputs: &[&GpuBuffer],
+    ) {
         check(program, dispatches, inputs, outputs);
         let shared = &self.0;
         let mut bindings = None;
@@ -185,7 +199,7 @@ impl Gpu {
                 bindings
                     .get(program, &buffers, || shared.bind(program, &prepared, params, &buffers))
             });
-            recorder.dispatch(shared, program, &prepared, bindings, dispatch);
+            recorder.dispatch(shared, program, &prepared, bindings, dispatch, launch);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The processor and the system that this process runs on.
 
 use std::env::consts::{ARCH, OS};
+use std::time::Duration;
 
 use sysinfo::{CpuRefreshKind, System};
 
@@ -18,4 +19,40 @@ pub fn describe() -> String {
     let plural = if cores == 1 { "" } else { "s" };
     let name = name().unwrap_or_else(|| "unknown processor".into());
     format!("{name}, {cores} core{plural}, {OS} {ARCH}")
+}
+
+/// Time over which [`busy`] looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The share of all processors that programs use while this process waits for a quarter of a second: 0 on an idle machine.
+pub fn busy() -> f64 {
+    let mut system = System::new();
+    system.refresh_cpu_usage();
+    std::thread::sleep(LOOK.max(sysinfo::MINIMUM_CPU_UPDATE_INTERVAL));
+    system.refresh_cpu_usage();
+    f64::from(system.global_cpu_usage()) / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_computes_is_seen() {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+            let busy = busy();
+            stop.store(true, Ordering::Relaxed);
+            // A quarter of a core, in case other programs use most of the machine.
+            let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+            assert!(busy > 0.25 / cores as f64 && busy <= 1.0, "{busy}");
+        });
+    }
 }

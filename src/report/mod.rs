@@ -23,3 +23,4 @@ pub use csv::csv;
 pub use page::write;
 pub use read::{lines_of, read_metrics, summary};
 pub use tensorboard::{events, events_path};
+pub use time::LEAST_SHARE;

@@ -10,6 +10,9 @@ use super::read::Run;
 
 const RATE: &str = "images_per_second";
 
+/// Shapes of a kernel's tensors have a row of their own if their launches take at least this share of the time.
+pub const LEAST_SHARE: f64 = 0.01;
+
 /// A section with a plot of the speed of training steps and a table of times.
 pub fn time(run: &Run) -> String {
     let speeds = series_from_metrics(&run.metrics, "train", None, RATE);
@@ -53,14 +56,14 @@ fn kernels(run: &Run) -> String {
     let mut sums: Vec<(&String, &Value)> =
         profile["kernels"].as_object().into_iter().flatten().collect();
     sums.sort_by(|a, b| number(b.1, "seconds").total_cmp(&number(a.1, "seconds")));
-    let row = |(name, sum): &(&String, &Value)| {
+    let row = |name: &str, sum: &Value| {
         let seconds = number(sum, "seconds").max(1e-12);
         let rate = |key: &str| match number(sum, key) {
             0.0 => "–".into(),
             amount => format!("{:.1}", amount / seconds / 1e9),
         };
         vec![
-            name.to_string(),
+            name.into(),
             format!("{:.1}", number(sum, "calls") / steps.max(1.0)),
             format!("{:.3}", 1e3 * seconds / steps.max(1.0)),
             format!("{:.1} %", 100.0 * seconds / all.max(1e-12)),
@@ -68,10 +71,18 @@ fn kernels(run: &Run) -> String {
             rate("bytes"),
         ]
     };
-    let rows: Vec<Vec<String>> = sums.iter().map(row).collect();
+    let mut rows = Vec::new();
+    for (name, sum) in sums {
+        rows.push(row(name, sum));
+        let mut shapes: Vec<(&String, &Value)> =
+            profile["shapes"][name].as_object().into_iter().flatten().collect();
+        shapes.retain(|(_, sum)| number(sum, "seconds") >= LEAST_SHARE * all);
+        shapes.sort_by(|a, b| number(b.1, "seconds").total_cmp(&number(a.1, "seconds")));
+        rows.extend(shapes.iter().map(|(shapes, sum)| row(&format!("\u{a0}\u{a0}{shapes}"), sum)));
+    }
     let head = ["kernel", "calls/step", "ms/step", "share", "GFLOP/s", "GB/s"];
     let caption = format!(
-        "Time by kernel in {steps} training steps, {:.3} ms/step with what lies outside of kernels. Device: {}.",
+        "Time by kernel, and by the shapes of its tensors, in {steps} training steps, {:.3} ms/step with what lies outside of kernels. Device: {}.",
         1e3 * all / steps.max(1.0),
         run.device()
     );

@@ -2,7 +2,8 @@
 //! shapes.
 
 use pixelloom::autograd::Backward;
-use pixelloom::autograd::gradcheck::gradcheck;
+use pixelloom::autograd::case::{Case, Input};
+use pixelloom::autograd::gradcheck::{PASS, gradcheck, gradient_error, worst_element};
 use pixelloom::{Device, Tape, Tensor, Var};
 
 use crate::common::fast_devices;
@@ -106,6 +107,26 @@ fn the_gradient_check_names_the_wrong_element() {
     );
     let right = gradcheck(|x| &x[0] * &x[0] + &x[1], &[a, b]).unwrap();
     assert!(right.error < 1e-3, "{right}");
+}
+
+/// An input of 1,200 elements is checked along random directions; which element is wrong is known nevertheless.
+#[test]
+fn the_wrong_element_of_a_large_case_is_found() {
+    let doubled = |x: &Var| {
+        Tensor::new(x.device(), &x.value().to_vec().unwrap().map_each(|x| 2.0 * x), x.shape())
+    };
+    let inputs = vec![Input::normal("a", &[3]), Input::normal("b", &[40, 30])];
+    let case = Case::new("wrong", "40 x 30", inputs, move |x| {
+        let [y] = x[1].tape().record(&[&x[1]], [doubled(&x[1])], || Box::new(Wrong));
+        vec![x[0].square(), y]
+    });
+    let worst = worst_element(&case, &Device::cpu()).unwrap().expect("two inputs are checked");
+    assert_eq!((worst.input, &worst.index[..]), (1, &[0, 5][..]), "{worst}");
+    assert!((worst.gradient - 1.5).abs() < 1e-6, "{worst}");
+    assert_eq!(worst.error, gradient_error(&case, &Device::cpu()).unwrap());
+    assert!(worst.error > PASS, "{worst}");
+    let constant = Case::new("none", "", vec![Input::binary("x", &[3])], |x| vec![x[0].square()]);
+    assert_eq!(worst_element(&constant, &Device::cpu()).unwrap(), None);
 }
 
 trait MapEach {

@@ -79,13 +79,19 @@ fn tables_and_the_roofline_contain_what_was_measured() {
     let mut profile = Profile { runs: 2, seconds: 1.0, ..Profile::default() };
     profile.kernels.insert("product", sum);
     profile.kernels.insert("copy", moves);
+    let part = |seconds: f64| Sum { calls: 2, seconds, flops: 1 << 30, ..sum };
+    let shapes = [("3x4", part(0.1)), ("5x6", part(0.391)), ("1x1", part(0.009))];
+    profile.shapes.insert("product", shapes.map(|(name, sum)| (name.to_string(), sum)).into());
     let text = by_kernel(&profile, "step").to_string();
     let rows: Vec<String> =
         text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(rows[2], "| product | 2.00 | 250 | 50.0 % | 200 | 2.15 |");
-    assert_eq!(rows[3], "| copy | 2.00 | 125 | 25.0 % | | 4.29 |");
-    assert_eq!(rows[4], "| (outside kernels) | | 125 | 25.0 % | | |");
-    assert_eq!(rows[5], "| (total) | 4.00 | 500 | 100.0 % | 100 | 2.15 |");
+    // Shapes that take one percent and more, slowest first.
+    assert!(rows[3].starts_with("| 5x6 | 1.00 | 196 | 39.1 % | 2.75 |"), "{}", rows[3]);
+    assert!(rows[4].starts_with("| 3x4 | 1.00 | 50.0 | 10.0 % |"), "{}", rows[4]);
+    assert_eq!(rows[5], "| copy | 2.00 | 125 | 25.0 % | | 4.29 |");
+    assert_eq!(rows[6], "| (outside kernels) | | 125 | 25.0 % | | |");
+    assert_eq!(rows[7], "| (total) | 4.00 | 500 | 100.0 % | 100 | 2.15 |");
 
     let caches = vec![("L1", 200.0), ("L2", 50.0)];
     let machine = Machine { name: "cpu".into(), peak: 400.0, bandwidth: 8.0, caches };

@@ -96,6 +96,11 @@ impl Launch for Joined {
         profile::Sum { calls: 1, dispatches: 1, seconds: 0.0, flops: 2 * m * n * self.rows, bytes }
     }
 
+    fn shapes(&self) -> String {
+        let (rows, SharedGradientParams { m, n, .. }) = (self.rows, &self.params);
+        format!("{rows}x{m}, {rows}x{n} -> {m}x{n}")
+    }
+
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch])) {
         let SharedGradientParams { m, n, has_bias, .. } = self.params;

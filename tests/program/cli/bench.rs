@@ -31,13 +31,24 @@ fn a_profile_is_a_table_by_kernel_and_changes_nothing() {
     for (kernel, calls) in [("adam", 10.0), ("bernoulli", 1.0), ("bernoulli_gradient", 1.0)] {
         assert_eq!(number(&row(&said, kernel)[1]), calls, "{kernel}: {said}");
     }
-    let kernels = said.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| ("));
+    // Rows of shapes are indented.
+    let of_kernel =
+        |l: &&str| l.starts_with("| ") && !["| (", "|   "].iter().any(|s| l.starts_with(s));
+    let kernels = said.lines().filter(of_kernel);
     for line in kernels.skip(2) {
         let cells = row(&said, line.trim_matches('|').split('|').next().unwrap().trim());
         shares += number(&cells[3]);
         assert!(number(&cells[1]) > 0.0 && number(&cells[5]) > 0.0, "{line}");
     }
     assert!((shares - 100.0).abs() < 2.0, "{shares}: {said}");
+    // The products of the encoder and the decoder are told apart.
+    let json: serde_json::Value =
+        serde_json::from_slice(&place.read("runs/b/profile.json")).expect("an object");
+    let shapes = json["shapes"]["matmul"].as_object().expect("shapes");
+    assert!(shapes.contains_key("60x784, 8x784, 8 -> 60x8"), "{shapes:?}");
+    let calls = |sum: &serde_json::Value| sum["calls"].as_u64().expect("a number");
+    let sum: u64 = shapes.values().map(calls).sum();
+    assert_eq!(sum, calls(&json["kernels"]["matmul"]));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod exact;
 mod faults;
 mod gpu_check;
 mod hostile;
+mod kernels;
 mod kills;
 mod memory;
 mod messages;

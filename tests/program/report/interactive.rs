@@ -78,7 +78,7 @@ fn a_profile_has_its_table() {
         let sum =
             json!({"calls": 400, "dispatches": 400, "seconds": 3.0, "flops": 6e11, "bytes": 0});
         let profile = json!({"runs": 200, "seconds": 4.0, "kernels": {"fold": {"seconds": 0.5, "calls": 200,
-            "bytes": 1e9}, "matmul": sum}});
+            "bytes": 1e9}, "matmul": sum}, "shapes": {"matmul": {"9x8, 8x7 -> 9x7": sum, "1x1": {"seconds": 0.03}}}});
         fs::write(dir.join("profile.json"), profile.to_string()).unwrap();
         let summary = json!({"device": "cpu", "threads": 2, "machine": "a <CPU>, 2 cores", "program": "pixelloom 0"});
         fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
@@ -86,11 +86,13 @@ fn a_profile_has_its_table() {
     super::assert_well_formed(&page);
     let rows = [
         "<td class=\"text\">matmul</td><td>2.0</td><td>15.000</td><td>75.0 %</td><td>200.0</td><td>–</td>",
+        "<td class=\"text\">\u{a0}\u{a0}9x8, 8x7 -&gt; 9x7</td><td>2.0</td><td>15.000</td>",
         "<td class=\"text\">fold</td><td>1.0</td><td>2.500</td><td>12.5 %</td><td>–</td><td>2.0</td>",
         "Machine: a &lt;CPU&gt;, 2 cores. Program: pixelloom 0.",
-        "Time by kernel in 200 training steps, 20.000 ms/step",
+        "Time by kernel, and by the shapes of its tensors, in 200 training steps, 20.000 ms/step",
     ];
     let at: Vec<usize> =
         rows.iter().map(|row| page.find(row).unwrap_or_else(|| panic!("{row}"))).collect();
-    assert!(at[0] < at[1], "slowest first");
+    assert!(at[0] < at[1] && at[1] < at[2], "slowest first");
+    assert!(!page.contains("1x1<"), "less than one percent");
 }
