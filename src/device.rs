@@ -237,6 +237,28 @@ impl Device {
         }
     }
 
+    /// A zeroed buffer and ranges of it with these lengths, each with the index of its first element. `None` on devices
+    /// that gain nothing from one launch over many tensors, and if the buffer is larger than a launch can bind.
+    pub(crate) fn ranges(&self, lengths: &[usize]) -> Option<(Buffer, Vec<(usize, Buffer)>)> {
+        match self {
+            Device::Cpu(_) | Device::Reference(_) => {
+                let _ = lengths;
+                None
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => {
+                // Every GPU can bind ranges that start at multiples of 256 bytes.
+                let most: usize = lengths.iter().map(|length| length + 64).sum();
+                if 4 * most as u64 > gpu.largest_tensor() {
+                    return None;
+                }
+                let (whole, parts) = gpu.ranges(lengths);
+                let parts = parts.into_iter().map(|(start, part)| (start, Buffer::Gpu(part)));
+                Some((Buffer::Gpu(whole), parts.collect()))
+            }
+        }
+    }
+
     pub(crate) fn upload(&self, data: &[f32]) -> Buffer {
         match self {
             Device::Cpu(cpu) | Device::Reference(cpu) => {

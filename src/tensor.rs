@@ -70,6 +70,28 @@ impl Tensor {
         Tensor::from_buffer(device, device.alloc(elements(shape)), shape)
     }
 
+    /// A zeroed arena and tensors of these shapes that are ranges of it, each with the index of its first element. `None`
+    /// if [`Device::ranges`] has none.
+    pub(crate) fn arena(
+        device: &Device,
+        shapes: &[&[usize]],
+    ) -> Option<(Tensor, Vec<(usize, Tensor)>)> {
+        let lengths: Vec<usize> = shapes.iter().map(|shape| elements(shape)).collect();
+        let (whole, parts) = device.ranges(&lengths)?;
+        let parts = parts
+            .into_iter()
+            .zip(shapes)
+            .map(|((start, buffer), shape)| (start, Tensor::from_buffer(device, buffer, shape)));
+        let parts: Vec<_> = parts.collect();
+        let end = parts.last().map_or(0, |(start, part)| start + part.len());
+        Some((Tensor::from_buffer(device, whole, &[end]), parts))
+    }
+
+    /// Whether these two, and no other tensor, share memory.
+    pub(crate) fn is_shared_with_only(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.storage, &other.storage) && Arc::strong_count(&self.storage) == 2
+    }
+
     #[track_caller]
     pub(crate) fn from_buffer(device: &Device, buffer: Buffer, shape: &[usize]) -> Tensor {
         elements(shape); // Panics if there are too many.

@@ -18,7 +18,7 @@ fn image_at(at: u32) -> vec2<f32> {
 }
 
 fn patch_at(image: u32, at: u32) -> f32 {
-    return dpatches[image * patch_size() + at];
+    return dpatches[patch_start(image) + at];
 }
 
 fn t_of_patch(image: u32, at: u32) -> f32 {
@@ -31,12 +31,15 @@ fn t_of_image(image: u32, at: u32) -> f32 {
 
 // With two sources, the gradient passes through x - sigmoid(canvas).
 fn keep_image(at: u32, value: f32) {
-    if p.sources == 1u {
-        dimage[at] = value;
-    } else {
+    var d = value;
+    if p.sources == 2u {
         let y = sigmoid(canvas[at]);
-        dimage[at] = value * y * (y - 1.0);
+        d = value * y * (y - 1.0);
     }
+    if p.accumulate != 0u {
+        d += dimage[at];
+    }
+    dimage[at] = d;
 }
 
 @compute @workgroup_size(256)

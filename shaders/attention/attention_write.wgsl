@@ -8,7 +8,7 @@
 @group(0) @binding(5) var<storage, read_write> work: array<f32>;
 
 fn patch_at(image: u32, at: u32) -> f32 {
-    return w[image * patch_size() + at];
+    return w[patch_start(image) + at];
 }
 
 fn t_of_image(image: u32, at: u32) -> f32 {

@@ -14,7 +14,7 @@ fn image_at(at: u32) -> vec2<f32> {
 }
 
 fn patch_at(image: u32, at: u32) -> f32 {
-    return w[image * patch_size() + at];
+    return w[patch_start(image) + at];
 }
 
 fn t_of_patch(image: u32, at: u32) -> f32 {

@@ -1,7 +1,7 @@
 // z = mu + e^s eps; kl = sum (mu^2 + e^2s - 2 s - 1) / 2. CPU: ops/latent/cpu.rs. m = [mu, s]
 // [batch, 2 width], eps [glimpses, batch, width] from `start` on, z [batch, width], kl [batch]; one
 // workgroup per row.
-struct Params { batch: u32, width: u32, start: u32 }
+struct Params { batch: u32, width: u32, start: u32, beside: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> m: array<f32>;
 @group(0) @binding(2) var<storage, read> eps: array<f32>;

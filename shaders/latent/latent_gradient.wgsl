@@ -1,7 +1,7 @@
 // dmu = dz + mu dkl; ds = dz eps e^s + (e^2s - 1) dkl. CPU: ops/latent/cpu.rs. m = [mu, s], dm
 // [batch, 2 width], eps [glimpses, batch, width] from `start` on, dz [batch, width], dkl [batch]; one
 // invocation per latent dimension of a row.
-struct Params { batch: u32, width: u32, start: u32 }
+struct Params { batch: u32, width: u32, start: u32, beside: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> m: array<f32>;
 @group(0) @binding(2) var<storage, read> eps: array<f32>;

@@ -18,6 +18,8 @@ struct Params {
     width: u32,
     channels: u32,
     sources: u32,
+    row: u32,
+    accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
@@ -29,6 +31,11 @@ fn line() -> u32 {
 // Floats in the patches of an image.
 fn patch_size() -> u32 {
     return p.sources * p.filters * p.filters * p.channels;
+}
+
+// Index of an image's patches, which are a tensor of their own or the first part of a row.
+fn patch_start(image: u32) -> u32 {
+    return image * select(patch_size(), p.row, p.row > 0u);
 }
 
 // Offsets of FY and t in an image's work, and its size, in floats.

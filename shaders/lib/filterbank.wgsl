@@ -1,6 +1,7 @@
 // Gaussian filterbanks (`ops/filterbank/mod.rs`), with the formulas of ops/filterbank/cpu.rs. The bank of an image
 // has 2 N rows, FX [filters, width], then FY [filters, height]; 16 invocations compute a row. The shader
-// defines filters, height and width in `p`, and `attention` [batch, 5].
+// defines filters, height and width in `p`, and `attention`, where `attention_start` is the index of an image's five
+// parameters.
 
 // Limit of centres and distances, in pixels: far outside any image, but its square fits single precision.
 const FAR: f32 = 1e9;
@@ -24,7 +25,7 @@ struct Grid {
 }
 
 fn grid_of(image: u32) -> Grid {
-    let at = 5u * image;
+    let at = attention_start(image);
     let scale = vec2<f32>((f32(p.width) + 1.0) / 2.0, (f32(p.height) + 1.0) / 2.0);
     let steps = f32(max(p.filters, 2u)) - 1.0;
     let apart = (f32(max(p.height, p.width)) - 1.0) / steps;
@@ -40,7 +41,7 @@ fn grid_of(image: u32) -> Grid {
 }
 
 fn gamma_of(image: u32) -> f32 {
-    return exp_of(attention[5u * image + 4u]);
+    return exp_of(attention[attention_start(image) + 4u]);
 }
 
 // A row of the bank: a filter of FX, or of FY if `down`.

@@ -1,5 +1,5 @@
 // The gradient of an image's attention parameters from that of its bank. The shader's `filter_at` and `gradient_at`
-// read an element of the bank and of its gradient; the result is stored in `dattention` [batch, 5].
+// read an element of the bank and of its gradient; the result is stored in `dattention`, in the layout of `attention`.
 struct GridGradient {
     // Gradients of the first four parameters.
     parameters: vec4<f32>,
@@ -43,7 +43,7 @@ fn gradient_of_grid(image: u32, lane: u32) -> GridGradient {
 }
 
 fn keep_gradient(image: u32, parameters: vec4<f32>, dlog_gamma: f32) {
-    let at = 5u * image;
+    let at = attention_start(image);
     dattention[at] = parameters.x;
     dattention[at + 1u] = parameters.y;
     dattention[at + 2u] = parameters.z;

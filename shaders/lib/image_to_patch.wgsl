@@ -49,7 +49,7 @@ fn make_patch(image: u32, lane: u32, scale: f32) {
         sum = sum_of_neighbours(sum, lane);
         if item < count && rank < 4u && j + rank < p.filters {
             let at = (row * p.filters + j + rank) * p.channels + channel;
-            keep_patch(image * patch_size() + at, scale * component(sum, rank));
+            keep_patch(patch_start(image) + at, scale * component(sum, rank));
         }
     }
 }

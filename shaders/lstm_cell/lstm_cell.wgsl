@@ -4,7 +4,7 @@
 // (`lib/team_tile.wgsl`).
 override TILE_ROWS: u32;
 override TILE_UNITS: u32;
-struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, panel: u32 }
+struct Params { batch: u32, depth: u32, hidden: u32, bias_stride: u32, panel: u32, parts: u32, later: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;

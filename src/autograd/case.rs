@@ -148,7 +148,9 @@ const GRADIENTS: f32 = 5.0;
 
 impl Case {
     /// Outputs and gradients on `device`, by name.
-    fn results(&self, device: &Device) -> Result<Vec<(String, Vec<f32>)>> {
+    ///
+    /// Errors: [`crate::Error::Device`] if the device fails.
+    pub fn results(&self, device: &Device) -> Result<Vec<(String, Vec<f32>)>> {
         let tape = Tape::new();
         let x = self.vars(&tape, &self.tensors(device));
         let y = (self.call)(&x);

@@ -7,7 +7,7 @@ pub mod accumulate;
 pub mod case;
 pub mod gradcheck;
 mod param;
-mod tape;
+pub(crate) mod tape;
 
 pub use param::Param;
 pub use tape::{Backward, Gradients, Tape, Var};

@@ -24,6 +24,30 @@ pub trait Backward {
     /// the loss does not depend on). Returns one entry per parent, in order and of the parent's shape. It may be
     /// `None` where `need` is false.
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>>;
+
+    /// Largest number of parts, tensors to be added, in which [`Backward::backward_of_parts`] accepts the gradient of an
+    /// output.
+    fn most_parts(&self) -> usize {
+        1
+    }
+
+    /// [`Backward::backward`] with gradients that the rule may update in place. `parts` holds, for each output, the
+    /// tensors whose sum is its gradient: none if the loss does not depend on the output, for which `zeros` returns a
+    /// tensor, else up to [`Backward::most_parts`]. A rule that adds the parts in its own kernel saves launches.
+    fn backward_of_parts(
+        self: Box<Self>,
+        parts: Vec<Vec<Tensor>>,
+        zeros: &dyn Fn(usize) -> Tensor,
+        need: &[bool],
+    ) -> Vec<Option<Tensor>> {
+        self.backward(&whole(parts, zeros), need)
+    }
+}
+
+/// The gradients of outputs that arrive in one part at most.
+pub(crate) fn whole(parts: Vec<Vec<Tensor>>, zeros: &dyn Fn(usize) -> Tensor) -> Vec<Tensor> {
+    let one = |(i, part): (usize, Vec<Tensor>)| part.into_iter().next().unwrap_or_else(|| zeros(i));
+    parts.into_iter().enumerate().map(one).collect()
 }
 
 struct Node {
@@ -199,6 +223,13 @@ impl Tape {
         let state = std::mem::replace(&mut *self.state.borrow_mut(), fresh);
         assert!(!state.spent, "backward: this tape's pass is over");
         let mut slots: Vec<Option<Tensor>> = vec![None; state.shapes.len()];
+        // Further parts of gradients, and how many there may be. On a CPU, gradients are added at once, while they are
+        // in the caches.
+        let mut further: Vec<Vec<Tensor>> = vec![Vec::new(); state.shapes.len()];
+        let mut room = vec![0; state.shapes.len()];
+        for node in &state.nodes {
+            room[node.first..node.first + node.outputs].fill(node.rule.most_parts() - 1);
+        }
         for (var, dy) in seeds {
             assert_eq!(var.shape(), dy.shape(), "backward: value and seed differ in shape");
             assert_eq!(var.tape.id, self.id, "backward: a value of another tape");
@@ -212,14 +243,14 @@ impl Tape {
             else {
                 continue;
             };
-            let dy: Vec<Tensor> = range
-                .map(|s| {
-                    slots[s].take().unwrap_or_else(|| Tensor::zeros(&device, &state.shapes[s]))
-                })
-                .collect();
+            let parts = |s: usize| {
+                slots[s].take().into_iter().chain(std::mem::take(&mut further[s])).collect()
+            };
+            let parts = range.map(parts).collect();
+            let zeros = |output: usize| Tensor::zeros(&device, &state.shapes[node.first + output]);
             let need: Vec<bool> = node.parents.iter().map(Option::is_some).collect();
             let name = node.rule.name();
-            let gradients = node.rule.backward(&dy, &need);
+            let gradients = node.rule.backward_of_parts(parts, &zeros, &need);
             assert_eq!(gradients.len(), node.parents.len(), "{name}: wrong number of gradients");
             if self.checked {
                 self.state.borrow_mut().check("a gradient", name, gradients.iter().flatten());
@@ -233,7 +264,12 @@ impl Tape {
                     state.shapes[slot],
                     "{name}: gradient of another shape"
                 );
-                add(&mut slots[slot], gradient);
+                let is_further = slots[slot].is_some() && !device.is_cpu();
+                if is_further && further[slot].len() < room[slot] {
+                    further[slot].push(gradient);
+                } else {
+                    add(&mut slots[slot], gradient);
+                }
             }
         }
         // The loop took the gradients of all operations' outputs, so only leaves and parameters are left.

@@ -16,10 +16,22 @@ pub struct GpuBuffer {
     pub(super) buffer: wgpu::Buffer,
     /// Id of the memory; a buffer that is reused keeps it.
     pub(super) id: u64,
+    /// Start in `buffer` in bytes; 0 unless this is a range.
+    pub(super) offset: u64,
     len: usize,
     bytes: u64,
-    pooled: bool,
+    owner: Owner,
     pool: Arc<Mutex<Pool>>,
+}
+
+/// The owner of a buffer's memory.
+enum Owner {
+    /// The pool, which gets it back.
+    Pool,
+    /// This buffer alone.
+    Own,
+    /// Another buffer, of which this is a range, and which lives as long as its ranges.
+    Whole { _whole: Arc<GpuBuffer> },
 }
 
 impl GpuBuffer {
@@ -50,9 +62,9 @@ impl Drop for GpuBuffer {
         let mut pool = lock(&self.pool);
         pool.live_bytes -= self.bytes;
         pool.live_buffers -= 1;
-        match self.pooled {
-            true => pool.put(self.bytes, self.id, self.buffer.clone()),
-            false => pool.forgotten.push(self.id),
+        match self.owner {
+            Owner::Pool => pool.put(self.bytes, self.id, self.buffer.clone()),
+            Owner::Own | Owner::Whole { .. } => pool.forgotten.push(self.id),
         }
     }
 }
@@ -177,7 +189,7 @@ impl Gpu {
         }
         let reused = lock(&shared.pool).take(bytes);
         let buffer = match reused {
-            Some((buffer, id)) => shared.handle(buffer, Some(id), len, bytes, true),
+            Some((buffer, id)) => shared.handle(buffer, Some(id), len, bytes, Owner::Pool),
             None => self.fresh(len, bytes, false),
         };
         if shared.options.poison {
@@ -226,7 +238,10 @@ impl Gpu {
             create()
         });
         match created {
-            Ok(buffer) => shared.handle(buffer, None, len, bytes, !mapped),
+            Ok(buffer) => {
+                let owner = if mapped { Owner::Own } else { Owner::Pool };
+                shared.handle(buffer, None, len, bytes, owner)
+            }
             Err(error) => {
                 shared.failure.set(format!(
                     "{} has no memory for a buffer of {} MiB beside {} MiB in use ({error}); lower \
@@ -238,6 +253,28 @@ impl Gpu {
                 shared.placeholder(len)
             }
         }
+    }
+
+    /// A zeroed buffer and ranges of it with these lengths, each with the index of its first element. A kernel that
+    /// writes a range, or the whole, must not bind any other of them.
+    pub(crate) fn ranges(&self, lengths: &[usize]) -> (GpuBuffer, Vec<(usize, GpuBuffer)>) {
+        let shared = &self.0;
+        let alignment = shared.device.limits().min_storage_buffer_offset_alignment as usize / 4;
+        let mut total = 0;
+        let mut starts = Vec::new();
+        for length in lengths {
+            starts.push(total);
+            total += length.max(&1).next_multiple_of(alignment);
+        }
+        let whole = Arc::new(self.upload(&vec![0.0; total]));
+        let range = |start: usize, len: usize| {
+            let owner = Owner::Whole { _whole: whole.clone() };
+            let mut range = shared.handle(whole.buffer.clone(), None, len, 0, owner);
+            range.offset = 4 * start as u64;
+            range
+        };
+        let parts = starts.iter().zip(lengths).map(|(&start, &len)| (start, range(start, len)));
+        (range(0, total), parts.collect())
     }
 
     fn poison(&self, buffer: &GpuBuffer) {
@@ -265,7 +302,7 @@ impl Shared {
         id: Option<u64>,
         len: usize,
         bytes: u64,
-        pooled: bool,
+        owner: Owner,
     ) -> GpuBuffer {
         let mut pool = lock(&self.pool);
         let id = id.unwrap_or_else(|| {
@@ -276,13 +313,13 @@ impl Shared {
         pool.live_bytes += bytes;
         pool.peak_live_bytes = pool.peak_live_bytes.max(pool.live_bytes);
         pool.watched = pool.watched.max(pool.live_bytes);
-        GpuBuffer { buffer, id, len, bytes, pooled, pool: self.pool.clone() }
+        GpuBuffer { buffer, id, offset: 0, len, bytes, owner, pool: self.pool.clone() }
     }
 
     /// A dummy buffer for use after a failure, when commands do nothing.
     fn placeholder(&self, len: usize) -> GpuBuffer {
         let buffer = lock(&self.recorder).params.clone();
-        self.handle(buffer, None, len, 0, false)
+        self.handle(buffer, None, len, 0, Owner::Own)
     }
 }
 

@@ -259,14 +259,14 @@ impl Shared {
         params: &wgpu::Buffer,
         buffers: &[&GpuBuffer],
     ) -> wgpu::BindGroup {
-        let storage = buffers.iter().map(|buffer| (&buffer.buffer, buffer.binding_bytes()));
+        let storage = buffers.iter().map(|b| (&b.buffer, b.offset, b.binding_bytes()));
         let entries: Vec<_> = (0..)
-            .zip(std::iter::once((params, PARAMS_BYTES)).chain(storage))
-            .map(|(binding, (buffer, bytes))| wgpu::BindGroupEntry {
+            .zip(std::iter::once((params, 0, PARAMS_BYTES)).chain(storage))
+            .map(|(binding, (buffer, offset, bytes))| wgpu::BindGroupEntry {
                 binding,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
-                    offset: 0,
+                    offset,
                     size: wgpu::BufferSize::new(bytes),
                 }),
             })

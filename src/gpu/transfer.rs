@@ -53,7 +53,7 @@ impl Gpu {
         });
         let staging = staging.map_err(|error| shared.unreadable(&error))?;
         let submission = shared.submit_with(|encoder| {
-            encoder.copy_buffer_to_buffer(&buffer.buffer, 0, &staging, 0, size);
+            encoder.copy_buffer_to_buffer(&buffer.buffer, buffer.offset, &staging, 0, size);
         });
         shared.read(&staging, &submission)
     }

@@ -1,4 +1,4 @@
-//! How the papers become code: a guide in eight chapters, with a reading order and a glossary.
+//! How the papers become code: a guide in nine chapters, with a reading order and a glossary.
 //!
 //! [hundred_lines]: hundred_lines
 //! [masked_convolution]: masked_convolution
@@ -8,6 +8,7 @@
 //! [pitfalls]: pitfalls
 //! [yours]: yours
 //! [reference]: mod@reference
+//! [launches]: launches
 //! [pixel]: crate::models::pixel
 //! [draw]: crate::models::draw
 //! [vae]: crate::models::vae
@@ -42,3 +43,6 @@ pub mod yours {}
 
 #[doc = include_str!("reference.md")]
 pub mod reference {}
+
+#[doc = include_str!("launches.md")]
+pub mod launches {}

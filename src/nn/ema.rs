@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::Module;
+use super::arena::{Arena, WEIGHTS};
 use crate::autograd::Gradients;
 use crate::ops::optimizer::average;
 use crate::tensor::Tensor;
@@ -37,23 +38,43 @@ impl Ema {
     }
 
     /// Updates the averages after optimiser step `step` (from 0), unless `scale` \[1\] is negative because the step was
-    /// skipped. Parameters without a gradient have not changed, so their averages stay.
+    /// skipped. Parameters without a gradient have not changed, so their averages stay. `arena` holds the weights that
+    /// have gradients, with the number of their moments.
     pub(super) fn update(
         &mut self,
         model: &dyn Module,
         gradients: &Gradients,
         (step, scale): (u64, &Tensor),
+        arena: Option<(&mut Arena, usize)>,
     ) {
         if self.averages.is_empty() {
             return;
         }
         let t = step as f32;
         let share = 1.0 - self.decay.min((1.0 + t) / (10.0 + t));
-        for (name, param) in model.parameters() {
-            if gradients.param(param).is_some()
-                && let Some(a) = self.averages.get_mut(&name)
+        let reached = model.parameters().into_iter();
+        let reached: Vec<_> = reached.filter(|(_, p)| gradients.param(p).is_some()).collect();
+        if reached.is_empty() {
+            return;
+        }
+        match arena {
+            Some((arena, moments))
+                if reached.iter().all(|(n, _)| self.averages.contains_key(n)) =>
             {
-                average(a, &param.value(), scale, share);
+                arena.adopt(WEIGHTS + 1 + moments, &mut |f| {
+                    for (i, (name, _)) in reached.iter().enumerate() {
+                        f(i, self.averages.get_mut(name).expect("an average"));
+                    }
+                });
+                let (_, weights, others) = arena.wholes();
+                average(&mut others[moments], weights, scale, share);
+            }
+            _ => {
+                for (name, param) in reached {
+                    if let Some(a) = self.averages.get_mut(&name) {
+                        average(a, &param.value(), scale, share);
+                    }
+                }
             }
         }
     }

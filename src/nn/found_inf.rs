@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arena::Arena;
 use crate::error::Result;
 use crate::ops::finite::{self, VerdictParams};
 use crate::ops::optimizer::squares;
@@ -79,11 +80,12 @@ impl FoundInf {
     }
 
     /// Checks the gradients of optimiser step `step` (from 0), at least one, and optionally a loss \[\]. If the step is
-    /// finite, the loss is added to the sum \[1\] that comes with it.
+    /// finite, the loss is added to the sum \[1\] that comes with it. Copies the gradients to the `arena`, if there is one.
     pub(super) fn check(
         &mut self,
         step: u64,
         gradients: &[&Tensor],
+        arena: Option<&mut Arena>,
         loss: Option<(&Tensor, &mut Tensor)>,
     ) -> Verdict<'_> {
         let device = gradients[0].device();
@@ -96,18 +98,21 @@ impl FoundInf {
         });
         let OnDevice { scale, tally, nothing, no_sum, since } = on_device;
         let number = (step + 1 - *since) as f32;
-        let total = match self.clip {
+        let clip = self.clip.filter(|&clip| clip > 0.0);
+        let total = match (arena, clip) {
+            (Some(arena), clip) => arena.take(gradients, clip.is_some()).clone(),
             // A non-finite gradient makes the sum of all squares non-finite.
-            Some(_) => squares(gradients),
-            None => {
+            (None, Some(_)) => squares(gradients),
+            (None, None) => {
                 gradients.iter().for_each(|g| finite::mark(g, tally));
                 nothing.clone()
             }
         };
         let params = VerdictParams {
-            limit: self.clip.unwrap_or(0.0),
+            limit: clip.unwrap_or(0.0),
             number,
             latch: u32::from(self.on_nonfinite == OnNonfinite::Stop),
+            n: 1,
         };
         match loss {
             Some((loss, sum)) => finite::judge(params, &total, loss, [scale, tally, sum]),

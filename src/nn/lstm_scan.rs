@@ -180,6 +180,16 @@ impl PackedLstm {
         self.c0.len()
     }
 
+    /// The input-to-state layer.
+    pub(crate) fn input(&self) -> &PackedConv {
+        &self.input
+    }
+
+    /// The recurrent weights and the initial c.
+    pub(crate) fn states(&self) -> [&Tensor; 2] {
+        [&self.recurrent, &self.c0]
+    }
+
     /// Computes the gates u and the states h and c at pixel (row, column) from the layer's input x and the neighbours'
     /// states, and writes them into the maps \[B, H, W, 4 hidden\], \[B, H, W, hidden\] and \[B, H, W, hidden\]. `extra`
     /// is added to the gates: a condition, and [`PackedLstm::edge`].

@@ -81,6 +81,11 @@ impl PackedConv {
         self.packed.shape()[2]
     }
 
+    /// The packed weights, the bias and the window.
+    pub(crate) fn parts(&self) -> (&Tensor, Option<&Tensor>, Window) {
+        (&self.packed, self.bias.as_ref(), self.window)
+    }
+
     /// Writes the layer's output at pixel (row, column) into the map y \[B, H, W, out\].
     pub fn at(
         &self,

@@ -1,5 +1,6 @@
 //! Building blocks of models: layers, parameters by name, optimisers.
 
+mod arena;
 mod ema;
 mod found_inf;
 mod linear;

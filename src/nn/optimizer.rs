@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::arena::{Arena, WEIGHTS};
 use super::found_inf::Verdict;
 use super::{FoundInf, Module, OnNonfinite, Schedule};
 use crate::autograd::Gradients;
@@ -93,13 +94,15 @@ pub struct Optimizer {
     pub states: BTreeMap<String, Vec<Tensor>>,
     /// The check for non-finite numbers before each update.
     pub found_inf: FoundInf,
+    /// Where a device updates all parameters in one launch.
+    pub(super) arena: Option<Arena>,
 }
 
 impl Optimizer {
     /// An optimiser before its first step; all states are zero.
     pub fn new(config: OptimizerConfig) -> Optimizer {
         let found_inf = FoundInf::new(config.clip, config.on_nonfinite);
-        Optimizer { config, steps: 0, states: BTreeMap::new(), found_inf }
+        Optimizer { config, steps: 0, states: BTreeMap::new(), found_inf, arena: None }
     }
 
     /// One update of all parameters that have a gradient. Downloads nothing from the device. If a gradient is not
@@ -124,16 +127,38 @@ impl Optimizer {
             return;
         }
         let gradients: Vec<&Tensor> = reached.iter().map(|(_, _, gradient)| *gradient).collect();
-        let Verdict { scale, tally, number } = self.found_inf.check(self.steps, &gradients, loss);
-        let (config, steps) = (&self.config, self.steps);
-        let params = OptimizerParams { number, ..params(config, steps) };
-        for (name, param, gradient) in reached {
+        let Optimizer { config, steps, states, found_inf, arena } = self;
+        let arena = &mut Arena::of(arena, &gradients);
+        let verdict = found_inf.check(*steps, &gradients, arena.as_deref_mut(), loss);
+        let Verdict { scale, tally, number } = verdict;
+        let params = OptimizerParams { number, ..params(config, *steps) };
+        for (name, param, gradient) in &reached {
             let zeros =
                 || vec![Tensor::zeros(gradient.device(), gradient.shape()); config.rule.states()];
-            let states = self.states.entry(name.clone()).or_insert_with(zeros);
-            param.update(|w| update(params, gradient, scale, w, states, tally));
+            let states = states.entry((*name).clone()).or_insert_with(zeros);
+            if arena.is_none() {
+                param.update(|w| update(params, gradient, scale, w, states, tally));
+            }
         }
-        self.steps += 1;
+        if let Some(arena) = arena {
+            arena.adopt(WEIGHTS, &mut |f| {
+                for (i, (_, param, _)) in reached.iter().enumerate() {
+                    param.update(|w| f(i, w));
+                }
+            });
+            for moment in 0..config.rule.states() {
+                arena.adopt(WEIGHTS + 1 + moment, &mut |f| {
+                    for (i, (name, ..)) in reached.iter().enumerate() {
+                        let states = states.get_mut(*name).expect("the states of a parameter");
+                        f(i, &mut states[moment]);
+                    }
+                });
+            }
+            let (gradients, weights, others) = arena.wholes();
+            let states = &mut others[..config.rule.states()];
+            update(params, gradients, scale, weights, states, tally);
+        }
+        *steps += 1;
     }
 }
 

@@ -30,8 +30,10 @@ impl TrainState {
         let sum = self.loss_sum.get_or_insert_with(|| Tensor::zeros(loss.device(), &[1]));
         self.ema.begin(model);
         self.optimizer.step_with(model, gradients, Some((loss, sum)));
-        if let Some(scale) = self.optimizer.found_inf.scale() {
-            self.ema.update(model, gradients, (step, scale));
+        let Optimizer { config, found_inf, arena, .. } = &mut self.optimizer;
+        if let Some(scale) = found_inf.scale() {
+            let arena = arena.as_mut().map(|arena| (arena, config.rule.states()));
+            self.ema.update(model, gradients, (step, scale), arena);
         }
     }
 

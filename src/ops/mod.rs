@@ -16,6 +16,7 @@ pub mod binary;
 pub mod categorical;
 pub mod filterbank;
 pub mod finite;
+pub mod flatten;
 pub mod fold;
 pub mod latent;
 pub mod layout;
@@ -29,6 +30,7 @@ pub mod optimizer;
 pub mod pick;
 pub mod random;
 pub mod reduce;
+pub mod sampling;
 pub mod shared;
 pub mod unary;
 
@@ -72,19 +74,26 @@ pub fn kernels() -> Vec<Box<dyn AnyKernel>> {
         Box::new(&lstm_cell::LSTM_CELL_GRADIENT),
         Box::new(&latent::LATENT),
         Box::new(&latent::LATENT_GRADIENT),
+        Box::new(&latent::LATENT_INPUT),
+        Box::new(&latent::LATENT_INPUT_GRADIENT),
         Box::new(&filterbank::FILTERBANK),
         Box::new(&filterbank::FILTERBANK_GRADIENT),
         Box::new(&attention::ATTENTION_READ),
+        Box::new(&attention::ATTENTION_READ_INPUT),
         Box::new(&attention::ATTENTION_READ_GRADIENT),
         Box::new(&attention::ATTENTION_WRITE),
         Box::new(&attention::ATTENTION_WRITE_GRADIENT),
+        Box::new(&attention::ATTENTION_WRITE_HEADS),
+        Box::new(&attention::ATTENTION_WRITE_HEADS_GRADIENT),
         Box::new(&fold::FOLD),
         Box::new(&fold::UNFOLD),
         Box::new(&pick::PICK),
+        Box::new(&sampling::SAMPLE_PIXELS),
         Box::new(&random::RANDOM),
         Box::new(&optimizer::ONE_STATE),
         Box::new(&optimizer::ADAM),
         Box::new(&optimizer::AVERAGE),
+        Box::new(&flatten::FLATTEN),
         Box::new(&finite::FINITE),
         Box::new(&finite::VERDICT),
     ]
@@ -147,7 +156,9 @@ mod tests {
                 // A broadcast reads a number many times, and a slice leaves some out.
                 "binary" | "window" => 0.9..=2.0,
                 // It reads the noise of one glimpse only.
-                "latent" | "latent_gradient" => 0.7..=1.0,
+                "latent" | "latent_gradient" | "latent_input" | "latent_input_gradient" => {
+                    0.7..=1.0
+                }
                 // Masked taps are read or written in one of the two layouts only.
                 "mask" | "mask_gradient" => 0.8..=1.2,
                 // x is read only if a ReLU precedes the convolution.

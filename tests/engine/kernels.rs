@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::axes;
 use crate::common::{self, Weights};
+use crate::reference::{sampled, without_gradient};
 use pixelloom::autograd::Tape;
 use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::autograd::gradcheck::gradient_error;
 use pixelloom::gpu::GpuOptions;
 use pixelloom::nn::{OptimizerConfig, Param, TrainState};
+use pixelloom::ops::finite;
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::Mask;
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
@@ -44,6 +46,20 @@ fn cases_agree_with_bounds_checks() {
 #[test]
 fn cases_agree_with_zeroed_workgroup_memory() {
     check(&ops::cases(), GpuOptions { zero_workgroup_memory: true, ..POISON });
+}
+
+/// Optimisers, samplers and other kernels that no case runs. On a GPU, one launch updates all parameters.
+#[test]
+fn kernels_without_gradient_agree() {
+    let Some(gpu) = common::poisoned() else { return };
+    let pairs =
+        without_gradient(&gpu).into_iter().zip(without_gradient(&common::poisoned_reference()));
+    let differ = |((name, found), (_, exact)): ((String, Vec<f32>), (String, Vec<f32>))| {
+        let d = distance(&found, &exact);
+        (!(d <= 2e-5)).then(|| format!("{name}: {d:.1e}"))
+    };
+    let failures: Vec<String> = pairs.filter_map(differ).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// Shapes with 1 to 7 axes.
@@ -187,6 +203,7 @@ fn sample(device: &Device) {
     let (u, s, c0) = (zeros(&[1, 1, 1, 4]), zeros(&[2, 1, 4]), zeros(&[1]));
     let mut c = zeros(&[1, 1, 1, 1]);
     lstm_at((&u, &s, &c0), Order::Diagonal, (0, 0), (&mut map, &mut c));
+    sampled(device, 2);
 }
 
 /// Every entry point of every kernel is run by the cases or by the operations without gradient below, whose
@@ -213,6 +230,8 @@ fn every_entry_point_is_exercised() {
         TrainState::new(config).update(&model, loss.value(), &gradients);
     }
     sample(&device);
+    // With an arena, the kernel that copies the gradients checks them.
+    finite::mark(&Tensor::zeros(&device, &[3]), &mut Tensor::zeros(&device, &[4]));
     let ran: BTreeSet<_> =
         gpu.profile(false).unwrap().iter().map(|k| (k.program, k.entry)).collect();
     let known: BTreeSet<_> = ops::kernels()

@@ -4,6 +4,7 @@ mod autograd;
 mod axes;
 #[path = "../common/mod.rs"]
 mod common;
+mod fused;
 mod gemm;
 #[cfg(feature = "gpu")]
 mod gpu_runtime;

@@ -22,7 +22,7 @@ const GROUP: u8 = 2;
 /// Bit for a value that is the number of the invocation within its workgroup.
 const IS_LANE: u8 = 4;
 
-/// Kernels that are launched with a single workgroup of a single invocation.
+/// Kernels that are launched with a single workgroup.
 const ALONE: [&str; 1] = ["verdict"];
 
 /// The analysis of an entry point. Every function is analysed once for each set of dependencies of its arguments.

@@ -10,12 +10,14 @@ use pixelloom::autograd::case::{Case, Input, distance};
 use pixelloom::gpu::{Program, Wgsl};
 use pixelloom::kernel::{Cost, Kernel};
 use pixelloom::nn::{Decay, OptimizerConfig, Param, TrainState};
+use pixelloom::ops::flatten::{flatten, sums_of};
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
-use pixelloom::ops::mask::Mask;
+use pixelloom::ops::mask::{Mask, Sight};
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::pick::{Scale, pick};
 use pixelloom::ops::random;
+use pixelloom::ops::sampling::{Map, Network, Step, sample_pixels};
 use pixelloom::profile::Profile;
 use pixelloom::rng::{Key, stream};
 use pixelloom::{Device, Tensor, ops};
@@ -34,8 +36,60 @@ fn shapes_of_any_rank_agree() {
     assert!(failures.is_empty(), "the CPU and the reference differ:\n{}", failures.join("\n"));
 }
 
+/// Images \[2, 3, 4, 1\] of which all pixels but one are drawn, and their maps, for a network of a convolution, two LSTMs
+/// and a convolution.
+pub fn sampled(device: &Device, levels: usize) -> (Tensor, Tensor) {
+    let input = |number: usize, shape: &[usize]| {
+        Tensor::new(device, &Input::uniform("x", shape, -1.0, 1.0).values(number), shape)
+    };
+    let each = if levels == 2 { 1 } else { levels };
+    // Places of the gates, the states of both LSTMs, and the logits.
+    let (gates, left, right, logits) = (0, [240, 300], [360, 420], 480);
+    let lstm = |[h, c]: [usize; 2], order: Order, s: usize| Step::Lstm {
+        maps: [gates, h, c],
+        hidden: 5,
+        order,
+        weights: [s, 80],
+    };
+    let first = Step::Conv {
+        x: (Map::Image, 1),
+        y: (gates, 20),
+        window: Window::centred(3, 3, Mask::new(Sight::A, 1)),
+        around: Around { relu_before: true, relu_after: false },
+        weights: (0, Some(80)),
+        residual: None,
+    };
+    let last = Step::Conv {
+        x: (Map::Computed(left[0]), 5),
+        y: (logits, each),
+        window: Window::centred(1, 1, Mask::NONE),
+        around: Around::default(),
+        weights: (600, None),
+        residual: Some(Map::Given(0)),
+    };
+    let network = Network {
+        steps: [
+            vec![first, lstm(left, Order::Rows(3), 100)],
+            vec![last],
+            vec![lstm(right, Order::MirroredDiagonal, 400)],
+        ],
+        weights: input(0, &[600 + 5 * each]),
+        maps: [logits + 12 * each, logits],
+        scale: Scale { levels, mean: 0.4, std: 0.7 },
+    };
+    let u = random::uniform(device, Key::new(3, stream::TEST, 9), &[2, 3, 4, 1]);
+    let known: Vec<f32> = (0..12).map(|pixel| f32::from(u8::from(pixel == 5))).collect();
+    let inputs =
+        [&network.table(), &input(1, &[2, 12 * each]), &u, &Tensor::new(device, &known, &[12])];
+    let (mut x, mut maps) = (input(2, &[2, 3, 4, 1]), Tensor::zeros(device, &[2, network.maps[0]]));
+    for range in [(0, 7), (7, 12)] {
+        sample_pixels(&network, inputs, range, &mut x, &mut maps);
+    }
+    (x, maps)
+}
+
 /// Results of the kernels that no case runs.
-fn without_gradient(device: &Device) -> Results {
+pub fn without_gradient(device: &Device) -> Results {
     let mut all = Vec::new();
     let key = |step| Key::new(3, stream::TEST, step);
     let mut add = |name: &str, t: &Tensor| all.push((name.to_string(), t.to_vec().unwrap()));
@@ -70,6 +124,20 @@ fn without_gradient(device: &Device) -> Results {
     let input = |number: usize, shape: &[usize]| {
         Tensor::new(device, &Input::uniform("x", shape, -1.0, 1.0).values(number), shape)
     };
+    // More tensors than a launch copies, one of them longer than a piece.
+    let lengths = [3, 1, 1025, 64, 2, 700, 5, 1];
+    let parts: Vec<Tensor> = (0..8).map(|i| input(i, &lengths[i..=i])).collect();
+    let starts: Vec<usize> = (0..8).map(|i| 4 + lengths[..i].iter().sum::<usize>()).collect();
+    for squares in [true, false] {
+        let (mut arena, mut sums) = (
+            Tensor::zeros(device, &[1900]),
+            Tensor::zeros(device, &[sums_of(lengths.into_iter())]),
+        );
+        let parts: Vec<&Tensor> = parts.iter().collect();
+        flatten(&parts, &starts, (&mut arena, &mut sums), squares);
+        add("flatten", &arena);
+        add(&format!("sums of flatten, squares {squares}"), &sums);
+    }
     for levels in [2, 3, 256] {
         let each = if levels == 2 { 1 } else { levels };
         let (logits, u) =
@@ -77,6 +145,11 @@ fn without_gradient(device: &Device) -> Results {
         let mut x = input(2, &[5, 2, 3, 3]);
         pick((&logits, &u), Scale { levels, mean: 0.4, std: 0.7 }, (1, 2, 1), &mut x);
         add(&format!("pick of {levels}"), &x);
+    }
+    for levels in [2, 3] {
+        let (x, maps) = sampled(device, levels);
+        add(&format!("sampled {levels}"), &x);
+        add(&format!("maps of {levels}"), &maps);
     }
     let window = Window::centred(3, 5, Mask::NONE);
     for around in [(false, false), (true, false), (true, true)] {

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "gpu")]
 use crate::common;
+use pixelloom::autograd::Gradients;
 use pixelloom::autograd::case::distance;
 use pixelloom::cpu::Cpu;
 use pixelloom::models::Model;
@@ -22,6 +23,7 @@ struct Training {
     model: Box<dyn Model>,
     optimizer: Optimizer,
     x: Vec<f32>,
+    rows: usize,
     device: Device,
 }
 
@@ -67,50 +69,61 @@ fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
 }
 
 /// A model of every kind, the pixels of an image, and the dispatches of one step with Adam and clipping on a GPU
-/// and on the CPU. They differ because the CPU batches the uses of a shared weight differently (`ops/shared/mod.rs`)
-/// and computes the gradients of their biases in separate launches. With 20 hidden
-/// units a scan is too large for one launch. It takes one dispatch per row or diagonal, forward and backward: 8 for the
-/// rows of these images, 13 for their diagonals in both directions together.
+/// and on the CPU. They differ because a GPU updates all parameters in one launch (`nn/arena.rs`) and adds parts of
+/// gradients in other kernels, and because the CPU batches the uses of a shared weight differently
+/// (`ops/shared/mod.rs`) and computes the gradients of their biases in separate launches. With 20 hidden units a scan is
+/// too large for one launch. It takes one dispatch per row or diagonal, forward and backward: 8 for the rows of these
+/// images, 13 for their diagonals in both directions together.
 const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
-    ("vae", vae, 784, [72; 2]),
-    ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, [132; 2]),
-    ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, [188; 2]),
-    ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, [356; 2]),
-    ("multiscale", chain, 48, [792; 2]),
-    ("draw", |d, h| draw(d, h, true, 3), 48, [160, 172]),
-    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [190, 203]),
-    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [147, 156]),
-    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [178, 186]),
-    ("classifier", classifier, 48, [57, 63]),
+    ("vae", vae, 784, [44, 72]),
+    ("pixelcnn", |d, h| pixel(d, Body::PixelCnn, h), 48, [78, 132]),
+    ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, [126, 188]),
+    ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, [268, 356]),
+    ("multiscale", chain, 48, [573, 792]),
+    ("draw", |d, h| draw(d, h, true, 3), 48, [88, 152]),
+    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [108, 176]),
+    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [98, 148]),
+    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [123, 175]),
+    ("classifier", classifier, 48, [40, 63]),
 ];
 
 const ROWS: usize = 33;
 
 impl Training {
     fn new(device: &Device, make: Make, dims: usize, hidden: usize, rule: Rule) -> Training {
+        Training::of(device, make(device, hidden), (ROWS, dims), rule)
+    }
+
+    fn of(
+        device: &Device,
+        model: Box<dyn Model>,
+        (rows, dims): (usize, usize),
+        rule: Rule,
+    ) -> Training {
         let key = Key::new(1, stream::TEST, 0);
-        let x = (0..(ROWS * dims) as u64).map(|i| f32::from(key.uniform(i) < 0.2)).collect();
+        let x = (0..(rows * dims) as u64).map(|i| f32::from(key.uniform(i) < 0.2)).collect();
         let settings =
             OptimizerConfig { clip: Some(100.0), decay: 1e-4, ..OptimizerConfig::new(rule, 1e-3) };
-        Training {
-            model: make(device, hidden),
-            optimizer: Optimizer::new(settings),
-            x,
-            device: device.clone(),
-        }
+        Training { model, optimizer: Optimizer::new(settings), x, rows, device: device.clone() }
+    }
+
+    /// The loss of a step and its gradients.
+    fn gradients(&self, number: u32) -> (Tensor, Gradients) {
+        let tape = Tape::new();
+        let shape = [self.rows, self.x.len() / self.rows];
+        let x = tape.constant(Tensor::new(&self.device, &self.x, &shape));
+        let key = Key::new(1, stream::LATENT, number);
+        let labels: Vec<f32> = (0..self.rows).map(|i| (i % 10) as f32).collect();
+        let labels = Tensor::new(&self.device, &labels, &[self.rows]);
+        let prepared = self.model.prepare(x.value(), Some(&labels), key).unwrap();
+        let loss = self.model.loss(&x, &prepared, key);
+        (loss.value().clone(), tape.backward_from(&loss))
     }
 
     fn step(&mut self, number: u32) -> Tensor {
-        let tape = Tape::new();
-        let shape = [ROWS, self.x.len() / ROWS];
-        let x = tape.constant(Tensor::new(&self.device, &self.x, &shape));
-        let key = Key::new(1, stream::LATENT, number);
-        let labels: Vec<f32> = (0..ROWS).map(|i| (i % 10) as f32).collect();
-        let labels = Tensor::new(&self.device, &labels, &[ROWS]);
-        let prepared = self.model.prepare(x.value(), Some(&labels), key).unwrap();
-        let loss = self.model.loss(&x, &prepared, key);
-        self.optimizer.step(&*self.model, &tape.backward_from(&loss));
-        loss.value().clone()
+        let (loss, gradients) = self.gradients(number);
+        self.optimizer.step(&*self.model, &gradients);
+        loss
     }
 
     fn weights(&self) -> Vec<u32> {
@@ -143,6 +156,7 @@ fn the_same_bits_with_one_two_and_four_threads() {
 /// A profile counts every launch once, its total time does not exceed that of the steps, and results are unchanged.
 #[test]
 fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
+    let mut wrong = Vec::new();
     for (name, make, dims, [_, dispatches]) in MODELS {
         let device = Device::cpu();
         let mut training = Training::new(&device, make, dims, 20, Rule::Adam);
@@ -162,7 +176,9 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
         training.step(4);
         let total = profile.total();
         assert_eq!(profile.runs, 3);
-        assert_eq!(total.dispatches, 3 * dispatches, "{name}");
+        if total.dispatches != 3 * dispatches {
+            wrong.push(format!("{name}: {} dispatches in 3 steps", total.dispatches));
+        }
         assert!(0.0 < total.seconds && total.seconds <= profile.seconds, "{name}: {profile:?}");
         assert!(profile.kernels.values().all(|k| k.calls > 0 && k.seconds > 0.0 && k.bytes > 0));
         if name == "vae" {
@@ -175,6 +191,7 @@ fn a_profile_has_the_known_dispatches_and_no_more_time_than_passed() {
             assert_eq!(matmul.flops, 3 * products);
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Halves of a batch that run concurrently share the elapsed time instead of counting it twice. On one thread they
@@ -233,9 +250,11 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
                 assert_eq!(now.live_bytes, before.live_bytes, "{name}: live bytes, step {step}");
                 assert_eq!(now.pooled_bytes, before.pooled_bytes, "{name}: pooled, step {step}");
                 // New bind groups are needed only for kernels that read the uploaded batch, once per glimpse,
-                // and for the sums over them.
+                // for the sums over them, and for the uploaded zeros from which the sum of KL starts.
                 let bound = now.bind_groups - before.bind_groups;
-                assert!(bound <= 20, "{name}: {bound} bind groups in step {step}");
+                if bound > 21 {
+                    wrong.push(format!("{name}: {bound} bind groups in step {step}"));
+                }
                 let (kept, earlier) = (now.kept_bind_groups, before.kept_bind_groups);
                 assert_eq!(kept, earlier, "{name}: bind groups kept in step {step}");
             }
@@ -247,7 +266,49 @@ fn a_step_on_the_gpu_has_known_dispatches_no_read_back_and_constant_memory() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A profile of a GPU, timed by the device itself, has the same kernels and calls as one of the CPU.
+/// Dispatches of one step on `rows` images of MNIST's size.
+#[cfg(feature = "gpu")]
+fn dispatches(gpu: &pixelloom::gpu::Gpu, model: Box<dyn Model>, rows: usize) -> u64 {
+    let device = Device::Gpu(gpu.clone());
+    let mut training = Training::of(&device, model, (rows, 784), Rule::Adam);
+    // The first step also lays out the arenas.
+    drop(training.step(0));
+    let before = gpu.stats().dispatches;
+    drop(training.step(1));
+    gpu.stats().dispatches - before
+}
+
+/// Models of the papers' sizes, whose steps are bound by launches that wait for each other.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_step_of_the_papers_sizes_has_few_launches() {
+    let Some(gpu) = common::open_with(pixelloom::gpu::GpuOptions::default()) else { return };
+    let device = &Device::Gpu(gpu.clone());
+    // These dispatches do not depend on the batch size.
+    let pixel = |body, hidden| {
+        let model = PixelModel::new(device, body, PixelConfig::mnist(7, hidden), 3);
+        dispatches(&gpu, Box::new(model), 1)
+    };
+    let draw = |glimpses| {
+        let model = Draw::new(device, DrawConfig { glimpses, ..DrawConfig::mnist() }, 3);
+        dispatches(&gpu, Box::new(model), 100)
+    };
+    // The gradients of the shared weights are added up once every three glimpses.
+    let three_glimpses = draw(6) - draw(3);
+    let counts = [
+        ("VAE 784-500-20", dispatches(&gpu, vae(device, 500), 100), 50),
+        ("PixelCNN, 7 layers", pixel(Body::PixelCnn, 32), 190),
+        ("Row LSTM, 7 layers", pixel(Body::RowLstm, 16), 200),
+        ("Diagonal BiLSTM, 7 layers", pixel(Body::DiagBilstm, 16), 350),
+        ("three glimpses of DRAW", three_glimpses, 60),
+    ];
+    println!("{counts:?}");
+    let more: Vec<_> = counts.iter().filter(|(_, found, most)| found > most).collect();
+    assert!(more.is_empty(), "{more:?}");
+}
+
+/// A profile of a GPU, timed by the device itself, has the same kernels and calls as one of the CPU. Updates differ: a GPU
+/// needs one launch for all parameters.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_profile_of_a_gpu_has_the_same_calls() {
@@ -257,9 +318,8 @@ fn a_profile_of_a_gpu_has_the_same_calls() {
     let timestamps = gpu.summary().timestamp;
     let run = |device: &Device| {
         let mut profile = Profile::default();
-        let mut training = Training::new(device, vae, 784, 20, Rule::Adam);
-        training.step(0);
-        device.profiled(&mut profile, || training.step(1)).map(|_| profile)
+        let training = Training::new(device, vae, 784, 20, Rule::Adam);
+        device.profiled(&mut profile, || drop(training.gradients(1))).map(|()| profile)
     };
     let on_gpu = run(&Device::Gpu(gpu));
     if !timestamps {

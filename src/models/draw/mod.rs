@@ -48,6 +48,7 @@ use crate::ops::random;
 use crate::ops::unary::{self, Function};
 use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
+pub use network::Written;
 use network::{Decoder, Encoder, first_attention};
 
 /// The DRAW model.
@@ -78,16 +79,23 @@ struct Initial {
 pub struct Glimpse<'a, 't> {
     /// mu and log sigma of q, \[B, 2Z\].
     pub m: &'a Var<'t>,
-    /// z drawn from q, \[B, Z\].
-    pub z: &'a Var<'t>,
+    /// \[z, h\], the input of the decoder, \[B, Z + h\]; z is drawn from q.
+    pub input: &'a Var<'t>,
     /// KL(q || N(0, I)), \[B\], nats.
-    pub kl: &'a Var<'t>,
+    pub kl: &'a Tensor,
     /// The canvas after the glimpse, logits \[B, H, W, C\].
     pub canvas: &'a Var<'t>,
     /// Attention parameters of the read, \[B, 5\].
     pub read: Option<&'a Var<'t>>,
-    /// Attention parameters of the write, \[B, 5\].
-    pub write: Option<&'a Var<'t>>,
+    /// With attention, the write.
+    pub write: Option<&'a Written<'t>>,
+}
+
+impl<'t> Glimpse<'_, 't> {
+    /// z drawn from q, \[B, Z\].
+    pub fn z(&self) -> Var<'t> {
+        self.input.slice(1, 0, self.m.shape()[1] / 2)
+    }
 }
 
 /// The parts of the negative bound of each row, in nats; the bound is their sum.
@@ -148,22 +156,18 @@ impl Draw {
     ) -> DrawBound<'t> {
         let rows = x.shape()[0];
         let (mut encoder, mut decoder) = (Encoder::new(self, x), Decoder::new(self, x, rows));
-        let mut total: Option<Var<'t>> = None;
+        let mut kl_sum = x.tape().constant(Tensor::zeros(x.device(), &[rows]));
         for number in 0..self.config.glimpses {
-            let (m, read) = encoder.glimpse(&decoder);
-            let [z, kl] = m.latent(noise, number);
-            let write = decoder.glimpse(&z);
+            let (m, read) = encoder.glimpse(&mut decoder);
+            let (input, kl, sum) = m.latent_input((noise, number), &decoder.state[0], &kl_sum);
+            kl_sum = sum;
+            let write = decoder.step(&input);
             let canvas = &decoder.canvas;
             let (read, write) = (read.as_ref(), write.as_ref());
-            each(Glimpse { m: &m, z: &z, kl: &kl, canvas, read, write });
-            total = Some(total.map_or_else(|| kl.clone(), |total| total.add(&kl)));
+            each(Glimpse { m: &m, input: &input, kl: &kl, canvas, read, write });
         }
         let logits = decoder.canvas.reshape(x.shape());
-        DrawBound {
-            reconstruction: logits.bernoulli_nll(x),
-            kl: total.expect("a glimpse"),
-            canvas: decoder.canvas,
-        }
+        DrawBound { reconstruction: logits.bernoulli_nll(x), kl: kl_sum, canvas: decoder.canvas }
     }
 
     /// Decodes the latent variables z \[T, B, Z\]. After every glimpse, `each` receives its number, the canvas (logits
@@ -177,7 +181,8 @@ impl Draw {
         for number in 0..glimpses {
             let z = slice(z, 0, number as i64, 1).reshape(&[rows, latent]);
             let write = decoder.glimpse(&tape.constant(z));
-            each(number, decoder.canvas.value(), write.as_ref().map(Var::value));
+            let write = write.map(|write| write.attention().value().clone());
+            each(number, decoder.canvas.value(), write.as_ref());
         }
     }
 
@@ -198,8 +203,8 @@ impl Draw {
         let noise = self.noise(x.device(), x.shape()[0], key);
         let mut trace = self.trace();
         self.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
-            let [read, write] = [glimpse.read, glimpse.write].map(|p| p.map(Var::value));
-            trace.push(glimpse.canvas.value(), read, write);
+            let write = glimpse.write.map(|write| write.attention().value().clone());
+            trace.push(glimpse.canvas.value(), glimpse.read.map(Var::value), write.as_ref());
         });
         trace.finish()
     }
@@ -257,7 +262,7 @@ impl Model for Draw {
         let noise = self.noise(x.device(), x.shape()[0], key);
         let mut kls = Vec::new();
         let bound = self.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
-            kls.push(glimpse.kl.value().clone());
+            kls.push(glimpse.kl.clone());
         });
         let total = bound.reconstruction.add(&bound.kl);
         let mut parts: Vec<PerImage> = vec![
@@ -324,7 +329,7 @@ impl Weighted for Draw {
         let bound = self.bound(&x, &noise, &mut |glimpse| {
             let mu = glimpse.m.slice(1, 0, latent);
             let log_variance = glimpse.m.slice(1, latent as i64, latent).affine(2.0, 0.0);
-            let z = glimpse.z;
+            let z = glimpse.z();
             let term = z.gaussian_nll(&mu, &log_variance).sub(&z.gaussian_nll(&zeros, &zeros));
             sum = Some(sum.take().map_or_else(|| term.clone(), |sum| sum.add(&term)));
         });

@@ -123,24 +123,40 @@ impl<'t> Encoder<'t> {
     }
 
     /// Takes a glimpse (equations 3 to 5, 1 and 2). Returns m and the attention parameters of the read.
-    pub(super) fn glimpse(&mut self, decoder: &Decoder<'t>) -> (Var<'t>, Option<Var<'t>>) {
-        let rows = self.image.shape()[0];
-        let h_dec = &decoder.state[0];
+    pub(super) fn glimpse(&mut self, decoder: &mut Decoder<'t>) -> (Var<'t>, Option<Var<'t>>) {
         let attention = decoder.read.clone();
-        let read = match &attention {
+        let [h, c] = &self.state;
+        let input = match &attention {
             Some(p) => {
-                let r = p.attention_read(self.config.read, &self.image, Some(&decoder.canvas));
-                r.reshape(&[rows, self.config.read_dims()])
+                let states = [&decoder.state[0], h];
+                let n = self.config.read;
+                let [input, canvas] =
+                    p.attention_read_input(n, &self.image, &decoder.canvas, states);
+                decoder.canvas = canvas;
+                input
             }
             None => {
                 let error = self.image.sub(&decoder.canvas.sigmoid());
-                error.reshape(&[rows, self.config.dims()])
+                let error = error.reshape(&[h.shape()[0], self.config.dims()]);
+                error.concat(&[&decoder.state[0], h], 1)
             }
         };
-        let [h, c] = &self.state;
-        let input = read.concat(&[h_dec, h], 1);
         self.state = self.lstm.lstm_cell(&input, c, self.sums.as_ref());
         (self.latent.linear(&self.state[0]), attention)
+    }
+}
+
+/// A write with attention.
+pub struct Written<'t> {
+    /// The patch, the attention parameters of the write, and those of the next read, \[B, patch + 10\].
+    heads: Var<'t>,
+    patch: usize,
+}
+
+impl<'t> Written<'t> {
+    /// The attention parameters of the write, \[B, 5\].
+    pub fn attention(&self) -> Var<'t> {
+        self.heads.slice(1, self.patch as i64, 5)
     }
 }
 
@@ -179,32 +195,28 @@ impl<'t> Decoder<'t> {
             config,
         };
         if config.attention {
-            let [.., read] = decoder.attend();
-            decoder.read = Some(read);
+            let heads = decoder.heads.linear(&decoder.state[0]);
+            decoder.read = Some(heads.slice(1, config.write_dims() as i64 + 5, 5));
         }
         decoder
     }
 
-    /// With attention, the outputs of h_dec: the written patch, and the parameters of the write and of the next read.
-    fn attend(&self) -> [Var<'t>; 3] {
-        self.heads.linear(&self.state[0]).split(1, [self.config.write_dims(), 5, 5])
+    /// Decodes z \[B, Z\] and adds the write to the canvas (equations 7 and 8).
+    pub(super) fn glimpse(&mut self, z: &Var<'t>) -> Option<Written<'t>> {
+        self.step(&z.concat(&[&self.state[0]], 1))
     }
 
-    /// Decodes z \[B, Z\] and adds the write to the canvas (equations 7 and 8). Returns the attention parameters of the
-    /// write.
-    pub(super) fn glimpse(&mut self, z: &Var<'t>) -> Option<Var<'t>> {
-        let [h, c] = &self.state;
-        self.state = self.lstm.lstm_cell(&z.concat(&[h], 1), c, None);
+    /// [`Decoder::glimpse`] with the input \[z, h_dec\] \[B, Z + h\].
+    pub(super) fn step(&mut self, input: &Var<'t>) -> Option<Written<'t>> {
+        self.state = self.lstm.lstm_cell(input, &self.state[1], None);
+        let heads = self.heads.linear(&self.state[0]);
         if !self.config.attention {
-            let written = self.heads.linear(&self.state[0]);
-            self.canvas = self.canvas.add(&written.reshape(self.canvas.shape()));
+            self.canvas = self.canvas.add(&heads.reshape(self.canvas.shape()));
             return None;
         }
-        let [written, p, read] = self.attend();
-        let (n, channels) = (self.config.write, self.config.channels);
-        let patch = written.reshape(&[written.shape()[0], n, n, channels]);
-        self.canvas = p.attention_write(&patch, &self.canvas);
+        let [canvas, read] = heads.attention_write_heads(self.config.write, &self.canvas);
+        self.canvas = canvas;
         self.read = Some(read);
-        Some(p)
+        Some(Written { heads, patch: self.config.write_dims() })
     }
 }

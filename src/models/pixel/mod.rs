@@ -27,6 +27,7 @@ mod net;
 pub(crate) mod presets;
 mod program;
 pub mod sampler;
+mod whole;
 
 pub use super::abilities::{Known, Watch};
 pub use config::{Body, MultiScaleConfig, PixelConfig};

@@ -12,12 +12,16 @@
 //!
 //! Completion is the same, except that given pixels are copied instead of drawn.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::net::PixelNet;
 use super::program::{Program, Step};
+use super::whole::Whole;
 use crate::Tape;
 use crate::cpu::gemm::in_share;
 use crate::error::Result;
@@ -51,16 +55,13 @@ impl<'p> Sampler<'p> {
         small: Option<&Tensor>,
     ) -> Sampler<'p> {
         let [batch, height, width, _] = *x.shape() else { unreachable!("images are checked") };
-        let tape = Tape::inference();
-        let small = small.map(|small| tape.constant(small.clone()));
-        let small = net.upsampled(small.as_ref());
-        let mut image = net.scaled(&tape.constant(x.clone())).value().clone();
+        let (mut image, given) = start(net, program, x, small);
         layout::unshare(&mut image);
         let mut maps = vec![image];
         for (number, &channels) in program.channels.iter().enumerate().skip(1) {
-            let given = program.given.iter().find(|given| given.map == number);
+            let given = given.iter().find(|(map, _)| *map == number);
             maps.push(match given {
-                Some(given) => given.value(batch, small.as_ref()),
+                Some((_, given)) => given.clone(),
                 None => Tensor::zeros(x.device(), &[batch, height, width, channels]),
             });
         }
@@ -114,12 +115,33 @@ impl<'p> Sampler<'p> {
         }
     }
 
-    /// The images in \[0, 1\], with each value rounded to the nearest level.
+    /// The images in \[0, 1\].
     fn images(&self) -> Result<Vec<f32>> {
-        let top = (self.scale.levels - 1) as f32;
-        let x = unary::apply(Function::Affine, &self.maps[0], self.scale.std, self.scale.mean);
-        Ok(x.to_vec()?.into_iter().map(|x| (x * top).round() / top).collect())
+        rounded(&self.maps[0], self.scale)
     }
+}
+
+/// The images `x` in the scale of the network's input, and the maps that are computed before sampling, by number.
+fn start(
+    net: &PixelNet,
+    program: &Program,
+    x: &Tensor,
+    small: Option<&Tensor>,
+) -> (Tensor, Vec<(usize, Tensor)>) {
+    let tape = Tape::inference();
+    let small = small.map(|small| tape.constant(small.clone()));
+    let small = net.upsampled(small.as_ref());
+    let image = net.scaled(&tape.constant(x.clone())).value().clone();
+    let given = program.given.iter();
+    let given = given.map(|given| (given.map, given.value(x.shape()[0], small.as_ref())));
+    (image, given.collect())
+}
+
+/// Images in the scale of a network's input, converted to \[0, 1\] and rounded to the nearest level.
+fn rounded(x: &Tensor, scale: Scale) -> Result<Vec<f32>> {
+    let top = (scale.levels - 1) as f32;
+    let x = unary::apply(Function::Affine, x, scale.std, scale.mean);
+    Ok(x.to_vec()?.into_iter().map(|x| (x * top).round() / top).collect())
 }
 
 /// The inputs of sampling: images of which some pixels may be given, uniform random numbers, and the small images.
@@ -134,6 +156,20 @@ impl Batch {
     fn rows(&self, from: usize, to: usize) -> Batch {
         let of = |t: &Tensor| layout::slice(t, 0, from as i64, to - from);
         Batch { x: of(&self.x), u: of(&self.u), small: self.small.as_ref().map(of) }
+    }
+
+    /// Draws the pixels that are not `known`, one image per workgroup. `None` if the network does not fit.
+    fn draw_whole(
+        &self,
+        (net, program): (&PixelNet, &Program),
+        known: Option<Known>,
+        watch: &mut Watch,
+    ) -> Option<Result<Vec<f32>>> {
+        let [_, height, width, channels] = *self.x.shape() else { unreachable!("checked") };
+        let scale = net.scale();
+        let whole = Whole::new(program, [height, width, channels], scale);
+        let (x, given) = start(net, program, &self.x, self.small.as_ref());
+        whole.draw([&x, &self.u], &given, known, watch, &|x| rounded(x, scale))
     }
 
     /// Draws the pixels that are not `known`, and calls `each` after every pixel, given or drawn.
@@ -161,7 +197,7 @@ impl Batch {
 /// Draws every pixel that is not given, with uniform random numbers `u` \[B, H, W, C\]. Returns images
 /// \[B, H, W, C\] in \[0, 1\]. A conditional network enlarges `small`.
 ///
-/// On a CPU, threads divide the images of the batch, a few at a time, unless a film is recorded, which shows all of
+/// On a GPU, one workgroup draws each image (`whole.rs`), if the network fits. On a CPU, threads divide the images of the batch, a few at a time, unless a film is recorded, which shows all of
 /// them together. The images do not depend on how they are divided. Fails if the device fails, or with the error of
 /// [`Watch::progress`]. Panics if the shapes differ.
 pub fn fill(
@@ -178,6 +214,11 @@ pub fn fill(
     let batch = Batch { x, u: u.clone(), small: small.cloned() };
     let program = Program::of(net);
     let net = (net, &program);
+    if !device.is_cpu()
+        && let Some(drawn) = batch.draw_whole(net, known, watch)
+    {
+        return Ok(Tensor::new(device, &drawn?, &shape));
+    }
 
     let (rows, pixels) = (shape[0], shape[1] * shape[2]);
     let at_a_time = (MAPS / (4 * pixels * program.numbers())).max(FEW);

@@ -66,10 +66,10 @@ impl Sizes {
         self.channels * self.sources * self.filters
     }
 
-    /// Floats of scratch memory: an image, scaled FY, scaled patches, and two copies of t and patches as planes.
+    /// Floats of scratch memory: two images, scaled FY, scaled patches, and two copies of t and patches as planes.
     fn scratch(&self) -> usize {
         let patches = self.sources * self.patch;
-        self.image + self.filters * self.height + 3 * patches + 2 * self.sources * self.between
+        2 * self.image + self.filters * self.height + 3 * patches + 2 * self.sources * self.between
     }
 
     #[inline(always)]
@@ -234,37 +234,63 @@ fn images<const K: usize>(
 }
 
 /// Computes the patches and work.
-pub fn read(q: &AttentionParams, [x, canvas, p]: [&[f32]; 3], [r, work]: [&mut [f32]; 2]) {
+pub fn read(q: &AttentionParams, inputs: [&[f32]; 3], [r, work]: [&mut [f32]; 2]) {
     let s = Sizes::new(q);
-    let (n, row) = (s.filters, s.row());
     images(
         [(r, s.sources * s.patch), (work, s.work)],
         s.scratch(),
         #[inline(always)]
-        |image, [r, work], mut space| {
-            let grid = s.grid(&p[5 * image..][..5]);
-            let (fx, fy, t) = s.split_mut(work);
-            grid.rows(0, fx, s.width);
-            grid.rows(1, fy, s.height);
-            let [x, canvas] = [x, canvas].map(|v| &v[image * s.image..][..s.image]);
-            for (source, t) in t.chunks_exact_mut(s.between).enumerate() {
-                let v = if source == 0 { x } else { error(x, canvas, &mut space) };
-                product(
-                    t,
-                    [n, row, s.height],
-                    Mat::row_major(fy, s.height),
-                    Mat::row_major(v, row),
-                    false,
-                );
-            }
-            let t = planes(t, &s, &mut space);
-            by_planes(r, &s, &mut space, |r| {
-                let sizes = [s.lines(), n, s.width];
-                product(r, sizes, Mat::row_major(t, s.width), columns(fx, s.width), false);
-            });
-            scale_by(r, grid.gamma);
+        |image, outputs, space| read_of(&s, image, inputs, outputs, space),
+    );
+}
+
+/// Computes rows \[patches, h, state\] and work.
+pub fn read_input(
+    q: &AttentionParams,
+    [x, canvas, p, h, state]: [&[f32]; 5],
+    [input, work]: [&mut [f32]; 2],
+) {
+    let s = Sizes::new(q);
+    let units = q.beside() / 2;
+    images(
+        [(input, q.row as usize), (work, s.work)],
+        s.scratch(),
+        #[inline(always)]
+        |image, [row, work], space| {
+            let (r, others) = row.split_at_mut(s.sources * s.patch);
+            let (own_h, own_state) = others.split_at_mut(units);
+            own_h.copy_from_slice(&h[units * image..][..units]);
+            own_state.copy_from_slice(&state[units * image..][..units]);
+            read_of(&s, image, [x, canvas, p], [r, work], space);
         },
     );
+}
+
+/// [`read`] of one image.
+#[inline(always)]
+fn read_of(
+    s: &Sizes,
+    image: usize,
+    [x, canvas, p]: [&[f32]; 3],
+    [r, work]: [&mut [f32]; 2],
+    mut space: Space,
+) {
+    let (n, row) = (s.filters, s.row());
+    let grid = s.grid(&p[5 * image..][..5]);
+    let (fx, fy, t) = s.split_mut(work);
+    grid.rows(0, fx, s.width);
+    grid.rows(1, fy, s.height);
+    let [x, canvas] = [x, canvas].map(|v| &v[image * s.image..][..s.image]);
+    for (source, t) in t.chunks_exact_mut(s.between).enumerate() {
+        let v = if source == 0 { x } else { error(x, canvas, &mut space) };
+        product(t, [n, row, s.height], Mat::row_major(fy, s.height), Mat::row_major(v, row), false);
+    }
+    let t = planes(t, s, &mut space);
+    by_planes(r, s, &mut space, |r| {
+        let sizes = [s.lines(), n, s.width];
+        product(r, sizes, Mat::row_major(t, s.width), columns(fx, s.width), false);
+    });
+    scale_by(r, grid.gamma);
 }
 
 /// Computes dp, the gradient of the canvas (with two sources) or of x, and the gradients of bank and t.
@@ -318,8 +344,11 @@ pub fn read_gradient(
             }
             // The image gradient is that of the last source.
             let last = &dt[(s.sources - 1) * s.between..];
+            let adds = q.accumulate != 0;
+            let aside: &mut [f32] = if adds { space.take(s.image) } else { &mut [] };
+            let own = if adds { &mut *aside } else { &mut *dv };
             product(
-                dv,
+                own,
                 [s.height, row, n],
                 columns(fy, s.height),
                 Mat::row_major(last, row),
@@ -328,13 +357,21 @@ pub fn read_gradient(
             if s.sources == 2 {
                 // sigmoid(c) = x - x^.
                 update(
-                    dv,
+                    own,
                     [x, v],
                     #[inline(always)]
                     |dv, [x, error]| {
                         let y = x - error;
                         dv * y * (y - 1.0)
                     },
+                );
+            }
+            if adds {
+                update(
+                    dv,
+                    [&*aside],
+                    #[inline(always)]
+                    |dv, [own]| dv + own,
                 );
             }
             let mut to = GridGradient::default();
@@ -346,20 +383,21 @@ pub fn read_gradient(
     );
 }
 
-/// Computes the new canvas and work.
+/// Computes the new canvas and work. [`AttentionParams::strides`] gives the distances between images in w and p.
 pub fn write(q: &AttentionParams, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut [f32]; 2]) {
     let s = Sizes::new(q);
     let (n, row) = (s.filters, s.row());
+    let [w_stride, p_stride] = q.strides();
     images(
         [(c, s.image), (work, s.work)],
         s.scratch(),
         #[inline(always)]
         |image, [c, work], mut space| {
-            let grid = s.grid(&p[5 * image..][..5]);
+            let grid = s.grid(&p[p_stride * image..][..5]);
             let (fx, fy, t) = s.split_mut(work);
             grid.rows(0, fx, s.width);
             grid.rows(1, fy, s.height);
-            let w = planes(&w[image * s.patch..][..s.patch], &s, &mut space);
+            let w = planes(&w[image * w_stride..][..s.patch], &s, &mut space);
             by_planes(t, &s, &mut space, |t| {
                 product(
                     t,
@@ -376,52 +414,87 @@ pub fn write(q: &AttentionParams, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut 
     );
 }
 
-/// Computes dw, dp, and the gradients of bank and t.
-pub fn write_gradient(
+/// [`write`] with rows \[patch, parameters of the write, parameters of the next read\]; copies the last to `next`.
+pub fn write_heads(
     q: &AttentionParams,
-    [dc, w, p, work]: [&[f32]; 4],
-    [dw, dp, dwork]: [&mut [f32]; 3],
+    [heads, canvas]: [&[f32]; 2],
+    [c, work, next]: [&mut [f32]; 3],
 ) {
+    let (row, parameters) = (q.row as usize, q.patch());
+    write(q, [heads, &heads[parameters..], canvas], [c, work]);
+    for (next, heads) in next.chunks_exact_mut(5).zip(heads.chunks_exact(row)) {
+        next.copy_from_slice(&heads[parameters + 5..]);
+    }
+}
+
+/// Computes dw, dp, and the gradients of bank and t.
+pub fn write_gradient(q: &AttentionParams, inputs: [&[f32]; 4], [dw, dp, dwork]: [&mut [f32]; 3]) {
     let s = Sizes::new(q);
-    let (n, row) = (s.filters, s.row());
     images(
         [(dw, s.patch), (dp, 5), (dwork, s.work)],
         s.scratch(),
         #[inline(always)]
-        |image, [dw, dp, dwork], mut space| {
-            let grid = s.grid(&p[5 * image..][..5]);
-            let (fx, fy, t) = s.split(&work[image * s.work..][..s.work]);
-            let (dfx, dfy, dt) = s.split_mut(dwork);
-            let inverse = 1.0 / grid.gamma;
-            let dc = &dc[image * s.image..][..s.image];
-            let scaled_fy = scaled(fy, inverse, &mut space);
-            product(
-                dt,
-                [n, row, s.height],
-                Mat::row_major(scaled_fy, s.height),
-                Mat::row_major(dc, row),
-                false,
-            );
-            product(dfy, [n, s.height, row], Mat::row_major(t, row), columns(dc, row), false);
-            scale_by(dfy, inverse);
-            let dt = planes(dt, &s, &mut space);
-            by_planes(dw, &s, &mut space, |dw| {
-                let sizes = [s.lines(), n, s.width];
-                product(dw, sizes, Mat::row_major(dt, s.width), columns(fx, s.width), false);
-            });
-            let w = planes(&w[image * s.patch..][..s.patch], &s, &mut space);
-            product(
-                dfx,
-                [n, s.width, s.lines()],
-                columns(w, n),
-                Mat::row_major(dt, s.width),
-                false,
-            );
-            let mut to = GridGradient::default();
-            grid.rows_gradient((0, s.width), (fx, dfx), &mut to);
-            grid.rows_gradient((1, s.height), (fy, dfy), &mut to);
-            // The written image is linear in FY and in 1 / gamma, so dlog gamma = -<dFY, FY>.
-            grid.parameters(&to, -dot(fy, dfy), dp);
+        |image, outputs, space| write_gradient_of(&s, image, q.strides(), inputs, outputs, space),
+    );
+}
+
+/// Computes the gradient of the rows of [`write_heads`].
+pub fn write_heads_gradient(
+    q: &AttentionParams,
+    [dc, heads, work, dnext]: [&[f32]; 4],
+    [dheads, dwork]: [&mut [f32]; 2],
+) {
+    let s = Sizes::new(q);
+    let inputs = [dc, heads, &heads[s.patch..], work];
+    images(
+        [(dheads, q.row as usize), (dwork, s.work)],
+        s.scratch(),
+        #[inline(always)]
+        |image, [dheads, dwork], space| {
+            let (dw, others) = dheads.split_at_mut(s.patch);
+            let (dp, next) = others.split_at_mut(5);
+            next.copy_from_slice(&dnext[5 * image..][..5]);
+            write_gradient_of(&s, image, q.strides(), inputs, [dw, dp, dwork], space);
         },
     );
+}
+
+/// [`write_gradient`] of one image.
+#[inline(always)]
+fn write_gradient_of(
+    s: &Sizes,
+    image: usize,
+    [w_stride, p_stride]: [usize; 2],
+    [dc, w, p, work]: [&[f32]; 4],
+    [dw, dp, dwork]: [&mut [f32]; 3],
+    mut space: Space,
+) {
+    let (n, row) = (s.filters, s.row());
+    let grid = s.grid(&p[p_stride * image..][..5]);
+    let (fx, fy, t) = s.split(&work[image * s.work..][..s.work]);
+    let (dfx, dfy, dt) = s.split_mut(dwork);
+    let inverse = 1.0 / grid.gamma;
+    let dc = &dc[image * s.image..][..s.image];
+    let scaled_fy = scaled(fy, inverse, &mut space);
+    product(
+        dt,
+        [n, row, s.height],
+        Mat::row_major(scaled_fy, s.height),
+        Mat::row_major(dc, row),
+        false,
+    );
+    product(dfy, [n, s.height, row], Mat::row_major(t, row), columns(dc, row), false);
+    scale_by(dfy, inverse);
+    let dt = planes(dt, s, &mut space);
+    by_planes(dw, s, &mut space, |dw| {
+        let sizes = [s.lines(), n, s.width];
+        product(dw, sizes, Mat::row_major(dt, s.width), columns(fx, s.width), false);
+    });
+    let w = planes(&w[image * w_stride..][..s.patch], s, &mut space);
+    product(dfx, [n, s.width, s.lines()], columns(w, n), Mat::row_major(dt, s.width), false);
+    let mut to = GridGradient::default();
+    grid.rows_gradient((0, s.width), (fx, dfx), &mut to);
+    grid.rows_gradient((1, s.height), (fy, dfy), &mut to);
+    // The written image is linear in FY and in 1 / gamma, so dlog gamma = -<dFY, FY>.
+    grid.parameters(&to, -dot(fy, dfy), dp);
 }

@@ -29,12 +29,13 @@ mod params;
 mod reference;
 
 use crate::autograd::case::{Case, Input};
+use crate::autograd::tape::whole;
 use crate::autograd::{Backward, Var};
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, shader, workgroup_each};
 use crate::ops::binary::{self, Operation};
 use crate::ops::filterbank::{bank_loops, parameters};
-use crate::ops::layout::slice;
+use crate::ops::layout::{slice, split, unshare};
 use crate::tensor::Tensor;
 pub use params::AttentionParams;
 
@@ -74,7 +75,10 @@ impl AttentionParams {
 
 macro_rules! source {
     ($($file:literal),+) => {
-        shader!("lib/math", "lib/filterbank", "lib/attention", $($file),+)
+        source!(in "lib/attention_alone"; $($file),+)
+    };
+    (in $place:literal; $($file:literal),+) => {
+        shader!("lib/math", "lib/filterbank", "lib/attention", $place, $($file),+)
     };
 }
 
@@ -91,6 +95,22 @@ pub static ATTENTION_READ: Kernel<AttentionParams, 3, 2> = Kernel {
     stages: |p| p.stages("attention_read"),
     cost: |p| p.cost(1, p.reads() + 5 + p.work()),
     entries: &["attention_read"],
+};
+
+/// Read with two sources, whose output is the input of an LSTM. Inputs: x, canvas, p, and two states \[B, h\]. Outputs:
+/// rows \[patches, both states\], work.
+pub static ATTENTION_READ_INPUT: Kernel<AttentionParams, 5, 2> = Kernel {
+    program: Program {
+        name: "attention_read_input",
+        source: source!("lib/bank", "lib/image_to_patch", "attention/attention_read_input"),
+        inputs: 5,
+        outputs: 2,
+    },
+    cpu: cpu::read_input,
+    reference: reference::read_input,
+    stages: |p| p.stages("attention_read_input"),
+    cost: |p| p.cost(1, p.reads() + 2 * p.beside() + 5 + p.work()),
+    entries: &["attention_read_input"],
 };
 
 /// Gradient of the read. Inputs: dpatches, x, canvas, p, work. Outputs: dp; the gradient of the canvas if S is
@@ -150,20 +170,69 @@ pub static ATTENTION_WRITE_GRADIENT: Kernel<AttentionParams, 4, 3> = Kernel {
     entries: &["attention_write_gradient"],
 };
 
+/// Write with rows \[w, p, parameters of the next read\]. Inputs: the rows, canvas. Outputs: the new canvas, work,
+/// the parameters of the next read.
+pub static ATTENTION_WRITE_HEADS: Kernel<AttentionParams, 2, 3> = Kernel {
+    program: Program {
+        name: "attention_write_heads",
+        source: source!(
+            in "lib/attention_in_row";
+            "lib/bank",
+            "lib/patch_to_image",
+            "attention/attention_write_heads"
+        ),
+        inputs: 2,
+        outputs: 3,
+    },
+    cpu: cpu::write_heads,
+    reference: reference::write_heads,
+    stages: |p| p.stages("attention_write_heads"),
+    cost: |p| p.cost(1, 2 * p.image() + p.row as usize + 5 + p.work()),
+    entries: &["attention_write_heads"],
+};
+
+/// Gradient of [`ATTENTION_WRITE_HEADS`]. Inputs: dcanvas, the rows, work, the gradient of the parameters of the next
+/// read. Outputs: the gradient of the rows, and the gradients of bank and t in the layout of work.
+pub static ATTENTION_WRITE_HEADS_GRADIENT: Kernel<AttentionParams, 4, 2> = Kernel {
+    program: Program {
+        name: "attention_write_heads_gradient",
+        source: source!(
+            in "lib/attention_in_row";
+            "lib/grid_gradient",
+            "lib/bank_gradient",
+            "lib/image_to_patch",
+            "attention/attention_write_heads_gradient"
+        ),
+        inputs: 4,
+        outputs: 2,
+    },
+    cpu: cpu::write_heads_gradient,
+    reference: reference::write_heads_gradient,
+    stages: |p| p.stages("attention_write_heads_gradient"),
+    cost: |p| p.cost(3, p.image() + 2 * (p.row as usize + p.work()) + 5),
+    entries: &["attention_write_heads_gradient"],
+};
+
 #[track_caller]
-fn params(op: &str, image: &Tensor, p: &Tensor, filters: usize, sources: usize) -> AttentionParams {
+fn params(
+    op: &str,
+    image: &Tensor,
+    p: &[usize],
+    filters: usize,
+    sources: usize,
+) -> AttentionParams {
     let [batch, height, width, channels] = *image.shape() else {
         panic!("{op}: an image is [B, H, W, C], not {:?}", image.shape())
     };
     assert!(
-        p.shape() == [batch, 5] && filters * height * width * channels > 0,
+        p == [batch, 5] && filters * height * width * channels > 0,
         "{op}: image {:?}, attention parameters {:?} (they are [B, 5]), N = {filters}",
         image.shape(),
-        p.shape()
+        p
     );
     let [batch, filters, height, width, channels, sources] =
         [batch, filters, height, width, channels, sources].map(|n| n as u32);
-    AttentionParams { batch, filters, height, width, channels, sources }
+    AttentionParams { batch, filters, height, width, channels, sources, row: 0, accumulate: 0 }
 }
 
 struct Read {
@@ -219,6 +288,69 @@ impl Backward for Read {
     }
 }
 
+/// A [`Read`] that returns the input of an LSTM, and its canvas too. The launch of the gradient adds the gradient of the
+/// returned canvas.
+struct ReadInput(Read);
+
+impl Backward for ReadInput {
+    fn name(&self) -> &'static str {
+        "attention_read_input"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
+        let parts = dy.iter().map(|dy| vec![dy.clone()]).collect();
+        self.backward_of_parts(parts, &|_| unreachable!("all gradients are given"), need)
+    }
+
+    fn backward_of_parts(
+        self: Box<Self>,
+        parts: Vec<Vec<Tensor>>,
+        zeros: &dyn Fn(usize) -> Tensor,
+        need: &[bool],
+    ) -> Vec<Option<Tensor>> {
+        let Read { params, x, canvas, p, work } = &self.0;
+        let canvas = canvas.as_ref().expect("a canvas");
+        let dy = whole(parts, zeros);
+        let [dinput, mut dcanvas] = <[Tensor; 2]>::try_from(dy).expect("two outputs");
+        let patches = 2 * params.patch();
+        let units = (dinput.shape()[1] - patches) / 2;
+        let parts = split(&dinput, 1, &[patches, units, units]);
+        let [dr, dh, dstate] = <[Tensor; 3]>::try_from(parts).expect("three parts");
+        let [batch, n, channels] =
+            [params.batch, params.filters, params.channels].map(|n| n as usize);
+        let dr = dr.reshape(&[batch, 2, n, n, channels]);
+        let dx = need[1].then(|| self.0.gradient_of_x(&dr));
+        unshare(&mut dcanvas);
+        let mut dp = Tensor::unwritten(p.device(), p.shape());
+        let mut dwork = Tensor::unwritten(p.device(), work.shape());
+        ATTENTION_READ_GRADIENT.update(
+            AttentionParams { accumulate: 1, ..*params },
+            [&dr, x, canvas, p, work],
+            [&mut dp, &mut dcanvas, &mut dwork],
+        );
+        vec![Some(dp), dx, Some(dcanvas), Some(dh), Some(dstate)]
+    }
+}
+
+struct WriteHeads {
+    params: AttentionParams,
+    heads: Tensor,
+    work: Tensor,
+}
+
+impl Backward for WriteHeads {
+    fn name(&self) -> &'static str {
+        "attention_write_heads"
+    }
+
+    fn backward(self: Box<Self>, dy: &[Tensor], _: &[bool]) -> Vec<Option<Tensor>> {
+        let inputs = [&dy[0], &self.heads, &self.work, &dy[1]];
+        let shapes = [self.heads.shape(), self.work.shape()];
+        let [dheads, _] = ATTENTION_WRITE_HEADS_GRADIENT.launch(self.params, inputs, shapes);
+        vec![Some(dheads), Some(dy[0].clone())]
+    }
+}
+
 struct Write {
     params: AttentionParams,
     w: Tensor,
@@ -251,7 +383,7 @@ impl<'t> Var<'t> {
     pub fn attention_read(&self, filters: usize, x: &Var<'t>, canvas: Option<&Var<'t>>) -> Var<'t> {
         let (p, x_) = (self.value().clone(), x.value().clone());
         let sources = if canvas.is_some() { 2 } else { 1 };
-        let params = params("attention_read", &x_, &p, filters, sources);
+        let params = params("attention_read", &x_, p.shape(), filters, sources);
         let canvas_ = canvas.map(|c| c.value().clone());
         if let Some(canvas) = &canvas_ {
             assert_eq!(canvas.shape(), x_.shape(), "attention_read: canvas of another shape");
@@ -268,6 +400,56 @@ impl<'t> Var<'t> {
         r
     }
 
+    /// Reads x and the error image as [`Var::attention_read`] does. Returns the input of an LSTM: the patches and two
+    /// `states` \[B, h\], concatenated to \[B, 2 N N C + 2 h\]. Returns the canvas too: if later operations use this
+    /// one, a single launch computes the gradient of the read and adds theirs.
+    #[track_caller]
+    pub fn attention_read_input(
+        &self,
+        filters: usize,
+        x: &Var<'t>,
+        canvas: &Var<'t>,
+        states: [&Var<'t>; 2],
+    ) -> [Var<'t>; 2] {
+        let [p, x_, canvas_] = [self, x, canvas].map(|v| v.value().clone());
+        let params = params("attention_read_input", &x_, p.shape(), filters, 2);
+        assert_eq!(canvas_.shape(), x_.shape(), "attention_read_input: canvas of another shape");
+        let [h, state] = states.map(Var::value);
+        let (batch, units) = (x_.shape()[0], h.len() / x_.shape()[0].max(1));
+        for state in [h, state] {
+            assert_eq!(state.shape(), [batch, units], "attention_read_input: states");
+        }
+        let row = 2 * params.patch() + 2 * units;
+        let params_ = AttentionParams { row: row as u32, ..params };
+        let inputs = [&x_, &canvas_, &p, h, state];
+        let shapes: [&[usize]; 2] = [&[batch, row], &[batch, params.work()]];
+        let [input, work] = ATTENTION_READ_INPUT.launch(params_, inputs, shapes);
+        let read = Read { params, x: x_, canvas: Some(canvas_.clone()), p, work };
+        let rule = || Box::new(ReadInput(read)) as Box<dyn Backward>;
+        self.tape().record(&[self, x, canvas, states[0], states[1]], [input, canvas_], rule)
+    }
+
+    /// Writes a patch of N = `filters` filters per side on `canvas` \[B, H, W, C\]. The rows of this tensor
+    /// \[B, N N C + 10\] hold the patch, the attention parameters of the write, and those of the next read. Returns the
+    /// new canvas and the parameters of the next read \[B, 5\].
+    #[track_caller]
+    pub fn attention_write_heads(&self, filters: usize, canvas: &Var<'t>) -> [Var<'t>; 2] {
+        let (heads, before) = (self.value().clone(), canvas.value().clone());
+        let [batch, .., channels] = *before.shape() else {
+            panic!("attention_write_heads: a canvas is [B, H, W, C], not {:?}", before.shape())
+        };
+        let row = filters * filters * channels + 10;
+        assert_eq!(heads.shape(), [batch, row], "attention_write_heads: N = {filters}");
+        let next = [batch, 5];
+        let params = params("attention_write_heads", &before, &next, filters, 1);
+        let params = AttentionParams { row: row as u32, ..params };
+        let work = [batch, params.work()];
+        let shapes: [&[usize]; 3] = [before.shape(), &work, &next];
+        let [c, work, next] = ATTENTION_WRITE_HEADS.launch(params, [&heads, &before], shapes);
+        let rule = || Box::new(WriteHeads { params, heads, work }) as Box<dyn Backward>;
+        self.tape().record(&[self, canvas], [c, next], rule)
+    }
+
     /// The `canvas` \[B, H, W, C\] plus the written patch w \[B, N, N, C\] (DRAW, equation 29). `self` is the attention
     /// parameters \[B, 5\].
     ///
@@ -280,7 +462,7 @@ impl<'t> Var<'t> {
         let [batch, filters, across, channels] = *w_.shape() else {
             panic!("attention_write: a patch is [B, N, N, C], not {:?}", w_.shape())
         };
-        let params = params("attention_write", &before, &p, filters, 1);
+        let params = params("attention_write", &before, p.shape(), filters, 1);
         assert!(
             batch == before.shape()[0] && filters == across && channels == before.shape()[3],
             "attention_write: patch {:?} and canvas {:?} do not fit",
@@ -323,6 +505,16 @@ pub fn cases() -> Vec<Case> {
         let inputs = vec![p(), w, image("canvas")];
         cases.push(Case::new("attention", &label("write"), inputs, |x| {
             vec![x[0].attention_write(&x[1], &x[2])]
+        }));
+        let state = |name| Input::normal(name, &[batch, 2 * n + 1]);
+        let inputs = vec![p(), image("x"), image("canvas"), state("h"), state("state")];
+        cases.push(Case::new("attention", &label("read input"), inputs, move |x| {
+            x[0].attention_read_input(n, &x[1], &x[2], [&x[3], &x[4]]).to_vec()
+        }));
+        let w = Input::normal("w", &[batch, n * n * channels]);
+        let inputs = vec![w, p(), Input::normal("next", &[batch, 5]), image("canvas")];
+        cases.push(Case::new("attention", &label("write heads"), inputs, move |x| {
+            x[0].concat(&[&x[1], &x[2]], 1).attention_write_heads(n, &x[3]).to_vec()
         }));
     }
     cases

@@ -13,6 +13,10 @@ uniform! {
         pub(super) channels: u32,
         /// S: 2 if the error image is read as well as the image, else 1.
         pub(super) sources: u32,
+        /// Length of a row that begins with an image's patches; 0 if these are a tensor of their own.
+        pub(super) row: u32,
+        /// 1 if the gradient of a read is added to the gradient of the canvas.
+        pub(super) accumulate: u32,
     }
 }
 
@@ -30,6 +34,19 @@ impl AttentionParams {
     /// Floats of a patch of one source.
     pub(super) fn patch(&self) -> usize {
         (self.filters * self.filters * self.channels) as usize
+    }
+
+    /// Floats of a row after its patches (of a read).
+    pub(super) fn beside(&self) -> usize {
+        self.row as usize - self.sources as usize * self.patch()
+    }
+
+    /// Distance of consecutive images' patches and of their attention parameters (of a write), in floats.
+    pub(super) fn strides(&self) -> [usize; 2] {
+        match self.row as usize {
+            0 => [self.patch(), 5],
+            row => [row; 2],
+        }
     }
 
     /// Floats of the intermediate product t of one source.

@@ -30,7 +30,7 @@ impl Image {
     fn new(q: &AttentionParams, p: &[f32], b: usize) -> Image {
         let [n, height, width, channels] =
             [q.filters, q.height, q.width, q.channels].map(|n| n as usize);
-        let attention = Attention::new(&p[5 * b..][..5], n, [width, height]);
+        let attention = Attention::new(&p[q.strides()[1] * b..][..5], n, [width, height]);
         let (fx, fy) = (attention.filters(0), attention.filters(1));
         Image { n, height, width, channels, attention, fx, fy }
     }
@@ -122,6 +122,11 @@ impl Image {
     }
 }
 
+/// Patch b of a write, as f64.
+fn patch_of(q: &AttentionParams, w: &[f32], b: usize) -> Vec<f64> {
+    w[q.strides()[0] * b..][..q.patch()].iter().map(|&w| f64::from(w)).collect()
+}
+
 /// Image b of a batch of images of `size` numbers, as f64.
 fn image(x: &[f32], b: usize, size: usize) -> Vec<f64> {
     x[b * size..][..size].iter().map(|&x| f64::from(x)).collect()
@@ -166,7 +171,24 @@ pub fn read(q: &AttentionParams, [x, canvas, p]: [&[f32]; 3], [patches, work]: [
     }
 }
 
-/// dp; the gradient of the canvas if there are two sources, else of x; and the gradients of bank and t.
+/// Rows \[patches, h, state\] and work.
+pub fn read_input(
+    q: &AttentionParams,
+    [x, canvas, p, h, state]: [&[f32]; 5],
+    [input, work]: [&mut [f32]; 2],
+) {
+    let (patches, units) = (q.sources as usize * q.patch(), q.beside() / 2);
+    let mut r = vec![0.0; q.batch as usize * patches];
+    read(&AttentionParams { row: 0, ..*q }, [x, canvas, p], [&mut r, work]);
+    for b in 0..q.batch as usize {
+        let [h, state] = [h, state].map(|v| &v[units * b..][..units]);
+        let row = [&r[patches * b..][..patches], h, state].concat();
+        input[b * row.len()..][..row.len()].copy_from_slice(&row);
+    }
+}
+
+/// dp; the gradient of the canvas if there are two sources, else of x; and the gradients of bank and t. With
+/// `accumulate`, the gradient of the canvas is added to `dv`.
 pub fn read_gradient(
     q: &AttentionParams,
     [dpatches, x, canvas, p, _]: [&[f32]; 5],
@@ -199,6 +221,10 @@ pub fn read_gradient(
         }
         let gradient = own.attention.gradient([&dfx, &dfy], dlog_gamma);
         dp[5 * b..][..5].copy_from_slice(&gradient);
+        if q.accumulate != 0 {
+            let before = image(dv, b, q.image());
+            dimage.iter_mut().zip(before).for_each(|(d, before)| *d += before);
+        }
         put(dv, b, &dimage);
         put(dwork, b, &[dfx, dfy, dts].concat());
     }
@@ -208,7 +234,7 @@ pub fn read_gradient(
 pub fn write(q: &AttentionParams, [w, p, canvas]: [&[f32]; 3], [c, work]: [&mut [f32]; 2]) {
     for b in 0..q.batch as usize {
         let own = Image::new(q, p, b);
-        let t = own.columns_to(&image(w, b, q.patch()));
+        let t = own.columns_to(&patch_of(q, w, b));
         let written = scaled(&own.rows_to(&t), 1.0 / own.attention.gamma);
         let canvas = image(canvas, b, q.image());
         let sum: Vec<f64> = canvas.iter().zip(&written).map(|(c, w)| c + w).collect();
@@ -225,7 +251,7 @@ pub fn write_gradient(
 ) {
     for b in 0..q.batch as usize {
         let own = Image::new(q, p, b);
-        let w = image(w, b, q.patch());
+        let w = patch_of(q, w, b);
         // write(w) = FY^T t / gamma with t = w FX.
         let dc = scaled(&image(dc, b, q.image()), 1.0 / own.attention.gamma);
         let t = own.columns_to(&w);
@@ -238,5 +264,35 @@ pub fn write_gradient(
         dp[5 * b..][..5].copy_from_slice(&gradient);
         put(dw, b, &own.columns_of(&dt));
         put(dwork, b, &[dfx, dfy, dt].concat());
+    }
+}
+
+/// A write with rows \[w, p, parameters of the next read\]; copies the last to `next`.
+pub fn write_heads(
+    q: &AttentionParams,
+    [heads, canvas]: [&[f32]; 2],
+    [c, work, next]: [&mut [f32]; 3],
+) {
+    let (row, patch) = (q.row as usize, q.patch());
+    write(q, [heads, &heads[patch..], canvas], [c, work]);
+    for b in 0..q.batch as usize {
+        next[5 * b..][..5].copy_from_slice(&heads[row * b + patch + 5..][..5]);
+    }
+}
+
+/// Gradient of the rows.
+pub fn write_heads_gradient(
+    q: &AttentionParams,
+    [dc, heads, work, dnext]: [&[f32]; 4],
+    [dheads, dwork]: [&mut [f32]; 2],
+) {
+    let (batch, row, patch) = (q.batch as usize, q.row as usize, q.patch());
+    let (mut dw, mut dp) = (vec![0.0; batch * patch], vec![0.0; batch * 5]);
+    write_gradient(q, [dc, heads, &heads[patch..], work], [&mut dw, &mut dp, dwork]);
+    for b in 0..batch {
+        let dheads = &mut dheads[row * b..][..row];
+        dheads[..patch].copy_from_slice(&dw[patch * b..][..patch]);
+        dheads[patch..patch + 5].copy_from_slice(&dp[5 * b..][..5]);
+        dheads[patch + 5..].copy_from_slice(&dnext[5 * b..][..5]);
     }
 }

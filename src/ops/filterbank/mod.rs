@@ -62,7 +62,13 @@ pub(super) fn bank_loops(filters: u64, longest: u64) -> u64 {
 pub static FILTERBANK: Kernel<FilterbankParams, 1, 3> = Kernel {
     program: Program {
         name: "filterbank",
-        source: shader!("lib/math", "lib/filterbank", "lib/bank", "filterbank/filterbank"),
+        source: shader!(
+            "lib/math",
+            "lib/filterbank",
+            "lib/attention_alone",
+            "lib/bank",
+            "filterbank/filterbank"
+        ),
         inputs: 1,
         outputs: 3,
     },
@@ -80,6 +86,7 @@ pub static FILTERBANK_GRADIENT: Kernel<FilterbankParams, 6, 1> = Kernel {
         source: shader!(
             "lib/math",
             "lib/filterbank",
+            "lib/attention_alone",
             "lib/grid_gradient",
             "filterbank/filterbank_gradient"
         ),

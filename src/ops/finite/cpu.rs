@@ -55,10 +55,11 @@ pub fn verdict(
     [scale, tally, sum]: [&mut [f32]; 3],
 ) {
     let clips = p.limit > 0.0;
+    let squares: f32 = squares.iter().sum();
     let bad = tally[0] != 0.0
         || tally[3] != 0.0
         || !loss[0].is_finite()
-        || (clips && !squares[0].is_finite());
+        || if clips { !squares.is_finite() } else { squares != 0.0 };
     if bad {
         scale[0] = -1.0;
         tally[1] += 1.0;
@@ -69,6 +70,6 @@ pub fn verdict(
         return;
     }
     sum[0] += loss[0];
-    let norm = squares[0].sqrt();
+    let norm = squares.sqrt();
     scale[0] = if clips && norm > p.limit { p.limit / norm } else { 1.0 };
 }

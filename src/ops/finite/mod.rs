@@ -38,14 +38,23 @@ pub static FINITE: Kernel<FiniteParams, 1, 1> = Kernel {
     entries: &["mark"],
 };
 
-/// Decides whether to skip a step. Inputs: sum of the squares of all gradients \[1\], loss \[1\]; states: scale \[1\],
-/// tally \[4\], sum of the losses of finite steps \[1\].
+/// Decides whether to skip a step. Inputs: terms of the sum of the squares of all gradients \[n\], loss \[1\]; states:
+/// scale \[1\], tally \[4\], sum of the losses of finite steps \[1\]. Without clipping, the terms count non-finite gradients.
 pub static VERDICT: Kernel<VerdictParams, 2, 3> = Kernel {
-    program: Program { name: "verdict", source: shader!("finite/verdict"), inputs: 2, outputs: 3 },
+    program: Program {
+        name: "verdict",
+        source: shader!("lib/row_sum", "lib/math", "finite/verdict"),
+        inputs: 2,
+        outputs: 3,
+    },
     cpu: cpu::verdict,
     reference: reference::verdict,
     stages: |p| vec![Stage { entry: "verdict", groups: [1; 3], params: *p }],
-    cost: |_| Cost { flops: 4, bytes: 48, loop_iterations: 0 },
+    cost: |p| Cost {
+        flops: 4 + u64::from(p.n),
+        bytes: 44 + 4 * u64::from(p.n),
+        loop_iterations: u64::from(p.n.div_ceil(256)),
+    },
     entries: &["verdict"],
 };
 
@@ -54,13 +63,14 @@ pub fn mark(x: &Tensor, tally: &mut Tensor) {
     FINITE.update(FiniteParams { n: x.len() as u32 }, [x], [tally]);
 }
 
-/// Decides whether to skip a step: sets `scale`, and adds the loss to `sum` unless the step is skipped. `squares` is
-/// used only if the limit is above 0.
+/// Decides whether to skip a step: sets `scale`, and adds the loss to `sum` unless the step is skipped. Without
+/// clipping, `squares` is the number of non-finite gradients that are not in the tally.
 pub(crate) fn judge(
-    params: VerdictParams,
+    mut params: VerdictParams,
     squares: &Tensor,
     loss: &Tensor,
     [scale, tally, sum]: [&mut Tensor; 3],
 ) {
+    params.n = squares.len() as u32;
     VERDICT.update(params, [squares, loss], [scale, tally, sum]);
 }

@@ -180,7 +180,7 @@ pub fn concat(tensors: &[&Tensor], axis: usize) -> Tensor {
 }
 
 /// Splits x along `axis` into at most [`PARTS`] parts of these lengths.
-fn split(x: &Tensor, axis: usize, lengths: &[usize]) -> Vec<Tensor> {
+pub(super) fn split(x: &Tensor, axis: usize, lengths: &[usize]) -> Vec<Tensor> {
     let shape = |i: usize| match lengths.get(i) {
         Some(&length) => [&x.shape()[..axis], &[length], &x.shape()[axis + 1..]].concat(),
         None => vec![0],

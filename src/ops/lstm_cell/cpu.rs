@@ -125,12 +125,11 @@ fn forward_lanes<const N: usize>(
 #[inline(always)]
 fn gradient_lanes<const N: usize>(
     (n, j): (usize, usize),
-    [dh, dnext, c, next, gates]: [&[f32]; 5],
+    [dh, c, next, gates]: [&[f32]; 4],
     (dz, dc): (&mut [f32], &mut [f32]),
 ) {
     let states = (take(c, j), take(next, j));
-    let (d, before) =
-        step_gradient::<N>(four(gates, (n, j)), states, (take(dh, j), take(dnext, j)));
+    let (d, before) = step_gradient::<N>(four(gates, (n, j)), states, (take(dh, j), take(dc, j)));
     put_four(dz, (n, j), &d);
     dc[j..j + N].copy_from_slice(&before);
 }
@@ -176,15 +175,26 @@ pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: 
     });
 }
 
-/// Computes dz and dc.
+/// Computes dz, and dc from dc' in place.
 pub fn gradient(
     p: &LstmCellParams,
-    [dh, dnext, c, next, gates]: [&[f32]; 5],
+    [dh, second, third, c, next, gates]: [&[f32]; 6],
     [dz, dc]: [&mut [f32]; 2],
 ) {
     let n = p.hidden as usize;
     if dc.is_empty() {
         return;
+    }
+    if p.later == 0 {
+        dc.fill(0.0);
+    }
+    if p.parts > 1 {
+        // A tape on the CPU adds the parts itself, so only tests reach this.
+        let further = &[second, third][..p.parts as usize - 1];
+        let whole = |i: usize| further.iter().fold(dh[i], |sum, part| sum + part[i]);
+        let dh: Vec<f32> = (0..dh.len()).map(whole).collect();
+        let one = LstmCellParams { parts: 1, later: 1, ..*p };
+        return gradient(&one, [&dh, &dh, &dh, c, next, gates], [dz, dc]);
     }
     let chunk = rows(n) * n;
     let rows = dz.par_chunks_mut(4 * chunk).zip(dc.par_chunks_mut(chunk));
@@ -200,10 +210,10 @@ pub fn gradient(
                             // Copy the row first: the prefetcher follows one run through memory, not four at once.
                             near.copy_from_slice(&gates[4 * at..][..4 * n]);
                             let gates = &*near;
-                            let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| &x[at..][..n]);
+                            let [dh, c, next] = [dh, c, next].map(|x| &x[at..][..n]);
                             by_lanes!(n, |j| gradient_lanes(
                                 (n, j),
-                                [dh, dnext, c, next, gates],
+                                [dh, c, next, gates],
                                 (dz, dc)
                             ));
                         }

@@ -20,11 +20,15 @@
 pub(super) mod cpu;
 mod params;
 pub(super) mod reference;
+#[cfg(test)]
+mod tests;
 
+use crate::autograd::accumulate::sum;
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader, tile_sizes};
+use crate::ops::layout::unshare;
 use crate::ops::shared::{Shared, Uses};
 use crate::tensor::Tensor;
 pub use params::LstmCellParams;
@@ -65,12 +69,16 @@ pub static LSTM_CELL: Kernel<LstmCellParams, 4, 3> = Kernel {
     entries: &["lstm_cell"],
 };
 
-/// Gradient of the gates. Inputs: dh', dc', c, c', gates. Outputs: dz, dc.
-pub static LSTM_CELL_GRADIENT: Kernel<LstmCellParams, 5, 2> = Kernel {
+/// Largest number of parts in which the gradient of h' may arrive.
+const PARTS: usize = 3;
+
+/// Gradient of the gates. Inputs: up to [`PARTS`] parts of dh' (any tensor for those that are absent), c, c', gates.
+/// States: dz; dc' (if it is not 0) on entry and dc on return.
+pub static LSTM_CELL_GRADIENT: Kernel<LstmCellParams, 6, 2> = Kernel {
     program: Program {
         name: "lstm_cell_gradient",
         source: shader!("lib/math", "lib/lstm_state", "lib/index", "lstm_cell/lstm_cell_gradient"),
-        inputs: 5,
+        inputs: 6,
         outputs: 2,
     },
     cpu: cpu::gradient,
@@ -78,7 +86,7 @@ pub static LSTM_CELL_GRADIENT: Kernel<LstmCellParams, 5, 2> = Kernel {
     stages: |p| elementwise("lstm_cell_gradient", p.batch as usize * p.hidden as usize, p),
     cost: |p| {
         let n = u64::from(p.batch) * u64::from(p.hidden);
-        Cost { flops: 30 * n, bytes: 4 * 13 * n, loop_iterations: 0 }
+        Cost { flops: 30 * n, bytes: 4 * (12 + u64::from(p.parts)) * n, loop_iterations: 0 }
     },
     entries: &["lstm_cell_gradient"],
 };
@@ -97,10 +105,35 @@ impl Backward for Rule {
         "lstm_cell"
     }
 
+    fn most_parts(&self) -> usize {
+        PARTS
+    }
+
     fn backward(self: Box<Self>, dy: &[Tensor], need: &[bool]) -> Vec<Option<Tensor>> {
-        let inputs = [&dy[0], &dy[1], &self.before, &self.c, &self.gates];
-        let shapes = [self.gates.shape(), self.c.shape()];
-        let [dz, dc] = LSTM_CELL_GRADIENT.launch(self.params, inputs, shapes);
+        let parts = dy.iter().map(|dy| vec![dy.clone()]).collect();
+        self.backward_of_parts(parts, &|_| unreachable!("all gradients are given"), need)
+    }
+
+    fn backward_of_parts(
+        self: Box<Self>,
+        parts: Vec<Vec<Tensor>>,
+        zeros: &dyn Fn(usize) -> Tensor,
+        need: &[bool],
+    ) -> Vec<Option<Tensor>> {
+        let [mut dh, dnext] = <[Vec<Tensor>; 2]>::try_from(parts).expect("two outputs");
+        if dh.is_empty() {
+            dh.push(zeros(0));
+        }
+        let dnext = dnext.into_iter().reduce(sum);
+        let params =
+            LstmCellParams { parts: dh.len() as u32, later: dnext.is_some().into(), ..self.params };
+        let device = self.c.device();
+        let mut dc = dnext.unwrap_or_else(|| Tensor::unwritten(device, self.c.shape()));
+        unshare(&mut dc);
+        let mut dz = Tensor::unwritten(device, self.gates.shape());
+        let [first, second, third] = [0, 1, 2].map(|i| dh.get(i).unwrap_or(&dh[0]));
+        let inputs = [first, second, third, &self.before, &self.c, &self.gates];
+        LSTM_CELL_GRADIENT.update(params, inputs, [&mut dz, &mut dc]);
         let dx = need[0].then(|| self.uses.dx(&dz));
         let token = need[2].then(|| self.uses.add(&dz, &self.x));
         let mut gradients = vec![dx, Some(dc), token];
@@ -146,7 +179,8 @@ impl<'t> Shared<'t> {
         let [batch, depth, hidden, bias_stride] =
             [*batch, *depth, *hidden, stride].map(|n| n as u32);
         let (w, panel) = self.operand();
-        let params = LstmCellParams { batch, depth, hidden, bias_stride, panel };
+        let params =
+            LstmCellParams { batch, depth, hidden, bias_stride, panel, parts: 1, later: 1 };
         let shapes = [before.shape(), before.shape(), &gates];
         let [h, c_, gates] = LSTM_CELL.launch(params, [&x_, w, &bias, &before], shapes);
         let mut parents = vec![x, c, self.token()];
@@ -186,7 +220,18 @@ pub fn cases() -> Vec<Case> {
             weights.lstm_cell(&h.concat(&[&h], 1), &c, Some(&x[3])).to_vec()
         })
     };
+    // h' is used several times, so its gradient arrives in parts.
+    let used = |batch: usize, hidden: usize| {
+        let mut inputs = inputs(batch, 2 * hidden, hidden);
+        inputs.push(Input::normal("b", &[4 * hidden]));
+        Case::new("lstm_cell", &format!("many uses {batch}, h {hidden}"), inputs, |x| {
+            let [h, c] = Shared::new(&x[1], Some(&x[3])).lstm_cell(&x[0], &x[2], None);
+            vec![h.square(), h.affine(2.0, 0.5), h.affine(-1.0, 0.0), c.mul(&h), c.square()]
+        })
+    };
     vec![
+        used(1, 1),
+        used(7, 18),
         case(1, 1, 1),
         case(5, 3, 6),
         case(17, 65, 5),

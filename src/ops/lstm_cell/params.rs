@@ -13,5 +13,9 @@ uniform! {
         pub(super) bias_stride: u32,
         /// Columns in a panel of W if it is packed (CPU only), else 0.
         pub(super) panel: u32,
+        /// For the gradient: the number of tensors, 1 to 3, whose sum is dh'.
+        pub(super) parts: u32,
+        /// For the gradient: 1 if the state dc holds dc' on entry, 0 if dc' is 0.
+        pub(super) later: u32,
     }
 }

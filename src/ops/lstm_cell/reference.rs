@@ -53,10 +53,10 @@ pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, saved]: 
     }
 }
 
-/// dz and dc.
+/// dz, and dc from dc' in place. The gradient of h' is the sum of its parts.
 pub fn gradient(
     p: &LstmCellParams,
-    [dh, dnext, c, next, saved]: [&[f32]; 5],
+    [first, second, third, c, next, saved]: [&[f32]; 6],
     [dz, dc]: [&mut [f32]; 2],
 ) {
     let (batch, n) = (p.batch as usize, p.hidden as usize);
@@ -64,7 +64,10 @@ pub fn gradient(
         for unit in 0..n {
             let at = r * n + unit;
             let gates = [0, 1, 2, 3].map(|gate| f64::from(saved[(4 * r + gate) * n + unit]));
-            let [dh, dnext, c, next] = [dh, dnext, c, next].map(|x| f64::from(x[at]));
+            let [c, next] = [c, next].map(|x| f64::from(x[at]));
+            let dnext = if p.later == 0 { 0.0 } else { f64::from(dc[at]) };
+            let parts = &[first, second, third][..p.parts as usize];
+            let dh = parts.iter().map(|part| f64::from(part[at])).sum();
             let (d, before) = gates_gradient(gates, (c, next), (dh, dnext));
             for (gate, d) in d.into_iter().enumerate() {
                 dz[(4 * r + gate) * n + unit] = d as f32;

@@ -32,6 +32,8 @@ mod both;
 mod cpu;
 mod params;
 mod reference;
+#[cfg(all(test, feature = "gpu"))]
+mod tests;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};

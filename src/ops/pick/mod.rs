@@ -17,12 +17,13 @@ use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, elementwise, shader};
 use crate::tensor::Tensor;
 pub use params::PickParams;
+pub(super) use reference::level;
 
 /// Samples one value in every image, in place. Inputs: logits, u; state: x.
 pub static PICK: Kernel<PickParams, 2, 1> = Kernel {
     program: Program {
         name: "pick",
-        source: shader!("lib/index", "lib/math", "pick/pick"),
+        source: shader!("lib/index", "lib/math", "lib/level", "pick/pick"),
         inputs: 2,
         outputs: 1,
     },

@@ -11,17 +11,21 @@ pub fn pick(p: &PickParams, [logits, u]: [&[f32]; 2], [x]: [&mut [f32]; 1]) {
         [p.batch, p.pixels, p.channels, p.levels].map(|n| n as usize);
     for b in 0..batch {
         let at = (b * pixels + p.pixel as usize) * channels + p.channel as usize;
-        let u = f64::from(u[at]);
-        let level = if levels == 2 {
-            let probability = (1.0 / (1.0 + (-f64::from(logits[at])).exp())) as f32;
-            let one = u < f64::from(probability);
-            if probability.is_nan() { f64::NAN } else { f64::from(u8::from(one)) }
-        } else {
-            first_above(&logits[at * levels..][..levels], u)
-        };
-        let value = level / (levels as f64 - 1.0);
+        let each = if levels == 2 { 1 } else { levels };
+        let value = level(&logits[at * each..][..each], u[at], levels) / (levels as f64 - 1.0);
         x[at] = ((value - f64::from(p.mean)) / f64::from(p.std_dev)) as f32;
     }
+}
+
+/// The level that the uniform number u selects.
+pub fn level(logits: &[f32], u: f32, levels: usize) -> f64 {
+    let u = f64::from(u);
+    if levels > 2 {
+        return first_above(logits, u);
+    }
+    let probability = (1.0 / (1.0 + (-f64::from(logits[0])).exp())) as f32;
+    let one = u < f64::from(probability);
+    if probability.is_nan() { f64::NAN } else { f64::from(u8::from(one)) }
 }
 
 /// The first level at which the cumulative probability exceeds u.

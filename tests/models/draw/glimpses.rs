@@ -59,7 +59,7 @@ fn noise_of(model: &Draw, x: &Tensor, noise: &Tensor) -> Vec<Vec<f32>> {
     model.bound(&tape.constant(x.clone()), noise, &mut |glimpse| {
         let mu = glimpse.m.slice(1, 0, latent);
         let sigma = glimpse.m.slice(1, latent as i64, latent).exp();
-        all.push(glimpse.z.sub(&mu).div(&sigma).value().to_vec().unwrap());
+        all.push(glimpse.z().sub(&mu).div(&sigma).value().to_vec().unwrap());
     });
     all
 }
@@ -164,7 +164,7 @@ fn the_decoder_alone_gives_the_same_canvases_for_the_same_latents() {
             let tape = Tape::inference();
             let (mut z, mut canvases) = (Vec::new(), Vec::new());
             model.bound(&tape.constant(x.clone()), &noise, &mut |glimpse| {
-                z.extend(glimpse.z.value().to_vec().unwrap());
+                z.extend(glimpse.z().value().to_vec().unwrap());
                 canvases.push(glimpse.canvas.value().to_vec().unwrap());
             });
             let z = Tensor::new(&device, &z, &[4, 5, 3]);
