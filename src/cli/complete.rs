@@ -51,6 +51,9 @@ pub struct Complete {
     /// Completions per image [default: 6, with --film 4]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
     samples: Option<u32>,
+    /// Complete every image as one of class K (a model with classes) [default: the image's label]
+    #[arg(long, value_name = "K")]
+    class: Option<usize>,
     /// Also write a film of the completions being drawn
     #[arg(long, value_name = "FILE.gif")]
     film: Option<PathBuf>,
@@ -82,11 +85,12 @@ impl Complete {
         let film = self.outputs.open_if(self.film.as_ref(), FileKind::Gif)?;
         let located = self.source.find()?;
         located.outline()?.autoregressive("complete")?;
+        located.check_class(self.class)?;
         let mask = self.mask(&located.checkpoint.model)?;
-        let originals = self.originals(&located)?;
+        let (originals, labels) = self.originals(&located)?;
         located.announce()?;
         self.machine.run(|device| {
-            let drawn = self.draw(&located, (&originals, &mask), device)?;
+            let drawn = self.draw(&located, (&originals, &labels, &mask), device)?;
             drawn.write_sheet(&sheet)?;
             Ok(film.as_ref().map_or(Ok(()), |film| drawn.write_film(film))?)
         })?;
@@ -102,21 +106,33 @@ impl Complete {
         if self.film.is_some() { FILMED } else { USUAL }
     }
 
-    /// The images to complete.
-    fn originals(&self, located: &Located) -> Result<Vec<f32>, Error> {
+    /// The images to complete, and their classes for a model that has some.
+    fn originals(&self, located: &Located) -> Result<(Vec<f32>, Vec<usize>), Error> {
         let checkpoint = &located.checkpoint;
         if let Some(path) = &self.image {
-            return read_image(path, &checkpoint.model, checkpoint.data.binarization);
+            let image = read_image(path, &checkpoint.model, checkpoint.data.binarization)?;
+            if checkpoint.model.classes().is_some() && self.class.is_none() {
+                return Err(Error::Config(
+                    "--image: the model needs the class of the image; add --class K".into(),
+                ));
+            }
+            return Ok((image, self.class.into_iter().collect()));
         }
         let data = self.data.open(located)?;
         let count = self.count.unwrap_or(self.usual().0) as usize;
-        Ok(Part::to_show(&data.test, data.binarization, count, 1).numbers())
+        let part = Part::to_show(&data.test, data.binarization, count, 1);
+        let labels = match (checkpoint.model.classes(), self.class) {
+            (None, _) => Vec::new(),
+            (_, Some(class)) => vec![class; part.indices.len()],
+            (_, None) => part.classes().unwrap_or_default(),
+        };
+        Ok((part.numbers(), labels))
     }
 
     fn draw(
         &self,
         located: &Located,
-        (originals, mask): (&[f32], &[bool]),
+        (originals, classes, mask): (&[f32], &[usize], &[bool]),
         device: &Device,
     ) -> Result<Drawn> {
         let config = &located.checkpoint.model;
@@ -125,9 +141,9 @@ impl Complete {
         let bar = Bar::new("pixels", 1);
         let progress = |done, of| bar.of(done, of);
         let (shape, seed, film) = (config.shape(), self.seed, self.film.is_some());
-        let drawing = Drawing { device, shape, seed, progress: &progress, film };
+        let drawing = Drawing { device, shape, seed, progress: &progress, film, class: None };
         let samples = self.samples.unwrap_or(self.usual().1) as usize;
-        let what = Completion { originals, mask, samples };
+        let what = Completion { originals, mask, samples, classes };
         let drawn = drawing.completions(model, &what)?;
         bar.done();
         Ok(drawn)

@@ -17,7 +17,7 @@ use pixelloom::{Device, Error};
 use serde_json::json;
 
 use super::bar::Bar;
-use super::locate::{DataArgs, Source};
+use super::locate::{CONDITIONAL, DataArgs, Source};
 use super::machine::Machine;
 use super::out::{add, give, remark, say};
 use super::outputs::Outputs;
@@ -45,6 +45,7 @@ impl From<SplitName> for Split {
 const EXAMPLES: &str = "\
 Examples:
   pixelloom eval runs/digits --iwae 100
+  pixelloom eval pixelcnn-classes --classify
   pixelloom eval digits-pixelcnn --split valid --per-image nll.csv
   pixelloom eval digits --json";
 
@@ -63,6 +64,9 @@ pub struct Eval {
     /// Also estimate -log p(x) of 1000 evenly spaced images by appendix D of the AEVB paper (vae)
     #[arg(long)]
     marginal: bool,
+    /// Also classify every image by the class under which it is most likely, and print the error (a model with classes)
+    #[arg(long)]
+    classify: bool,
     /// Write the scores of every image to this file, with the file names of images of folder:PATH
     #[arg(long, value_name = "FILE.csv")]
     per_image: Option<PathBuf>,
@@ -103,6 +107,9 @@ impl Eval {
         if self.iwae.is_some() {
             model.weighted("--iwae")?;
         }
+        if self.classify {
+            check_classify(model)?;
+        }
         if self.marginal {
             model.single_latent("--marginal")?;
         }
@@ -123,6 +130,9 @@ impl Eval {
         let scores = task.scores()?;
         task.report(&scores)?;
         let weighted = self.iwae.map(|samples| task.iwae(samples)).transpose()?;
+        if self.classify {
+            task.classify()?;
+        }
         if self.marginal {
             task.marginal(&scores)?;
         }
@@ -236,6 +246,23 @@ impl Task<'_> {
         Ok(values)
     }
 
+    /// Prints the error of the classifier that Bayes' rule makes of a model with classes.
+    fn classify(&self) -> Result<()> {
+        let Task { split, what, .. } = self;
+        let all = self.all();
+        let classes = check_classify(self.model)?;
+        let bar = Bar::new(&format!("images, {classes} classes each"), all.indices.len());
+        let model = self.model.model();
+        let found = evaluate::classify(model, classes, self.device, &all, &|done| bar.at(done));
+        bar.done();
+        let found = found?.expect("the callback never stops it");
+        let truth = all.classes().unwrap_or_default();
+        let wrong = found.iter().zip(&truth).filter(|(a, b)| a != b).count();
+        let percent = 100.0 * wrong as f64 / truth.len() as f64;
+        give("classify", json!({"classes": classes, "error_percent": percent}));
+        Ok(say(&format!("{split} error of argmax p(x | class): {percent:.2} % {what}"))?)
+    }
+
     /// Prints the estimate of log p(x) and the bound of the same images.
     fn marginal(&self, scores: &Scores) -> Result<()> {
         let Task { split, what, .. } = self;
@@ -259,6 +286,16 @@ impl Task<'_> {
             "{split} -log p(x) of {} evenly spaced images: {:.2} nats, their bound: {:.2} {what}",
             images, -mean, bound
         ))?)
+    }
+}
+
+/// The number of classes. Fails with [`Error::Config`] if the model has none.
+fn check_classify(model: &AnyModel) -> Result<usize, Error> {
+    match model.autoregressive("--classify")?.classes() {
+        0 => Err(Error::Config(format!(
+            "--classify: the model was trained without labels; train one with --set model.classes=10, or use {CONDITIONAL}"
+        ))),
+        classes => Ok(classes),
     }
 }
 

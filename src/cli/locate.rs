@@ -27,6 +27,9 @@ pub fn runs() -> &'static Path {
     RUNS.get().map_or(Path::new("runs"), PathBuf::as_path)
 }
 
+/// The model that comes with the program and has classes.
+pub const CONDITIONAL: &str = "pixelcnn-classes";
+
 #[derive(Args)]
 pub struct Source {
     /// A run (its directory or its name in runs/), a checkpoint directory, a model file, or a bundled model (see
@@ -153,6 +156,23 @@ impl Located {
             }
         }
         Ok(())
+    }
+
+    /// Checks the class that --class names, if it does. Fails with [`Error::Config`].
+    pub fn check_class(&self, class: Option<usize>) -> Result<(), Error> {
+        let Some(class) = class else { return Ok(()) };
+        let outline = self.outline()?;
+        match outline.autoregressive("--class")?.classes() {
+            0 => Err(Error::Config(format!(
+                "--class {class}: the model was trained without labels; train one with --set model.classes=10, or use \
+                 {CONDITIONAL}"
+            ))),
+            classes if class >= classes => Err(Error::Config(format!(
+                "--class {class}: the model has the classes 0 to {}",
+                classes - 1
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The model without weights, to check what it supports before anything is loaded.

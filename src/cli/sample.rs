@@ -30,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   pixelloom sample runs/digits --count 64 --out samples.png
   pixelloom sample vae --count 50000 --npz samples.npz
+  pixelloom sample pixelcnn-classes --class 7 --out sevens.png
   pixelloom sample digits-draw --film drawing.gif --strip strip.png
   pixelloom sample vae --between 3,own.png --out row.png
   pixelloom sample aevb-manifold --manifold --out manifold.png";
@@ -50,6 +51,9 @@ pub struct Sample {
     #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature,
           conflicts_with_all = ["reconstruct", "manifold", "between"])]
     temperature: f32,
+    /// Draw only images of class K (a model with classes) [default: each row of ten images has a class]
+    #[arg(long, value_name = "K", conflicts_with_all = ["reconstruct", "manifold", "between"])]
+    class: Option<usize>,
     /// Also write a film of the images being drawn (pixel models, draw)
     #[arg(long, value_name = "FILE.gif", conflicts_with_all = ["reconstruct", "manifold", "between"])]
     film: Option<PathBuf>,
@@ -229,6 +233,7 @@ impl Sample {
 
     /// Checks that the model supports the flags.
     fn check(&self, located: &Located, count: usize) -> Result<(), Error> {
+        located.check_class(self.class)?;
         let model = located.outline()?;
         if self.between.is_some() {
             model.single_latent("--between")?;
@@ -307,8 +312,8 @@ impl Sample {
                 let pixels = model.autoregressive().is_some();
                 let bar = Bar::new(if pixels { "pixels" } else { "images" }, 1);
                 let progress = |done, of| bar.of(done, of);
-                let (seed, film) = (self.seed, self.film.is_some());
-                let drawing = Drawing { device, shape, seed, progress: &progress, film };
+                let (seed, film, class) = (self.seed, self.film.is_some(), self.class);
+                let drawing = Drawing { device, shape, seed, progress: &progress, film, class };
                 if !self.keeps() {
                     drawing.stream(model, count, &mut |images| collection.add(images))?;
                     bar.done();

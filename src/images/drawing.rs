@@ -2,6 +2,8 @@
 //!
 //! Images are \[count, height * width * channels\] with values in \[0, 1\], one after the other.
 
+use std::ops::Range;
+
 use super::Shape;
 use super::samples::{COLUMNS, HUNDRED, check_film, sample_key};
 use super::{film, sheet};
@@ -20,8 +22,8 @@ const MOST_FRAMES: usize = 120;
 /// How long a film shows each frame, and the last one, in milliseconds.
 const SHOWN: (u16, u16) = (60, 3000);
 
-/// Draws a number of images, given their known pixels and their noise.
-type RowsOf<'a> = dyn Fn(usize, Option<Known>, Key, &mut Watch) -> Result<Tensor> + 'a;
+/// Draws the images of a range, given their known pixels and their noise.
+type RowsOf<'a> = dyn Fn(Range<usize>, Option<Known>, Key, &mut Watch) -> Result<Tensor> + 'a;
 
 /// Receives finished images, \[some, H W C\], in order.
 pub type Take<'a> = dyn FnMut(&[f32]) -> Result<()> + 'a;
@@ -39,6 +41,8 @@ pub struct Drawing<'a> {
     pub progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
     /// Keep the frames of a film, of at most 100 images.
     pub film: bool,
+    /// For a model with classes, the class of all samples; if absent, each row of ten samples has a class.
+    pub class: Option<usize>,
 }
 
 /// A sheet of finished images, and the frames of the film if there is one.
@@ -58,6 +62,8 @@ pub struct Completion<'a> {
     pub mask: &'a [bool],
     /// Completions per image.
     pub samples: usize,
+    /// For a model with classes, the class of each image to complete.
+    pub classes: &'a [usize],
 }
 
 /// A mask with the upper half given: rows 0 up to height / 2, rounded up.
@@ -106,12 +112,16 @@ impl Drawing<'_> {
         take: &mut Take,
     ) -> Result<Vec<Vec<f32>>> {
         match model.autoregressive() {
-            Some(model) => self.pixel_by_pixel(model, count, None, take),
+            Some(model) => {
+                let row = |i: usize| i / COLUMNS % model.classes().max(1);
+                let class_of = |i| self.class.unwrap_or_else(|| row(i));
+                self.pixel_by_pixel((model, &class_of), count, None, take)
+            }
             None => self.draw(
                 count,
                 None,
                 &|rows, _, key, watch| {
-                    let images = model.sample(self.device, rows, key)?;
+                    let images = model.sample(self.device, rows.len(), key)?;
                     (watch.progress)(1, 1).map(|()| images)
                 },
                 take,
@@ -128,7 +138,8 @@ impl Drawing<'_> {
         let count = repeated.len() / dims;
         let given = Some((repeated.as_slice(), what.mask));
         let mut images = Vec::with_capacity(repeated.len());
-        let frames = self.pixel_by_pixel(model, count, given, &mut |some| {
+        let class_of = |i: usize| what.classes[i / what.samples];
+        let frames = self.pixel_by_pixel((model, &class_of), count, given, &mut |some| {
             images.extend_from_slice(some);
             Ok(())
         })?;
@@ -158,13 +169,15 @@ impl Drawing<'_> {
 
     fn pixel_by_pixel(
         &self,
-        model: &dyn Autoregressive,
+        (model, class_of): (&dyn Autoregressive, &dyn Fn(usize) -> usize),
         count: usize,
         given: Option<(&[f32], &[bool])>,
         take: &mut Take,
     ) -> Result<Vec<Vec<f32>>> {
-        let rows_of = |rows, known: Option<Known>, key, watch: &mut Watch| {
-            model.draw(self.device, rows, known, key, watch)
+        let rows_of = |rows: Range<usize>, known: Option<Known>, key, watch: &mut Watch| {
+            let count = rows.len();
+            let classes: Vec<usize> = rows.filter(|_| model.classes() > 0).map(class_of).collect();
+            model.draw(self.device, count, &classes, known, key, watch)
         };
         self.draw(count, given, &rows_of, take)
     }
@@ -207,7 +220,7 @@ impl Drawing<'_> {
             let every = unknown.div_ceil(FRAMES).max(1);
             let film = self.film.then_some((every, &mut keep as &mut dyn FnMut(Vec<f32>)));
             let mut watch = Watch { progress: &progress, film };
-            take(&rows_of(rows, known, key, &mut watch)?.to_vec()?)?;
+            take(&rows_of(start..start + rows, known, key, &mut watch)?.to_vec()?)?;
         }
         // A multiscale model adds the frames of each of its stages, so thin them out.
         let (last, stride) = (frames.len().saturating_sub(1), frames.len().div_ceil(MOST_FRAMES));

@@ -47,19 +47,28 @@ impl Watch<'_> {
 
 /// A model that draws images pixel by pixel.
 pub trait Autoregressive: Sync {
-    /// Draws `count` images \[count, height * width * channels\] in \[0, 1\]. `known` pixels are copied instead of
-    /// drawn. Fails if the device fails, or with the error of [`Watch::progress`].
+    /// Number of classes that condition the images; 0 for a model without labels.
+    fn classes(&self) -> usize {
+        0
+    }
+
+    /// Draws `count` images \[count, height * width * channels\] in \[0, 1\]. `classes` has the class of each image, for a
+    /// model with classes; for others it is empty. `known` pixels are copied instead of drawn. Fails with
+    /// [`Error::Data`](crate::Error::Data) for a class that does not exist, if the device fails, or with the error of
+    /// [`Watch::progress`].
     fn draw(
         &self,
         device: &Device,
         count: usize,
+        classes: &[usize],
         known: Option<Known>,
         key: Key,
         watch: &mut Watch,
     ) -> Result<Tensor>;
 
     /// Logits \[B, H, W, C levels\] of every pixel of images x \[B, H, W, C\] in \[0, 1\]. Their gradients with
-    /// respect to x show which pixels a prediction depends on (the receptive field).
+    /// respect to x show which pixels a prediction depends on (the receptive field). With classes, all images count as
+    /// of class 0.
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
 
     /// A note for readers of these gradients, if the logits are not those of the whole model.

@@ -60,7 +60,8 @@ pub fn loss_and_gradients(
     key: Key,
 ) -> (Tensor, Gradients) {
     let rows = x.shape()[0];
-    let Some(halves) = split(model, rows, x.device()).filter(|_| prepared.is_empty()) else {
+    let by_row = prepared.iter().all(|tensor| tensor.shape().first() == Some(&rows));
+    let Some(halves) = split(model, rows, x.device()).filter(|_| by_row) else {
         return on_one_tape(model, x, prepared, key);
     };
     // Pack here; otherwise both halves would contend for it.
@@ -68,8 +69,9 @@ pub fn loss_and_gradients(
     orders.into_par_iter().for_each(|(w, transposed)| drop(w.value().packed(transposed)));
     let half = |range: Range<usize>| {
         let tape = Tape::new();
-        let x = tape.constant(slice(x, 0, range.start as i64, range.len()));
-        let loss = model.loss(&x, &[], key.of_rows(&range, rows));
+        let rows_of = |tensor: &Tensor| slice(tensor, 0, range.start as i64, range.len());
+        let prepared: Vec<Tensor> = prepared.iter().map(rows_of).collect();
+        let loss = model.loss(&tape.constant(rows_of(x)), &prepared, key.of_rows(&range, rows));
         // Weighted by its share of the rows, so that the sum of the halves is the mean over the batch.
         let loss = loss.affine(range.len() as f32 / rows as f32, 0.0);
         (loss.value().clone(), tape.backward_from(&loss))

@@ -96,6 +96,31 @@ pub trait Model: Module + Send + Sync {
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor>;
 }
 
+/// The labels of a batch for a model that needs them. Fails with [`Error::Config`] if the data set has none.
+pub(crate) fn expect_labels(labels: Option<&Tensor>) -> Result<&Tensor> {
+    labels.ok_or_else(|| {
+        Error::Config(
+            "this model needs images with labels, and the data set has none; choose another --data, such as digits or \
+             cluttered-digits"
+                .into(),
+        )
+    })
+}
+
+/// [`expect_labels`], and that all of them are below `classes`; otherwise fails with [`Error::Data`]. Reads them back.
+pub(crate) fn check_labels(labels: Option<&Tensor>, classes: usize) -> Result<&Tensor> {
+    let labels = expect_labels(labels)?;
+    let numbers = labels.to_vec()?;
+    match numbers.iter().position(|class| !(0.0..classes as f32).contains(class)) {
+        None => Ok(labels),
+        Some(i) => Err(Error::Data(format!(
+            "label {i} of a batch is {}, and the model has classes 0 to {}; choose --data whose labels are among them",
+            numbers[i],
+            classes - 1
+        ))),
+    }
+}
+
 /// The product of sizes; saturates instead of overflowing.
 pub(crate) fn product(sizes: &[usize]) -> usize {
     sizes.iter().fold(1, |product, &n| product.saturating_mul(n))

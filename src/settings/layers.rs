@@ -18,13 +18,14 @@ use crate::ops::optimizer::Rule;
 use crate::text;
 
 /// Keys that may be absent, each with a value that shows its type.
-pub(super) static OPTIONAL: [(&str, Value); 12] = [
+pub(super) static OPTIONAL: [(&str, Value); 13] = [
     ("init", Value::String(String::new())),
     ("data.binarization", Value::String(String::new())),
     ("data.limit", Value::Integer(0)),
     ("data.size", Value::Integer(0)),
     ("data.transpose", Value::Boolean(false)),
     ("model.stage", Value::Integer(0)),
+    ("model.classes", Value::Integer(0)),
     ("model.beta", Value::Float(0.0)),
     ("model.kl_warmup", Value::Integer(0)),
     ("model.channels", Value::Integer(1)),
@@ -38,6 +39,7 @@ pub(super) static OPTIONAL: [(&str, Value); 12] = [
 fn applies(key: &str, has: impl Fn(&str) -> bool) -> bool {
     match key {
         "model.stage" => has("factors"),
+        "model.classes" => has("residual") && !has("factors"),
         "model.beta" | "model.kl_warmup" => has("latent"),
         _ => true,
     }

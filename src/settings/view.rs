@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::models::ModelConfig;
 
 /// The data set quantized to the model's levels. Every use of a model with data goes through here. Fails with
-/// [`Error::Config`] unless sizes, levels and, for a classifier, classes agree.
+/// [`Error::Config`] unless sizes, levels and, for a model with classes, classes agree.
 pub fn view(model: &ModelConfig, data: DataSet) -> Result<DataSet> {
     if let Some(classes) = model.classes() {
         for split in [Split::Train, Split::Valid, Split::Test] {
@@ -56,8 +56,8 @@ pub fn view_unlabelled(model: &ModelConfig, data: DataSet) -> Result<DataSet> {
 fn check_classes(classes: usize, data: &DataSet, split: Split) -> Result<()> {
     let Some(labels) = &data.split(split).labels else {
         return Err(Error::Config(format!(
-            "a classifier needs images with labels, but those of {} have none; choose other --data, such \
-             as cluttered-digits",
+            "a model with classes needs images with labels, but those of {} have none; choose other --data, such \
+             as digits or cluttered-digits",
             data.name
         )));
     };

@@ -10,6 +10,7 @@ use crate::models::{Model, PerImage, SingleLatent};
 use crate::run::Checkpoint;
 use crate::run::card::Figure;
 use crate::settings::view;
+use crate::tensor::Tensor;
 
 /// Measurements of every image, in the model's order. The first is the score: a bound ("bound") or exact ("nll"). Those
 /// of single glimpses are named "kl.1", "kl.2" and so on.
@@ -67,6 +68,34 @@ impl Scores {
 pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len() as f64;
     values.sum::<f64>() / count
+}
+
+/// The class under which each image is most likely, argmax over c of log p(x | c), by a model that takes labels. With
+/// equal priors this is Bayes' rule. `None` if `watch` stopped it. Fails as [`Model::evaluate`] does.
+pub fn classify(
+    model: &dyn Model,
+    classes: usize,
+    device: &Device,
+    part: &Part,
+    watch: OnProgress,
+) -> Result<Option<Vec<usize>>> {
+    let mut found = Vec::with_capacity(part.indices.len());
+    let complete = batches(device, part, watch, |number, x, _| {
+        let rows = x.shape()[0];
+        let mut best = vec![(f32::INFINITY, 0); rows];
+        for class in 0..classes {
+            let labels = Tensor::full(device, class as f32, &[rows]);
+            let nll = model.evaluate(x, Some(&labels), key(number))?.swap_remove(0).1;
+            for (best, nll) in best.iter_mut().zip(nll) {
+                if nll < best.0 {
+                    *best = (nll, class);
+                }
+            }
+        }
+        found.extend(best.into_iter().map(|(_, class)| class));
+        Ok(())
+    })?;
+    Ok(complete.then_some(found))
 }
 
 /// Estimates log p(x) of images by appendix D of the AEVB paper, nats; `None` if `watch` stopped it.

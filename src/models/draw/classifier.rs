@@ -19,7 +19,7 @@ use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::trace::Trace;
-use crate::models::{Model, PerImage, Reads};
+use crate::models::{Model, PerImage, Reads, check_labels, expect_labels};
 use crate::nn::{Linear, LstmCell, Module, join};
 use crate::ops::matmul::Activation;
 use crate::rng::Key;
@@ -81,17 +81,6 @@ fn largest(logits: &[f32]) -> usize {
     (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best }).unwrap_or(0)
 }
 
-/// The labels, or an error if the data set has none.
-fn labels(labels: Option<&Tensor>) -> Result<&Tensor> {
-    labels.ok_or_else(|| {
-        Error::Config(
-            "a classifier needs images with labels, and this data set has none; choose another \
-             --data, such as cluttered-digits"
-                .into(),
-        )
-    })
-}
-
 impl Module for Classifier {
     fn visit<'a>(&'a self, path: &str, f: &mut dyn FnMut(&str, &'a Param)) {
         self.lstm.visit(&join(path, "lstm"), f);
@@ -102,7 +91,7 @@ impl Module for Classifier {
 
 impl Model for Classifier {
     fn prepare(&self, _: &Tensor, classes: Option<&Tensor>, _: Key) -> Result<Vec<Tensor>> {
-        Ok(vec![labels(classes)?.clone()])
+        Ok(vec![expect_labels(classes)?.clone()])
     }
 
     fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], _: Key) -> Var<'t> {
@@ -110,16 +99,8 @@ impl Model for Classifier {
     }
 
     fn evaluate(&self, x: &Tensor, classes: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
-        let (classes, count) = (labels(classes)?, self.config.classes);
+        let classes = check_labels(classes, self.config.classes)?;
         let truth = classes.to_vec()?;
-        if let Some(i) = truth.iter().position(|&class| !(0.0..count as f32).contains(&class)) {
-            return Err(Error::Data(format!(
-                "label {i} of a batch is {}, and the model has classes 0 to {}; choose --data whose labels \
-                 are among them",
-                truth[i],
-                count - 1
-            )));
-        }
         let tape = Tape::inference();
         let logits = self.logits(&tape.constant(x.clone()), &mut |_| {});
         let nll = logits.categorical_nll(classes).value().to_vec()?;

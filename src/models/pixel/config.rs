@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::error::{Error, Result};
 use crate::models::{indexable, product};
 
+/// Largest number of classes: data sets store a label as a byte.
+const MOST_CLASSES: usize = 256;
+
 /// Kind of the layers between the first convolution and the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,6 +61,10 @@ pub struct PixelConfig {
     /// Dropout rate on the input of each layer's last 1 x 1 convolution, while training; 0 in the paper.
     #[serde(default)]
     pub dropout: f32,
+    /// Number of classes whose labels condition every layer; 0, as in the paper, for a model of all images. A stage of a
+    /// [`super::MultiScale`] has none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub classes: usize,
     /// The network reads (x - mean) / std, where x is in \[0, 1\].
     pub mean: f32,
     /// See `mean`.
@@ -100,6 +107,7 @@ impl Serialize for MultiScaleConfig {
             skip,
             learned_states,
             dropout,
+            classes: _,
             mean,
             std,
         } = &self.net;
@@ -128,6 +136,10 @@ impl Serialize for MultiScaleConfig {
 
 fn paper_kernel() -> usize {
     3
+}
+
+fn is_zero(classes: &usize) -> bool {
+    *classes == 0
 }
 
 fn bad<T>(key: &str, value: impl std::fmt::Debug, rule: &str) -> Result<T> {
@@ -188,6 +200,9 @@ impl PixelConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return bad("dropout", self.dropout, "be at least 0 and below 1");
         }
+        if self.classes == 1 || self.classes > MOST_CLASSES {
+            return bad("classes", self.classes, "be 0 (no labels) or lie between 2 and 256");
+        }
         if !self.mean.is_finite() {
             return bad("mean", self.mean, "be finite");
         }
@@ -222,6 +237,7 @@ impl PixelConfig {
             skip: false,
             learned_states: false,
             dropout: 0.0,
+            classes: 0,
             mean: 0.0,
             std: 1.0,
         }
@@ -284,6 +300,9 @@ impl MultiScaleConfig {
         }
         if self.condition == 0 || self.condition > 1 << 14 {
             return bad("condition", self.condition, "lie between 1 and 16384");
+        }
+        if self.net.classes != 0 {
+            return bad("classes", self.net.classes, "be 0: the stages of a chain know no labels");
         }
         self.stages().iter().try_for_each(|stage| stage.check(self.body))
     }

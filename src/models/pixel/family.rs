@@ -108,6 +108,10 @@ impl<const BODY: usize> Family for PixelKind<BODY> {
     fn levels(&self) -> Option<usize> {
         Some(self.levels)
     }
+
+    fn classes(&self) -> Option<usize> {
+        (self.0.classes > 0).then_some(self.0.classes)
+    }
 }
 
 impl Family for MultiScaleConfig {

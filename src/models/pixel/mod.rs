@@ -39,7 +39,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::halves::Halves;
-use super::{Autoregressive, Model, PerImage};
+use super::{Autoregressive, Model, PerImage, check_labels, expect_labels};
 use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
@@ -66,16 +66,16 @@ impl PixelNet {
         each.reshape(&[rows, dims]).sum_axes(1, 2)
     }
 
-    /// -log p(x) of each image x \[B, H, W, C\] in nats, \[B\]. `small` is as in [`PixelNet::forward`].
+    /// -log p(x) of each image x \[B, H, W, C\] in nats, \[B\]. `given` is as in [`PixelNet::forward`].
     #[track_caller]
-    pub fn nll<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
-        self.nll_with(x, small, None)
+    pub fn nll<'t>(&self, x: &Var<'t>, given: Option<&Var<'t>>) -> Var<'t> {
+        self.nll_with(x, given, None)
     }
 
     /// Like [`PixelNet::nll`], with dropout as in [`PixelNet::forward_with`].
     #[track_caller]
-    pub fn nll_with<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>, key: Option<Key>) -> Var<'t> {
-        self.nll_of_logits(&self.forward_with(x, small, key), x)
+    pub fn nll_with<'t>(&self, x: &Var<'t>, given: Option<&Var<'t>>, key: Option<Key>) -> Var<'t> {
+        self.nll_of_logits(&self.forward_with(x, given, key), x)
     }
 
     /// Conversion of levels to the network's inputs.
@@ -115,28 +115,53 @@ impl Module for PixelModel {
     }
 }
 
+impl PixelModel {
+    /// The labels \[B\] for the network, `None` without classes. Fails with [`Error::Data`] if there are none, or one that
+    /// is no class.
+    fn given(&self, labels: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let classes = self.net.config.classes;
+        if classes == 0 {
+            return Ok(None);
+        }
+        check_labels(labels, classes).map(|labels| Some(self.net.one_hot(labels)))
+    }
+}
+
 impl Model for PixelModel {
     fn halves(&self) -> Option<Halves<'_>> {
         Some(halves())
     }
 
-    fn loss<'t>(&self, x: &Var<'t>, _: &[Tensor], key: Key) -> Var<'t> {
-        let key = Key { stream: stream::DROPOUT, ..key };
-        self.net.nll_with(&x.reshape(&self.net.images(x.shape()[0])), None, Some(key)).mean()
+    fn prepare(&self, _: &Tensor, labels: Option<&Tensor>, _: Key) -> Result<Vec<Tensor>> {
+        if self.net.config.classes == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(vec![self.net.one_hot(expect_labels(labels)?)])
     }
 
-    fn evaluate(&self, x: &Tensor, _: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
+    fn loss<'t>(&self, x: &Var<'t>, prepared: &[Tensor], key: Key) -> Var<'t> {
+        let key = Key { stream: stream::DROPOUT, ..key };
+        let given = prepared.first().map(|one_hot| x.tape().constant(one_hot.clone()));
+        let x = x.reshape(&self.net.images(x.shape()[0]));
+        self.net.nll_with(&x, given.as_ref(), Some(key)).mean()
+    }
+
+    fn evaluate(&self, x: &Tensor, labels: Option<&Tensor>, _: Key) -> Result<Vec<PerImage>> {
         let tape = Tape::inference();
+        let given = self.given(labels)?.map(|given| tape.constant(given));
         let x = tape.constant(x.reshape(&self.net.images(x.shape()[0])));
-        Ok(vec![("nll".into(), self.net.nll(&x, None).value().to_vec()?)])
+        Ok(vec![("nll".into(), self.net.nll(&x, given.as_ref()).value().to_vec()?)])
     }
 
     fn temper(&self, temperature: f32) {
         self.net.temper(temperature);
     }
 
+    /// With classes, image i has class i modulo their number.
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
-        self.draw(device, count, None, key, &mut Watch::nobody())
+        let classes = (0..count).map(|i| i % self.classes().max(1));
+        let classes: Vec<usize> = classes.filter(|_| self.classes() > 0).collect();
+        self.draw(device, count, &classes, None, key, &mut Watch::nobody())
     }
 
     fn autoregressive(&self) -> Option<&dyn Autoregressive> {
@@ -145,10 +170,15 @@ impl Model for PixelModel {
 }
 
 impl Autoregressive for PixelModel {
+    fn classes(&self) -> usize {
+        self.net.config.classes
+    }
+
     fn draw(
         &self,
         device: &Device,
         count: usize,
+        classes: &[usize],
         known: Option<Known>,
         key: Key,
         watch: &mut Watch,
@@ -159,11 +189,24 @@ impl Autoregressive for PixelModel {
         let u = u.reshape(&shape);
         let images = known.map(|known| known.images.reshape(&shape));
         let known = known.zip(images.as_ref()).map(|(k, images)| Known { images, mask: k.mask });
-        let x = sampler::fill(&self.net, known, &u, None, watch)?;
+        assert_eq!(
+            classes.len(),
+            if self.classes() > 0 { count } else { 0 },
+            "a class for each image"
+        );
+        let labels: Vec<f32> = classes.iter().map(|&class| class as f32).collect();
+        let given = self.given(Some(&Tensor::new(device, &labels, &[classes.len()])))?;
+        let x = sampler::fill(&self.net, known, &u, given.as_ref(), watch)?;
         Ok(x.reshape(&[count, self.net.config.dims()]))
     }
 
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
-        self.net.forward(x, None)
+        let labels = Tensor::zeros(x.value().device(), &[x.shape()[0]]);
+        let given = (self.classes() > 0).then(|| x.tape().constant(self.net.one_hot(&labels)));
+        self.net.forward(x, given.as_ref())
+    }
+
+    fn note_on_logits(&self) -> Option<&'static str> {
+        (self.classes() > 0).then_some("given class 0")
     }
 }

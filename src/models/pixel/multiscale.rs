@@ -157,7 +157,7 @@ impl Model for MultiScale {
     }
 
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
-        self.draw(device, count, None, key, &mut Watch::nobody())
+        self.draw(device, count, &[], None, key, &mut Watch::nobody())
     }
 
     fn autoregressive(&self) -> Option<&dyn Autoregressive> {
@@ -170,6 +170,7 @@ impl Autoregressive for MultiScale {
         &self,
         device: &Device,
         count: usize,
+        _: &[usize],
         known: Option<Known>,
         key: Key,
         watch: &mut Watch,

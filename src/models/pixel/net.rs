@@ -14,7 +14,9 @@
 //! layer's output; otherwise it is the last layer's output alone. Dropout, if any, is applied to the input of each
 //! layer's last 1 x 1 convolution. In a conditional network (section 3.6), a transposed convolution enlarges the small
 //! image. An unmasked 1 x 1 convolution of the result is added to every layer's input-to-state map (PixelCNN: to its
-//! k x k convolution).
+//! k x k convolution). A network with classes is conditional in the same way, on a map that is 1 in the channel of the
+//! label, so every layer learns a bias for each class. (That is not in this paper; Conditional Image Generation with
+//! PixelCNN Decoders, arXiv 1606.05328, section 2.3, has it.)
 //!
 //! The wiring is written once, for anything that runs it (`Runner`). A tape runs every layer on whole images, for
 //! training and scoring; the sampler records the wiring and repeats it at one pixel after another.
@@ -25,6 +27,7 @@
 use rand::Rng;
 
 use super::config::{Body, PixelConfig};
+use crate::Tape;
 use crate::autograd::{Param, Var};
 use crate::device::Device;
 use crate::nn::{LstmScan, MaskedConv, Module, Upsample, join, scale};
@@ -32,6 +35,7 @@ use crate::ops::lstm_scan::Order;
 use crate::ops::mask::{Mask, Sight};
 use crate::ops::masked_conv::Around;
 use crate::rng::Key;
+use crate::tensor::Tensor;
 
 /// The main part of a layer. There are only a few instances, so the size of the enum does not matter.
 #[allow(clippy::large_enum_variant)]
@@ -51,7 +55,7 @@ struct Layer {
     up: MaskedConv,
     /// 1 x 1, 2h -> 2h, to the output.
     skip: Option<MaskedConv>,
-    /// 1 x 1, unmasked, from the upsampled image to the gates of each direction, or to the convolution (PixelCNN).
+    /// 1 x 1, unmasked, from the upsampled image or the label's map to the gates of each direction, or to the convolution (PixelCNN).
     condition: Vec<MaskedConv>,
 }
 
@@ -105,7 +109,7 @@ pub(super) trait Runner<'n> {
         conditions: [Option<&Self::Map>; 2],
     ) -> Self::Map;
 
-    /// A convolution of the upsampled small image.
+    /// A convolution of the upsampled small image or of the label's map.
     fn condition(&mut self, conv: &'n MaskedConv) -> Self::Map;
 
     /// Dropout of layer `number`, while training.
@@ -120,8 +124,8 @@ pub(super) trait Runner<'n> {
 
 /// Runs a network on whole images and records it on their tape.
 struct OnTape<'t> {
-    /// The upsampled small image.
-    small: Option<Var<'t>>,
+    /// The upsampled small image, or the map of the label.
+    condition: Option<Var<'t>>,
     skips: Option<Var<'t>>,
     /// The rate, and the key of layer 0.
     dropout: Option<(f32, Key)>,
@@ -148,7 +152,9 @@ impl PixelNet {
         let b = Mask::new(Sight::B, groups);
         let a = Mask::new(Sight::A, groups);
         let first = MaskedConv::new(device, (c, 2 * h), (7, 7), a, 1.0, rng);
-        let layer = |rng: &mut _| Layer::new(device, body, &config, condition, rng);
+        let by_class = (config.classes > 0).then_some(config.classes);
+        let channels = condition.map(|condition| condition.channels).or(by_class);
+        let layer = |rng: &mut _| Layer::new(device, body, &config, channels, rng);
         let layers = (0..config.layers).map(|_| layer(rng)).collect();
         let mut output = |i, o| MaskedConv::new(device, (i, o), (1, 1), b, RELU, rng);
         let head = [
@@ -176,11 +182,30 @@ impl PixelNet {
         x.affine(1.0 / std, -mean / std)
     }
 
-    /// Logits for images x \[B, H, W, C\] in \[0, 1\]. A conditional network also needs the `small` images, which it
-    /// enlarges. Panics if `small` is given to an unconditional network or missing for a conditional one.
+    /// Logits for images x \[B, H, W, C\] in \[0, 1\]. A conditional network also needs `given`: the small images, which
+    /// it enlarges, or the labels (\[B, 1, 1, classes\], [`PixelNet::one_hot`]). Panics if `given` is there for an
+    /// unconditional network or missing for a conditional one.
     #[track_caller]
-    pub fn forward<'t>(&self, x: &Var<'t>, small: Option<&Var<'t>>) -> Var<'t> {
-        self.forward_with(x, small, None)
+    pub fn forward<'t>(&self, x: &Var<'t>, given: Option<&Var<'t>>) -> Var<'t> {
+        self.forward_with(x, given, None)
+    }
+
+    /// Whether the layers are conditional.
+    pub fn is_conditional(&self) -> bool {
+        self.upsample.is_some() || self.config.classes > 0
+    }
+
+    /// The labels \[B\], numbers of classes, as a network with classes expects them: \[B, 1, 1, classes\], 1 for the
+    /// class and 0 for the others.
+    pub fn one_hot(&self, labels: &Tensor) -> Tensor {
+        let (rows, classes) = (labels.len(), self.config.classes);
+        let numbers: Vec<f32> = (0..classes).map(|class| class as f32).collect();
+        let tape = Tape::inference();
+        let numbers = tape.constant(Tensor::new(labels.device(), &numbers, &[1, classes]));
+        let distance = tape.constant(labels.reshape(&[rows, 1])).sub(&numbers);
+        // 1 - d^2 is 1 at the label and at most 0 elsewhere.
+        let one_hot = distance.square().affine(-1.0, 1.0).relu();
+        one_hot.value().reshape(&[rows, 1, 1, classes])
     }
 
     /// Like [`PixelNet::forward`], for training: with dropout if there is a `key`. Layer i uses the key's stream plus
@@ -189,12 +214,12 @@ impl PixelNet {
     pub fn forward_with<'t>(
         &self,
         x: &Var<'t>,
-        small: Option<&Var<'t>>,
+        given: Option<&Var<'t>>,
         key: Option<Key>,
     ) -> Var<'t> {
-        assert_eq!(small.is_some(), self.upsample.is_some(), "a small image, just if conditional");
+        assert_eq!(given.is_some(), self.is_conditional(), "a condition, just if conditional");
         let mut tape = OnTape {
-            small: self.upsampled(small),
+            condition: self.condition_map(given),
             skips: None,
             dropout: key.map(|key| (self.config.dropout, key)).filter(|(rate, _)| *rate > 0.0),
         };
@@ -202,9 +227,13 @@ impl PixelNet {
         self.logits(&mut tape, features)
     }
 
-    /// The maps of the small image that the layers of a conditional network see.
-    pub(super) fn upsampled<'t>(&self, small: Option<&Var<'t>>) -> Option<Var<'t>> {
-        self.upsample.as_ref().zip(small).map(|(u, small)| u.forward(&self.scaled(small)))
+    /// The map \[B, H, W, channels\] of `given` that the layers of a conditional network see.
+    pub(super) fn condition_map<'t>(&self, given: Option<&Var<'t>>) -> Option<Var<'t>> {
+        let PixelConfig { height, width, classes, .. } = self.config;
+        given.map(|given| match &self.upsample {
+            Some(upsample) => upsample.forward(&self.scaled(given)),
+            None => given.expand(&[given.shape()[0], height, width, classes]),
+        })
     }
 
     /// The last layer's output of an image as [`PixelNet::scaled`] makes it.
@@ -233,7 +262,7 @@ impl Layer {
         device: &Device,
         body: Body,
         config: &PixelConfig,
-        condition: Option<Condition>,
+        condition: Option<usize>,
         rng: &mut impl Rng,
     ) -> Layer {
         let (h, groups) = (config.hidden, config.groups());
@@ -259,13 +288,13 @@ impl Layer {
         let up = MaskedConv::new(device, (h, 2 * h), (1, 1), b, gain, rng);
         let skip =
             config.skip.then(|| MaskedConv::new(device, (2 * h, 2 * h), (1, 1), b, last, rng));
-        let condition = condition.map_or(Vec::new(), |condition| {
+        let condition = condition.map_or(Vec::new(), |channels| {
             let (count, outputs) = match body {
                 Body::PixelCnn => (1, h),
                 Body::RowLstm => (1, 4 * h),
                 Body::DiagBilstm => (2, 4 * h),
             };
-            let sizes = (condition.channels, outputs);
+            let sizes = (channels, outputs);
             let map =
                 |_| MaskedConv::new(device, sizes, (1, 1), Mask::NONE, 1.0, rng).without_bias();
             (0..count).map(map).collect()
@@ -333,7 +362,7 @@ impl<'n, 't> Runner<'n> for OnTape<'t> {
     }
 
     fn condition(&mut self, conv: &'n MaskedConv) -> Var<'t> {
-        conv.forward(self.small.as_ref().expect("a conditional network"), PLAIN, None)
+        conv.forward(self.condition.as_ref().expect("a conditional network"), PLAIN, None)
     }
 
     fn dropout(&mut self, h: Var<'t>, number: usize) -> Var<'t> {

@@ -13,13 +13,23 @@ use crate::models::preset::{
 use crate::nn::{Decay, OptimizerConfig, Schedule};
 use crate::ops::optimizer::Rule;
 
-pub static PRESETS: [Preset; 23] = [
+pub static PRESETS: [Preset; 24] = [
     Preset {
         name: "digits-pixelcnn",
         what: "PixelCNN, 5 layers of 16 with 7 x 7 convolutions (the paper: 3 x 3), on the embedded digits, Adam; trains \
                in a few minutes",
         departures: &[EMBEDDED, ADAM, WIDE, NO_SIZE, EPOCHS, CENTRED],
         make: || digits("digits-pixelcnn", ModelConfig::pixel(Body::PixelCnn, wide(5, 16))),
+    },
+    Preset {
+        name: "digits-classes",
+        what: "a PixelCNN like digits-pixelcnn that knows the label of every image: draws a digit that you name; trains \
+               in a few minutes",
+        departures: &[EMBEDDED, ADAM, WIDE, CLASSES, NO_SIZE, EPOCHS, CENTRED],
+        make: || {
+            let net = PixelConfig { classes: 10, ..wide(5, 16) };
+            digits("digits-classes", ModelConfig::pixel(Body::PixelCnn, net))
+        },
     },
     Preset {
         name: "digits-rowlstm",
@@ -224,6 +234,7 @@ const CLIPPED: &str = "optimizer.clip: gradients are clipped; the paper does not
 const MEAN_WEIGHTS: &str =
     "optimizer.average: a moving average of the weights is scored; the paper does not mention one";
 const WIDE: &str = "model.kernel = 7: it is 3 in the paper";
+const CLASSES: &str = "model.classes = 10: a bias for each class in every layer; the models of this paper know no labels";
 const NO_SIZE: &str = "model.layers, model.hidden: our choice; the paper does not state the size of this model on MNIST";
 const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: our choice; the paper scales and centres its inputs, but does not state how";
 

@@ -18,7 +18,7 @@ pub(super) enum Step {
     Lstm { lstm: PackedLstm, x: usize, extra: Option<usize>, u: usize },
 }
 
-/// A map that is computed before sampling begins: contributions of the small image and of learned states to a layer.
+/// A map that is computed before sampling begins: contributions of the condition and of learned states to a layer.
 pub(super) struct Given<'n> {
     pub map: usize,
     condition: Option<&'n MaskedConv>,
@@ -163,11 +163,11 @@ impl<'n> Runner<'n> for Program<'n> {
 }
 
 impl Given<'_> {
-    /// The map \[batch, H, W, channels\]; `small` is the upsampled small image.
-    pub fn value(&self, batch: usize, small: Option<&Var>) -> Tensor {
+    /// The map \[batch, H, W, channels\]; `seen` is what the network is conditioned on ([`PixelNet::condition_map`]).
+    pub fn value(&self, batch: usize, seen: Option<&Var>) -> Tensor {
         let condition = self.condition.map(|conv| {
-            let small = small.expect("a conditional network has a small image");
-            conv.forward(small, PLAIN, None).value().clone()
+            let seen = seen.expect("a conditional network has a condition");
+            conv.forward(seen, PLAIN, None).value().clone()
         });
         let edge = self.edge.as_ref().map(|edge| {
             let [_, height, width, channels] = *edge.shape() else { unreachable!("a map") };

@@ -47,15 +47,15 @@ struct Sampler<'p> {
 }
 
 impl<'p> Sampler<'p> {
-    /// A sampler that starts from images `x` \[B, H, W, C\] and, for a conditional network, `small`, in \[0, 1\].
+    /// A sampler that starts from images `x` \[B, H, W, C\] in \[0, 1\] and, for a conditional network, `given`.
     fn new(
         net: &PixelNet,
         program: &'p Program<'p>,
         x: &Tensor,
-        small: Option<&Tensor>,
+        given: Option<&Tensor>,
     ) -> Sampler<'p> {
         let [batch, height, width, _] = *x.shape() else { unreachable!("images are checked") };
-        let (mut image, given) = start(net, program, x, small);
+        let (mut image, given) = start(net, program, x, given);
         layout::unshare(&mut image);
         let mut maps = vec![image];
         for (number, &channels) in program.channels.iter().enumerate().skip(1) {
@@ -126,14 +126,14 @@ fn start(
     net: &PixelNet,
     program: &Program,
     x: &Tensor,
-    small: Option<&Tensor>,
+    given: Option<&Tensor>,
 ) -> (Tensor, Vec<(usize, Tensor)>) {
     let tape = Tape::inference();
-    let small = small.map(|small| tape.constant(small.clone()));
-    let small = net.upsampled(small.as_ref());
+    let given = given.map(|given| tape.constant(given.clone()));
+    let seen = net.condition_map(given.as_ref());
     let image = net.scaled(&tape.constant(x.clone())).value().clone();
     let given = program.given.iter();
-    let given = given.map(|given| (given.map, given.value(x.shape()[0], small.as_ref())));
+    let given = given.map(|given| (given.map, given.value(x.shape()[0], seen.as_ref())));
     (image, given.collect())
 }
 
@@ -144,18 +144,19 @@ fn rounded(x: &Tensor, scale: Scale) -> Result<Vec<f32>> {
     Ok(x.to_vec()?.into_iter().map(|x| (x * top).round() / top).collect())
 }
 
-/// The inputs of sampling: images of which some pixels may be given, uniform random numbers, and the small images.
+/// The inputs of sampling: images of which some pixels may be given, uniform random numbers, and what a conditional
+/// network is given.
 struct Batch {
     x: Tensor,
     u: Tensor,
-    small: Option<Tensor>,
+    given: Option<Tensor>,
 }
 
 impl Batch {
     /// Rows `from..to` of the batch.
     fn rows(&self, from: usize, to: usize) -> Batch {
         let of = |t: &Tensor| layout::slice(t, 0, from as i64, to - from);
-        Batch { x: of(&self.x), u: of(&self.u), small: self.small.as_ref().map(of) }
+        Batch { x: of(&self.x), u: of(&self.u), given: self.given.as_ref().map(of) }
     }
 
     /// Draws the pixels that are not `known`, one image per workgroup. `None` if the network does not fit.
@@ -168,7 +169,7 @@ impl Batch {
         let [_, height, width, channels] = *self.x.shape() else { unreachable!("checked") };
         let scale = net.scale();
         let whole = Whole::new(program, [height, width, channels], scale);
-        let (x, given) = start(net, program, &self.x, self.small.as_ref());
+        let (x, given) = start(net, program, &self.x, self.given.as_ref());
         whole.draw([&x, &self.u], &given, known, watch, &|x| rounded(x, scale))
     }
 
@@ -179,7 +180,7 @@ impl Batch {
         known: Option<Known>,
         each: &mut dyn FnMut(usize, &Sampler) -> Result<()>,
     ) -> Result<Vec<f32>> {
-        let mut sampler = Sampler::new(net, program, &self.x, self.small.as_ref());
+        let mut sampler = Sampler::new(net, program, &self.x, self.given.as_ref());
         let (height, width) = (self.x.shape()[1], self.x.shape()[2]);
         let pixels = height * width;
         for pixel in 0..pixels {
@@ -195,23 +196,25 @@ impl Batch {
 }
 
 /// Draws every pixel that is not given, with uniform random numbers `u` \[B, H, W, C\]. Returns images
-/// \[B, H, W, C\] in \[0, 1\]. A conditional network enlarges `small`.
+/// \[B, H, W, C\] in \[0, 1\]. A conditional network needs `given`, as in
+/// [`PixelNet::forward`].
 ///
-/// On a GPU, one workgroup draws each image (`whole.rs`), if the network fits. On a CPU, threads divide the images of the batch, a few at a time, unless a film is recorded, which shows all of
-/// them together. The images do not depend on how they are divided. Fails if the device fails, or with the error of
+/// On a GPU, one workgroup draws each image (`whole.rs`), if the network fits. On a CPU, threads divide the images of
+/// the batch, a few at a time, unless a film is recorded, which shows all of them together. The images do not depend on
+/// how they are divided. Fails if the device fails, or with the error of
 /// [`Watch::progress`]. Panics if the shapes differ.
 pub fn fill(
     net: &PixelNet,
     known: Option<Known>,
     u: &Tensor,
-    small: Option<&Tensor>,
+    given: Option<&Tensor>,
     watch: &mut Watch,
 ) -> Result<Tensor> {
     let shape = u.shape().to_vec();
     let device = u.device();
     let x = known.map_or_else(|| Tensor::zeros(device, &shape), |known| known.images.clone());
     assert_eq!(x.shape(), shape, "fill: images and uniform numbers differ in shape");
-    let batch = Batch { x, u: u.clone(), small: small.cloned() };
+    let batch = Batch { x, u: u.clone(), given: given.cloned() };
     let program = Program::of(net);
     let net = (net, &program);
     if !device.is_cpu()
@@ -253,9 +256,9 @@ pub fn fill(
 
 /// Logits of every pixel of a given x \[B, H, W, C\], computed pixel by pixel as in sampling. They equal those of
 /// [`PixelNet::forward`] up to rounding; tests compare the two.
-pub fn logits(net: &PixelNet, x: &Tensor, small: Option<&Tensor>) -> Tensor {
+pub fn logits(net: &PixelNet, x: &Tensor, given: Option<&Tensor>) -> Tensor {
     let program = Program::of(net);
-    let mut sampler = Sampler::new(net, &program, x, small);
+    let mut sampler = Sampler::new(net, &program, x, given);
     for row in 0..x.shape()[1] {
         for column in 0..x.shape()[2] {
             sampler.features((row, column));

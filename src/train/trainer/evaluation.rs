@@ -41,7 +41,8 @@ impl Trainer {
             let (device, seed) = (&self.job.device, config.seed);
             let count = SAMPLES.min(SAMPLED / self.job.data.train.dims()).max(1);
             let (shape, progress) = (config.model.shape(), |_, _| self.signals.check());
-            let drawing = Drawing { device, shape, seed, progress: &progress, film: false };
+            let drawing =
+                Drawing { device, shape, seed, progress: &progress, film: false, class: None };
             drawing
                 .samples(self.model.model(), count)?
                 .write_sheet(&self.job.run.sample(&name)?)?;

@@ -63,10 +63,12 @@ impl Trainer {
     fn completions(&self, model: &dyn Autoregressive) -> Result<()> {
         let Job { config, run, .. } = &self.job;
         let shape = config.model.shape();
+        let part = self.to_show(COMPLETED.0);
         let what = Completion {
-            originals: &self.to_show(COMPLETED.0).numbers(),
+            originals: &part.numbers(),
             mask: &drawing::lower_half(shape),
             samples: COMPLETED.1,
+            classes: &part.classes().unwrap_or_default(),
         };
         let progress = |_, _| self.signals.check();
         let drawn = self.drawing(&progress).completions(model, &what)?;
@@ -78,7 +80,14 @@ impl Trainer {
         progress: &'a (dyn Fn(usize, usize) -> Result<()> + Sync),
     ) -> Drawing<'a> {
         let Job { config, device, .. } = &self.job;
-        Drawing { device, shape: config.model.shape(), seed: config.seed, progress, film: false }
+        Drawing {
+            device,
+            shape: config.model.shape(),
+            seed: config.seed,
+            progress,
+            film: false,
+            class: None,
+        }
     }
 
     fn drawing_by_glimpses(&self, model: &dyn Draws) -> Result<()> {

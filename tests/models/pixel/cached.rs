@@ -149,7 +149,7 @@ fn a_chain_completes() {
     let mut film = |frame: Vec<f32>| frames.push(frame);
     let mut watch = Watch { progress: &|_, _| Ok(()), film: Some((4, &mut film)) };
     let known = Some(Known { images: &images, mask: &mask });
-    let drawn = model.draw(&device, ROWS, known, Key::new(1, 0, 0), &mut watch).unwrap();
+    let drawn = model.draw(&device, ROWS, &[], known, Key::new(1, 0, 0), &mut watch).unwrap();
     let drawn = drawn.to_vec().unwrap();
     for (i, (a, b)) in drawn.iter().zip(&x).enumerate() {
         assert!(i % 24 >= 12 || a == b, "value {i}");
@@ -179,7 +179,7 @@ fn threads_and_watching_change_nothing() {
             };
             let film = watched.then_some((7, &mut film as &mut dyn FnMut(Vec<f32>)));
             let mut watch = Watch { progress: &progress, film };
-            let x = model.draw(&device, 7, None, Key::new(1, 0, 0), &mut watch).unwrap();
+            let x = model.draw(&device, 7, &[], None, Key::new(1, 0, 0), &mut watch).unwrap();
             assert_eq!(last.into_inner(), 30);
             assert_eq!(frames, if watched { 6 } else { 0 });
             x.to_vec().unwrap()

@@ -1,6 +1,7 @@
 //! The pixel models: receptive fields, exact probabilities, sampling, learning.
 
 mod cached;
+mod classes;
 mod dropout;
 mod exact;
 mod learning;

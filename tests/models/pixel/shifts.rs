@@ -98,6 +98,7 @@ impl Autoregressive for Plain<'_> {
         &self,
         _: &Device,
         _: usize,
+        _: &[usize],
         _: Option<pixelloom::models::pixel::Known>,
         _: pixelloom::rng::Key,
         _: &mut pixelloom::models::pixel::Watch,

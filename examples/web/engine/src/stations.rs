@@ -89,7 +89,7 @@ impl Engine {
             frames += 1;
         };
         let mut watch = Watch { progress: &|_, _| Ok(()), film: Some((EVERY, &mut film)) };
-        let drawn = model.draw(&self.device, count, known, noise(seed), &mut watch);
+        let drawn = model.draw(&self.device, count, &[], known, noise(seed), &mut watch);
         drawn.and_then(|images| images.to_vec()).map_err(failed)
     }
 
