@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod checkpoints;
+mod classes;
 mod comforts;
 mod commands;
 mod draw;

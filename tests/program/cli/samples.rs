@@ -28,7 +28,7 @@ fn arrays(bytes: &[u8]) -> Vec<(String, String, Vec<u8>)> {
     all
 }
 
-fn pixels(place: &Place, file: &str) -> Vec<u8> {
+pub fn pixels(place: &Place, file: &str) -> Vec<u8> {
     let mut all = arrays(&place.read(file));
     assert_eq!(all.len(), 1);
     all.remove(0).2
