@@ -3,8 +3,8 @@
 use super::samples::pixels;
 use super::{Place, names};
 
-const TRAIN: &str = "train pixelcnn --device cpu --layers 1 --hidden 8 --set model.head=8 --batch 16 --epochs 2 \
-                     --eval-every 1 --rate 0.01 --set data.limit=320 --name c";
+const TRAIN: &str = "train pixelcnn --device cpu --layers 1 --hidden 8 --set model.head=8 --batch 16 --epochs 8 \
+                     --eval-every 8 --rate 0.01 --set data.limit=640 --name c";
 
 #[test]
 fn images_are_drawn_completed_and_classified_by_class() {
@@ -34,7 +34,7 @@ fn images_are_drawn_completed_and_classified_by_class() {
         serde_json::from_str(&place.succeed("eval c --device cpu --classify --json"))
             .expect("JSON");
     let error = object["classify"]["error_percent"].as_f64().expect("a number");
-    assert!(error < 85.0, "after two epochs it is better than chance, 90 %: {error}");
+    assert!(error < 85.0, "it is better than chance, 90 %: {error}");
     assert_eq!(object["classify"]["classes"], 10);
 }
 
