@@ -27,13 +27,15 @@ fn configs() -> Vec<PixelConfig> {
         ..PixelConfig::mnist(2, 6)
     };
     let colours = PixelConfig { channels: 3, levels: 5, skip: true, mean: 0.4, std: 0.3, ..small };
-    vec![small, colours]
+    vec![small, colours, PixelConfig { classes: 3, ..small }]
 }
 
 fn batch(net: &PixelNet, device: &Device, known: Option<&Tensor>) -> Batch {
     let shape = net.images(ROWS);
     let u = random::uniform(device, Key::new(4, stream::TEST, 0), &shape);
-    Batch { x: known.cloned().unwrap_or_else(|| Tensor::zeros(device, &shape)), u, small: None }
+    let labels = Tensor::new(device, &[0.0, 1.0, 2.0, 1.0, 0.0], &[ROWS]);
+    let given = net.is_conditional().then(|| net.one_hot(&labels));
+    Batch { x: known.cloned().unwrap_or_else(|| Tensor::zeros(device, &shape)), u, given }
 }
 
 #[test]
@@ -41,7 +43,12 @@ fn one_workgroup_per_image_draws_the_images_of_the_cached_sampler() {
     for device in &devices() {
         for body in [Body::PixelCnn, Body::RowLstm, Body::DiagBilstm] {
             for config in configs() {
-                let what = format!("{body:?}, {} channels, {}", config.channels, device.name());
+                let what = format!(
+                    "{body:?}, {} channels, {} classes, {}",
+                    config.channels,
+                    config.classes,
+                    device.name()
+                );
                 let net = PixelModel::new(device, body, config, 3).net;
                 let program = Program::of(&net);
                 let ones = Tensor::full(device, 1.0, &net.images(ROWS));
