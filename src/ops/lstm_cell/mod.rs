@@ -72,7 +72,7 @@ pub static LSTM_CELL: Kernel<LstmCellParams, 4, 3> = Kernel {
 /// Largest number of parts in which the gradient of h' may arrive.
 const PARTS: usize = 3;
 
-/// Gradient of the gates. Inputs: up to [`PARTS`] parts of dh' (any tensor for those that are absent), c, c', gates.
+/// Gradient of the gates. Inputs: up to `PARTS` parts of dh' (any tensor for those that are absent), c, c', gates.
 /// States: dz; dc' (if it is not 0) on entry and dc on return.
 pub static LSTM_CELL_GRADIENT: Kernel<LstmCellParams, 6, 2> = Kernel {
     program: Program {

@@ -5,7 +5,7 @@
 //! layers from a table, and barriers separate those that depend on each other. A launch is cut into ranges of pixels only
 //! as far as a watchdog requires.
 //!
-//! The table has a row of [`WORDS`] numbers for each step, all of them integers below 2^24, which f32 represents exactly.
+//! The table has a row of `WORDS` numbers for each step, all of them integers below 2^24, which f32 represents exactly.
 //! Places are indices into an image's part of a space, or into the weights.
 //!
 //! | entry | convolution | LSTM |
