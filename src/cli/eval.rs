@@ -45,7 +45,7 @@ impl From<SplitName> for Split {
 const EXAMPLES: &str = "\
 Examples:
   pixelloom eval runs/digits --iwae 100
-  pixelloom eval pixelcnn-classes --classify
+  pixelloom eval runs/digits-classes --classify
   pixelloom eval digits-pixelcnn --split valid --per-image nll.csv
   pixelloom eval digits --json";
 
@@ -293,7 +293,7 @@ impl Task<'_> {
 fn check_classify(model: &AnyModel) -> Result<usize, Error> {
     match model.autoregressive("--classify")?.classes() {
         0 => Err(Error::Config(format!(
-            "--classify: the model was trained without labels; train one with --set model.classes=10, or use {CONDITIONAL}"
+            "--classify: the model was trained without labels; to train one with labels: {CONDITIONAL}"
         ))),
         classes => Ok(classes),
     }

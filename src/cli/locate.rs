@@ -27,8 +27,8 @@ pub fn runs() -> &'static Path {
     RUNS.get().map_or(Path::new("runs"), PathBuf::as_path)
 }
 
-/// The model that comes with the program and has classes.
-pub const CONDITIONAL: &str = "pixelcnn-classes";
+/// The command that trains a model with classes.
+pub const CONDITIONAL: &str = "pixelloom train pixelcnn --preset digits-classes";
 
 #[derive(Args)]
 pub struct Source {
@@ -164,8 +164,7 @@ impl Located {
         let outline = self.outline()?;
         match outline.autoregressive("--class")?.classes() {
             0 => Err(Error::Config(format!(
-                "--class {class}: the model was trained without labels; train one with --set model.classes=10, or use \
-                 {CONDITIONAL}"
+                "--class {class}: the model was trained without labels; to train one with labels: {CONDITIONAL}"
             ))),
             classes if class >= classes => Err(Error::Config(format!(
                 "--class {class}: the model has the classes 0 to {}",

@@ -30,7 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   pixelloom sample runs/digits --count 64 --out samples.png
   pixelloom sample vae --count 50000 --npz samples.npz
-  pixelloom sample pixelcnn-classes --class 7 --out sevens.png
+  pixelloom sample runs/digits-classes --class 7 --out sevens.png
   pixelloom sample digits-draw --film drawing.gif --strip strip.png
   pixelloom sample vae --between 3,own.png --out row.png
   pixelloom sample aevb-manifold --manifold --out manifold.png";
