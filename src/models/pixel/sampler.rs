@@ -38,6 +38,10 @@ const MAPS: usize = 32 << 20;
 /// Smallest batch per thread that amortises reading the weights.
 const FEW: usize = 8;
 
+/// Largest batch whose images are drawn by one workgroup each. The launches of single layers fill a GPU with more images
+/// than that, and a workgroup of 256 is large for a small network.
+const WHOLE: usize = 1 << 10;
+
 /// The feature maps of a batch of unfinished images.
 struct Sampler<'p> {
     program: &'p Program<'p>,
@@ -199,9 +203,9 @@ impl Batch {
 /// \[B, H, W, C\] in \[0, 1\]. A conditional network needs `given`, as in
 /// [`PixelNet::forward`].
 ///
-/// On a GPU, one workgroup draws each image (`whole.rs`), if the network fits. On a CPU, threads divide the images of
-/// the batch, a few at a time, unless a film is recorded, which shows all of them together. The images do not depend on
-/// how they are divided. Fails if the device fails, or with the error of
+/// On a GPU, one workgroup draws each image (`whole.rs`) if the network fits and there are at most 1,024 images. On a
+/// CPU, threads divide the images of the batch, a few at a time, unless a film is recorded, which shows all of them
+/// together. The images do not depend on how they are divided. Fails if the device fails, or with the error of
 /// [`Watch::progress`]. Panics if the shapes differ.
 pub fn fill(
     net: &PixelNet,
@@ -218,6 +222,7 @@ pub fn fill(
     let program = Program::of(net);
     let net = (net, &program);
     if !device.is_cpu()
+        && shape[0] <= WHOLE
         && let Some(drawn) = batch.draw_whole(net, known, watch)
     {
         return Ok(Tensor::new(device, &drawn?, &shape));
