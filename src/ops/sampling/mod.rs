@@ -23,6 +23,7 @@
 //! Shapes: table \[steps, WORDS\], weights \[n\], x, u \[B, H, W, C\], known \[H W\] (1 for a pixel that is not drawn),
 //! given \[B, given\], maps \[B, maps\].
 
+mod cpu;
 mod params;
 mod reference;
 
@@ -53,7 +54,7 @@ pub static SAMPLE_PIXELS: Kernel<SamplingParams, 5, 2> = Kernel {
         inputs: 5,
         outputs: 2,
     },
-    cpu: reference::sample,
+    cpu: cpu::sample,
     reference: reference::sample,
     stages: |p| workgroup_each("sample_pixels", p.batch as usize, p),
     // The work depends on the table: this counts what is drawn, and the budget of a launch.
