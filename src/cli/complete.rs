@@ -118,7 +118,10 @@ impl Complete {
             }
             return Ok((image, self.class.into_iter().collect()));
         }
-        let data = self.data.open(located)?;
+        let data = match self.class {
+            None => self.data.open(located)?,
+            Some(_) => view_unlabelled(&checkpoint.model, self.data.read(located)?)?,
+        };
         let count = self.count.unwrap_or(self.usual().0) as usize;
         let part = Part::to_show(&data.test, data.binarization, count, 1);
         let labels = match (checkpoint.model.classes(), self.class) {

@@ -17,7 +17,7 @@ use pixelloom::{Device, Error};
 use serde_json::json;
 
 use super::bar::Bar;
-use super::locate::{CONDITIONAL, DataArgs, Source};
+use super::locate::{self, DataArgs, Source};
 use super::machine::Machine;
 use super::out::{add, give, remark, say};
 use super::outputs::Outputs;
@@ -108,7 +108,7 @@ impl Eval {
             model.weighted("--iwae")?;
         }
         if self.classify {
-            check_classify(model)?;
+            locate::classes(model, "--classify")?;
         }
         if self.marginal {
             model.single_latent("--marginal")?;
@@ -250,7 +250,7 @@ impl Task<'_> {
     fn classify(&self) -> Result<()> {
         let Task { split, what, .. } = self;
         let all = self.all();
-        let classes = check_classify(self.model)?;
+        let classes = locate::classes(self.model, "--classify")?;
         let bar = Bar::new(&format!("images, {classes} classes each"), all.indices.len());
         let model = self.model.model();
         let found = evaluate::classify(model, classes, self.device, &all, &|done| bar.at(done));
@@ -260,7 +260,9 @@ impl Task<'_> {
         let wrong = found.iter().zip(&truth).filter(|(a, b)| a != b).count();
         let percent = 100.0 * wrong as f64 / truth.len() as f64;
         give("classify", json!({"classes": classes, "error_percent": percent}));
-        Ok(say(&format!("{split} error of argmax p(x | class): {percent:.2} % {what}"))?)
+        Ok(say(&format!(
+            "{split} classification error, by argmax p(x | class): {percent:.2} % {what}"
+        ))?)
     }
 
     /// Prints the estimate of log p(x) and the bound of the same images.
@@ -286,16 +288,6 @@ impl Task<'_> {
             "{split} -log p(x) of {} evenly spaced images: {:.2} nats, their bound: {:.2} {what}",
             images, -mean, bound
         ))?)
-    }
-}
-
-/// The number of classes. Fails with [`Error::Config`] if the model has none.
-fn check_classify(model: &AnyModel) -> Result<usize, Error> {
-    match model.autoregressive("--classify")?.classes() {
-        0 => Err(Error::Config(format!(
-            "--classify: the model was trained without labels; to train one with labels: {CONDITIONAL}"
-        ))),
-        classes => Ok(classes),
     }
 }
 

@@ -27,9 +27,6 @@ pub fn runs() -> &'static Path {
     RUNS.get().map_or(Path::new("runs"), PathBuf::as_path)
 }
 
-/// The command that trains a model with classes.
-pub const CONDITIONAL: &str = "pixelloom train pixelcnn --preset digits-classes";
-
 #[derive(Args)]
 pub struct Source {
     /// A run (its directory or its name in runs/), a checkpoint directory, a model file, or a bundled model (see
@@ -158,25 +155,34 @@ impl Located {
         Ok(())
     }
 
-    /// Checks the class that --class names, if it does. Fails with [`Error::Config`].
+    /// Checks the value of --class, if it was given. Fails with [`Error::Config`].
     pub fn check_class(&self, class: Option<usize>) -> Result<(), Error> {
         let Some(class) = class else { return Ok(()) };
-        let outline = self.outline()?;
-        match outline.autoregressive("--class")?.classes() {
-            0 => Err(Error::Config(format!(
-                "--class {class}: the model was trained without labels; to train one with labels: {CONDITIONAL}"
-            ))),
-            classes if class >= classes => Err(Error::Config(format!(
-                "--class {class}: the model has the classes 0 to {}",
+        let flag = format!("--class {class}");
+        let classes = classes(&self.outline()?, &flag)?;
+        if class >= classes {
+            return Err(Error::Config(format!(
+                "{flag}: the model has the classes 0 to {}",
                 classes - 1
-            ))),
-            _ => Ok(()),
+            )));
         }
+        Ok(())
     }
 
     /// The model without weights, to check what it supports before anything is loaded.
     pub fn outline(&self) -> Result<AnyModel, Error> {
         self.checkpoint.model.without_numbers()
+    }
+}
+
+/// The number of the model's classes, which `flag` needs. Fails with [`Error::Config`] if it has none.
+pub fn classes(model: &AnyModel, flag: &str) -> Result<usize, Error> {
+    match model.autoregressive(flag)?.classes() {
+        0 => Err(Error::Config(format!(
+            "{flag}: the model was trained without labels; to train one with labels: pixelloom train pixelcnn --preset \
+             digits-classes"
+        ))),
+        classes => Ok(classes),
     }
 }
 

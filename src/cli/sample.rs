@@ -12,6 +12,7 @@ use pixelloom::images::glimpses::{self, Glimpses};
 use pixelloom::images::{nearest, samples};
 use pixelloom::models::{AnyModel, Draws};
 use pixelloom::output::{FileKind, Output, Target};
+use pixelloom::settings::view_unlabelled;
 use pixelloom::{Device, Error};
 
 use super::bar::Bar;
@@ -124,7 +125,9 @@ impl Sample {
         let files = self.files(&sheets, count)?;
         let located = self.source.find()?;
         self.check(&located, count)?;
-        let data = self.needs_data().then(|| self.data.open(&located)).transpose()?;
+        // No sample needs the labels of the images.
+        let read = || view_unlabelled(&located.checkpoint.model, self.data.read(&located)?);
+        let data = self.needs_data().then(read).transpose()?;
         let ends = self.between.as_ref().map(|ends| self.ends(ends, &located, data.as_ref()));
         let ends = ends.transpose()?;
         located.announce()?;

@@ -67,8 +67,8 @@ pub trait Autoregressive: Sync {
     ) -> Result<Tensor>;
 
     /// Logits \[B, H, W, C levels\] of every pixel of images x \[B, H, W, C\] in \[0, 1\]. Their gradients with
-    /// respect to x show which pixels a prediction depends on (the receptive field). With classes, all images count as
-    /// of class 0.
+    /// respect to x show which pixels a prediction depends on (the receptive field). A model with classes treats all
+    /// images as class 0.
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t>;
 
     /// A note for readers of these gradients, if the logits are not those of the whole model.

@@ -112,7 +112,7 @@ impl FoundInf {
             limit: clip.unwrap_or(0.0),
             number,
             latch: u32::from(self.on_nonfinite == OnNonfinite::Stop),
-            n: 1,
+            n: total.len() as u32,
         };
         match loss {
             Some((loss, sum)) => finite::judge(params, &total, loss, [scale, tally, sum]),

@@ -61,8 +61,8 @@ pub struct PixelConfig {
     /// Dropout rate on the input of each layer's last 1 x 1 convolution, while training; 0 in the paper.
     #[serde(default)]
     pub dropout: f32,
-    /// Number of classes whose labels condition every layer; 0, as in the paper, for a model of all images. A stage of a
-    /// [`super::MultiScale`] has none.
+    /// Number of classes: every layer is conditioned on the image's label. 0 for a model without labels, as in the
+    /// paper, and for the stages of a [`super::MultiScale`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub classes: usize,
     /// The network reads (x - mean) / std, where x is in \[0, 1\].
@@ -302,7 +302,7 @@ impl MultiScaleConfig {
             return bad("condition", self.condition, "lie between 1 and 16384");
         }
         if self.net.classes != 0 {
-            return bad("classes", self.net.classes, "be 0: the stages of a chain know no labels");
+            return bad("classes", self.net.classes, "be 0: the stages of a chain have no labels");
         }
         self.stages().iter().try_for_each(|stage| stage.check(self.body))
     }

@@ -116,8 +116,9 @@ impl Module for PixelModel {
 }
 
 impl PixelModel {
-    /// The labels \[B\] for the network, `None` without classes. Fails with [`Error::Data`] if there are none, or one that
-    /// is no class.
+    /// What the network is given for the labels \[B\]; `None` for a model without classes. Fails with
+    /// [`Error::Config`](crate::Error::Config) if there are no labels, and with [`Error::Data`](crate::Error::Data) if
+    /// the model has no such class.
     fn given(&self, labels: Option<&Tensor>) -> Result<Option<Tensor>> {
         let classes = self.net.config.classes;
         if classes == 0 {
@@ -159,8 +160,10 @@ impl Model for PixelModel {
 
     /// With classes, image i has class i modulo their number.
     fn sample(&self, device: &Device, count: usize, key: Key) -> Result<Tensor> {
-        let classes = (0..count).map(|i| i % self.classes().max(1));
-        let classes: Vec<usize> = classes.filter(|_| self.classes() > 0).collect();
+        let classes: Vec<usize> = match self.classes() {
+            0 => Vec::new(),
+            classes => (0..count).map(|i| i % classes).collect(),
+        };
         self.draw(device, count, &classes, None, key, &mut Watch::nobody())
     }
 
@@ -207,6 +210,6 @@ impl Autoregressive for PixelModel {
     }
 
     fn note_on_logits(&self) -> Option<&'static str> {
-        (self.classes() > 0).then_some("given class 0")
+        (self.classes() > 0).then_some("these are the predictions for images of class 0")
     }
 }

@@ -23,8 +23,8 @@ pub static PRESETS: [Preset; 24] = [
     },
     Preset {
         name: "digits-classes",
-        what: "a PixelCNN like digits-pixelcnn that knows the label of every image: draws a digit that you name; trains \
-               in a few minutes",
+        what: "class-conditional PixelCNN, like digits-pixelcnn with the label of each image as an input; draws the digit \
+               that --class names; trains in a few minutes",
         departures: &[EMBEDDED, ADAM, WIDE, CLASSES, NO_SIZE, EPOCHS, CENTRED],
         make: || {
             let net = PixelConfig { classes: 10, ..wide(5, 16) };
@@ -234,7 +234,7 @@ const CLIPPED: &str = "optimizer.clip: gradients are clipped; the paper does not
 const MEAN_WEIGHTS: &str =
     "optimizer.average: a moving average of the weights is scored; the paper does not mention one";
 const WIDE: &str = "model.kernel = 7: it is 3 in the paper";
-const CLASSES: &str = "model.classes = 10: a bias for each class in every layer; the models of this paper know no labels";
+const CLASSES: &str = "model.classes = 10: a bias for each class in every layer; the models of this paper use no labels";
 const NO_SIZE: &str = "model.layers, model.hidden: our choice; the paper does not state the size of this model on MNIST";
 const COLOUR: &str = "model.mean = 0.5, model.deviation = 0.25: our choice; the paper scales and centres its inputs, but does not state how";
 

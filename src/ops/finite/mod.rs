@@ -66,11 +66,10 @@ pub fn mark(x: &Tensor, tally: &mut Tensor) {
 /// Decides whether to skip a step: sets `scale`, and adds the loss to `sum` unless the step is skipped. Without
 /// clipping, `squares` is the number of non-finite gradients that are not in the tally.
 pub(crate) fn judge(
-    mut params: VerdictParams,
+    params: VerdictParams,
     squares: &Tensor,
     loss: &Tensor,
     [scale, tally, sum]: [&mut Tensor; 3],
 ) {
-    params.n = squares.len() as u32;
     VERDICT.update(params, [squares, loss], [scale, tally, sum]);
 }

@@ -29,6 +29,13 @@ fn images_are_drawn_completed_and_classified_by_class() {
     place.succeed("complete c --device cpu --count 4 --samples 2 --out own.png");
     place.succeed("complete c --device cpu --count 4 --samples 2 --class 3 --out threes.png");
     assert_ne!(place.read("own.png"), place.read("threes.png"));
+    // Images without labels: --class says what they are.
+    place.succeed("sample c --device cpu --count 20 --each some");
+    let unlabelled =
+        "complete c --device cpu --data folder:some --binarization threshold --out u.png";
+    place.succeed(&format!("{unlabelled} --class 3 --count 1"));
+    let message = place.fail(unlabelled, 3);
+    assert!(message.contains("needs images with labels"), "{message}");
 
     let object: serde_json::Value =
         serde_json::from_str(&place.succeed("eval c --device cpu --classify --json"))
