@@ -145,7 +145,7 @@ impl Eval {
     }
 }
 
-/// What is scored, and on what.
+/// A model, and the images to score.
 struct Task<'a> {
     model: &'a AnyModel,
     config: &'a ModelConfig,

@@ -107,7 +107,7 @@ pub(crate) fn expect_labels(labels: Option<&Tensor>) -> Result<&Tensor> {
     })
 }
 
-/// [`expect_labels`], and that all of them are below `classes`; otherwise fails with [`Error::Data`]. Reads them back.
+/// Like [`expect_labels`]. Also fails with [`Error::Data`] if a label is not below `classes`. Downloads the labels.
 pub(crate) fn check_labels(labels: Option<&Tensor>, classes: usize) -> Result<&Tensor> {
     let labels = expect_labels(labels)?;
     let numbers = labels.to_vec()?;

@@ -170,7 +170,7 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
     unsafe { blocks(kernels, p, &plan) }
 }
 
-/// What a product packs, in which blocks it is computed, and by which tiles.
+/// The plan of a product: what is packed, the sizes of the blocks, and the tiles.
 struct Plan<'k> {
     /// Longest block of k.
     kc_most: usize,
