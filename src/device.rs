@@ -1,6 +1,8 @@
 //! Where tensors live and kernels run. No other file knows which devices exist. At most, others ask
 //! [`Device::is_cpu`], to choose an algorithm that is faster there.
 
+use std::future::ready;
+use std::pin::Pin;
 use std::time::Instant;
 
 use crate::cpu::gemm::{Mat, at_once, in_share, pack, packed_len, panel};
@@ -281,6 +283,18 @@ impl Device {
             (Device::Gpu(gpu), Buffer::Gpu(b)) => gpu.download(b),
             #[cfg(feature = "gpu")]
             _ => panic!("{MIXED}"),
+        }
+    }
+
+    /// As [`Device::download`]. The future yields the data as they are at this call.
+    pub(crate) fn download_async(
+        &self,
+        buffer: &Buffer,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>> {
+        match (self, buffer) {
+            #[cfg(feature = "gpu")]
+            (Device::Gpu(gpu), Buffer::Gpu(b)) => Box::pin(gpu.download_async(b)),
+            _ => Box::pin(ready(self.download(buffer))),
         }
     }
 

@@ -75,7 +75,8 @@
 //!
 //! # Features
 //!
-//! - `gpu` (default): compute shaders on Vulkan, Metal or DX12 through wgpu. Without it the crate is CPU-only.
+//! - `gpu` (default): compute shaders on Vulkan, Metal, DX12 or WebGPU through wgpu. Without it the crate is CPU-only. In a
+//!   browser nothing can wait for a GPU, so `Gpu::open_async` and [`Tensor::to_vec_async`] are awaited.
 //! - `program` (default): the program around the core, with its dependencies. Without it the crate is a library: the
 //!   tape, operations, kernels, layers, models, and [model files in memory](model_file). It also builds for browsers
 //!   (`wasm32-unknown-unknown`; with `-C target-feature=+simd128` it has vector kernels), where it uses one thread.

@@ -117,9 +117,18 @@ impl Tensor {
 
     /// Downloads all elements in row-major order. On a GPU this waits for the work that computes them.
     ///
-    /// Errors: [`crate::Error::Device`] if the GPU failed, now or earlier.
+    /// Errors: [`crate::Error::Device`] if the GPU failed, now or earlier, and for a GPU in a browser, where nothing can
+    /// wait: see [`Tensor::to_vec_async`].
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         self.device.download(self.buffer())
+    }
+
+    /// As [`Tensor::to_vec`], without blocking the thread in a browser: submits the work, and the future waits for it. It
+    /// holds the elements as they are at this call.
+    ///
+    /// Errors: [`crate::Error::Device`] if the GPU failed, now or earlier.
+    pub fn to_vec_async(&self) -> impl Future<Output = Result<Vec<f32>>> + use<> {
+        self.device.download_async(self.buffer())
     }
 
     /// Downloads the only element of a tensor of length 1. Panics on other lengths; fails as [`Tensor::to_vec`] does.

@@ -1,5 +1,6 @@
 //! Lists the adapters (pairs of a GPU and a driver) that wgpu finds on this machine.
 
+#[cfg(not(target_family = "wasm"))]
 use std::sync::OnceLock;
 
 /// Limits that every kernel of this crate relies on: invocations per workgroup, workgroup memory, storage buffers.
@@ -15,9 +16,9 @@ const COUNTED_BYTES: u64 = (1 << 32) - 4;
 pub struct AdapterSummary {
     /// Index in [`adapters`], which is the argument of [`Gpu::open`](super::Gpu::open).
     pub index: usize,
-    /// Name that the driver reports.
+    /// Name that the driver reports; "WebGPU" in a browser, which reports none.
     pub name: String,
-    /// `vulkan`, `metal` or `dx12`.
+    /// `vulkan`, `metal`, `dx12` or `webgpu`.
     pub backend: String,
     /// `discrete`, `integrated`, `virtual`, `other` or `cpu`.
     pub device_type: &'static str,
@@ -48,7 +49,7 @@ impl AdapterSummary {
         let features = adapter.features();
         AdapterSummary {
             index,
-            name: info.name,
+            name: if info.name.is_empty() { "WebGPU".into() } else { info.name },
             backend: info.backend.to_string(),
             device_type: match info.device_type {
                 wgpu::DeviceType::DiscreteGpu => "discrete",
@@ -94,28 +95,35 @@ impl AdapterSummary {
 
 /// All adapters in the order discrete, integrated, virtual, other, cpu, so that GPUs come before software drivers.
 /// The environment variable `WGPU_BACKEND` (for example `vulkan` or `dx12`) restricts the list.
+///
+/// Not available in a browser, which offers one adapter: [`Gpu::open_async`](super::Gpu::open_async) opens it as number 0.
+#[cfg(not(target_family = "wasm"))]
 pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate().iter().map(|(_, summary)| summary.clone()).collect()
+    found().iter().map(|(_, summary)| summary.clone()).collect()
 }
 
-/// Enumerates the adapters once per process: loading drivers is slow, and some crash when they are unloaded.
-pub(super) fn enumerate() -> &'static [(wgpu::Adapter, AdapterSummary)] {
+/// The adapters, enumerated once per process: loading drivers is slow, and some crash when they are unloaded.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn found() -> &'static [(wgpu::Adapter, AdapterSummary)] {
     static FOUND: OnceLock<Vec<(wgpu::Adapter, AdapterSummary)>> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-        let instance = wgpu::Instance::new(descriptor);
-        let mut found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-        found.sort_by_key(|adapter| match adapter.get_info().device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        });
-        let summarize = |(index, adapter)| {
-            let summary = AdapterSummary::new(index, &adapter);
-            (adapter, summary)
-        };
-        found.into_iter().enumerate().map(summarize).collect()
-    })
+    FOUND.get_or_init(|| pollster::block_on(enumerate()))
+}
+
+/// Enumerates the adapters. In a browser, every call requests a new one, because an adapter opens only one device.
+pub(super) async fn enumerate() -> Vec<(wgpu::Adapter, AdapterSummary)> {
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    found.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    let summarize = |(index, adapter)| {
+        let summary = AdapterSummary::new(index, &adapter);
+        (adapter, summary)
+    };
+    found.into_iter().enumerate().map(summarize).collect()
 }

@@ -6,6 +6,7 @@ use super::pool::Pool;
 use super::recorder::Recorder;
 use crate::profile::Ledger;
 use crate::{Error, Result};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -32,7 +33,7 @@ pub struct Stats {
     pub bind_groups: u64,
     /// Bind groups in the cache.
     pub kept_bind_groups: u64,
-    /// Calls of [`Gpu::download`].
+    /// Calls of [`Gpu::download`] and [`Gpu::download_async`].
     pub readbacks: u64,
     /// Calls of [`Gpu::upload`].
     pub uploads: u64,
@@ -90,13 +91,37 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs a future to its end on this thread. Fails where [`may_block`] does.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    may_block()?;
+    pollster::block_on(future)
+}
+
+/// An error in a browser: a GPU answers only after the code has returned to the browser.
+pub(super) fn may_block() -> Result<()> {
+    match cfg!(target_family = "wasm") {
+        false => Ok(()),
+        true => Err(Error::Device(
+            "a browser cannot wait for its GPU; await Gpu::open_async and Tensor::to_vec_async instead".into(),
+        )),
+    }
+}
+
 impl Gpu {
-    /// Opens the adapter at this index of [`adapters`](super::adapters()).
+    /// Opens an adapter as [`Gpu::open_async`] does, and waits for it. In a browser it always fails.
+    pub fn open(index: usize, options: GpuOptions) -> Result<Gpu> {
+        block_on(Gpu::open_async(index, options))
+    }
+
+    /// Opens the adapter at this index of [`adapters`](super::adapters()); a browser has one, number 0.
     ///
     /// Errors: [`Error::Device`] if there is no such adapter, if its limits are too low for the kernels, or
     /// if its driver refuses.
-    pub fn open(index: usize, options: GpuOptions) -> Result<Gpu> {
-        let found = adapters::enumerate();
+    pub async fn open_async(index: usize, options: GpuOptions) -> Result<Gpu> {
+        #[cfg(not(target_family = "wasm"))]
+        let found = adapters::found();
+        #[cfg(target_family = "wasm")]
+        let found = adapters::enumerate().await;
         let Some((adapter, summary)) = found.get(index) else {
             let names: Vec<_> = found.iter().map(|(_, s)| s.name.as_str()).collect();
             return Err(Error::Device(match names.is_empty() {
@@ -122,8 +147,8 @@ impl Gpu {
             required_limits: limits(&adapter.limits()),
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
-            .map_err(|error| refuse(error.to_string()))?;
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|error| refuse(error.to_string()))?;
 
         let failure = Arc::new(Failure { first: OnceLock::new() });
         watch(&device, &failure, &summary.name);
@@ -157,9 +182,8 @@ impl Gpu {
         &self.0.ledger
     }
 
-    /// Simulates the loss of the device, as after a reset of its driver.
-    #[cfg(test)]
-    pub(crate) fn lose(&self) {
+    /// Destroys the device. Everything fails afterwards, as when a driver is reset; for tests of what follows.
+    pub fn destroy(&self) {
         self.0.device.destroy();
     }
 
@@ -202,7 +226,8 @@ impl Shared {
         self.failure.set(message);
     }
 
-    /// Waits until the device has finished a submission, or all of them if it is `None`.
+    /// Waits until the device has finished a submission, or all of them if it is `None`. In a browser it returns at
+    /// once: only an asynchronous download waits there, and bounds the work in the queue.
     pub fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) {
         let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };
         // wgpu panics here if the device is lost meanwhile.
@@ -213,8 +238,12 @@ impl Shared {
         }
     }
 
-    /// Runs `body` and returns the error that wgpu raised on this thread meanwhile, if any.
+    /// Runs `body` and returns the error that wgpu raised on this thread meanwhile, if any. A browser reports errors
+    /// later, to the callback of [`watch`].
     pub fn guarded<T>(&self, body: impl FnOnce() -> T) -> std::result::Result<T, wgpu::Error> {
+        if cfg!(target_family = "wasm") {
+            return Ok(body());
+        }
         let [outer, middle, inner] = [
             wgpu::ErrorFilter::OutOfMemory,
             wgpu::ErrorFilter::Internal,
@@ -301,7 +330,7 @@ mod tests {
         };
         let x = gpu.upload(&[1.0, 2.0]);
         assert_eq!(gpu.download(&x).unwrap(), [1.0, 2.0]);
-        gpu.lose();
+        gpu.destroy();
         let y = gpu.alloc(100);
         gpu.upload(&[1.0]);
         for outcome in [gpu.download(&x), gpu.download(&y), gpu.wait().map(|()| vec![])] {

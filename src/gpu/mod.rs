@@ -22,6 +22,9 @@
 //! `Gpu::record` appends dispatches to an open compute pass and returns immediately. Only `Gpu::download` and
 //! `Gpu::wait` wait for the device. They also return the first error that has occurred, so a training step needs no
 //! error handling of its own.
+//!
+//! In a browser nothing can wait, so blocking calls fail there. `Gpu::open_async` and `Gpu::download_async` are awaited
+//! instead; on other targets the blocking calls run them to their end.
 
 // The CPU-only build includes the shaders' source too, because its tests check them.
 mod program;
@@ -47,7 +50,9 @@ mod recorder;
 mod transfer;
 
 #[cfg(feature = "gpu")]
-pub use adapters::{AdapterSummary, adapters};
+pub use adapters::AdapterSummary;
+#[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+pub use adapters::adapters;
 #[cfg(feature = "gpu")]
 pub use context::{Gpu, GpuOptions, Stats};
 #[cfg(feature = "gpu")]

@@ -1,6 +1,6 @@
 //! Compiles WGSL to pipelines, once per device, on first use or ahead of time.
 
-use super::context::{Gpu, Shared, lock};
+use super::context::{Gpu, Shared, lock, may_block};
 use super::program::Program;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -32,7 +32,8 @@ pub(super) struct Pipelines {
 }
 
 impl Gpu {
-    /// Compiles these entry points on all cores and calls `progress(done, total)` after each.
+    /// Compiles these entry points on all cores and calls `progress(done, total)` after each. In a browser it always
+    /// fails: pipelines are compiled on first use there.
     ///
     /// Errors: [`Error::Device`] with the name of the first program that does not compile, and the compiler's
     /// message.
@@ -41,6 +42,7 @@ impl Gpu {
         items: &[(&'static Program, &[&'static str])],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
+        may_block()?;
         let work: Vec<(&'static Program, &'static str)> = items
             .iter()
             .flat_map(|(program, entries)| entries.iter().map(|&entry| (*program, entry)))

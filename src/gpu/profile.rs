@@ -3,7 +3,7 @@
 //! While profiling is on, each dispatch gets a compute pass of its own, and each submission is waited for. The wall
 //! time is therefore longer than usual, and longer than the sum of the dispatches.
 
-use super::context::{Gpu, Shared, lock};
+use super::context::{Gpu, Shared, block_on, lock};
 use super::recorder::SLOTS;
 use crate::{Error, Result};
 
@@ -83,7 +83,7 @@ impl Profiler {
             return;
         }
         // `read` has recorded the failure, and the next download returns it.
-        let ticks = shared.read::<u64>(&self.staging, submission).unwrap_or_default();
+        let ticks = block_on(shared.read::<u64>(&self.staging, submission)).unwrap_or_default();
         let period = f64::from(shared.queue.get_timestamp_period());
         let kernels = self.open.drain(..).zip(ticks.chunks_exact(2));
         self.times.extend(kernels.map(|((program, entry, launch), ticks)| KernelTime {

@@ -5,7 +5,7 @@
 //! works in order, so earlier submissions have read their parameters by then.
 
 use super::bindings::Bindings;
-use super::context::{Gpu, Shared, lock};
+use super::context::{Gpu, Shared, lock, may_block};
 use super::pace::{self, Pace, Sent};
 use super::pipelines::{PARAMS_BYTES, Prepared};
 use super::pool::GpuBuffer;
@@ -211,8 +211,10 @@ impl Gpu {
         self.0.failure.check()
     }
 
-    /// Submits the recorded commands and waits until the device has finished. Errors as [`Gpu::flush`].
+    /// Submits the recorded commands and waits until the device has finished. Errors as [`Gpu::flush`]; in a browser it
+    /// always fails.
     pub fn wait(&self) -> Result<()> {
+        may_block()?;
         self.0.submit();
         self.0.wait_for(None);
         self.0.failure.check()

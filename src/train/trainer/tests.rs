@@ -171,7 +171,7 @@ fn a_lost_gpu_names_the_last_checkpoint() {
     let mut trainer = trainer(&Device::Gpu(gpu.clone()), home.path(), &[]);
     (0..3).for_each(|_| trainer.step().unwrap());
     trainer.save().unwrap();
-    gpu.lose();
+    gpu.destroy();
     let error = steps_to_the_line(&mut trainer).unwrap_err();
     let error = trainer.with_checkpoint(error);
     let text = error.to_string();

@@ -132,6 +132,24 @@ fn each_of_many_dispatches_reads_its_own_parameters() {
 }
 
 #[test]
+fn an_asynchronous_download_has_the_elements_of_its_call() {
+    let Some(gpu) = open() else { return };
+    let out = gpu.upload(&[1.0]);
+    let mark = |value: f32| {
+        let params: [u8; 8] = bytemuck::cast([0, value.to_bits()]);
+        let params = &params[..];
+        let dispatch = Dispatch { entry: "mark", groups: [1, 1, 1], params, loop_iterations: 0 };
+        gpu.record(&MARK, &[dispatch], &[], &[&out]);
+        gpu.download_async(&out)
+    };
+    let downloads = [mark(2.0), mark(3.0), mark(4.0)];
+    let mut found: Vec<Vec<f32>> =
+        downloads.into_iter().rev().map(|download| pollster::block_on(download).unwrap()).collect();
+    found.reverse();
+    assert_eq!(found, [[2.0], [3.0], [4.0]]);
+}
+
+#[test]
 fn the_pool_reuses_buffers() {
     let Some(gpu) = open() else { return };
     let mut state = gpu.upload(&vec![1.0; 5000]);
