@@ -33,9 +33,13 @@ macro_rules! shader {
         $crate::gpu::Wgsl { overrides: $overrides, ..$crate::kernel::shader!($($file),+) }
     };
     ($($file:expr),+) => {
-        $crate::gpu::Wgsl::new(concat!(
-            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
-        ))
+        // Left out where nothing reads it and downloads have to be small: on the CPU in a browser.
+        $crate::gpu::Wgsl::new(match cfg!(all(target_family = "wasm", not(feature = "gpu"))) {
+            true => "",
+            false => concat!(
+                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
+            ),
+        })
     };
 }
 pub(crate) use shader;

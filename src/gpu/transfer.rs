@@ -183,6 +183,6 @@ mod tests {
     #[test]
     fn a_callback_wakes_its_future_even_if_it_is_dropped() {
         assert_eq!(received(|reply| reply.send(7)), Some(Some(7)));
-        assert_eq!(received(|reply| drop(reply)), Some(None));
+        assert_eq!(received(drop), Some(None));
     }
 }

@@ -1,5 +1,22 @@
-// The page's interface to the engine: starts the worker, loads a model when a station first needs it, and sends one request
-// at a time.
+// The page's interface to an engine, the CPU's or that for WebGPU: starts its worker, loads a model when a station first
+// needs it, and sends one request at a time.
+
+const DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,.:;=?@[]^_{|}~";
+const VALUES = new Uint8Array(128);
+[...DIGITS].forEach((digit, value) => (VALUES[digit.charCodeAt(0)] = value));
+
+/** The bytes of an embedded file, which has five characters for four bytes (`base85` in `src/main.rs`). */
+export function decoded(text) {
+    const bytes = new Uint8Array(4 * Math.ceil(text.length / 5));
+    const view = new DataView(bytes.buffer);
+    for (let from = 0, to = 0; from < text.length; from += 5, to += 4) {
+        let word = 0;
+        // The largest digit in place of missing ones leaves the bytes that are there unchanged.
+        for (let i = from; i < from + 5; i++) word = 85 * word + (i < text.length ? VALUES[text.charCodeAt(i)] : 84);
+        view.setUint32(to, word);
+    }
+    return bytes.subarray(0, Math.floor(4 * text.length / 5));
+}
 
 /** The bytes of a file: embedded in the page if it is a single file, otherwise fetched from the server. */
 async function asset(name) {
@@ -9,9 +26,8 @@ async function asset(name) {
         if (!response.ok) throw new Error(`cannot load ${name}; check the connection and try again`);
         return response.arrayBuffer();
     }
-    const packed = Uint8Array.from(atob(inside.textContent.trim()), (c) => c.charCodeAt(0));
-    inside.remove();
-    if (!inside.dataset.gzip) return packed.buffer;
+    const packed = decoded(inside.textContent.trim());
+    if (!inside.dataset.gzip) return packed.slice().buffer;
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
 }
@@ -23,23 +39,39 @@ const NEEDS = {
     encode: "models/vae.safetensors",
     decode: "models/vae.safetensors",
     "train-start": "digits.idx",
+    "train-steps": "digits.idx",
+    compile: "digits.idx",
 };
 
+/**
+ * The two engines: their files, and the longest time in ms without an answer or a report of progress. A GPU may hang, and its
+ * driver may compile for minutes.
+ */
+export const CPU = { scripts: ["worker.js"], module: "engine.wasm", patience: Infinity };
+export const WEBGPU = { scripts: ["bindings.js", "webgpu.js"], module: "webgpu.wasm", patience: 120_000 };
+
 export class Engine {
+    #kind;
     #worker;
     #running = null;
     #queue = [];
     #loaded = new Map();
     #count = 0;
+    #stopped = "";
+    #timer;
 
-    /** Starts the worker and returns the instruction set that the kernels use. */
+    constructor(kind = CPU) {
+        this.#kind = kind;
+    }
+
+    /** Starts the worker. Returns the instruction set of the CPU's engine. */
     async start() {
-        const source = await asset("worker.js");
-        const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+        const sources = await Promise.all(this.#kind.scripts.map(asset));
+        const url = URL.createObjectURL(new Blob(sources, { type: "text/javascript" }));
         this.#worker = new Worker(url);
         this.#worker.onmessage = ({ data }) => this.#receive(data);
         this.#worker.onerror = (event) => this.#receive({ error: event.message, dead: true });
-        const data = await asset("engine.wasm");
+        const data = await asset(this.#kind.module);
         if (!WebAssembly.validate(data)) {
             throw new Error("this browser lacks WebAssembly's 128-bit vectors; use a newer browser");
         }
@@ -48,12 +80,32 @@ export class Engine {
 
     /**
      * Sends a request and returns the answer: its numbers and the milliseconds that it took. `frame` receives partial
-     * images. A later request with the same `slot` replaces one that is still waiting, which then returns null.
+     * images, or the steps of a compilation. A later request with the same `slot` replaces one that is still waiting, which
+     * then returns null.
      */
     async ask(request, { frame, slot } = {}) {
         const file = request.model ? `models/${request.model}.safetensors` : NEEDS[request.do];
         if (file) await this.#load(file);
         return this.#send({ kind: "answer", request }, { frame, slot });
+    }
+
+    /** The training as a file, which `resume` of this or another engine accepts. */
+    save() {
+        return this.#send({ kind: "save" });
+    }
+
+    resume(training) {
+        return this.#send({ kind: "load", data: training.slice() });
+    }
+
+    /** Ends the worker; all requests, those to come as well, fail with this message. */
+    stop(why) {
+        this.#worker?.terminate();
+        clearTimeout(this.#timer);
+        this.#stopped = why;
+        const jobs = this.#running ? [this.#running, ...this.#queue] : this.#queue;
+        [this.#running, this.#queue] = [null, []];
+        jobs.forEach((job) => job.reject(new Error(why)));
     }
 
     #load(file) {
@@ -67,6 +119,7 @@ export class Engine {
     }
 
     #send(message, { frame, slot } = {}) {
+        if (this.#stopped) return Promise.reject(new Error(this.#stopped));
         return new Promise((resolve, reject) => {
             const job = { message: { ...message, id: ++this.#count }, frame, slot, resolve, reject };
             const waiting = slot ? this.#queue.findIndex((other) => other.slot === slot) : -1;
@@ -81,18 +134,30 @@ export class Engine {
         this.#running = this.#queue.shift();
         const { message } = this.#running;
         this.#worker.postMessage(message, message.data ? [message.data] : []);
+        this.#watch();
     }
 
-    #receive({ value, error, dead, done, images }) {
+    /** Stops the engine if nothing is received for too long. */
+    #watch() {
+        clearTimeout(this.#timer);
+        const { patience } = this.#kind;
+        if (!this.#running || patience === Infinity) return;
+        const why = `there was no answer within ${patience / 1000} seconds`;
+        this.#timer = setTimeout(() => this.stop(why), patience);
+    }
+
+    #receive({ value, error, dead, progress }) {
+        if (dead) return this.stop(`the engine stopped: ${error}`);
         const job = this.#running;
         if (!job) return;
-        if (done !== undefined) {
-            job.frame?.(done, images);
-            return;
+        if (progress) {
+            job.frame?.(...progress);
+            return this.#watch();
         }
         this.#running = null;
         if (error === undefined) job.resolve(value);
-        else job.reject(new Error(dead ? `the engine stopped: ${error}; reload the page` : error));
+        else job.reject(new Error(error));
         this.#next();
+        this.#watch();
     }
 }

@@ -30,13 +30,14 @@ async function start() {
     const begin = performance.now();
     const instructions = await engine.start();
     find("device").textContent =
-        `Runs on one thread of this device's CPU, in WebAssembly with ${instructions} vector instructions.`;
+        `Runs on one thread of this device's CPU, in WebAssembly with ${instructions} vector instructions. ` +
+        "Station 4 can also train on WebGPU, where the browser offers it.";
     globalThis.pixelloom.started = performance.now() - begin;
     drawing.hide((row) => row >= 14);
     await stations.complete.start();
     await stations.plane.start();
     await stations.draw.start();
-    await stations.train.start();
+    await stations.train.open();
     globalThis.pixelloom.ready = true;
 }
 

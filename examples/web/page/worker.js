@@ -1,5 +1,5 @@
-// Runs the engine (WebAssembly) in its own thread: loads models and answers requests. It has no imports, so that the page
-// can start it from its source text.
+// Runs the engine for the CPU (WebAssembly) in its own thread: loads models and answers requests. It has no imports, so that
+// the page can start it from its source text.
 
 const text = new TextDecoder();
 let wasm;
@@ -17,7 +17,7 @@ function put(data) {
 const page = {
     frame(done, at, length) {
         const images = new Float32Array(bytes(at, 4 * length).slice().buffer);
-        postMessage({ id: current, done, images });
+        postMessage({ id: current, progress: [done, images] });
     },
     panicked(at, length) {
         throw new Error(text.decode(bytes(at, length).slice()));
@@ -35,6 +35,11 @@ const jobs = {
         const ok = wasm.load();
         if (!ok) throw new Error(text.decode(output()));
         return text.decode(output());
+    },
+    save() {
+        const ok = wasm.save();
+        if (!ok) throw new Error(text.decode(output()));
+        return output().buffer;
     },
     answer({ request }) {
         put(new TextEncoder().encode(JSON.stringify(request)));

@@ -1,25 +1,27 @@
-//! Builds the page: compiles the engine for browsers and writes `dist/`, the files for a web server, and
-//! `dist/pixelloom.html`, the same page as a single file that needs no server. `--no-engine` reuses the last engine.
+//! Builds the page: compiles the engine for browsers, for the CPU and for WebGPU, and writes `dist/`, the files for a web
+//! server, and `dist/pixelloom.html`, the same page as a single file that needs no server. `--no-engine` reuses the
+//! compiled modules in `dist/`.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use wasm_bindgen_cli_support::Bindgen;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The modules of the page; each imports only from earlier ones.
-const MODULES: [&str; 9] =
-    ["digits", "grid", "pad", "engine", "complete", "draw", "plane", "train", "main"];
+const MODULES: [&str; 10] =
+    ["digits", "grid", "pad", "engine", "devices", "complete", "draw", "plane", "train", "main"];
 /// The trained models that the stations use.
 const MODELS: [&str; 5] = ["diagbilstm", "rowlstm", "pixelcnn", "draw", "vae"];
 /// Maximum size of the single file in bytes.
 const LARGEST: usize = 6_000_000;
-/// Maximum size of the compressed engine in bytes.
+/// Maximum size of both compressed modules together in bytes.
 const LARGEST_ENGINE: usize = 1_000_000;
 
 type Outcome<T> = Result<T, String>;
@@ -39,24 +41,14 @@ fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
         .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Compiles the engine if `compile` is set, and returns the path of the compiled file.
-fn engine(here: &Path, compile: bool) -> Outcome<PathBuf> {
+/// Compiles one of the modules, `cpu` or `webgpu`, with a profile of `Cargo.toml`. Each is compiled on its own, because cargo would otherwise compile both
+/// with the features of both.
+fn compiled(here: &Path, name: &str, profile: &str) -> Outcome<Vec<u8>> {
     let target = here.join("target");
-    let file = target.join(TARGET).join("release/pixelloom_web_engine.wasm");
-    if !compile {
-        return Ok(file);
-    }
+    let package = format!("pixelloom-web-{name}");
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let status = Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "--lib",
-            "--package",
-            "pixelloom-web-engine",
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--profile", profile, "--lib", "--package", &package, "--target", TARGET])
         .arg("--manifest-path")
         .arg(here.join("Cargo.toml"))
         .arg("--target-dir")
@@ -64,12 +56,47 @@ fn engine(here: &Path, compile: bool) -> Outcome<PathBuf> {
         .env("RUSTFLAGS", "-C target-feature=+simd128")
         .status()
         .map_err(|e| format!("cannot start cargo: {e}"))?;
-    match status.success() {
-        true => Ok(file),
-        false => Err(format!(
-            "cannot compile the engine; if its target is missing: rustup target add {TARGET}"
-        )),
+    if !status.success() {
+        return Err(format!(
+            "cannot compile {package}; if its target is missing: rustup target add {TARGET}"
+        ));
     }
+    read(&target.join(TARGET).join(profile).join(format!("{}.wasm", package.replace('-', "_"))))
+}
+
+/// The module for WebGPU with its bindings to the browser, JavaScript that defines the global `webgpu_module`.
+fn bound(wasm: Vec<u8>) -> Outcome<(String, Vec<u8>)> {
+    let mut bindgen = Bindgen::new();
+    let generate = || {
+        let output = bindgen
+            .input_bytes("webgpu", wasm)
+            .no_modules(true)?
+            .no_modules_global("webgpu_module")?
+            .typescript(false)
+            .omit_default_module_path(true)
+            .remove_name_section(true)
+            .remove_producers_section(true)
+            .generate_output();
+        output.map(|mut output| (output.js().to_string(), output.wasm_mut().emit_wasm()))
+    };
+    generate().map_err(|e| format!("cannot generate the bindings for WebGPU: {e}"))
+}
+
+/// The compiled modules and the bindings, by file name, compressed in the single file.
+fn engine(here: &Path, compile: bool) -> Outcome<Vec<(String, Vec<u8>, bool)>> {
+    let names = ["engine.wasm", "webgpu.wasm", "bindings.js"];
+    let contents = match compile {
+        false => {
+            let dist = here.join("dist");
+            names.iter().map(|name| read(&dist.join(name))).collect::<Outcome<Vec<_>>>()?
+        }
+        true => {
+            let (bindings, webgpu) = bound(compiled(here, "webgpu", "small")?)?;
+            vec![compiled(here, "cpu", "release")?, webgpu, bindings.into_bytes()]
+        }
+    };
+    let files = names.into_iter().zip(contents);
+    Ok(files.map(|(name, bytes)| (name.to_string(), bytes, true)).collect())
 }
 
 fn gzip(bytes: &[u8]) -> Outcome<Vec<u8>> {
@@ -77,15 +104,16 @@ fn gzip(bytes: &[u8]) -> Outcome<Vec<u8>> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|e| e.to_string())
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = (0..3).fold(0_u32, |word, i| word << 8 | u32::from(*group.get(i).unwrap_or(&0)));
-        for i in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= group.len() { char::from(digit) } else { '=' });
-        }
+/// Four bytes as five characters, a fourth more instead of base64's third; `decoded` in `engine.js` reads it. The last
+/// group may be shorter. No character means anything in HTML.
+fn base85(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 85] =
+        b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,.:;=?@[]^_{|}~";
+    let mut out = String::with_capacity(bytes.len().div_ceil(4) * 5);
+    for group in bytes.chunks(4) {
+        let word = (0..4).fold(0_u32, |word, i| word << 8 | u32::from(*group.get(i).unwrap_or(&0)));
+        let digits = [52_200_625, 614_125, 7225, 85, 1].map(|power| word / power % 85);
+        out.extend(digits[..=group.len()].iter().map(|&digit| char::from(DIGITS[digit as usize])));
     }
     out
 }
@@ -132,7 +160,7 @@ fn single(page: &Path, files: &[(String, Vec<u8>, bool)]) -> Outcome<String> {
         let _ = writeln!(
             inside,
             "<script type=\"text/plain\" id=\"file:{name}\"{note}>{}</script>",
-            base64(&bytes)
+            base85(&bytes)
         );
     }
     let mut html = text(&page.join("index.html"))?;
@@ -162,11 +190,16 @@ fn run() -> Outcome<()> {
     };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (page, dist) = (here.join("page"), here.join("dist"));
-    let wasm = read(&engine(here, compile)?)?;
-    let mut files = vec![
-        ("worker.js".to_string(), read(&page.join("worker.js"))?, false),
-        ("engine.wasm".to_string(), wasm, true),
-    ];
+    let mut files = engine(here, compile)?;
+    let mut size = 0;
+    for (name, bytes, _) in files.iter().filter(|(name, ..)| name.ends_with(".wasm")) {
+        let compressed = gzip(bytes)?.len();
+        println!("{name}: {} bytes, {compressed} compressed", bytes.len());
+        size += compressed;
+    }
+    for worker in ["worker.js", "webgpu.js"] {
+        files.push((worker.to_string(), read(&page.join(worker))?, false));
+    }
     for model in MODELS {
         let file = here.join(format!("../../src/run/pretrained/{model}.safetensors"));
         files.push((format!("models/{model}.safetensors"), read(&file)?, true));
@@ -185,13 +218,11 @@ fn run() -> Outcome<()> {
         write(&dist.join(&name), &read(&page.join(&name))?)?;
     }
     let html = single(&page, &files)?;
-    let engine = gzip(&files[1].1)?.len();
     write(&dist.join("pixelloom.html"), html.as_bytes())?;
-    println!("engine: {} bytes, {engine} compressed", files[1].1.len());
     println!("{}: {} bytes", dist.join("pixelloom.html").display(), html.len());
-    if html.len() >= LARGEST || engine >= LARGEST_ENGINE {
+    if html.len() >= LARGEST || size >= LARGEST_ENGINE {
         return Err(format!(
-            "too large; the limits are {LARGEST} bytes for the page and {LARGEST_ENGINE} for the compressed engine"
+            "too large; the limits are {LARGEST} bytes for the page and {LARGEST_ENGINE} for the compressed modules"
         ));
     }
     Ok(())

@@ -8,8 +8,10 @@ import { join } from "node:path";
 const NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome"];
 const FLAGS = [
     "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
 ];
+/** WebGPU on the software GPU. */
+const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--disable-gpu-watchdog"];
 
 /** The executable of the browser: the environment variable CHROMIUM, or an installed one. */
 function program() {
@@ -24,11 +26,12 @@ export class Browser {
     #count = 0;
     #rest = "";
 
-    constructor() {
+    constructor({ webgpu = false } = {}) {
         this.name = program();
         this.home = mkdtempSync(join(tmpdir(), "page-"));
         const stdio = ["ignore", "ignore", "ignore", "pipe", "pipe"];
-        this.process = spawn(this.name, [...FLAGS, `--user-data-dir=${this.home}`, "about:blank"], { stdio });
+        const flags = [...FLAGS, ...(webgpu ? WEBGPU : ["--disable-gpu"]), `--user-data-dir=${this.home}`];
+        this.process = spawn(this.name, [...flags, "about:blank"], { stdio });
         this.process.stdio[4].setEncoding("utf8").on("data", (text) => this.#read(text));
         this.process.on("exit", () => this.#replies.forEach(({ reject }) => reject(new Error("the browser ended"))));
     }

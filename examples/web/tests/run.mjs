@@ -2,16 +2,13 @@
 // the native program and with stored samples. `examples/web/test` builds what this needs.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createReadStream, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 
 import { Browser } from "./browser.mjs";
+import { difference, here, native, runAll, single } from "./common.mjs";
 
-const here = fileURLToPath(new URL("..", import.meta.url));
 const MODELS = ["diagbilstm", "rowlstm", "pixelcnn"];
 /** The largest allowed difference between the browser and the native program. */
 const TOLERANCE = 1e-5;
@@ -36,19 +33,6 @@ const requests = [
     { do: "train-samples", count: 16 },
 ];
 
-/** The answers of the native program. */
-function native() {
-    const folder = mkdtempSync(join(tmpdir(), "requests-"));
-    const file = join(folder, "requests.json");
-    writeFileSync(file, JSON.stringify(requests));
-    const models = [...MODELS, "draw", "vae"].map((name) => join(here, `../../src/run/pretrained/${name}.safetensors`));
-    models.push(join(here, "dist/digits.idx"));
-    const program = join(here, "target/quick/native");
-    const answers = JSON.parse(execFileSync(program, [file, ...models], { maxBuffer: 1 << 26 }));
-    rmSync(folder, { recursive: true });
-    return answers;
-}
-
 /** Binary images as hexadecimal digits. */
 const hex = (bits) => {
     assert(bits.every((bit) => bit === 0 || bit === 1));
@@ -56,16 +40,8 @@ const hex = (bits) => {
     return Array.from({ length: bits.length / 4 }, digit).join("");
 };
 
-/** The largest difference. NaN (no window; null in JSON) differs by 0 from NaN. */
-const difference = (a, b) => {
-    assert.equal(a.length, b.length);
-    const each = (x, i) => (x === null && b[i] === null ? 0 : Math.abs(x - b[i]) / Math.max(1, Math.abs(b[i])));
-    return Math.max(0, ...a.map(each).map((d) => (Number.isNaN(d) ? Infinity : d)));
-};
-
-const expected = native();
+const expected = native(requests, [...MODELS, "draw", "vae"]);
 const browser = new Browser();
-const single = new URL("../dist/pixelloom.html", import.meta.url).href;
 const output = (station, name) => browser.run(`document.querySelector("#${station} [data-out=${name}]").textContent`);
 const answer = (request) => expected[requests.findIndex((r) => JSON.stringify(r) === JSON.stringify(request))];
 /** Samples of every model at a fixed seed; `--store` replaces them. */
@@ -249,6 +225,11 @@ const tests = {
         assert.equal(await browser.run("pixelloom.stations.train.losses.length"), 0);
     },
 
+    async "without WebGPU the page says so"() {
+        assert(await browser.run("document.querySelector('#train input[value=webgpu]').disabled"));
+        assert.equal(await output("train", "device"), "This browser offers no WebGPU, so training runs on the CPU.");
+    },
+
     async "the page is free of errors and says where it computes"() {
         assert.match(await browser.run("document.getElementById('device').textContent"), /CPU.*SIMD128/);
         assert(await browser.run("document.getElementById('message').hidden"));
@@ -282,21 +263,4 @@ const tests = {
     },
 };
 
-let failed = 0;
-try {
-    await browser.open(single);
-    console.log(`${await browser.run("navigator.userAgent")}; ready after ${await browser.run("performance.now() | 0")} ms`);
-    for (const [name, test] of Object.entries(tests)) {
-        try {
-            await test();
-            console.log(`ok      ${name}`);
-        } catch (error) {
-            failed++;
-            console.log(`FAILED  ${name}\n${error.stack}`);
-        }
-    }
-} finally {
-    await browser.close();
-}
-console.log(failed ? `${failed} failed` : "all passed");
-process.exit(failed ? 1 : 0);
+await runAll(browser, single, tests);

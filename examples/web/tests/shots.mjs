@@ -10,7 +10,7 @@ mkdirSync(folder, { recursive: true });
 const url = new URL("../dist/pixelloom.html", import.meta.url);
 const phone = { width: 390, height: 844, touch: true };
 const kinds = { desktop: {}, dark: { dark: true }, phone, "phone-dark": { ...phone, dark: true } };
-const browser = new Browser();
+const browser = new Browser({ webgpu: true });
 for (const [kind, options] of Object.entries(kinds)) {
     await browser.open(url.href, options);
     await browser.click("#draw input[value=read]");
@@ -22,6 +22,10 @@ for (const [kind, options] of Object.entries(kinds)) {
     })()`);
     await browser.click("#train [data-do=train]");
     await browser.until("pixelloom.stations.train.losses.length >= 60");
+    await browser.click("#train input[value=webgpu]");
+    await browser.until("pixelloom.stations.train.devices.current === 'webgpu'", 400);
+    const steps = await browser.run("pixelloom.stations.train.losses.length");
+    await browser.until(`pixelloom.stations.train.losses.length >= ${steps + 2}`, 400);
     await browser.click("#train [data-do=train]");
     await browser.click("[data-canvas=plane]", [0.3, 0.35]);
     await browser.point("[data-canvas=heat]", [0.62, 0.43]);

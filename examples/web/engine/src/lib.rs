@@ -1,13 +1,15 @@
 //! The engine of the page: trained models in memory, and the requests of the stations. A request is JSON, an answer is
-//! a list of floats. `abi.rs` exports it to JavaScript; the program `native` answers the same requests natively.
+//! a list of floats. The crates `cpu` and `webgpu` export it to JavaScript; the program `native` answers the same requests
+//! natively.
 
-mod abi;
 #[cfg(feature = "check")]
 mod check;
 pub mod stations;
-mod training;
+pub mod training;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use pixelloom::cpu::Isa;
 use pixelloom::model_file::Content;
@@ -17,7 +19,7 @@ use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::nn::Module;
 use pixelloom::{Device, Tensor};
 use serde::Deserialize;
-use training::{Digits, Training};
+use training::{Digits, Trainer, Training};
 
 /// Pixels of an image: all models draw 28 x 28.
 pub const PIXELS: usize = 28 * 28;
@@ -65,13 +67,13 @@ enum Loaded {
 pub struct Engine {
     device: Device,
     models: BTreeMap<String, Loaded>,
-    digits: Option<Digits>,
-    training: Option<Training>,
+    trainer: Trainer,
 }
 
 impl Default for Engine {
     fn default() -> Engine {
-        Engine { device: Device::cpu(), models: BTreeMap::new(), digits: None, training: None }
+        let device = Device::cpu();
+        Engine { trainer: Trainer::on(&device), device, models: BTreeMap::new() }
     }
 }
 
@@ -81,14 +83,16 @@ impl Engine {
         Isa::current().name()
     }
 
-    /// Loads a file: a model (`.safetensors`), or the images to train on (in MNIST's format). Returns the kind of the
-    /// model, by which requests name it.
+    /// Loads a file: a model (`.safetensors`), or one of the trainer. Returns the kind of the model, by which requests name
+    /// it.
     pub fn load(&mut self, bytes: &[u8]) -> Answer<String> {
         if Digits::are_in(bytes) {
-            self.digits = Some(Digits::from_bytes(bytes)?);
-            return Ok("digits".into());
+            return self.trainer.load(bytes);
         }
         let content = Content::from_bytes(bytes).map_err(|why| format!("the model file {why}"))?;
+        if Training::is_in(&content) {
+            return self.trainer.resume(&content);
+        }
         let text = content.texts.get("config").map_or("", String::as_str);
         let config: ModelConfig = serde_json::from_str(text)
             .map_err(|e| format!("the model file describes no model of this program: {e}"))?;
@@ -119,22 +123,17 @@ impl Engine {
             Request::Read { image, seed } => self.read(&image, seed),
             Request::Encode { image } => self.encode(&image),
             Request::Decode { z } => self.decode(&z),
-            Request::TrainStart { hidden, latent, seed } => {
-                self.training = Some(Training::new(&self.device, hidden, latent, seed)?);
-                Ok(Vec::new())
-            }
-            Request::TrainSteps { steps } => {
-                let digits = self.digits.as_ref().ok_or("the digits are not loaded")?;
-                let training = self.training.as_mut().ok_or("no training was started")?;
-                (0..steps).map(|_| training.step(&self.device, digits)).collect()
-            }
-            Request::TrainSamples { count } => {
-                let training = self.training.as_ref().ok_or("no training was started")?;
-                training.samples(&self.device, count.min(100))
-            }
+            Request::TrainStart { .. }
+            | Request::TrainSteps { .. }
+            | Request::TrainSamples { .. } => now(self.trainer.answer(request)),
             #[cfg(feature = "check")]
             Request::Check => check::kernels(),
         }
+    }
+
+    /// The training as a file, which [`Engine::load`] resumes.
+    pub fn save(&self) -> Answer<Vec<u8>> {
+        now(self.trainer.save())
     }
 
     fn model(&self, name: &str) -> Answer<&Loaded> {
@@ -157,6 +156,14 @@ impl Loaded {
             Loaded::Draw(model) => model,
             Loaded::Vae(model) => model,
         }
+    }
+}
+
+/// The result of a future on the CPU, where nothing has to be waited for.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("the CPU computes at once"),
     }
 }
 

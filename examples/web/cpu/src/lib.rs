@@ -1,9 +1,9 @@
-//! The engine's interface to JavaScript: plain functions on shared memory.
+//! The engine for browsers without a GPU, as a WebAssembly module. Its interface is plain functions on shared memory.
 //!
 //! 1. `reserve(n)` returns the address where JavaScript writes n bytes: a model file or a request.
-//! 2. `load()` or `answer()` reads them and returns 1, or 0 if it failed.
-//! 3. `output()` and `output_bytes()` give the address and length of the answer: floats after `answer()`, otherwise
-//!    text (the kind of a model, or an error message).
+//! 2. `load()` or `answer()` reads them and returns 1, or 0 if it failed. `save()` needs no input.
+//! 3. `output()` and `output_bytes()` give the address and length of the answer: floats after `answer()`, a file after
+//!    `save()`, otherwise text (the kind of a model, or an error message).
 //!
 //! JavaScript provides `frame` and `panicked`.
 
@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 
-use super::{Engine, Request};
+use pixelloom_web_engine::{Engine, Request};
 
 /// State that is kept between calls.
 #[derive(Default)]
@@ -89,6 +89,15 @@ pub extern "C" fn answer() -> u32 {
             .map_err(|e| format!("not a request: {e}"))
             .and_then(|request| shared.engine.answer(request, &mut hand_over))
             .map(|floats| floats.iter().flat_map(|x| x.to_le_bytes()).collect());
+        finish(shared, result)
+    })
+}
+
+/// Writes the training as a file. Returns 1, or 0 if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn save() -> u32 {
+    SHARED.with_borrow_mut(|shared| {
+        let result = shared.engine.save();
         finish(shared, result)
     })
 }
