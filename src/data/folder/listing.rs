@@ -194,8 +194,8 @@ fn taken(
         return fault(
             name,
             format!(
-                "contains {count} {IMAGES}, too few for {splits}; put at least {least} there, or folders of these \
-                 names with images in them"
+                "too few {IMAGES} for {splits}: {count}; put at least {least} there, or folders of these names with \
+                 images in them"
             ),
         );
     }

@@ -262,17 +262,17 @@ fn folders_that_are_not_a_data_set() {
         let error = open(name, None, path).unwrap_err();
         assert!(matches!(&error, Error::Config(m) if m.contains("folder:PATH")), "{error}");
     }
-    let what = "contains 0 PNG or JPEG images (*.png, *.jpg, *.jpeg), too few";
-    refused(path, &[what, "train, valid and test", "at least 3"]);
+    let what = "too few PNG or JPEG images (*.png, *.jpg, *.jpeg) for train, valid and test: 0;";
+    refused(path, &[what, "at least 3"]);
     put(path, "a.png", &grey(1));
     put(path, "b.png", &grey(2));
-    refused(path, &["contains 2 PNG or JPEG images", "too few"]);
+    refused(path, &["too few PNG or JPEG images", "test: 2;"]);
 
     // Folders with these names are splits.
     put(path, "train/a.png", &grey(1));
-    refused(path, &["contains 1 PNG or JPEG images", "too few for train, valid and test"]);
+    refused(path, &["too few PNG or JPEG images", "for train, valid and test: 1;"]);
     put(path, "valid/a.png", &grey(1));
-    refused(path, &["contains 1 PNG or JPEG images", "too few for train and test"]);
+    refused(path, &["too few PNG or JPEG images", "for train and test: 1;"]);
     put(path, "test/a.txt", b"");
     refused(path, &["test: contains no PNG or JPEG images"]);
     put(path, "test/a.png", &grey(1));
