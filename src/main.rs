@@ -10,7 +10,19 @@ use pixelloom::ranks;
 /// Exit code of an internal error (a panic).
 const INTERNAL: u8 = 1;
 
+/// Without a display, Mesa's layer that selects a device prints an error at each start. Nothing here needs this layer,
+/// unless the user asks for it.
+#[allow(unsafe_code)] // Changes the environment.
+fn silence_mesa() {
+    let reasons = ["DISPLAY", "WAYLAND_DISPLAY", "MESA_VK_DEVICE_SELECT", "NODEVICE_SELECT"];
+    if cfg!(target_os = "linux") && reasons.iter().all(|name| std::env::var_os(name).is_none()) {
+        // SAFETY: the program has no other thread yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
 fn main() -> ExitCode {
+    silence_mesa();
     cli::catch_file_size_signal();
     let cli = match cli::Cli::from_arguments() {
         Ok(cli) => cli,

@@ -8,6 +8,7 @@ pub mod speeds;
 pub mod table;
 pub mod timing;
 pub mod workloads;
+pub mod yardstick;
 
 pub use speeds::{Speed, speeds};
 pub use table::Table;

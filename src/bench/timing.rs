@@ -71,6 +71,15 @@ pub struct Timing {
     pub steps: u32,
     /// Median seconds of a step.
     pub median: f64,
+    /// Quartiles of the seconds of a step.
+    pub quartiles: [f64; 2],
+}
+
+impl Timing {
+    /// Distance between the quartiles as a share of the median.
+    pub fn spread(&self) -> f64 {
+        (self.quartiles[1] - self.quartiles[0]) / self.median
+    }
 }
 
 /// Steps that are queued on a GPU before the program waits for one, as in training, and the longest that they may take.
@@ -93,7 +102,8 @@ pub fn time(device: &Device, ready: &mut Ready, seconds: f64, least: usize) -> R
         next += block;
     }
     times.sort_by(f64::total_cmp);
-    Ok(Timing { steps: next - 1, median: times[times.len() / 2] })
+    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+    Ok(Timing { steps: next - 1, median: at(0.5), quartiles: [at(0.25), at(0.75)] })
 }
 
 /// The speeds of a workload.

@@ -2,11 +2,14 @@
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::Error;
-use pixelloom::bench::{self, Table, timing, workloads};
+use pixelloom::bench::timing::{self, Timing};
+use pixelloom::bench::yardstick::{self, Split};
+use pixelloom::bench::{self, Ready, Table, Task, Workload, probe, workloads};
+use pixelloom::profile::Profile;
+use pixelloom::{Device, Error};
 
 use super::machine::Machine;
-use super::out::{add, give, remark, say};
+use super::out::{add, complain, give, remark, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,13 +55,81 @@ impl Bench {
             say(&format!("{machine}\n"))?;
             give("machine", &machine);
             let mut table = Table::new(&timing::HEAD);
+            let mut rest = Table::new(&yardstick::HEAD);
             for workload in chosen {
                 remark(&format!("{} {} ...", workload.name, workload.task.name()));
-                let timing = bench::time(device, &mut workload.build(device), self.seconds, 1)?;
+                let mut ready = workload.build(device);
+                let timing = bench::time(device, &mut ready, self.seconds, 1)?;
                 table.row(timing::cells(workload, &timing, &machine));
                 add("workloads", timing::figures(workload, &timing, &machine));
+                if device.is_cpu() && workload.task == Task::Train {
+                    for split in self.splits(device, workload, &mut ready, &timing)? {
+                        rest.row(split.cells());
+                        add("splits", split);
+                    }
+                }
             }
-            Ok(say(table.to_string().trim_end())?)
+            say(table.to_string().trim_end())?;
+            if device.is_cpu() {
+                say(&format!("\n{REST}\n\n{}", rest.to_string().trim_end()))?;
+            }
+            warn_if_busy(machine.peak, device)
         })
     }
+
+    /// Where the time of a training step goes, on one thread and on those of the pool.
+    fn splits(
+        &self,
+        device: &Device,
+        workload: &Workload,
+        ready: &mut Ready,
+        timing: &Timing,
+    ) -> Result<Vec<Split>, Error> {
+        let mut all = Vec::new();
+        if rayon::current_num_threads() > 1 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+            let pool = pool.map_err(|e| Error::Device(format!("cannot start a thread: {e}")))?;
+            let one = pool.install(|| {
+                let timing = bench::time(device, ready, self.seconds, 1)?;
+                self.split(device, workload, ready, &timing)
+            });
+            all.push(one?);
+        }
+        all.push(self.split(device, workload, ready, timing)?);
+        Ok(all)
+    }
+
+    fn split(
+        &self,
+        device: &Device,
+        workload: &Workload,
+        ready: &mut Ready,
+        timing: &Timing,
+    ) -> Result<Split, Error> {
+        let bandwidth = probe::bandwidth(&Device::cpu())?;
+        let mut profile = Profile::default();
+        let steps = (self.seconds / 4.0 / timing.median).clamp(1.0, 100.0) as u32;
+        for step in 0..steps {
+            device.profiled(&mut profile, || ready.run(step..step + 1))??;
+        }
+        Ok(Split::new(&workload.name, timing, &profile, bandwidth))
+    }
+}
+
+/// What the second table shows.
+const REST: &str = "\
+Products alone: milliseconds of a step's matrix products in the crate gemm or matrixmultiply, whichever is faster. Quotient:
+the step over that. Then shares of the step by kind of kernel; in parentheses, memory passes at the speed of memory.";
+
+/// Warns if the peak rate after the measurements is not the one before.
+fn warn_if_busy(before: f64, device: &Device) -> Result<()> {
+    let after = probe::peak(device)?;
+    give("peak_afterwards", after);
+    if !(0.9..1.1).contains(&(after / before)) {
+        complain(&format!(
+            "warning: the peak rate was {before:.0} GFLOP/s before and {after:.0} afterwards: other programs used the \
+             machine, or its clock changed, so compare these figures with care"
+        ));
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! How the papers become code: a guide in nine chapters, with a reading order and a glossary.
+//! How the papers become code: a guide in ten chapters, with a reading order and a glossary.
 //!
 //! [hundred_lines]: hundred_lines
 //! [masked_convolution]: masked_convolution
@@ -9,6 +9,7 @@
 //! [yours]: yours
 //! [reference]: mod@reference
 //! [launches]: launches
+//! [matrix_product]: matrix_product
 //! [pixel]: crate::models::pixel
 //! [draw]: crate::models::draw
 //! [vae]: crate::models::vae
@@ -46,3 +47,6 @@ pub mod reference {}
 
 #[doc = include_str!("launches.md")]
 pub mod launches {}
+
+#[doc = include_str!("matrix_product.md")]
+pub mod matrix_product {}

@@ -38,7 +38,7 @@ fn chapters() -> Vec<File> {
 }
 
 fn sources() -> Vec<File> {
-    let dirs = ["src", "shaders", "tests", "examples"];
+    let dirs = ["src", "shaders", "tests", "examples", "benches"];
     dirs.iter().flat_map(|dir| files(dir, &["rs", "wgsl"])).collect()
 }
 

@@ -65,6 +65,17 @@ fn a_bench_names_the_machine_and_measures_what_is_asked_for() {
     let (peak, of) = (number(peak), 100.0 * gflops / number(peak));
     assert!((share / of - 1.0).abs() < 0.01 + 0.5 / peak, "{of}: {said}");
     assert!((images * ms / 1e5 - 1.0).abs() < 0.02, "{said}");
-    assert_eq!(said.lines().count(), 5, "{said}");
+    // The second table: on one thread, the step and the products alone; the shares of the step add up to one.
+    let rest = row(&said[said.find("Products alone").expect(&said)..], "vae-mnist b100 h500 z20");
+    assert_eq!(rest[1], "1", "{said}");
+    let [step, alone, quotient] = [2, 4, 5].map(|i| number(&rest[i]));
+    assert!(
+        (step / ms - 1.0).abs() < 0.02 && (quotient * alone / step - 1.0).abs() < 0.02,
+        "{said}"
+    );
+    let memory = rest[10].split(" %").next().expect("a share");
+    let empty = |cell: &String| if cell.is_empty() { 0.0 } else { number(cell) };
+    let shares = [6, 7, 8, 9, 11].iter().map(|&i| empty(&rest[i])).sum::<f64>() + number(memory);
+    assert!((shares - 100.0).abs() < 1.0, "{shares}: {said}");
     assert!(place.fail("bench --only gan", 3).contains("the workloads are vae-mnist"));
 }

@@ -36,3 +36,18 @@ fn a_device_that_is_no_gpu_is_refused() {
         "{message}"
     );
 }
+
+/// Without a display, Mesa's drivers print an error of their own when they are opened. With the layer that prints it, this
+/// test fails if the program does not turn it off.
+#[test]
+fn no_line_of_mesa_in_between() {
+    let place = Place::new();
+    let mut command = place.command("train vae --dry-run");
+    for name in ["DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "NODEVICE_SELECT"] {
+        command.env_remove(name);
+    }
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success());
+    let message = super::stderr(&output);
+    assert!(message.contains("device: ") && !message.contains("XDG_RUNTIME_DIR"), "{message}");
+}
