@@ -2,9 +2,7 @@
 //! supports, every layout and every epilogue (bias, activation, accumulation).
 
 use pixelloom::cpu::Isa;
-use pixelloom::cpu::gemm::{
-    Activation, Gemm, Mat, Right, SUM_ROWS, gemm, gemm_sum, gemm_with, pack, packed_len,
-};
+use pixelloom::cpu::gemm::{Activation, Gemm, Mat, Right, gemm, gemm_with, pack, packed_len};
 use pixelloom::rng::{Key, stream};
 
 /// Numbers in [-1, 1).
@@ -295,69 +293,6 @@ fn short_result() {
     let activation = Activation::None;
     let g = Gemm { m: 3, n: 5, k: 4, a, b: b.into(), bias: None, activation, accumulate: false };
     gemm(&g, &mut [0.0; 14], 5);
-}
-
-/// [`gemm_sum`]: sums of products over few rows, on 1, 2 and 4 threads.
-#[test]
-fn sums_of_products() {
-    let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-    let pools = [1, 2, 4].map(pool);
-    let rows: [&[usize]; 6] = [&[1], &[3, 2], &[50; 5], &[100, 100], &[SUM_ROWS], &[0, 7, 0, 1]];
-    for (m, n) in [(1, 1), (5, 256), (13, 31), (47, 33), (97, 356), (260, 520)] {
-        for rows in rows {
-            let factors = |width, seed| {
-                let of = |i: usize| noise(seed + i as u64, rows[i] * width);
-                (0..rows.len()).map(of).collect::<Vec<_>>()
-            };
-            let (d, x) = (factors(m, 100), factors(n, 200));
-            let terms: Vec<(&[f32], &[f32])> =
-                d.iter().zip(&x).map(|(d, x)| (&d[..], &x[..])).collect();
-            for accumulate in [false, true] {
-                let before = if accumulate { noise(3, m * n) } else { vec![f32::NAN; m * n] };
-                let sums = pools.each_ref().map(|pool| {
-                    let mut c = before.clone();
-                    pool.install(|| gemm_sum(&terms, (m, n), accumulate, &mut c));
-                    c
-                });
-                for c in &sums[1..] {
-                    let same = c.iter().zip(&sums[0]).all(|(x, y)| x.to_bits() == y.to_bits());
-                    assert!(same, "[{m}, {n}] of {rows:?} rows: threads change the result");
-                }
-                for i in 0..m {
-                    for j in 0..n {
-                        let start = if accumulate { f64::from(before[i * n + j]) } else { 0.0 };
-                        let (mut want, mut size) = (start, 1.0);
-                        for ((d, x), k) in terms.iter().zip(rows) {
-                            for p in 0..*k {
-                                let term = f64::from(d[p * m + i]) * f64::from(x[p * n + j]);
-                                want += term;
-                                size += term.abs();
-                            }
-                        }
-                        let got = f64::from(sums[0][i * n + j]);
-                        let tol = f64::from(f32::EPSILON) * size * 10.0;
-                        assert!(
-                            (got - want).abs() <= tol,
-                            "[{m}, {n}] of {rows:?} rows, at ({i}, {j}): {got}, not {want}"
-                        );
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-#[should_panic(expected = "gemm: D[k, 2] and X[k, 3] of 4 and 5 floats")]
-fn factors_of_other_shapes() {
-    gemm_sum(&[(&[0.0; 4], &[0.0; 5])], (2, 3), false, &mut [0.0; 6]);
-}
-
-#[test]
-#[should_panic(expected = "gemm: a sum over 300 rows, of 256 at most")]
-fn too_many_rows_for_a_sum() {
-    let factor = [0.0; 150];
-    gemm_sum(&[(&factor, &factor), (&factor, &factor)], (1, 1), false, &mut [0.0]);
 }
 
 /// On one thread, a packed B larger than L2 is read in another order; the bits of the result are the same.

@@ -40,9 +40,6 @@ pub(super) struct Wide {
     pub vectors: usize,
 }
 
-type PackColumns =
-    unsafe fn((*const f32, usize), usize, &[(usize, usize)], *mut f32, (usize, usize));
-
 /// The functions that are compiled for one instruction set.
 ///
 /// Safety: each one needs the target features, in addition to what the function in its doc comment needs.
@@ -63,8 +60,6 @@ pub(super) struct Kernels {
     pub pack_b_columns: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     /// [`pack::a_runs`].
     pub pack_a_runs: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
-    /// [`pack::a_columns`].
-    pub pack_a_columns: PackColumns,
     /// [`pack::prefetch_runs`].
     pub prefetch_runs: fn(*const f32, usize, usize, usize),
     /// [`peak::chains`] with as many vectors as the tallest tile has.
@@ -125,13 +120,6 @@ macro_rules! kernels {
                     = pack::b_columns::<$simd>;
                 fn a_runs(src: *const f32, stride: usize, runs: usize, len: usize, dst: *mut f32, to: usize)
                     = pack::a_runs::<$simd>;
-                fn a_columns(
-                    src: (*const f32, usize),
-                    k: usize,
-                    rows: &[(usize, usize)],
-                    dst: *mut f32,
-                    panel: (usize, usize)
-                ) = pack::a_columns::<$simd>;
                 fn multiply_adds(x: *mut f32, a: f32, b: f32, reps: usize)
                     = peak::chains::<$simd, { 2 * [$($mr),*].len() }>;
                 fn list_terms(x: View, rows: usize, k: usize, terms: *mut Term, counts: *mut u32)
@@ -174,7 +162,6 @@ macro_rules! kernels {
             pack_b_rows: $module::b_rows,
             pack_b_columns: $module::b_columns,
             pack_a_runs: $module::a_runs,
-            pack_a_columns: $module::a_columns,
             prefetch_runs: pack::prefetch_runs::<$simd>,
             multiply_adds: $module::multiply_adds,
             list_terms: $module::list_terms,

@@ -47,9 +47,6 @@
 //! and the parts are added in order, even if one thread computes them all. Different
 //! instruction sets agree only up to rounding: the portable one and SIMD128 have no fused multiply-add.
 //!
-//! **Weights that are used many times** (`sum.rs`). The gradient of a weight that is used at every time step is a sum
-//! of products of few rows. The rows of several uses are concatenated into one product.
-//!
 //! **Zeros** (`sparse.rs`). Binary images are mostly zeros; [`gemm_skipping_zeros`] skips them.
 //!
 //! The layouts NN, NT and TN of linear layers and their gradients are pairs of strides ([`Mat`]).
@@ -69,7 +66,6 @@ mod parallel;
 pub mod peak;
 mod simd;
 mod sparse;
-mod sum;
 
 use super::Isa;
 use blocking::{Product, View};
@@ -79,7 +75,6 @@ pub use packed::{Packed, Right, pack, packed_len};
 pub(crate) use packed::{packs, panel};
 pub(crate) use parallel::{at_once, in_share};
 pub use sparse::Operand;
-pub use sum::{SUM_ROWS, gemm_sum};
 
 /// Function that is applied to every element of C after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -138,33 +138,6 @@ pub(super) unsafe fn a_runs<S: Simd>(
     }
 }
 
-/// Copies k columns of A, `stride` apart, into several micro-panels at once, so that the cache lines of a column are
-/// read once for all of them. `rows` has (first row, number of rows) of each panel; `src` points to the first row of
-/// the first. Panel i starts at `dst + i * size`, and its columns are `width` floats apart. `width` is a multiple of
-/// `LANES`; the padding of a column may be overwritten.
-///
-/// # Safety
-/// The processor has the instruction set; in each of the k columns all `rows`, which are not empty and in
-/// order, can be read, and the panels written.
-#[inline(always)]
-pub(super) unsafe fn a_columns<S: Simd>(
-    (src, stride): (*const f32, usize),
-    k: usize,
-    rows: &[(usize, usize)],
-    dst: *mut f32,
-    (width, size): (usize, usize),
-) {
-    for p in 0..k {
-        for (i, &(first, count)) in rows.iter().enumerate() {
-            // SAFETY: `count` rows of column p, and column p of panel i, whose vectors end within `width`.
-            unsafe {
-                let src = src.add(p * stride + first - rows[0].0);
-                a_runs::<S>(src, 0, 1, count, dst.add(i * size + p * width), 0);
-            }
-        }
-    }
-}
-
 /// Prefetches the first 64 floats of `count` runs; the hardware prefetcher does not anticipate the next run if runs
 /// are short.
 #[inline(always)]

@@ -1,8 +1,8 @@
-//! Weights that a network uses many times. Their gradients are accumulated in one place, several uses at a time.
+//! Weights that a network uses many times. Their gradients are accumulated in one place.
 //!
-//! y_t = x_t W^T + b for t = 1..T gives dW = sum_t dy_t^T x_t and db = sum over t and the rows of dy_t. On a CPU, dW is
-//! too large for the near caches; on a GPU, one use is too short a sum to be worth a launch. Therefore the gradients of
-//! several uses are batched into one launch (`cpu/gemm/sum.rs`, `shaders/shared/shared_gradient.wgsl`).
+//! y_t = x_t W^T + b for t = 1..T gives dW = sum_t dy_t^T x_t and db = sum over t and the rows of dy_t. On a GPU, one use
+//! is too short a sum to be worth a launch, so the gradients of several uses are batched into one
+//! (`shaders/shared/shared_gradient.wgsl`). A CPU adds them one by one.
 //!
 //! On the tape, a shared weight is a node with the parents W and b, whose output is an empty token. Each
 //! use has the token as a parent, and its backward pass adds its part of the gradient to [`Uses`]. The node was
@@ -21,7 +21,6 @@ use std::rc::Rc;
 
 use crate::autograd::case::{Case, Input};
 use crate::autograd::{Backward, Var};
-use crate::cpu::gemm::SUM_ROWS;
 use crate::device::{Buffer, Launch};
 #[cfg(feature = "gpu")]
 use crate::gpu::Dispatch;
@@ -41,8 +40,8 @@ tile_sizes! {
     TILE = 32;
 }
 
-/// The kernel that accumulates several uses. It is not a [`Kernel`](crate::kernel::Kernel), because a CPU launch takes
-/// a variable number of inputs.
+/// The kernel that accumulates uses. It is not a [`Kernel`](crate::kernel::Kernel), because a CPU launch takes one use,
+/// and a GPU launch several.
 pub struct SharedGradient;
 
 static PROGRAM: Program = Program {
@@ -125,12 +124,6 @@ struct Sums {
 }
 
 impl Sums {
-    /// Whether the waiting uses leave no room for one more, of `rows` rows.
-    fn full(&self, rows: usize, cpu: bool) -> bool {
-        let waiting: usize = self.waiting.iter().map(|(dy, _)| dy.shape()[0]).sum();
-        if cpu { waiting + rows > SUM_ROWS } else { self.waiting.len() == USES }
-    }
-
     /// Adds all waiting uses to dW and, on a GPU, to db.
     fn settle(&mut self, bias: bool) {
         let Some((dy, x)) = self.waiting.first() else { return };
@@ -192,10 +185,10 @@ impl Uses {
     pub fn add(&self, dy: &Tensor, x: &Tensor) -> Tensor {
         let mut sums = self.sums.borrow_mut();
         let cpu = dy.device().is_cpu();
-        if sums.full(dy.shape()[0], cpu) {
+        sums.waiting.push((dy.clone(), x.clone()));
+        if cpu || sums.waiting.len() == USES {
             sums.settle(self.bias);
         }
-        sums.waiting.push((dy.clone(), x.clone()));
         // On a CPU, add to db now, while dy is in the near caches.
         if self.bias && cpu {
             match &mut sums.db {
@@ -335,7 +328,6 @@ pub fn cases() -> Vec<Case> {
             vec![y]
         })
     };
-    // In the last case, all uses together have too many rows for one launch on the CPU, and one is left for the end.
     // More than three uses need a second launch on a GPU. With 64 columns, db is in a separate tile; with 31, in dW's
     // last.
     vec![
