@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // The other crates take pointers.
 
 use criterion::Criterion;
+use gemm_common::Parallelism;
 use pixelloom::Device;
 use pixelloom::bench::probe;
 use pixelloom::cpu::gemm::{Activation, Gemm, Mat, gemm};
@@ -105,25 +106,25 @@ fn measure(
         let activation = Activation::None;
         gemm(&Gemm { m, n, k, a, b: b.into(), bias: None, activation, accumulate: false }, c, n);
     };
-    let parallelism =
-        if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
+    let parallelism = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(threads) };
     // SAFETY: `a`, `b` and `c` hold m k, k n and m n floats, and the strides of `layout` stay inside them; `c`
     // does not alias an operand.
+    // The crate wants columns that are contiguous: the transposed product, C^T = B^T A^T.
     let theirs = |c: &mut [f32]| unsafe {
-        gemm::gemm(
-            m,
+        (gemm_f32::gemm::f32::get_gemm_fn())(
             n,
+            m,
             k,
             c.as_mut_ptr(),
-            1,
             n as isize,
+            1,
             false,
-            a.as_ptr(),
-            acs as isize,
-            ars as isize,
             b.as_ptr(),
-            bcs as isize,
             brs as isize,
+            bcs as isize,
+            a.as_ptr(),
+            ars as isize,
+            acs as isize,
             0.0,
             1.0,
             false,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use gemm_common::Parallelism;
 use serde::Serialize;
 
 use super::table::{digits, percent};
@@ -103,16 +104,17 @@ const TURN: f64 = 0.004;
 pub fn seconds(Product { m, n, k }: Product) -> f64 {
     let (a, b, mut c) = (vec![0.5; m * k], vec![0.25; k * n], vec![0.0; m * n]);
     let threads = match rayon::current_num_threads() {
-        1 => gemm::Parallelism::None,
-        threads => gemm::Parallelism::Rayon(threads),
+        1 => Parallelism::None,
+        threads => Parallelism::Rayon(threads),
     };
     let mut with_gemm = |c: &mut [f32]| {
         let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
         let [rows_c, rows_a, rows_b] = [n as isize, k as isize, n as isize];
+        // The crate wants columns that are contiguous: the transposed product, C^T = B^T A^T.
         // SAFETY: `a`, `b` and `c` hold m k, k n and m n floats, row by row; `c` is not an operand.
         unsafe {
-            gemm::gemm(
-                m, n, k, c, 1, rows_c, false, a, 1, rows_a, b, 1, rows_b, 0.0, 1.0, false, false,
+            (gemm_f32::gemm::f32::get_gemm_fn())(
+                n, m, k, c, rows_c, 1, false, b, rows_b, 1, a, rows_a, 1, 0.0, 1.0, false, false,
                 false, threads,
             );
         }
