@@ -23,8 +23,8 @@ macro_rules! pretrained {
 }
 
 /// All bundled models.
-pub static PRETRAINED: [Pretrained; 5] =
-    pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw"];
+pub static PRETRAINED: [Pretrained; 6] =
+    pretrained!["vae", "pixelcnn", "rowlstm", "diagbilstm", "draw", "classes"];
 
 impl Pretrained {
     /// The model of this name.

@@ -70,8 +70,8 @@ fn classifier(device: &Device, hidden: usize) -> Box<dyn Model> {
 
 /// A model of every kind, the pixels of an image, and the dispatches of one step with Adam and clipping on a GPU
 /// and on the CPU. They differ because a GPU updates all parameters in one launch (`nn/arena.rs`) and adds parts of
-/// gradients in other kernels, and because the CPU batches the uses of a shared weight differently
-/// (`ops/shared/mod.rs`) and computes the gradients of their biases in separate launches. With 20 hidden units a scan is
+/// gradients in other kernels, and because the CPU adds the gradient of a shared weight use by use (`ops/shared/mod.rs`)
+/// and computes the gradients of their biases in separate launches. With 20 hidden units a scan is
 /// too large for one launch. It takes one dispatch per row or diagonal, forward and backward: 8 for the rows of these
 /// images, 13 for their diagonals in both directions together.
 const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
@@ -80,11 +80,11 @@ const MODELS: [(&str, Make, usize, [u64; 2]); 10] = [
     ("rowlstm", |d, h| pixel(d, Body::RowLstm, h), 48, [126, 188]),
     ("diagbilstm", |d, h| pixel(d, Body::DiagBilstm, h), 48, [268, 356]),
     ("multiscale", chain, 48, [573, 792]),
-    ("draw", |d, h| draw(d, h, true, 3), 48, [88, 152]),
-    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [108, 176]),
-    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [98, 148]),
-    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [123, 175]),
-    ("classifier", classifier, 48, [40, 63]),
+    ("draw", |d, h| draw(d, h, true, 3), 48, [88, 161]),
+    ("draw, one glimpse more", |d, h| draw(d, h, true, 4), 48, [108, 189]),
+    ("draw without attention", |d, h| draw(d, h, false, 3), 48, [98, 155]),
+    ("draw without attention, one glimpse more", |d, h| draw(d, h, false, 4), 48, [123, 186]),
+    ("classifier", classifier, 48, [40, 67]),
 ];
 
 const ROWS: usize = 33;

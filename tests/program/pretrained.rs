@@ -29,6 +29,10 @@ fn models() -> Vec<(String, Checkpoint)> {
 fn scores_are_those_of_the_cards(wanted: &str, dir: &Path) {
     for (name, checkpoint) in models() {
         let card = checkpoint.card().unwrap().unwrap();
+        // The fixed binarization has no labels.
+        if wanted == "binarized-mnist" && checkpoint.model.classes().is_some() {
+            continue;
+        }
         let figure = card.figures.iter().find(|figure| figure.data == wanted);
         let figure = figure.unwrap_or_else(|| panic!("{name}: no figure of {wanted}"));
         let found = evaluate::figure(&checkpoint, wanted, dir, &Device::cpu(), &|_, _| {}, &|_| {});
