@@ -209,7 +209,7 @@ fn noise(len: usize) -> Vec<f32> {
 
 fn main() {
     let arguments = Arguments::read();
-    let n = arguments.plain().first().map_or(768, |text| text.parse().unwrap_or(0));
+    let n: usize = arguments.plain().first().map_or(768, |text| text.parse().unwrap_or(0));
     if n == 0 || !n.is_multiple_of(96) {
         eprintln!("error: the size must be a positive multiple of 96");
         std::process::exit(2);

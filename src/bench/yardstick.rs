@@ -100,45 +100,49 @@ pub fn products(profile: &Profile) -> Vec<(Product, f64)> {
 const TURNS: usize = 7;
 const TURN: f64 = 0.004;
 
-/// Seconds of a product in the faster of the two crates, on the threads of the current pool.
-pub fn seconds(Product { m, n, k }: Product) -> f64 {
-    let (a, b, mut c) = (vec![0.5; m * k], vec![0.25; k * n], vec![0.0; m * n]);
+/// C of a product by another crate, with row-major operands of the product's sizes.
+type Contender = fn(Product, &[f32], &[f32], &mut [f32]);
+
+fn with_gemm(Product { m, n, k }: Product, a: &[f32], b: &[f32], c: &mut [f32]) {
+    assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
     let threads = match rayon::current_num_threads() {
         1 => Parallelism::None,
         threads => Parallelism::Rayon(threads),
     };
-    let mut with_gemm = |c: &mut [f32]| {
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-        let [rows_c, rows_a, rows_b] = [n as isize, k as isize, n as isize];
-        // The crate wants columns that are contiguous: the transposed product, C^T = B^T A^T.
-        // SAFETY: `a`, `b` and `c` hold m k, k n and m n floats, row by row; `c` is not an operand.
-        unsafe {
-            (gemm_f32::gemm::f32::get_gemm_fn())(
-                n, m, k, c, rows_c, 1, false, b, rows_b, 1, a, rows_a, 1, 0.0, 1.0, false, false,
-                false, threads,
-            );
-        }
-    };
-    let mut with_matrixmultiply = |c: &mut [f32]| {
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-        let [rows_c, rows_a, rows_b] = [n as isize, k as isize, n as isize];
-        // SAFETY: as above.
-        unsafe {
-            matrixmultiply::sgemm(m, k, n, 1.0, a, rows_a, 1, b, rows_b, 1, 0.0, c, rows_c, 1)
-        }
-    };
-    let mut contenders: [&mut dyn FnMut(&mut [f32]); 2] =
-        [&mut with_gemm, &mut with_matrixmultiply];
+    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    let [rows_a, rows] = [k as isize, n as isize];
+    let product = gemm_f32::gemm::f32::get_gemm_fn();
+    // The crate wants columns that are contiguous: the transposed product, C^T = B^T A^T.
+    // SAFETY: `a`, `b` and `c` hold m k, k n and m n floats, row by row; `c` is not an operand.
+    unsafe {
+        product(
+            n, m, k, c, rows, 1, false, b, rows, 1, a, rows_a, 1, 0.0, 1.0, false, false, false,
+            threads,
+        );
+    }
+}
+
+fn with_matrixmultiply(Product { m, n, k }: Product, a: &[f32], b: &[f32], c: &mut [f32]) {
+    assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
+    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    let [rows_a, rows] = [k as isize, n as isize];
+    // SAFETY: as above.
+    unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, rows_a, 1, b, rows, 1, 0.0, c, rows, 1) }
+}
+
+/// Seconds of a product in the faster of the two crates, on the threads of the current pool.
+pub fn seconds(product: Product) -> f64 {
+    let Product { m, n, k } = product;
+    let (a, b, mut c) = (vec![0.5; m * k], vec![0.25; k * n], vec![0.0; m * n]);
+    let contenders: [Contender; 2] = [with_gemm, with_matrixmultiply];
     let mut best = f64::INFINITY;
-    for _ in 0..TURNS {
-        for run in &mut contenders {
-            let (begin, mut calls) = (Instant::now(), 0);
-            while calls == 0 || begin.elapsed().as_secs_f64() < TURN {
-                run(&mut c);
-                calls += 1;
-            }
-            best = best.min(begin.elapsed().as_secs_f64() / f64::from(calls));
+    for run in contenders.repeat(TURNS) {
+        let (begin, mut calls) = (Instant::now(), 0);
+        while calls == 0 || begin.elapsed().as_secs_f64() < TURN {
+            run(product, &a, &b, &mut c);
+            calls += 1;
         }
+        best = best.min(begin.elapsed().as_secs_f64() / f64::from(calls));
     }
     best
 }
@@ -313,6 +317,17 @@ mod tests {
             assert_eq!(found(kernel, shapes), Some((product, times)), "{kernel} {shapes}");
         }
         assert_eq!(found("adam", "500x784, 1"), None);
+    }
+
+    #[test]
+    fn both_crates_compute_the_product() {
+        let product = Product { m: 2, n: 3, k: 2 };
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0, 0.0, 1.0, 3.0]);
+        for run in [with_gemm as Contender, with_matrixmultiply] {
+            let mut c = [f32::NAN; 6];
+            run(product, &a, &b, &mut c);
+            assert_eq!(c, [1.0, 2.0, 8.0, 3.0, 4.0, 18.0]);
+        }
     }
 
     #[test]
