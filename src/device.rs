@@ -14,6 +14,7 @@ use crate::gpu::{Dispatch, Gpu, GpuBuffer};
 #[cfg(feature = "gpu")]
 use crate::profile::Launches;
 use crate::profile::{Ledger, Profile, Sum};
+use crate::tiles::Tiles;
 
 /// The CPU, a GPU, or the reference. Clones are handles of the same device.
 #[derive(Clone)]
@@ -74,10 +75,35 @@ impl Device {
     pub fn meta(of: &Device) -> Device {
         Device::Cpu(Cpu::meta(match of {
             Device::Cpu(cpu) => cpu.stands_for().unwrap_or(Meta::Cpu),
-            Device::Reference(_) => Meta::Other,
+            Device::Reference(_) => Meta::Other(of.tiles()),
             #[cfg(feature = "gpu")]
-            Device::Gpu(_) => Meta::Other,
+            Device::Gpu(_) => Meta::Other(of.tiles()),
         }))
+    }
+
+    /// How kernels divide their work on this device; [`Tiles::DISCRETE`] on the CPU, which does not use it.
+    pub fn tiles(&self) -> Tiles {
+        match self {
+            Device::Cpu(cpu) | Device::Reference(cpu) => match cpu.stands_for() {
+                Some(Meta::Other(tiles)) => tiles,
+                Some(Meta::Cpu) | None => Tiles::DISCRETE,
+            },
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.tiles(),
+        }
+    }
+
+    /// The same device with other tiles, which kernels use for tensors that are created on it from now on. The tiles
+    /// must be in their [limits](Tiles::LIMITS). No effect on the CPU and the reference. For a meta device, a new one.
+    pub fn with_tiles(&self, tiles: Tiles) -> Device {
+        match self {
+            Device::Cpu(cpu) if matches!(cpu.stands_for(), Some(Meta::Other(_))) => {
+                Device::Cpu(Cpu::meta(Meta::Other(tiles)))
+            }
+            Device::Cpu(_) | Device::Reference(_) => self.clone(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Device::Gpu(gpu.with_tiles(tiles)),
+        }
     }
 
     /// Whether this is a [`Device::meta`].

@@ -147,8 +147,10 @@ impl<P: Uniform, const I: usize, const O: usize> Launch for Call<'_, P, I, O> {
 
     fn work(&self) -> Sum {
         let Cost { flops, bytes, .. } = (self.kernel.cost)(&self.params);
-        let dispatches = (self.kernel.stages)(&self.params).len() as u64;
-        Sum { calls: 1, dispatches, seconds: 0.0, flops, bytes }
+        let stages = (self.kernel.stages)(&self.params);
+        let groups = |stage: &Stage<P>| stage.groups.iter().map(|&n| u64::from(n)).product::<u64>();
+        let workgroups = stages.iter().map(groups).sum();
+        Sum { calls: 1, dispatches: stages.len() as u64, workgroups, seconds: 0.0, flops, bytes }
     }
 
     fn shapes(&self) -> String {

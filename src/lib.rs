@@ -98,6 +98,7 @@ pub mod profile;
 pub mod rng;
 pub mod tensor;
 pub mod text;
+pub mod tiles;
 
 pub mod guide;
 

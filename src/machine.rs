@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod processor;
+pub mod tuned;
 
 use crate::device::Device;
 use crate::error::Result;

@@ -61,6 +61,8 @@ pub enum FileKind {
     Events,
     /// A NumPy archive of arrays; marked by an extra field of its first entry.
     Npz,
+    /// A TOML file of tiles; marked by its first line, a comment.
+    Tiles,
 }
 
 impl FileKind {
@@ -74,6 +76,7 @@ impl FileKind {
             FileKind::Csv => ("CSV table", &["csv"]),
             FileKind::Events => ("TensorBoard event file", &[]),
             FileKind::Npz => ("NumPy archive", &["npz"]),
+            FileKind::Tiles => ("TOML file", &["toml"]),
         }
     }
 
@@ -97,7 +100,13 @@ impl FileKind {
             }
             FileKind::Events => has(&event_writer()),
             FileKind::Npz => head.starts_with(b"PK\x03\x04") && has(&npz::mark()),
+            FileKind::Tiles => head.starts_with(tiles_mark().as_bytes()),
         }
+    }
+
+    /// Whether missing folders on the way to such a file are created.
+    fn makes_folders(self) -> bool {
+        matches!(self, FileKind::Events | FileKind::Tiles)
     }
 }
 
@@ -116,6 +125,11 @@ pub(crate) fn event_writer() -> Vec<u8> {
 /// The start of the page element that names the generator; the version follows.
 pub(crate) fn html_generator() -> String {
     format!("<meta name=\"generator\" content=\"{MARK} ")
+}
+
+/// The start of a file of tiles.
+pub(crate) fn tiles_mark() -> String {
+    format!("# {MARK} tune")
 }
 
 /// The program's name and version, with the commit that it was built from if the environment variable
@@ -207,7 +221,9 @@ impl Output {
         }
         match self.target()? {
             Target::File(real) => {
-                if let By::User { kind: FileKind::Events, .. } = self.by {
+                if let By::User { kind, .. } = self.by
+                    && kind.makes_folders()
+                {
                     let folder = real.parent().unwrap_or(Path::new("/"));
                     files::create_dir(folder).map_err(failed)?;
                 }
@@ -260,7 +276,7 @@ impl Output {
         }
         let real = match &there {
             Some(_) => fs::canonicalize(&self.path),
-            None => new_file(&self.path, kind == FileKind::Events),
+            None => new_file(&self.path, kind.makes_folders()),
         };
         let real = real.map_err(failed)?;
         if let Some(run) = real.ancestors().skip(1).find(|folder| is_run(folder)) {

@@ -19,6 +19,8 @@ pub struct Sum {
     pub calls: u64,
     /// Number of GPU dispatches that these launches take; on the CPU, the number that they would take.
     pub dispatches: u64,
+    /// Number of workgroups of these dispatches.
+    pub workgroups: u64,
     /// Seconds in the kernel.
     pub seconds: f64,
     /// Floating-point operations, a fused multiply-add counted as two.
@@ -32,6 +34,7 @@ impl Sum {
     pub fn add(&mut self, other: &Sum) {
         self.calls += other.calls;
         self.dispatches += other.dispatches;
+        self.workgroups += other.workgroups;
         self.seconds += other.seconds;
         self.flops += other.flops;
         self.bytes += other.bytes;

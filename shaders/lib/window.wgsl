@@ -21,7 +21,7 @@ struct Params {
     groups: u32,
     stack: u32,
     own: u32,
-    unused: u32,
+    wide_tiles: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

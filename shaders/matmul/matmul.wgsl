@@ -20,6 +20,8 @@ struct Params {
     activation: u32,
     chunk: u32,
     zeros: u32,
+    large: u32,
+    unused: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;

@@ -7,6 +7,7 @@ pub mod roofline;
 pub mod speeds;
 pub mod table;
 pub mod timing;
+pub mod tune;
 pub mod workloads;
 pub mod yardstick;
 

@@ -98,7 +98,7 @@ impl Workload {
             };
             return Ready { parameters, step: Box::new(step), most: 1.001 };
         }
-        let x = self.images();
+        let x = images(&self.net, self.batch);
         let rate = if rule == Rule::Adam { 1e-3 } else { 1e-4 };
         let mut optimizer = Optimizer::new(OptimizerConfig::new(rule, rate));
         let step = move |number| {
@@ -112,17 +112,18 @@ impl Workload {
         };
         Ready { parameters, step: Box::new(step), most: 100_000.0 }
     }
+}
 
-    /// Synthetic images: bits of which a fifth are 1, or noise with 256 levels.
-    fn images(&self) -> Vec<f32> {
-        let levels = self.net.levels().unwrap_or(2);
-        let key = Key::new(0, stream::TEST, u32::from(levels > 2));
-        let value = |i| match levels {
-            2 => f32::from(u8::from(key.uniform(i) > 0.8)),
-            _ => (255.0 * key.uniform(i)).round() / 255.0,
-        };
-        (0..(self.batch * self.net.dims()) as u64).map(value).collect()
-    }
+/// `batch` synthetic images: bits of which a fifth are 1, or noise with as many levels as the model has.
+pub(super) fn images(net: &ModelConfig, batch: usize) -> Vec<f32> {
+    let levels = net.levels().unwrap_or(2);
+    let key = Key::new(0, stream::TEST, u32::from(levels > 2));
+    let top = levels as f32 - 1.0;
+    let value = |i| match levels {
+        2 => f32::from(u8::from(key.uniform(i) > 0.8)),
+        _ => (top * key.uniform(i)).round() / top,
+    };
+    (0..(batch * net.dims()) as u64).map(value).collect()
 }
 
 /// A workload with images of the size of MNIST or CIFAR-10.

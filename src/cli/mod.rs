@@ -29,6 +29,7 @@ mod runs;
 mod sample;
 mod settings;
 mod train;
+mod tune;
 
 use std::io;
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ enum Command {
     Data(data::Data),
     Devices(devices::Devices),
     GpuCheck(gpu_check::GpuCheck),
+    Tune(tune::Tune),
     Kernels(kernels::Kernels),
     Presets(presets::Presets),
     Config(config::Config),
@@ -138,6 +140,7 @@ impl Cli {
             Command::Data(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::GpuCheck(command) => command.run(),
+            Command::Tune(command) => command.run(),
             Command::Kernels(command) => command.run(),
             Command::Presets(command) => command.run(),
             Command::Config(command) => command.run(),

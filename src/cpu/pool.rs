@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
 use crate::profile::Ledger;
+use crate::tiles::Tiles;
 
 /// Floats in a cache line.
 pub(super) const LINE: usize = 16;
@@ -54,8 +55,8 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meta {
     Cpu,
-    /// A GPU or the reference.
-    Other,
+    /// A GPU or the reference, with a GPU's tiles.
+    Other(Tiles),
 }
 
 /// The CPU as a device, which is a memory pool. Clones share the pool.

@@ -5,6 +5,7 @@ use super::pipelines::Pipelines;
 use super::pool::Pool;
 use super::recorder::Recorder;
 use crate::profile::Ledger;
+use crate::tiles::Tiles;
 use crate::{Error, Result};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,9 +46,9 @@ pub struct Stats {
     pub live_buffers: u64,
 }
 
-/// An opened GPU. Clones are handles to the same one; any thread may use them.
+/// An opened GPU. Clones are handles to the same one; any thread may use them. A handle has its own [`Tiles`].
 #[derive(Clone)]
-pub struct Gpu(pub(super) Arc<Shared>);
+pub struct Gpu(pub(super) Arc<Shared>, Tiles);
 
 pub(super) struct Shared {
     pub device: wgpu::Device,
@@ -152,7 +153,8 @@ impl Gpu {
 
         let failure = Arc::new(Failure { first: OnceLock::new() });
         watch(&device, &failure, &summary.name);
-        Ok(Gpu(Arc::new(Shared {
+        let tiles = Tiles::of(summary.device_type);
+        let shared = Shared {
             pool: Arc::default(),
             pipelines: Pipelines::default(),
             recorder: Mutex::new(Recorder::new(&device)),
@@ -164,12 +166,23 @@ impl Gpu {
             summary: summary.clone(),
             options,
             failure,
-        })))
+        };
+        Ok(Gpu(Arc::new(shared), tiles))
     }
 
     /// The adapter that was opened.
     pub fn summary(&self) -> &AdapterSummary {
         &self.0.summary
+    }
+
+    /// How kernels divide their work: [`Tiles::of`] its type, or those of [`Gpu::with_tiles`].
+    pub fn tiles(&self) -> Tiles {
+        self.1
+    }
+
+    /// A handle to the same GPU with other tiles, which must be in their [limits](Tiles::LIMITS).
+    pub fn with_tiles(&self, tiles: Tiles) -> Gpu {
+        Gpu(self.0.clone(), tiles)
     }
 
     /// Maximum size of a tensor in bytes.

@@ -1,9 +1,9 @@
 //! Checkpoints. A checkpoint is a directory `step-NNNNNNNN` with two files. `model.safetensors` has the weights under
 //! their `Module` names, and the metadata `kind`, `config`, `data`, `step`, and `history` if the run started from
 //! trained weights. `state.safetensors` has the optimiser's moments and the loss summed since the last line of metrics,
-//! and the metadata `position`, `settings`, and `model`, the checksum of the model file that it belongs to. In a run
-//! with moving averages, the model file has the averages, and the weights that are being trained are in the state as
-//! `raw.NAME`.
+//! and the metadata `position`, `settings`, `model`, the checksum of the model file that it belongs to, and `tiles`,
+//! those of the GPU unless they are the usual ones. In a run with moving averages, the model file has the averages,
+//! and the weights that are being trained are in the state as `raw.NAME`.
 //!
 //! A checkpoint is written under a temporary name, each file and the directory are synced, and then it is renamed, so a
 //! directory with the final name is complete. If a checkpoint of the same step exists, it is first renamed to
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use state::{LOSS_SUM, MOMENTS, RAW, tiles_text};
 pub use state::{RunSettings, State};
 
 use super::card::Card;
@@ -40,15 +41,10 @@ const STATE: &str = "state.safetensors";
 const CARD: &str = "card";
 /// The metadata key of a checkpoint's earlier stages; an exported file has them in its card.
 const HISTORY: &str = "history";
-const LOSS_SUM: &str = "loss_sum";
 /// Prefix, followed by a process id, of a checkpoint that is being written.
 pub(super) const WRITING: &str = ".writing-";
 /// Prefix, followed by its name, of a checkpoint that is being removed.
 pub(super) const REMOVING: &str = ".removing-";
-/// Prefix of the moments in the state file: the parameter's name and the index of the moment follow.
-const MOMENTS: &str = "optimizer.";
-/// Prefix of the trained weights in the state file, for runs whose model file has moving averages.
-const RAW: &str = "raw.";
 
 /// The position of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -275,6 +271,7 @@ fn contents(
     ]
     .map(|(key, text)| (key.to_string(), text))
     .into();
+    state.texts.extend(tiles_text(model)?);
     Ok((weights, state))
 }
 

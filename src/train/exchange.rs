@@ -7,6 +7,7 @@ use crate::ops::layout::{concat, slice};
 use crate::ranks::Ranks;
 use crate::run::Position;
 use crate::tensor::Tensor;
+use crate::tiles::Tiles;
 
 /// Broadcasts the weights, the optimiser's state and the position from rank 0 to all ranks. Needs no shared file
 /// system.
@@ -45,6 +46,13 @@ pub fn share_start(
         }
     }
     Ok(())
+}
+
+/// The tiles of rank 0, which all ranks use.
+pub fn share_tiles(ranks: Ranks, tiles: Tiles) -> Result<Tiles> {
+    let text = serde_json::to_string(&tiles).expect("tiles are JSON");
+    serde_json::from_str(&ranks.tell_text(text))
+        .map_err(|e| Error::Config(format!("rank 0 sent {e}")))
 }
 
 /// A tensor of this shape with the values of rank 0.

@@ -15,6 +15,7 @@ use crate::models::Model;
 use crate::models::ModelConfig;
 use crate::models::halves::{on_one_tape, rows_at_once};
 use crate::nn::{OptimizerConfig, TrainState};
+use crate::profile::Profile;
 use crate::rng::Key;
 use crate::settings::Config;
 use crate::settings::limits::{check_weights, setting_of, size};
@@ -91,6 +92,19 @@ impl<'a> Step<'a> {
             largest,
             kernel,
         })
+    }
+
+    /// The launches of this step on `device`, with their work but without times. Fails as [`Step::need`] does.
+    pub fn launches(&self, device: &Device) -> Result<Profile> {
+        let device = &Device::meta(device);
+        let mut config = self.model.clone();
+        config.shorten();
+        let built = config.build(device, 0)?;
+        let (mut training, mut profile) = (TrainState::new(self.optimizer), Profile::default());
+        device.profiled(&mut profile, || {
+            self.run(built.model(), self.rows, &mut training, device)
+        })??;
+        Ok(profile)
     }
 
     fn run(

@@ -32,7 +32,7 @@ use crate::run::{RunDir, TrainingStage};
 use crate::settings::{Config, build};
 use crate::signals::Signals;
 use clock::Clock;
-use start::Start;
+use start::{Opened, Start};
 
 pub(super) use faults::to_try;
 pub use finish::Summary;
@@ -75,6 +75,10 @@ pub enum Resume {
     /// At the newest intact checkpoint; later damaged ones are reported and renamed.
     NewestWhole,
 }
+
+/// Printed when a run is resumed with other tiles than a new run would use.
+const OTHER_TILES: &str = "note: the tiles of the checkpoint are used instead of this GPU's, so that the run continues \
+                           exactly";
 
 pub(super) struct Trainer {
     pub(super) job: Job,
@@ -129,6 +133,11 @@ impl Trainer {
             job.run.lock()?;
         }
         let signals = Signals::catch()?;
+        let resumes = job.resume != Resume::No && ranks.is_first();
+        let opened = resumes.then(|| start::open(&job.run, job.resume)).transpose()?;
+        let usual = job.device.tiles();
+        let tiles = opened.as_ref().map_or(usual, Opened::tiles);
+        job.device = job.device.with_tiles(exchange::share_tiles(ranks, tiles)?);
         let config = &job.config;
         let images = &job.data.train;
         let loader = Loader::new(images.count, config.batch, config.seed);
@@ -137,12 +146,16 @@ impl Trainer {
         let steps = config.steps(images.count)?;
         let mut state = TrainState::new(config.optimizer(images.count, steps));
         let mut start = Start::default();
-        if job.resume != Resume::No && ranks.is_first() {
-            start = Start::resumed(&job, total, model.model(), &mut state)?;
+        if let Some(opened) = opened {
+            start = Start::resumed(&job, total, opened, model.model(), &mut state)?;
         } else if let Some(init) = &job.init {
             init.load_into(model.model())?;
         }
-        let Start { mut position, seconds, lines, last_saved, rewrite, remarks, history } = start;
+        let Start { mut position, seconds, lines, last_saved, rewrite, mut remarks, history } =
+            start;
+        if job.device.tiles() != usual {
+            remarks.push(OTHER_TILES.into());
+        }
         job.history.extend(history);
         exchange::share_start(ranks, model.model(), &mut state, &mut position)?;
         let metrics = match ranks.is_first() {

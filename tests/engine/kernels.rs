@@ -19,6 +19,7 @@ use pixelloom::ops::pick::{Scale, pick};
 use pixelloom::ops::random;
 use pixelloom::ops::unary::{self, Function};
 use pixelloom::rng::Key;
+use pixelloom::tiles::Tiles;
 use pixelloom::{Device, Tensor, ops};
 
 const POISON: GpuOptions =
@@ -46,6 +47,30 @@ fn cases_agree_with_bounds_checks() {
 #[test]
 fn cases_agree_with_zeroed_workgroup_memory() {
     check(&ops::cases(), GpuOptions { zero_workgroup_memory: true, ..POISON });
+}
+
+/// Every choice of tiles at both ends of its range: large tiles wherever they fit, with sums in many pieces; small tiles
+/// in many pieces; small tiles, whole sums, and a launch per step of a scan.
+#[test]
+fn cases_agree_with_any_tiles() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    let at = |ends: [bool; 7]| {
+        let value = |((_, least, most), end)| if end { most } else { least };
+        let values = Tiles::LIMITS.into_iter().zip(ends).map(value);
+        values.enumerate().fold(Tiles::DISCRETE, |tiles, (i, value)| tiles.with(i, value))
+    };
+    let large = at([false, true, false, false, true, false, false]);
+    let small = at([true, true, false, true, true, false, true]);
+    let whole = at([true, false, true, true, false, true, true]);
+    let reference = common::poisoned_reference();
+    for (tiles, name) in [(large, "large"), (small, "small"), (whole, "whole")] {
+        let device = Device::Gpu(gpu.with_tiles(tiles));
+        let cases = ops::cases().into_iter();
+        let cases = cases.filter(|c| ["matmul", "masked_conv", "lstm_scan"].contains(&c.op));
+        let failures: Vec<String> =
+            cases.flat_map(|case| case.differences(&device, &reference).unwrap()).collect();
+        assert!(failures.is_empty(), "{name}:\n{}", failures.join("\n"));
+    }
 }
 
 /// Optimisers, samplers and other kernels that no case runs. On a GPU, one launch updates all parameters.

@@ -83,7 +83,14 @@ fn the_arithmetic_of_a_workload_is_that_of_its_kernels() {
 
 #[test]
 fn tables_and_the_roofline_contain_what_was_measured() {
-    let sum = Sum { calls: 4, dispatches: 8, seconds: 0.5, flops: 100_000_000_000, bytes: 1 << 30 };
+    let sum = Sum {
+        calls: 4,
+        dispatches: 8,
+        workgroups: 64,
+        seconds: 0.5,
+        flops: 100_000_000_000,
+        bytes: 1 << 30,
+    };
     let moves = Sum { flops: 0, seconds: 0.25, ..sum };
     let mut profile = Profile { runs: 2, seconds: 1.0, ..Profile::default() };
     profile.kernels.insert("product", sum);

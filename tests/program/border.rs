@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::house::{files, module, module_path, paths, root};
 
 /// The top-level modules of the core.
-const CORE: [&str; 14] = [
+const CORE: [&str; 15] = [
     "autograd",
     "cpu",
     "device",
@@ -25,6 +25,7 @@ const CORE: [&str; 14] = [
     "rng",
     "tensor",
     "text",
+    "tiles",
 ];
 
 /// Modules that belong to neither side: the crate's roots and its guide.

@@ -52,7 +52,7 @@ const LAYERS: [&[&str]; 19] = [
     &["gpu", "rng"],
     &["cpu"],
     &["profile", "output", "terminal"],
-    &["files", "ranks", "signals", "model_file", "error", "text"],
+    &["files", "ranks", "signals", "model_file", "error", "text", "tiles"],
 ];
 
 fn layer(module: &str) -> Option<usize> {

@@ -99,7 +99,7 @@ pub fn bilstm_scan<'t>(u: [&Var<'t>; 2], s: [&Var<'t>; 2], c0: &Var<'t>) -> [Var
     );
     let first = c0.value().reshape(&[2 * n]);
     let one = params(u[0].value(), s[0].value(), n, Order::Diagonal);
-    let p = LstmScanParams { batch: 2 * one.batch, order: BOTH, ..one };
+    let p = LstmScanParams { batch: 2 * one.batch, order: BOTH, ..one }.chosen(u[0].value());
     let flat = |v: &Var| v.value().reshape(&[v.value().len()]);
     let packed = concat(&[&flat(s[0]), &flat(s[1]), &first], 0);
     let [batch, height, width] = [one.batch, p.height, p.width].map(|n| n as usize);

@@ -81,6 +81,12 @@ impl LstmScanParams {
             && self.whole_iterations() <= WHOLE_ITERATIONS
     }
 
+    /// These parameters with a dispatch per step if one dispatch would have too few workgroups for the device of `u`.
+    fn chosen(self, u: &Tensor) -> LstmScanParams {
+        let few = self.batch < u.device().tiles().whole_scans;
+        LstmScanParams { plain: few.into(), ..self }
+    }
+
     /// Loop iterations of an invocation that computes all steps of the gradient; the scan itself has fewer.
     fn whole_iterations(&self) -> usize {
         let fill = 4 * self.depth() * self.hidden as usize + WHOLE_FRONTIER;
@@ -271,6 +277,7 @@ fn params(u: &Tensor, s: &Tensor, hidden: usize, order: Order) -> LstmScanParams
         column: 0,
         plain: 0,
     }
+    .chosen(u)
 }
 
 /// Computes the state at cell (row, column) of every image from u there and the states of its neighbours, and writes

@@ -99,8 +99,6 @@ macro_rules! source {
     };
 }
 
-/// Smallest number of wide tiles that keeps a GPU busy.
-const WIDE_TILES: usize = 64;
 /// Largest number of terms of the product that a workgroup loads at once.
 const DEPTH: u32 = 16;
 
@@ -130,7 +128,8 @@ fn by_pixel(
     columns: u32,
 ) -> Vec<Stage<MaskedConvParams>> {
     let (pixels, columns) = (p.pixels(), columns as usize);
-    let wide = p.in_eights() && columns > TILE && tiles(pixels, columns, WIDE) >= WIDE_TILES;
+    let many = tiles(pixels, columns, WIDE) >= p.wide_tiles as usize;
+    let wide = p.in_eights() && columns > TILE && many;
     match tiling(entries, wide, pixels, columns) {
         (_, 0) => Vec::new(),
         (entry, n) => vec![Stage { entry, groups: grid(n), params: *p }],
@@ -236,13 +235,9 @@ pub static MASKED_CONV_AT: Kernel<MaskedConvParams, 4, 1> = Kernel {
     entries: &["masked_conv_at"],
 };
 
-/// Number of workgroups that keeps a GPU busy.
-const BUSY: usize = 256;
-/// Smallest number of pixels in a partial sum of the weight gradient.
-const PIECE: usize = 256;
-
 #[track_caller]
-fn params(x: &[usize], w: &[usize], window: Window, around: Around) -> MaskedConvParams {
+fn params(x: &Tensor, w: &[usize], window: Window, around: Around) -> MaskedConvParams {
+    let (x, choices) = (x.shape(), x.device().tiles());
     let (&[batch, height, width, inputs], &[taps, from, outputs]) = (x, w) else {
         panic!("masked_conv: x {x:?} must be [B, H, W, I], and w {w:?} must be [T, I, O]")
     };
@@ -280,10 +275,11 @@ fn params(x: &[usize], w: &[usize], window: Window, around: Around) -> MaskedCon
         groups: products.groups as u32,
         stack: products.stack as u32,
         own: products.own as u32,
-        unused: 0,
+        wide_tiles: choices.wide_convolutions,
     };
     let (_, tiles) = params.weight_tiles();
-    let pieces = (BUSY / tiles.max(1)).min(pixels / PIECE).max(1);
+    let [groups, piece] = [choices.weight_groups, choices.weight_piece].map(|n| n as usize);
+    let pieces = (groups / tiles.max(1)).min(pixels / piece).max(1);
     params.chunk = pixels.div_ceil(pieces).next_multiple_of(DEPTH as usize).max(1) as u32;
     params
 }
@@ -323,7 +319,7 @@ fn weight_gradient(p: &MaskedConvParams, x: &Tensor, d: &Tensor) -> (Tensor, Ten
 /// gradient d \[B, H, W, O\]. `lstm_scan` uses it for its recurrent weights.
 pub(crate) fn gradient_of_weights(x: &Tensor, d: &Tensor, window: Window) -> Tensor {
     let shape = [window.taps, x.shape()[3], d.shape()[3]];
-    weight_gradient(&params(x.shape(), &shape, window, Around::default()), x, d).0
+    weight_gradient(&params(x, &shape, window, Around::default()), x, d).0
 }
 
 /// Computes the convolution at pixel (row, column) of every image and writes it into the map `y` \[B, H, W, O\]; the
@@ -341,7 +337,7 @@ pub fn conv_at(
     (row, column): (usize, usize),
     y: &mut Tensor,
 ) {
-    let at = params(x.shape(), w.shape(), window, around);
+    let at = params(x, w.shape(), window, around);
     let at = with_additions(at, bias, residual);
     let shape = [at.batch, at.height, at.width, at.outputs].map(|n| n as usize);
     assert_eq!(y.shape(), shape, "conv_at: a map of another shape");
@@ -413,7 +409,7 @@ impl<'t> Var<'t> {
         let (x, packed) = (self.value().clone(), w.value().clone());
         let of = |v: Option<&Var<'t>>| v.map(|v| v.value().clone());
         let (b, r) = (of(bias), of(residual));
-        let plain = params(x.shape(), packed.shape(), window, around);
+        let plain = params(&x, packed.shape(), window, around);
         let launch = with_additions(plain, b.as_ref(), r.as_ref());
         let shape = [launch.batch, launch.height, launch.width, launch.outputs];
         let inputs = [&x, &packed, b.as_ref().unwrap_or(&x), r.as_ref().unwrap_or(&x)];

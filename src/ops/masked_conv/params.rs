@@ -31,7 +31,8 @@ uniform! {
         pub(super) stack: u32,
         /// 1 if an output reads its own colour group in the last tap, else 0.
         pub(super) own: u32,
-        pub(super) unused: u32,
+        /// [`Tiles::wide_convolutions`](crate::tiles::Tiles), for the host.
+        pub(super) wide_tiles: u32,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::kernel::{Cost, Kernel, Stage, elementwise, grid, shader, tile_sizes};
 use crate::ops::reduce::sum_to;
 use crate::ops::unary::{self, Function};
 use crate::tensor::Tensor;
+use crate::tiles::Tiles;
 pub use params::MatmulParams;
 
 impl MatmulParams {
@@ -31,28 +32,21 @@ tile_sizes! {
     SMALL_TILE = 32;
 }
 
-/// Smallest number of large tiles that keeps a GPU busy, with several for each of its multiprocessors.
-const MANY: u32 = 512;
-/// Number of workgroups that leaves no multiprocessor of a GPU idle.
-const BUSY: u32 = 128;
-/// Shortest piece of k for which split-K is worth the launch that adds the pieces; a multiple of the tiles' depth.
-const PIECE: u32 = 512;
-
 /// Number of tiles of C.
 fn tiles(m: u32, n: u32, batch: u32, side: u32) -> u32 {
     m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch)
 }
 
-/// Entry point and side of the tiles of a product.
-fn tile(m: u32, n: u32, batch: u32) -> (&'static str, u32) {
-    let (large, small) = (LARGE_TILE as u32, SMALL_TILE as u32);
-    let many = m >= large && n >= large && tiles(m, n, batch, large) >= MANY;
-    if many { ("matmul_64", large) } else { ("matmul_32", small) }
+/// Whether a product has enough large tiles to keep a GPU busy.
+fn is_large([m, n, batch]: [u32; 3], choices: &Tiles) -> bool {
+    let large = LARGE_TILE as u32;
+    m >= large && n >= large && tiles(m, n, batch, large) >= choices.large_products
 }
 
 /// Length of the pieces of k: shorter than k (split-K) if there are too few tiles to keep a GPU busy.
-fn chunk(m: u32, n: u32, k: u32, batch: u32) -> u32 {
-    let pieces = (BUSY / tiles(m, n, batch, SMALL_TILE as u32).max(1)).min(k / PIECE);
+fn chunk([m, n, batch]: [u32; 3], k: u32, choices: &Tiles) -> u32 {
+    let tiles = tiles(m, n, batch, SMALL_TILE as u32).max(1);
+    let pieces = (choices.product_groups / tiles).min(k / choices.product_piece);
     if pieces < 2 { k.max(1) } else { k.div_ceil(pieces).next_multiple_of(32) }
 }
 
@@ -61,7 +55,10 @@ fn stages(p: &MatmulParams) -> Vec<Stage<MatmulParams>> {
     if n == 0 {
         return Vec::new();
     }
-    let (entry, side) = tile(p.m, p.n, p.batch);
+    let (entry, side) = match p.large {
+        0 => ("matmul_32", SMALL_TILE as u32),
+        _ => ("matmul_64", LARGE_TILE as u32),
+    };
     let pieces = p.pieces();
     let groups = grid(tiles(p.m, p.n, p.batch, side) as usize * pieces as usize);
     let mut stages = vec![Stage { entry, groups, params: *p }];
@@ -144,6 +141,7 @@ fn plan(
         assert!(found == [n], "matmul: the bias is {found:?}, the result has {n} columns");
     }
     let [rows, columns, depth, count] = [m, n, k, batch].map(|x| x as u32);
+    let (sizes, choices) = ([rows, columns, count], a.device().tiles());
     let params = MatmulParams {
         m: rows,
         n: columns,
@@ -155,8 +153,10 @@ fn plan(
         batch_b: (k * n) as u32,
         has_bias: u32::from(bias.is_some()),
         activation: activation as u32,
-        chunk: chunk(rows, columns, depth, count),
+        chunk: chunk(sizes, depth, &choices),
         zeros: 0,
+        large: is_large(sizes, &choices).into(),
+        unused: 0,
     };
     let pieces = match params.pieces() {
         1 => 0,

@@ -22,6 +22,9 @@ uniform! {
         pub(super) chunk: u32,
         /// Operand whose zeros may be skipped (CPU only): 0 none, 1 A, 2 B.
         pub(super) zeros: u32,
+        /// 1 for large tiles, for the host.
+        pub(super) large: u32,
+        pub(super) unused: u32,
     }
 }
 

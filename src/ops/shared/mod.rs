@@ -76,6 +76,14 @@ struct Joined {
     rows: u64,
 }
 
+impl Joined {
+    /// Number of tiles of the gradient, each of which is a workgroup.
+    fn tiles(&self) -> usize {
+        let SharedGradientParams { m, n, has_bias, .. } = self.params;
+        (m as usize).div_ceil(TILE) * ((n + has_bias) as usize).div_ceil(TILE)
+    }
+}
+
 impl Launch for Joined {
     fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
         cpu::gradient(&self.params, inputs, outputs[0]);
@@ -92,7 +100,8 @@ impl Launch for Joined {
     fn work(&self) -> profile::Sum {
         let [m, n] = [self.params.m, self.params.n].map(u64::from);
         let bytes = 4 * (self.rows * (m + n) + m * n * u64::from(1 + self.params.accumulate));
-        profile::Sum { calls: 1, dispatches: 1, seconds: 0.0, flops: 2 * m * n * self.rows, bytes }
+        let (flops, workgroups) = (2 * m * n * self.rows, self.tiles() as u64);
+        profile::Sum { calls: 1, dispatches: 1, workgroups, seconds: 0.0, flops, bytes }
     }
 
     fn shapes(&self) -> String {
@@ -102,11 +111,9 @@ impl Launch for Joined {
 
     #[cfg(feature = "gpu")]
     fn on_gpu(&self, record: &mut dyn FnMut(&[Dispatch])) {
-        let SharedGradientParams { m, n, has_bias, .. } = self.params;
-        let tiles = (m as usize).div_ceil(TILE) * ((n + has_bias) as usize).div_ceil(TILE);
         record(&[Dispatch {
             entry: "shared_gradient",
-            groups: grid(tiles),
+            groups: grid(self.tiles()),
             params: bytemuck::bytes_of(&self.params),
             // 32 rows per iteration; the last iteration of each use may have fewer.
             loop_iterations: self.rows.div_ceil(32) + USES as u64,

@@ -2,12 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LOSS_SUM, MOMENTS, Position, RAW, STATE};
+use super::{Position, STATE, json};
 use crate::error::{Error, Result};
 use crate::model_file::Content;
 use crate::nn::{Module, TrainState};
 use crate::settings::Config;
 use crate::tensor::Tensor;
+use crate::tiles::Tiles;
+
+pub(super) const LOSS_SUM: &str = "loss_sum";
+/// Prefix of the moments in the state file: the parameter's name and the index of the moment follow.
+pub(super) const MOMENTS: &str = "optimizer.";
+/// Prefix of the trained weights in the state file, for runs whose model file has moving averages.
+pub(super) const RAW: &str = "raw.";
+/// The metadata key of the tiles, on which the order of sums depends.
+pub(super) const TILES: &str = "tiles";
 
 /// The settings that a checkpoint was trained with, in its stored form.
 pub enum RunSettings {
@@ -23,6 +32,9 @@ pub struct State {
     pub position: Position,
     /// The settings.
     pub settings: RunSettings,
+    /// The tiles of the GPU that it was trained on; absent for [`Tiles::DISCRETE`], the CPU, and in checkpoints that
+    /// predate this field.
+    pub tiles: Option<Tiles>,
     /// Checksum of the model file that it belongs to; absent in checkpoints that predate this field.
     pub(super) model: Option<String>,
     content: Content,
@@ -46,7 +58,17 @@ impl State {
             hash => RunSettings::Hash(hash.cloned().unwrap_or_default()),
         };
         let model = content.texts.get("model").cloned();
-        Ok(State { position, settings, model, content, path })
+        let tiles = match content.texts.contains_key(TILES) {
+            true => Some(content.json::<Tiles>(TILES, &path)?),
+            false => None,
+        };
+        if let Some(fault) = tiles.and_then(|tiles| tiles.fault()) {
+            return Err(Error::Checkpoint(format!(
+                "{}: {fault}; restore it from a copy, or resume from another checkpoint with --resume=auto",
+                path.display()
+            )));
+        }
+        Ok(State { position, settings, tiles, model, content, path })
     }
 
     /// Restores moments, moving averages and the running sum of losses in `training`. In a run with moving averages,
@@ -94,4 +116,11 @@ impl State {
         training.loss_sum = device.map(|device| Tensor::new(&device, &sum.data, &[1]));
         Ok(())
     }
+}
+
+/// The metadata of the tiles of the device that `model` is on, unless they are [`Tiles::DISCRETE`].
+pub(super) fn tiles_text(model: &dyn Module) -> Result<Option<(String, String)>> {
+    let device = model.parameters().first().map(|(_, param)| param.value().device().clone());
+    let tiles = device.map(|device| device.tiles()).filter(|tiles| *tiles != Tiles::DISCRETE);
+    tiles.map(|tiles| Ok((TILES.to_string(), json(&tiles)?))).transpose()
 }

@@ -126,3 +126,25 @@ fn names_and_steps() {
         assert_eq!(step_of(other), None, "{other}");
     }
 }
+
+#[test]
+fn stored_tiles_are_checked() {
+    let read = |tiles: Option<&str>| {
+        let mut content = Content::default();
+        content.texts.insert("position".into(), json(&Position::default()).unwrap());
+        content.texts.extend(tiles.map(|text| (state::TILES.to_string(), text.to_string())));
+        State::of(content, Path::new("a")).map(|state| state.tiles)
+    };
+    assert_eq!(read(None).unwrap(), None);
+    let tiles = crate::tiles::Tiles::OTHER.with(2, 99);
+    assert_eq!(read(Some(&json(&tiles).unwrap())).unwrap(), Some(tiles));
+    let none = json(&tiles.with(2, 0)).unwrap();
+    for (text, part) in [
+        ("{}", "missing field `large_products`"),
+        ("7", "cannot parse the metadata \"tiles\""),
+        (&none[..], "a/state.safetensors: product_piece is 0, and must be from 32 to 65536"),
+    ] {
+        let Err(Error::Checkpoint(message)) = read(Some(text)) else { panic!("{text}: taken") };
+        assert!(message.contains(part), "{message}");
+    }
+}

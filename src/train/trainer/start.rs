@@ -8,6 +8,7 @@ use crate::nn::{Module, TrainState};
 use crate::run::checkpoint::{self, Checkpoint, Position, RunSettings, State};
 use crate::run::metrics::{self, Seconds};
 use crate::run::{RunDir, TrainingStage, resume};
+use crate::tiles::Tiles;
 
 /// The state that a run starts with, in addition to weights and the optimiser's state.
 #[derive(Default)]
@@ -33,11 +34,10 @@ impl Start {
     pub fn resumed(
         job: &Job,
         total: u64,
+        Opened { checkpoint, state, damaged }: Opened,
         model: &dyn Module,
         training: &mut TrainState,
     ) -> Result<Start> {
-        let mut damaged = Vec::new();
-        let (checkpoint, state) = open(&job.run, job.resume, &mut damaged)?;
         let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).to_path_buf();
         let images = job.fingerprint.as_ref().expect("rank 0 has it");
         let asked = resume::Asked { config: &job.config, images, count: job.data.train.count };
@@ -73,20 +73,31 @@ impl Start {
     }
 }
 
-/// The checkpoint to resume from, and the later ones that are damaged, with their errors.
-fn open(
-    run: &RunDir,
-    resume: Resume,
-    damaged: &mut Vec<(PathBuf, String)>,
-) -> Result<(Checkpoint, State)> {
-    let newest = run.newest()?;
+/// The checkpoint to resume from.
+pub(super) struct Opened {
+    checkpoint: Checkpoint,
+    state: State,
+    /// The later checkpoints that are damaged, with their errors.
+    damaged: Vec<(PathBuf, String)>,
+}
+
+impl Opened {
+    /// The tiles that the checkpoint was trained with on a GPU.
+    pub fn tiles(&self) -> Tiles {
+        self.state.tiles.unwrap_or(Tiles::DISCRETE)
+    }
+}
+
+/// Opens the checkpoint to resume from.
+pub(super) fn open(run: &RunDir, resume: Resume) -> Result<Opened> {
+    let (newest, mut damaged) = (run.newest()?, Vec::new());
     for step in run.steps().into_iter().rev() {
         let dir = run.checkpoint(step);
         match checkpoint::open(&dir) {
             Err(Error::Checkpoint(what)) if resume == Resume::NewestWhole => {
                 damaged.push((dir, what));
             }
-            other => return other,
+            other => return other.map(|(checkpoint, state)| Opened { checkpoint, state, damaged }),
         }
     }
     Err(Error::Checkpoint(format!(

@@ -28,6 +28,8 @@ mod samples;
 #[cfg(unix)]
 mod signals;
 mod training;
+#[cfg(feature = "gpu")]
+mod tune;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -119,6 +121,8 @@ impl Place {
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pixelloom"));
         command.args(arguments.split_whitespace()).current_dir(self.0.path());
+        // The user may have measured tiles.
+        command.env("XDG_CONFIG_HOME", self.path("settings")).env_remove("PIXELLOOM_TILES");
         command
     }
 
@@ -132,6 +136,7 @@ impl Place {
         let mut command = Command::new("env");
         command.arg("--default-signal=INT,TERM,HUP").arg(plain.get_program());
         command.args(plain.get_args()).current_dir(self.0.path());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command
     }
 

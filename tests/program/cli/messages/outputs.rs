@@ -33,6 +33,9 @@ fn outputs() {
     transcript.fails("sample a --count 2 --out s.png --nearest s.png --device cpu", 3);
     transcript.fails("report a --csv runs/a/m.csv --force", 3);
     transcript.fails("report a --log-x", 3);
+    transcript.fails("tune vae --tiles file/t.toml --device cpu", 8);
+    transcript.fails("tune vae --tiles runs/a/t.toml --device cpu", 3);
+    transcript.fails("tune vae --tiles t.txt --device cpu", 3);
     for (file, text) in [
         ("metrics.jsonl", "{\"kind\":\"train\"}\nnothing\n"),
         ("metrics.jsonl", "[]\n"),

@@ -133,6 +133,10 @@ fn settings_of_other_models() {
         transcript.fails(&format!("train {command} --device cpu"), 3);
     }
     transcript.fails("bench --only nothing", 3);
+    std::fs::write(place.path("tiles.toml"), "[[adapters]]\n").expect("written");
+    transcript.fails("tune vae --tiles tiles.toml --device cpu", 3);
+    transcript.fails("tune vae --preset digits-draw --device cpu", 3);
+    transcript.fails("tune vae --device cpu", 6);
     transcript.fails("presets nothing", 3);
     transcript.fails("data nothing", 3);
     transcript.fails("data digits --binarization nothing", 3);
