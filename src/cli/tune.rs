@@ -62,7 +62,8 @@ impl Tune {
             give("adapter", &adapter);
             give("tiles", tiles);
             let Some(output) = output else {
-                return Ok(remark("nothing was stored, because of --tiles builtin"));
+                remark("nothing was stored, because of --tiles builtin");
+                return Ok(());
             };
             let mut tuned = known;
             let model = format!("{}, batch size {}", config.preset, config.batch);

@@ -8,6 +8,7 @@ use crate::profile::Ledger;
 use crate::tiles::Tiles;
 use crate::{Error, Result};
 use std::future::Future;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -48,7 +49,22 @@ pub struct Stats {
 
 /// An opened GPU. Clones are handles to the same one; any thread may use them. A handle has its own [`Tiles`].
 #[derive(Clone)]
-pub struct Gpu(pub(super) Arc<Shared>, Tiles);
+pub struct Gpu(pub(super) Arc<Handle>);
+
+/// An opened GPU, and how kernels divide their work for the tensors of this handle. Tensors have one each, so it is
+/// behind a pointer.
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    tiles: Tiles,
+}
+
+impl Deref for Handle {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
 
 pub(super) struct Shared {
     pub device: wgpu::Device,
@@ -167,7 +183,7 @@ impl Gpu {
             options,
             failure,
         };
-        Ok(Gpu(Arc::new(shared), tiles))
+        Ok(Gpu(Arc::new(Handle { shared: Arc::new(shared), tiles })))
     }
 
     /// The adapter that was opened.
@@ -177,12 +193,12 @@ impl Gpu {
 
     /// How kernels divide their work: [`Tiles::of`] its type, or those of [`Gpu::with_tiles`].
     pub fn tiles(&self) -> Tiles {
-        self.1
+        self.0.tiles
     }
 
     /// A handle to the same GPU with other tiles, which must be in their [limits](Tiles::LIMITS).
     pub fn with_tiles(&self, tiles: Tiles) -> Gpu {
-        Gpu(self.0.clone(), tiles)
+        Gpu(Arc::new(Handle { shared: self.0.shared.clone(), tiles }))
     }
 
     /// Maximum size of a tensor in bytes.
