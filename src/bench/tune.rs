@@ -3,7 +3,7 @@
 //! One choice after the other is varied around the table's value, while the others stay. Only values that change the
 //! launches of the model are timed. Their steps take turns, so that a change of the clock rate affects all of them, and
 //! each round yields the ratio of a value's time to that of the current value. A value is adopted if the median of its
-//! ratios is the lowest, and at most [`WORTH`].
+//! ratios is the lowest, and at most 0.98.
 
 use std::time::Instant;
 
