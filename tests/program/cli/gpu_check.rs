@@ -1,5 +1,5 @@
 //! `pixelloom gpu-check` without a GPU to check. A complete check takes a software driver a minute, so it is not run
-//! here; `.ci/run` runs it on two drivers.
+//! here; `.ci/run` runs it.
 
 use super::Place;
 
