@@ -19,6 +19,7 @@ use crate::rng::{Key, stream};
 use crate::tensor::Tensor;
 
 use super::probe;
+use super::timing::quantile;
 
 /// Samples of which the median is taken, each of many calls, and the fewest if calls are slow.
 const SAMPLES: usize = 11;
@@ -106,7 +107,7 @@ pub fn speed(case: &Case, device: &Device, seconds: f64) -> Result<Speed> {
         }
         samples.sort_by(f64::total_cmp);
     }
-    let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
+    let at = |share| quantile(&samples, share);
     let seconds = at(0.5);
     let Sum { flops, bytes, .. } = work(case)?;
     let per_second = |amount: u64| amount as f64 / seconds / 1e9;

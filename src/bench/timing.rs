@@ -102,8 +102,13 @@ pub fn time(device: &Device, ready: &mut Ready, seconds: f64, least: usize) -> R
         next += block;
     }
     times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+    let at = |share| quantile(&times, share);
     Ok(Timing { steps: next - 1, median: at(0.5), quartiles: [at(0.25), at(0.75)] })
+}
+
+/// The element of sorted times below which this share of them lies.
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
 /// The speeds of a workload.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::table::digits;
+use super::timing::quantile;
 use super::workloads::images;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -132,7 +133,7 @@ impl Candidate {
 
 fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
+    quantile(&all, 0.5)
 }
 
 /// The medians of each value, from its seconds per step by round.

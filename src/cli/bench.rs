@@ -56,6 +56,8 @@ impl Bench {
             give("machine", &machine);
             let mut table = Table::new(&timing::HEAD);
             let mut rest = Table::new(&yardstick::HEAD);
+            let one = (device.is_cpu() && rayon::current_num_threads() > 1).then(OneThread::new);
+            let one = one.transpose()?;
             for workload in chosen {
                 remark(&format!("{} {} ...", workload.name, workload.task.name()));
                 let mut ready = workload.build(device);
@@ -63,7 +65,8 @@ impl Bench {
                 table.row(timing::cells(workload, &timing, &machine));
                 add("workloads", timing::figures(workload, &timing, &machine));
                 if device.is_cpu() && workload.task == Task::Train {
-                    for split in self.splits(device, workload, &mut ready, &timing)? {
+                    let (own, ready) = ((device, machine.bandwidth), &mut ready);
+                    for split in self.splits(own, one.as_ref(), workload, ready, &timing)? {
                         rest.row(split.cells());
                         add("splits", split);
                     }
@@ -80,39 +83,52 @@ impl Bench {
     /// Where the time of a training step goes, on one thread and on those of the pool.
     fn splits(
         &self,
-        device: &Device,
+        own: (&Device, f64),
+        one: Option<&OneThread>,
         workload: &Workload,
         ready: &mut Ready,
         timing: &Timing,
     ) -> Result<Vec<Split>, Error> {
         let mut all = Vec::new();
-        if rayon::current_num_threads() > 1 {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            let pool = pool.map_err(|e| Error::Device(format!("cannot start a thread: {e}")))?;
-            let one = pool.install(|| {
-                let timing = bench::time(device, ready, self.seconds, 1)?;
-                self.split(device, workload, ready, &timing)
+        if let Some(OneThread { pool, bandwidth }) = one {
+            let split = pool.install(|| {
+                let timing = bench::time(own.0, ready, self.seconds, 1)?;
+                self.split((own.0, *bandwidth), workload, ready, &timing)
             });
-            all.push(one?);
+            all.push(split?);
         }
-        all.push(self.split(device, workload, ready, timing)?);
+        all.push(self.split(own, workload, ready, timing)?);
         Ok(all)
     }
 
     fn split(
         &self,
-        device: &Device,
+        (device, bandwidth): (&Device, f64),
         workload: &Workload,
         ready: &mut Ready,
         timing: &Timing,
     ) -> Result<Split, Error> {
-        let bandwidth = probe::bandwidth(&Device::cpu())?;
         let mut profile = Profile::default();
         let steps = (self.seconds / 4.0 / timing.median).clamp(1.0, 100.0) as u32;
         for step in 0..steps {
             device.profiled(&mut profile, || ready.run(step..step + 1))??;
         }
         Ok(Split::new(&workload.name, timing, &profile, bandwidth))
+    }
+}
+
+/// A pool of one thread, and its GB/s of memory.
+struct OneThread {
+    pool: rayon::ThreadPool,
+    bandwidth: f64,
+}
+
+impl OneThread {
+    fn new() -> Result<OneThread, Error> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let pool = pool.map_err(|e| Error::Device(format!("cannot start a thread: {e}")))?;
+        let bandwidth = pool.install(|| probe::bandwidth(&Device::cpu()))?;
+        Ok(OneThread { pool, bandwidth })
     }
 }
 
