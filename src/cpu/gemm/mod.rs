@@ -185,6 +185,13 @@ pub(crate) fn gemm_on_this_thread(g: &Gemm, c: &mut [f32], c_stride: usize) {
     unsafe { blocking::multiply(kernels, &product) }
 }
 
+/// Fetches a row into L1, for a loop that will need it soon and walks through memory in a way that the processor does
+/// not foresee.
+#[inline]
+pub(crate) fn prefetch(row: &[f32]) {
+    (Kernels::current().prefetch_runs)(row.as_ptr(), 64, row.len().div_ceil(64), row.len());
+}
+
 /// Floats from the first to the last of `runs` runs of `len` floats, `stride` apart; `None` if the runs overlap or the
 /// number overflows. A slice with at least this many floats contains every pointer into the runs.
 #[inline]

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::params::LstmCellParams;
 use crate::cpu::gemm::{Activation, Gemm, Mat, Packed, Scratch, gemm};
 use crate::cpu::math::{sigmoid, tanh};
-use crate::cpu::simd::vectorize;
+use crate::cpu::simd::{update, vectorize};
 
 thread_local! {
     static ROW: Scratch = const { Scratch::new() };
@@ -72,22 +72,24 @@ macro_rules! by_lanes {
 }
 pub(in crate::ops) use by_lanes;
 
-/// Gates, c' and h' of N units from the gates before their activation and c.
+/// Applies the activations of the gates o, f, i (sigmoid) and g (tanh) to a row \[4n\]. In loops of their own, because
+/// then no iteration waits for another; a loop that also computed c' and h' would be one long chain.
 #[inline(always)]
-pub(in crate::ops) fn step<const N: usize>(
-    [mut o, mut f, mut i, mut g]: Four<N>,
-    c: [f32; N],
-) -> (Four<N>, [f32; N], [f32; N]) {
+pub(in crate::ops) fn activate(n: usize, gates: &mut [f32]) {
+    let (ofi, g) = gates.split_at_mut(3 * n);
+    update(ofi, [], |x, []| sigmoid(x));
+    update(g, [], |x, []| tanh(x));
+}
+
+/// c' and h' of N units from the activated gates and c.
+#[inline(always)]
+pub(in crate::ops) fn state<const N: usize>([o, f, i, g]: Four<N>, c: [f32; N]) -> [[f32; N]; 2] {
     let (mut next, mut h) = ([0.0; N], [0.0; N]);
     for j in 0..N {
-        o[j] = sigmoid(o[j]);
-        f[j] = sigmoid(f[j]);
-        i[j] = sigmoid(i[j]);
-        g[j] = tanh(g[j]);
         next[j] = f[j] * c[j] + i[j] * g[j];
         h[j] = o[j] * tanh(next[j]);
     }
-    ([o, f, i, g], next, h)
+    [next, h]
 }
 
 /// Gradients of N units with respect to the gates before their activation and to c, from those of h' and c'.
@@ -113,11 +115,10 @@ pub(in crate::ops) fn step_gradient<const N: usize>(
 #[inline(always)]
 fn forward_lanes<const N: usize>(
     (n, j): (usize, usize),
-    (h, next, gates): (&mut [f32], &mut [f32], &mut [f32]),
-    c: &[f32],
+    (h, next): (&mut [f32], &mut [f32]),
+    [gates, c]: [&[f32]; 2],
 ) {
-    let (done, new, y) = step::<N>(four(gates, (n, j)), take(c, j));
-    put_four(gates, (n, j), &done);
+    let [new, y] = state::<N>(four(gates, (n, j)), take(c, j));
     next[j..j + N].copy_from_slice(&new);
     h[j..j + N].copy_from_slice(&y);
 }
@@ -168,7 +169,8 @@ pub fn forward(p: &LstmCellParams, [x, w, b, c]: [&[f32]; 4], [h, next, gates]: 
                 let rows = h.chunks_exact_mut(n).zip(next.chunks_exact_mut(n));
                 let rows = rows.zip(gates.chunks_exact_mut(4 * n)).zip(c.chunks_exact(n));
                 for (((h, next), gates), c) in rows {
-                    by_lanes!(n, |j| forward_lanes((n, j), (h, next, gates), c));
+                    activate(n, gates);
+                    by_lanes!(n, |j| forward_lanes((n, j), (h, next), [gates, c]));
                 }
             },
         );

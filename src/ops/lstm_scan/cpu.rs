@@ -11,9 +11,9 @@
 use rayon::prelude::*;
 
 use super::params::{LstmScanParams, Order};
-use crate::cpu::gemm::{Activation, Mat, Scratch};
+use crate::cpu::gemm::{Activation, Mat, Scratch, prefetch};
 use crate::cpu::simd::vectorize;
-use crate::ops::lstm_cell::cpu::{by_lanes, four, put_four, step, step_gradient, take};
+use crate::ops::lstm_cell::cpu::{activate, by_lanes, four, put_four, state, step_gradient, take};
 use crate::ops::masked_conv::taps::{Line, Taps};
 use crate::ops::masked_conv::weights::{Rows, Weights, turned, with_weights};
 use crate::ops::masked_conv::window::Columns;
@@ -48,18 +48,18 @@ impl Walk {
 
     /// The cell at (row, column) in lane `lane` (see [`Cell::lane`]).
     fn cell(&self, (r, c): (usize, usize), lane: usize) -> Cell {
-        let before = match self.order {
-            Order::Rows(_) => r.checked_sub(1).map(|r| (r, c)),
-            Order::Diagonal => c.checked_sub(1).map(|c| (r, c)),
-            Order::MirroredDiagonal => (c + 1 < self.width).then_some((r, c + 1)),
-        };
-        let last = match self.order {
-            Order::Rows(_) => r + 1 == self.height,
-            Order::Diagonal => c + 1 == self.width,
-            Order::MirroredDiagonal => c == 0,
+        let left = c.checked_sub(1).map(|c| (r, c));
+        let right = (c + 1 < self.width).then_some((r, c + 1));
+        let [before, after] = match self.order {
+            Order::Rows(_) => {
+                [r.checked_sub(1).map(|r| (r, c)), (r + 1 < self.height).then_some((r + 1, c))]
+            }
+            Order::Diagonal => [left, right],
+            Order::MirroredDiagonal => [right, left],
         };
         let index = |(r, c): (usize, usize)| r * self.width + c;
-        Cell { at: (r, c), index: index((r, c)), before: before.map(index), last, lane }
+        let [before, after] = [before, after].map(|at| at.map(index));
+        Cell { at: (r, c), index: index((r, c)), before, after, lane }
     }
 
     /// Replaces `cells` by those of step `t`.
@@ -95,8 +95,8 @@ struct Cell {
     index: usize,
     /// Index of the cell whose c is this cell's input; `None` if it is outside the image.
     before: Option<usize>,
-    /// Whether no other cell reads this cell's c.
-    last: bool,
+    /// Index of the cell that reads this cell's c, one step later; `None` if it is outside the image.
+    after: Option<usize>,
     /// The column (Row LSTM) or row (Diagonal LSTM) along which c is passed on.
     lane: usize,
 }
@@ -141,26 +141,34 @@ impl Recurrence<'_> {
     }
 }
 
-/// Computes channels `j..j + N` of the cell with index `cell` from its product and its u \[4h\]. Its input c is that of
-/// the cell with index `before`, or c0. h and c are maps of one image; gates \[4h\] are the cell's.
+/// Computes channels `j..j + N` of c and h, maps of one image, at the cell with index `cell`. Its input c is that of the
+/// cell with index `before`, or c0; its gates \[4h\] are activated.
 #[inline(always)]
 fn forward_lanes<const N: usize>(
     (n, j): (usize, usize),
-    (product, u, c0): (&[f32], &[f32], &[f32]),
+    [gates, c0]: [&[f32]; 2],
     (cell, before): (usize, Option<usize>),
-    (h, c, gates): (&mut [f32], &mut [f32], &mut [f32]),
+    (h, c): (&mut [f32], &mut [f32]),
 ) {
-    let (mut sums, add) = (four::<N>(product, (n, j)), four::<N>(u, (n, j)));
-    for (sums, add) in sums.iter_mut().zip(&add) {
-        for (sum, add) in sums.iter_mut().zip(add) {
-            *sum += add;
-        }
-    }
     let was = before.map_or_else(|| take::<N>(c0, j), |b| take::<N>(c, b * n + j));
-    let (done, new, y) = step(sums, was);
-    put_four(gates, (n, j), &done);
+    let [new, y] = state(four(gates, (n, j)), was);
     c[cell * n + j..][..N].copy_from_slice(&new);
     h[cell * n + j..][..N].copy_from_slice(&y);
+}
+
+/// Computes a cell of one image from its product and its u \[4h\]: its gates \[4h\], and c and h in their maps.
+#[inline(always)]
+fn forward_cell(
+    n: usize,
+    [product, u, c0]: [&[f32]; 3],
+    cell: &Cell,
+    (h, c, gates): (&mut [f32], &mut [f32], &mut [f32]),
+) {
+    for ((gate, x), y) in gates.iter_mut().zip(product).zip(u) {
+        *gate = x + y;
+    }
+    activate(n, gates);
+    by_lanes!(n, |j| forward_lanes((n, j), [gates, c0], (cell.index, cell.before), (h, c)));
 }
 
 /// Computes h, c and the gates.
@@ -196,14 +204,15 @@ pub fn forward(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c, gates]: [&mut
                                 for (((h, c), gates), u) in maps.zip(u.chunks_exact(4 * image)) {
                                     for cell in &cells {
                                         let Some(product) = products.next() else { return };
+                                        // The cells of a step lie in different rows: more runs through memory than
+                                        // the processor foresees.
+                                        if let Some(after) = cell.after {
+                                            prefetch(&u[4 * after * n..][..4 * n]);
+                                            prefetch(&gates[4 * after * n..][..4 * n]);
+                                        }
                                         let u = &u[4 * cell.index * n..][..4 * n];
                                         let gates = &mut gates[4 * cell.index * n..][..4 * n];
-                                        by_lanes!(n, |j| forward_lanes(
-                                            (n, j),
-                                            (product, u, c0),
-                                            (cell.index, cell.before),
-                                            (h, c, gates)
-                                        ));
+                                        forward_cell(n, [product, u, c0], cell, (h, c, gates));
                                     }
                                 }
                             },
@@ -282,12 +291,17 @@ pub fn gradient(
                                 for ((((dgates, dc), gates), c), dh) in maps {
                                     for cell in &cells {
                                         let Some(product) = products.next() else { return };
+                                        // As in `forward`, but towards the first step.
+                                        if let Some(before) = cell.before {
+                                            prefetch(&gates[4 * before * n..][..4 * n]);
+                                            prefetch(&dh[before * n..][..n]);
+                                        }
                                         let dc = &mut dc[cell.lane * n..][..n];
                                         by_lanes!(n, |j| gradient_lanes(
                                             (n, j),
                                             (product, dh, c0),
                                             (c, gates),
-                                            (cell.index, cell.before, cell.last),
+                                            (cell.index, cell.before, cell.after.is_none()),
                                             (dgates, dc)
                                         ));
                                     }
@@ -326,12 +340,7 @@ pub fn at_cell(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32];
                     let maps = maps.zip(u.chunks_exact(4 * image));
                     for (((h, c), u), product) in maps.zip(products.chunks_exact(4 * n)) {
                         let u = &u[4 * cell.index * n..][..4 * n];
-                        by_lanes!(n, |j| forward_lanes(
-                            (n, j),
-                            (product, u, c0),
-                            (cell.index, cell.before),
-                            (h, c, &mut gates)
-                        ));
+                        forward_cell(n, [product, u, c0], &cell, (h, c, &mut gates));
                     }
                 },
             );
