@@ -92,11 +92,6 @@ fn sum_of_16(value: vec4<f32>, lane: u32, first: u32, step: u32) -> vec4<f32> {
     return total;
 }
 
-// The sum over the 16 adjacent invocations of a team, which share a row.
-fn sum_of_neighbours(value: vec4<f32>, lane: u32) -> vec4<f32> {
-    return sum_of_16(value, lane, lane & 240u, 1u);
-}
-
 // The sum over the invocations of equal rank in the 16 teams.
 fn sum_across(value: vec4<f32>, lane: u32) -> vec4<f32> {
     return sum_of_16(value, lane, lane & 15u, 16u);

@@ -56,7 +56,7 @@ pub fn adapters() -> Result<()> {
             largest >> 20,
             shared >> 10,
             yes_no(a.timestamp),
-            yes_no(a.subgroups),
+            if a.subgroup_size > 0 { a.subgroup_size.to_string() } else { "no".into() },
         ))?;
         super::out::add(
             "adapters",
@@ -64,7 +64,7 @@ pub fn adapters() -> Result<()> {
                 "device": format!("gpu:{index}"), "name": name, "backend": backend, "type": kind,
                 "driver": a.driver, "software": a.software, "largest_tensor_bytes": largest,
                 "workgroup_invocations": workgroup, "workgroup_bytes": shared,
-                "buffers_a_kernel": buffers, "timestamps": a.timestamp, "subgroups": a.subgroups,
+                "buffers_a_kernel": buffers, "timestamps": a.timestamp, "subgroups": a.subgroup_size,
             }),
         );
     }

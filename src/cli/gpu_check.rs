@@ -44,6 +44,13 @@ impl GpuCheck {
         }
         say(&format!("\nchecked: {}", device.name()))?;
         give("checked", device.name());
+        #[cfg(feature = "gpu")]
+        if let Device::Gpu(gpu) = &device {
+            say(&match gpu.subgroup() {
+                0 => "attention adds in workgroup memory".into(),
+                size => format!("attention adds within subgroups of {size}"),
+            })?;
+        }
         report(check(&device))
     }
 }

@@ -36,8 +36,8 @@ pub struct AdapterSummary {
     pub max_storage_buffers_per_shader_stage: u32,
     /// Whether the device has timestamps, which profiling needs.
     pub timestamp: bool,
-    /// Whether the device has subgroup operations.
-    pub subgroups: bool,
+    /// Smallest number of invocations in a subgroup; 0 if the device has no subgroup operations.
+    pub subgroup_size: u32,
     /// Whether the driver computes on the CPU. Good for tests, but slower than the CPU back end.
     pub software: bool,
 }
@@ -46,7 +46,7 @@ impl AdapterSummary {
     fn new(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         let info = adapter.get_info();
         let limits = adapter.limits();
-        let features = adapter.features();
+        let features = features(adapter);
         AdapterSummary {
             index,
             name: if info.name.is_empty() { "WebGPU".into() } else { info.name },
@@ -65,7 +65,10 @@ impl AdapterSummary {
             max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
             max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
             timestamp: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            subgroup_size: match features.contains(wgpu::Features::SUBGROUP) {
+                true => info.subgroup_min_size,
+                false => 0,
+            },
             software: info.device_type == wgpu::DeviceType::Cpu,
         }
     }
@@ -91,6 +94,16 @@ impl AdapterSummary {
         .find(|(_, has, needs)| has < needs)
         .map(|(what, has, needs)| format!("it offers {has} {what}, the kernels need {needs}"))
     }
+}
+
+/// The optional features of an adapter that the crate uses. Browsers require `enable subgroups;` in the text of a shader,
+/// which naga 30 rejects, so kernels do without subgroup operations there.
+pub(super) fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    let native = match cfg!(target_family = "wasm") {
+        true => wgpu::Features::empty(),
+        false => wgpu::Features::SUBGROUP,
+    };
+    adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | native)
 }
 
 /// All adapters in the order discrete, integrated, virtual, other, cpu, so that GPUs come before software drivers.

@@ -22,6 +22,8 @@ pub struct GpuOptions {
     pub zero_workgroup_memory: bool,
     /// Fill every new buffer with NaN, which reveals kernels that leave elements unwritten.
     pub poison: bool,
+    /// Upper limit of [`Gpu::subgroup`]: 0, 4, 8 or 16, which is also the default.
+    pub subgroup: Option<u32>,
 }
 
 /// Statistics: counts since [`Gpu::open`], and current memory.
@@ -71,6 +73,8 @@ pub(super) struct Shared {
     pub queue: wgpu::Queue,
     pub summary: AdapterSummary,
     pub options: GpuOptions,
+    /// Number of adjacent invocations that add within a subgroup: 4, 8 or 16, or 0 if all use workgroup memory.
+    pub subgroup: u32,
     pub failure: Arc<Failure>,
     pub pool: Arc<Mutex<Pool>>,
     pub pipelines: Pipelines,
@@ -160,30 +164,44 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("pixelloom"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapters::features(adapter),
             required_limits: limits(&adapter.limits()),
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| refuse(error.to_string()))?;
 
+        let new = |subgroup| Gpu::new((&device, &queue), summary, options, subgroup);
+        let size = summary.subgroup_size.min(options.subgroup.unwrap_or(16)).min(16);
+        // The probe has a state of its own, so that it leaves neither statistics nor a failure.
+        let probed = size >= 4 && size.is_power_of_two() && new(0).has_subgroups_of(size).await;
+        Ok(new(if probed { size } else { 0 }))
+    }
+
+    fn new(
+        (device, queue): (&wgpu::Device, &wgpu::Queue),
+        summary: &AdapterSummary,
+        options: GpuOptions,
+        subgroup: u32,
+    ) -> Gpu {
         let failure = Arc::new(Failure { first: OnceLock::new() });
-        watch(&device, &failure, &summary.name);
-        let tiles = Tiles::of(summary.device_type);
+        watch(device, &failure, &summary.name);
         let shared = Shared {
             pool: Arc::default(),
             pipelines: Pipelines::default(),
-            recorder: Mutex::new(Recorder::new(&device)),
+            recorder: Mutex::new(Recorder::new(device)),
             readbacks: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
             ledger: Ledger::default(),
-            device,
-            queue,
+            device: device.clone(),
+            queue: queue.clone(),
             summary: summary.clone(),
             options,
+            subgroup,
             failure,
         };
-        Ok(Gpu(Arc::new(Handle { shared: Arc::new(shared), tiles })))
+        let tiles = Tiles::of(summary.device_type);
+        Gpu(Arc::new(Handle { shared: Arc::new(shared), tiles }))
     }
 
     /// The adapter that was opened.
@@ -199,6 +217,11 @@ impl Gpu {
     /// A handle to the same GPU with other tiles, which must be in their [limits](Tiles::LIMITS).
     pub fn with_tiles(&self, tiles: Tiles) -> Gpu {
         Gpu(Arc::new(Handle { shared: self.0.shared.clone(), tiles }))
+    }
+
+    /// Number of adjacent invocations that add within a subgroup: 4, 8 or 16, or 0 if all use workgroup memory.
+    pub fn subgroup(&self) -> u32 {
+        self.0.subgroup
     }
 
     /// Maximum size of a tensor in bytes.

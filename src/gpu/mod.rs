@@ -47,6 +47,8 @@ mod profile;
 #[cfg(feature = "gpu")]
 mod recorder;
 #[cfg(feature = "gpu")]
+mod subgroups;
+#[cfg(feature = "gpu")]
 mod transfer;
 
 #[cfg(feature = "gpu")]

@@ -93,8 +93,9 @@ impl Shared {
         let key = std::ptr::from_ref(program).addr();
         let cell = lock(&self.pipelines.modules).entry(key).or_default().clone();
         let module = cell.get_or_init(|| self.build_module(program)).clone()?;
-        let overrides = program.source.overrides.iter();
-        let overrides: Vec<_> = overrides.map(|&(name, value)| (name, f64::from(value))).collect();
+        let (_, overrides) = program.source.with_subgroups(self.subgroup);
+        let overrides: Vec<_> =
+            overrides.into_iter().map(|(name, value)| (name, f64::from(value))).collect();
         let pipeline = self
             .guarded(|| {
                 let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -154,7 +155,7 @@ impl Shared {
     fn shader(&self, program: &'static Program) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(program.name),
-            source: wgpu::ShaderSource::Wgsl(program.source.text.into()),
+            source: wgpu::ShaderSource::Wgsl(program.source.with_subgroups(self.subgroup).0),
         };
         if self.options.bounds_checks {
             return self.device.create_shader_module(descriptor);

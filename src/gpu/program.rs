@@ -4,6 +4,8 @@
 //! (`var<storage, read>`), and the rest are the outputs (`var<storage, read_write>`). This module is in the CPU-only
 //! build too, because its tests check the shaders.
 
+use std::borrow::Cow;
+
 /// A WGSL module. Each entry point uses a subset of its bindings.
 ///
 /// It runs without run-time checks unless the device was opened with `GpuOptions::bounds_checks`. So for all parameters
@@ -30,10 +32,27 @@ pub struct Wgsl {
     pub overrides: &'static [(&'static str, u32)],
 }
 
+/// Sums over 16 adjacent invocations: in workgroup memory, and with subgroup operations.
+const NEIGHBOURS: [&str; 2] = [
+    include_str!("../../shaders/lib/neighbours.wgsl"),
+    include_str!("../../shaders/lib/neighbours_in_subgroups.wgsl"),
+];
+
 impl Wgsl {
     /// Text without overrides.
     pub const fn new(text: &'static str) -> Wgsl {
         Wgsl { text, overrides: &[] }
+    }
+
+    /// The text and overrides for a device whose subgroups have at least `size` adjacent invocations: 4, 8 or 16, or 0
+    /// to use no subgroup operations.
+    pub fn with_subgroups(self, size: u32) -> (Cow<'static, str>, Vec<(&'static str, u32)>) {
+        let mut overrides = self.overrides.to_vec();
+        if size == 0 || !self.text.contains(NEIGHBOURS[0]) {
+            return (self.text.into(), overrides);
+        }
+        overrides.push(("SUBGROUP", size));
+        (self.text.replace(NEIGHBOURS[0], NEIGHBOURS[1]).into(), overrides)
     }
 }
 

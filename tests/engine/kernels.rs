@@ -22,8 +22,12 @@ use pixelloom::rng::Key;
 use pixelloom::tiles::Tiles;
 use pixelloom::{Device, Tensor, ops};
 
-const POISON: GpuOptions =
-    GpuOptions { bounds_checks: false, zero_workgroup_memory: false, poison: true };
+const POISON: GpuOptions = GpuOptions {
+    bounds_checks: false,
+    zero_workgroup_memory: false,
+    poison: true,
+    subgroup: None,
+};
 
 fn check(cases: &[Case], options: GpuOptions) {
     let Some(gpu) = common::gpu(options) else { return };
@@ -70,6 +74,36 @@ fn cases_agree_with_any_tiles() {
         let failures: Vec<String> =
             cases.flat_map(|case| case.differences(&device, &reference).unwrap()).collect();
         assert!(failures.is_empty(), "{name}:\n{}", failures.join("\n"));
+    }
+}
+
+/// Sums over adjacent invocations within subgroups, as far as this adapter has them, and in workgroup memory: they have
+/// the same bits.
+#[test]
+fn subgroups_change_no_bit() {
+    let limited = |most| common::gpu(GpuOptions { subgroup: Some(most), ..POISON });
+    let Some(plain) = limited(0) else { return };
+    assert_eq!(plain.subgroup(), 0);
+    let largest = plain.summary().subgroup_size;
+    if largest < 4 {
+        println!("skipped: this adapter has no subgroup operations");
+    }
+    let plain = Device::Gpu(plain);
+    let all = ops::cases().into_iter();
+    let cases: Vec<_> = all.filter(|c| ["attention", "filterbank"].contains(&c.op)).collect();
+    let bits = |case: &Case, device: &Device| -> Vec<(String, Vec<u32>)> {
+        let results = case.results(device).unwrap().into_iter();
+        results.map(|(what, x)| (what, x.into_iter().map(f32::to_bits).collect())).collect()
+    };
+    for size in [4, 8, 16].into_iter().filter(|&size| size <= largest) {
+        let gpu = limited(size).unwrap();
+        assert_eq!(gpu.subgroup(), size);
+        let gpu = Device::Gpu(gpu);
+        for case in &cases {
+            for ((what, a), (_, b)) in bits(case, &gpu).into_iter().zip(bits(case, &plain)) {
+                assert!(a == b, "subgroups of {size}: {} {what}", case.label);
+            }
+        }
     }
 }
 
@@ -236,7 +270,7 @@ fn sample(device: &Device) {
 #[test]
 fn every_entry_point_is_exercised() {
     // A separate device, so that no other test's kernels are recorded.
-    let all = GpuOptions { bounds_checks: true, zero_workgroup_memory: true, poison: true };
+    let all = GpuOptions { bounds_checks: true, zero_workgroup_memory: true, ..POISON };
     let Some(gpu) = common::gpu(all) else { return };
     if !gpu.summary().timestamp {
         println!("skipped: without timestamps this adapter does not record kernels");

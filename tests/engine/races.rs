@@ -14,7 +14,7 @@ use naga::{
     Module, Statement, TypeInner,
 };
 
-use crate::shaders::shaders;
+use crate::shaders::{shaders, shaders_with_subgroups};
 
 /// Bits for what a value depends on: the invocation within its workgroup, and the workgroup.
 const LANE: u8 = 1;
@@ -264,10 +264,9 @@ impl Walk<'_> {
 }
 
 /// Faults of all entry points.
-fn races(source: &str, alone: bool) -> Vec<String> {
+fn races(source: &str, capabilities: Capabilities, alone: bool) -> Vec<String> {
     let module = naga::front::wgsl::parse_str(source).unwrap();
-    let info =
-        Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module).unwrap();
     let mut all = Vec::new();
     for (number, entry) in module.entry_points.iter().enumerate() {
         let lanes = if entry.workgroup_size.iter().product::<u32>() > 1 { LANE } else { 0 };
@@ -295,9 +294,10 @@ fn races(source: &str, alone: bool) -> Vec<String> {
 #[test]
 fn no_two_invocations_store_to_one_place() {
     let faults: Vec<String> = shaders()
-        .iter()
+        .into_iter()
+        .chain(shaders_with_subgroups())
         .flat_map(|(name, shader)| {
-            let found = races(&shader.source, ALONE.contains(name));
+            let found = races(&shader.source, shader.capabilities(), ALONE.contains(&name));
             found.into_iter().map(move |why| format!("{name}: {why}"))
         })
         .collect();
@@ -329,7 +329,7 @@ const TOY: &str = "
 
 #[test]
 fn planted_races_are_seen() {
-    assert_eq!(races(TOY, false), [""; 0]);
+    assert_eq!(races(TOY, Capabilities::empty(), false), [""; 0]);
     for (from, to, why) in [
         (
             "tile[lane] = sum",
@@ -375,7 +375,7 @@ fn planted_races_are_seen() {
         ),
     ] {
         assert!(TOY.contains(from), "{from}");
-        let found = races(&TOY.replacen(from, to, 1), false);
+        let found = races(&TOY.replacen(from, to, 1), Capabilities::empty(), false);
         assert!(found.iter().any(|f| f.starts_with(why)), "{to}: {found:?}, not {why}");
     }
 }

@@ -29,12 +29,25 @@ pub struct Shader {
     fields: Vec<Field>,
 }
 
+/// The shaders of devices without subgroup operations.
 pub fn shaders() -> Vec<(&'static str, Shader)> {
+    shaders_for(0)
+}
+
+/// The shaders that use subgroup operations, in subgroups of 4, 8 and 16.
+pub fn shaders_with_subgroups() -> Vec<(&'static str, Shader)> {
+    let all = [4, 8, 16].into_iter().flat_map(shaders_for);
+    all.filter(|(_, shader)| shader.uses_subgroups()).collect()
+}
+
+/// The shaders of devices with subgroups of this size; 0 stands for no subgroup operations.
+fn shaders_for(subgroup: u32) -> Vec<(&'static str, Shader)> {
     let shader = |k: Box<dyn pixelloom::kernel::AnyKernel>| {
         let program = k.program();
+        let (source, overrides) = program.source.with_subgroups(subgroup);
         let shader = Shader {
-            source: program.source.text.into(),
-            overrides: program.source.overrides.to_vec(),
+            source: source.into(),
+            overrides,
             entries: k.entries().to_vec(),
             inputs: program.inputs,
             outputs: program.outputs,
@@ -49,6 +62,20 @@ pub fn shaders() -> Vec<(&'static str, Shader)> {
     kernels.map(shader).collect()
 }
 
+impl Shader {
+    fn uses_subgroups(&self) -> bool {
+        self.source.contains("subgroupShuffle")
+    }
+
+    /// The optional capabilities that it needs.
+    pub fn capabilities(&self) -> Capabilities {
+        match self.uses_subgroups() {
+            true => Capabilities::SUBGROUP,
+            false => Capabilities::empty(),
+        }
+    }
+}
+
 fn ensure(holds: bool, why: impl Fn() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
@@ -56,7 +83,7 @@ fn ensure(holds: bool, why: impl Fn() -> String) -> Result<(), String> {
 fn check(shader: &Shader) -> Result<(), String> {
     let module = naga::front::wgsl::parse_str(&shader.source)
         .map_err(|e| e.emit_to_string(&shader.source))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), shader.capabilities())
         .validate(&module)
         .map_err(|e| e.emit_to_string(&shader.source))?;
     bindings(shader, &module)?;
@@ -231,8 +258,12 @@ fn has_tint() -> bool {
 
 #[test]
 fn every_shader_keeps_to_the_conventions() {
+    let with_subgroups = shaders_with_subgroups();
+    // Seven of attention and two of filterbanks.
+    assert_eq!(with_subgroups.len(), 3 * 9);
     let failures: Vec<String> = shaders()
         .iter()
+        .chain(&with_subgroups)
         .filter_map(|(name, s)| check(s).err().map(|why| format!("{name}: {why}")))
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -245,6 +276,10 @@ fn every_shader_passes_tint() {
     }
     for (name, shader) in shaders() {
         tint(&shader.source).unwrap_or_else(|why| panic!("{name}: {why}"));
+    }
+    for (name, shader) in shaders_with_subgroups() {
+        let source = format!("enable subgroups;\n{}", shader.source);
+        tint(&source).unwrap_or_else(|why| panic!("{name} with subgroups: {why}"));
     }
 }
 
@@ -339,7 +374,7 @@ fn files_and_kernels_correspond() {
         let read = |p: &std::path::PathBuf| (stem(p), std::fs::read_to_string(p).unwrap());
         entries(directory).iter().map(read).collect()
     };
-    let kernels = shaders();
+    let (kernels, with_subgroups) = (shaders(), shaders_with_subgroups());
     let of_kernels: BTreeSet<&str> = kernels.iter().map(|(name, _)| *name).collect();
     assert_eq!(of_kernels.len(), kernels.len(), "two kernels of one name");
     let folders = entries(root)
@@ -354,7 +389,8 @@ fn files_and_kernels_correspond() {
         assert!(shader.source.ends_with(text), "kernel {stem} does not end with its file");
     }
     for (stem, text) in files(&format!("{root}/lib")) {
-        let users = kernels.iter().filter(|(_, s)| s.source.contains(&text)).count();
+        let users =
+            kernels.iter().chain(&with_subgroups).filter(|(_, s)| s.source.contains(&text)).count();
         assert!(users > 0 && !text.is_empty(), "no kernel includes lib/{stem}.wgsl");
     }
 }

@@ -79,7 +79,14 @@ macro_rules! source {
         source!(in "lib/attention_alone"; $($file),+)
     };
     (in $place:literal; $($file:literal),+) => {
-        shader!("lib/math", "lib/filterbank", "lib/attention", $place, $($file),+)
+        shader!(
+            "lib/math",
+            "lib/filterbank",
+            "lib/neighbours",
+            "lib/attention",
+            $place,
+            $($file),+
+        )
     };
 }
 

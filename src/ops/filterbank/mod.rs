@@ -65,6 +65,7 @@ pub static FILTERBANK: Kernel<FilterbankParams, 1, 3> = Kernel {
         source: shader!(
             "lib/math",
             "lib/filterbank",
+            "lib/neighbours",
             "lib/attention_alone",
             "lib/bank",
             "filterbank/filterbank"
@@ -86,6 +87,7 @@ pub static FILTERBANK_GRADIENT: Kernel<FilterbankParams, 6, 1> = Kernel {
         source: shader!(
             "lib/math",
             "lib/filterbank",
+            "lib/neighbours",
             "lib/attention_alone",
             "lib/grid_gradient",
             "filterbank/filterbank_gradient"

@@ -1,9 +1,10 @@
 //! The GPU runtime on toy kernels: transfers, ordering, parameters, the pool (`work`), limits and
-//! failures (`failures`).
+//! failures (`failures`), sums over adjacent invocations (`sums`).
 //!
 //! Runs on the first adapter found, or on the one whose name contains `PIXELLOOM_ADAPTER`. Without an adapter the
 //! tests report that they are skipped, or fail if `PIXELLOOM_REQUIRE_GPU=1`.
 mod failures;
+mod sums;
 mod work;
 
 use crate::common::open_with;

@@ -9,6 +9,7 @@ fn affine_round_trip_with_every_option() {
             bounds_checks: bits & 1 > 0,
             zero_workgroup_memory: bits & 2 > 0,
             poison: bits & 4 > 0,
+            ..GpuOptions::default()
         };
         let Some(gpu) = open_with(options) else { return };
         for n in [1, 2, 63, 64, 65, 257, 10_000] {
