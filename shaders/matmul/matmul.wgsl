@@ -27,8 +27,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
-@group(0) @binding(5) var<storage, read_write> partial: array<f32>;
+// A and B again, in vectors; an entry point may not use two views of one binding.
+@group(0) @binding(4) var<storage, read> a_fours: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> b_fours: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> c: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partial: array<f32>;
 
 fn pieces() -> u32 {
     return (p.k + p.chunk - 1u) / p.chunk;
@@ -104,6 +107,32 @@ fn four_of_b(s: Slice, k: u32, column: u32) -> vec4<f32> {
     return vec4<f32>(b_at(s, k, column), b_at(s, k, column + 1u), b_at(s, k, column + 2u), b_at(s, k, column + 3u));
 }
 
+// Whether four rows of A or four columns of B, starting at a multiple of four, are one vector in memory. `length` is
+// the number of rows or columns, `stride` is that of the row or column and that of k, and `next` leads to the next matrix.
+fn are_vectors(length: u32, stride: vec2<u32>, next: u32) -> bool {
+    return stride.x == 1u && (length | stride.y | next) % 4u == 0u;
+}
+
+fn vector_of_a(s: Slice, row: u32, k: u32) -> vec4<f32> {
+    if !are_vectors(p.m, p.stride_a, p.batch_a) {
+        return four_of_a(s, row, k);
+    }
+    if row < p.m && k < s.last {
+        return a_fours[(s.a + row + k * p.stride_a.y) / 4u];
+    }
+    return vec4<f32>(0.0);
+}
+
+fn vector_of_b(s: Slice, k: u32, column: u32) -> vec4<f32> {
+    if !are_vectors(p.n, p.stride_b.yx, p.batch_b) {
+        return four_of_b(s, k, column);
+    }
+    if k < s.last && column < p.n {
+        return b_fours[(s.b + k * p.stride_b.x + column) / 4u];
+    }
+    return vec4<f32>(0.0);
+}
+
 fn store_four(z: u32, row: u32, column: u32, values: vec4<f32>) {
     store(z, row, column, values.x);
     store(z, row, column + 1u, values.y);
@@ -133,14 +162,14 @@ fn matmul_64(
     let column = group.x * LARGE_TILE + 4u * b_four;
 
     var sum = no_sum();
-    var next_a = four_of_a(s, row, s.first + a_k);
-    var next_b = four_of_b(s, s.first + b_k, column);
+    var next_a = vector_of_a(s, row, s.first + a_k);
+    var next_b = vector_of_b(s, s.first + b_k, column);
     for (var k = s.first; k < s.last; k += 16u) {
         a_tile[a_k * PITCH + a_four] = next_a;
         b_tile[b_k * PITCH + b_four] = next_b;
         workgroupBarrier();
-        next_a = four_of_a(s, row, k + 16u + a_k);
-        next_b = four_of_b(s, k + 16u + b_k, column);
+        next_a = vector_of_a(s, row, k + 16u + a_k);
+        next_b = vector_of_b(s, k + 16u + b_k, column);
         add_tile(&sum, slow, fast);
         workgroupBarrier();
     }

@@ -14,6 +14,7 @@ use pixelloom::ops::finite;
 use pixelloom::ops::lstm_scan::{Order, lstm_at};
 use pixelloom::ops::mask::Mask;
 use pixelloom::ops::masked_conv::{Around, Window, conv_at};
+use pixelloom::ops::matmul::{Activation, Layout, product};
 use pixelloom::ops::optimizer::Rule;
 use pixelloom::ops::pick::{Scale, pick};
 use pixelloom::ops::random;
@@ -104,6 +105,43 @@ fn subgroups_change_no_bit() {
                 assert!(a == b, "subgroups of {size}: {} {what}", case.label);
             }
         }
+    }
+}
+
+/// Large tiles read operands in vectors where their rows or columns are a multiple of four. A product has the same bits as
+/// a part of a larger one, whose rows and columns are not.
+#[test]
+fn vectors_change_no_bit() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    let tiles = Tiles { large_products: 1, product_groups: 1, ..Tiles::DISCRETE };
+    let device = Device::Gpu(gpu.with_tiles(tiles));
+    let (batch, k) = (2, 37);
+    let [small, large] = [[68, 72], [69, 73]].map(|columns| {
+        let operand = |n: usize, number| {
+            let all = Input::normal("x", &[batch, k, 73]).values(number);
+            let rows: Vec<f32> = all.chunks(73).flat_map(|row| &row[..n]).copied().collect();
+            Tensor::new(&device, &rows, &[batch, k, n])
+        };
+        let [a, b] = [operand(columns[0], 0), operand(columns[1], 1)];
+        let c = product((&a, Layout::T), (&b, Layout::N), None, Activation::None);
+        c.to_vec().unwrap()
+    });
+    for (i, row) in small.chunks(72).enumerate() {
+        let start = (i / 68 * 69 + i % 68) * 73;
+        assert_eq!(row, &large[start..start + 72], "row {i}");
+    }
+}
+
+/// Without terms, all elements of a product are 0.
+#[test]
+fn a_product_without_terms_in_any_tiles() {
+    let Some(gpu) = common::gpu(POISON) else { return };
+    for large_products in [1, 65_536] {
+        let device = Device::Gpu(gpu.with_tiles(Tiles { large_products, ..Tiles::DISCRETE }));
+        let empty = |shape: &[usize]| Tensor::new(&device, &[], shape);
+        let (a, b) = (empty(&[64, 0]), empty(&[0, 64]));
+        let c = product((&a, Layout::N), (&b, Layout::N), None, Activation::None);
+        assert_eq!(c.to_vec().unwrap(), [0.0; 64 * 64]);
     }
 }
 

@@ -117,7 +117,7 @@ fn bindings(shader: &Shader, module: &Module) -> Result<(), String> {
         };
         let fours = name.ends_with("_fours");
         let atomics = name.ends_with("_atomics");
-        let once = if fours { found.contains(&at.binding) } else { found.insert(at.binding) };
+        let once = found.insert(at.binding) || fours;
         ensure(at.group == 0 && once, || format!("{name}: {at:?}"))?;
         let number = at.binding as usize;
         let (read, both) = (StorageAccess::LOAD, StorageAccess::LOAD | StorageAccess::STORE);

@@ -8,7 +8,7 @@ use super::params::MatmulParams;
 use crate::cpu::gemm::{Gemm, Mat, Packed, gemm, gemm_skipping_zeros};
 
 /// C = act(A B + bias). The second output is scratch memory of the GPU.
-pub fn forward(p: &MatmulParams, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
+pub fn forward(p: &MatmulParams, [a, b, bias, ..]: [&[f32]; 5], [c, _]: [&mut [f32]; 2]) {
     let (m, n, k) = (p.m as usize, p.n as usize, p.k as usize);
     let mat = |data, [row_stride, col_stride]: [u32; 2]| Mat {
         data,

@@ -38,9 +38,10 @@ fn tiles(m: u32, n: u32, batch: u32, side: u32) -> u32 {
 }
 
 /// Whether a product has enough large tiles to keep a GPU busy.
-fn is_large([m, n, batch]: [u32; 3], choices: &Tiles) -> bool {
+fn is_large([m, n, batch]: [u32; 3], k: u32, choices: &Tiles) -> bool {
     let large = LARGE_TILE as u32;
-    m >= large && n >= large && tiles(m, n, batch, large) >= choices.large_products
+    // Without terms, the operands are too short for the kernel's views as vectors.
+    k > 0 && m >= large && n >= large && tiles(m, n, batch, large) >= choices.large_products
 }
 
 /// Length of the pieces of k: shorter than k (split-K) if there are too few tiles to keep a GPU busy.
@@ -68,13 +69,13 @@ fn stages(p: &MatmulParams) -> Vec<Stage<MatmulParams>> {
     stages
 }
 
-/// The matrix product. Inputs: a, b, bias (any tensor if `has_bias` is 0). Outputs: c, and the
+/// The matrix product. Inputs: a, b, bias (any tensor if `has_bias` is 0), a and b again. Outputs: c, and the
 /// partial sums of split-K on a GPU (\[batch, pieces, m, n\]; empty if k is not split), unused on the CPU.
-pub static MATMUL: Kernel<MatmulParams, 3, 2> = Kernel {
+pub static MATMUL: Kernel<MatmulParams, 5, 2> = Kernel {
     program: Program {
         name: "matmul",
         source: shader!(SIZES; "lib/index", "lib/math", "lib/tile", "lib/team_tile", "matmul/matmul"),
-        inputs: 3,
+        inputs: 5,
         outputs: 2,
     },
     cpu: cpu::forward,
@@ -155,7 +156,7 @@ fn plan(
         activation: activation as u32,
         chunk: chunk(sizes, depth, &choices),
         zeros: 0,
-        large: is_large(sizes, &choices).into(),
+        large: is_large(sizes, depth, &choices).into(),
         unused: 0,
     };
     let pieces = match params.pieces() {
@@ -188,7 +189,8 @@ fn product_skipping(
 ) -> Tensor {
     let (params, shape, pieces) = plan(a, b, bias, activation);
     let params = MatmulParams { zeros: operand.map_or(0, |x| 1 + x as u32), ..params };
-    let [c, _] = MATMUL.launch(params, [a.0, b.0, bias.unwrap_or(a.0)], [&shape, &[pieces]]);
+    let inputs = [a.0, b.0, bias.unwrap_or(a.0), a.0, b.0];
+    let [c, _] = MATMUL.launch(params, inputs, [&shape, &[pieces]]);
     c
 }
 
@@ -220,7 +222,7 @@ pub(crate) fn product_with(a: &Tensor, b: &Prepared, bias: Option<&Tensor>) -> T
     let (params, shape, pieces) = plan((a, Layout::N), (&b.b, b.layout), bias, Activation::None);
     let (operand, panel) = b.operand();
     let stride_b = if panel > 0 { [0, panel] } else { params.stride_b };
-    let inputs = [a, operand, bias.unwrap_or(a)];
+    let inputs = [a, operand, bias.unwrap_or(a), a, operand];
     let [c, _] = MATMUL.launch(MatmulParams { stride_b, ..params }, inputs, [&shape, &[pieces]]);
     c
 }
@@ -395,6 +397,8 @@ pub fn cases() -> Vec<Case> {
         matmul(&[130, 33], &[33, 70]),
         matmul(&[3, 5, 7], &[3, 7, 2]),
         matmul(&[2, 65, 17], &[2, 17, 66]),
+        // Operands that large tiles read in vectors.
+        matmul(&[2, 68, 72], &[2, 72, 76]),
         // Many tiles.
         matmul(&[130, 65, 5], &[130, 5, 66]),
         matmul(&[1, 300], &[300, 1]),

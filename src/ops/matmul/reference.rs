@@ -5,7 +5,7 @@ use super::params::MatmulParams;
 use crate::cpu::gemm::Activation;
 
 /// C\[i, j\] = act(sum_l A\[i, l\] B\[l, j\] + bias\[j\]). The second output is scratch memory of the GPU.
-pub fn forward(p: &MatmulParams, [a, b, bias]: [&[f32]; 3], [c, _]: [&mut [f32]; 2]) {
+pub fn forward(p: &MatmulParams, [a, b, bias, ..]: [&[f32]; 5], [c, _]: [&mut [f32]; 2]) {
     let [m, n, k] = [p.m, p.n, p.k].map(|n| n as usize);
     for batch in 0..p.batch as usize {
         let a = &a[batch * p.batch_a as usize..];
