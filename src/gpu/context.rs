@@ -24,6 +24,8 @@ pub struct GpuOptions {
     pub poison: bool,
     /// Upper limit of [`Gpu::subgroup`]: 0, 4, 8 or 16, which is also the default.
     pub subgroup: Option<u32>,
+    /// Upper limit of a binding in bytes, if it is below the adapter's.
+    pub binding: Option<u64>,
 }
 
 /// Statistics: counts since [`Gpu::open`], and current memory.
@@ -162,16 +164,22 @@ impl Gpu {
         if let Some(why) = summary.shortcoming() {
             return Err(refuse(why));
         }
+        let mut limits = limits(&adapter.limits());
+        let mut summary = summary.clone();
+        let binding =
+            options.binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size);
+        limits.max_storage_buffer_binding_size = binding;
+        summary.max_storage_buffer_binding_size = binding;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("pixelloom"),
             required_features: adapters::features(adapter),
-            required_limits: limits(&adapter.limits()),
+            required_limits: limits,
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| refuse(error.to_string()))?;
 
-        let new = |subgroup| Gpu::new((&device, &queue), summary, options, subgroup);
+        let new = |subgroup| Gpu::new((&device, &queue), &summary, options, subgroup);
         let size = summary.subgroup_size.min(options.subgroup.unwrap_or(16)).min(16);
         // The probe has a state of its own, so that it leaves neither statistics nor a failure.
         let probed = size >= 4 && size.is_power_of_two() && new(0).has_subgroups_of(size).await;

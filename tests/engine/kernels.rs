@@ -28,6 +28,7 @@ const POISON: GpuOptions = GpuOptions {
     zero_workgroup_memory: false,
     poison: true,
     subgroup: None,
+    binding: None,
 };
 
 fn check(cases: &[Case], options: GpuOptions) {

@@ -369,6 +369,27 @@ fn cpu_and_reference_agree_over_training() {
     agree(&Device::cpu(), &Device::reference(), 9, 3);
 }
 
+/// A GPU that cannot bind all parameters at once updates them one by one.
+#[cfg(feature = "gpu")]
+#[test]
+fn parameters_that_exceed_a_binding_together_train_alike() {
+    // A batch of images has 104 kB, each of the two large weights 125 kB.
+    let options = pixelloom::gpu::GpuOptions { binding: Some(160_000), ..Default::default() };
+    let Some(gpu) = common::open_with(options) else { return };
+    let gpu = Device::Gpu(gpu);
+    let model = vae(&gpu, 40);
+    let size = |p: &pixelloom::nn::Param| 4 * p.value().len();
+    let sizes: Vec<usize> = model.parameters().iter().map(|(_, p)| size(p)).collect();
+    assert!(sizes.iter().sum::<usize>() > 160_000 && *sizes.iter().max().unwrap() < 160_000);
+    let (losses, weights) = trained(&gpu, (vae, 40), 784, 3);
+    let (exact, exact_weights) = trained(&Device::cpu(), (vae, 40), 784, 3);
+    assert!(distance(&losses, &exact) <= 1e-5, "{losses:?}, {exact:?}");
+    for ((name, found), (_, exact)) in weights.iter().zip(&exact_weights) {
+        let e = distance(found, exact);
+        assert!(e <= 2e-4, "{name}: {e}");
+    }
+}
+
 #[cfg(feature = "gpu")]
 #[test]
 fn cpu_and_gpu_agree_over_a_training_step() {

@@ -19,6 +19,8 @@ pub(super) struct Whole {
     shape: [usize; 3],
     /// Maps by number.
     maps: Vec<Map>,
+    /// Floats of an image's given maps.
+    given_floats: usize,
 }
 
 /// Weights that are concatenated, and the place of the next one.
@@ -70,7 +72,12 @@ impl Whole {
             maps: [computed, logits],
             scale,
         };
-        Whole { network, shape, maps }
+        Whole { network, shape, maps, given_floats: given }
+    }
+
+    /// Floats of an image in the larger of the two buffers of maps.
+    pub fn floats(&self) -> u64 {
+        self.network.maps[0].max(self.given_floats) as u64
     }
 
     /// Ranges of pixels for one launch each ([`Network::launches`]).
@@ -94,21 +101,24 @@ impl Whole {
         let is_frame =
             |pixel: usize| every.is_some_and(|n| pixel.is_multiple_of(n) || pixel + 1 == pixels);
         let launches = self.launches(is_frame)?;
-        let most = x.device().largest_tensor().map_or(batch, |bytes| {
-            (bytes / (4 * self.network.maps[0] as u64)).min(batch as u64) as usize
-        });
+        let most = x
+            .device()
+            .largest_tensor()
+            .map_or(batch, |bytes| (bytes / (4 * self.floats())).min(batch as u64) as usize);
         if most == 0 || most < batch && every.is_some() {
             return None;
         }
         let mask = known.map_or_else(|| vec![false; pixels], |known| known.mask.to_vec());
         let mask: Vec<f32> = mask.into_iter().map(|known| f32::from(u8::from(known))).collect();
         let known = Tensor::new(x.device(), &mask, &[pixels]);
-        let (table, given) = (self.network.table(), self.given(batch, given, x));
+        let table = self.network.table();
         let mut all = Vec::new();
         for start in (0..batch).step_by(most) {
             let count = most.min(batch - start);
             let of = |t: &Tensor| layout::slice(t, 0, start as i64, count);
-            let (mut x, u, given) = (of(x), of(u), of(&given));
+            let (mut x, u) = (of(x), of(u));
+            let given: Vec<_> = given.iter().map(|(map, of_all)| (*map, of(of_all))).collect();
+            let given = self.given(count, &given, &x);
             let mut maps = Tensor::unwritten(x.device(), &[count, self.network.maps[0]]);
             for &(from, to) in &launches {
                 let inputs = [&table, &given, &u, &known];

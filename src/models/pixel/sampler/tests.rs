@@ -67,6 +67,36 @@ fn one_workgroup_per_image_draws_the_images_of_the_cached_sampler() {
     }
 }
 
+/// The maps of two images fit into a binding, so a batch of five is drawn in three parts.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_batch_whose_maps_exceed_a_binding_is_drawn_in_parts() {
+    use crate::gpu::{Gpu, GpuOptions};
+    let cpu = Device::cpu();
+    for config in configs() {
+        let new = |device: &Device| PixelModel::new(device, Body::PixelCnn, config, 3).net;
+        let net = new(&cpu);
+        let program = Program::of(&net);
+        let floats = Whole::new(&program, [5, 6, config.channels], net.scale()).floats();
+        let options = GpuOptions { binding: Some(4 * 2 * floats + 4), ..Default::default() };
+        let Ok(gpu) = Gpu::open(0, options).map(Device::Gpu) else {
+            println!("skipped: no adapter");
+            return;
+        };
+        let exact = batch(&net, &cpu, None).draw((&net, &program), None, &mut |_, _| Ok(()));
+        let (net, reached) = (new(&gpu), std::sync::Mutex::new(Vec::new()));
+        let progress = |pixel, _| {
+            reached.lock().unwrap().push(pixel);
+            Ok(())
+        };
+        let mut watch = Watch { progress: &progress, film: None };
+        let drawn =
+            batch(&net, &gpu, None).draw_whole((&net, &Program::of(&net)), None, &mut watch);
+        assert_eq!(drawn.expect("a small network").unwrap(), exact.unwrap(), "{config:?}");
+        assert_eq!(*reached.lock().unwrap(), [12, 24, 30], "{config:?}");
+    }
+}
+
 #[test]
 fn a_film_of_one_workgroup_per_image_has_the_frames_of_the_cached_sampler() {
     let device = Device::reference();
