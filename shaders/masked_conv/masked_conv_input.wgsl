@@ -114,6 +114,31 @@ fn masked_conv_input(
     store_four(pixel + 3u, column, sum.r3);
 }
 
+// For at most four inputs, of which a tile would use only its first columns: one invocation per pixel.
+@compute @workgroup_size(256)
+fn masked_conv_input_narrow(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let pixel = flat_index(id, groups);
+    if pixel >= pixels() {
+        return;
+    }
+    let place = place_of(pixel);
+    let blind = outputs_blind(0u);
+    var sum = vec4<f32>(0.0);
+    for (var tap = 0u; tap < p.taps; tap++) {
+        let source = seen(place, -offset_of(tap));
+        if source < 0 {
+            continue;
+        }
+        for (var output = select(0u, blind, tap + 1u == p.taps); output < p.outputs; output++) {
+            sum += d[u32(source) * p.outputs + output] * four_of_weights(tap * p.outputs + output, 0u);
+        }
+    }
+    store_four(pixel, 0u, sum);
+}
+
 // Wide tiles of 128 x 128, if the channels are multiples of eight: d and dx are read and written in vectors of four.
 
 // Four channels of the pixel with an index from `seen`.

@@ -102,6 +102,9 @@ macro_rules! source {
 /// Largest number of terms of the product that a workgroup loads at once.
 const DEPTH: u32 = 16;
 
+/// Largest number of inputs of the gradient with one invocation per pixel: a vector of four.
+const NARROW: u32 = 4;
+
 /// Number of tiles of a product \[rows, columns\].
 fn tiles(rows: usize, columns: usize, side: usize) -> usize {
     rows.div_ceil(side) * columns.div_ceil(side)
@@ -165,14 +168,20 @@ pub static MASKED_CONV_INPUT: Kernel<MaskedConvParams, 3, 1> = Kernel {
     },
     cpu: cpu::input_gradient,
     reference: reference::input_gradient,
-    stages: |p| by_pixel(p, ["masked_conv_input", "masked_conv_input_wide"], p.inputs),
+    stages: |p| match p.inputs <= NARROW {
+        true => elementwise("masked_conv_input_narrow", p.pixels(), p),
+        false => by_pixel(p, ["masked_conv_input", "masked_conv_input_wide"], p.inputs),
+    },
     // x is read only if a ReLU precedes the convolution.
     cost: |p| Cost {
         flops: p.flops(),
         bytes: p.bytes() + 4 * u64::from(p.relu_before) * p.pixels() as u64 * u64::from(p.inputs),
-        loop_iterations: u64::from((p.taps * p.outputs).div_ceil(DEPTH / 2)),
+        loop_iterations: match p.inputs <= NARROW {
+            true => u64::from(p.taps * (p.outputs + 1)),
+            false => u64::from((p.taps * p.outputs).div_ceil(DEPTH / 2)),
+        },
     },
-    entries: &["masked_conv_input", "masked_conv_input_wide"],
+    entries: &["masked_conv_input", "masked_conv_input_narrow", "masked_conv_input_wide"],
 };
 
 /// Gradient of the weights. Inputs: x, d. Outputs: dw (unspecified for hidden weights), dbias, and, on a GPU, the
