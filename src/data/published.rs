@@ -48,8 +48,10 @@ struct Published {
     name: &'static str,
     /// Its usual name.
     title: &'static str,
-    /// Its folder in the data folder.
+    /// Its folder in the data folder, ...
     folder: &'static str,
+    /// ... and others in which programs keep these files, searched if it has none of them.
+    elsewhere: &'static [&'static str],
     /// Files, without the extension `.gz`, and the sha256 of their contents, as in `datasets.sh`.
     sums: &'static [(&'static str, &'static str)],
 }
@@ -58,6 +60,7 @@ const MNIST: Published = Published {
     name: "mnist",
     title: "MNIST",
     folder: "mnist",
+    elsewhere: &["MNIST/raw", "mnist/raw"],
     sums: &[
         (
             "train-images-idx3-ubyte",
@@ -82,6 +85,7 @@ const BINARIZED_MNIST: Published = Published {
     name: "binarized-mnist",
     title: "binarized MNIST",
     folder: "binarized_mnist",
+    elsewhere: &[],
     sums: &[
         (
             "binarized_mnist_train.amat",
@@ -105,6 +109,7 @@ const CIFAR10: Published = Published {
     name: "cifar10",
     title: "CIFAR-10",
     folder: "cifar10",
+    elsewhere: &[],
     sums: &[
         ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
         ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
@@ -119,6 +124,7 @@ const FREY: Published = Published {
     name: "frey",
     title: "Frey face",
     folder: "freyface",
+    elsewhere: &[],
     sums: &[(
         "frey_rawface.mat",
         "265a83a23adb081755cd3de375509828e690324d1d60f076b8ecebc840d59c64",
@@ -129,6 +135,7 @@ const SVHN_CROPPED: Published = Published {
     name: "svhn-cropped",
     title: "SVHN (cropped)",
     folder: "svhn_cropped",
+    elsewhere: &[],
     sums: &[
         ("train_32x32.mat", "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
         ("test_32x32.mat", "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
@@ -154,7 +161,7 @@ impl Published {
         look: impl FnOnce(&Path, &str) -> Result<()>,
         parse: impl FnOnce(&[u8], &str) -> Result<T>,
     ) -> Result<T> {
-        let path = files::find(dir, self.folder, names, self.name)?;
+        let path = self.find(dir, names)?;
         let name = path.display().to_string();
         let read = || -> Result<T> {
             look(&path, &name)?;
@@ -173,7 +180,37 @@ impl Published {
             self.compare(&path, &content, &name)?;
             Ok(parsed)
         };
-        read().map_err(|e| replaced(e, dir, self.name))
+        read().map_err(|e| self.replaced(e, dir, &path))
+    }
+
+    /// The first of `names` that exists in the set's folder, or else in one of the other folders.
+    fn find(&self, dir: &Path, names: &[String]) -> Result<PathBuf> {
+        let find = |folder: &&str| files::find(dir, folder, names, self.name).ok();
+        match files::find(dir, self.folder, names, self.name) {
+            Ok(path) => Ok(path),
+            Err(e) => self.elsewhere.iter().find_map(find).ok_or(e),
+        }
+    }
+
+    /// An error about the file at `path`, and what to do.
+    fn replaced(&self, e: Error, dir: &Path, path: &Path) -> Error {
+        let message = e.to_string();
+        let other = [ANOTHER, DIFFERENT].iter().any(|part| message.contains(part));
+        let own = match path.parent().filter(|_| self.name == MNIST.name && other) {
+            Some(at) => {
+                let at = shell_word(&at.display().to_string());
+                format!("{message}; to train on these files: --data idx:{at}")
+            }
+            None => message,
+        };
+        // The script knows the usual names only.
+        match path.parent() == Some(&dir.join(self.folder)) && !is_dotted(path) {
+            true => replaced(Error::Data(own), dir, self.name),
+            false => {
+                let get = files::get(dir, self.name);
+                Error::Data(format!("{own}; to download the published one: {get}"))
+            }
+        }
     }
 
     /// An IDX file of `things`, whose header declares `dims`.
@@ -184,7 +221,8 @@ impl Published {
         (things, dims): (&str, [usize; RANK]),
         parse: impl FnOnce(&[u8], &str) -> Result<T>,
     ) -> Result<T> {
-        let names = [format!("{stem}.gz"), stem.to_string()];
+        let dotted = stem.replace("-idx", ".idx");
+        let names = [format!("{stem}.gz"), stem.to_string(), format!("{dotted}.gz"), dotted];
         let header = 4 + 4 * RANK;
         let look = |path: &Path, name: &str| match idx::declared::<RANK>(&files::head(path, header))
         {
@@ -198,7 +236,7 @@ impl Published {
     /// Checks that `content` is the published content of the file at `path`.
     fn compare(&self, path: &Path, content: &[u8], name: &str) -> Result<()> {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let stem = file.strip_suffix(".gz").unwrap_or(&file);
+        let stem = file.strip_suffix(".gz").unwrap_or(&file).replace(".idx", "-idx");
         let Some((_, published)) = self.sums.iter().find(|(of, _)| *of == stem) else {
             return Ok(());
         };
@@ -208,7 +246,7 @@ impl Published {
         }
         let title = self.title;
         let what = format!(
-            "its content is not that of {title} (sha256 {}..., expected {}...)",
+            "{DIFFERENT} {title} (sha256 {}..., expected {}...)",
             &sum[..16],
             &published[..16]
         );
@@ -237,23 +275,24 @@ impl Published {
     }
 }
 
+/// Whether the name of an IDX file has a dot: images.idx3-ubyte for images-idx3-ubyte.
+fn is_dotted(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains(".idx"))
+}
+
 /// An error about a file of a set, and what to do.
 fn replaced(e: Error, dir: &Path, set: &str) -> Error {
     let [verify, get] = files::commands(dir, set);
-    let own = match set == MNIST.name && e.to_string().contains(ANOTHER) {
-        true => format!(
-            "; to train on these files: --data idx:{}",
-            shell_word(&dir.join(MNIST.folder).display().to_string())
-        ),
-        false => String::new(),
-    };
     Error::Data(format!(
-        "{e}{own}; to check the file: {verify}; to move it aside and download the published one: {get}"
+        "{e}; to check the file: {verify}; to move it aside and download the published one: {get}"
     ))
 }
 
 /// The end of an error about files of another data set.
 const ANOTHER: &str = "this is another data set";
+
+/// The beginning of an error about another content.
+const DIFFERENT: &str = "its content is not that of";
 
 /// Moves the last `valid` training images to the validation split.
 pub(super) fn held_out(train: Images, valid: usize, test: Images) -> Result<Splits> {

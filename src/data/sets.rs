@@ -19,6 +19,8 @@
 //! | idx:PATH         | any     | any    | any    | any         | those of `own_idx.rs`                |
 //! | first-N:NAME     | N       | N      | N      | of NAME     | those of NAME                        |
 //!
+//! The files of mnist are also found in MNIST/raw, and as train-images.idx3-ubyte.
+//!
 //! `first-N:NAME` uses the first N training images of another set in every split, with scenes composed once. A model
 //! must be able to overfit them; its scores on them have no other meaning. Images of two digits, or of one in clutter,
 //! are composed when a batch is filled, differently in every epoch (`scene.rs`), from the digits of the same split. In

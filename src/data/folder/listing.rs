@@ -98,11 +98,13 @@ impl Listing {
     /// the training images. Fails with [`Error::Data`].
     pub fn of(folder: &Path, tell: Tell) -> Result<Listing> {
         let mut ignored = Vec::new();
-        let splits = splits(folder, &mut ignored, tell)?;
+        let splits = splits(folder, &mut ignored, tell);
+        // Also before an error, which may be about images that are missing.
         if !ignored.is_empty() {
             ignored.sort();
             tell(&left_out(folder, &ignored));
         }
+        let splits = splits?;
         let classes: BTreeSet<String> =
             splits.iter().flatten().filter_map(|entry| entry.class.clone()).collect();
         Ok(Listing { splits, classes: classes.into_iter().collect() })

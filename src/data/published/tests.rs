@@ -100,4 +100,21 @@ fn mnist_holds_out_what_the_fixed_file_holds_out() {
     assert_eq!(test.image(9_999)[783], 9);
     let message = mnist(dir.path()).unwrap_err().to_string();
     assert!(message.contains("t10k-labels-idx1-ubyte: its content is not that"), "{message}");
+    let at = |folder: &Path| format!("--data idx:{}; to ", folder.display());
+    assert!(message.contains(&(at(&folder) + "check the file: ")), "{message}");
+
+    // Where other programs keep these files, and how the site names them.
+    let raw = dir.path().join("MNIST/raw");
+    std::fs::create_dir_all(&raw).unwrap();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let dotted = if name.starts_with("t10k") { ".idx" } else { "-idx" };
+        std::fs::rename(&path, raw.join(name.replace("-idx", dotted))).unwrap();
+    }
+    assert!(mnist_of(&set, dir.path()).unwrap().0.pixels == train.pixels);
+    let message = mnist(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("t10k-labels.idx1-ubyte: its content is not that"), "{message}");
+    let advice = at(&raw) + "download the published one: ./datasets.sh";
+    assert!(message.contains(&advice), "{message}");
 }

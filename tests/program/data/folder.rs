@@ -264,6 +264,8 @@ fn folders_that_are_not_a_data_set() {
     }
     let what = "too few PNG or JPEG images (*.png, *.jpg, *.jpeg) for train, valid and test: 0;";
     refused(path, &[what, "at least 3"]);
+    let (_, told) = read_with_messages(path);
+    assert!(told.len() == 1 && told[0].ends_with("ignored 1 entry: file"), "{told:?}");
     put(path, "a.png", &grey(1));
     put(path, "b.png", &grey(2));
     refused(path, &["too few PNG or JPEG images", "test: 2;"]);
