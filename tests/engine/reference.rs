@@ -73,14 +73,19 @@ pub fn sampled(device: &Device, levels: usize) -> (Tensor, Tensor) {
             vec![last],
             vec![lstm(right, Order::MirroredDiagonal, 400)],
         ],
-        weights: input(0, &[600 + 5 * each]),
+        weights: 600 + 5 * each,
         maps: [logits + 12 * each, logits],
         scale: Scale { levels, mean: 0.4, std: 0.7 },
     };
     let u = random::uniform(device, Key::new(3, stream::TEST, 9), &[2, 3, 4, 1]);
     let known: Vec<f32> = (0..12).map(|pixel| f32::from(u8::from(pixel == 5))).collect();
-    let inputs =
-        [&network.table(), &input(1, &[2, 12 * each]), &u, &Tensor::new(device, &known, &[12])];
+    let inputs = [
+        &network.table(device),
+        &input(0, &[network.weights]),
+        &input(1, &[2, 12 * each]),
+        &u,
+        &Tensor::new(device, &known, &[12]),
+    ];
     let (mut x, mut maps) = (input(2, &[2, 3, 4, 1]), Tensor::zeros(device, &[2, network.maps[0]]));
     for range in [(0, 7), (7, 12)] {
         sample_pixels(&network, inputs, range, &mut x, &mut maps);

@@ -1,7 +1,7 @@
 //! The sampler on a GPU: a workgroup draws all pixels of an image ([`crate::ops::sampling`]).
 //!
 //! The layers and caches are those of `sampler.rs`. All computed maps of an image lie in one buffer, and all weights in
-//! another.
+//! another. The weights are copied there only if the network fits.
 
 use super::program::{Program, Step};
 use crate::error::Result;
@@ -15,6 +15,8 @@ use crate::tensor::Tensor;
 /// A network's layers in the form that the kernel reads.
 pub(super) struct Whole {
     network: Network,
+    /// The packed weights, each as a vector, in the order of their places.
+    weights: Vec<Tensor>,
     /// Height, width, channels.
     shape: [usize; 3],
     /// Maps by number.
@@ -23,7 +25,7 @@ pub(super) struct Whole {
     given_floats: usize,
 }
 
-/// Weights that are concatenated, and the place of the next one.
+/// Weights that are to be concatenated, and the place of the next one.
 #[derive(Default)]
 struct Weights {
     tensors: Vec<Tensor>,
@@ -66,13 +68,8 @@ impl Whole {
             steps.iter().flat_map(rows).collect()
         });
         let logits = place(*maps.last().expect("a map of logits"));
-        let network = Network {
-            steps,
-            weights: layout::concat(&weights.tensors.iter().collect::<Vec<_>>(), 0),
-            maps: [computed, logits],
-            scale,
-        };
-        Whole { network, shape, maps, given_floats: given }
+        let network = Network { steps, weights: weights.end, maps: [computed, logits], scale };
+        Whole { network, weights: weights.tensors, shape, maps, given_floats: given }
     }
 
     /// Floats of an image in the larger of the two buffers of maps.
@@ -111,7 +108,8 @@ impl Whole {
         let mask = known.map_or_else(|| vec![false; pixels], |known| known.mask.to_vec());
         let mask: Vec<f32> = mask.into_iter().map(|known| f32::from(u8::from(known))).collect();
         let known = Tensor::new(x.device(), &mask, &[pixels]);
-        let table = self.network.table();
+        let table = self.network.table(x.device());
+        let weights = layout::concat(&self.weights.iter().collect::<Vec<_>>(), 0);
         let mut all = Vec::new();
         for start in (0..batch).step_by(most) {
             let count = most.min(batch - start);
@@ -121,7 +119,7 @@ impl Whole {
             let given = self.given(count, &given, &x);
             let mut maps = Tensor::unwritten(x.device(), &[count, self.network.maps[0]]);
             for &(from, to) in &launches {
-                let inputs = [&table, &given, &u, &known];
+                let inputs = [&table, &weights, &given, &u, &known];
                 sample_pixels(&self.network, inputs, (from, to), &mut x, &mut maps);
                 let done = (start * pixels + count * to) / batch;
                 let reported = (watch.progress)(done, pixels).and_then(|()| {

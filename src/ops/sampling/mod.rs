@@ -27,6 +27,7 @@ mod cpu;
 mod params;
 mod reference;
 
+use crate::device::Device;
 use crate::gpu::Program;
 use crate::kernel::{Cost, Kernel, shader, tile_sizes, workgroup_each};
 use crate::ops::lstm_scan::Order;
@@ -176,8 +177,8 @@ impl Step {
 pub struct Network {
     /// From the image to the last layer's output, from there to the logits, and the scans of a finished row.
     pub steps: [Vec<Step>; 3],
-    /// Packed weights, biases and initial states, \[n\].
-    pub weights: Tensor,
+    /// Number of packed weights, biases and initial states together.
+    pub weights: usize,
     /// Floats of the computed maps of an image, and before its logits.
     pub maps: [usize; 2],
     /// Conversion of levels to the network's input.
@@ -185,11 +186,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// The table.
-    pub fn table(&self) -> Tensor {
+    /// The table, on `device`.
+    pub fn table(&self, device: &Device) -> Tensor {
         let numbers: Vec<f32> = self.steps.iter().flatten().flat_map(Step::numbers).collect();
         let rows = numbers.len() / WORDS;
-        Tensor::new(self.weights.device(), &numbers, &[rows, WORDS])
+        Tensor::new(device, &numbers, &[rows, WORDS])
     }
 
     /// Ranges of the pixels of images \[_, height, width, channels\], each for one launch. A range ends after a pixel for
@@ -204,7 +205,7 @@ impl Network {
         let pick = if self.scale.levels == 2 { 1 } else { 3 * self.scale.levels as u64 };
         let each = channels as u64 * (1 + features + logits + pick);
         let row_end = width as u64 * (1 + scans);
-        let exact = self.weights.len().max(self.maps[0]) < INEXACT;
+        let exact = self.weights.max(self.maps[0]) < INEXACT;
         if !exact || each + row_end > BUDGET {
             return None;
         }
@@ -233,7 +234,7 @@ impl Network {
 #[track_caller]
 pub fn sample_pixels(
     network: &Network,
-    [table, given, u, known]: [&Tensor; 4],
+    [table, weights, given, u, known]: [&Tensor; 5],
     (from, to): (usize, usize),
     x: &mut Tensor,
     maps: &mut Tensor,
@@ -244,14 +245,16 @@ pub fn sample_pixels(
     assert!(
         u.shape() == x.shape()
             && known.len() == height * width
+            && weights.shape() == [network.weights]
             && maps.shape() == [batch, network.maps[0]]
             && given.shape()[0] == batch
             && from <= to
             && to <= height * width,
-        "sample_pixels: x {:?}, u {:?}, known {:?}, given {:?}, maps {:?}, pixels {from} to {to}",
+        "sample_pixels: x {:?}, u {:?}, known {:?}, weights {:?}, given {:?}, maps {:?}, pixels {from} to {to}",
         x.shape(),
         u.shape(),
         known.shape(),
+        weights.shape(),
         given.shape(),
         maps.shape()
     );
@@ -273,5 +276,5 @@ pub fn sample_pixels(
         given: (given.len() / batch.max(1)) as u32,
         logits_at: network.maps[1] as u32,
     };
-    SAMPLE_PIXELS.update(params, [table, &network.weights, given, u, known], [x, maps]);
+    SAMPLE_PIXELS.update(params, [table, weights, given, u, known], [x, maps]);
 }

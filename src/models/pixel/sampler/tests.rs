@@ -130,7 +130,11 @@ fn launches_cover_all_pixels_and_stop_where_they_must() {
     assert_eq!((launches[0].0, launches[launches.len() - 1].1), (0, 784));
     assert!(launches.windows(2).all(|pair| pair[0].1 == pair[1].0), "{launches:?}");
     assert!(launches.iter().all(|(start, end)| start < end), "{launches:?}");
+    let device = Device::meta(&device);
     let large = PixelModel::new(&device, Body::PixelCnn, PixelConfig::colour(32, 15, 128), 3).net;
-    let whole = Whole::new(&Program::of(&large), [32, 32, 3], large.scale());
+    let program = Program::of(&large);
+    let before = device.live_bytes();
+    let whole = Whole::new(&program, [32, 32, 3], large.scale());
     assert!(whole.launches(|_| false).is_none(), "a pixel of a large network exceeds a launch");
+    assert_eq!(device.live_bytes(), before, "its weights are not copied");
 }
