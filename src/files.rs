@@ -6,7 +6,7 @@
 //! on) or `read-only` (all operations fail from then on). A failing write has written half of its bytes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Seek, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 
 /// Suffix of the temporary name of a file that is being written.
 const UNFINISHED: &str = ".tmp";
+/// Bytes that [`write_synced`] writes at once.
+const PIECE: usize = 1 << 20;
 /// Prefix of such a name.
 const TEMPORARY: &str = ".pixelloom-";
 
@@ -118,11 +120,29 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     operation(false, || fs::remove_dir(path))
 }
 
-/// Writes and syncs a file. A crash may leave a partial file.
-pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = operation(true, || File::create(path))?;
-    write(&mut file, bytes)?;
+/// Writes and syncs a file, without a copy of it in memory. A crash may leave a partial file.
+pub(crate) fn write_synced(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = operation(true, || File::create(path))?;
+    let mut pieces = BufWriter::with_capacity(PIECE, Pieces(file));
+    fill(&mut pieces)?;
+    let Pieces(file) = pieces.into_inner().map_err(io::IntoInnerError::into_error)?;
     sync(&file)
+}
+
+/// A file whose pieces are written by [`write()`].
+struct Pieces(File);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write(&mut self.0, bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes the file at `path` atomically: neither a reader nor a crash ever sees a partial file. Fails with

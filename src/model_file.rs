@@ -8,9 +8,12 @@
 //! the content is written as. A file without a checksum is refused.
 //!
 //! [`Content::from_any`] also reads files that other programs wrote, or loaded and saved again: with any mixture of F64,
-//! F32, BF16 and F16, with headers in any order, and without texts. It compares the checksum if there is one.
+//! F32, BF16 and F16, with headers in any order, and with fewer or more texts. It compares the checksum if there is one.
+//! Rounded numbers cannot have the checksum of the original ones; such a file is read all the same, and
+//! [`Content::unchecked`] is set.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use half::{bf16, f16};
 use safetensors::SafeTensors;
@@ -24,7 +27,11 @@ use crate::text::{hex, line};
 /// Value of the text `format`, the version of the format.
 pub const FORMAT: &str = "pixelloom-1";
 
-/// Numbers that are converted to bytes at once for the checksum.
+/// The texts that this program writes into a file of weights. Others are not part of the checksum of a file that another
+/// program saved.
+const TEXTS: [&str; 6] = ["kind", "config", "data", "step", "history", "card"];
+
+/// Numbers that are converted to bytes at once, because a copy of the largest tensor may not fit into memory.
 const PIECE: usize = 1 << 12;
 
 /// A tensor on the host.
@@ -66,6 +73,8 @@ pub struct Content {
     /// Whether the file stores the tensors as F16. All numbers must then be representable in it; see
     /// [`halved`](Content::halved).
     pub half: bool,
+    /// Whether the checksum could not be compared, because another program rounded the numbers.
+    pub unchecked: bool,
 }
 
 impl Content {
@@ -90,9 +99,9 @@ impl Content {
         Ok(self)
     }
 
-    /// Type of the tensors, its name in a header, and its size in bytes.
-    fn dtype(&self) -> (Dtype, &'static str, usize) {
-        if self.half { (Dtype::F16, "F16", 2) } else { (Dtype::F32, "F32", 4) }
+    /// Type of the tensors, and its name in a header.
+    fn dtype(&self) -> (Dtype, &'static str) {
+        if self.half { (Dtype::F16, "F16") } else { (Dtype::F32, "F32") }
     }
 
     /// SHA-256 over names, shapes, numbers and texts, as hexadecimal digits. Equal for equal contents.
@@ -112,7 +121,6 @@ impl Content {
             let shape: Vec<u8> =
                 tensor.shape.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
             part(&mut sum, &shape);
-            // In pieces, because a copy of the largest tensor may not fit into memory.
             sum.update((4 * tensor.data.len() as u64).to_le_bytes());
             tensor.data.chunks(PIECE).for_each(|piece| sum.update(bytes_of(piece)));
         }
@@ -121,46 +129,43 @@ impl Content {
 
     /// The file's bytes. Keys are sorted, so the bytes are a function of the content.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let numbers: usize = self.tensors.values().map(|tensor| tensor.data.len()).sum();
+        let mut bytes = Vec::with_capacity(4 * numbers);
+        self.write_to(&mut bytes).expect("a vector");
+        bytes
+    }
+
+    /// Writes the file's bytes to `out`. Needs memory for the header only.
+    pub fn write_to(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         let mut texts: BTreeMap<&str, &str> =
             self.texts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let sum = self.checksum();
         texts.extend([("format", FORMAT), ("sha256", &sum)]);
-        let mut header = BTreeMap::from([("__metadata__", json!(texts))]);
-        let (mut offset, (_, dtype, size)) = (0, self.dtype());
-        for (name, tensor) in &self.tensors {
-            let end = offset + size * tensor.data.len();
-            let entry: BTreeMap<&str, Value> = BTreeMap::from([
-                ("data_offsets", json!([offset, end])),
-                ("dtype", json!(dtype)),
-                ("shape", json!(tensor.shape)),
-            ]);
-            header.insert(name, json!(entry));
-            offset = end;
-        }
-        let mut text = serde_json::to_vec(&header).expect("keys are strings");
-        text.resize(text.len().next_multiple_of(8), b' ');
-        let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(text);
-        for tensor in self.tensors.values() {
+        let dtype = self.dtype().0;
+        let shapes = self.tensors.iter().map(|(name, t)| (name.as_str(), (dtype, &t.shape[..])));
+        out.write_all(&header(&texts, &shapes.collect()))?;
+        for piece in self.tensors.values().flat_map(|tensor| tensor.data.chunks(PIECE)) {
             if self.half {
-                bytes.extend(tensor.data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
+                let halves = piece.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes());
+                out.write_all(&halves.collect::<Vec<u8>>())?;
             } else {
-                bytes.extend(bytes_of(&tensor.data));
+                out.write_all(&bytes_of(piece))?;
             }
         }
-        bytes
+        Ok(())
     }
 
     /// Reads and checks the bytes of a file as this program writes them, which are a function of the content.
     ///
-    /// Needs memory for the tensors, for a copy of the whole file, and for a few copies of the header.
+    /// Needs memory for the tensors, and for a few copies of the header.
     pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Content, Fault> {
         let (file, texts, format) = opened(bytes)?;
         if format != FORMAT {
             return Err(Fault::Format(format));
         }
+        let exact = written_here(bytes, &file, &texts);
         let content = Content::own(&file, texts)?;
-        if content.to_bytes() == bytes { Ok(content) } else { Err(Fault::Rewritten) }
+        if exact { Ok(content) } else { Err(Fault::Rewritten) }
     }
 
     /// Reads and checks the bytes of a file from any program: this one, one that loaded and saved such a file, or one that
@@ -169,16 +174,20 @@ impl Content {
     /// Needs as much memory as [`Content::from_bytes`].
     pub fn from_any(bytes: &[u8]) -> std::result::Result<Content, Fault> {
         let (file, mut texts, format) = opened(bytes)?;
-        if format == FORMAT {
+        if format == FORMAT && written_here(bytes, &file, &texts) {
             return Content::own(&file, texts);
         }
         // The file is from another version of this program.
-        if format.starts_with(FORMAT.trim_end_matches(|c: char| c.is_ascii_digit())) {
+        if format != FORMAT
+            && format.starts_with(FORMAT.trim_end_matches(|c: char| c.is_ascii_digit()))
+        {
             return Err(Fault::Format(format));
         }
-        // Without our text `kind`, a text called `sha256` may mean something else.
-        let sum = texts.contains_key("kind").then(|| texts.remove("sha256")).flatten();
+        // With neither our format nor our text `kind`, a text called `sha256` may mean something else.
+        let ours = format == FORMAT || texts.contains_key("kind");
+        let sum = ours.then(|| texts.remove("sha256")).flatten();
         let mut content = Content { texts, ..Content::default() };
+        let mut rounded = false;
         for (name, view) in file.iter() {
             let data = numbers(&view).ok_or_else(|| {
                 let dtype = view.dtype();
@@ -191,15 +200,20 @@ impl Content {
                 let what = format!("tensor {} holds {x}, which is not a finite F32", line(name));
                 return Err(Fault::Unusable(what));
             }
+            rounded |= matches!(view.dtype(), Dtype::F16 | Dtype::BF16);
             let tensor = HostTensor { shape: view.shape().to_vec(), data };
             content.tensors.insert(name.to_string(), tensor);
         }
-        match sum {
-            Some(sum) if sum != content.checksum() => {
-                Err(Fault::Damaged("its content does not have its checksum".into()))
-            }
-            _ => Ok(content),
+        let Some(sum) = sum else { return Ok(content) };
+        if content.checksum() == sum {
+            return Ok(content);
         }
+        content.texts.retain(|key, _| TEXTS.contains(&key.as_str()));
+        if content.checksum() == sum {
+            return Ok(content);
+        }
+        content.unchecked = rounded;
+        if rounded { Ok(content) } else { Err(Fault::Damaged(CHANGED.into())) }
     }
 
     /// The content of a file in this program's format, after comparing the checksum.
@@ -213,19 +227,50 @@ impl Content {
         };
         let half = file.iter().next().is_some_and(|(_, view)| view.dtype() == Dtype::F16);
         let mut content = Content { texts, half, ..Content::default() };
-        let (dtype, wanted, _) = content.dtype();
+        let (dtype, wanted) = content.dtype();
         for (name, view) in file.iter() {
             let data = numbers(&view).filter(|_| view.dtype() == dtype);
             let data = data.ok_or_else(|| damaged(&format!("tensor {name} is not of {wanted}")))?;
             let tensor = HostTensor { shape: view.shape().to_vec(), data };
             content.tensors.insert(name.to_string(), tensor);
         }
-        if content.checksum() == expected {
-            Ok(content)
-        } else {
-            Err(damaged(&"its content does not have its checksum"))
-        }
+        if content.checksum() == expected { Ok(content) } else { Err(damaged(&OTHER_SUM)) }
     }
+}
+
+/// Damage to a file as this program writes it, ...
+const OTHER_SUM: &str = "its content does not have its checksum";
+/// ... and to one that another program saved.
+const CHANGED: &str = "its content does not have its checksum (if another program changed it on purpose, remove sha256 \
+                       from its metadata)";
+
+/// The length of the header and the header of a file with these texts and tensors, padded with spaces.
+fn header(texts: &BTreeMap<&str, &str>, tensors: &BTreeMap<&str, (Dtype, &[usize])>) -> Vec<u8> {
+    let mut header = BTreeMap::from([("__metadata__", json!(texts))]);
+    let mut offset = 0;
+    for (name, (dtype, shape)) in tensors {
+        let end = offset + shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let entry: BTreeMap<&str, Value> = BTreeMap::from([
+            ("data_offsets", json!([offset, end])),
+            ("dtype", json!(dtype)),
+            ("shape", json!(shape)),
+        ]);
+        header.insert(name, json!(entry));
+        offset = end;
+    }
+    let mut text = serde_json::to_vec(&header).expect("keys are strings");
+    text.resize(text.len().next_multiple_of(8), b' ');
+    [&(text.len() as u64).to_le_bytes()[..], &text].concat()
+}
+
+/// Whether the header is as this program writes it, apart from the values in it.
+fn written_here(bytes: &[u8], file: &SafeTensors, texts: &BTreeMap<String, String>) -> bool {
+    let mut texts: BTreeMap<&str, &str> =
+        texts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    texts.insert("format", FORMAT);
+    let views: Vec<_> = file.iter().collect();
+    let tensors = views.iter().map(|(name, view)| (*name, (view.dtype(), view.shape())));
+    bytes.starts_with(&header(&texts, &tensors.collect()))
 }
 
 /// The tensors and texts of a file, and the text `format`, empty if there is none.
@@ -271,7 +316,7 @@ mod tests {
         let tensor = |data: &[f32]| HostTensor { shape: vec![data.len()], data: data.to_vec() };
         let tensors = [("a", tensor(data)), ("b", tensor(&[1.0, 2.0]))];
         let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor)).into();
-        Content { texts: [("kind".into(), "vae".into())].into(), tensors, half: false }
+        Content { texts: [("kind".into(), "vae".into())].into(), tensors, ..Content::default() }
     }
 
     /// The expected values follow from the format: 11 significant bits; below 2^-14, multiples of 2^-24.
@@ -374,9 +419,7 @@ mod tests {
         assert_eq!(Content::from_bytes(&spaced), Err(Fault::Rewritten));
         let without = again(&text.replacen(r#""format":"pixelloom-1","#, "", 1));
         assert_eq!(Content::from_any(&without).unwrap(), own);
-        for (from, to) in
-            [("vae", "gan"), (r#""format":"pixelloom-1","#, r#""format":"pt","k":"x","#)]
-        {
+        for (from, to) in [("vae", "gan"), (r#""kind":"#, r#""mind":"#)] {
             let changed = again(&text.replacen(from, to, 1));
             assert!(matches!(Content::from_any(&changed), Err(Fault::Damaged(_))), "{to}");
         }
@@ -385,7 +428,53 @@ mod tests {
         assert!(matches!(Content::from_any(&flipped), Err(Fault::Damaged(_))));
         let other = again(&text.replacen("pixelloom-1", "pixelloom-2", 1));
         assert_eq!(Content::from_any(&other), Err(Fault::Format("pixelloom-2".into())));
-        let bare = again(&text.replacen(r#","sha256":""#, r#","sha256_":""#, 1));
-        assert_eq!(Content::from_any(&bare), Err(Fault::Damaged("it has no checksum".into())));
+        // Damage in a header as this program writes it; another program writes it in another way.
+        let bare = text.replacen(r#","sha256":""#, r#","sha257":""#, 1);
+        let lost = Err(Fault::Damaged("it has no checksum".into()));
+        assert_eq!(Content::from_any(&again(&bare)), lost);
+        assert!(Content::from_any(&again(&bare.replacen(':', ": ", 1))).is_ok());
+    }
+
+    /// The same file saved by another program: in every number type, with the checksum, without it, and with a text that
+    /// does not belong to it.
+    #[test]
+    fn texts_of_other_programs_are_read() {
+        let own = content(&[1.0, -2.0]);
+        let texts = format!(r#""format":"pixelloom-1","kind":"vae","sha256":"{}""#, own.checksum());
+        let bare = r#""format":"pt","kind":"vae""#;
+        for (texts, summed) in
+            [(&texts[..], true), (&format!(r#"{texts},"by":"me""#), true), (bare, false)]
+        {
+            for (dtype, size, rounded) in
+                [("F64", 8, false), ("F32", 4, false), ("F16", 2, true), ("BF16", 2, true)]
+            {
+                let file = |b: [f32; 2]| {
+                    let header = format!(
+                        r#"{{"__metadata__":{{{texts}}},"a":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,{}]}},
+                        "b":{{"dtype":"{dtype}","shape":[2],"data_offsets":[{0},{}]}}}}"#,
+                        2 * size,
+                        4 * size
+                    );
+                    let bytes = [1.0, -2.0].into_iter().chain(b).flat_map(|x: f32| match dtype {
+                        "F64" => f64::from(x).to_le_bytes().to_vec(),
+                        "F32" => x.to_le_bytes().to_vec(),
+                        "F16" => f16::from_f32(x).to_le_bytes().to_vec(),
+                        _ => bf16::from_f32(x).to_le_bytes().to_vec(),
+                    });
+                    foreign(&header, &bytes.collect::<Vec<u8>>())
+                };
+                let read = Content::from_any(&file([1.0, 2.0])).unwrap();
+                assert_eq!((&read.tensors, read.unchecked), (&own.tensors, false), "{dtype}");
+                // Other numbers than those of the checksum: rounded ones are read, others are damage.
+                let changed = Content::from_any(&file([1.0, 2.5]));
+                match (summed, rounded) {
+                    (true, false) => {
+                        let Err(Fault::Damaged(message)) = changed else { panic!("{dtype}") };
+                        assert!(message.contains("remove sha256"), "{message}");
+                    }
+                    _ => assert_eq!(changed.unwrap().unchecked, summed, "{dtype}"),
+                }
+            }
+        }
     }
 }

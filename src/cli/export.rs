@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pixelloom::data::Split;
+use pixelloom::data::{self, Split};
 use pixelloom::output::FileKind;
 use pixelloom::report;
 use pixelloom::run::RunDir;
@@ -90,14 +90,29 @@ impl Export {
         if let Some(dir) = &self.data_dir {
             config.data.dir.clone_from(dir);
         }
-        let data = settings::view(&checkpoint.model, config.data.open(&remark)?)?;
-        let own = [checkpoint.data.name.clone()];
+        let trained = &checkpoint.data;
+        let (data, fingerprint) = config.data.open_with_fingerprint(&remark)?;
+        let data = settings::view(&checkpoint.model, data)?;
+        let own = [data.name.clone()];
         let names = if self.score.is_empty() { &own[..] } else { &self.score };
         let figures = names.iter().map(|name| {
+            let other = if *name == data.name {
+                let file = checkpoint.path.display().to_string();
+                trained
+                    .remark(name, || fingerprint.clone(), &file)
+                    .iter()
+                    .for_each(|it| remark(it));
+                None
+            } else {
+                let mode = (*name == trained.name).then_some(trained.binarization);
+                let (options, dir) = (trained.options_for(name), &config.data.dir);
+                let other = data::open_with(name, mode, options, dir, &remark)?;
+                Some(settings::view(&checkpoint.model, other)?)
+            };
             let bar = Bar::new(&format!("images of {name}"), 1);
             let progress = |done, of| drop(bar.of(done, of));
-            let dir = &config.data.dir;
-            let figure = evaluate::figure(checkpoint, name, dir, device, &progress, &remark);
+            let data = other.as_ref().unwrap_or(&data);
+            let figure = evaluate::figure(checkpoint, data, device, &progress);
             bar.done();
             figure
         });

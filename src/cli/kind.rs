@@ -36,7 +36,7 @@ impl Kind {
             return Ok(());
         }
         Err(Error::Config(format!(
-            "{what} is a {kind}, not a {asked}; use `pixelloom train {kind}`, or name a {asked}"
+            "{what} is a {kind}, not a {asked}; write {kind} in place of {asked}, or name a {asked}"
         )))
     }
 }

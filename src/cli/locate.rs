@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use clap::Args;
 use pixelloom::Error;
-use pixelloom::data::{self, Binarization, DataSet, ImageOptions};
+use pixelloom::data::{self, Binarization, DataSet, Fingerprint, ImageOptions};
 use pixelloom::models::{AnyModel, ModelConfig};
 use pixelloom::run::pretrained::{PRETRAINED, Pretrained};
 use pixelloom::run::{Checkpoint, RunDir, TrainingStage, checkpoint};
@@ -108,10 +108,16 @@ impl Located {
     }
 }
 
+/// Whether there is a file, a checkpoint or a run at `path`, and not a folder of something else.
+fn is_model(path: &Path) -> bool {
+    path.is_file()
+        || ["model.safetensors", "checkpoints"].iter().any(|part| path.join(part).exists())
+}
+
 /// The run at `path`, or the run of that name in `runs/`.
 pub fn run_path(path: &Path) -> PathBuf {
     let named = runs().join(path);
-    if !path.exists() && named.exists() { named } else { path.to_path_buf() }
+    if !is_model(path) && named.exists() { named } else { path.to_path_buf() }
 }
 
 impl Source {
@@ -139,6 +145,11 @@ impl Located {
     pub fn announce(&self) -> Result<(), Error> {
         let checkpoint = &self.checkpoint;
         let path = text::line(&checkpoint.path.display().to_string());
+        if checkpoint.unchecked() {
+            remark(&format!(
+                "note: {path}: another program rounded its weights, so its checksum was not compared"
+            ));
+        }
         match checkpoint.card()? {
             None if checkpoint.foreign => {
                 remark(&format!("weights: {path} (from another program), with the given settings"));
@@ -190,7 +201,7 @@ pub fn classes(model: &AnyModel, flag: &str) -> Result<usize, Error> {
 /// that comes with the program. `settings`: those for weights that have none.
 pub fn find(given: &Path, best: bool, settings: Option<Config>) -> Result<Located, Error> {
     let path = run_path(given);
-    let pretrained = Pretrained::find(given).filter(|_| !path.exists());
+    let pretrained = Pretrained::find(given).filter(|_| !is_model(&path));
     if let Some(model) = pretrained {
         let (checkpoint, run) = (model.open()?, None);
         if settings.is_some() {
@@ -255,9 +266,12 @@ impl DataArgs {
     pub fn open_to_score(&self, located: &Located) -> Result<(DataSet, Option<String>), Error> {
         let (data, checkpoint) = (self.read(located)?, &located.checkpoint);
         // What comes with the program was trained elsewhere.
-        let note = (!located.pretrained && !checkpoint.foreign)
-            .then(|| checkpoint.data.remark(&data, &checkpoint.path.display().to_string()));
-        Ok((view(&checkpoint.model, data)?, note.flatten()))
+        let remark = || {
+            let (now, what) = (|| Fingerprint::of(&data), checkpoint.path.display().to_string());
+            checkpoint.data.remark(&data.name, now, &what)
+        };
+        let note = (!located.pretrained && !checkpoint.foreign).then(remark).flatten();
+        Ok((view(&checkpoint.model, data)?, note))
     }
 
     /// As [`DataArgs::open`], before the model sees it.

@@ -294,6 +294,8 @@ mod tests {
         let draw = ModelConfig::Draw(DrawConfig::cifar10());
         assert!(draw.caveat(true).unwrap().contains("no code length"));
         assert_eq!(draw.caveat(false), None);
+        let frey = ModelConfig::Vae(VaeConfig::frey(10));
+        assert!(frey.caveat(true).unwrap().contains("a density: its bound can be negative"));
         let classifier = ModelConfig::Classifier(ClassifierConfig::cluttered(8));
         assert_eq!(classifier.caveat(true), None);
     }

@@ -12,6 +12,7 @@
 mod state;
 #[cfg(test)]
 mod tests;
+mod trained_on;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use state::{LOSS_SUM, MOMENTS, RAW, tiles_text};
 pub use state::{RunSettings, State};
+pub use trained_on::TrainedOn;
 
 use super::card::Card;
 use super::history::TrainingStage;
-use crate::data::{Binarization, DataSet, Fingerprint, ImageOptions, fingerprint};
+use crate::data::Binarization;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::files::{self, sync_dir};
@@ -37,6 +39,8 @@ use crate::text;
 
 const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.safetensors";
+/// The metadata that describe the model of a file, without which it has only weights.
+const SETTINGS: [&str; 4] = ["kind", "config", "data", "step"];
 /// The metadata key of a model file's card.
 const CARD: &str = "card";
 /// The metadata key of a checkpoint's earlier stages; an exported file has them in its card.
@@ -70,62 +74,6 @@ pub struct Position {
     /// this field.
     #[serde(default)]
     pub lines: Option<u64>,
-}
-
-/// The images a model was trained on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrainedOn {
-    /// Name of the data set.
-    pub name: String,
-    /// How its pixels became numbers.
-    pub binarization: Binarization,
-    /// How the user's own images were read.
-    #[serde(default, skip_serializing_if = "ImageOptions::is_default")]
-    pub options: ImageOptions,
-    /// Fingerprint of its images; absent in checkpoints and model files that predate this field.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<Fingerprint>,
-}
-
-impl TrainedOn {
-    /// The default options for images of the set `name`: as in training, if both are folders or both are IDX files.
-    pub fn options_for(&self, name: &str) -> ImageOptions {
-        match fingerprint::same_source(&self.name, name) {
-            true => self.options,
-            false => ImageOptions::default(),
-        }
-    }
-
-    /// A remark for scoring the model `what` on `data`, if that has the name of the training set: a warning if its
-    /// images are different, a note if that cannot be checked.
-    pub fn remark(&self, data: &DataSet, what: &str) -> Option<String> {
-        if data.name != self.name {
-            return None;
-        }
-        let Some(trained) = &self.fingerprint else {
-            return Some(format!("note: {}", self.unknown(what)));
-        };
-        let now = Fingerprint::of(data);
-        (now != *trained).then(|| {
-            format!(
-                "warning: {} contains other images than in training (now {now}; in training {trained}), so \
-                 the model may have been trained on images that are scored here",
-                self.name
-            )
-        })
-    }
-
-    /// The message that the training images of `what` are unknown.
-    pub(super) fn unknown(&self, what: &str) -> String {
-        let split = match self.name.contains("folder:") {
-            true => {
-                "; a folder without train, valid and test is now split by the names of its images, so the \
-                 model may have been trained on images of another split"
-            }
-            false => "",
-        };
-        format!("{what} predates fingerprints of the images, so its data cannot be checked{split}")
-    }
 }
 
 /// A checkpoint's weights with their description, read and validated.
@@ -318,7 +266,8 @@ impl Checkpoint {
     pub fn open_any(dir: &Path, settings: Option<&Config>) -> Result<Option<Checkpoint>> {
         let path = if dir.is_file() { dir.to_path_buf() } else { dir.join(MODEL) };
         let weights = Content::read_any(&path)?;
-        match (weights.texts.contains_key("kind"), settings) {
+        let described = SETTINGS.iter().all(|key| weights.texts.contains_key(*key));
+        match (described, settings) {
             (true, None) => Checkpoint::of(weights, path).map(Some),
             (true, Some(_)) => Err(Error::Config(format!(
                 "{} holds the settings of its model; leave out --preset and --set",
@@ -402,6 +351,11 @@ impl Checkpoint {
     /// weight is too large for it.
     pub fn halved(self) -> Result<Checkpoint> {
         Ok(Checkpoint { weights: self.weights.halved()?, ..self })
+    }
+
+    /// Whether the checksum of its file could not be compared, because another program rounded the weights.
+    pub fn unchecked(&self) -> bool {
+        self.weights.unchecked
     }
 
     /// Whether its weights are in half precision.

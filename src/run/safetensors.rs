@@ -11,7 +11,7 @@ use crate::text::shell_word;
 impl Content {
     /// Writes and syncs the file. Fails with [`Error::Disk`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        write_synced(path, &self.to_bytes()).map_err(|e| Error::disk("write", path, e))
+        write_synced(path, |out| self.write_to(out)).map_err(|e| Error::disk("write", path, e))
     }
 
     /// Reads and validates a file. Fails with [`Error::Checkpoint`].

@@ -9,7 +9,7 @@ use super::presets;
 use crate::error::Error;
 
 /// Names of other programs and what the setting is called here. The last part of a key decides.
-const SYNONYMS: [(&str, &[&str]); 14] = [
+const SYNONYMS: [(&str, &[&str]); 18] = [
     ("optimizer.rate", &["lr", "learning_rate", "learningrate", "base_lr", "step_size", "alpha"]),
     ("optimizer.beta1", &["momentum", "beta_1", "rho"]),
     ("optimizer.beta2", &["beta_2"]),
@@ -26,6 +26,10 @@ const SYNONYMS: [(&str, &[&str]); 14] = [
         &["kl_annealing", "kl_anneal", "kl_anneal_steps", "anneal_steps", "beta_warmup"],
     ),
     ("model.latent", &["latent_dim", "latent_dims", "z_dim", "latent_size", "n_latent", "nz"]),
+    ("model.hidden", &["hidden_dim", "hidden_size", "hidden_units", "n_hidden", "num_hidden"]),
+    ("model.layers", &["num_layers", "n_layers", "depth"]),
+    ("seed", &["random_seed", "manual_seed", "rng_seed"]),
+    ("data.name", &["dataset", "data_set"]),
     ("patience", &["early_stopping", "early_stop", "early_stopping_patience"]),
 ];
 

@@ -56,8 +56,8 @@ pub fn view_unlabelled(model: &ModelConfig, data: DataSet) -> Result<DataSet> {
 fn check_classes(classes: usize, data: &DataSet, split: Split) -> Result<()> {
     let Some(labels) = &data.split(split).labels else {
         return Err(Error::Config(format!(
-            "a model with classes needs images with labels, but those of {} have none; choose other --data, such \
-             as digits or cluttered-digits",
+            "a model with classes needs images with labels, but those of the {split} split of {} have none; choose \
+             other --data, such as digits or cluttered-digits",
             data.name
         )));
     };

@@ -43,7 +43,7 @@ pub fn dry_run(
     let steps = config.epochs.saturating_mul(loader.batches_per_epoch());
     let (epoch, indices) = loader.batch(0);
     let batch = indices.len();
-    let estimated_bytes = Step::of(config, images, batch).check(device)?.bytes() as usize;
+    let estimated_bytes = Step::of(config, images, batch).check(device)?.in_a_step() as usize;
     estimated(estimated_bytes);
     let before = device.live_bytes();
     let model = build(&config.model, device, config.seed)?;

@@ -1,15 +1,12 @@
 //! Evaluation: scores of every image of a split in nats, and their means in f64.
 
-use std::path::Path;
-
 use crate::data::part::{OnProgress, batches, key};
-use crate::data::{self, Part, Split, Tell};
+use crate::data::{DataSet, Part, Split};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::models::{Model, PerImage, SingleLatent};
 use crate::run::Checkpoint;
 use crate::run::card::Figure;
-use crate::settings::view;
 use crate::tensor::Tensor;
 
 /// Measurements of every image, in the model's order. The first is the score: a bound ("bound") or exact ("nll"). Those
@@ -148,24 +145,14 @@ pub fn evaluate(
     Ok(Some(Scores(parts)))
 }
 
-/// Scores the test split of the data set `name` in `dir`, binarized as in training if it is the same set. `progress`
-/// receives the number of finished images and the total, and `tell` a message if the set contains other images than in
-/// training. Fails if the set cannot be read or a score is NaN or infinite.
+/// Scores the test split of `data`, in the form that the model expects. `progress` receives the number of finished images
+/// and the total. Fails if a score is NaN or infinite.
 pub fn figure(
     checkpoint: &Checkpoint,
-    name: &str,
-    dir: &Path,
+    data: &DataSet,
     device: &Device,
     progress: &dyn Fn(usize, usize),
-    tell: Tell,
 ) -> Result<Figure> {
-    let trained = &checkpoint.data;
-    let mode = (name == trained.name).then_some(trained.binarization);
-    let data = data::open_with(name, mode, trained.options_for(name), dir, tell)?;
-    if let Some(remark) = trained.remark(&data, &checkpoint.path.display().to_string()) {
-        tell(&remark);
-    }
-    let data = view(&checkpoint.model, data)?;
     let rows = checkpoint.model.evaluation_batch();
     let part = Part::of(&data.test, data.binarization, usize::MAX, rows);
     let model = checkpoint.load(device)?;
@@ -176,7 +163,7 @@ pub fn figure(
     let scores = evaluate(model.model(), device, &part, &watch)?;
     let scores = scores.expect("the callback never stops it");
     Ok(Figure {
-        data: name.into(),
+        data: data.name.clone(),
         what: data.describe(Split::Test),
         name: scores.name().into(),
         nats: scores.score(),

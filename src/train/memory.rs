@@ -2,8 +2,8 @@
 //! shapes but no numbers ([`Device::meta`]). It uses the real constructors and the real step, so no separate formula
 //! can disagree with them.
 //!
-//! The result is a lower bound: it counts live tensors, but not idle buffers of the pool, the data set, or a checkpoint
-//! that is being written. So a run that fits is never refused.
+//! The result is a lower bound: it counts live tensors and, on a CPU, the copies that a checkpoint is written from, but
+//! not idle buffers of the pool or the data set. So a run that fits is never refused.
 
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub struct Step<'a> {
     pub labels: bool,
 }
 
-/// Memory of a training step, in bytes of tensors.
+/// Memory of training, in bytes of tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Need {
     /// Weights.
@@ -54,9 +54,19 @@ pub struct Need {
 }
 
 impl Need {
-    /// The total.
+    /// What lives between steps, which a checkpoint is a copy of.
+    fn lasting(&self) -> u64 {
+        self.weights + self.optimizer
+    }
+
+    /// The peak of a step.
+    pub fn in_a_step(&self) -> u64 {
+        self.lasting() + self.step
+    }
+
+    /// The peak of a run whose tensors lie in the memory of the machine: of a step, or of a checkpoint.
     pub fn bytes(&self) -> u64 {
-        self.weights + self.optimizer + self.step
+        self.lasting() + self.step.max(self.lasting())
     }
 }
 
@@ -138,13 +148,14 @@ impl<'a> Step<'a> {
         if let Some(room) = room.filter(|room| need.bytes() > room.bytes) {
             let advice = self.advice(device, |need| need.bytes(), room.bytes)?;
             return Err(Error::Config(format!(
-                "training needs about {} of memory (weights {}, optimizer {}, one step of {} {}), but only \
-                 {} are available {}; {advice}",
+                "training needs about {} of memory (weights {}, optimizer {}, one step of {} {}, a checkpoint {}), \
+                 but only {} are available {}; {advice}",
                 size(need.bytes()),
                 size(need.weights),
                 size(need.optimizer),
                 images(self.rows),
                 size(need.step),
+                size(need.lasting()),
                 size(room.bytes),
                 room.whose,
             )));

@@ -62,7 +62,10 @@ impl Family for VaeConfig {
             (Likelihood::Gaussian, _) if !grey => {
                 Some("a Gaussian density of bits: its bound cannot be compared with probabilities")
             }
-            _ => None,
+            (Likelihood::Gaussian, _) => Some(
+                "the Gaussian decoder gives a density: its bound can be negative and is no code length",
+            ),
+            (Likelihood::Bernoulli, _) => None,
         }
     }
 

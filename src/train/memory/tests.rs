@@ -77,7 +77,7 @@ fn a_meta_device_has_what_the_real_one_has() {
             most.1 - before
         };
         run(1);
-        assert_eq!(need.bytes(), run(rows) as u64, "{preset} {set}");
+        assert_eq!(need.in_a_step(), run(rows) as u64, "{preset} {set}");
     }
 }
 
@@ -94,15 +94,16 @@ fn a_meta_device_takes_no_memory() {
 #[test]
 fn what_fits_is_not_refused_and_what_does_not_is_with_the_numbers() {
     let (config, data) = fitted("digits", &[]);
-    let (step, cpu) = (Step::of(&config, &data.train, 100), Device::cpu());
+    let (step, cpu) = (Step::of(&config, &data.train, 1000), Device::cpu());
     let need = step.need(&cpu).unwrap();
+    assert_eq!(need.bytes(), need.in_a_step());
     let room = |bytes| Some(Available { bytes, whose: "on this machine" });
     assert_eq!(step.check_in(room(need.bytes()), &cpu).unwrap(), need);
     let Err(Error::Config(message)) = step.check_in(room(need.bytes() - 1), &cpu) else {
         panic!("taken")
     };
     for part in
-        ["training needs about", "one step of 100 images", "choose --batch 9", "model.hidden"]
+        ["training needs about", "one step of 1000 images", "choose --batch 99", "model.hidden"]
     {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -113,6 +114,23 @@ fn what_fits_is_not_refused_and_what_does_not_is_with_the_numbers() {
         message.contains("no batch is small enough: choose a smaller model.hidden"),
         "{message}"
     );
+}
+
+/// A step of one image takes less memory than the copies of weights and moments that a checkpoint is written from.
+#[test]
+fn a_checkpoint_that_does_not_fit_is_refused() {
+    let (config, data) = fitted("digits", &["model.hidden=2000"]);
+    let (step, cpu) = (Step::of(&config, &data.train, 1), Device::cpu());
+    let need = step.need(&cpu).unwrap();
+    let lasting = need.weights + need.optimizer;
+    assert!(need.step < lasting && need.bytes() == 2 * lasting, "{need:?}");
+    let room = |bytes| Some(Available { bytes, whose: "on this machine" });
+    assert_eq!(step.check_in(room(need.bytes()), &cpu).unwrap(), need);
+    let Err(Error::Config(message)) = step.check_in(room(need.bytes() - 1), &cpu) else {
+        panic!("taken")
+    };
+    assert!(message.contains(&format!("a checkpoint {}", size(lasting))), "{message}");
+    assert!(message.contains("choose a smaller model.hidden"), "{message}");
 }
 
 #[test]

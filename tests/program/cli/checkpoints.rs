@@ -268,6 +268,32 @@ fn an_export_of_half_precision() {
     place.succeed("train vae --device cpu --init half.safetensors --epochs 1 --name b");
 }
 
+/// The name of a run or of a bundled model may also be that of a folder, for example of the images.
+#[test]
+fn folders_of_something_else_hide_no_model() {
+    let place = Place::with_images();
+    for folder in ["a", "vae"] {
+        std::fs::create_dir(place.path(folder)).expect("made");
+    }
+    place.succeed(&format!("{} --name a", small("vae")));
+    place.succeed("eval a --device cpu");
+    place.succeed("sample vae --count 1 --device cpu");
+    let message = place.fail("eval images --device cpu", 5);
+    assert!(message.contains("neither a run nor a checkpoint"), "{message}");
+}
+
+/// Reading the images of a folder may take long, so it happens once, and so does what is said about them.
+#[test]
+fn an_export_opens_its_data_set_once() {
+    let place = Place::with_images();
+    place.succeed(&format!("{} --name a", small("vae")));
+    std::fs::write(place.path("images/notes.txt"), "").expect("written");
+    let output = place.run("export a --out a.safetensors --device cpu");
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("ignored 1 entry: notes.txt").count(), 1, "{said}");
+}
+
 /// The data of a run may be at another path when it is exported.
 #[test]
 fn an_export_reads_the_data_where_it_is_told() {

@@ -65,6 +65,8 @@ fn a_folder_of_colour_images_trains() {
         let moved = place.succeed(&format!("eval {name} --data folder:moved --device cpu"));
         assert_eq!(score, moved.replace("moved", "photos"));
         std::fs::rename(place.path("moved"), place.path("photos")).expect("moved");
+        let noted = stderr(&place.run(&format!("eval {name} --device cpu")));
+        assert_eq!(noted.contains("a density: its bound can be negative"), name == "g", "{noted}");
         let other = place.fail(&format!("eval {name} --size 9 --device cpu"), 3);
         assert!(other.contains("(9, 9, 3)"), "{other}");
     }
@@ -268,6 +270,19 @@ fn weights_of_other_programs_are_used() {
     assert_eq!(scored("again.safetensors"), expected);
     let error = place.fail(&format!("eval again.safetensors {settings} --device cpu"), 3);
     assert!(error.contains("leave out --preset"), "{error}");
+    let wide = foreign(&weights, |_| Dtype::F64, Some(&[&texts[..], &[("by", "me")]].concat()));
+    put("wide.safetensors", wide);
+    assert_eq!(scored("wide.safetensors"), expected);
+    put("brain.safetensors", foreign(&weights, |_| Dtype::BF16, Some(&texts)));
+    let output = place.run("eval brain.safetensors --device cpu");
+    assert!(output.status.success() && stderr(&output).contains("checksum was not compared"));
+    let but = |names: &[&str]| -> Vec<(&str, &str)> {
+        texts.iter().copied().filter(|(key, _)| !names.contains(key)).collect()
+    };
+    put("bare.safetensors", foreign(&weights, |_| Dtype::F32, Some(&but(&["sha256", "card"]))));
+    assert_eq!(scored("bare.safetensors"), expected);
+    put("less.safetensors", foreign(&weights, |_| Dtype::F32, Some(&but(&["sha256", "data"]))));
+    assert_eq!(scored(&format!("less.safetensors {settings}")), expected);
     let mut changed = weights.clone();
     changed.values_mut().next().expect("a tensor").1[0] += 1.0;
     put("changed.safetensors", foreign(&changed, |_| Dtype::F32, Some(&texts)));
