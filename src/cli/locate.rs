@@ -159,8 +159,9 @@ impl Located {
             }
             Some(card) => remark(&format!("{path}: {}", card.in_short())),
             None => {
-                let dir = checkpoint.path.parent().unwrap_or(&checkpoint.path).display();
-                remark(&format!("checkpoint: {dir} (step {})", checkpoint.step));
+                let dir = checkpoint.path.parent().filter(|dir| dir.is_dir());
+                let at = dir.unwrap_or(&checkpoint.path).display();
+                remark(&format!("checkpoint: {at} (step {})", checkpoint.step));
             }
         }
         Ok(())
