@@ -268,8 +268,11 @@ fn mistakes_are_explained() {
     let place = Place::new();
     let train = |flags: &str| place.fail(&format!("train {flags} --device cpu"), 3);
     for (flags, parts) in [
-        ("pixelcnn --preset digits", ["preset digits is a vae", "train vae"]),
-        ("vae --preset digits-rowlstm", ["digits-rowlstm is a rowlstm", "train rowlstm"]),
+        ("pixelcnn --preset digits", ["preset digits is a vae", "write vae in place of pixelcnn"]),
+        (
+            "vae --preset digits-rowlstm",
+            ["digits-rowlstm is a rowlstm", "write rowlstm in place of vae"],
+        ),
         ("pixelcnn --latent 3", ["model.latent", "does not apply"]),
         ("vae --layers 3", ["model.layers", "does not apply"]),
         ("pixelcnn --set model.stage=1", ["model.stage", "does not apply"]),
@@ -314,7 +317,11 @@ fn mistakes_are_explained() {
         ("explain receptive-field p --row 28", 3, ["row 28", "28 x 28"]),
         ("explain receptive-field", 2, ["--model", "RUN"]),
         ("explain receptive-field --model vae", 3, ["--model vae", "not a pixel model"]),
-        ("train vae --resume --name p", 3, ["runs/p is a pixelcnn", "train pixelcnn"]),
+        (
+            "train vae --resume --name p",
+            3,
+            ["runs/p is a pixelcnn", "write pixelcnn in place of vae"],
+        ),
     ] {
         let output = place.run(&format!("{command} --device cpu"));
         let message = super::stderr(&output);
