@@ -117,11 +117,8 @@ fn tiling(
     rows: usize,
     columns: usize,
 ) -> (&'static str, usize) {
-    let [small, large] = entries;
-    match wide {
-        true => (large, tiles(rows, columns, WIDE)),
-        false => (small, tiles(rows, columns, TILE)),
-    }
+    let side = if wide { WIDE } else { TILE };
+    (entries[usize::from(wide)], tiles(rows, columns, side))
 }
 
 /// The dispatch of a product \[pixels, columns\], with wide tiles if there are enough of them.

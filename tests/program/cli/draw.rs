@@ -244,7 +244,7 @@ fn mistakes_are_explained() {
         ("train draw --layers 2", 3, ["model.layers", "does not apply"]),
         ("train vae --glimpses 2", 3, ["model.glimpses", "does not apply"]),
         ("train draw --set marginal=5", 3, ["marginal = 5", "draw"]),
-        ("train draw --preset digits-cluttered", 3, ["is a classifier", "train classifier"]),
+        ("train draw --preset digits-cluttered", 3, ["is a classifier", "write classifier"]),
         ("eval classifier --iwae 5", 3, ["--iwae needs", "(vae, draw), this one is a classifier"]),
         ("eval draw --marginal", 3, ["--marginal needs", "this one is a draw"]),
         ("eval classifier --data folder:own", 3, ["labels", "folder:own"]),
