@@ -295,7 +295,8 @@ fn short_result() {
     gemm(&g, &mut [0.0; 14], 5);
 }
 
-/// On one thread, a packed B larger than L2 is read in another order; the bits of the result are the same.
+/// On one thread, a packed B larger than L2 is read in another order, and with few rows B is cut into other blocks if it
+/// is not packed; the bits of the result are the same.
 #[test]
 fn large_packed_operands() {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -304,7 +305,7 @@ fn large_packed_operands() {
         let whole = Mat { data: &b, row_stride: n, col_stride: 1 };
         let mut packed = vec![f32::NAN; packed_len(k, n)];
         let packed = pack(&[(whole, k)], n, &mut packed);
-        for m in [1, 5, 37, 50, 100, 128, 150] {
+        for m in [1, 2, 3, 5, 37, 50, 100, 128, 150] {
             let (a, bias, before) = (noise(1, m * k), noise(3, n), noise(4, m * n));
             for (accumulate, activation) in
                 [(true, Activation::None), (false, Activation::None), (false, Activation::Tanh)]

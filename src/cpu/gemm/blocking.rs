@@ -7,6 +7,8 @@ use super::pack::Scratch;
 
 /// Length of a k-block. A micro-panel of A, MR x KC, then is 12 KiB, and a panel of B, KC x NR, 32 KiB (AVX-512).
 pub(super) const KC: usize = 256;
+/// The same for a product of few rows: rows of B that are read side by side.
+const KC_FEW: usize = 8;
 /// Floats in a block of B, KC x NC: 512 KiB, half of a common L2 cache.
 const B_BLOCK: usize = 128 * 1024;
 /// Largest A, M x KC in floats, that stays in L2 while a packed B streams past it.
@@ -125,7 +127,11 @@ thread_local! {
 
 /// Cuts `total` into the fewest pieces of at most `most`, as evenly as possible: (start, length) of each.
 pub(super) fn even(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let pieces = total.div_ceil(most);
+    cut(total, total.div_ceil(most))
+}
+
+/// Cuts `total` into `pieces`, as evenly as possible.
+fn cut(total: usize, pieces: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..pieces).map(move |i| {
         let (from, to) = (i * total / pieces, (i + 1) * total / pieces);
         (from, to - from)
@@ -172,6 +178,8 @@ pub(super) unsafe fn multiply(kernels: &Kernels, p: &Product) {
 
 /// The plan of a product: what is packed, the sizes of the blocks, and the tiles.
 struct Plan<'k> {
+    /// Number of blocks of k.
+    k_blocks: usize,
     /// Longest block of k.
     kc_most: usize,
     /// Widest block of B.
@@ -185,9 +193,6 @@ struct Plan<'k> {
 impl Plan<'_> {
     fn of<'k>(kernels: &'k Kernels, p: &Product) -> Plan<'k> {
         let nr = kernels.panel();
-        let kc_most = p.k.div_ceil(p.k.div_ceil(KC));
-        let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
-
         // Packing B costs one more pass over it and pays off if many rows of C use it. It is not worth it if B fits
         // into L1 as it is, or if its rows are so close together that packing would reproduce the same layout.
         let in_panels = p.b.panel != 0;
@@ -203,13 +208,19 @@ impl Plan<'_> {
         // busy, and read B, which is used only once, in long runs. So does a short sum, where C is most of the
         // traffic: a wide tile writes long runs of C.
         let direct = !p.a.columns && !pack_b && !in_panels;
-        let wide = [(&kernels.few, p.m <= kernels.few.tiles.len()), (&kernels.short, b_in_l1)]
+        let few = p.m <= kernels.few.tiles.len();
+        let wide = [(&kernels.few, few), (&kernels.short, b_in_l1)]
             .into_iter()
             .find(|(wide, fit)| {
                 *fit && direct && !wide.tiles.is_empty() && p.n >= wide.vectors * kernels.lanes
             })
             .map(|(wide, _)| wide);
-        Plan { kc_most, nc_most, pack_a, pack_b, wide }
+        // With few rows, C stays in L1, and B is read about in the order in which it lies in memory.
+        let stream = few && wide.is_some() && !b_in_l1;
+        let k_blocks = if stream { p.k.div_ceil(KC_FEW) } else { p.k.div_ceil(KC) };
+        let kc_most = p.k.div_ceil(k_blocks);
+        let nc_most = (B_BLOCK / kc_most / nr * nr).max(nr);
+        Plan { k_blocks, kc_most, nc_most, pack_a, pack_b, wide }
     }
 }
 
@@ -218,9 +229,8 @@ impl Plan<'_> {
 /// # Safety
 /// As for [`multiply`]; and `plan` is for this product.
 unsafe fn blocks(kernels: &Kernels, p: &Product, plan: &Plan) {
-    let Plan { kc_most, nc_most, pack_a, pack_b, wide } = *plan;
+    let Plan { k_blocks, kc_most, nc_most, pack_a, pack_b, wide } = *plan;
     let nr = kernels.panel();
-    let k_blocks = p.k.div_ceil(KC);
     let mr_most = wide.map_or(kernels.mr, |wide| wide.tiles.len());
     let b_len = if pack_b { kc_most * nc_most.min(p.n.next_multiple_of(nr)) } else { 0 };
     let mr_wide = kernels.mr.next_multiple_of(kernels.lanes);
@@ -242,7 +252,7 @@ unsafe fn blocks(kernels: &Kernels, p: &Product, plan: &Plan) {
             for jc in (0..p.n).step_by(nc_most) {
                 let nc = nc_most.min(p.n - jc);
                 // Loop 2, over k by KC: the block of B, KC x NC, lives in L2.
-                for (block, (pc, kc)) in even(p.k, KC).enumerate() {
+                for (block, (pc, kc)) in cut(p.k, k_blocks).enumerate() {
                     let mut b = p.b.at(pc, jc);
                     if pack_b {
                         let pack =

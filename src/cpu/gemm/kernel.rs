@@ -25,7 +25,7 @@ pub(super) struct Tile {
     pub k: usize,
     /// Width of the tile in columns, for kernels whose last vector is partial.
     pub cols: usize,
-    /// Whether to add to C; otherwise C is not read.
+    /// Whether the sums start from C; otherwise they start from 0, and C is not read.
     pub add: bool,
     /// Bias of these columns, or null.
     pub bias: *const f32,
@@ -73,6 +73,12 @@ pub(super) unsafe fn kernel<
             S::prefetch(t.c.wrapping_add(i * t.c_stride + (NV * S::LANES - 1)));
         }
         let mut acc = [[S::zero(); NV]; MR];
+        if t.add {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let c = t.c.add(i * t.c_stride);
+                *acc = std::array::from_fn(|v| load(c, v));
+            }
+        }
         let mut b = t.b;
         if COLUMNS {
             let mut a = t.a;
@@ -121,9 +127,6 @@ pub(super) unsafe fn kernel<
         for (i, acc) in acc.into_iter().enumerate() {
             let c = t.c.add(i * t.c_stride);
             for (v, mut x) in acc.into_iter().enumerate() {
-                if t.add {
-                    x = S::add(load(c, v), x);
-                }
                 if let Some(bias) = bias {
                     x = S::add(x, bias[v]);
                 }

@@ -29,23 +29,24 @@
 //! rows or a small B, the operands are read unpacked. Many products of the models are of that kind (28 x 64 x 32).
 //!
 //! **Fused epilogue.** The bias is added while a tile is stored after its last k-block; the activation follows on
-//! each group of MR rows while they are still in L1. C is read only if the product is added to it, so otherwise it
-//! may hold anything, NaN included.
+//! each group of MR rows while they are still in L1. A tile starts from C after the first k-block, or if the product is
+//! added to C; otherwise C is not read and may hold anything, NaN included.
 //!
 //! **Edges.** The rows are cut evenly into tiles of at most MR rows, and there is a micro-kernel for
 //! every height, so no row is padded. The last columns use masked loads and stores.
 //!
 //! **Few rows** (m <= 3, as for one sample). B is not reused, so it is read once, at the speed of the cache or memory
-//! that holds it. Wide, flat tiles read long runs of it and keep enough sums in flight.
+//! that holds it. Wide, flat tiles read long runs of it and keep enough sums in flight; a k-block is only eight rows of
+//! B, which the processor's prefetcher can follow, while C stays in L1.
+//!
 //! **Short sums** with a small B (k = 32) write nearly as much as they read. 6 x 64 tiles (AVX-512)
 //! write longer runs of C.
 //!
-//! **Identical results for any number of threads.** An element of C is one chain of multiply-adds per
-//! k-block, in order of k, whichever tile it is in; the blocks are added in order. Block borders depend
-//! on k alone, so it does not matter how threads cut C. A weight gradient (32 x 64 x 12544) has
-//! too small a C to cut. There k itself is split (split-K): the number of parts depends on the shape,
-//! and the parts are added in order, even if one thread computes them all. Different
-//! instruction sets agree only up to rounding: the portable one and SIMD128 have no fused multiply-add.
+//! **Identical results for any number of threads.** An element of C is one chain of multiply-adds in order of k,
+//! whichever tile it is in and however the loops are cut. So it does not matter how threads cut C. A weight gradient
+//! (32 x 64 x 12544) has too small a C to cut. There k itself is split (split-K): the number of parts depends on the
+//! shape, and the parts are added in order, even if one thread computes them all. Different instruction sets agree
+//! only up to rounding: the portable one and SIMD128 have no fused multiply-add.
 //!
 //! **Zeros** (`sparse.rs`). Binary images are mostly zeros; [`gemm_skipping_zeros`] skips them.
 //!

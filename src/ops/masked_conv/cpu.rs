@@ -252,8 +252,7 @@ pub fn at_pixel(p: &MaskedConvParams, [x, w, bias, residual]: [&[f32]; 4], [y]: 
                     for (a, x) in
                         a.chunks_exact_mut(depth.max(1)).zip(x.chunks_exact(pixels * inputs))
                     {
-                        let pixel = Line { from: at, step: (0, 1), pixels: 1 };
-                        taps.gather(x, (height, width), pixel, a);
+                        taps.gather_pixel(x, (height, width), at, a);
                     }
                 },
             );

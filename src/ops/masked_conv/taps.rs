@@ -149,7 +149,22 @@ impl Taps {
         }
     }
 
+    /// Gathers the taps of a single pixel into `to`, its row of the matrix.
+    #[inline(always)]
+    pub fn gather_pixel(
+        &self,
+        map: &[f32],
+        size: (usize, usize),
+        at: (usize, usize),
+        to: &mut [f32],
+    ) {
+        for run in &self.runs {
+            self.gather_part(run, map, size, at, to);
+        }
+    }
+
     /// Gathers a run that may be partly outside the image, for pixel (r, c); `to` is the pixel's row of the matrix.
+    #[inline(always)]
     fn gather_part(
         &self,
         run: &Run,
