@@ -73,7 +73,7 @@ pub(super) fn share(
         return task(0, p.m, 0, p.n);
     }
     let tasks = (flops / SPARE_TASK_FLOPS).min(4 * threads).max(threads.min(flops / TASK_FLOPS));
-    let (rows, cols) = grid(kernels, p, tasks);
+    let (rows, cols) = grid(kernels, p, tasks, threads);
     let nr = 2 * kernels.lanes;
     let (m_most, n_most) = (p.m.div_ceil(rows), p.n.div_ceil(nr).div_ceil(cols) * nr);
     let row_tasks = p.m.div_ceil(m_most);
@@ -85,16 +85,18 @@ pub(super) fn share(
     });
 }
 
-/// Number of rows and columns of rectangles, about `tasks` in all, for which operands are re-read, and B is
-/// packed again, as little as possible.
-fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
+/// Number of rows and columns of rectangles, about `tasks` in all, for which `threads` finish soonest, and operands are
+/// re-read, and B is packed again, as little as possible.
+fn grid(kernels: &Kernels, p: &Product, tasks: usize, threads: usize) -> (usize, usize) {
     let row_most = p.m.div_ceil(kernels.mr);
     let col_most = p.n.div_ceil(2 * kernels.lanes);
     let mut best = (usize::MAX, (1, 1));
     for cols in 1..=tasks.min(col_most) {
         let rows = (tasks / cols).clamp(1, row_most);
-        // Threads wait for the largest rectangle; whole tiles count.
-        let work = row_most.div_ceil(rows) * col_most.div_ceil(cols) * kernels.mr * p.k;
+        // Whole tiles count, and threads wait for the one with the most rectangles.
+        let (height, width) = (row_most.div_ceil(rows), col_most.div_ceil(cols));
+        let turns = (row_most.div_ceil(height) * col_most.div_ceil(width)).div_ceil(threads);
+        let work = turns * threads * height * width * kernels.mr * p.k;
         // Packing a transposed B costs about twice as much as packing a row-major one.
         let packing = match (p.b.panel, p.b.columns) {
             (0, false) => 2,
@@ -102,7 +104,7 @@ fn grid(kernels: &Kernels, p: &Product, tasks: usize) -> (usize, usize) {
             _ => 1,
         };
         let moved = (rows - 1) * p.n * p.k * packing + (cols - 1) * p.m * p.k;
-        let cost = work * tasks + moved;
+        let cost = work + moved;
         if cost < best.0 {
             best = (cost, (rows, cols));
         }
