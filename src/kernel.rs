@@ -225,10 +225,9 @@ impl<P: Uniform, const I: usize, const O: usize> Kernel<P, I, O> {
     pub fn update(&'static self, params: P, inputs: [&Tensor; I], states: [&mut Tensor; O]) {
         let device = states[0].device().clone();
         let name = self.program.name;
-        let mut outputs: Vec<&mut Buffer> = states
-            .into_iter()
-            .map(|t| t.buffer_mut().unwrap_or_else(|| panic!("{name}: a state's memory is shared")))
-            .collect();
+        let mut outputs: [&mut Buffer; O] = states.map(|t| {
+            t.buffer_mut().unwrap_or_else(|| panic!("{name}: a state's memory is shared"))
+        });
         let call = Call { kernel: self, params, inputs, shapes: &[] };
         device.run(&call, &inputs.map(Tensor::buffer), &mut outputs);
     }

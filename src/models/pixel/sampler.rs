@@ -66,7 +66,7 @@ impl<'p> Sampler<'p> {
             let given = given.iter().find(|(map, _)| *map == number);
             maps.push(match given {
                 Some((_, given)) => given.clone(),
-                None => Tensor::zeros(x.device(), &[batch, height, width, channels]),
+                None => Tensor::unwritten(x.device(), &[batch, height, width, channels]),
             });
         }
         Sampler { program, scale: net.scale(), maps }
