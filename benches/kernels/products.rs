@@ -219,7 +219,8 @@ fn child(threads: usize) {
 fn spawn(threads: usize, names: &[String]) -> (f64, Vec<Option<Row>>) {
     let output = Command::new(std::env::current_exe().expect("the path of this program"))
         .arg("--bench")
-        .args(names)
+        // Criterion takes a single filter, a regular expression.
+        .args((!names.is_empty()).then(|| names.join("|")))
         .env(THREADS, threads.to_string())
         .env("RAYON_NUM_THREADS", threads.to_string())
         .env("MATMUL_NUM_THREADS", threads.to_string())
