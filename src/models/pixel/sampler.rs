@@ -61,6 +61,7 @@ impl<'p> Sampler<'p> {
         let [batch, height, width, _] = *x.shape() else { unreachable!("images are checked") };
         let (mut image, given) = start(net, program, x, given);
         layout::unshare(&mut image);
+        // The other maps start unwritten: a step writes a map at a pixel before anything reads it there.
         let mut maps = vec![image];
         for (number, &channels) in program.channels.iter().enumerate().skip(1) {
             let given = given.iter().find(|(map, _)| *map == number);
