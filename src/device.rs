@@ -39,10 +39,10 @@ pub enum Buffer {
 
 /// A kernel with its parameters, ready to run on any device.
 pub trait Launch {
-    /// Runs the CPU function.
-    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
-    /// Runs the reference.
-    fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]);
+    /// Runs the CPU function on buffers in host memory.
+    fn on_cpu(&self, inputs: &[&Buffer], outputs: &mut [&mut Buffer]);
+    /// Runs the reference on buffers in host memory.
+    fn on_reference(&self, inputs: &[&Buffer], outputs: &mut [&mut Buffer]);
     /// The shader.
     fn program(&self) -> &'static Program;
     /// Counts of this launch for a profile, with a time of 0.
@@ -370,12 +370,9 @@ impl Device {
                 }
             }
             Device::Cpu(cpu) | Device::Reference(cpu) => {
-                let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
-                let mut outputs: Vec<&mut [f32]> =
-                    outputs.iter_mut().map(|b| b.host_mut()).collect();
                 let mut run = || match self {
-                    Device::Reference(_) => launch.on_reference(&inputs, &mut outputs),
-                    _ => launch.on_cpu(&inputs, &mut outputs),
+                    Device::Reference(_) => launch.on_reference(inputs, outputs),
+                    _ => launch.on_cpu(inputs, outputs),
                 };
                 if !cpu.ledger().is_on() {
                     return run();
@@ -412,8 +409,9 @@ impl Buffer {
         }
     }
 
+    /// The floats. Panics if they are on a GPU.
     #[track_caller]
-    fn host(&self) -> &[f32] {
+    pub(crate) fn host(&self) -> &[f32] {
         match self {
             Buffer::Cpu(b) => b.as_slice(),
             #[cfg(feature = "gpu")]
@@ -421,8 +419,9 @@ impl Buffer {
         }
     }
 
+    /// The floats, to be written. Panics if they are on a GPU.
     #[track_caller]
-    fn host_mut(&mut self) -> &mut [f32] {
+    pub(crate) fn host_mut(&mut self) -> &mut [f32] {
         match self {
             Buffer::Cpu(b) => b.as_mut_slice(),
             #[cfg(feature = "gpu")]

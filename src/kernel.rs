@@ -125,19 +125,19 @@ struct Call<'a, P: Uniform, const I: usize, const O: usize> {
 }
 
 impl<P: Uniform, const I: usize, const O: usize> Call<'_, P, I, O> {
-    fn call(&self, f: CpuFn<P, I, O>, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+    fn call(&self, f: CpuFn<P, I, O>, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
         let mut outputs = outputs.iter_mut();
-        let outputs = std::array::from_fn(|_| std::mem::take(outputs.next().expect("arity")));
-        f(&self.params, std::array::from_fn(|i| inputs[i]), outputs);
+        let outputs = std::array::from_fn(|_| outputs.next().expect("arity").host_mut());
+        f(&self.params, std::array::from_fn(|i| inputs[i].host()), outputs);
     }
 }
 
 impl<P: Uniform, const I: usize, const O: usize> Launch for Call<'_, P, I, O> {
-    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+    fn on_cpu(&self, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
         self.call(self.kernel.cpu, inputs, outputs);
     }
 
-    fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+    fn on_reference(&self, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
         self.call(self.kernel.reference, inputs, outputs);
     }
 

@@ -87,7 +87,9 @@ impl Case {
             accumulate: self.accumulate,
         };
         gemm_with(isa, &g, &mut c, c_stride);
-        if isa == Isa::current() {
+        // A row times a transposed B is added in another order.
+        let dots = m == 1 && self.b_transposed;
+        if isa == Isa::current() && !dots {
             // With B packed in advance, the same terms are added in the same order: the bits must agree.
             let (mut packed, mut same) = (vec![f32::NAN; packed_len(k, n)], before.clone());
             // B is packed from two parts, one above the other.
@@ -225,6 +227,7 @@ fn same_bits_for_any_number_of_threads() {
         (32, 64, 12544, true, false),
         (448, 128, 64, false, false),
         (129, 1030, 400, false, true),
+        (1, 1030, 1025, false, true),
     ];
     for (m, n, k, a_transposed, b_transposed) in shapes {
         let a = Stored::new(1, m, k, a_transposed, 0);

@@ -361,7 +361,7 @@ unsafe fn one_panel(kernels: &Kernels, p: &Product) {
                     cols: p.n,
                     add: p.accumulate,
                     bias: p.bias,
-                    ahead: (b, 0),
+                    ahead: (p.a.at(i + mr, 0).data, mr * p.a.stride / p.k),
                 });
                 if p.activation != Activation::None {
                     (kernels.activate)(c, p.c_stride, mr, p.n, p.activation);

@@ -2,7 +2,8 @@
 
 use super::super::Isa;
 use super::Activation;
-use super::blocking::View;
+use super::blocking::{Product, View};
+use super::dots;
 use super::kernel::{Kernel, Tile, kernel};
 use super::simd::{self, Simd};
 use super::sparse::{self, Part, Term};
@@ -64,6 +65,8 @@ pub(super) struct Kernels {
     pub prefetch_runs: fn(*const f32, usize, usize, usize),
     /// [`peak::chains`] with as many vectors as the tallest tile has.
     pub multiply_adds: unsafe fn(*mut f32, f32, f32, usize),
+    /// [`dots::dots`].
+    pub dots: unsafe fn(&Product),
     /// [`sparse::list_terms`].
     pub list_terms: unsafe fn(View, usize, usize, *mut Term, *mut u32),
     /// [`sparse::add_terms`].
@@ -122,6 +125,7 @@ macro_rules! kernels {
                     = pack::a_runs::<$simd>;
                 fn multiply_adds(x: *mut f32, a: f32, b: f32, reps: usize)
                     = peak::chains::<$simd, { 2 * [$($mr),*].len() }>;
+                fn dots(p: &Product) = dots::dots::<$simd>;
                 fn list_terms(x: View, rows: usize, k: usize, terms: *mut Term, counts: *mut u32)
                     = sparse::list_terms::<$simd>;
                 fn add_terms(part: &Part) = sparse::add_terms::<$simd>;
@@ -164,6 +168,7 @@ macro_rules! kernels {
             pack_a_runs: $module::a_runs,
             prefetch_runs: pack::prefetch_runs::<$simd>,
             multiply_adds: $module::multiply_adds,
+            dots: $module::dots,
             list_terms: $module::list_terms,
             add_terms: $module::add_terms,
             transpose: $module::transpose,

@@ -39,14 +39,19 @@
 //! that holds it. Wide, flat tiles read long runs of it and keep enough sums in flight; a k-block is only eight rows of
 //! B, which the processor's prefetcher can follow, while C stays in L1.
 //!
+//! **One row and a transposed B** (`dots.rs`), as in a linear layer on a single image. Transposing B would take longer
+//! than the product. Each element of C is the dot product of two contiguous rows instead, with partial sums in the lanes
+//! of a vector.
+//!
 //! **Short sums** with a small B (k = 32) write nearly as much as they read. 6 x 64 tiles (AVX-512)
 //! write longer runs of C.
 //!
 //! **Identical results for any number of threads.** An element of C is one chain of multiply-adds in order of k,
-//! whichever tile it is in and however the loops are cut. So it does not matter how threads cut C. A weight gradient
-//! (32 x 64 x 12544) has too small a C to cut. There k itself is split (split-K): the number of parts depends on the
-//! shape, and the parts are added in order, even if one thread computes them all. Different instruction sets agree
-//! only up to rounding: the portable one and SIMD128 have no fused multiply-add.
+//! whichever tile it is in and however the loops are cut. So it does not matter how threads cut C. There are two
+//! exceptions, both decided by the shape alone. A weight gradient (32 x 64 x 12544) has too small a C to cut. There k
+//! itself is split (split-K), and the parts are added in order, even if one thread computes them all. And dot products
+//! add their lanes at the end, so that a row alone differs in its last bits from the same row among others. Different
+//! instruction sets agree only up to rounding: the portable one and SIMD128 have no fused multiply-add.
 //!
 //! **Zeros** (`sparse.rs`). Binary images are mostly zeros; [`gemm_skipping_zeros`] skips them.
 //!
@@ -59,6 +64,7 @@
 #![allow(unsafe_code)] // Operands are read and written by pointer, with the intrinsics of each instruction set.
 
 mod blocking;
+mod dots;
 mod isa;
 mod kernel;
 mod pack;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::Activation;
 use super::blocking::{Product, even, multiply};
+use super::dots;
 use super::isa::Kernels;
 use super::pack::Scratch;
 
@@ -48,6 +49,10 @@ pub(super) fn threads() -> usize {
 pub(super) unsafe fn run(kernels: &'static Kernels, p: &Product) {
     if p.m == 0 || p.n == 0 {
         return;
+    }
+    if dots::fits(p) {
+        // SAFETY: as promised by the caller; it fits.
+        return unsafe { dots::run(kernels, p) };
     }
     if p.k >= 2 * K_PART && p.m * p.n <= K_SPLIT_C && p.k >= 4 * p.m.max(p.n) {
         // SAFETY: as promised by the caller.

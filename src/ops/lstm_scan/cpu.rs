@@ -102,16 +102,16 @@ struct Cell {
 }
 
 /// The matrix products of a step with the recurrent weights.
-struct Recurrence<'a> {
+struct Recurrence<'a, 'w> {
     walk: &'a Walk,
     /// The neighbours, in maps of `taps.channels()` channels.
     taps: Taps,
     /// \[taps.depth(), columns\].
-    weights: &'a Weights<'a>,
+    weights: &'a Weights<'w>,
     columns: usize,
 }
 
-impl Recurrence<'_> {
+impl Recurrence<'_, '_> {
     /// Floats of scratch memory for one step of this number of images.
     fn scratch(&self, images: usize) -> usize {
         // A row or a diagonal has at most this many cells.
@@ -328,10 +328,10 @@ pub fn at_cell(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32];
     let recurrence = Recurrence { walk, taps, weights, columns: 4 * n };
     let at = (p.row as usize, p.column as usize);
     let cell = walk.cell(at, 0);
-    // Written but never read, because there is no gradient.
-    let mut gates = vec![0.0; 4 * n];
     SCRATCH.with(|scratch| {
-        scratch.slice(recurrence.scratch(p.batch as usize), |scratch| {
+        scratch.slice(4 * n + recurrence.scratch(p.batch as usize), |scratch| {
+            // The gates are not an output, because there is no gradient.
+            let (gates, scratch) = scratch.split_at_mut(4 * n);
             let products = recurrence.of(h, std::slice::from_ref(&cell), scratch);
             vectorize(
                 #[inline(always)]
@@ -340,7 +340,7 @@ pub fn at_cell(p: &LstmScanParams, [u, s, c0]: [&[f32]; 3], [h, c]: [&mut [f32];
                     let maps = maps.zip(u.chunks_exact(4 * image));
                     for (((h, c), u), product) in maps.zip(products.chunks_exact(4 * n)) {
                         let u = &u[4 * cell.index * n..][..4 * n];
-                        forward_cell(n, [product, u, c0], &cell, (h, c, &mut gates));
+                        forward_cell(n, [product, u, c0], &cell, (h, c, gates));
                     }
                 },
             );

@@ -244,8 +244,9 @@ pub fn at_pixel(p: &MaskedConvParams, [x, w, bias, residual]: [&[f32]; 4], [y]: 
     if batch == 0 {
         return;
     }
+    let gathered = if taps.plain() { 0 } else { batch * depth };
     GATHERED.with(|scratch| {
-        scratch.slice(batch * depth, |a| {
+        scratch.slice(gathered, |a| {
             vectorize(
                 #[inline(always)]
                 || {
@@ -257,6 +258,10 @@ pub fn at_pixel(p: &MaskedConvParams, [x, w, bias, residual]: [&[f32]; 4], [y]: 
                 },
             );
             let weights = Weights::lying(w, outputs, &p.products().by_output());
+            let (a, depth) = match taps.plain() {
+                true => (&x[pixel * inputs..], pixels * inputs),
+                false => (&*a, depth),
+            };
             let rows = Rows { count: batch, a, depth, stride: pixels * outputs };
             let bias = (p.has_bias != 0).then_some(bias);
             let activation = if p.relu_after != 0 { Activation::Relu } else { Activation::None };
@@ -264,9 +269,17 @@ pub fn at_pixel(p: &MaskedConvParams, [x, w, bias, residual]: [&[f32]; 4], [y]: 
         });
     });
     if p.has_residual != 0 {
-        for b in 0..batch {
-            let start = (b * pixels + pixel) * outputs;
-            add(&mut y[start..][..outputs], &residual[start..][..outputs]);
-        }
+        vectorize(
+            #[inline(always)]
+            || {
+                let maps = y.chunks_exact_mut(pixels * outputs);
+                for (y, residual) in maps.zip(residual.chunks_exact(pixels * outputs)) {
+                    let here = pixel * outputs..(pixel + 1) * outputs;
+                    for (y, x) in y[here.clone()].iter_mut().zip(&residual[here]) {
+                        *y += x;
+                    }
+                }
+            },
+        );
     }
 }

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::ops::masked_conv::{MaskedConvParams, Window};
 
 /// The taps in one row of a window.
@@ -56,7 +58,7 @@ impl Line {
 
 /// A window over maps of `channels` channels.
 pub(crate) struct Taps {
-    runs: Vec<Run>,
+    runs: SmallVec<[Run; 4]>,
     channels: usize,
     /// Number of taps.
     count: usize,
@@ -73,7 +75,7 @@ impl Taps {
 
     /// The taps of all `windows`, over maps of `channels` channels.
     pub fn new(windows: &[Window], channels: usize) -> Taps {
-        let (mut runs, mut count) = (Vec::new(), 0);
+        let (mut runs, mut count) = (SmallVec::new(), 0);
         for w in windows {
             for first in (0..w.taps).step_by(w.width) {
                 runs.push(Run {
@@ -119,6 +121,9 @@ impl Taps {
     /// Gathers the taps of the pixels of a line, with zeros outside the image, into `to`, the matrix rows of the line.
     #[inline(always)]
     pub fn gather(&self, map: &[f32], (height, width): (usize, usize), line: Line, to: &mut [f32]) {
+        if line.pixels == 1 {
+            return self.gather_pixel(map, (height, width), line.from, to);
+        }
         let (k, depth) = (self.channels, self.depth());
         let (r, c) = (line.from.0 as isize, line.from.1 as isize);
         for run in &self.runs {

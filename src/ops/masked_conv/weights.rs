@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::window::Columns;
 use crate::cpu::gemm::{
     Activation, Gemm, Mat, Right, Scratch, gemm_on_this_thread, pack, packed_len, packs,
@@ -28,7 +30,7 @@ pub(crate) fn turned(
 }
 
 /// A right operand B, divided into runs of columns that each have their own terms.
-pub(crate) struct Weights<'a>(Vec<Part<'a>>);
+pub(crate) struct Weights<'a>(SmallVec<[Part<'a>; 1]>);
 
 /// One range of terms of a run of columns.
 struct Part<'a> {
@@ -63,7 +65,7 @@ impl<'a> Weights<'a> {
         runs: &[Columns],
         mut b: impl FnMut(&Range<usize>, &Range<usize>) -> Right<'a>,
     ) -> Weights<'a> {
-        let mut parts = Vec::new();
+        let mut parts = SmallVec::new();
         for Columns { columns, terms } in runs {
             for (i, terms) in terms.iter().enumerate() {
                 let (b, columns, terms) = (b(terms, columns), columns.clone(), terms.clone());

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::ops::mask::{Mask, Sight};
 
 /// Offsets of the taps: relative to the pixel that is computed, tap t is at row `top + t / width` and column
@@ -39,11 +41,16 @@ impl Window {
     }
 }
 
+/// Ranges of terms of a sum, mostly one, which then needs no allocation.
+pub(crate) type Terms = SmallVec<[Range<usize>; 1]>;
+/// Runs of columns, one if nothing is masked.
+pub(crate) type Runs = SmallVec<[Columns; 1]>;
+
 /// A run of columns of a matrix product whose sums have the same terms, given as ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Columns {
     pub columns: Range<usize>,
-    pub terms: Vec<Range<usize>>,
+    pub terms: Terms,
 }
 
 /// Borders between runs are multiples of this, the widest vector. A run may therefore include a few columns for which
@@ -99,16 +106,16 @@ impl VisibleProducts {
 
     /// The runs of the forward product \[pixels, taps * inputs\] \[taps * inputs, outputs\]. Each has one range of
     /// terms, which starts at 0.
-    pub fn by_output(&self) -> Vec<Columns> {
+    pub fn by_output(&self) -> Runs {
         if self.dense() {
-            return vec![Columns::whole(self.outputs, self.taps * self.inputs)];
+            return smallvec![Columns::whole(self.outputs, self.taps * self.inputs)];
         }
         let before = (self.taps - 1) * self.inputs;
         let border = |g| match g == self.groups {
             true => self.stack,
             false => first(g, self.stack, self.groups) / VECTOR * VECTOR,
         };
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         for stack in (0..self.outputs).step_by(self.stack) {
             for g in 0..self.groups {
                 let columns = stack + border(g)..stack + border(g + 1);
@@ -120,17 +127,17 @@ impl VisibleProducts {
 
     /// The runs of the product for the gradient of x, \[pixels, taps * outputs\] \[taps * outputs, inputs\], in which
     /// the last tap comes first.
-    pub fn by_input(&self) -> Vec<Columns> {
+    pub fn by_input(&self) -> Runs {
         if self.dense() {
-            return vec![Columns::whole(self.inputs, self.taps * self.outputs)];
+            return smallvec![Columns::whole(self.inputs, self.taps * self.outputs)];
         }
         let border =
             |g| first(g, self.inputs, self.groups).next_multiple_of(VECTOR).min(self.inputs);
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         for g in 0..self.groups {
             // The first outputs that read this group: its own outputs (mask B) or those of the next group (mask A).
             let from = first(g + 1 - self.own, self.stack, self.groups);
-            let mut terms: Vec<Range<usize>> = Vec::new();
+            let mut terms = Terms::new();
             let stacks = (0..self.outputs).step_by(self.stack).map(|s| s + from..s + self.stack);
             for range in stacks.chain(one(self.outputs..self.taps * self.outputs)) {
                 match terms.last_mut() {
@@ -155,12 +162,12 @@ impl Columns {
     }
 }
 
-fn one(range: Range<usize>) -> Vec<Range<usize>> {
-    std::iter::once(range).collect()
+fn one(range: Range<usize>) -> Terms {
+    smallvec![range]
 }
 
 /// Adds a run, merging it with the previous one if that has the same terms.
-fn push(runs: &mut Vec<Columns>, columns: Range<usize>, terms: Vec<Range<usize>>) {
+fn push(runs: &mut Runs, columns: Range<usize>, terms: Terms) {
     match runs.last_mut() {
         _ if columns.is_empty() => {}
         Some(last) if last.terms == terms => last.columns.end = columns.end,

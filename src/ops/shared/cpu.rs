@@ -4,9 +4,8 @@ use super::params::SharedGradientParams;
 use crate::cpu::gemm::{Activation, Gemm, Mat, gemm};
 
 /// dW \[m, n\] = or += d^T x of one use, d \[k, m\] and x \[k, n\].
-pub fn gradient(p: &SharedGradientParams, inputs: &[&[f32]], dw: &mut [f32]) {
+pub fn gradient(p: &SharedGradientParams, [d, x]: [&[f32]; 2], dw: &mut [f32]) {
     let (m, n, accumulate) = (p.m as usize, p.n as usize, p.accumulate != 0);
-    let &[d, x] = inputs else { unreachable!("a CPU adds one use at a time") };
     let a = Mat { data: d, row_stride: 1, col_stride: m };
     let b = Mat { data: x, row_stride: n, col_stride: 1 };
     let activation = Activation::None;

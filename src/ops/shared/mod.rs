@@ -85,12 +85,15 @@ impl Joined {
 }
 
 impl Launch for Joined {
-    fn on_cpu(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
-        cpu::gradient(&self.params, inputs, outputs[0]);
+    fn on_cpu(&self, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
+        let &[d, x] = inputs else { unreachable!("a CPU adds one use at a time") };
+        cpu::gradient(&self.params, [d.host(), x.host()], outputs[0].host_mut());
     }
 
-    fn on_reference(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
-        reference::gradient(&self.params, inputs, outputs);
+    fn on_reference(&self, inputs: &[&Buffer], outputs: &mut [&mut Buffer]) {
+        let inputs: Vec<&[f32]> = inputs.iter().map(|b| b.host()).collect();
+        let [dw, db] = outputs else { unreachable!("two outputs") };
+        reference::gradient(&self.params, &inputs, [dw.host_mut(), db.host_mut()]);
     }
 
     fn program(&self) -> &'static Program {

@@ -5,9 +5,8 @@ use super::params::SharedGradientParams;
 
 /// dW\[i, j\] = sum_t sum_r d_t\[r, i\] x_t\[r, j\] and db\[i\] = sum_t sum_r d_t\[r, i\]. With `accumulate`, the sums
 /// are added to dW and db. `inputs` are d and x of each use; an absent use has no rows.
-pub fn gradient(p: &SharedGradientParams, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+pub fn gradient(p: &SharedGradientParams, inputs: &[&[f32]], [dw, db]: [&mut [f32]; 2]) {
     let (m, n) = (p.m as usize, p.n as usize);
-    let [dw, db] = outputs else { unreachable!("two outputs") };
     let before = |y: f32| if p.accumulate != 0 { f64::from(y) } else { 0.0 };
     let uses = inputs.chunks_exact(2).zip(p.rows);
     for i in 0..m {
