@@ -1,8 +1,8 @@
 //! The matrix product on the models' shapes, compared with the crates `gemm` and `matrixmultiply`.
 //!
-//! Measured on one thread and on two, each in its own process. Criterion chooses the number of iterations. In
-//! every sample the three contenders alternate in many short turns, so that other load on the machine affects
-//! all of them equally. Such load can only add time, so the table compares the 10th percentiles of the turns.
+//! Measured on one thread and on two, each in its own process. Criterion chooses the number of iterations. In every
+//! sample the three contenders alternate in many short turns and in all orders, so that other load on the machine
+//! affects all of them equally. Such load can only add time, so the table compares the 10th percentiles of the turns.
 
 #![allow(unsafe_code)] // The other crates take pointers.
 
@@ -63,6 +63,10 @@ const SHAPES: &[(usize, usize, usize, Layout)] = &[
 ];
 
 const CONTENDERS: usize = 3;
+
+/// All orders of the contenders, so that none always finds the caches and threads as the same other one leaves them.
+const ORDERS: [[usize; CONTENDERS]; 6] =
+    [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [0, 2, 1], [1, 0, 2]];
 
 /// Computes C.
 type Contender<'a> = dyn Fn(&mut [f32]) + 'a;
@@ -175,10 +179,10 @@ fn measure(
             for turn in 1..=turns {
                 let reps = turn * iters / turns - done;
                 done += reps;
-                for (i, run) in contenders.iter().enumerate() {
+                for i in ORDERS[turn as usize % ORDERS.len()] {
                     let start = Instant::now();
                     for _ in 0..reps {
-                        run(black_box(&mut c[i]));
+                        contenders[i](black_box(&mut c[i]));
                     }
                     let elapsed = start.elapsed();
                     times.borrow_mut()[i].push(elapsed.as_secs_f64() / reps as f64);
