@@ -32,7 +32,7 @@ const CORE: [&str; 15] = [
 const ROOTS: [&str; 3] = ["lib", "main", "guide"];
 
 /// The crates that the core imports without a feature.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "bytemuck",
     "half",
     "rand",
@@ -42,6 +42,7 @@ const CRATES: [&str; 10] = [
     "serde",
     "serde_json",
     "sha2",
+    "smallvec",
     "thiserror",
 ];
 
