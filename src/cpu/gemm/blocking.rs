@@ -361,6 +361,7 @@ unsafe fn one_panel(kernels: &Kernels, p: &Product) {
                     cols: p.n,
                     add: p.accumulate,
                     bias: p.bias,
+                    // The rows of the next tile, which nothing has read yet, at an even pace.
                     ahead: (p.a.at(i + mr, 0).data, mr * p.a.stride / p.k),
                 });
                 if p.activation != Activation::None {
