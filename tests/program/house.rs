@@ -334,7 +334,7 @@ const CORE: [&str; 8] = ["src", "models", "nn", "ops", "autograd", "gpu", "rng",
 /// Accepted cycles.
 const ACCEPTED: [&str; 3] = [
     // Isa refers to the products of each instruction set, which use the types that the products share.
-    "cpu::gemm: blocking, isa, parallel, peak, sparse",
+    "cpu::gemm: blocking, dots, isa, parallel, peak, sparse",
     // A single lock protects all of a GPU's state.
     "gpu: bindings, context, pipelines, pool, profile, recorder",
     // Each occurs in the gradient of the others: the gradient of a broadcast is a sum, and that of a sum a broadcast.

@@ -12,8 +12,8 @@ use super::simd::Simd;
 
 /// Most floats in a vector of any instruction set.
 const LANES_MOST: usize = 16;
-/// Elements of C that are computed side by side. So many independent sums hide the latency of a multiply-add, and so
-/// many rows of B are not too many for the processor's prefetcher.
+/// Elements of C that are computed side by side. Four independent sums hide the latency of a multiply-add, and the
+/// processor's prefetcher can follow four rows of B.
 const TOGETHER: usize = 4;
 
 /// Whether the elements of C are dot products of contiguous rows.
