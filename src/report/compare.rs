@@ -18,9 +18,9 @@ use crate::output::Output;
 use crate::settings::flat;
 
 /// Writes the page `out` that compares runs. It has a table; a plot of the scores on validation (solid) and training
-/// images (dashed); further plots of marginal likelihoods, errors and the parts of the bound where the runs have them;
-/// the last samples side by side; and the settings that differ. With `log_x` the plots have a logarithmic x axis, as in
-/// Figures 2 and 3 of the paper.
+/// images (dashed); further plots of bits/dim, marginal likelihoods, errors and the parts of the bound where the runs
+/// have them; the last samples side by side; and the settings that differ. With `log_x` the plots have a logarithmic x
+/// axis, as in Figures 2 and 3 of the paper.
 ///
 /// The page warns if scores are on different data. Fails as [`write`](super::write) and [`Output::put`] do, and with
 /// [`Error::Config`] if there are no runs.

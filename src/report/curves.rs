@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::html::section;
 use super::interactive::figure;
-use super::labels::{IMAGES, NATS};
-use super::plots::{Plot, Series, Stroke, series_from_metrics};
+use super::labels::{BITS, BITS_PER_DIM, IMAGES, MOST_POINTS, NATS};
+use super::plots::{Plot, Series, Stroke, series_from_metrics, smoothed, thinned};
 use super::read::Run;
 use super::reference;
 use crate::run::metrics::ERROR_PERCENT;
@@ -57,14 +57,19 @@ fn without(runs: &[Run], plot: &Plot) -> String {
     format!(" Without such values: {}.", names.join(", "))
 }
 
-/// A plot of `key` on validation (solid) and training images (dashed), from the lines of `kind`; `None` if no run has
-/// it. With several runs, their names precede the splits.
+/// The name of a line: the run's name precedes it if there are several runs.
+fn named(runs: &[Run], run: &Run, what: &str) -> String {
+    if runs.len() > 1 { format!("{}, {what}", run.name) } else { what.into() }
+}
+
+/// A plot of `key` on validation (solid) and training images (dashed), from the lines of `kind`; `None` if no run
+/// has it.
 fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -> Option<Plot> {
     let mut series = Vec::new();
     for (colour, run) in runs.iter().enumerate() {
         for (split, stroke) in [("valid", Stroke::Solid), ("train", Stroke::Dashed)] {
             let points = series_from_metrics(&run.metrics, kind, Some(split), key);
-            let name = if runs.len() > 1 { format!("{}, {split}", run.name) } else { split.into() };
+            let name = named(runs, run, split);
             if !points.is_empty() {
                 let run = colour;
                 series.push(Series { name, points, stroke, colour, run, ..Series::default() });
@@ -74,9 +79,48 @@ fn split_plot(runs: &[Run], kind: &str, key: &str, y_label: &str, log_x: bool) -
     (!series.is_empty()).then(|| plot(series, y_label, log_x))
 }
 
-/// Sections with the other curves of the runs: marginal likelihoods, errors, the parts of the bound.
+/// Sections with the other curves of the runs: bits per dimension, marginal likelihoods, errors, the parts of the
+/// bound.
 pub fn curves(runs: &[Run], log_x: bool) -> String {
-    marginal_section(runs, log_x) + &error_section(runs, log_x) + &parts_section(runs, log_x)
+    let sections = [bits_section, marginal_section, error_section, parts_section];
+    sections.iter().map(|section| section(runs, log_x)).collect()
+}
+
+/// A section with the scores and the training loss in bits/dim, the unit in which papers compare models of colour
+/// images; nothing unless all runs have discrete data of more than two levels.
+fn bits_section(runs: &[Run], log_x: bool) -> String {
+    if !runs.iter().all(|run| run.levels().is_some_and(|levels| levels > 2)) {
+        return String::new();
+    }
+    let Some(scores) = split_plot(runs, "eval", BITS, BITS_PER_DIM, log_x) else {
+        return String::new();
+    };
+    let mut series = scores.series;
+    for (number, run) in runs.iter().enumerate() {
+        let Some(per_nat) = run.bits_per_nat() else { continue };
+        let mut points = smoothed(&series_from_metrics(&run.metrics, "train", None, "loss"));
+        points.iter_mut().for_each(|(_, loss)| *loss *= per_nat);
+        series.push(Series {
+            name: named(runs, run, "training loss"),
+            points: thinned(&points, MOST_POINTS),
+            stroke: Stroke::Faint,
+            colour: number,
+            run: number,
+            ..Series::default()
+        });
+    }
+    let mut plot = plot(series, BITS_PER_DIM, log_x);
+    plot.reference = reference::shared(runs, reference::bits);
+    let mut caption = format!(
+        "Scores and training loss (running mean) in {BITS_PER_DIM}, over {IMAGES}; every channel of every pixel is \
+         a dimension; lower is better. {}{}",
+        data_of(runs, "eval", BITS),
+        remarks(runs, &plot)
+    );
+    if let Some((label, bits)) = &plot.reference {
+        caption += &format!(" Dotted line, test split: {label}, {bits:.2} {BITS_PER_DIM}.");
+    }
+    section("Bits per dimension", &figure(&plot, &caption))
 }
 
 /// A section with a plot for each part of the bound, or nothing.

@@ -6,7 +6,7 @@ use super::curves::{curves, left_out, plot};
 use super::gallery;
 use super::html::{duration, escape, facts, page, section, table};
 use super::interactive::{clocks, figure};
-use super::labels::{BITS, IMAGES, MOST_POINTS, NATS};
+use super::labels::{BITS, BITS_PER_DIM, IMAGES, MOST_POINTS, NATS};
 use super::plots::{Plot, Series, Stroke, curve, series_from_metrics, smoothed, thinned};
 use super::read::{self, Run};
 use super::{glimpses, reference, time};
@@ -100,7 +100,7 @@ fn known(run: &Run) -> Vec<(String, String)> {
             };
             known.push((format!("{split} {name}"), value));
             known.extend(score.bits.map(|bits| {
-                (format!("{split}, bits per dimension"), format!("{bits:.3} bits/dim"))
+                (format!("{split}, bits per dimension"), format!("{bits:.3} {BITS_PER_DIM}"))
             }));
         }
     }

@@ -16,7 +16,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::gallery::{self, RunPicture};
-use super::labels::NATS;
+use super::labels::{BITS, BITS_PER_DIM, NATS};
 use crate::data::files;
 use crate::error::{Error, Result};
 use crate::run::metrics::{ERROR_PERCENT, Seconds};
@@ -57,7 +57,7 @@ impl Score {
     /// 0.157 bits/dim" or "error: 4.18 %, nll: 0.13 nats/image".
     pub fn text(&self, name: &str) -> String {
         let error = self.error.map_or(String::new(), |error| format!("error: {error:.2} %, "));
-        let bits = self.bits.map_or(String::new(), |bits| format!(", {bits:.3} bits/dim"));
+        let bits = self.bits.map_or(String::new(), |bits| format!(", {bits:.3} {BITS_PER_DIM}"));
         format!("{error}{name}: {:.2} {NATS}{bits}", self.nats)
     }
 }
@@ -89,6 +89,18 @@ impl Run {
         let settings: toml::Table = self.config.parse().ok()?;
         let method = settings.get("model")?.get("method")?.get("name")?;
         method.as_str().map(String::from)
+    }
+
+    /// The number of values that a channel of a pixel can have, if the model's data are discrete.
+    pub fn levels(&self) -> Option<i64> {
+        let settings: toml::Table = self.config.parse().ok()?;
+        settings.get("model")?.get("levels")?.as_integer()
+    }
+
+    /// The factor from nats/image to bits/dim, from an evaluation that has both.
+    pub fn bits_per_nat(&self) -> Option<f64> {
+        let name = self.score();
+        self.metrics.iter().find_map(|line| Some(line[BITS].as_f64()? / line[name].as_f64()?))
     }
 
     /// A number of the summary.
@@ -162,13 +174,13 @@ impl Run {
         let mut evals = self.metrics.iter().rev().filter(|line| line["kind"] == "eval");
         let line = evals.find(|line| line["split"] == split && line[name].is_number());
         let measured = line.and_then(|line| {
-            let (nats, bits) = (line[name].as_f64()?, line["bits_per_dim"].as_f64());
+            let (nats, bits) = (line[name].as_f64()?, line[BITS].as_f64());
             Some(Score { nats, bits, error: line[ERROR_PERCENT].as_f64(), what: what(line) })
         });
         match self.number(&format!("{split}_{name}")) {
             // If the summary repeats an evaluation, take the evaluation: it describes its data precisely.
             Some(nats) if measured.as_ref().is_none_or(|m| !((m.nats - nats).abs() < 5e-3)) => {
-                let bits = self.number(&format!("{split}_bits_per_dim"));
+                let bits = self.number(&format!("{split}_{BITS}"));
                 let error = self.number(&format!("{split}_{ERROR_PERCENT}"));
                 Some(Score { nats, bits, error, what: self.summary_what(split) })
             }

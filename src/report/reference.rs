@@ -33,6 +33,15 @@ pub fn score(run: &Run) -> Option<(String, f64)> {
     find(run, nats)
 }
 
+/// A label and bits/dim, if a paper has a result in this unit that is comparable with the run.
+pub fn bits(run: &Run) -> Option<(String, f64)> {
+    let bits = |reference: &Reference| match reference.score {
+        ReferenceScore::Bits(bits, _) => Some(bits),
+        ReferenceScore::Nats(_) | ReferenceScore::Percent(_) => None,
+    };
+    find(run, bits)
+}
+
 /// The label and value of the first result that is comparable with the run and for which `value` returns something.
 fn find(run: &Run, value: impl Fn(&Reference) -> Option<f64>) -> Option<(String, f64)> {
     let settings: Table = run.config.parse().ok()?;

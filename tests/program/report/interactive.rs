@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::report_of;
 
 /// The JSON blocks of a page: the runs' clocks, and the plots in their order.
-fn blocks(page: &str) -> (Value, Vec<Value>) {
+pub(super) fn blocks(page: &str) -> (Value, Vec<Value>) {
     let parse = |block: &str| -> Value {
         serde_json::from_str(block.split_once("</script>").unwrap().0).unwrap()
     };

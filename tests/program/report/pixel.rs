@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{assert_well_formed, report_of};
+use super::interactive::blocks;
+use super::{VALID, assert_well_formed, report_of};
 
 /// A pixel model's scores are called nll and have bits per dimension; the paper's result on the same data is a line in
 /// the plot.
@@ -80,4 +81,38 @@ fn a_pixel_models_report_has_bits_and_the_papers_result() {
             "{kind} {data}"
         );
     }
+}
+
+/// Papers compare models of colour images in bits/dim: scores and training loss have a plot in that unit.
+#[test]
+fn a_model_of_colour_images_has_a_curve_of_bits_per_dimension() {
+    let page = |levels: usize| {
+        report_of(|dir| {
+            let metrics: String = [(1_000, 5.0, 4.9), (9_000, 4.0, 3.9)]
+                .iter()
+                .map(|(images, valid, loss)| {
+                    let train = json!({"kind": "train", "step": images / 10, "images": images,
+                        "loss": 2000.0 * loss});
+                    let eval = json!({"kind": "eval", "split": "valid", "what": VALID, "step": images / 10,
+                        "images": images, "nll": 2000.0 * valid, "bits_per_dim": valid});
+                    format!("{train}\n{eval}\n")
+                })
+                .collect();
+            fs::write(dir.join("metrics.jsonl"), metrics).unwrap();
+            fs::write(dir.join("summary.json"), json!({"score": "nll"}).to_string()).unwrap();
+            let config = "[data]\nname = \"cifar10\"\n[model]\nkind = \"pixelcnn\"\n";
+            fs::write(dir.join("config.toml"), format!("{config}levels = {levels}\n")).unwrap();
+        })
+    };
+    let colour = page(256);
+    assert_well_formed(&colour);
+    assert!(colour.contains(VALID) && colour.contains("<h2>Bits per dimension</h2>"));
+    let (_, plots) = blocks(&colour);
+    let plot = plots.iter().find(|plot| plot["y_label"] == "bits/dim").expect("a plot in bits/dim");
+    assert_eq!(plot["reference"], json!(["PixelCNN in the paper (3.14 bits/dim)", 3.14]));
+    let lines: Vec<_> = plot["series"].as_array().unwrap().iter().collect();
+    let line = |name: &str| &lines.iter().find(|line| line["name"] == name).unwrap()["points"];
+    assert_eq!(*line("valid"), json!([[1_000.0, 5.0], [9_000.0, 4.0]]));
+    assert_eq!(*line("training loss"), json!([[1_000.0, 4.9], [9_000.0, 3.9]]));
+    assert!(!page(2).contains("Bits per dimension"), "binary images are compared in nats");
 }
